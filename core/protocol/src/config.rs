@@ -1,0 +1,100 @@
+//! What a core is told when it is made.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::id::Process;
+use crate::limits;
+
+/// Settings of one domain's core; all already validated.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// Hash of the cluster name (`hash64`): datagrams of other clusters are counted and dropped.
+    pub cluster: u64,
+    /// Number of the domain within the cluster.
+    pub domain: u16,
+    /// Explicit peers to look for by unicast; may be empty where multicast finds them.
+    pub peers: Vec<SocketAddr>,
+    /// The transport has a multicast group.
+    pub multicast: bool,
+    /// Bytes of UDP payload per datagram.
+    pub mtu: usize,
+    /// Packets per rotation of the token, all members together.
+    pub window: u32,
+    /// Largest message, in bytes.
+    pub message_len_max: usize,
+    /// When to do what.
+    pub timers: Timers,
+    /// Seed of every random choice.
+    pub seed: u64,
+    /// Emit `Output::Trace`.
+    pub trace: bool,
+}
+
+impl Default for CoreConfig {
+    fn default() -> Self {
+        Self {
+            cluster: crate::id::hash64(b"anasazi"),
+            domain: 0,
+            peers: Vec::new(),
+            multicast: true,
+            mtu: limits::MTU_DEFAULT,
+            window: limits::WINDOW_DEFAULT,
+            message_len_max: limits::MESSAGE_LEN_DEFAULT,
+            timers: Timers::default(),
+            seed: 1,
+            trace: false,
+        }
+    }
+}
+
+/// Who this is and what earlier incarnations have used up. Durable before the core is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Boot {
+    /// This node, in its new incarnation.
+    pub process: Process,
+    /// Ring numbers up to this one may have been used by earlier incarnations.
+    pub ring_sequence_floor: u64,
+    /// Ring numbers up to this one are durably reserved; `u64::MAX` without storage.
+    pub ring_sequence_reserved: u64,
+}
+
+/// Times of the protocol.
+#[derive(Clone, Copy, Debug)]
+pub struct Timers {
+    /// Without a token for this long, the ring is re-formed. At least three times `idle_rotate`.
+    pub token_loss: Duration,
+    /// A token that was passed on and of which nothing was heard since is sent again after this.
+    pub token_repeat: Duration,
+    /// An idle ring passes its token round this often.
+    pub idle_rotate: Duration,
+    /// While gathering, Joins are repeated this often.
+    pub join_repeat: Duration,
+    /// While gathering, a member that was not heard for this long is left out. At least ten times `join_repeat`.
+    pub consensus: Duration,
+    /// A commit that takes longer is given up.
+    pub commit: Duration,
+    /// A recovery without progress for this long is given up.
+    pub recovery: Duration,
+    /// Beacons for other rings, when all is quiet; five times as often for 5 s after a change.
+    pub beacon: Duration,
+    /// At start: how long to listen for another process with this node's id.
+    pub probation: Duration,
+}
+
+impl Default for Timers {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        Self {
+            token_loss: ms(250),
+            token_repeat: ms(10),
+            idle_rotate: ms(60),
+            join_repeat: ms(15),
+            consensus: ms(150),
+            commit: ms(150),
+            recovery: ms(1_000),
+            beacon: ms(1_000),
+            probation: ms(100),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Names of things. A process is a node in one incarnation; nothing below is ever used twice for two things.
+
+use core::fmt;
+
+/// A node, by its configured or randomly drawn number; never 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u32);
+
+/// One start of a node; strictly larger at every start (milliseconds since 2020, or the stored one plus 1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u64);
+
+/// A node in one incarnation: "a process" in every axiom.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Process {
+    /// The node.
+    pub node: NodeId,
+    /// Which start of it.
+    pub incarnation: Incarnation,
+}
+
+/// A ring, and the regular configuration that it carries. Ordered by sequence first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RingId {
+    /// Larger than any ring number that any of its members had seen or promised.
+    pub sequence: u64,
+    /// The process that formed it.
+    pub representative: Process,
+}
+
+/// A configuration in which messages are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Configuration {
+    /// The members of a ring.
+    Regular(RingId),
+    /// Those members of `old` that move to `new` together.
+    Transitional {
+        /// The ring that broke or was left.
+        old: RingId,
+        /// The ring being entered.
+        new: RingId,
+    },
+}
+
+impl Configuration {
+    /// The regular configuration that this one is or follows.
+    pub fn regular(self) -> RingId {
+        match self {
+            Self::Regular(ring) => ring,
+            Self::Transitional { old, .. } => old,
+        }
+    }
+}
+
+/// A client session of a node; unique for ever (incarnation times 2^24 plus a counter).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+impl SessionId {
+    /// The first session of an incarnation; later ones count up from it.
+    pub fn first(incarnation: Incarnation) -> Self {
+        Self(incarnation.0 << 24 | 1)
+    }
+}
+
+/// A group member: a session on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId {
+    /// The node whose daemon or engine serves the session.
+    pub node: NodeId,
+    /// The session.
+    pub session: SessionId,
+}
+
+/// A group on the wire: a 64-bit hash of its name. Two names with one hash cannot exist at the same time: the second
+/// join is refused, at every node alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(pub u64);
+
+impl GroupId {
+    /// The id of the group with this name.
+    pub fn of(name: &str) -> Self {
+        Self(hash64(name.as_bytes()))
+    }
+}
+
+/// A message as accepted from a session by a daemon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MessageId {
+    /// Who accepted it.
+    pub origin: Process,
+    /// 1, 2, 3 ... per process, in the order of acceptance.
+    pub counter: u64,
+}
+
+/// Where in the ordered history a view stands. Equal ids mean equal members, everywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ViewId {
+    /// The ring that orders the view; for a transitional view the ring being entered.
+    pub ring: RingId,
+    /// The ordinal that caused it; for a transitional view the index of the component that moves together.
+    pub ordinal: u64,
+    /// The frame within the ordinal, from 1; 0 for a view caused by a configuration change.
+    pub sub: u32,
+}
+
+/// FNV-1a with a final mix: stable on every platform and for ever, since its results travel.
+pub fn hash64(bytes: &[u8]) -> u64 {
+    let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| {
+        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:x}", self.node, self.incarnation.0)
+    }
+}
+
+impl fmt::Display for RingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.sequence, self.representative)
+    }
+}
+
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:x}", self.node, self.session.0)
+    }
+}
+
+impl fmt::Display for Configuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Regular(ring) => write!(f, "regular {ring}"),
+            Self::Transitional { old, new } => write!(f, "transitional {old} -> {new}"),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Everything that can happen to a [`Core`](crate::Core).
+
+use bytes::Bytes;
+use core::net::SocketAddr;
+
+use crate::id::{GroupId, SessionId};
+
+/// One thing that happened. Borrowed bytes are copied out before `handle` returns.
+#[derive(Debug)]
+pub enum Input {
+    /// A datagram arrived. Anything may be in it.
+    Datagram {
+        /// The address it was sent from.
+        from: SocketAddr,
+        /// It came in through the multicast group, not by unicast.
+        multicast: bool,
+        /// The whole datagram; kept by reference where it is stored.
+        bytes: Bytes,
+    },
+    /// The deadline that the core asked for has passed. Harmless when early.
+    Timeout,
+    /// A local session wants something.
+    Command(Command),
+    /// A `Persist` output is durable, or failed.
+    Persisted {
+        /// The ticket of that output.
+        ticket: u64,
+        /// The record is on disk; otherwise the core goes on without storage and says so.
+        durable: bool,
+    },
+    /// The transport learned something about a peer.
+    Evidence {
+        /// The address that it is about.
+        address: SocketAddr,
+        /// What it learned.
+        kind: Evidence,
+    },
+    /// Leave cleanly: `Output::Stopped` ends it.
+    Shutdown,
+}
+
+/// Facts from outside the protocol about a peer's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The peer's host answered that nobody listens there (ICMP port unreachable): the process is gone.
+    Unreachable,
+}
+
+/// What local sessions ask for, in each session's order.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Become a member of a group; answered by the view that contains the session.
+    Join {
+        /// Who.
+        session: SessionId,
+        /// 1 to 255 bytes of UTF-8 (checked before it gets here).
+        name: String,
+    },
+    /// Stop being a member; answered by the view without the session.
+    Leave {
+        /// Who.
+        session: SessionId,
+        /// Which group.
+        group: GroupId,
+    },
+    /// The session ended: leave all its groups, in order, with cause disconnect.
+    Disconnect {
+        /// Who.
+        session: SessionId,
+    },
+    /// Send to a group; the sender need not be a member.
+    Send {
+        /// Who.
+        session: SessionId,
+        /// To whom.
+        group: GroupId,
+        /// Deliver only when every member of the configuration holds it.
+        safe: bool,
+        /// Do not deliver to the sending session.
+        no_self: bool,
+        /// Given back with the sender's own delivery.
+        tag: u64,
+        /// The message.
+        payload: Bytes,
+    },
+}

@@ -1,0 +1,37 @@
+//! Extended virtual synchrony (EVS) as a pure state machine: no I/O, no clock, no threads, no randomness of its own.
+//!
+//! One [`Core`] per domain. Two enums are its whole border: [`Input`] goes in through [`Core::handle`], [`Output`] comes
+//! out of [`Core::poll`].
+//!
+//! **The contract.** After every `handle` the caller drains `poll` until it returns `None`, in order, before the next
+//! `handle`; then it arranges for `Input::Timeout` at [`Core::deadline`]. Time never runs backwards between two calls.
+//! Outputs are promises in order: a `Persist` blocks, inside the core, whatever must not leave before it is durable.
+//!
+//! ```text
+//!  commands of local sessions      datagrams, timeouts, persisted, evidence
+//!              \                      /
+//!               v                    v
+//!   group/   names, members, views, fragments      <- what sessions see
+//!   ring/    token, ordinals, windows, recovery    <- one order
+//!   state/   operational, gather, commit, recovery <- who is in the ring
+//!   wire/    bytes                                 <- what other nodes see
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod config;
+mod core;
+pub mod event;
+pub mod id;
+pub mod input;
+pub mod limits;
+pub mod output;
+pub mod time;
+pub mod trace;
+
+pub use self::core::Core;
+pub use config::{Boot, CoreConfig, Timers};
+pub use event::{Event, Stats};
+pub use id::*;
+pub use input::{Command, Evidence, Input};
+pub use output::{Destination, GroupView, MessageDelivery, Output, ViewCause, ViewKind};
+pub use time::Instant;

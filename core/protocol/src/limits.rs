@@ -1,0 +1,46 @@
+//! Every bound of the protocol, in one place, with the relations between them checked at compile time.
+
+/// Longest group name, in bytes.
+pub const GROUP_NAME_LEN_MAX: usize = 255;
+/// Largest message that the format carries, in bytes; the default limit is lower.
+pub const MESSAGE_LEN_MAX: usize = 64 << 20;
+/// Default limit of a message, in bytes.
+pub const MESSAGE_LEN_DEFAULT: usize = 1 << 20;
+/// Members of a ring.
+pub const MEMBERS_MAX: usize = 128;
+/// Smallest datagram size that may be configured, in bytes of UDP payload.
+pub const MTU_MIN: usize = 1_200;
+/// Default datagram size, in bytes of UDP payload.
+pub const MTU_DEFAULT: usize = 1_400;
+/// Largest datagram size, in bytes of UDP payload.
+pub const MTU_MAX: usize = 8_900;
+/// Packets that may be ordered but not yet known to be held by all; the capacity of the store.
+pub const GAP_MAX: u64 = 8_192;
+/// Packets that all members together may order in one rotation of the token.
+pub const WINDOW_DEFAULT: u32 = 512;
+/// Upper bound of that window.
+pub const WINDOW_MAX: u32 = 2_048;
+/// Retransmission requests that a token carries, as ranges.
+pub const REQUEST_RANGES_MAX: usize = 64;
+/// Bytes of the bitmap of held packets above the aru in a State.
+pub const HELD_BITMAP_LEN_MAX: usize = 1_024;
+/// Messages waiting to be ordered before sessions are held back.
+pub const SEND_QUEUE_MESSAGES_MAX: usize = 4_096;
+/// Bytes waiting to be ordered before sessions are held back; one message may exceed it.
+pub const SEND_QUEUE_LEN_MAX: usize = 8 << 20;
+/// Room kept free in every data packet for the recovery wrapper, in bytes.
+pub const ENCAPSULATION_LEN: usize = 64;
+/// Largest control packet (join, plan, beacon) before it is cut into parts, in bytes.
+pub const CONTROL_LEN_MAX: usize = 256 << 10;
+/// Groups in a domain.
+pub const GROUPS_MAX: usize = 1 << 16;
+/// Foreign rings remembered as merge candidates.
+pub const CANDIDATES_MAX: usize = 256;
+/// Ring numbers reserved ahead on disk, so that forming a ring need not wait for a write.
+pub const RING_SEQUENCE_RESERVE: u64 = 1_024;
+
+const _: () = assert!(WINDOW_DEFAULT <= WINDOW_MAX);
+const _: () = assert!((WINDOW_MAX as u64) < GAP_MAX);
+const _: () = assert!(HELD_BITMAP_LEN_MAX * 8 >= GAP_MAX as usize);
+const _: () = assert!(MTU_MIN <= MTU_DEFAULT && MTU_DEFAULT <= MTU_MAX);
+const _: () = assert!(MESSAGE_LEN_DEFAULT <= MESSAGE_LEN_MAX);

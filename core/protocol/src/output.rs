@@ -1,0 +1,129 @@
+//! Everything that a [`Core`](crate::Core) asks of its caller.
+
+use bytes::Bytes;
+use core::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::id::{GroupId, MemberId, SessionId, ViewId};
+use crate::trace::Trace;
+
+/// One thing to do, in order.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Send a datagram; a failure to send is loss, and needs no report.
+    Transmit {
+        /// Where to.
+        to: Destination,
+        /// The whole datagram, sealed.
+        bytes: Bytes,
+    },
+    /// Make the ring number durable, then answer with `Input::Persisted`.
+    Persist {
+        /// To be given back.
+        ticket: u64,
+        /// No ring number up to this one may be used by a later incarnation.
+        ring_sequence_max: u64,
+    },
+    /// A message for the local members of a group.
+    Message(MessageDelivery),
+    /// A view for the local members of a group.
+    View(GroupView),
+    /// A join that was refused: the name's hash is taken, or a limit is reached.
+    JoinRefused {
+        /// Who asked.
+        session: SessionId,
+        /// For which group.
+        group: GroupId,
+        /// What to tell.
+        reason: &'static str,
+    },
+    /// Something worth counting or telling.
+    Event(Event),
+    /// For the oracle; only with `CoreConfig::trace`.
+    Trace(Trace),
+    /// The core has left its ring and does nothing any more; the last output.
+    Stopped {
+        /// `None` after `Input::Shutdown`; otherwise what to tell the operator.
+        fault: Option<String>,
+    },
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Destination {
+    /// The domain's multicast group.
+    Multicast,
+    /// One address.
+    Unicast(SocketAddr),
+}
+
+/// A message at its place in the order, for those local sessions that are members of the group at this point.
+#[derive(Clone, Debug)]
+pub struct MessageDelivery {
+    /// The group.
+    pub group: GroupId,
+    /// The sender.
+    pub sender: MemberId,
+    /// Sent as a safe message.
+    pub safe: bool,
+    /// Not to be given to the sending session.
+    pub no_self: bool,
+    /// Position in the group's order within the view: 1, 2, 3 ..., the same at every member.
+    pub sequence: u64,
+    /// The tag given by the sender, if it is a session of this node; else 0.
+    pub tag: u64,
+    /// The message in pieces, in order.
+    pub payload: Vec<Bytes>,
+}
+
+/// A view of a group, for its local members.
+#[derive(Clone, Debug)]
+pub struct GroupView {
+    /// The group.
+    pub group: GroupId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Regular view or transitional signal.
+    pub kind: ViewKind,
+    /// Equal ids, equal members.
+    pub id: ViewId,
+    /// Why.
+    pub cause: ViewCause,
+    /// In one sentence: who, why, on what evidence.
+    pub reason: String,
+    /// In the same order at every member.
+    pub members: Arc<[MemberId]>,
+    /// Per member: the set it came with; 0 is the set of this node's members.
+    pub sets: Arc<[u32]>,
+    /// In `members`, not in the view before.
+    pub joined: Vec<MemberId>,
+    /// In the view before, not in `members`. A local session in here gets no view but the end of its membership.
+    pub left: Vec<MemberId>,
+    /// Those who came here together with this node's members from their previous view.
+    pub together: Vec<MemberId>,
+}
+
+/// Which kind of view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewKind {
+    /// A regular configuration of the group.
+    Regular,
+    /// The transitional signal: until the next regular view, guarantees hold among `together` only.
+    Transitional,
+}
+
+/// Why a view was installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ViewCause {
+    /// A session joined.
+    Join,
+    /// A session left.
+    Leave,
+    /// A session ended without leaving.
+    Disconnect,
+    /// Nodes were lost, or the network was divided.
+    Network,
+    /// Rings merged.
+    Merge,
+}

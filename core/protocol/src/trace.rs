@@ -1,0 +1,128 @@
+//! The event log that the oracle reads. It is written by the core as it acts and says nothing about how it works inside.
+
+use crate::id::{
+    Configuration, GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId, ViewId,
+};
+
+/// One entry of a process's log. Axioms are cited by their ids in docs/PROTOCOL.md.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// A message of a local session was accepted.
+    Send {
+        /// Its id.
+        message: MessageId,
+        /// The sending session.
+        session: SessionId,
+        /// To which group.
+        group: GroupId,
+        /// Sent as safe.
+        safe: bool,
+        /// Of its content.
+        hash: u64,
+    },
+    /// This process bound a packet to an ordinal (every packet, also those that carry only parts of messages).
+    Slot {
+        /// In this ring.
+        ring: RingId,
+        /// At this place.
+        ordinal: u64,
+        /// Of its content.
+        hash: u64,
+        /// The packet is delivered only when safe.
+        safe: bool,
+    },
+    /// This process bound the last fragment of one of its messages to a place in the order.
+    Ordered {
+        /// The message.
+        message: MessageId,
+        /// In this ring.
+        ring: RingId,
+        /// At this ordinal.
+        ordinal: u64,
+        /// At this frame of the packet, from 1.
+        frame: u32,
+    },
+    /// A packet was handed to the group layer, in a configuration.
+    Packet {
+        /// The configuration of the delivery.
+        configuration: Configuration,
+        /// Its ordinal in the configuration's (old) ring.
+        ordinal: u64,
+        /// The node that ordered it.
+        origin: NodeId,
+        /// Of its content.
+        hash: u64,
+        /// The packet is a safe one.
+        safe: bool,
+    },
+    /// A whole message was delivered, whether or not this node has members of its group.
+    Deliver {
+        /// The message.
+        message: MessageId,
+        /// In this configuration.
+        configuration: Configuration,
+        /// At this ordinal.
+        ordinal: u64,
+        /// At this frame of the packet, from 1.
+        frame: u32,
+        /// Delivered as safe.
+        safe: bool,
+        /// Of its content.
+        hash: u64,
+    },
+    /// A regular configuration was installed.
+    Regular {
+        /// Its id.
+        ring: RingId,
+        /// Its members.
+        members: Vec<Process>,
+    },
+    /// A transitional configuration was installed.
+    Transitional {
+        /// The ring left.
+        old: RingId,
+        /// The ring to come.
+        new: RingId,
+        /// Those who move together.
+        members: Vec<Process>,
+        /// Whose packets behind a hole are delivered all the same.
+        obligation: Vec<NodeId>,
+    },
+    /// A view was given to the local members of a group.
+    GroupView {
+        /// The group.
+        group: GroupId,
+        /// Its id.
+        id: ViewId,
+        /// It is the transitional signal.
+        transitional: bool,
+        /// The members, in order.
+        members: Vec<MemberId>,
+        /// Those who came together with this node's members.
+        together: Vec<MemberId>,
+        /// Members of this node among `members`.
+        local: Vec<SessionId>,
+        /// Members of this node that were in the view before and are not in this one.
+        local_left: Vec<SessionId>,
+    },
+    /// A message was given to the local members of a group.
+    GroupMessage {
+        /// The group.
+        group: GroupId,
+        /// The sender.
+        sender: MemberId,
+        /// Its number within the view.
+        sequence: u64,
+        /// Of its content.
+        hash: u64,
+    },
+    /// A token was accepted (liveness).
+    TokenVisit {
+        /// Of this ring.
+        ring: RingId,
+        /// Its number.
+        token_sequence: u64,
+    },
+    /// The core left cleanly; counts as a crash for what it promised to others.
+    Stopped,
+}

@@ -1,0 +1,46 @@
+//! The handshake over the engine's unix socket (SOCK_SEQPACKET: one message each way).
+//!
+//! The client sends [`Hello`] with three descriptors (SCM_RIGHTS): the sealed memfd that holds both rings, the eventfd that
+//! wakes the engine, the eventfd that wakes the client. The engine checks credentials (SO_PEERCRED), seals and size, maps
+//! the memory, and answers with [`Welcome`]. After that the socket carries nothing: its end is the session's end.
+
+/// First bytes of both messages.
+pub const MAGIC: u32 = u32::from_le_bytes(*b"ANZS");
+
+/// Client to engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Hello {
+    /// [`MAGIC`]
+    pub magic: u32,
+    /// Oldest session version that the client speaks.
+    pub version_min: u16,
+    /// Newest.
+    pub version_max: u16,
+    /// Bytes of the send ring; a power of two.
+    pub send_capacity: u32,
+    /// Bytes of the receive ring; a power of two.
+    pub receive_capacity: u32,
+}
+
+/// Engine to client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Welcome {
+    /// [`MAGIC`]
+    pub magic: u32,
+    /// The session version in use; 0 if refused.
+    pub version: u16,
+    /// Bytes used in `reason`.
+    pub reason_len: u16,
+    /// 0, or why the session is refused.
+    pub status: i32,
+    /// Largest message, in bytes.
+    pub message_len_max: u32,
+    /// The session's identity.
+    pub node: u64,
+    /// The session's identity.
+    pub session: u64,
+    /// Why it was refused, in UTF-8.
+    pub reason: [u8; 240],
+}

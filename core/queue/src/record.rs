@@ -1,0 +1,193 @@
+//! What the records in the rings mean. All integers are native-endian (both sides are on one machine), all structs are
+//! `repr(C)` without padding, every record's payload starts 8-byte aligned.
+//!
+//! Client to engine, through the send ring: `JOIN`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They are carried out in ring order,
+//! so a leave comes after the messages sent before it.
+//! Engine to client, through the receive ring: `MESSAGE`, `VIEW`, `LEFT`, `REPLY`, `RECEIPT`, `CLOSED`: one ordered stream.
+//!
+//! `handle` is a number that the client gives to each group it joins; the engine gives it back and knows nothing else of it.
+
+/// Version of this format and of `hello`.
+pub const SESSION_VERSION: u16 = 1;
+
+/// Record kinds, client to engine.
+pub mod request {
+    /// `JoinRecord`, then the group's name (1 to 255 bytes of UTF-8).
+    pub const JOIN: u16 = 1;
+    /// `LeaveRecord`.
+    pub const LEAVE: u16 = 2;
+    /// `SendRecord`, then the message.
+    pub const SEND: u16 = 3;
+    /// `QueryRecord`, then a JSON object in UTF-8.
+    pub const QUERY: u16 = 4;
+    /// No payload: leave everything; nothing follows.
+    pub const CLOSE: u16 = 5;
+}
+
+/// Record kinds, engine to client.
+pub mod event {
+    /// `MessageRecord`, then the message.
+    pub const MESSAGE: u16 = 1;
+    /// `ViewRecord`, then arrays (see there).
+    pub const VIEW: u16 = 2;
+    /// `LeftRecord`, then the reason in UTF-8.
+    pub const LEFT: u16 = 3;
+    /// `ReplyRecord`, then JSON in UTF-8.
+    pub const REPLY: u16 = 4;
+    /// `ReceiptRecord`: the fate of an own message that ended other than by delivery.
+    pub const RECEIPT: u16 = 5;
+    /// `ClosedRecord`, then the reason in UTF-8. The last record.
+    pub const CLOSED: u16 = 6;
+}
+
+/// `request::JOIN`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct JoinRecord {
+    /// The client's number for this group.
+    pub handle: u32,
+    /// `JOIN_SEND_ONLY` or 0.
+    pub flags: u32,
+}
+
+/// An address to send to, not a membership: no views, no messages.
+pub const JOIN_SEND_ONLY: u32 = 1;
+
+/// `request::LEAVE`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct LeaveRecord {
+    /// The client's number for the group.
+    pub handle: u32,
+    /// 0
+    pub reserved: u32,
+}
+
+/// `request::SEND`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SendRecord {
+    /// The client's number for the group.
+    pub handle: u32,
+    /// Service level in the low byte, ANZ_NO_SELF and the other flags above it, as in the C header.
+    pub service: u32,
+    /// Comes back with the sender's own delivery.
+    pub tag: u64,
+}
+
+/// `request::QUERY`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct QueryRecord {
+    /// Comes back with every part of the reply.
+    pub tag: u64,
+}
+
+/// A member as in the C header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(C)]
+pub struct Member {
+    /// The node.
+    pub node: u64,
+    /// The session; unique for ever.
+    pub session: u64,
+}
+
+/// A view id as in the C header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+#[allow(missing_docs, reason = "as in the C header")]
+pub struct ViewId {
+    pub ring_seq: u64,
+    pub ring_rep: u64,
+    pub ring_incarnation: u64,
+    pub ordinal: u64,
+    pub sub: u32,
+    pub reserved: u32,
+}
+
+/// `event::MESSAGE`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct MessageRecord {
+    /// The client's number for the group.
+    pub handle: u32,
+    /// Service level.
+    pub service: u32,
+    /// Who sent it.
+    pub sender: Member,
+    /// Position in the group's order within the view.
+    pub sequence: u64,
+    /// Own messages: the tag given when sending.
+    pub tag: u64,
+}
+
+/// `event::VIEW`. Then follow, in this order: `members` x [`Member`], `joined` x [`Member`], `left` x [`Member`],
+/// `together` x [`Member`], `members` x u32 (the virtual-synchrony set of each member, padded to 8 bytes), and the reason,
+/// `reason_len` bytes of UTF-8 and a NUL.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ViewRecord {
+    /// The client's number for the group.
+    pub handle: u32,
+    /// ANZ_CAUSE_* of the C header: 1 join, 2 leave, 3 disconnect, 4 network, 5 merge.
+    pub cause: u32,
+    /// Where in history.
+    pub id: ViewId,
+    /// 1 for the transitional signal, else 0.
+    pub transitional: u32,
+    /// How many.
+    pub members: u32,
+    /// How many.
+    pub joined: u32,
+    /// How many.
+    pub left: u32,
+    /// How many.
+    pub together: u32,
+    /// Bytes, without the NUL.
+    pub reason_len: u32,
+}
+
+/// `event::LEFT`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct LeftRecord {
+    /// The client's number for the group.
+    pub handle: u32,
+    /// 0 for an own leave, else why.
+    pub status: i32,
+}
+
+/// `event::REPLY`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ReplyRecord {
+    /// The query's tag.
+    pub tag: u64,
+    /// 0, or why it failed; the JSON then has the words.
+    pub status: i32,
+    /// 1: further parts follow.
+    pub more: u32,
+}
+
+/// `event::RECEIPT`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ReceiptRecord {
+    /// The client's number for the group.
+    pub handle: u32,
+    /// What became of it.
+    pub status: i32,
+    /// The message's tag.
+    pub tag: u64,
+}
+
+/// `event::CLOSED`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ClosedRecord {
+    /// Why.
+    pub status: i32,
+    /// 0
+    pub reserved: u32,
+}
