@@ -25,6 +25,9 @@ pub(crate) struct Gather {
     proposed: BTreeMap<NodeId, Incarnation>,
     edges: Edges,
     heard: BTreeMap<NodeId, Heard>,
+    /// Nodes that nobody heard in time. They are left out altogether, not as bad links: a link to nobody must not
+    /// decide who goes with whom.
+    silent: BTreeSet<NodeId>,
     join_at: Instant,
     joined_at: Option<Instant>,
     consensus_at: Instant,
@@ -37,6 +40,7 @@ struct Heard {
     attempt: u64,
     ring_sequence_max: u64,
     members: Vec<NodeId>,
+    heard: Vec<NodeId>,
 }
 
 impl Gather {
@@ -49,6 +53,7 @@ impl Gather {
             proposed: BTreeMap::new(),
             edges: Edges::new(),
             heard: BTreeMap::new(),
+            silent: BTreeSet::new(),
             join_at: node.now,
             joined_at: None,
             consensus_at: node.now + node.config.timers.consensus,
@@ -142,7 +147,9 @@ impl Gather {
             attempt: join.attempt,
             ring_sequence_max: join.ring_sequence_max,
             members: join.members,
+            heard: join.heard,
         };
+        self.silent.remove(&from.node);
         let first = self.heard.insert(from.node, heard).is_none();
         if first || before != self.fingerprint() {
             self.answer_soon(node);
@@ -196,7 +203,8 @@ impl Gather {
     fn members(&self, node: &Node) -> Vec<NodeId> {
         let alive = |(n, i): (&NodeId, &Incarnation)| {
             let process = Process { node: *n, incarnation: *i };
-            (!self.history.dead.contains_key(&process)).then_some(*n)
+            let gone = self.history.dead.contains_key(&process) || self.silent.contains(n);
+            (!gone).then_some(*n)
         };
         let nodes: BTreeSet<NodeId> = self.proposed.iter().filter_map(alive).collect();
         clique_of(node.me.node, &nodes, &self.edges)
@@ -225,6 +233,7 @@ impl Gather {
             dead: self.history.dead.iter().map(|(p, gone)| (*p, *gone)).collect(),
             edges: self.edges.iter().copied().collect(),
             members: self.members(node),
+            heard: self.heard.keys().copied().collect(),
         };
         let others = self.proposed.keys().filter(|n| **n != node.me.node);
         let addresses: Vec<SocketAddr> = others.filter_map(|n| node.book.address(*n)).collect();
@@ -235,18 +244,22 @@ impl Gather {
     fn exclude_the_silent(&mut self, node: &Node) {
         let members = self.members(node);
         for other in members.iter().filter(|n| **n != node.me.node) {
-            let agrees = self.heard.get(other).map(|h| h.members == members);
-            let excluded = match agrees {
-                None => true,
-                Some(true) if *other != members[0] => false,
+            match self.heard.get(other) {
+                None if self.heard.values().any(|h| h.heard.contains(other)) => {
+                    self.edges.insert(edge(node.me.node, *other));
+                }
+                None => {
+                    self.silent.insert(*other);
+                }
+                // A member that agrees has nothing to be blamed for; a representative that agrees should have called.
+                Some(heard) if heard.members == members && *other != members[0] => {}
                 Some(_) => {
                     let strikes = self.strikes.entry(*other).or_default();
                     *strikes += 1;
-                    *strikes > 1
+                    if *strikes > 1 {
+                        self.edges.insert(edge(node.me.node, *other));
+                    }
                 }
-            };
-            if excluded {
-                self.edges.insert(edge(node.me.node, *other));
             }
         }
     }

@@ -21,6 +21,8 @@ pub(crate) struct Join {
     pub(crate) edges: Vec<(NodeId, NodeId)>,
     /// The members that this node would form a ring with: its vote.
     pub(crate) members: Vec<NodeId>,
+    /// Whom this node has heard in this gather.
+    pub(crate) heard: Vec<NodeId>,
 }
 
 /// How a process is known to be gone: facts, not silence.
@@ -119,6 +121,7 @@ impl Join {
             w.u32(b.0);
         }
         w.nodes(self.members.iter());
+        w.nodes(self.heard.iter());
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
@@ -128,9 +131,9 @@ impl Join {
         let dead = dead.collect::<Result<Vec<_>, WireError>>()?;
         let edges = (0..r.count(8)?).map(|_| Ok((r.node()?, r.node()?)));
         let edges = edges.collect::<Result<Vec<_>, WireError>>()?;
-        let members = r.nodes()?;
+        let (members, heard) = (r.nodes()?, r.nodes()?);
         within(proposed.len())?;
-        Ok(Self { process, attempt, ring_sequence_max, proposed, dead, edges, members })
+        Ok(Self { process, attempt, ring_sequence_max, proposed, dead, edges, members, heard })
     }
 }
 
