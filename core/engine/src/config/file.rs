@@ -39,7 +39,7 @@ pub(super) fn read(path: &Path) -> Result<String, Problem> {
     })
 }
 
-/// The entries of `text`, and everything that is wrong with it. `name` is what error messages call it.
+/// The entries of `text`, and everything that is wrong with it. Error messages call it `name`.
 pub(super) fn parse(text: &str, name: &str) -> (Vec<Entry>, Vec<Problem>) {
     let mut reading = Reading {
         source: Source { name: &Arc::from(name), text },
@@ -49,9 +49,13 @@ pub(super) fn parse(text: &str, name: &str) -> (Vec<Entry>, Vec<Problem>) {
     match DeTable::parse(text) {
         Ok(document) => reading.table("", document.get_ref()),
         Err(error) => {
-            let at = error.span().map_or(text.len(), |span| span.start);
-            let text = format!("not valid TOML: {}", error.message().trim().replace('\n', "; "));
-            reading.problems.push(Problem::of_place(reading.source.origin(at), text));
+            let span = error.span().unwrap_or(text.len()..text.len());
+            let mut message =
+                format!("not valid TOML: {}", error.message().trim().replace('\n', "; "));
+            if let (true, Some(key)) = (message.ends_with("key"), text.get(span.clone())) {
+                message.push_str(&format!(" {key}"));
+            }
+            reading.problems.push(Problem::of_place(reading.source.origin(span.start), message));
         }
     }
     (reading.entries, reading.problems)

@@ -1,5 +1,5 @@
-//! Every key that there is. The key reference in docs/OPERATIONS.md and the example file are generated from this table;
-//! a test fails when they differ.
+//! Every key that there is. The key reference in docs/OPERATIONS.md and the example file are
+//! generated from this table; a test fails when they differ.
 
 use anasazi_protocol::limits;
 

@@ -2,7 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `keys` | the table of every key: type, range, default, effect, danger; documentation is generated from it |
+//! | `keys` | the table of every key: type, range, default, effect, danger |
 //! | `kind` | the types that a key can have, and how text becomes a value |
 //! | `settings` | values collected from defaults, files and calls, each with its origin |
 //! | `file` | TOML files, with line and column of every entry |

@@ -1,4 +1,5 @@
-//! Values collected from defaults, files and calls. Whatever came last counts, and every value knows where it came from.
+//! Values collected from defaults, files and calls. Whatever came last counts, and every value
+//! knows where it came from.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,8 +10,8 @@ use super::keys::{KEYS, Key};
 use super::kind::Value;
 use super::valid::ValidConfig;
 
-/// A configuration in the making. Each value is checked when it is set; [`validate`](Self::validate) checks how they
-/// go together. A refused call changes nothing.
+/// A configuration in the making. Each value is checked when it is set;
+/// [`validate`](Self::validate) checks how they go together. A refused call changes nothing.
 #[derive(Clone, Debug)]
 pub struct Settings {
     values: BTreeMap<&'static str, Setting>,
@@ -51,7 +52,8 @@ impl Settings {
         Self::from_defaults(|key| key.daemon_default.unwrap_or(key.default))
     }
 
-    /// Sets a key from text: numbers in decimal, `true` or `false`, lists separated by commas, sizes also as `4 MiB`.
+    /// Sets a key from text: numbers in decimal, `true` or `false`, lists separated by commas,
+    /// sizes also as `4 MiB`.
     ///
     /// Errors: the key is not known; the value is not allowed for it.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
@@ -77,7 +79,8 @@ impl Settings {
 
     /// Sets everything that the TOML file at `path` names. Reads the file: may block.
     ///
-    /// Errors: the file cannot be read, or anything in it is refused; all problems are reported together.
+    /// Errors: the file cannot be read, or anything in it is refused; all problems are reported
+    /// together.
     pub fn load_file(&mut self, path: impl AsRef<Path>) -> Result<(), ConfigError> {
         let path = path.as_ref();
         let text = file::read(path)?;

@@ -236,8 +236,8 @@ impl ValidConfig {
     }
 }
 
-/// Typed access to settings. Each was read by its kind, so a value of another type is a mistake in the key table, which
-/// the tests of this module find.
+/// Typed access to settings. Each was read by its kind, so a value of another type is a mistake in
+/// the key table, which the tests of this module find.
 struct Reader<'a>(&'a Settings);
 
 impl Reader<'_> {
@@ -342,7 +342,8 @@ impl Reader<'_> {
         };
         let times = if factor == 1 { String::new() } else { format!("{factor} times ") };
         let text = format!(
-            "{} is too little; allowed: at least {times}{}, so {} or more here, or {} or less there",
+            "{} is too little; allowed: at least {times}{}, \
+             so {} or more here, or {} or less there",
             show(larger, have),
             self.describe(smaller),
             show(larger, enough),
