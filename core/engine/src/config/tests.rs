@@ -280,7 +280,7 @@ fn unreadable_files_are_named() {
             .contains("/dev/zero: longer than 1048576 bytes")
     );
     std::fs::write(path("secret.toml"), "").expect("written");
-    std::fs::set_permissions(path("secret.toml"), std::fs::Permissions::from_mode(0))
+    std::fs::set_permissions(path("secret.toml"), std::fs::Permissions::from_mode(0o0))
         .expect("mode set");
     // The superuser reads it all the same.
     if std::fs::read(path("secret.toml")).is_err() {
