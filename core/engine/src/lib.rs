@@ -1,1 +1,4 @@
 //! The engine.
+#![deny(unsafe_code)]
+
+pub mod sys;
