@@ -1,0 +1,247 @@
+//! The side that takes records out.
+
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+
+use super::header::{HEADER_LEN, Header, PADDING};
+use super::memory::{AtomicU32, AtomicU64, Memory, fence};
+use super::producer::record_len_max;
+use super::{Corrupt, Direction, Layout};
+
+/// The consuming end of a ring. One thread at a time takes records out and sleeps; any thread may release them.
+///
+/// Nothing allocates, blocks or panics.
+pub struct Consumer {
+    memory: Memory,
+    /// The record that [`Self::next`] gives out next.
+    cursor: AtomicU64,
+    /// How far everything is released; the truth of what the memory tells producers.
+    head: AtomicU64,
+    /// Releases that the thread which moves the head has to look at; 0 if none is at it.
+    releases: AtomicU32,
+}
+
+/// A record given out, until it is released. The other side may still write to it: copy it before judging it.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// For [`Consumer::release`].
+    pub position: u64,
+    /// What it is.
+    pub kind: u16,
+    /// The producer's flags.
+    pub flags: u16,
+    /// Its payload, 8-byte aligned, inside the ring.
+    pub data: *const u8,
+    /// Bytes of payload.
+    pub len: usize,
+}
+
+impl Record {
+    /// The payload where it lies.
+    ///
+    /// # Safety
+    /// Only until the record is released, and only if the other side is trusted not to write to it meanwhile.
+    pub unsafe fn bytes<'ring>(&self) -> &'ring [u8] {
+        // SAFETY: inside the ring; by contract nobody writes.
+        unsafe { core::slice::from_raw_parts(self.data, self.len) }
+    }
+}
+
+impl Consumer {
+    /// The consuming end of the ring of that direction.
+    ///
+    /// # Safety
+    /// As for [`super::Producer::attach`]: one consuming end at most is ever attached to a ring of a block.
+    pub unsafe fn attach(base: *mut u8, layout: Layout, direction: Direction) -> Self {
+        Self {
+            // SAFETY: by contract.
+            memory: unsafe { Memory::new(base, layout, direction) },
+            cursor: AtomicU64::new(0),
+            head: AtomicU64::new(0),
+            releases: AtomicU32::new(0),
+        }
+    }
+
+    /// The next committed record, if any. It stays valid until it is released. One thread at a time.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if the memory holds no record where one should be; then for ever.
+    pub fn next(&self) -> Result<Option<Record>, Corrupt> {
+        for _ in 0..SKIPS_MAX {
+            let position = self.cursor.load(Relaxed);
+            let Some(header) = self.header_at(position) else { return Ok(None) };
+            let header = header.check(self.room_at(position))?;
+            let is_padding = header.kind() == PADDING;
+            if !header.is_held() || !is_padding && header.payload_len() > self.record_len_max() {
+                return Err(Corrupt);
+            }
+            self.cursor.store(position + header.total(), Relaxed);
+            if is_padding {
+                self.release(position);
+                continue;
+            }
+            return Ok(Some(Record {
+                position,
+                kind: header.kind(),
+                flags: header.flags(),
+                data: self.memory.payload(position),
+                len: header.payload_len(),
+            }));
+        }
+        Ok(None)
+    }
+
+    /// Gives the record at `position` back to the producers. Any thread, in any order; a position that is not given out, or
+    /// was released already, is ignored. Then ask [`Self::room_wanted`], once per batch.
+    pub fn release(&self, position: u64) {
+        self.release_each([position]);
+    }
+
+    /// As [`Self::release`], for several records.
+    pub fn release_each(&self, positions: impl IntoIterator<Item = u64>) {
+        for position in positions {
+            self.mark_released(position);
+        }
+        self.advance_head();
+    }
+
+    /// Gives back everything that was given out: the cheapest way, for an owner that copies records and keeps none.
+    /// Then ask [`Self::room_wanted`].
+    pub fn release_all(&mut self) {
+        let head = self.head.load(Relaxed);
+        let cursor = self.cursor.load(Relaxed);
+        let len = cursor - head;
+        if len == 0 {
+            return;
+        }
+        let to_end = (self.capacity() - (head & (self.capacity() - 1))).min(len);
+        self.memory.zero(head, to_end);
+        self.memory.zero(head + to_end, len - to_end);
+        self.publish_head(cursor);
+    }
+
+    /// Says that this side is about to sleep, and looks again: true if it may. Then a producer's next commit wakes it.
+    /// False: there is something to take.
+    #[must_use = "false: there is something to take"]
+    pub fn prepare_sleep(&self) -> bool {
+        // A swap, as everywhere: one order of all changes, so that none is taken for another's.
+        self.memory.sleeping().swap(1, AcqRel);
+        fence(SeqCst);
+        let may_sleep = self.header_at(self.cursor.load(Relaxed)).is_none();
+        if !may_sleep {
+            self.cancel_sleep();
+        }
+        may_sleep
+    }
+
+    /// Awake again for another reason: producers need not wake this side.
+    pub fn cancel_sleep(&self) {
+        self.memory.sleeping().swap(0, AcqRel);
+    }
+
+    /// After releases: true, once, if a producer waits for room and has it now; then it is the caller's duty to wake it.
+    #[must_use = "the producer sleeps on"]
+    pub fn room_wanted(&self) -> bool {
+        fence(SeqCst);
+        let wanted = self.memory.wanted();
+        let amount = u64::from(wanted.load(Acquire)).min(self.capacity());
+        amount != 0 && self.capacity() - self.used() >= amount && wanted.swap(0, AcqRel) != 0
+    }
+
+    /// Bytes claimed and not yet released, as far as the producers say.
+    pub fn used(&self) -> u64 {
+        let tail = self.memory.tail().load(Relaxed);
+        tail.saturating_sub(self.head.load(Acquire)).min(self.capacity())
+    }
+
+    /// Bytes of records that the ring holds, headers included.
+    pub fn capacity(&self) -> u64 {
+        self.memory.capacity()
+    }
+
+    /// Longest payload, in bytes.
+    pub fn record_len_max(&self) -> usize {
+        record_len_max(self.capacity())
+    }
+
+    /// The header of the record at the cursor, loaded once; `None` if none is committed.
+    fn header_at(&self, cursor: u64) -> Option<Header> {
+        // Once around: what lies there is given out and not yet released.
+        if cursor - self.head.load(Acquire) >= self.capacity() {
+            return None;
+        }
+        let header = self.memory.header(cursor).load(Acquire);
+        (header != 0).then_some(Header(header))
+    }
+
+    /// Bytes that a record at `position` may take: up to the end of the memory, and not around into itself.
+    fn room_at(&self, position: u64) -> u64 {
+        let to_end = self.capacity() - (position & (self.capacity() - 1));
+        let to_head =
+            self.capacity() - position.wrapping_sub(self.head.load(Acquire)).min(self.capacity());
+        to_end.min(to_head)
+    }
+
+    /// Zeroes the record and marks it, if it is given out and not released.
+    fn mark_released(&self, position: u64) {
+        let cursor = self.cursor.load(Relaxed);
+        let head = self.head.load(Acquire);
+        if !position.is_multiple_of(8) || position < head || position >= cursor {
+            return;
+        }
+        let word = self.memory.header(position);
+        let header = Header(word.load(Relaxed));
+        let room = self.room_at(position).min(cursor - position);
+        if !header.is_held() || header.check(room).is_err() {
+            return;
+        }
+        if word.compare_exchange(header.0, header.releasing().0, Acquire, Relaxed).is_err() {
+            return; // somebody else releases it
+        }
+        self.memory.zero(position + HEADER_LEN as u64, header.total() - HEADER_LEN as u64);
+        word.store(header.released().0, Release);
+    }
+
+    /// Moves the head over everything that is released. One thread does it at a time; one that comes meanwhile leaves its
+    /// work to it.
+    fn advance_head(&self) {
+        let mut seen = self.releases.fetch_add(1, AcqRel) + 1;
+        if seen != 1 {
+            return;
+        }
+        loop {
+            self.pass_released();
+            match self.releases.compare_exchange(seen, 0, AcqRel, Acquire) {
+                Ok(_) => return,
+                Err(more) => seen = more,
+            }
+        }
+    }
+
+    fn pass_released(&self) {
+        let start = self.head.load(Relaxed);
+        let cursor = self.cursor.load(Relaxed);
+        let mut head = start;
+        while head < cursor {
+            let word = self.memory.header(head);
+            let header = Header(word.load(Acquire));
+            let to_end = self.capacity() - (head & (self.capacity() - 1));
+            if !header.is_released() || header.check(to_end.min(cursor - head)).is_err() {
+                break;
+            }
+            word.store(0, Relaxed);
+            head += header.total();
+        }
+        if head != start {
+            self.publish_head(head);
+        }
+    }
+
+    fn publish_head(&self, head: u64) {
+        // Our own copy first: who sees the shared one and commits a record there must find us looking there.
+        self.head.store(head, Release);
+        self.memory.head().store(head, Release);
+    }
+}
+
+/// Padding that one call skips: a flood of it must not hold the caller.
+const SKIPS_MAX: usize = 64;
