@@ -102,6 +102,10 @@ impl Operational {
             Packet::Token(token) => {
                 if self.ring.accept(node, from.header.node, &token) {
                     self.visit(node, token);
+                    if let Some(stalled) = self.ring.failed_to_receive(node) {
+                        let history = self.leave(node, Cause::FailedToReceive { node: stalled });
+                        return Gather::enter(node, history, &[]);
+                    }
                     return self.finish_leaving(node);
                 }
                 State::Operational(self)
