@@ -1,4 +1,4 @@
-//! Where the other nodes are. Learned from what they send; never from what others say of them.
+//! Where the other nodes are. Learned from what they send, and until then from what others say of them.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -38,6 +38,17 @@ impl Book {
                 }
                 self.entries.insert(process.node, fresh);
             }
+        }
+    }
+
+    /// Another node says where `process` is; believed only while nothing is known.
+    pub(crate) fn told(&mut self, process: Process, address: SocketAddr, now: Instant) {
+        if self
+            .entries
+            .get(&process.node)
+            .is_none_or(|e| e.process.incarnation < process.incarnation)
+        {
+            self.heard(process, address, now);
         }
     }
 
