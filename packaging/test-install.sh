@@ -8,20 +8,20 @@ place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 
 fail() {
-	echo "FAILED: $*" >&2
-	exit 1
+    echo "FAILED: $*" >&2
+    exit 1
 }
 
 make --no-print-directory -f packaging/install.mk install \
-	PREFIX=/opt/anasazi DESTDIR="$place/stage" "$@" > "$place/log" 2>&1 \
-	|| { cat "$place/log"; fail "make install"; }
+    PREFIX=/opt/anasazi DESTDIR="$place/stage" "$@" > "$place/log" 2>&1 \
+    || { cat "$place/log"; fail "make install"; }
 [ -z "$(find "$place/stage" -path "$place/stage/opt/anasazi" -prune -o -type f -print)" ] \
-	|| fail "files outside the prefix"
+    || fail "files outside the prefix"
 moved="$place/moved here"
 mv "$place/stage/opt/anasazi" "$moved"
 if grep -rIl -e '@[A-Z]*@' -e "$place" "$moved" --include='*.pc' --include='*.cmake' \
-	--include='*.service'; then
-	fail "these name the place of the build, or were not filled in"
+    --include='*.service'; then
+    fail "these name the place of the build, or were not filled in"
 fi
 echo "ok: installs below the prefix"
 
@@ -41,21 +41,21 @@ SOURCE
 PKG_CONFIG_PATH="$moved/lib/pkgconfig"
 export PKG_CONFIG_PATH
 eval "cc $(pkg-config --cflags anasazi) -o '$place/shared' '$place/use.c' \
-	$(pkg-config --libs anasazi)"
+    $(pkg-config --libs anasazi)"
 LD_LIBRARY_PATH="$moved/lib" "$place/shared" > "$place/version" || fail "shared"
 readelf -d "$place/shared" | grep -q "NEEDED.*\[$soname\]" || fail "the program does not need $soname"
 grep -q " $(pkg-config --modversion anasazi)\$" "$place/version" \
-	|| fail "pkg-config says $(pkg-config --modversion anasazi), the library $(cat "$place/version")"
+    || fail "pkg-config says $(pkg-config --modversion anasazi), the library $(cat "$place/version")"
 echo "ok: pkg-config, shared"
 
 private=$(sed -n 's/^Libs.private: //p' "$PKG_CONFIG_PATH/anasazi.pc")
 eval "cc $(pkg-config --cflags anasazi) -o '$place/static' '$place/use.c' \
-	'$moved/lib/libanasazi.a' $private"
+    '$moved/lib/libanasazi.a' $private"
 "$place/static" > /dev/null || fail "static"
 echo "ok: pkg-config, static"
 
 if command -v cmake > /dev/null; then
-	cat > "$place/CMakeLists.txt" <<'SOURCE'
+    cat > "$place/CMakeLists.txt" <<'SOURCE'
 cmake_minimum_required(VERSION 3.16)
 project(use C)
 find_package(anasazi 1.0 CONFIG REQUIRED)
@@ -68,27 +68,27 @@ if(anasazi_FOUND)
   message(FATAL_ERROR "found as version 2, too")
 endif()
 SOURCE
-	{ cmake -S "$place" -B "$place/build" -DCMAKE_PREFIX_PATH="$moved" \
-		&& cmake --build "$place/build"; } > "$place/log" 2>&1 || { cat "$place/log"; fail "cmake"; }
-	"$place/build/use_shared" > /dev/null || fail "cmake, shared"
-	"$place/build/use_static" > /dev/null || fail "cmake, static"
-	echo "ok: CMake, shared and static"
+    { cmake -S "$place" -B "$place/build" -DCMAKE_PREFIX_PATH="$moved" \
+        && cmake --build "$place/build"; } > "$place/log" 2>&1 || { cat "$place/log"; fail "cmake"; }
+    "$place/build/use_shared" > /dev/null || fail "cmake, shared"
+    "$place/build/use_static" > /dev/null || fail "cmake, static"
+    echo "ok: CMake, shared and static"
 else
-	echo "skipped: CMake (not installed: apt-get install cmake)"
+    echo "skipped: CMake (not installed: apt-get install cmake)"
 fi
 
 "$moved/bin/anasazid" --check --config "$moved/share/doc/anasazi/anasazi.toml" > /dev/null \
-	|| fail "the example configuration is refused"
+    || fail "the example configuration is refused"
 "$moved/bin/anasazi" --version > /dev/null || fail "the console does not start"
 echo "ok: daemon, console, example configuration"
 
 if command -v systemd-analyze > /dev/null; then
-	sed "s|=/opt/anasazi/|=$place/bin/|" "$moved/lib/systemd/system/anasazid.service" \
-		> "$place/anasazid.service"
-	mkdir -p "$place/bin/bin" && ln -s "$moved/bin/anasazid" "$place/bin/bin/anasazid"
-	systemd-analyze verify --man=no "$place/anasazid.service" > "$place/log" 2>&1 \
-		&& ! grep -q anasazid "$place/log" || { cat "$place/log"; fail "systemd unit"; }
-	echo "ok: systemd unit"
+    sed "s|=/opt/anasazi/|=$place/bin/|" "$moved/lib/systemd/system/anasazid.service" \
+        > "$place/anasazid.service"
+    mkdir -p "$place/bin/bin" && ln -s "$moved/bin/anasazid" "$place/bin/bin/anasazid"
+    systemd-analyze verify --man=no "$place/anasazid.service" > "$place/log" 2>&1 \
+        && ! grep -q anasazid "$place/log" || { cat "$place/log"; fail "systemd unit"; }
+    echo "ok: systemd unit"
 else
-	echo "skipped: systemd unit (no systemd-analyze)"
+    echo "skipped: systemd unit (no systemd-analyze)"
 fi

@@ -7,5 +7,18 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod admin;
+mod boot;
 pub mod config;
+mod domain;
+mod engine;
+mod error;
+pub mod inproc;
+mod journal;
+pub mod session;
+pub mod state_file;
 pub mod sys;
+mod writer;
+
+pub use engine::{Engine, EngineHandle};
+pub use error::EngineError;

@@ -132,6 +132,11 @@ impl Core {
         }
     }
 
+    /// Where a node was last heard from.
+    pub fn address_of(&self, node: crate::NodeId) -> Option<SocketAddr> {
+        self.node.book.address(node)
+    }
+
     /// All groups of the domain, as this node has them now.
     pub fn groups(&self) -> impl Iterator<Item = GroupStatus> {
         self.node.groups.iter().map(|(id, group)| GroupStatus {

@@ -2,6 +2,7 @@
 //! generated from this table; a test fails when they differ.
 
 use anasazi_protocol::limits;
+use anasazi_queue::ring;
 
 use super::kind::Kind;
 
@@ -312,12 +313,12 @@ const fn milliseconds(min: u64, max: u64) -> Kind {
     Kind::Integer { min, max, unit: "milliseconds" }
 }
 
-/// Largest message that may be allowed: a quarter of it must fit the largest ring.
+/// Largest message that may be allowed.
 const MESSAGE_LEN_MAX: u64 = 16 << 20;
 /// Smallest session ring.
-const RING_LEN_MIN: u64 = 64 << 10;
+const RING_LEN_MIN: u64 = ring::CAPACITY_MIN as u64;
 /// Largest session ring.
-const RING_LEN_MAX: u64 = 256 << 20;
+const RING_LEN_MAX: u64 = ring::CAPACITY_MAX as u64;
 /// `sockaddr_un` has room for 108 bytes, the last of them NUL.
 const SOCKET_PATH_LEN_MAX: usize = 107;
 

@@ -224,6 +224,7 @@ fn relations_name_both_keys_their_places_and_the_way_out() {
 #[test]
 fn the_way_out_of_a_relation_is_accepted() {
     load("ring.token_loss_ms = 100\nring.idle_rotate_ms = 33").expect("valid");
+    load("ring.token_loss_ms = 180").expect("just enough");
     let rings = "[session]\nsend_ring_len = \"8 MiB\"\nreceive_ring_len = \"8 MiB\"";
     load(&format!("message.len_max = \"1536 KiB\"\n{rings}")).expect("valid");
     load("[transport]\nbind = \"[::1]:0\"\nmulticast = \"[ff15::7745]:7745\"").expect("valid");

@@ -102,6 +102,10 @@ impl Operational {
             Packet::Token(token) => {
                 if self.ring.accept(node, from.header.node, &token) {
                     self.visit(node, token);
+                    if let Some(stalled) = self.ring.failed_to_receive(node) {
+                        let history = self.leave(node, Cause::FailedToReceive { node: stalled });
+                        return Gather::enter(node, history, &[]);
+                    }
                     return self.finish_leaving(node);
                 }
                 State::Operational(self)
@@ -126,9 +130,7 @@ impl Operational {
     }
 
     pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
-        if let Some(token) = self.ring.on_timeout(node) {
-            self.visit(node, token);
-        }
+        self.ring.on_timeout(node);
         if self.ring.token_is_lost(node) {
             let after_ms = node.now.since(self.ring.token_at).as_millis() as u64;
             let cause = Cause::TokenLoss { after_ms, suspect: self.ring.suspect() };
