@@ -123,7 +123,8 @@ impl Consumer {
     /// False: there is something to take.
     #[must_use = "false: there is something to take"]
     pub fn prepare_sleep(&self) -> bool {
-        self.memory.sleeping().store(1, Relaxed);
+        // A swap, as everywhere: one order of all changes, so that none is taken for another's.
+        self.memory.sleeping().swap(1, AcqRel);
         fence(SeqCst);
         let may_sleep = self.header_at(self.cursor.load(Relaxed)).is_none();
         if !may_sleep {
@@ -134,7 +135,7 @@ impl Consumer {
 
     /// Awake again for another reason: producers need not wake this side.
     pub fn cancel_sleep(&self) {
-        self.memory.sleeping().store(0, Relaxed);
+        self.memory.sleeping().swap(0, AcqRel);
     }
 
     /// After releases: true, once, if a producer waits for room and has it now; then it is the caller's duty to wake it.

@@ -105,6 +105,7 @@ mod place {
 
 /// The model of it that loom explores: every access to payload is checked for races.
 #[cfg(loom)]
+#[cfg_attr(not(test), allow(dead_code, reason = "only the tests make models"))]
 pub(super) mod place {
     use loom::cell::UnsafeCell;
     pub(in super::super) use loom::sync::atomic::{AtomicU32, AtomicU64, fence};

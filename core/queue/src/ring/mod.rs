@@ -26,6 +26,7 @@
 
 mod consumer;
 mod header;
+#[cfg_attr(loom, allow(dead_code, reason = "the model has no offsets"))]
 mod layout;
 mod memory;
 mod producer;

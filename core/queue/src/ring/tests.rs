@@ -1,4 +1,8 @@
-//! What the ring promises, with honest peers; then with hostile memory.
+//! What the ring promises: here to one thread, in `threads` to many and to signal handlers, in `hostile` whatever the other
+//! side does to the memory.
+
+mod hostile;
+mod threads;
 
 use std::alloc::{Layout as Allocation, alloc_zeroed, dealloc};
 use std::vec::Vec;
@@ -110,4 +114,156 @@ fn too_long_and_full_are_told_apart() {
     }
     assert_eq!(got, pushed);
     assert!(consumer.prepare_sleep(), "all given out, none released: nothing to take");
+}
+
+#[test]
+fn an_interrupted_send_delays_later_ones_and_no_other_thread() {
+    let block = Block::new();
+    let (producer, consumer) = block.ends(Direction::Send);
+    let first = producer.claim(1, 0, 8).expect("room");
+    // What a signal handler would do now, on the same thread.
+    producer.push(2, 0, &[b"handler"]).expect("room");
+    assert!(!producer.wake_needed());
+    assert!(consumer.next().expect("honest").is_none(), "the first claim is not committed");
+    assert!(consumer.prepare_sleep());
+    producer.commit(first);
+    assert!(producer.wake_needed(), "the consumer sleeps at the first claim");
+    assert!(!producer.wake_needed(), "once");
+    let kinds = [consumer.next(), consumer.next(), consumer.next()];
+    let kinds = kinds.map(|record| record.expect("honest").map(|record| record.kind));
+    assert_eq!(kinds, [Some(1), Some(2), None]);
+}
+
+#[test]
+fn an_aborted_claim_is_skipped_and_its_room_comes_back() {
+    let block = Block::new();
+    let (producer, consumer) = block.ends(Direction::Send);
+    let claim = producer.claim(1, 0, 100).expect("room");
+    // SAFETY: inside the claim.
+    unsafe { core::ptr::write_bytes(claim.data, 0xFF, claim.len) };
+    producer.abort(claim);
+    assert!(!consumer.prepare_sleep(), "padding is to be skipped");
+    assert!(consumer.next().expect("honest").is_none());
+    assert!(consumer.prepare_sleep());
+    assert_eq!(producer.used(), 0);
+    for _ in 0..2 * CAPACITY_MIN / 40 {
+        producer.push(5, 0, &[&[0xEE; 32]]).expect("room");
+        let record = consumer.next().expect("honest").expect("committed");
+        assert_eq!((record.kind, record.len), (5, 32));
+        consumer.release(record.position);
+    }
+}
+
+#[test]
+fn a_flood_of_aborted_claims_does_not_hold_the_consumer() {
+    let block = Block::new();
+    let (producer, consumer) = block.ends(Direction::Send);
+    for _ in 0..100 {
+        producer.abort(producer.claim(1, 0, 0).expect("room"));
+    }
+    producer.push(1, 0, &[]).expect("room");
+    assert!(consumer.next().expect("honest").is_none(), "enough for one call");
+    assert!(!consumer.prepare_sleep(), "but not for a sleep");
+    assert!(consumer.next().expect("honest").is_some());
+}
+
+#[test]
+fn releases_in_any_order_and_twice() {
+    let block = Block::new();
+    let (producer, consumer) = block.ends(Direction::Send);
+    let mut positions = Vec::new();
+    for _ in 0..4 {
+        producer.push(1, 0, &[&[1; 56]]).expect("room");
+        positions.push(consumer.next().expect("honest").expect("committed").position);
+    }
+    consumer.release(positions[2]);
+    consumer.release(positions[2]);
+    consumer.release(positions[2] + 8);
+    consumer.release(positions[2] + 1);
+    consumer.release(u64::MAX);
+    consumer.release(64 * 4);
+    assert_eq!(producer.used(), 256);
+    consumer.release(positions[0]);
+    assert_eq!(producer.used(), 192);
+    consumer.release_each([positions[3], positions[1]]);
+    assert_eq!(producer.used(), 0);
+    consumer.release(positions[0]);
+    producer.push(2, 0, &[]).expect("room");
+    assert_eq!(consumer.next().expect("honest").map(|r| (r.kind, r.position)), Some((2, 256)));
+}
+
+#[test]
+fn one_wake_up_per_sleep() {
+    let block = Block::new();
+    let (producer, consumer) = block.ends(Direction::Receive);
+    producer.push(1, 0, &[]).expect("room");
+    assert!(!producer.wake_needed(), "nobody sleeps");
+    assert!(!consumer.prepare_sleep(), "there is something to take");
+    assert!(consumer.next().expect("honest").is_some());
+    assert!(consumer.prepare_sleep());
+    consumer.cancel_sleep();
+    producer.push(1, 0, &[]).expect("room");
+    assert!(!producer.wake_needed(), "awake again for another reason");
+}
+
+#[test]
+fn room_is_told_once_when_there_is_enough() {
+    let block = Block::new();
+    let (producer, consumer) = block.ends(Direction::Send);
+    assert!(!consumer.room_wanted(), "nobody waits");
+    let quarter = CAPACITY_MIN as usize / 4 - 8;
+    let mut positions = Vec::new();
+    while producer.push(1, 0, &[&std::vec![1; quarter / 4]]).is_ok() {
+        positions.push(consumer.next().expect("honest").expect("committed").position);
+    }
+    assert!(!producer.want_room(quarter));
+    let mut releases = 0;
+    while !consumer.room_wanted() {
+        consumer.release(positions[releases]);
+        releases += 1;
+    }
+    assert!(producer.used() <= u64::from(CAPACITY_MIN) * 3 / 4);
+    assert!(!consumer.room_wanted(), "told already");
+    assert!(producer.want_room(quarter), "enough now: told without sleeping");
+    producer.push(1, 0, &[&std::vec![1; quarter]]).expect("what was asked for");
+}
+
+/// Free bytes at the end of the memory are no room for a record that does not fit there.
+#[test]
+fn wanted_room_counts_the_padding() {
+    let block = Block::new();
+    let (producer, consumer) = block.ends(Direction::Send);
+    let capacity = CAPACITY_MIN as usize;
+    // The head at a quarter, the tail at five eighths.
+    producer.push(1, 0, &[&std::vec![1; capacity / 4 - 8]]).expect("room");
+    consumer.release(consumer.next().expect("honest").expect("committed").position);
+    for _ in 0..5 {
+        producer.push(1, 0, &[&std::vec![1; capacity / 8 - 8]]).expect("room");
+    }
+    producer.push(1, 0, &[&[1; 56]]).expect("room");
+    let long = std::vec![1; capacity / 4];
+    assert_eq!(producer.push(1, 0, &[&long]), Err(PushError::Full));
+    assert!(!producer.want_room(long.len()));
+    let mut told = false;
+    while let Some(record) = consumer.next().expect("honest") {
+        consumer.release(record.position);
+        if consumer.room_wanted() {
+            told = true;
+            break;
+        }
+    }
+    assert!(told);
+    producer.push(1, 0, &[&long]).expect("what was asked for");
+}
+
+#[test]
+fn a_last_word_fits_where_others_had_to_spare_room() {
+    let block = Block::new();
+    let (producer, _consumer) = block.ends(Direction::Receive);
+    let spare = 2_048;
+    while producer.push_sparing(spare, 1, 0, &[&[1; 100]]).is_ok() {}
+    assert!(!producer.want_room(100 + spare as usize));
+    for len in [1_000, 900] {
+        producer.push(2, 0, &[&[2; 1_000][..len]]).expect("spared room");
+    }
 }

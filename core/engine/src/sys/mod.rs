@@ -1,0 +1,4 @@
+//! The operating system, behind safe types: the only place in this crate where `unsafe` is allowed.
+#![allow(unsafe_code)]
+
+pub mod poll;
