@@ -1,1 +1,5 @@
 //! The engine.
+#![deny(unsafe_code)]
+
+pub mod session;
+pub mod sys;

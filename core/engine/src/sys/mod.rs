@@ -1,0 +1,7 @@
+//! The operating system, behind safe types: the only place in this crate where `unsafe` is allowed.
+#![allow(unsafe_code)]
+
+pub mod memory;
+#[cfg(test)]
+pub(crate) mod raw_client;
+pub mod socket;
