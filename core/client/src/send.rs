@@ -88,10 +88,11 @@ impl GroupHandle {
         let found = in_use.all().find_map(|link| Some((link, link.reclaim(self.number(), claim)?)));
         let (link, ring_claim) = found.ok_or(Status::EINVAL)?;
         let present = in_use.current().is_some_and(|present| present.serial() == link.serial());
-        let result = match group.stage() {
-            GroupStage::Live if present => Ok(()),
-            GroupStage::Live => Err(Status::ELOST),
-            _ => Err(Status::ECLOSED),
+        let is_over = group.stage() != GroupStage::Live || group.core.phase() != Phase::Open;
+        let result = match (is_over, present) {
+            (true, _) => Err(Status::ECLOSED),
+            (false, true) => Ok(()),
+            (false, false) => Err(Status::ELOST),
         };
         match result {
             Ok(()) => end(&group.core, link, ring_claim),

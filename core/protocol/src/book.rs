@@ -69,6 +69,17 @@ impl Book {
         self.entries.values().find(|e| e.address == address).map(|e| e.process)
     }
 
+    /// The process at this address, unless it was heard within `recently`.
+    pub(crate) fn silent_at(
+        &self,
+        address: SocketAddr,
+        now: Instant,
+        recently: Duration,
+    ) -> Option<Process> {
+        let silent = |e: &&Entry| e.address == address && now.since(e.heard_at) >= recently;
+        self.entries.values().find(silent).map(|e| e.process)
+    }
+
     pub(crate) fn multicast_heard(&self, now: Instant) -> Vec<NodeId> {
         let fresh = |e: &&Entry| e.multicast_at.is_some_and(|at| now.since(at) < MULTICAST_FRESH);
         self.entries.values().filter(fresh).map(|e| e.process.node).collect()
