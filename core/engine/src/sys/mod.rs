@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod memory;
+pub mod nudge;
 #[cfg(test)]
 pub(crate) mod raw_client;
 pub mod socket;
