@@ -1,2 +1,83 @@
-//! The daemon.
-fn main() {}
+//! anasazid, the Anasazi daemon: an engine in a process of its own, at which programs of this host
+//! open sessions.
+//!
+//! | file | what |
+//! |---|---|
+//! | `options` | the command line |
+//! | `configuration` | defaults, file, environment and command line, put together |
+//! | `check` | `--check`: says whether the configuration is valid |
+//! | `run` | the only file that turns an engine |
+//! | `signals` | SIGTERM and SIGINT to a clean leave |
+//! | `supervisor` | readiness and watchdog, told to systemd |
+//! | `log` | lines to stderr that never hold up the engine |
+//! | `exit` | the exit codes |
+#![forbid(unsafe_code)]
+
+mod check;
+mod configuration;
+mod exit;
+mod log;
+mod options;
+mod run;
+mod signals;
+mod supervisor;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+
+use anasazi_engine::config::ValidConfig;
+use clap::Parser;
+
+use exit::Exit;
+use options::Options;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let loaded = configuration::load(&options);
+    if options.check {
+        return check::report(&loaded, options.json).into();
+    }
+    let config = match loaded {
+        Ok(loaded) => loaded.config,
+        Err(error) => {
+            eprintln!("{error}");
+            return Exit::Configuration.into();
+        }
+    };
+    if options.reset_state { reset_state(&config) } else { serve(config) }.into()
+}
+
+fn serve(config: ValidConfig) -> Exit {
+    let log = log::start(&config.log.level);
+    for warning in config.warnings() {
+        tracing::warn!("configuration: {warning}");
+    }
+    let outcome = catch_unwind(AssertUnwindSafe(|| run::serve(config)));
+    let exit = match outcome {
+        Ok(Ok(())) => Exit::Clean,
+        Ok(Err((exit, text))) => {
+            tracing::error!("{text}");
+            exit
+        }
+        // The panic hook has printed what and where.
+        Err(_) => {
+            tracing::error!("stopped by a bug in Anasazi; please report the lines above");
+            Exit::Engine
+        }
+    };
+    log.finish();
+    exit
+}
+
+fn reset_state(config: &ValidConfig) -> Exit {
+    match run::reset_state(config) {
+        Ok(done) => {
+            eprintln!("{done}");
+            Exit::Clean
+        }
+        Err((exit, text)) => {
+            eprintln!("{text}");
+            exit
+        }
+    }
+}

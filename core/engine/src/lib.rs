@@ -1,5 +1,24 @@
-//! The engine.
+//! Turns the protocol: sockets, timers, sessions, persistence, administration.
+//!
+//! ```text
+//!   session/ (rings of local clients) ──> engine ──> protocol::Core (one per domain)
+//!                                    <──        <──
+//!   sys/poll (one epoll set)  transport (datagrams)  state_file (ring numbers)
+//! ```
 #![deny(unsafe_code)]
 
+mod admin;
+mod boot;
+pub mod config;
+mod domain;
+mod engine;
+mod error;
+pub mod inproc;
+mod journal;
 pub mod session;
+pub mod state_file;
 pub mod sys;
+mod writer;
+
+pub use engine::{Engine, EngineHandle};
+pub use error::EngineError;

@@ -1,38 +1,336 @@
 //! The core: the one entrance and the one exit.
 
-use crate::{Boot, CoreConfig, Input, Instant, Output, Stats};
+use bytes::Bytes;
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use crate::event::{Event, Stats};
+use crate::id::{GroupId, MemberId, Process, RingId, ViewId};
+use crate::input::{Command, Evidence, Input};
+use crate::node::Node;
+use crate::output::Output;
+use crate::queue::Waiting;
+use crate::state::{Probation, Sender, State};
+use crate::time::Instant;
+use crate::trace::Trace;
+use crate::wire::frame::FrameKind;
+use crate::wire::{Gone, Header, Packet, Piece, WireError, open};
+use crate::{Boot, CoreConfig};
+
+/// A clean leave that cannot be completed, because no ring is formed, ends after this.
+const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
+/// Peers about which something was said once.
+const TOLD_MAX: usize = 64;
 
 /// One domain's protocol on one node. See the crate's first page for the contract.
 pub struct Core {
-    stats: Stats,
+    node: Node,
+    /// Taken out only while a handler runs.
+    state: State,
+    /// Addresses and processes about which the operator was told.
+    told: BTreeSet<SocketAddr>,
+}
+
+/// Where a core is, for people.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// operational, gather, commit, recovery, probation, stopped
+    pub state: &'static str,
+    /// The last regular configuration.
+    pub ring: Option<RingId>,
+    /// Its members, in token order, with their addresses where known (not for this node itself).
+    pub members: Vec<(Process, Option<SocketAddr>)>,
+    /// Its data travels by multicast.
+    pub multicast: bool,
+}
+
+/// A group, for people.
+#[derive(Clone, Debug)]
+pub struct GroupStatus {
+    /// Its id.
+    pub id: GroupId,
+    /// Its name.
+    pub name: String,
+    /// Its members, in order.
+    pub members: Vec<MemberId>,
+    /// Its present view.
+    pub view: ViewId,
+    /// Messages so far in this view.
+    pub sequence: u64,
 }
 
 impl Core {
     /// A core that has just booted. Drain its outputs.
-    pub fn new(_config: CoreConfig, _boot: Boot, _now: Instant) -> Self {
-        Self { stats: Stats::default() }
+    pub fn new(config: CoreConfig, boot: Boot, now: Instant) -> Self {
+        let mut node = Node::new(config, boot, now);
+        let state = Probation::enter(&mut node);
+        Self { node, state, told: BTreeSet::new() }
     }
 
     /// Takes one input; drain `poll` afterwards.
-    pub fn handle(&mut self, _now: Instant, _input: Input) {}
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        self.node.now = self.node.now.max(now);
+        match input {
+            Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
+            Input::Timeout => self.on_timeout(),
+            Input::Command(command) => self.on_command(command),
+            Input::Persisted { ticket, durable } => {
+                if self.node.storage.persisted(ticket, durable) {
+                    self.node.out.event(Event::StorageLost);
+                }
+                self.step(State::on_timeout);
+            }
+            Input::Evidence { address, kind: Evidence::Unreachable } => {
+                // A process that has just spoken is not gone: the answer is about one that was there before it.
+                let recently = self.node.config.timers.token_repeat;
+                if let Some(process) = self.node.book.silent_at(address, now, recently) {
+                    self.step(|state, node| state.on_gone(node, process, Gone::Unreachable));
+                }
+            }
+            Input::Shutdown => self.on_shutdown(),
+        }
+    }
 
     /// The next output, if any.
     pub fn poll(&mut self) -> Option<Output> {
-        None
+        self.node.out.pop()
     }
 
     /// When to give `Input::Timeout`, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        let leave = match self.state {
+            State::Stopped => None,
+            _ => self.node.leaving.map(|since| since + SHUTDOWN_WITHIN),
+        };
+        self.state.deadline(&self.node).into_iter().chain(leave).min()
     }
 
     /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves too, for their order).
     pub fn accepts_sends(&self) -> bool {
-        false
+        self.node.queue.has_room()
+            && self.node.leaving.is_none()
+            && !matches!(self.state, State::Stopped)
     }
 
     /// Counters and gauges.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    pub fn stats(&self) -> Stats {
+        Stats {
+            send_queue_messages: self.node.queue.messages() as u64,
+            send_queue_bytes: self.node.queue.bytes() as u64,
+            ..self.node.out.stats.clone()
+        }
+    }
+
+    /// Where it is.
+    pub fn status(&self) -> Status {
+        let ring = self.state.ring();
+        let address = |p: &Process| (*p, self.node.book.address(p.node));
+        Status {
+            state: self.state.name(),
+            ring: ring.map(|r| r.id),
+            members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
+            multicast: ring.is_some_and(|r| r.multicast),
+        }
+    }
+
+    /// Where a node was last heard from.
+    pub fn address_of(&self, node: crate::NodeId) -> Option<SocketAddr> {
+        self.node.book.address(node)
+    }
+
+    /// All groups of the domain, as this node has them now.
+    pub fn groups(&self) -> impl Iterator<Item = GroupStatus> {
+        self.node.groups.iter().map(|(id, group)| GroupStatus {
+            id: *id,
+            name: group.name.to_string(),
+            members: group.members.clone(),
+            view: group.view,
+            sequence: group.sequence,
+        })
+    }
+
+    fn step(&mut self, handler: impl FnOnce(State, &mut Node) -> State) {
+        let state = core::mem::replace(&mut self.state, State::Stopped);
+        self.state = handler(state, &mut self.node);
+    }
+
+    fn on_timeout(&mut self) {
+        self.step(State::on_timeout);
+        let overdue = |since| self.node.now.since(since) >= SHUTDOWN_WITHIN;
+        if self.node.leaving.is_some_and(overdue) && !matches!(self.state, State::Stopped) {
+            self.stop();
+        }
+    }
+
+    fn on_shutdown(&mut self) {
+        if self.node.leaving.is_some() {
+            return;
+        }
+        self.node.leaving = Some(self.node.now);
+        if let State::Probation(_) = self.state {
+            return self.stop();
+        }
+        for session in self.node.groups.local_sessions() {
+            let (kind, group) = (FrameKind::Disconnect, GroupId::default());
+            self.node.accept_control(kind, session, group, Bytes::new());
+        }
+        self.step(State::on_work);
+    }
+
+    fn stop(&mut self) {
+        let bye = Packet::Bye { process: self.node.me };
+        self.node.send_everywhere(&[], &bye);
+        self.node.out.trace(|| Trace::Stopped);
+        self.node.out.push(Output::Stopped { fault: None });
+        self.state = State::Stopped;
+    }
+
+    fn on_command(&mut self, command: Command) {
+        let node = &mut self.node;
+        match command {
+            Command::Join { session, name } => {
+                let (group, name) = (GroupId::of(&name), Bytes::from(name));
+                node.accept_control(FrameKind::Join, session, group, name);
+            }
+            Command::Leave { session, group } => {
+                node.accept_control(FrameKind::Leave, session, group, Bytes::new());
+            }
+            Command::Disconnect { session } => {
+                let (kind, group) = (FrameKind::Disconnect, GroupId::default());
+                node.accept_control(kind, session, group, Bytes::new());
+            }
+            Command::Send { session, group, safe, no_self, tag, payload } => {
+                let kind = FrameKind::Message;
+                let counter = 0;
+                let message = Waiting { kind, session, group, safe, no_self, counter, payload };
+                node.accept(tag, message);
+            }
+        }
+        self.step(State::on_work);
+    }
+}
+
+/// Datagrams.
+impl Core {
+    fn on_datagram(&mut self, from: SocketAddr, multicast: bool, bytes: &Bytes) {
+        let stats = &mut self.node.out.stats;
+        stats.datagrams_received += 1;
+        stats.bytes_received += bytes.len() as u64;
+        let opened = open(bytes, self.node.config.cluster, self.node.config.domain);
+        let result = opened.and_then(|(header, body)| {
+            if self.is_own(&header) {
+                return Ok(None);
+            }
+            let packet = Packet::decode(header.kind, body)?;
+            self.whole(&header, packet).map(|whole| whole.map(|packet| (header, packet)))
+        });
+        match result {
+            Ok(Some((header, packet))) => {
+                self.on_packet(Sender { header, address: from }, multicast, packet);
+            }
+            Ok(None) => {}
+            Err(error) => self.drop_malformed(from, error),
+        }
+    }
+
+    fn is_own(&self, header: &Header) -> bool {
+        let me = self.node.me;
+        header.node == me.node && header.boot == me.incarnation.0 as u32
+    }
+
+    /// Puts parts together.
+    fn whole(&mut self, header: &Header, packet: Packet) -> Result<Option<Packet>, WireError> {
+        let Packet::Part { id, index, count, kind, piece } = packet else {
+            return Ok(Some(packet));
+        };
+        let piece = Piece { id, index, count, kind, bytes: piece };
+        match self.node.parts.add(header.node, header.boot, piece) {
+            Some((kind, body)) => match Packet::decode(kind, body)? {
+                Packet::Part { .. } => Err(WireError::Invalid("a part of parts")),
+                packet => Ok(Some(packet)),
+            },
+            None => Ok(None),
+        }
+    }
+
+    fn drop_malformed(&mut self, address: SocketAddr, error: WireError) {
+        let stats = &mut self.node.out.stats;
+        match error {
+            WireError::Checksum => stats.dropped_checksum += 1,
+            WireError::OtherCluster | WireError::OtherDomain => stats.dropped_other_cluster += 1,
+            WireError::Truncated | WireError::Invalid(_) => stats.dropped_malformed += 1,
+            WireError::Version(theirs) => {
+                stats.dropped_not_ours += 1;
+                if self.tell_once(address) {
+                    let ours = crate::wire::VERSION;
+                    self.node.out.event(Event::VersionMismatch { address, theirs, ours });
+                }
+            }
+        }
+    }
+
+    fn tell_once(&mut self, address: SocketAddr) -> bool {
+        self.told.len() < TOLD_MAX && self.told.insert(address)
+    }
+
+    fn on_packet(&mut self, from: Sender, multicast: bool, packet: Packet) {
+        if let Some(process) = claimed_process(&packet) {
+            let header = &from.header;
+            if (process.node, process.incarnation.0 as u32) != (header.node, header.boot) {
+                self.node.out.stats.dropped_malformed += 1;
+                return;
+            }
+            if process.node == self.node.me.node {
+                return self.on_namesake(from, process);
+            }
+            self.node.book.heard(process, from.address, self.node.now);
+        }
+        if multicast {
+            self.node.book.heard_multicast(from.header.node, from.header.boot, self.node.now);
+        }
+        match packet {
+            Packet::Bye { process } => {
+                self.step(|state, node| state.on_gone(node, process, Gone::Left));
+            }
+            Packet::Duplicate { owner, answered } if !matches!(self.state, State::Probation(_)) => {
+                let mine = owner.node == self.node.me.node && answered == self.node.me.incarnation;
+                if mine && self.tell_once(from.address) {
+                    self.tell_duplicate(from.address, owner);
+                }
+            }
+            packet => self.step(|state, node| state.on_packet(node, from, packet)),
+        }
+    }
+
+    /// Another process uses this node's id. If it has just started it will hear of it and stop.
+    fn on_namesake(&mut self, from: Sender, other: Process) {
+        let answer = Packet::Duplicate { owner: self.node.me, answered: other.incarnation };
+        let probation = matches!(self.state, State::Probation(_));
+        if probation && other.incarnation > self.node.me.incarnation {
+            // Both have just started: the newer one gives way, and will be told by this one.
+        } else if probation {
+            return;
+        }
+        self.node.send(from.address, &answer);
+        if other.incarnation > self.node.me.incarnation && self.tell_once(from.address) {
+            self.tell_duplicate(from.address, other);
+        }
+    }
+
+    fn tell_duplicate(&mut self, address: SocketAddr, other: Process) {
+        let (node, other) = (other.node, other.incarnation);
+        self.node.out.event(Event::DuplicateNode { node, address, other });
+    }
+}
+
+/// The process that a packet says it comes from.
+fn claimed_process(packet: &Packet) -> Option<Process> {
+    match packet {
+        Packet::Join(join) => Some(join.process),
+        Packet::Beacon(beacon) => Some(beacon.process),
+        Packet::State(state) => Some(state.process),
+        Packet::Bye { process } => Some(*process),
+        _ => None,
     }
 }

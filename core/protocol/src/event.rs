@@ -139,36 +139,75 @@ pub enum Event {
     },
 }
 
-/// Counters since the core was made, and a few current values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[allow(missing_docs, reason = "each name says it; docs/OPERATIONS.md explains them to operators")]
-pub struct Stats {
-    pub datagrams_received: u64,
-    pub datagrams_sent: u64,
-    pub bytes_received: u64,
-    pub bytes_sent: u64,
-    pub dropped_not_ours: u64,
-    pub dropped_checksum: u64,
-    pub dropped_malformed: u64,
-    pub dropped_stale: u64,
-    pub dropped_other_cluster: u64,
-    pub tokens_received: u64,
-    pub tokens_repeated: u64,
-    pub packets_ordered: u64,
-    pub packets_repeated: u64,
-    pub packets_duplicate: u64,
-    pub repeats_requested: u64,
-    pub messages_accepted: u64,
-    pub messages_delivered: u64,
-    pub messages_dropped: u64,
-    pub views_delivered: u64,
-    pub configurations_installed: u64,
-    pub gathers: u64,
-    pub joins_sent: u64,
-    pub beacons_sent: u64,
-    pub rotations: u64,
-    pub store_packets: u64,
-    pub send_queue_messages: u64,
-    pub send_queue_bytes: u64,
-    pub rotation_us: u64,
+/// Makes the struct and the list of its fields from one table, so that no counter can be missing where they are shown.
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters since the core was made, and a few current values. Counts only grow.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Stats {
+            /// Every value with its name, in a fixed order.
+            pub fn fields(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+stats! {
+    /// Datagrams given to the core, own multicast copies among them.
+    datagrams_received,
+    /// Datagrams that the core made.
+    datagrams_sent,
+    /// Bytes of the received ones.
+    bytes_received,
+    /// Bytes of the sent ones, once per destination.
+    bytes_sent,
+    /// Dropped: of another wire version.
+    dropped_not_ours,
+    /// Dropped: damaged on the way.
+    dropped_checksum,
+    /// Dropped: truncated, or not what it claims to be.
+    dropped_malformed,
+    /// Dropped: of another ring, or of no use in the present state.
+    dropped_stale,
+    /// Dropped: of another cluster or domain.
+    dropped_other_cluster,
+    /// Tokens accepted.
+    tokens_received,
+    /// Tokens sent again because nothing was heard of them.
+    tokens_repeated,
+    /// Packets that this node gave an ordinal.
+    packets_ordered,
+    /// Packets that it sent again on request.
+    packets_repeated,
+    /// Packets that it got more than once.
+    packets_duplicate,
+    /// Ordinals that it asked for.
+    repeats_requested,
+    /// Messages taken from local sessions, joins and leaves among them.
+    messages_accepted,
+    /// Messages reached in the order, those for groups without local members among them.
+    messages_delivered,
+    /// Views given to local members.
+    views_delivered,
+    /// Regular configurations installed.
+    configurations_installed,
+    /// Entries of the gather state.
+    gathers,
+    /// Joins sent.
+    joins_sent,
+    /// Beacons sent.
+    beacons_sent,
+    /// Rotations of the token, counted by the representative.
+    rotations,
+    /// Now: packets held for others.
+    store_packets,
+    /// Now: messages waiting to be ordered.
+    send_queue_messages,
+    /// Now: their bytes.
+    send_queue_bytes,
 }

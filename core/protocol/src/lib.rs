@@ -18,17 +18,26 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod book;
 pub mod config;
 mod core;
 pub mod event;
+mod group;
 pub mod id;
 pub mod input;
 pub mod limits;
+mod node;
 pub mod output;
+mod queue;
+mod random;
+mod ring;
+mod state;
+mod storage;
 pub mod time;
 pub mod trace;
+mod wire;
 
-pub use self::core::Core;
+pub use self::core::{Core, GroupStatus, Status};
 pub use config::{Boot, CoreConfig, Timers};
 pub use event::{Event, Stats};
 pub use id::*;

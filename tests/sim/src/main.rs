@@ -1,2 +1,215 @@
-//! The simulator.
-fn main() {}
+//! `anasazi-sim`: runs seeds, replays one, proves that runs are deterministic.
+#![forbid(unsafe_code)]
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anasazi_sim::options::Options;
+use anasazi_sim::run::{Outcome, Watch, run};
+use clap::{Parser, Subcommand};
+
+/// Simulates clusters with faults, and checks every step against the axioms.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Run many seeds. Ends with one line of sums; fails if any seed did.
+    Run {
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// How many.
+        #[arg(long, default_value_t = 100)]
+        seeds: u64,
+        /// Nodes in every cluster, instead of what the seed says.
+        #[arg(long)]
+        nodes: Option<usize>,
+        /// Start no further seed after so many seconds.
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// Threads; each runs its own seeds.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// Print the sums as one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run one seed and tell its story.
+    Replay {
+        /// Which.
+        seed: u64,
+        /// Nodes in the cluster, as they were given to `run`.
+        #[arg(long)]
+        nodes: Option<usize>,
+    },
+    /// Run seeds twice and compare everything that happened.
+    Determinism {
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// How many.
+        #[arg(long, default_value_t = 10)]
+        seeds: u64,
+    },
+}
+
+fn main() -> ExitCode {
+    let good = match Arguments::parse().command {
+        Action::Run { from, seeds, nodes, seconds, threads, json } => {
+            let seconds = seconds.map(Duration::from_secs);
+            let campaign = Campaign::new(from, seeds, nodes, seconds);
+            campaign.run(threads.max(1));
+            campaign.report(json)
+        }
+        Action::Replay { seed, nodes } => replay(seed, nodes),
+        Action::Determinism { from, seeds } => (from..from + seeds).all(same_twice),
+    };
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Many seeds and their sums.
+struct Campaign {
+    from: u64,
+    seeds: u64,
+    nodes: Option<usize>,
+    started: Instant,
+    limit: Option<Duration>,
+    next: AtomicU64,
+    sums: Mutex<Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    seeds: u64,
+    time: u64,
+    faults: u64,
+    packet_faults: u64,
+    deliveries: u64,
+    violations: Vec<u64>,
+    stuck: Vec<u64>,
+    settled_ms: Vec<u64>,
+}
+
+impl Campaign {
+    fn new(from: u64, seeds: u64, nodes: Option<usize>, limit: Option<Duration>) -> Self {
+        let (started, next) = (Instant::now(), AtomicU64::new(from));
+        Self { from, seeds, nodes, started, limit, next, sums: Mutex::default() }
+    }
+
+    fn run(&self, threads: usize) {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(seed) = self.take() {
+                        self.add(&run(Options::new(seed, self.nodes), Watch::default()));
+                    }
+                });
+            }
+        });
+    }
+
+    fn take(&self) -> Option<u64> {
+        if self.limit.is_some_and(|limit| self.started.elapsed() >= limit) {
+            return None;
+        }
+        let seed = self.next.fetch_add(1, Ordering::Relaxed);
+        (seed < self.from + self.seeds).then_some(seed)
+    }
+
+    fn add(&self, outcome: &Outcome) {
+        let mut sums = self.sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        sums.seeds += 1;
+        sums.time += outcome.time;
+        sums.faults += outcome.faults;
+        sums.packet_faults += outcome.packet_faults;
+        sums.deliveries += outcome.deliveries;
+        if let Some(failure) = &outcome.failure {
+            let list = if failure.is_violation() { &mut sums.violations } else { &mut sums.stuck };
+            list.push(outcome.seed);
+            eprintln!("seed {} FAILED\n{failure}", outcome.seed);
+        } else {
+            sums.settled_ms.push(outcome.settled_in / 1_000_000);
+        }
+        if sums.seeds.is_multiple_of(50) {
+            eprintln!("{} seeds, {:.0} s", sums.seeds, self.started.elapsed().as_secs_f64());
+        }
+    }
+
+    /// Prints the sums; whether nothing failed.
+    fn report(&self, json: bool) -> bool {
+        let mut sums = self.sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let hours = sums.time as f64 / 3.6e12;
+        let (violations, stuck) = (sums.violations.len(), sums.stuck.len());
+        sums.settled_ms.sort_unstable();
+        let settled = |permille: usize| {
+            let last = sums.settled_ms.len().saturating_sub(1);
+            sums.settled_ms.get(last * permille / 1_000).copied().unwrap_or(0)
+        };
+        eprintln!(
+            "one ring after healing: median {} ms, 99 % {} ms, worst {} ms; {:.0} s of work",
+            settled(500),
+            settled(990),
+            settled(1_000),
+            self.started.elapsed().as_secs_f64()
+        );
+        eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);
+        let text = if json {
+            format!(
+                "{{\"seeds\":{},\"sim_hours\":{hours:.3},\"faults\":{},\"packet_faults\":{},\"deliveries\":{},\"violations\":{violations},\"stuck\":{stuck}}}",
+                sums.seeds, sums.faults, sums.packet_faults, sums.deliveries
+            )
+        } else {
+            format!(
+                "seeds={} sim_hours={hours:.3} faults={} packet_faults={} deliveries={} violations={violations} stuck={stuck}",
+                sums.seeds, sums.faults, sums.packet_faults, sums.deliveries
+            )
+        };
+        print(&text);
+        violations + stuck == 0
+    }
+}
+
+fn replay(seed: u64, nodes: Option<usize>) -> bool {
+    let options = Options::new(seed, nodes);
+    print(&options.to_string());
+    let outcome = run(options, Watch { echo: true, digest: false });
+    match outcome.failure {
+        Some(failure) => print(&format!("\nFAILED, seed {seed}:\n{failure}")),
+        None => {
+            print(&format!(
+                "\nPASSED, seed {seed}: {:.1} s, {} faults, {} deliveries, one ring {} ms after healing",
+                outcome.time as f64 / 1e9,
+                outcome.faults,
+                outcome.deliveries,
+                outcome.settled_in / 1_000_000
+            ));
+            return true;
+        }
+    }
+    false
+}
+
+fn same_twice(seed: u64) -> bool {
+    let watch = Watch { echo: false, digest: true };
+    let digest = || run(Options::new(seed, None), watch).digest;
+    let (first, second) = (digest(), digest());
+    if first == second {
+        print(&format!("seed {seed}: {first:016x} twice"));
+    } else {
+        print(&format!("seed {seed}: {first:016x}, and then {second:016x}"));
+    }
+    first == second
+}
+
+fn print(text: &str) {
+    // A closed pipe ends the reader's interest, not the run.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}

@@ -1,0 +1,326 @@
+//! Every key that there is. The key reference in docs/OPERATIONS.md and the example file are
+//! generated from this table; a test fails when they differ.
+
+use anasazi_protocol::limits;
+use anasazi_queue::ring;
+
+use super::kind::Kind;
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Dotted name: table, then key.
+    pub name: &'static str,
+    /// Type and range.
+    pub kind: Kind,
+    /// Default, as a program would set it.
+    pub default: &'static str,
+    /// Default of the daemon, where it differs.
+    pub daemon_default: Option<&'static str>,
+    /// When a change is noticed.
+    pub takes_effect: TakesEffect,
+    /// What it does, in whole sentences.
+    pub effect: &'static str,
+    /// What a wrong value breaks; empty if nothing does.
+    pub danger: &'static str,
+}
+
+/// When a changed value is noticed. No key changes a running engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakesEffect {
+    /// When the engine starts.
+    EngineStart,
+    /// When a session is opened: a key for the connecting program, not for the daemon.
+    Connect,
+}
+
+impl Key {
+    /// The key of this name.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The table that the key is in; empty for the top level.
+    pub fn table(&self) -> &'static str {
+        self.name.split_once('.').map_or("", |(table, _)| table)
+    }
+
+    /// The name within its table.
+    pub fn short_name(&self) -> &'static str {
+        self.name.split_once('.').map_or(self.name, |(_, name)| name)
+    }
+}
+
+/// All keys, table by table.
+pub const KEYS: &[Key] = &[
+    Key {
+        kind: Kind::Text { len_min: 1, len_max: 64 },
+        effect: "Name of the cluster. Only nodes with the same name talk to each other; datagrams \
+                 of other clusters are counted and dropped.",
+        danger: "A node with another name forms a cluster of its own, without an error.",
+        ..key("cluster", "anasazi")
+    },
+    Key {
+        kind: Kind::Node,
+        effect: "Number of this node, different on every node. With \"random\" it is drawn at \
+                 the first start, and kept if there is a state directory.",
+        danger: "Two nodes with one number: both report it and the newer one does not get in.",
+        ..key("node.id", "random")
+    },
+    Key {
+        kind: Kind::Text { len_min: 0, len_max: 64 },
+        effect: "Label of this node in logs and in the console. It has no other meaning.",
+        ..key("node.name", "")
+    },
+    Key {
+        kind: Kind::Path { len_max: 4_000 },
+        effect: "Directory for the state file: node number, incarnation, highest ring number. \
+                 Empty: nothing is stored and the clock provides the incarnation. Under the \
+                 systemd unit the default is the unit's state directory.",
+        danger: "Two engines must not share one directory. Without storage, a clock that was set \
+                 back across a restart can make this node look older than it was.",
+        ..key("state.dir", "")
+    },
+    Key {
+        kind: Kind::Address,
+        effect: "Address and UDP port of this node, at which the other nodes reach it. The \
+                 default talks to this host only.",
+        danger: "Datagrams are not encrypted or authenticated: use a network that you trust. A \
+                 port that is not fixed (0) cannot be named in a firewall or by transport.peers.",
+        ..key("transport.bind", "127.0.0.1:0")
+    },
+    Key {
+        kind: Kind::Multicast,
+        effect: "Multicast group over which nodes find each other and send data; the same on \
+                 every node and of the same IP version as transport.bind. Where the network has \
+                 no multicast, or with \"off\", data goes to each node by unicast.",
+        danger: "With \"off\", nodes find each other through transport.peers only.",
+        ..key("transport.multicast", "239.192.77.1:7745")
+    },
+    Key {
+        kind: Kind::Interface,
+        effect: "Network interface for multicast. Empty: the one that has the address of \
+                 transport.bind.",
+        ..key("transport.interface", "")
+    },
+    Key {
+        kind: Kind::Integer { min: 0, max: 255, unit: "hops" },
+        effect: "How many routers a multicast datagram may pass, plus one. 1 stays on the local \
+                 network, 0 on this host.",
+        danger: "Above 1, every network that multicast is routed to gets the data.",
+        ..key("transport.multicast_ttl", "1")
+    },
+    Key {
+        kind: Kind::Peers,
+        effect: "Nodes to look for by unicast, by their transport.bind. Needed where multicast \
+                 does not reach them; it is enough that each node is named by one other.",
+        ..key("transport.peers", "")
+    },
+    Key {
+        kind: Kind::Size { min: 64 << 10, max: 256 << 20, power_of_two: false },
+        effect: "Receive buffer asked of the kernel per UDP socket. The kernel grants at most \
+                 net.core.rmem_max, unless the daemon has CAP_NET_ADMIN.",
+        danger: "Too small: bursts are lost and have to be sent again.",
+        ..key("transport.receive_buffer_len", "4 MiB")
+    },
+    Key {
+        kind: Kind::Size { min: 64 << 10, max: 256 << 20, power_of_two: false },
+        effect: "Send buffer asked of the kernel per UDP socket, at most net.core.wmem_max.",
+        ..key("transport.send_buffer_len", "4 MiB")
+    },
+    Key {
+        kind: Kind::Integer {
+            min: limits::MTU_MIN as u64,
+            max: limits::MTU_MAX as u64,
+            unit: "bytes of UDP payload",
+        },
+        effect: "Largest datagram. The network's MTU less 28 bytes for IPv4, 48 for IPv6: 1472 \
+                 fits Ethernet, 8900 fits jumbo frames.",
+        danger: "Larger than the network carries: datagrams are fragmented or lost, and rings \
+                 form and break again. The smallest value in the cluster must fit every path.",
+        ..key("transport.mtu", "1400")
+    },
+    Key {
+        kind: Kind::Boolean,
+        effect: "Lets administrators cut links and drop datagrams on purpose (isolate, heal, \
+                 loss). For tests and demonstrations.",
+        danger: "Never true in production: whoever may open a session can partition the cluster.",
+        ..key("transport.allow_faults", "false")
+    },
+    Key {
+        kind: milliseconds(20, 60_000),
+        effect: "Without the token for this long, the ring is formed anew: the time in which a \
+                 dead node is noticed. At least three times ring.idle_rotate_ms and three times \
+                 ring.token_repeat_ms.",
+        danger: "Shorter than a pause of the scheduler or the network: healthy nodes are thrown \
+                 out and come back. Should be equal on all nodes.",
+        ..key("ring.token_loss_ms", "250")
+    },
+    Key {
+        kind: milliseconds(1, 10_000),
+        effect: "A token that was passed on and of which nothing was heard since is sent again \
+                 after this time.",
+        danger: "Shorter than a round trip: every token is sent twice.",
+        ..key("ring.token_repeat_ms", "10")
+    },
+    Key {
+        kind: milliseconds(1, 10_000),
+        effect: "How often the token goes round while nobody sends.",
+        danger: "Shorter costs processor time when idle; longer needs a longer \
+                 ring.token_loss_ms.",
+        ..key("ring.idle_rotate_ms", "60")
+    },
+    Key {
+        kind: milliseconds(1, 10_000),
+        effect: "While nodes agree on who is there, each repeats its view this often.",
+        ..key("ring.join_repeat_ms", "15")
+    },
+    Key {
+        kind: milliseconds(10, 60_000),
+        effect: "While nodes agree on who is there, one that was not heard for this long is left \
+                 out. At least ten times ring.join_repeat_ms.",
+        danger: "Shorter than a pause of the network: a node is left out and a second change \
+                 follows.",
+        ..key("ring.consensus_ms", "150")
+    },
+    Key {
+        kind: milliseconds(10, 60_000),
+        effect: "Forming a ring that takes longer than this is given up and begun again.",
+        ..key("ring.commit_ms", "150")
+    },
+    Key {
+        kind: milliseconds(50, 600_000),
+        effect: "Exchanging missing messages after a change is given up when it makes no \
+                 progress for this long.",
+        ..key("ring.recovery_ms", "1000")
+    },
+    Key {
+        kind: milliseconds(50, 600_000),
+        effect: "How often a ring calls for other rings, so that the parts of a healed network \
+                 merge; five times as often for 5 s after a change.",
+        danger: "Longer delays merges by as much.",
+        ..key("ring.beacon_ms", "1000")
+    },
+    Key {
+        kind: milliseconds(0, 60_000),
+        effect: "At start, how long to listen for another node with the same number.",
+        danger: "0 skips the check.",
+        ..key("ring.probation_ms", "100")
+    },
+    Key {
+        kind: Kind::Integer { min: 1, max: limits::WINDOW_MAX as u64, unit: "packets" },
+        effect: "Packets that all nodes together may send in one round of the token.",
+        danger: "More than receive buffers hold: packets are lost and sent again. Less lowers \
+                 throughput.",
+        ..key("ring.window", "512")
+    },
+    Key {
+        kind: Kind::Size { min: 1 << 10, max: MESSAGE_LEN_MAX, power_of_two: false },
+        effect: "Largest message that sessions may send. A quarter of the session rings at most.",
+        danger: "A node with a lower limit still receives what the others send: set it equal on \
+                 all nodes.",
+        ..key("message.len_max", "1 MiB")
+    },
+    Key {
+        kind: Kind::Path { len_max: SOCKET_PATH_LEN_MAX },
+        daemon_default: Some("/run/anasazi/anasazi.sock"),
+        effect: "Socket at which programs open sessions. Empty: none.",
+        danger: "Programs look for a daemon at the default path; another one must be given to \
+                 them as shm:PATH.",
+        ..key("client.listen", "")
+    },
+    Key {
+        kind: Kind::Mode,
+        effect: "Permission bits of the socket file. Who may open a session is decided by this \
+                 and by client.allow_uids and client.allow_gids, both.",
+        ..key("client.listen_mode", "0660")
+    },
+    Key {
+        kind: Kind::Ids,
+        effect: "Users (by number) who may open sessions, besides root and the user of the \
+                 daemon.",
+        danger: "Sessions can read and send everything in every group.",
+        ..key("client.allow_uids", "")
+    },
+    Key {
+        kind: Kind::Ids,
+        effect: "Groups (by number) whose members may open sessions.",
+        danger: "Sessions can read and send everything in every group.",
+        ..key("client.allow_gids", "")
+    },
+    Key {
+        kind: Kind::Integer { min: 1, max: 16_384, unit: "sessions" },
+        effect: "Sessions open at the same time; further ones are refused.",
+        danger: "Each takes four file descriptors: raise LimitNOFILE with it.",
+        ..key("client.sessions_max", "1024")
+    },
+    Key {
+        kind: Kind::Size { min: 1 << 20, max: 4 << 30, power_of_two: false },
+        effect: "What the engine keeps for a session that does not read. Beyond it the session \
+                 is closed as slow. At least message.len_max.",
+        danger: "Memory, per slow session.",
+        ..key("client.backlog_len", "64 MiB")
+    },
+    Key {
+        kind: Kind::LogFilter,
+        effect: "What is logged: a level, or levels by part of the program, such as \
+                 \"info,anasazi_engine=debug\". The variable ANASAZI_LOG overrides it.",
+        danger: "trace writes lines for every datagram.",
+        ..key("log.level", "info")
+    },
+    Key {
+        kind: milliseconds(1, 600_000),
+        takes_effect: TakesEffect::Connect,
+        effect: "How long opening a session may take.",
+        ..key("connect.timeout_ms", "5000")
+    },
+    Key {
+        kind: Kind::Boolean,
+        takes_effect: TakesEffect::Connect,
+        effect: "Opening a session returns at once; an event tells when it is open or why not.",
+        ..key("connect.async", "false")
+    },
+    Key {
+        kind: Kind::Size { min: RING_LEN_MIN, max: RING_LEN_MAX, power_of_two: true },
+        takes_effect: TakesEffect::Connect,
+        effect: "Send ring of a session: what may wait for the engine. At least four times \
+                 message.len_max.",
+        ..key("session.send_ring_len", "4 MiB")
+    },
+    Key {
+        kind: Kind::Size { min: RING_LEN_MIN, max: RING_LEN_MAX, power_of_two: true },
+        takes_effect: TakesEffect::Connect,
+        effect: "Receive ring of a session: what may wait for the program. At least four times \
+                 message.len_max.",
+        ..key("session.receive_ring_len", "4 MiB")
+    },
+];
+
+/// What most keys have in common.
+const fn key(name: &'static str, default: &'static str) -> Key {
+    Key {
+        name,
+        kind: Kind::Boolean,
+        default,
+        daemon_default: None,
+        takes_effect: TakesEffect::EngineStart,
+        effect: "",
+        danger: "",
+    }
+}
+
+const fn milliseconds(min: u64, max: u64) -> Kind {
+    Kind::Integer { min, max, unit: "milliseconds" }
+}
+
+/// Largest message that may be allowed.
+const MESSAGE_LEN_MAX: u64 = 16 << 20;
+/// Smallest session ring.
+const RING_LEN_MIN: u64 = ring::CAPACITY_MIN as u64;
+/// Largest session ring.
+const RING_LEN_MAX: u64 = ring::CAPACITY_MAX as u64;
+/// `sockaddr_un` has room for 108 bytes, the last of them NUL.
+const SOCKET_PATH_LEN_MAX: usize = 107;
+
+const _: () = assert!(MESSAGE_LEN_MAX <= limits::MESSAGE_LEN_MAX as u64);
+const _: () = assert!(4 * MESSAGE_LEN_MAX <= RING_LEN_MAX);

@@ -1,0 +1,175 @@
+//! The key reference and the example file, generated from the key table.
+//! `UPDATE=1 cargo test -p anasazi-engine config` rewrites them; without it the test fails when
+//! they differ from what is committed.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use super::file::tables;
+use super::keys::{KEYS, Key, TakesEffect};
+use super::kind::{Kind, Value};
+use super::settings::Settings;
+
+#[test]
+fn operations_guide_lists_the_keys_of_the_table() {
+    let path = in_project("docs/OPERATIONS.md");
+    let have = std::fs::read_to_string(&path).expect("docs/OPERATIONS.md is readable");
+    let (before, rest) = have.split_once(BEGIN).expect("the mark before the key reference");
+    let (_, after) = rest.split_once(END).expect("the mark after the key reference");
+    same_or_update(&path, &have, &format!("{before}{BEGIN}\n{}{END}{after}", reference()));
+}
+
+#[test]
+fn example_file_lists_the_keys_of_the_table() {
+    let path = in_project("packaging/anasazi.toml");
+    let have = std::fs::read_to_string(&path).unwrap_or_default();
+    same_or_update(&path, &have, &example());
+}
+
+#[test]
+fn example_file_as_it_is_sets_nothing() {
+    let mut settings = Settings::for_daemon();
+    settings.load_text(&example(), "anasazi.toml").expect("the example is valid");
+    assert_eq!(settings.effective(), Settings::for_daemon().effective());
+}
+
+#[test]
+fn example_file_without_comment_signs_sets_every_key_to_its_default() {
+    let entries: String = example()
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(entry) if !entry.starts_with(' ') => format!("{entry}\n"),
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    let mut settings = Settings::for_daemon();
+    settings.load_text(&entries, "anasazi.toml").expect("every default is valid TOML");
+    let defaults = Settings::for_daemon().effective();
+    for (set, default) in settings.effective().iter().zip(&defaults) {
+        assert_eq!(set.value, default.value, "{}", set.key);
+        assert_ne!(set.origin, default.origin, "{} is missing in the example", set.key);
+    }
+}
+
+fn same_or_update(path: &PathBuf, have: &str, want: &str) {
+    if have == want {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE").is_some(),
+        "{} does not agree with the key table; UPDATE=1 cargo test -p anasazi-engine config \
+         rewrites it",
+        path.display()
+    );
+    std::fs::write(path, want).expect("the generated file is writable");
+}
+
+fn in_project(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The section of docs/OPERATIONS.md.
+fn reference() -> String {
+    let mut text = String::new();
+    for table in std::iter::once("").chain(tables()) {
+        let title = if table.is_empty() { "Top level" } else { &format!("`[{table}]`") };
+        let _ = writeln!(text, "\n### {title}");
+        for key in KEYS.iter().filter(|key| key.table() == table) {
+            let _ = writeln!(text, "\n#### `{}`\n", key.name);
+            item(
+                &mut text,
+                &format!("Allowed: {}. Default: {}.", key.kind.allowed(), defaults(key)),
+            );
+            item(&mut text, key.effect);
+            if !key.danger.is_empty() {
+                item(&mut text, &format!("**Danger:** {}", key.danger));
+            }
+            if key.takes_effect == TakesEffect::Connect {
+                item(&mut text, FOR_PROGRAMS);
+            }
+        }
+    }
+    text.push('\n');
+    text
+}
+
+fn defaults(key: &Key) -> String {
+    let toml = |default| format!("`{}`", toml_value(key, default));
+    match key.daemon_default {
+        Some(daemon) => format!("{} in the daemon, {} elsewhere", toml(daemon), toml(key.default)),
+        None => toml(key.default),
+    }
+}
+
+/// packaging/anasazi.toml: every key at its default, commented out.
+fn example() -> String {
+    let mut text = EXAMPLE_HEAD.to_owned();
+    for table in std::iter::once("").chain(tables()) {
+        if !table.is_empty() {
+            let _ = writeln!(text, "\n\n[{table}]");
+        }
+        for key in KEYS.iter().filter(|key| key.table() == table) {
+            text.push('\n');
+            wrap(&mut text, ["# ", "# "], key.effect);
+            if !key.danger.is_empty() {
+                wrap(&mut text, ["# ", "# "], &format!("Danger: {}", key.danger));
+            }
+            if key.takes_effect == TakesEffect::Connect {
+                wrap(&mut text, ["# ", "# "], FOR_PROGRAMS);
+            }
+            wrap(&mut text, ["# ", "# "], &format!("Allowed: {}.", key.kind.allowed()));
+            let default = key.daemon_default.unwrap_or(key.default);
+            let _ = writeln!(text, "#{} = {}", key.short_name(), toml_value(key, default));
+        }
+    }
+    text
+}
+
+/// A default as it is written in a file.
+fn toml_value(key: &Key, default: &str) -> String {
+    let value = key.kind.read_text(default).expect("defaults are valid");
+    let shown = key.kind.show(&value);
+    match value {
+        Value::Boolean(_) => shown,
+        Value::Integer(_)
+            if shown.bytes().all(|b| b.is_ascii_digit()) && key.kind != Kind::Mode =>
+        {
+            shown
+        }
+        Value::Integers(_) => format!("[{shown}]"),
+        Value::Addresses(list) => {
+            let quoted: Vec<_> = list.iter().map(|address| format!("\"{address}\"")).collect();
+            format!("[{}]", quoted.join(", "))
+        }
+        _ => format!("{shown:?}"),
+    }
+}
+
+/// A paragraph of a list.
+fn item(text: &mut String, paragraph: &str) {
+    wrap(text, ["- ", "  "], paragraph);
+}
+
+/// A paragraph, with what stands before its first line and before the others.
+fn wrap(text: &mut String, [first, others]: [&str; 2], paragraph: &str) {
+    let mut line = first.to_owned();
+    for word in paragraph.split(' ') {
+        if line.len() + word.len() > LINE_WIDTH {
+            let _ = writeln!(text, "{}", line.trim_end());
+            line = others.to_owned();
+        }
+        line.push_str(word);
+        line.push(' ');
+    }
+    let _ = writeln!(text, "{}", line.trim_end());
+}
+
+const BEGIN: &str = "<!-- keys: generated from core/engine/src/config/keys.rs -->";
+const END: &str = "<!-- end of keys -->";
+const LINE_WIDTH: usize = 100;
+const FOR_PROGRAMS: &str = "For programs that open sessions; the daemon itself does not use it.";
+const EXAMPLE_HEAD: &str = "\
+# Configuration of the Anasazi daemon. Read from /etc/anasazi/anasazi.toml, or given by --config.
+# Every key is here with its default; remove the # in front of one to change it.
+# `anasazid --check` says whether the file is valid; a running daemon is not touched by a change.
+";

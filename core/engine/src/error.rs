@@ -1,0 +1,40 @@
+//! Why an engine cannot start or go on, sorted by where the remedy lies.
+
+use std::fmt;
+
+/// An engine that cannot start, or had to stop. Each text says what failed, on what, why, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EngineError {
+    /// The configuration is not valid.
+    Config(String),
+    /// The state file cannot be read, written or trusted.
+    State(String),
+    /// The network: address, port, interface, permission.
+    Network(String),
+    /// The socket for local clients.
+    Socket(String),
+    /// The system refused what every engine needs (descriptors, memory, a thread).
+    System(String),
+    /// The protocol had to stop: the node's id is in use, or an invariant was broken.
+    Protocol(String),
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Config(text)
+        | Self::State(text)
+        | Self::Network(text)
+        | Self::Socket(text)
+        | Self::System(text)
+        | Self::Protocol(text)) = self;
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for EngineError {}
+
+impl From<crate::config::ConfigError> for EngineError {
+    fn from(error: crate::config::ConfigError) -> Self {
+        Self::Config(error.to_string())
+    }
+}

@@ -1,0 +1,127 @@
+//! What happened lately: protocol events in words, for the log and for `{"query":"events"}`.
+
+use std::collections::VecDeque;
+
+use anasazi_protocol::{Event, Process};
+use tracing::{debug, error, info, warn};
+
+/// Events kept.
+const EVENTS_MAX: usize = 256;
+
+/// One event in words.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Milliseconds of CLOCK_MONOTONIC.
+    pub(crate) time_ms: u64,
+    /// A word for programs.
+    pub(crate) kind: &'static str,
+    /// A sentence for people.
+    pub(crate) text: String,
+}
+
+/// The last events, and the warnings that still hold.
+#[derive(Default)]
+pub(crate) struct Journal {
+    entries: VecDeque<Entry>,
+    warnings: Vec<String>,
+}
+
+impl Journal {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    pub(crate) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    pub(crate) fn warn(&mut self, text: String) {
+        warn!(target: "anasazi::engine", "{text}");
+        self.warnings.push(text);
+    }
+
+    /// Logs an event of a domain and keeps it.
+    pub(crate) fn record(&mut self, now_ns: u64, event: &Event) {
+        let (kind, text) = describe(event);
+        match event {
+            Event::State { .. } => debug!(target: "anasazi::protocol", kind, "{text}"),
+            Event::Installed { .. } => info!(target: "anasazi::protocol", kind, "{text}"),
+            Event::DuplicateNode { .. } => error!(target: "anasazi::protocol", kind, "{text}"),
+            _ => warn!(target: "anasazi::protocol", kind, "{text}"),
+        }
+        match event {
+            Event::MulticastUnusable { .. } | Event::StorageLost
+                if !self.warnings.contains(&text) =>
+            {
+                self.warnings.push(text.clone());
+            }
+            Event::Installed { multicast: true, .. } => {
+                self.warnings.retain(|w| !w.starts_with(MULTICAST_UNUSABLE));
+            }
+            _ => {}
+        }
+        if self.entries.len() == EVENTS_MAX {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(Entry { time_ms: now_ns / 1_000_000, kind, text });
+    }
+}
+
+const MULTICAST_UNUSABLE: &str = "multicast does not reach everyone";
+
+fn describe(event: &Event) -> (&'static str, String) {
+    match event {
+        Event::State { from, to, cause } => ("state", format!("{from} -> {to}: {cause}")),
+        Event::Installed { ring, members, cause, took_us, multicast } => {
+            let way = match (members.len(), multicast) {
+                (1, _) => "alone",
+                (_, true) => "by multicast",
+                (_, false) => "by unicast",
+            };
+            let ms = *took_us as f64 / 1_000.0;
+            let members = nodes(members);
+            (
+                "configuration",
+                format!("ring {ring}: nodes {members}, {way}; {cause}; took {ms:.1} ms"),
+            )
+        }
+        Event::DuplicateNode { node, address, other } => (
+            "duplicate-node",
+            format!(
+                "the process at {address} (incarnation {:x}) uses this node's id {node}: give each \
+                 node its own node.id, or none to have one drawn",
+                other.0
+            ),
+        ),
+        Event::MulticastUnusable { node } => (
+            "multicast",
+            format!(
+                "{MULTICAST_UNUSABLE} (that of node {node} is not heard by all): data goes by \
+                 unicast; check transport.multicast, transport.interface and the switches' IGMP \
+                 snooping, or set transport.multicast = \"off\""
+            ),
+        ),
+        Event::VersionMismatch { address, theirs, ours } => (
+            "version",
+            format!(
+                "{address} speaks wire version {:#x}, this node speaks {:#x}: they cannot form a \
+                 ring until one of them is upgraded",
+                theirs, ours
+            ),
+        ),
+        Event::StorageLost => (
+            "storage",
+            "the state file cannot be written: this node goes on without storage, so ring numbers \
+             may repeat after its next start; free or replace the disk and restart it"
+                .to_owned(),
+        ),
+        Event::MergeRefused { node, reason } => {
+            ("merge-refused", format!("not merging with the ring of node {node}: {reason}"))
+        }
+    }
+}
+
+fn nodes(members: &[Process]) -> String {
+    let ids: Vec<_> = members.iter().map(|p| p.node.to_string()).collect();
+    ids.join(", ")
+}

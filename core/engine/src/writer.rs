@@ -1,0 +1,69 @@
+//! The helper thread for writes that must be durable: the engine never waits for a disk. Started when first needed, with
+//! all signals blocked; its completions come back through a list and a wake-up.
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::state_file::{StateFile, Stored};
+use crate::sys::poll::Waker;
+use crate::sys::thread::spawn_without_signals;
+
+/// A write that was asked for.
+struct Job {
+    ticket: u64,
+    stored: Stored,
+}
+
+/// A write that ended: its ticket, and the error in words.
+pub(crate) type Done = (u64, Result<(), String>);
+
+/// Writes the state file in the background.
+pub(crate) struct Writer {
+    /// Until the thread takes it over.
+    file: Option<StateFile>,
+    jobs: Option<Sender<Job>>,
+    done: Arc<Mutex<Vec<Done>>>,
+    waker: Waker,
+}
+
+impl Writer {
+    pub(crate) fn new(file: StateFile, waker: Waker) -> Self {
+        Self { file: Some(file), jobs: None, done: Arc::default(), waker }
+    }
+
+    /// Begins a write; its end is told by [`take_done`](Self::take_done).
+    pub(crate) fn write(&mut self, ticket: u64, stored: Stored) {
+        if let Some(file) = self.file.take() {
+            let (sender, receiver) = channel();
+            let (done, waker) = (Arc::clone(&self.done), self.waker.clone());
+            match spawn_without_signals("anasazi-writer", move || {
+                run(file, &receiver, &done, &waker)
+            }) {
+                Ok(()) => self.jobs = Some(sender),
+                Err(error) => self.finish(ticket, Err(format!("no thread to write with: {error}"))),
+            }
+        }
+        match self.jobs.as_ref().map(|jobs| jobs.send(Job { ticket, stored })) {
+            Some(Ok(())) => {}
+            _ => self.finish(ticket, Err("the writer is gone".to_owned())),
+        }
+    }
+
+    /// Writes that ended since the last call.
+    pub(crate) fn take_done(&self) -> Vec<Done> {
+        core::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn finish(&self, ticket: u64, result: Result<(), String>) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push((ticket, result));
+        self.waker.wake();
+    }
+}
+
+fn run(mut file: StateFile, jobs: &Receiver<Job>, done: &Mutex<Vec<Done>>, waker: &Waker) {
+    while let Ok(job) = jobs.recv() {
+        let result = file.store(&job.stored).map_err(|error| error.to_string());
+        done.lock().unwrap_or_else(PoisonError::into_inner).push((job.ticket, result));
+        waker.wake();
+    }
+}

@@ -1,0 +1,18 @@
+//! Process groups: who is in which, and what their members see. The table is replicated: every node applies the same
+//! ordered messages to it, so views need no messages of their own.
+//!
+//! | file | what |
+//! |---|---|
+//! | `table` | joins, leaves, disconnects, messages, in order |
+//! | `fragments` | pieces of large messages |
+//! | `change` | what a new configuration does to groups |
+//! | `snapshot` | a table as it travels during recovery |
+
+mod change;
+mod fragments;
+mod snapshot;
+mod table;
+
+pub(crate) use change::Change;
+pub(crate) use snapshot::Snapshot;
+pub(crate) use table::{GroupOutput, Groups, Place};

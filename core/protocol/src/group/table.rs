@@ -1,0 +1,257 @@
+//! The table of groups, and the ordered messages that change it.
+
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::fragments::Fragments;
+use crate::id::{
+    Configuration, GroupId, MemberId, MessageId, NodeId, Process, SessionId, ViewId, hash64,
+};
+use crate::limits;
+use crate::output::{GroupView, MessageDelivery, ViewCause, ViewKind};
+use crate::wire::frame::{Frame, FrameKind, frames};
+
+/// One group, as every node has it.
+#[derive(Clone)]
+pub(crate) struct Group {
+    pub(crate) name: Arc<str>,
+    /// In the order of joining.
+    pub(crate) members: Vec<MemberId>,
+    pub(crate) view: ViewId,
+    /// Messages so far in this view.
+    pub(crate) sequence: u64,
+}
+
+/// All groups of the domain.
+#[derive(Clone)]
+pub(crate) struct Groups {
+    pub(super) node: NodeId,
+    pub(super) table: BTreeMap<GroupId, Group>,
+    pub(super) fragments: Fragments,
+}
+
+/// Where in the order something happens.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) configuration: Configuration,
+    pub(crate) ordinal: u64,
+    pub(crate) origin: Process,
+    /// The frame within the packet, from 1; 0 for the packet as a whole.
+    pub(crate) frame: u32,
+    /// This node's component, in a change of configuration.
+    pub(crate) component: usize,
+}
+
+/// What the table has to say after a change.
+pub(crate) enum GroupOutput {
+    /// A whole message was reached; `delivery` if a local session is a member.
+    Message {
+        message: MessageId,
+        frame: u32,
+        hash: u64,
+        delivery: Option<MessageDelivery>,
+    },
+    View(GroupView),
+    Refused {
+        session: SessionId,
+        group: GroupId,
+        reason: &'static str,
+    },
+}
+
+impl Groups {
+    pub(crate) fn new(node: NodeId) -> Self {
+        Self { node, table: BTreeMap::new(), fragments: Fragments::default() }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
+        self.table.iter()
+    }
+
+    /// Sessions of this node that are in any group.
+    pub(crate) fn local_sessions(&self) -> Vec<SessionId> {
+        let members = self.table.values().flat_map(|g| &g.members);
+        let mut local: Vec<_> =
+            members.filter(|m| m.node == self.node).map(|m| m.session).collect();
+        local.sort_unstable();
+        local.dedup();
+        local
+    }
+
+    /// Applies the frames of an ordered packet.
+    pub(crate) fn packet(
+        &mut self,
+        place: Place,
+        safe: bool,
+        content: &Bytes,
+        out: &mut Vec<GroupOutput>,
+    ) {
+        for (number, frame) in (1..).zip(frames(content)) {
+            if let Some(pieces) = self.fragments.add(place.origin.node, &frame) {
+                let place = Place { frame: number, ..place };
+                self.message(place, safe, &frame, pieces, out);
+            }
+        }
+    }
+
+    fn message(
+        &mut self,
+        place: Place,
+        safe: bool,
+        frame: &Frame,
+        pieces: Vec<Bytes>,
+        out: &mut Vec<GroupOutput>,
+    ) {
+        let sender = MemberId { node: place.origin.node, session: frame.session };
+        let hash = hash64(&pieces.concat());
+        let at = out.len();
+        let mut delivery = None;
+        match frame.kind {
+            FrameKind::Message => delivery = self.deliver(frame, sender, safe, pieces),
+            FrameKind::Join => self.join(place, sender, frame, out),
+            FrameKind::Leave => {
+                let group = frame.group;
+                self.remove(place, sender, group, ViewCause::Leave, out);
+            }
+            FrameKind::Disconnect => {
+                let joined = self.table.iter().filter(|(_, g)| g.members.contains(&sender));
+                let ids: Vec<_> = joined.map(|(id, _)| *id).collect();
+                for id in ids {
+                    self.remove(place, sender, id, ViewCause::Disconnect, out);
+                }
+            }
+        }
+        let message = MessageId { origin: place.origin, counter: frame.counter };
+        out.insert(at, GroupOutput::Message { message, frame: place.frame, hash, delivery });
+    }
+
+    fn deliver(
+        &mut self,
+        frame: &Frame,
+        sender: MemberId,
+        safe: bool,
+        payload: Vec<Bytes>,
+    ) -> Option<MessageDelivery> {
+        let group = self.table.get_mut(&frame.group)?;
+        group.sequence += 1;
+        let node = self.node;
+        group.members.iter().any(|m| m.node == node).then(|| MessageDelivery {
+            group: frame.group,
+            sender,
+            safe,
+            no_self: frame.no_self,
+            sequence: group.sequence,
+            tag: 0,
+            payload,
+        })
+    }
+
+    fn join(&mut self, place: Place, member: MemberId, frame: &Frame, out: &mut Vec<GroupOutput>) {
+        let name = core::str::from_utf8(&frame.payload).unwrap_or_default();
+        let valid = !name.is_empty() && name.len() <= limits::GROUP_NAME_LEN_MAX;
+        let full = self.table.len() >= limits::GROUPS_MAX;
+        let refusal = match self.table.get(&frame.group) {
+            _ if !valid || GroupId::of(name) != frame.group => {
+                Some("the group's name is not valid")
+            }
+            Some(group) if *group.name != *name => {
+                Some("another group exists whose name has the same hash: choose another name")
+            }
+            Some(group) if group.members.contains(&member) => Some("already a member"),
+            None if full => Some("the domain has as many groups as it can have"),
+            _ => None,
+        };
+        if let Some(reason) = refusal {
+            if member.node == self.node {
+                let (session, group) = (member.session, frame.group);
+                out.push(GroupOutput::Refused { session, group, reason });
+            }
+            return;
+        }
+        let group = self.table.entry(frame.group).or_insert_with(|| Group {
+            name: name.into(),
+            members: Vec::new(),
+            view: ViewId::default(),
+            sequence: 0,
+        });
+        let together = group.members.clone();
+        group.members.push(member);
+        group.restart(place);
+        let sets = (0..group.members.len()).map(|i| u32::from(i == together.len())).collect();
+        if let Some(mut view) = group.view_for(self.node, frame.group, &[]) {
+            view.cause = ViewCause::Join;
+            view.reason = format!("session {member} joined");
+            (view.joined, view.together, view.sets) = (vec![member], together, sets);
+            out.push(GroupOutput::View(view));
+        }
+    }
+
+    fn remove(
+        &mut self,
+        place: Place,
+        member: MemberId,
+        id: GroupId,
+        cause: ViewCause,
+        out: &mut Vec<GroupOutput>,
+    ) {
+        let Some(group) = self.table.get_mut(&id) else { return };
+        let Some(at) = group.members.iter().position(|m| *m == member) else { return };
+        group.members.remove(at);
+        group.restart(place);
+        let view = group.view_for(self.node, id, &[member]);
+        if group.members.is_empty() {
+            self.table.remove(&id);
+        }
+        if let Some(mut view) = view {
+            view.cause = cause;
+            view.reason = match cause {
+                ViewCause::Leave => format!("session {member} left"),
+                _ => format!("session {member} ended without leaving"),
+            };
+            view.together = view.members.to_vec();
+            view.left = vec![member];
+            out.push(GroupOutput::View(view));
+        }
+    }
+}
+
+impl Group {
+    /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a transitional
+    /// configuration is named after that configuration: after the new ring, and the component.
+    fn restart(&mut self, place: Place) {
+        self.sequence = 0;
+        self.view = match place.configuration {
+            Configuration::Regular(ring) => {
+                ViewId { ring, ordinal: place.ordinal, sub: place.frame }
+            }
+            Configuration::Transitional { new, .. } => {
+                let sub = 1 << 31 | (place.component as u32) << 16 | place.frame;
+                ViewId { ring: new, ordinal: place.ordinal, sub }
+            }
+        };
+    }
+
+    /// A view of the group as it is now, if a session of `node` is in it or among `left`.
+    pub(super) fn view_for(
+        &self,
+        node: NodeId,
+        group: GroupId,
+        left: &[MemberId],
+    ) -> Option<GroupView> {
+        let concerned = self.members.iter().chain(left).any(|m| m.node == node);
+        concerned.then(|| GroupView {
+            group,
+            name: self.name.clone(),
+            kind: ViewKind::Regular,
+            id: self.view,
+            cause: ViewCause::Join,
+            reason: String::new(),
+            members: self.members.as_slice().into(),
+            sets: vec![0; self.members.len()].into(),
+            joined: Vec::new(),
+            left: Vec::new(),
+            together: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,214 @@
+//! What every state shares: identity, outputs, addresses, storage, queue, groups, merge candidates.
+
+use bytes::Bytes;
+use core::net::SocketAddr;
+use std::collections::VecDeque;
+
+use crate::book::Book;
+use crate::config::{Boot, CoreConfig};
+use crate::event::{Cause, Event, Stats};
+use crate::group::Groups;
+use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, hash64};
+use crate::limits;
+use crate::output::{Destination, Output};
+use crate::queue::{SendQueue, Waiting};
+use crate::random::Random;
+use crate::state::candidates::Candidates;
+use crate::storage::Storage;
+use crate::time::Instant;
+use crate::trace::Trace;
+use crate::wire::frame::FrameKind;
+use crate::wire::{DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
+
+pub(crate) struct Node {
+    pub(crate) me: Process,
+    pub(crate) config: CoreConfig,
+    pub(crate) now: Instant,
+    pub(crate) random: Random,
+    pub(crate) out: Outbox,
+    pub(crate) book: Book,
+    pub(crate) storage: Storage,
+    pub(crate) queue: SendQueue,
+    pub(crate) groups: Groups,
+    pub(crate) candidates: Candidates,
+    pub(crate) parts: Parts,
+    /// Entries of the gather state so far.
+    pub(crate) attempts: u64,
+    /// Leave as soon as what was accepted is delivered everywhere; since when.
+    pub(crate) leaving: Option<Instant>,
+    message_counter: u64,
+    part_counter: u32,
+    /// Own accepted messages with their tags, oldest first.
+    tags: VecDeque<(u64, u64)>,
+}
+
+/// Outputs in order, and the counters.
+pub(crate) struct Outbox {
+    outputs: VecDeque<Output>,
+    pub(crate) stats: Stats,
+    tracing: bool,
+}
+
+impl Outbox {
+    pub(crate) fn new(tracing: bool) -> Self {
+        Self { outputs: VecDeque::new(), stats: Stats::default(), tracing }
+    }
+
+    pub(crate) fn push(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    pub(crate) fn event(&mut self, event: Event) {
+        self.push(Output::Event(event));
+    }
+
+    /// The record is made only where somebody reads it.
+    pub(crate) fn trace(&mut self, record: impl FnOnce() -> Trace) {
+        if self.tracing {
+            self.push(Output::Trace(record()));
+        }
+    }
+}
+
+impl Node {
+    pub(crate) fn new(config: CoreConfig, boot: Boot, now: Instant) -> Self {
+        Self {
+            me: boot.process,
+            now,
+            random: Random::new(config.seed ^ u64::from(boot.process.node.0)),
+            out: Outbox::new(config.trace),
+            book: Book::default(),
+            storage: Storage::new(boot.ring_sequence_floor, boot.ring_sequence_reserved),
+            queue: SendQueue::default(),
+            groups: Groups::new(boot.process.node),
+            candidates: Candidates::default(),
+            parts: Parts::default(),
+            attempts: 0,
+            leaving: None,
+            message_counter: 0,
+            part_counter: 0,
+            tags: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Content bytes of an ordinary data packet: the recovery wrapper must fit around it later.
+    pub(crate) fn content_len_max(&self) -> usize {
+        self.config.mtu - DATA_OVERHEAD_LEN - limits::ENCAPSULATION_LEN
+    }
+
+    pub(crate) fn header(&mut self, kind: u8) -> Header {
+        self.out.stats.datagrams_sent += 1;
+        Header {
+            kind,
+            domain: self.config.domain,
+            cluster: self.config.cluster,
+            node: self.me.node,
+            boot: self.me.incarnation.0 as u32,
+            counter: self.out.stats.datagrams_sent,
+        }
+    }
+
+    pub(crate) fn transmit(&mut self, to: Destination, bytes: Bytes) {
+        self.out.stats.bytes_sent += bytes.len() as u64;
+        self.out.push(Output::Transmit { to, bytes });
+    }
+
+    /// Seals a packet into as many datagrams as it needs.
+    pub(crate) fn datagrams(&mut self, packet: &Packet) -> Vec<Bytes> {
+        let mut body = Writer::default();
+        packet.encode(&mut body);
+        let room = self.config.mtu - SEAL_LEN;
+        if body.bytes.len() <= room {
+            let header = self.header(packet.kind());
+            return vec![seal(&header, body.bytes.len(), |w| w.slice(&body.bytes))];
+        }
+        self.part_counter = self.part_counter.wrapping_add(1);
+        let pieces = split(self.part_counter, packet.kind(), Bytes::from(body.bytes), room - 16);
+        pieces.iter().flat_map(|piece| self.datagrams(piece)).collect()
+    }
+
+    pub(crate) fn send(&mut self, to: SocketAddr, packet: &Packet) {
+        for bytes in self.datagrams(packet) {
+            self.transmit(Destination::Unicast(to), bytes);
+        }
+    }
+
+    pub(crate) fn send_to_node(&mut self, node: NodeId, packet: &Packet) {
+        if let Some(address) = self.book.address(node) {
+            self.send(address, packet);
+        }
+    }
+
+    /// By multicast if there is one, and by unicast to each of `addresses`.
+    pub(crate) fn send_everywhere(&mut self, addresses: &[SocketAddr], packet: &Packet) {
+        for bytes in self.datagrams(packet) {
+            if self.config.multicast {
+                self.transmit(Destination::Multicast, bytes.clone());
+            }
+            for address in addresses {
+                self.transmit(Destination::Unicast(*address), bytes.clone());
+            }
+        }
+    }
+
+    pub(crate) fn persist_if_wanted(&mut self, sequence: u64) {
+        if let Some((ticket, ring_sequence_max)) = self.storage.wanted(sequence) {
+            self.out.push(Output::Persist { ticket, ring_sequence_max });
+        }
+    }
+
+    /// Takes a message of a local session into the queue.
+    pub(crate) fn accept(&mut self, tag: u64, mut message: Waiting) {
+        self.message_counter += 1;
+        message.counter = self.message_counter;
+        self.out.stats.messages_accepted += 1;
+        if tag != 0 {
+            self.tags.push_back((message.counter, tag));
+        }
+        let (origin, counter) = (self.me, message.counter);
+        self.out.trace(|| Trace::Send {
+            message: MessageId { origin, counter },
+            session: message.session,
+            group: message.group,
+            safe: message.safe,
+            hash: hash64(&message.payload),
+        });
+        self.queue.push(message);
+    }
+
+    /// A control message: agreed, in order with everything else.
+    pub(crate) fn accept_control(
+        &mut self,
+        kind: FrameKind,
+        session: SessionId,
+        group: GroupId,
+        payload: Bytes,
+    ) {
+        let message =
+            Waiting { kind, session, group, safe: false, no_self: false, counter: 0, payload };
+        self.accept(0, message);
+    }
+
+    /// The tag of an own message that is being delivered; older ones without delivery are forgotten.
+    pub(crate) fn take_tag(&mut self, counter: u64) -> u64 {
+        while let Some((first, tag)) = self.tags.front().copied() {
+            if first > counter {
+                break;
+            }
+            self.tags.pop_front();
+            if first == counter {
+                return tag;
+            }
+        }
+        0
+    }
+
+    pub(crate) fn moved(&mut self, from: &'static str, to: &'static str, cause: &Cause) {
+        self.out.event(Event::State { from, to, cause: cause.clone() });
+    }
+}

@@ -1,0 +1,208 @@
+//! Passing the token on. A hop needs no acknowledgement while the ring turns: anything newer proves that the token
+//! arrived. Only silence makes the sender repeat it, and only a repeated token is acknowledged. A token that is received
+//! twice is never passed on twice: that would set a second token going round.
+
+use super::Ring;
+use crate::id::NodeId;
+use crate::limits;
+use crate::node::Node;
+use crate::time::Instant;
+use crate::wire::{Packet, Token};
+
+/// Where the token is, as far as this member knows.
+#[derive(Debug)]
+pub(crate) enum Hop {
+    /// Somewhere else.
+    Elsewhere,
+    /// Sent to the successor, of which nothing was heard since.
+    Unconfirmed {
+        /// When to send it again.
+        repeat_at: Instant,
+        /// How often it was sent again.
+        repeats: u32,
+    },
+    /// Here, because nobody has anything to send.
+    Parked {
+        /// The token, as it will go on.
+        token: Box<Token>,
+        /// When it goes on its round, at the latest.
+        until: Instant,
+    },
+}
+
+impl Hop {
+    pub(super) fn confirmed(&mut self) {
+        if let Self::Unconfirmed { .. } = self {
+            *self = Self::Elsewhere;
+        }
+    }
+}
+
+impl Ring {
+    /// Takes a token if it is a new one for this member.
+    pub(crate) fn accept(&mut self, node: &mut Node, from: NodeId, token: &Token) -> bool {
+        if token.ring != self.id || from != self.predecessor().node {
+            node.out.stats.dropped_stale += 1;
+            return false;
+        }
+        if !self.is_plausible(token) {
+            node.out.stats.dropped_malformed += 1;
+            return false;
+        }
+        if token.token_sequence <= self.accepted {
+            if token.token_sequence == self.accepted {
+                let ack = Packet::TokenAck { ring: self.id, token_sequence: token.token_sequence };
+                node.send_to_node(from, &ack);
+            }
+            node.out.stats.dropped_stale += 1;
+            return false;
+        }
+        self.accepted = token.token_sequence;
+        self.token_at = node.now;
+        self.wake_at = None;
+        self.hop.confirmed();
+        node.out.stats.tokens_received += 1;
+        true
+    }
+
+    /// Flow control bounds what a token can say; a token outside of that would only make this node work for nothing.
+    fn is_plausible(&self, token: &Token) -> bool {
+        let ahead = limits::GAP_MAX + u64::from(limits::WINDOW_MAX);
+        let asked: u64 = token.requests.iter().map(|(_, count)| u64::from(*count)).sum();
+        let last = |(first, count): &(u64, u16)| first.saturating_add(u64::from(*count)) - 1;
+        token.seq <= self.aru + ahead
+            && asked <= ahead
+            && token.requests.iter().all(|r| r.1 > 0 && last(r) <= token.seq)
+    }
+
+    pub(crate) fn on_token_ack(&mut self, token_sequence: u64) {
+        if self.last_sent.as_ref().is_some_and(|t| t.token_sequence <= token_sequence) {
+            self.hop.confirmed();
+        }
+    }
+
+    /// Sends the token to the successor.
+    pub(crate) fn pass(&mut self, node: &mut Node, mut token: Token) {
+        token.token_sequence += 1;
+        if self.is_representative() {
+            token.rotation = token.rotation.wrapping_add(1);
+            node.out.stats.rotations += 1;
+        }
+        self.wake_wanted = false;
+        self.last_sent = Some(token);
+        self.send_token(node);
+        self.hop =
+            Hop::Unconfirmed { repeat_at: node.now + node.config.timers.token_repeat, repeats: 0 };
+    }
+
+    fn send_token(&self, node: &mut Node) {
+        if let Some(token) = &self.last_sent {
+            node.send_to_node(self.successor().node, &Packet::Token(token.clone()));
+        }
+    }
+
+    /// Keeps the token if the ring is idle and it is this member's to keep; else gives it back.
+    pub(crate) fn park(&mut self, node: &Node, token: Token) -> Option<Token> {
+        let idle = token.idle_hops as usize >= 2 * self.members.len();
+        if !idle || self.wake_wanted || self.keeper() != self.me {
+            return Some(token);
+        }
+        let until = node.now + node.config.timers.idle_rotate;
+        // The round that the token makes after parking is no news: it may park here again after it.
+        self.hop = Hop::Parked { token: Box::new(token), until };
+        None
+    }
+
+    /// The member that keeps an idle ring's token: the one most likely to send next.
+    fn keeper(&self) -> usize {
+        self.last_origin.1
+    }
+
+    /// The parked token, to go on.
+    pub(crate) fn unpark(&mut self) -> Option<Token> {
+        match core::mem::replace(&mut self.hop, Hop::Elsewhere) {
+            Hop::Parked { token, .. } => Some(*token),
+            other => {
+                self.hop = other;
+                None
+            }
+        }
+    }
+
+    /// A member has something to send.
+    pub(crate) fn on_wake(&mut self) -> Option<Token> {
+        self.wake_wanted = true;
+        let mut token = self.unpark()?;
+        token.idle_hops = 0;
+        Some(token)
+    }
+
+    /// This node has something to send: asks for the token if it may be parked elsewhere.
+    pub(crate) fn want_token(&mut self, node: &mut Node) {
+        let resting = self.last_sent.as_ref().is_some_and(|t| t.idle_hops > 0);
+        if resting && self.wake_at.is_none() && !matches!(self.hop, Hop::Parked { .. }) {
+            self.send_wake(node);
+        }
+    }
+
+    fn send_wake(&mut self, node: &mut Node) {
+        self.wake_at = Some(node.now + node.config.timers.token_repeat);
+        if self.keeper() != self.me {
+            let keeper = self.members[self.keeper()].node;
+            node.send_to_node(keeper, &Packet::Wake { ring: self.id });
+        }
+    }
+
+    /// What is due by now: a token to be sent again, a wake-up to be repeated, a parked token's round.
+    pub(crate) fn on_timeout(&mut self, node: &mut Node) {
+        if self.wake_at.is_some_and(|at| at <= node.now) {
+            if node.queue.is_empty() { self.wake_at = None } else { self.send_wake(node) }
+        }
+        match &mut self.hop {
+            Hop::Unconfirmed { repeat_at, repeats } if *repeat_at <= node.now => {
+                *repeats += 1;
+                let wait = node.config.timers.token_repeat * (1 << (*repeats).min(2));
+                *repeat_at = node.now + wait;
+                node.out.stats.tokens_repeated += 1;
+                self.send_token(node);
+            }
+            Hop::Parked { until, .. } if *until <= node.now => {
+                if let Some(token) = self.unpark() {
+                    self.token_at = node.now;
+                    self.pass(node, token);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// When `on_timeout` or the loss of the token is due.
+    pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
+        if self.is_alone() {
+            return None;
+        }
+        let loss = self.loss_at(node);
+        let hop = match &self.hop {
+            Hop::Elsewhere => loss,
+            Hop::Unconfirmed { repeat_at, .. } => (*repeat_at).min(loss),
+            Hop::Parked { until, .. } => *until,
+        };
+        Some(self.wake_at.map_or(hop, |at| hop.min(at)))
+    }
+
+    fn loss_at(&self, node: &Node) -> Instant {
+        self.token_at + node.config.timers.token_loss
+    }
+
+    /// The token has been away for too long.
+    pub(crate) fn token_is_lost(&self, node: &Node) -> bool {
+        !self.is_alone()
+            && !matches!(self.hop, Hop::Parked { .. })
+            && self.loss_at(node) <= node.now
+    }
+
+    /// Whom the token was passed to, if nothing was heard of it since.
+    pub(crate) fn suspect(&self) -> Option<NodeId> {
+        matches!(self.hop, Hop::Unconfirmed { .. }).then(|| self.successor().node)
+    }
+}

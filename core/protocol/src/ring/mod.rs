@@ -1,0 +1,253 @@
+//! One order on a ring of known members: ordinals given out by whoever holds the token, packets held until everybody has
+//! them, lines that say how far. The same ring carries messages when operational and old packets during recovery.
+//!
+//! | file | what |
+//! |---|---|
+//! | `store` | packets by ordinal |
+//! | `token` | a visit of the token |
+//! | `hop` | passing it on, repeating it, parking it |
+//! | `window` | how much may be sent |
+
+mod hop;
+mod store;
+mod token;
+mod window;
+
+use bytes::Bytes;
+
+pub(crate) use hop::Hop;
+pub(crate) use store::{Held, Store};
+pub(crate) use token::{Outgoing, Source};
+
+use crate::id::{NodeId, Process, RingId};
+use crate::limits;
+use crate::node::Node;
+use crate::output::Destination;
+use crate::time::Instant;
+use crate::wire::packet::DATA_CONTENT_AT;
+use crate::wire::{Data, Packet, Token, seal};
+
+/// A ring as one member sees it.
+pub(crate) struct Ring {
+    pub(crate) id: RingId,
+    /// In token order; the first is the representative.
+    pub(crate) members: Vec<Process>,
+    /// This node's index in `members`.
+    pub(crate) me: usize,
+    /// Data goes by multicast, else by unicast to each member.
+    pub(crate) multicast: bool,
+    pub(crate) store: Store,
+    /// This node holds everything up to here.
+    pub(crate) aru: u64,
+    /// Highest ordinal known to be given out.
+    pub(crate) high: u64,
+    /// Every member holds everything up to here.
+    pub(crate) safe_line: u64,
+    /// Handed on up to here.
+    pub(crate) delivered: u64,
+    /// Who ordered the highest ordinal: the one to keep an idle ring's token.
+    last_origin: (u64, usize),
+    /// Number of the newest token accepted.
+    accepted: u64,
+    /// The token as this node last sent it.
+    last_sent: Option<Token>,
+    /// What this node added to the token's flow and backlog at its last visit.
+    contribution: (u32, u32),
+    pub(crate) hop: Hop,
+    /// When a token was last accepted.
+    pub(crate) token_at: Instant,
+    /// Somebody asked not to park the token.
+    wake_wanted: bool,
+    /// The token's aru, who holds it back, and since when it has been the same while there is more to receive.
+    stall: Option<(u64, NodeId, Instant)>,
+    /// When to ask for the token again, while this node has something to send and the token is parked elsewhere.
+    wake_at: Option<Instant>,
+}
+
+impl Ring {
+    pub(crate) fn new(id: RingId, members: Vec<Process>, me: usize, multicast: bool) -> Self {
+        Self {
+            id,
+            members,
+            me,
+            multicast,
+            store: Store::default(),
+            aru: 0,
+            high: 0,
+            safe_line: 0,
+            delivered: 0,
+            last_origin: (0, 0),
+            accepted: 0,
+            last_sent: None,
+            contribution: (0, 0),
+            hop: Hop::Elsewhere,
+            token_at: Instant::default(),
+            wake_wanted: false,
+            stall: None,
+            wake_at: None,
+        }
+    }
+
+    pub(crate) fn is_alone(&self) -> bool {
+        self.members.len() == 1
+    }
+
+    pub(crate) fn is_representative(&self) -> bool {
+        self.me == 0
+    }
+
+    pub(crate) fn has_member(&self, process: Process) -> bool {
+        self.members.contains(&process)
+    }
+
+    /// This node has passed the token on at least once.
+    pub(crate) fn has_sent(&self) -> bool {
+        self.last_sent.is_some()
+    }
+
+    fn successor(&self) -> Process {
+        self.members[(self.me + 1) % self.members.len()]
+    }
+
+    fn predecessor(&self) -> Process {
+        self.members[(self.me + self.members.len() - 1) % self.members.len()]
+    }
+
+    /// A data packet of this ring arrived. True if it was new.
+    pub(crate) fn on_data(&mut self, node: &mut Node, data: Data) -> bool {
+        let Some(origin) = self.members.iter().position(|p| p.node == data.origin) else {
+            node.out.stats.dropped_malformed += 1;
+            return false;
+        };
+        if self.last_sent.as_ref().is_some_and(|t| data.token_sequence > t.token_sequence) {
+            self.hop.confirmed();
+        }
+        let held = Held {
+            origin: data.origin,
+            safe: data.safe,
+            recovery: data.recovery,
+            content: data.content,
+        };
+        let new = self.store.insert(data.ordinal, held);
+        if new {
+            self.note_origin(data.ordinal, origin);
+        } else {
+            node.out.stats.packets_duplicate += 1;
+        }
+        self.advance_aru();
+        // A safe line ahead of what this node holds cannot be true: it is one of those who must hold it.
+        if data.safe_line <= self.aru {
+            self.safe_line = self.safe_line.max(data.safe_line);
+        }
+        new
+    }
+
+    /// The next packet to hand on, if its service allows it now.
+    pub(crate) fn next_deliverable(&self) -> Option<(u64, &Held)> {
+        let ordinal = self.delivered + 1;
+        let held = self.store.get(ordinal)?;
+        let ready = ordinal <= self.aru && (!held.safe || ordinal <= self.safe_line);
+        ready.then_some((ordinal, held))
+    }
+
+    /// Drops what was handed on here and is held by everybody.
+    pub(crate) fn collect(&mut self, node: &mut Node) {
+        self.store.drop_up_to(self.safe_line.min(self.delivered));
+        node.out.stats.store_packets = self.store.held();
+    }
+
+    /// Which packets above the aru are held, for a MemberState.
+    pub(crate) fn held_bitmap(&self) -> Vec<u8> {
+        let mut bitmap = Vec::new();
+        for ordinal in self.aru + 1..=self.store.high() {
+            let bit = (ordinal - self.aru - 1) as usize;
+            if bit / 8 >= limits::HELD_BITMAP_LEN_MAX {
+                break;
+            }
+            if bit / 8 >= bitmap.len() {
+                bitmap.push(0);
+            }
+            if self.store.has(ordinal) {
+                bitmap[bit / 8] |= 1 << (bit % 8);
+            }
+        }
+        bitmap
+    }
+
+    pub(crate) fn advance_aru(&mut self) {
+        while self.store.has(self.aru + 1) {
+            self.aru += 1;
+        }
+        self.high = self.high.max(self.store.high());
+    }
+
+    fn note_origin(&mut self, ordinal: u64, member: usize) {
+        if ordinal > self.last_origin.0 {
+            self.last_origin = (ordinal, member);
+        }
+    }
+
+    /// Gives the next ordinal to a packet of this node, and sends it. Returns the ordinal.
+    fn order(&mut self, node: &mut Node, token_sequence: u64, outgoing: &Outgoing) -> u64 {
+        let ordinal = self.high + 1;
+        let data = Data {
+            ring: self.id,
+            ordinal,
+            origin: node.me.node,
+            safe: outgoing.safe,
+            repeat: false,
+            recovery: outgoing.recovery,
+            token_sequence,
+            safe_line: self.safe_line,
+            content: outgoing.content.clone(),
+        };
+        let content = if self.is_alone() { data.content } else { self.transmit(node, data) };
+        let held = Held {
+            origin: node.me.node,
+            safe: outgoing.safe,
+            recovery: outgoing.recovery,
+            content,
+        };
+        self.store.insert(ordinal, held);
+        self.note_origin(ordinal, self.me);
+        self.high = ordinal;
+        node.out.stats.packets_ordered += 1;
+        ordinal
+    }
+
+    /// Sends a data packet to all members; returns its content as a slice of the datagram.
+    fn transmit(&self, node: &mut Node, data: Data) -> Bytes {
+        let packet = Packet::Data(data);
+        let header = node.header(packet.kind());
+        let bytes = seal(&header, node.config.mtu, |w| packet.encode(w));
+        let content = bytes.slice(DATA_CONTENT_AT..bytes.len() - 4);
+        if self.multicast {
+            node.transmit(Destination::Multicast, bytes);
+        } else {
+            let me = node.me;
+            for member in self.members.iter().filter(|p| **p != me) {
+                if let Some(address) = node.book.address(member.node) {
+                    node.transmit(Destination::Unicast(address), bytes.clone());
+                }
+            }
+        }
+        content
+    }
+
+    /// Sends a held packet again.
+    fn repeat(&self, node: &mut Node, token_sequence: u64, ordinal: u64, held: &Held) {
+        let data = Data {
+            ring: self.id,
+            ordinal,
+            origin: held.origin,
+            safe: held.safe,
+            repeat: true,
+            recovery: held.recovery,
+            token_sequence,
+            safe_line: self.safe_line,
+            content: held.content.clone(),
+        };
+        self.transmit(node, data);
+        node.out.stats.packets_repeated += 1;
+    }
+}

@@ -1,0 +1,104 @@
+//! Other rings that were heard, as candidates for a merge. A ring is merged with only if its representative hears this
+//! node too, and after a merge that did not work only with back-off: a node that cannot be joined must not disturb others.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use crate::id::{NodeId, Process, RingId};
+use crate::limits;
+use crate::time::Instant;
+use crate::wire::Beacon;
+
+const BACKOFF_MIN: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+pub(crate) struct Candidate {
+    pub(crate) process: Process,
+    pub(crate) ring: RingId,
+    pub(crate) members: Vec<Process>,
+    /// Its representative hears this node.
+    mutual: bool,
+    heard_at: Instant,
+    pub(crate) answered_at: Instant,
+    not_before: Instant,
+    backoff: Duration,
+}
+
+/// Candidates by representative.
+#[derive(Default)]
+pub(crate) struct Candidates {
+    by_node: BTreeMap<NodeId, Candidate>,
+}
+
+impl Candidates {
+    /// Remembers a beacon. True if this representative should be answered at once.
+    pub(crate) fn heard(&mut self, beacon: &Beacon, me: Process, now: Instant) -> bool {
+        if self.by_node.len() >= limits::CANDIDATES_MAX
+            && !self.by_node.contains_key(&beacon.process.node)
+        {
+            return false;
+        }
+        let entry = self.by_node.entry(beacon.process.node);
+        let known = matches!(entry, std::collections::btree_map::Entry::Occupied(_));
+        let candidate = entry.or_insert_with(|| Candidate {
+            process: beacon.process,
+            ring: beacon.ring,
+            members: Vec::new(),
+            mutual: false,
+            heard_at: now,
+            answered_at: now,
+            not_before: now,
+            backoff: BACKOFF_MIN,
+        });
+        if candidate.process != beacon.process {
+            (candidate.not_before, candidate.backoff) = (now, BACKOFF_MIN);
+        }
+        candidate.process = beacon.process;
+        candidate.ring = beacon.ring;
+        candidate.members.clone_from(&beacon.members);
+        candidate.mutual = beacon.heard.contains(&me);
+        candidate.heard_at = now;
+        let answer = !known || now.since(candidate.answered_at) >= Duration::from_millis(50);
+        if answer {
+            candidate.answered_at = now;
+        }
+        answer
+    }
+
+    /// Representatives heard within `fresh`, for the beacon.
+    pub(crate) fn processes(&self, now: Instant, fresh: Duration) -> Vec<Process> {
+        let is_fresh = |c: &&Candidate| now.since(c.heard_at) <= fresh;
+        self.by_node.values().filter(is_fresh).map(|c| c.process).collect()
+    }
+
+    /// Those that can be merged with now, the smallest ring first.
+    pub(crate) fn ready(&self, now: Instant, fresh: Duration) -> Vec<&Candidate> {
+        let is_ready =
+            |c: &&Candidate| c.mutual && now.since(c.heard_at) <= fresh && c.not_before <= now;
+        let mut ready: Vec<_> = self.by_node.values().filter(is_ready).collect();
+        ready.sort_by_key(|c| c.rank());
+        ready
+    }
+
+    /// A merge with this representative was started: the next one waits longer, unless this one succeeds.
+    pub(crate) fn tried(&mut self, node: NodeId, now: Instant) {
+        if let Some(candidate) = self.by_node.get_mut(&node) {
+            candidate.not_before = now + candidate.backoff;
+            candidate.backoff = (candidate.backoff * 2).min(BACKOFF_MAX);
+        }
+    }
+
+    /// A configuration was installed: its members are no candidates, and those not heard for long are forgotten.
+    pub(crate) fn installed(&mut self, members: &[Process], now: Instant) {
+        self.by_node.retain(|_, c| {
+            !members.contains(&c.process) && now.since(c.heard_at) < Duration::from_secs(60)
+        });
+    }
+}
+
+impl Candidate {
+    /// Smaller rings merge first, older ones among equals.
+    pub(crate) fn rank(&self) -> (usize, RingId) {
+        (self.members.len(), self.ring)
+    }
+}

@@ -1,0 +1,72 @@
+//! Who can form a ring with whom, when not everybody can talk to everybody: a partition of the nodes into cliques that
+//! everybody who has the same facts computes alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::NodeId;
+
+/// Pairs that cannot talk to each other, smaller id first.
+pub(super) type Edges = BTreeSet<(NodeId, NodeId)>;
+
+pub(super) fn edge(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
+    (a.min(b), a.max(b))
+}
+
+/// The clique of `me`. Cliques grow greedily, from the best connected node on, lowest id first.
+pub(super) fn clique_of(me: NodeId, nodes: &BTreeSet<NodeId>, edges: &Edges) -> Vec<NodeId> {
+    let mut bad: BTreeMap<NodeId, usize> = nodes.iter().map(|n| (*n, 0)).collect();
+    for (a, b) in edges {
+        if nodes.contains(a) && nodes.contains(b) {
+            *bad.entry(*a).or_default() += 1;
+            *bad.entry(*b).or_default() += 1;
+        }
+    }
+    let mut left: Vec<NodeId> = nodes.iter().copied().collect();
+    left.sort_by_key(|n| (bad[n], *n));
+    while !left.is_empty() {
+        let mut clique: Vec<NodeId> = Vec::new();
+        for candidate in &left {
+            if clique.iter().all(|member| !edges.contains(&edge(*member, *candidate))) {
+                clique.push(*candidate);
+            }
+        }
+        if clique.contains(&me) {
+            clique.sort_unstable();
+            return clique;
+        }
+        left.retain(|n| !clique.contains(n));
+    }
+    vec![me]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nodes(ids: &[u32]) -> BTreeSet<NodeId> {
+        ids.iter().map(|i| NodeId(*i)).collect()
+    }
+
+    fn edges(pairs: &[(u32, u32)]) -> Edges {
+        pairs.iter().map(|(a, b)| edge(NodeId(*a), NodeId(*b))).collect()
+    }
+
+    #[test]
+    fn cliques_are_a_partition_that_everybody_computes_alike() {
+        let all = nodes(&[1, 2, 3, 4]);
+        let bad = edges(&[(1, 2), (3, 2)]);
+        let of = |me| clique_of(NodeId(me), &all, &bad);
+        assert_eq!(of(4), vec![NodeId(1), NodeId(3), NodeId(4)]);
+        assert_eq!((of(1), of(3)), (of(4), of(4)));
+        assert_eq!(of(2), vec![NodeId(2)]);
+    }
+
+    #[test]
+    fn a_node_that_nobody_hears_costs_nobody_else() {
+        let all = nodes(&[1, 2, 3]);
+        assert_eq!(
+            clique_of(NodeId(2), &all, &edges(&[(1, 2), (1, 3)])),
+            vec![NodeId(2), NodeId(3)]
+        );
+    }
+}

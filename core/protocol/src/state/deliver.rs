@@ -1,0 +1,92 @@
+//! From ordered packets to outputs.
+
+use crate::group::{GroupOutput, Place};
+use crate::id::{Configuration, Process};
+use crate::node::Node;
+use crate::output::{Output, ViewKind};
+use crate::ring::{Held, Ring};
+use crate::trace::Trace;
+
+/// Hands on what an operational ring has ready.
+pub(super) fn deliver_ready(node: &mut Node, ring: &mut Ring) {
+    while let Some((ordinal, held)) = ring.next_deliverable() {
+        let configuration = Configuration::Regular(ring.id);
+        deliver(node, &ring.members, (configuration, 0), ordinal, held);
+        ring.delivered = ordinal;
+    }
+    ring.collect(node);
+}
+
+/// Hands on one packet, in a configuration, as part of a component.
+pub(super) fn deliver(
+    node: &mut Node,
+    members: &[Process],
+    place: (Configuration, usize),
+    ordinal: u64,
+    held: &Held,
+) {
+    let (configuration, component) = place;
+    let Some(origin) = members.iter().find(|p| p.node == held.origin).copied() else { return };
+    if held.recovery {
+        return;
+    }
+    node.out.trace(|| Trace::Packet {
+        configuration,
+        ordinal,
+        origin: held.origin,
+        hash: crate::id::hash64(&held.content),
+        safe: held.safe,
+    });
+    let place = Place { configuration, ordinal, origin, frame: 0, component };
+    let mut outputs = Vec::new();
+    node.groups.packet(place, held.safe, &held.content, &mut outputs);
+    emit(node, place, held.safe, outputs);
+}
+
+/// Turns the group layer's words into outputs.
+pub(super) fn emit(node: &mut Node, place: Place, safe: bool, outputs: Vec<GroupOutput>) {
+    for output in outputs {
+        match output {
+            GroupOutput::Message { message, frame, hash, delivery } => {
+                node.out.stats.messages_delivered += 1;
+                node.out.trace(|| Trace::Deliver {
+                    message,
+                    configuration: place.configuration,
+                    ordinal: place.ordinal,
+                    frame,
+                    safe,
+                    hash,
+                });
+                let own = message.origin == node.me;
+                let tag = if own { node.take_tag(message.counter) } else { 0 };
+                if let Some(mut delivery) = delivery {
+                    delivery.tag = tag;
+                    let (group, sender) = (delivery.group, delivery.sender);
+                    let sequence = delivery.sequence;
+                    node.out.trace(|| Trace::GroupMessage { group, sender, sequence, hash });
+                    node.out.push(Output::Message(delivery));
+                }
+            }
+            GroupOutput::View(view) => {
+                node.out.stats.views_delivered += 1;
+                let me = node.me.node;
+                let local = |list: &[crate::MemberId]| {
+                    list.iter().filter(|m| m.node == me).map(|m| m.session).collect()
+                };
+                node.out.trace(|| Trace::GroupView {
+                    group: view.group,
+                    id: view.id,
+                    transitional: view.kind == ViewKind::Transitional,
+                    members: view.members.to_vec(),
+                    together: view.together.clone(),
+                    local: local(&view.members),
+                    local_left: local(&view.left),
+                });
+                node.out.push(Output::View(view));
+            }
+            GroupOutput::Refused { session, group, reason } => {
+                node.out.push(Output::JoinRefused { session, group, reason });
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Who is in the ring: one file per state, one transition table.
+//!
+//! ```text
+//!              boot        no other process has this node's id
+//!  (start) ──────> Probation ───────────────────────────────> Operational <─────────────┐
+//!                      │                                        │  ^                    │
+//!                      │ id in use        token lost, evidence, │  │ alone: nothing     │ everybody holds
+//!                      v                  join, merge, bye      v  │ to agree on        │ everything
+//!                   Stopped <── left ──── (any)              Gather ──> Commit ──> Recovery
+//!                                                               ^ consensus │  plan   │
+//!                                                               └───────────┴─────────┘
+//!                                                      timeout, newer join, evidence
+//! ```
+//! Messages are delivered in `Operational`, and at the end of `Recovery`, in one step with the new configuration.
+
+pub(crate) mod candidates;
+mod clique;
+mod commit;
+mod component;
+mod deliver;
+mod gather;
+mod history;
+mod operational;
+mod probation;
+mod recovery;
+
+use core::net::SocketAddr;
+
+use crate::event::Cause;
+use crate::id::Process;
+use crate::node::Node;
+use crate::ring::Ring;
+use crate::time::Instant;
+use crate::wire::{Gone, Header, Packet};
+
+pub(crate) use commit::Commit;
+pub(crate) use gather::Gather;
+pub(crate) use history::History;
+pub(crate) use operational::Operational;
+pub(crate) use probation::Probation;
+pub(crate) use recovery::Recovery;
+
+/// Where a core is. Each variant holds what is valid in it and nothing else.
+pub(crate) enum State {
+    Probation(Probation),
+    Operational(Box<Operational>),
+    Gather(Box<Gather>),
+    Commit(Box<Commit>),
+    Recovery(Box<Recovery>),
+    Stopped,
+}
+
+/// Where a packet came from.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender {
+    pub(crate) header: Header,
+    pub(crate) address: SocketAddr,
+}
+
+impl State {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Probation(_) => "probation",
+            Self::Operational(_) => "operational",
+            Self::Gather(_) => "gather",
+            Self::Commit(_) => "commit",
+            Self::Recovery(_) => "recovery",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// The ring of the last regular configuration.
+    pub(crate) fn ring(&self) -> Option<&Ring> {
+        match self {
+            Self::Probation(_) | Self::Stopped => None,
+            Self::Operational(s) => Some(&s.ring),
+            Self::Gather(s) => Some(&s.history.ring),
+            Self::Commit(s) => Some(&s.history.ring),
+            Self::Recovery(s) => Some(&s.history.ring),
+        }
+    }
+
+    pub(crate) fn on_packet(self, node: &mut Node, from: Sender, packet: Packet) -> Self {
+        match self {
+            Self::Probation(s) => s.on_packet(node, from, &packet),
+            Self::Operational(s) => s.on_packet(node, from, packet),
+            Self::Gather(s) => s.on_packet(node, from, packet),
+            Self::Commit(s) => s.on_packet(node, from, packet),
+            Self::Recovery(s) => s.on_packet(node, from, packet),
+            Self::Stopped => self,
+        }
+    }
+
+    pub(crate) fn on_timeout(self, node: &mut Node) -> Self {
+        match self {
+            Self::Probation(s) => s.on_timeout(node),
+            Self::Operational(s) => s.on_timeout(node),
+            Self::Gather(s) => s.on_timeout(node),
+            Self::Commit(s) => s.on_timeout(node),
+            Self::Recovery(s) => s.on_timeout(node),
+            Self::Stopped => self,
+        }
+    }
+
+    /// The queue has something new, or leaving was asked for.
+    pub(crate) fn on_work(self, node: &mut Node) -> Self {
+        match self {
+            Self::Operational(s) => s.on_work(node),
+            other => other,
+        }
+    }
+
+    /// A process is known to be gone.
+    pub(crate) fn on_gone(self, node: &mut Node, process: Process, gone: Gone) -> Self {
+        match self {
+            Self::Operational(s) if s.ring.has_member(process) => {
+                let cause = gone_cause(process, gone);
+                let mut history = s.leave(node, cause);
+                history.dead.insert(process, gone);
+                Gather::enter(node, history, &[])
+            }
+            Self::Gather(s) => s.on_gone(node, process, gone),
+            Self::Commit(s) if s.has_member(process) => {
+                s.abort(node, gather::Failure::gone(process, gone))
+            }
+            Self::Recovery(s) if s.ring.has_member(process) => {
+                s.abort(node, gather::Failure::gone(process, gone))
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
+        match self {
+            Self::Probation(s) => Some(s.deadline()),
+            Self::Operational(s) => s.deadline(node),
+            Self::Gather(s) => Some(s.deadline()),
+            Self::Commit(s) => Some(s.deadline()),
+            Self::Recovery(s) => s.deadline(node),
+            Self::Stopped => None,
+        }
+    }
+}
+
+fn gone_cause(process: Process, gone: Gone) -> Cause {
+    let node = process.node;
+    match gone {
+        Gone::Unreachable => Cause::Unreachable { node },
+        Gone::Left => Cause::Left { node },
+        Gone::Restarted => Cause::Restarted { node },
+    }
+}

@@ -1,0 +1,195 @@
+//! The new ring turns, but carries only the past: packets of old rings that some member lacks, and each old ring's group
+//! table. When every member holds everything, and has promised so, each delivers what remains of its old ring and installs
+//! the new configuration in one step (protocol reference 3.6, with dynamic ordinals: recovery packets are ordered like any
+//! others, and the token counts down how many are still to come).
+
+mod install;
+mod work;
+
+use super::component::Component;
+use super::gather::{Failure, retry};
+use super::{History, Sender, State};
+use crate::event::{Cause, Event};
+use crate::id::Process;
+use crate::node::Node;
+use crate::ring::Ring;
+use crate::time::Instant;
+use crate::wire::{Join, Packet, Plan, PlanAck, Propose, Token};
+use work::Work;
+
+pub(crate) struct Recovery {
+    pub(crate) history: History,
+    /// The ring being formed.
+    pub(crate) ring: Ring,
+    components: Vec<Component>,
+    /// Index of this node's component.
+    mine: usize,
+    work: Work,
+    /// Attempts whose votes formed this ring.
+    propose: Propose,
+    give_up_at: Instant,
+}
+
+impl Recovery {
+    pub(crate) fn enter(node: &mut Node, history: History, plan: Plan, propose: &Propose) -> State {
+        let members: Vec<Process> = plan.states.iter().map(|s| s.process).collect();
+        let components = Component::all(&plan);
+        let me = members.iter().position(|p| *p == node.me);
+        let mine = components.as_ref().and_then(|all| {
+            all.iter()
+                .position(|c| c.old_ring == history.ring.id && c.members.contains(&node.me.node))
+        });
+        let (Some(components), Some(me), Some(mine)) = (components, me, mine) else {
+            node.out.stats.dropped_malformed += 1;
+            return retry(
+                node,
+                "commit",
+                history,
+                Failure::timeout(Cause::CommitTimeout),
+                &members,
+            );
+        };
+        let cause = history.cause.clone();
+        node.out.event(Event::State { from: "commit", to: "recovery", cause });
+        let mut ring = Ring::new(plan.ring, members, me, plan.multicast);
+        ring.token_at = node.now;
+        let mut work = Work::new(node.me.node, &components, mine);
+        work.wrap(&history.ring);
+        let give_up_at = node.now + node.config.timers.recovery;
+        let propose = propose.clone();
+        let mut recovery =
+            Box::new(Self { history, ring, components, mine, work, propose, give_up_at });
+        recovery.promise_if_complete();
+        State::Recovery(recovery)
+    }
+
+    /// The representative sets the token going.
+    pub(crate) fn start(mut self: Box<Self>, node: &mut Node) -> State {
+        let mut token = self.ring.first_token(node.now);
+        token.unsent = self.components.iter().map(|c| c.to_send.len() as u64).sum();
+        let tables = if self.components.len() > 1 { self.components.len() } else { 0 };
+        token.tables_unsent = tables as u16;
+        self.visit(node, token)
+    }
+
+    pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
+        self.ring.deadline(node).into_iter().chain([self.give_up_at]).min()
+    }
+
+    pub(crate) fn abort(self: Box<Self>, node: &mut Node, failure: Failure) -> State {
+        let members = self.ring.members.clone();
+        retry(node, "recovery", self.history, failure, &members)
+    }
+
+    pub(crate) fn on_packet(
+        mut self: Box<Self>,
+        node: &mut Node,
+        from: Sender,
+        packet: Packet,
+    ) -> State {
+        match packet {
+            Packet::Data(data) if data.ring == self.ring.id => {
+                self.ring.on_data(node, data);
+                self.absorb(node);
+                State::Recovery(self)
+            }
+            Packet::Token(token) => {
+                if self.ring.accept(node, from.header.node, &token) {
+                    return self.visit(node, token);
+                }
+                State::Recovery(self)
+            }
+            Packet::TokenAck { ring, token_sequence } if ring == self.ring.id => {
+                self.ring.on_token_ack(token_sequence);
+                State::Recovery(self)
+            }
+            Packet::Plan(plan) if plan.ring == self.ring.id => {
+                let ack = PlanAck { ring: plan.ring, process: node.me };
+                node.send(from.address, &Packet::PlanAck(ack));
+                State::Recovery(self)
+            }
+            Packet::Join(join) if self.is_newer(&join) => self.abort(node, Failure::join(join)),
+            _ => {
+                node.out.stats.dropped_stale += 1;
+                State::Recovery(self)
+            }
+        }
+    }
+
+    /// A member of the forming ring has given up and gathers again.
+    fn is_newer(&self, join: &Join) -> bool {
+        let counted = self.propose.members.iter().find(|(p, _)| *p == join.process);
+        counted.is_some_and(|(_, attempt)| join.attempt > *attempt)
+    }
+
+    pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
+        self.ring.on_timeout(node);
+        if self.ring.token_is_lost(node) {
+            let after_ms = node.now.since(self.ring.token_at).as_millis() as u64;
+            let suspect = self.ring.suspect();
+            return self.abort(node, Failure::timeout(Cause::TokenLoss { after_ms, suspect }));
+        }
+        if self.give_up_at <= node.now {
+            return self.abort(node, Failure::timeout(Cause::RecoveryTimeout));
+        }
+        State::Recovery(self)
+    }
+
+    fn visit(mut self: Box<Self>, node: &mut Node, mut token: Token) -> State {
+        if self.work.wants_table() {
+            let table = install::table_to_come(&self, node);
+            let piece_len_max = node.content_len_max();
+            self.work.set_table(&table, piece_len_max);
+        }
+        self.ring.send(node, &mut token, &mut self.work);
+        self.ring.advance_aru();
+        self.absorb(node);
+        let (packets, tables) = self.work.take_sent();
+        token.unsent = token.unsent.saturating_sub(packets);
+        token.tables_unsent = token.tables_unsent.saturating_sub(tables);
+        if token.unsent == 0 && token.tables_unsent == 0 && token.last_recovery.is_none() {
+            token.last_recovery = Some(self.ring.high);
+        }
+        self.ring.settle(node, &mut token);
+        let everybody_holds_all = !self.ring.is_alone()
+            && self.ring.has_sent()
+            && token.last_recovery.is_some_and(|last| self.ring.safe_line >= last);
+        let complete = token.last_recovery.is_some_and(|last| self.ring.delivered >= last);
+        if complete && (token.operational || everybody_holds_all || self.ring.is_alone()) {
+            token.operational = true;
+            return self.install(node, token);
+        }
+        self.ring.pass(node, token);
+        State::Recovery(self)
+    }
+
+    /// Takes recovery packets in, in order: old packets into the old ring's store, tables into the collection.
+    fn absorb(&mut self, node: &Node) {
+        let old = &mut self.history.ring;
+        let mut progress = false;
+        while let Some((ordinal, held)) = self.ring.next_deliverable()
+            && held.recovery
+        {
+            self.work.take_in(old, self.mine, held);
+            self.ring.delivered = ordinal;
+            progress = true;
+        }
+        if progress {
+            self.give_up_at = node.now + node.config.timers.recovery;
+            old.advance_aru();
+            self.ring.store.drop_up_to(self.ring.safe_line.min(self.ring.delivered));
+            self.promise_if_complete();
+        }
+    }
+
+    /// Once this node holds all that its component has to share, it says so by its aru, and must from then on deliver
+    /// like those who may act on that: exactly here the obligation begins.
+    fn promise_if_complete(&mut self) {
+        let component = &self.components[self.mine];
+        let old = &self.history.ring;
+        if !self.work.is_complete() && component.to_send.iter().all(|(n, _)| old.store.has(*n)) {
+            self.history.obligation.extend(&component.obligation);
+            self.work.complete();
+        }
+    }
+}

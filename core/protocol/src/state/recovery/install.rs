@@ -1,0 +1,139 @@
+//! The step from the old configuration to the new one. Everybody of a component computes the same from the plan, so
+//! everybody delivers the same messages, in the same configurations, in the same order.
+
+use super::Recovery;
+use crate::event::{Cause, Event};
+use crate::group::{Change, Place, Snapshot};
+use crate::id::Configuration;
+use crate::node::Node;
+use crate::state::deliver::{deliver, emit};
+use crate::state::gather::Failure;
+use crate::state::{Operational, State};
+use crate::trace::Trace;
+use crate::wire::Token;
+
+impl Recovery {
+    pub(super) fn install(self: Box<Self>, node: &mut Node, token: Token) -> State {
+        let tables = if self.components.len() > 1 { self.work.tables() } else { Some(Vec::new()) };
+        let Some(tables) = tables else {
+            // Everybody holds every piece, and one cannot be read: a member's bug, not to be built upon.
+            node.out.stats.dropped_malformed += 1;
+            return self.abort(node, Failure::timeout(Cause::RecoveryTimeout));
+        };
+        let change = self.change(token.last_recovery.unwrap_or(0));
+        let remaining = self.components[self.mine].remaining(&self.history.ring);
+        let (regular, transitional) = self.configurations();
+        self.deliver_remaining(node, regular, &remaining.regular);
+        self.signal_transition(node, &change, transitional);
+        self.deliver_remaining(node, transitional, &remaining.transitional);
+        let new = self.ring.id;
+        node.out.trace(|| Trace::Regular { ring: new, members: self.ring.members.clone() });
+        let tables = if tables.is_empty() {
+            vec![node.groups.snapshot(&change.together)]
+        } else {
+            debug_assert!(tables[self.mine] == node.groups.snapshot(&change.together));
+            tables
+        };
+        self.tell_groups(node, &change, &tables);
+        self.finish(node, token)
+    }
+
+    fn signal_transition(&self, node: &mut Node, change: &Change, configuration: Configuration) {
+        let component = &self.components[self.mine];
+        node.out.trace(|| Trace::Transitional {
+            old: self.history.ring.id,
+            new: self.ring.id,
+            members: self
+                .ring
+                .members
+                .iter()
+                .filter(|p| component.members.contains(&p.node))
+                .copied()
+                .collect(),
+            obligation: component.obligation.iter().copied().collect(),
+        });
+        let mut outputs = Vec::new();
+        node.groups.transitional(change, &mut outputs);
+        emit(node, self.place(node, configuration, 0), false, outputs);
+    }
+
+    fn place(&self, node: &Node, configuration: Configuration, ordinal: u64) -> Place {
+        Place { configuration, ordinal, origin: node.me, frame: 0, component: self.mine }
+    }
+
+    fn change(&self, ordinal: u64) -> Change {
+        let component = &self.components[self.mine];
+        Change {
+            new: self.ring.id,
+            together: component.members.clone(),
+            component: self.mine,
+            ordinal,
+            reason: self.history.reason(&component.members, &self.ring.members),
+        }
+    }
+
+    /// Hands on what remains of the old ring, in the given configuration.
+    fn deliver_remaining(&self, node: &mut Node, configuration: Configuration, ordinals: &[u64]) {
+        let ring = &self.history.ring;
+        for ordinal in ordinals {
+            if let Some(held) = ring.store.get(*ordinal) {
+                deliver(node, &ring.members, (configuration, self.mine), *ordinal, held);
+            }
+        }
+    }
+
+    fn configurations(&self) -> (Configuration, Configuration) {
+        let (old, new) = (self.history.ring.id, self.ring.id);
+        (Configuration::Regular(old), Configuration::Transitional { old, new })
+    }
+
+    fn tell_groups(&self, node: &mut Node, change: &Change, tables: &[Snapshot]) {
+        let mut outputs = Vec::new();
+        node.groups.install(change, tables, &mut outputs);
+        let place = self.place(node, Configuration::Regular(self.ring.id), change.ordinal);
+        emit(node, place, false, outputs);
+    }
+
+    fn finish(mut self: Box<Self>, node: &mut Node, token: Token) -> State {
+        node.queue.restart_unfinished();
+        node.out.stats.configurations_installed += 1;
+        node.out.event(Event::State {
+            from: "recovery",
+            to: "operational",
+            cause: self.history.cause.clone(),
+        });
+        node.out.event(Event::Installed {
+            ring: self.ring.id,
+            members: self.ring.members.clone(),
+            cause: self.history.cause.clone(),
+            took_us: node.now.since(self.history.left_at).as_micros() as u64,
+            multicast: self.ring.multicast,
+        });
+        let last = token.last_recovery.unwrap_or(0);
+        self.ring.delivered = self.ring.delivered.max(last);
+        let token = (!self.ring.is_alone()).then_some(token);
+        Operational::enter(node, self.ring, token)
+    }
+}
+
+/// The component's table as it will be once everything that remains of the old ring is delivered.
+pub(super) fn table_to_come(recovery: &Recovery, node: &Node) -> Snapshot {
+    let component = &recovery.components[recovery.mine];
+    let ring = &recovery.history.ring;
+    let remaining = component.remaining(ring);
+    let (regular, transitional) = recovery.configurations();
+    let regular = remaining.regular.iter().map(|n| (*n, regular));
+    let transitional = remaining.transitional.iter().map(|n| (*n, transitional));
+    let mut groups = node.groups.clone();
+    for (ordinal, configuration) in regular.chain(transitional) {
+        if let Some(held) = ring.store.get(ordinal)
+            && let Some(origin) = ring.members.iter().find(|p| p.node == held.origin)
+        {
+            let origin = *origin;
+            let component = recovery.mine;
+            let place = Place { configuration, ordinal, origin, frame: 0, component };
+            groups.packet(place, held.safe, &held.content, &mut Vec::new());
+        }
+    }
+    groups.snapshot(&component.members)
+}

@@ -1,0 +1,103 @@
+//! What a data packet carries: frames, one after the other, each a message or a fragment of one.
+
+use bytes::Bytes;
+
+use super::codec::{Reader, Writer};
+use super::header::WireError;
+use crate::id::{GroupId, SessionId};
+
+/// What a message means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameKind {
+    /// From a session to a group.
+    Message,
+    /// The session joins the group; the payload is the name.
+    Join,
+    /// The session leaves the group.
+    Leave,
+    /// The session ended: it leaves all groups.
+    Disconnect,
+}
+
+/// A message or a fragment of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) kind: FrameKind,
+    pub(crate) no_self: bool,
+    pub(crate) session: SessionId,
+    pub(crate) group: GroupId,
+    /// Of the message, at its origin.
+    pub(crate) counter: u64,
+    /// `None`: the whole message.
+    pub(crate) fragment: Option<Fragment>,
+    pub(crate) payload: Bytes,
+}
+
+/// Which fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fragment {
+    /// Bytes of the message before this fragment.
+    pub(crate) offset: u32,
+    /// Bytes of the whole message.
+    pub(crate) total: u32,
+}
+
+/// Bytes of a frame that is a whole message, without its payload.
+pub(crate) const FRAME_LEN: usize = 28;
+/// Bytes of a frame that is a fragment, without its payload.
+pub(crate) const FRAGMENT_FRAME_LEN: usize = FRAME_LEN + 8;
+
+const NO_SELF: u8 = 1;
+const FRAGMENT: u8 = 2;
+
+impl Frame {
+    /// This frame completes its message.
+    pub(crate) fn is_last(&self) -> bool {
+        self.fragment.is_none_or(|f| f.offset as usize + self.payload.len() == f.total as usize)
+    }
+
+    /// Appends the frame.
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.u8(match self.kind {
+            FrameKind::Message => 0,
+            FrameKind::Join => 1,
+            FrameKind::Leave => 2,
+            FrameKind::Disconnect => 3,
+        });
+        w.u8(if self.no_self { NO_SELF } else { 0 }
+            | if self.fragment.is_some() { FRAGMENT } else { 0 });
+        w.u16(self.payload.len() as u16);
+        w.u64(self.session.0);
+        w.u64(self.group.0);
+        w.u64(self.counter);
+        if let Some(fragment) = self.fragment {
+            w.u32(fragment.offset);
+            w.u32(fragment.total);
+        }
+        w.slice(&self.payload);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let kind = match r.u8()? {
+            0 => FrameKind::Message,
+            1 => FrameKind::Join,
+            2 => FrameKind::Leave,
+            3 => FrameKind::Disconnect,
+            _ => return Err(WireError::Invalid("unknown frame kind")),
+        };
+        let (flags, len) = (r.u8()?, usize::from(r.u16()?));
+        let (session, group, counter) = (SessionId(r.u64()?), GroupId(r.u64()?), r.u64()?);
+        let fragment = match flags & FRAGMENT {
+            0 => None,
+            _ => Some(Fragment { offset: r.u32()?, total: r.u32()? }),
+        };
+        let payload = r.take(len)?;
+        Ok(Self { kind, no_self: flags & NO_SELF != 0, session, group, counter, fragment, payload })
+    }
+}
+
+/// All frames of a packet's content; frames after a broken one are lost with it.
+pub(crate) fn frames(content: &Bytes) -> impl Iterator<Item = Frame> + use<> {
+    let mut r = Reader::new(content.clone());
+    core::iter::from_fn(move || if r.remaining() == 0 { None } else { Frame::decode(&mut r).ok() })
+}

@@ -1,0 +1,259 @@
+//! The packets that form rings.
+
+use core::net::SocketAddr;
+
+use super::codec::{Reader, Writer};
+use super::header::WireError;
+use crate::id::{NodeId, Process, RingId};
+use crate::limits;
+
+/// What a gathering node knows and wants.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Join {
+    pub(crate) process: Process,
+    /// Plus 1 at every entry of the gather state.
+    pub(crate) attempt: u64,
+    /// Highest ring number seen or promised.
+    pub(crate) ring_sequence_max: u64,
+    /// Everybody considered, with addresses where they are known: nodes without multicast find each other by them.
+    pub(crate) proposed: Vec<(Process, Option<SocketAddr>)>,
+    /// Those known to be gone, and how.
+    pub(crate) dead: Vec<(Process, Gone)>,
+    /// Pairs that cannot talk to each other.
+    pub(crate) edges: Vec<(NodeId, NodeId)>,
+    /// The members that this node would form a ring with: its vote.
+    pub(crate) members: Vec<NodeId>,
+    /// Whom this node has heard in this gather.
+    pub(crate) heard: Vec<NodeId>,
+}
+
+/// How a process is known to be gone: facts, not silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gone {
+    /// Its host says that nothing listens on its port.
+    Unreachable = 1,
+    /// It said goodbye.
+    Left = 2,
+    /// Its node runs in a newer incarnation.
+    Restarted = 3,
+}
+
+impl Gone {
+    fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        match r.u8()? {
+            1 => Ok(Self::Unreachable),
+            2 => Ok(Self::Left),
+            3 => Ok(Self::Restarted),
+            _ => Err(WireError::Invalid("how a process is gone")),
+        }
+    }
+}
+
+/// The representative's call to form a ring.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Propose {
+    pub(crate) ring: RingId,
+    /// In token order, each with the attempt whose vote was counted.
+    pub(crate) members: Vec<(Process, u64)>,
+}
+
+/// A member's answer: what it holds of its old ring. It does not change within an attempt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct MemberState {
+    /// The ring being formed.
+    pub(crate) ring: RingId,
+    pub(crate) process: Process,
+    pub(crate) old_ring: RingId,
+    /// Holds all up to here.
+    pub(crate) aru: u64,
+    pub(crate) safe_line: u64,
+    /// Bit i of byte j: holds `aru + 1 + 8 j + i`.
+    pub(crate) held: Vec<u8>,
+    /// Whose packets behind a hole it has promised to deliver.
+    pub(crate) obligation: Vec<NodeId>,
+    /// Nodes whose multicast it hears.
+    pub(crate) multicast_heard: Vec<NodeId>,
+    /// Bytes of UDP payload per datagram.
+    pub(crate) mtu: u16,
+}
+
+/// Everybody's state, from which everybody computes the same recovery.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Plan {
+    pub(crate) ring: RingId,
+    /// Data travels by multicast.
+    pub(crate) multicast: bool,
+    /// In token order.
+    pub(crate) states: Vec<MemberState>,
+}
+
+/// "I have the plan."
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct PlanAck {
+    pub(crate) ring: RingId,
+    pub(crate) process: Process,
+}
+
+/// "We are here": how rings find each other.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Beacon {
+    pub(crate) process: Process,
+    /// Just started, listening for another process with the same node id: not yet to be merged with.
+    pub(crate) probation: bool,
+    pub(crate) ring: RingId,
+    pub(crate) members: Vec<Process>,
+    /// Other rings' representatives that the sender hears.
+    pub(crate) heard: Vec<Process>,
+}
+
+impl Join {
+    pub(super) fn encode(&self, w: &mut Writer) {
+        w.process(self.process);
+        w.u64(self.attempt);
+        w.u64(self.ring_sequence_max);
+        w.count(self.proposed.len());
+        for (process, address) in &self.proposed {
+            w.process(*process);
+            w.address(*address);
+        }
+        w.count(self.dead.len());
+        for (process, gone) in &self.dead {
+            w.process(*process);
+            w.u8(*gone as u8);
+        }
+        w.count(self.edges.len());
+        for (a, b) in &self.edges {
+            w.u32(a.0);
+            w.u32(b.0);
+        }
+        w.nodes(self.members.iter());
+        w.nodes(self.heard.iter());
+    }
+
+    pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let (process, attempt, ring_sequence_max) = (r.process()?, r.u64()?, r.u64()?);
+        let proposed = (0..r.count(13)?).map(|_| Ok((r.process()?, r.address()?)));
+        let proposed = proposed.collect::<Result<Vec<_>, WireError>>()?;
+        let dead = (0..r.count(13)?).map(|_| Ok((r.process()?, Gone::decode(r)?)));
+        let dead = dead.collect::<Result<Vec<_>, WireError>>()?;
+        let edges = (0..r.count(8)?).map(|_| Ok((r.node()?, r.node()?)));
+        let edges = edges.collect::<Result<Vec<_>, WireError>>()?;
+        let (members, heard) = (r.nodes()?, r.nodes()?);
+        within(proposed.len())?;
+        Ok(Self { process, attempt, ring_sequence_max, proposed, dead, edges, members, heard })
+    }
+}
+
+impl Propose {
+    pub(super) fn encode(&self, w: &mut Writer) {
+        w.ring(self.ring);
+        w.count(self.members.len());
+        for (process, attempt) in &self.members {
+            w.process(*process);
+            w.u64(*attempt);
+        }
+    }
+
+    pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let ring = r.ring()?;
+        let members = (0..r.count(20)?).map(|_| Ok((r.process()?, r.u64()?)));
+        let members = members.collect::<Result<Vec<_>, WireError>>()?;
+        within(members.len())?;
+        Ok(Self { ring, members })
+    }
+}
+
+impl MemberState {
+    pub(super) fn encode(&self, w: &mut Writer) {
+        w.ring(self.ring);
+        w.process(self.process);
+        w.ring(self.old_ring);
+        w.u64(self.aru);
+        w.u64(self.safe_line);
+        w.count(self.held.len());
+        w.slice(&self.held);
+        w.nodes(self.obligation.iter());
+        w.nodes(self.multicast_heard.iter());
+        w.u16(self.mtu);
+    }
+
+    pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let (ring, process, old_ring) = (r.ring()?, r.process()?, r.ring()?);
+        let (aru, safe_line) = (r.u64()?, r.u64()?);
+        let held_len = r.count(1)?;
+        if held_len > limits::HELD_BITMAP_LEN_MAX || safe_line > aru || aru > u64::MAX / 2 {
+            return Err(WireError::Invalid("member state"));
+        }
+        let held = r.take(held_len)?.to_vec();
+        let (obligation, multicast_heard, mtu) = (r.nodes()?, r.nodes()?, r.u16()?);
+        if !(limits::MTU_MIN..=limits::MTU_MAX).contains(&usize::from(mtu)) {
+            return Err(WireError::Invalid("mtu"));
+        }
+        let state = Self {
+            ring,
+            process,
+            old_ring,
+            aru,
+            safe_line,
+            held,
+            obligation,
+            multicast_heard,
+            mtu,
+        };
+        Ok(state)
+    }
+}
+
+impl Plan {
+    pub(super) fn encode(&self, w: &mut Writer) {
+        w.ring(self.ring);
+        w.u8(u8::from(self.multicast));
+        w.count(self.states.len());
+        self.states.iter().for_each(|s| s.encode(w));
+    }
+
+    pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let (ring, multicast) = (r.ring()?, r.u8()? == 1);
+        let count = r.count(70)?;
+        within(count)?;
+        let states =
+            (0..count).map(|_| MemberState::decode(r)).collect::<Result<Vec<_>, WireError>>()?;
+        Ok(Self { ring, multicast, states })
+    }
+}
+
+impl PlanAck {
+    pub(super) fn encode(&self, w: &mut Writer) {
+        w.ring(self.ring);
+        w.process(self.process);
+    }
+
+    pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        Ok(Self { ring: r.ring()?, process: r.process()? })
+    }
+}
+
+impl Beacon {
+    pub(super) fn encode(&self, w: &mut Writer) {
+        w.process(self.process);
+        w.u8(u8::from(self.probation));
+        w.ring(self.ring);
+        w.processes(self.members.iter());
+        w.processes(self.heard.iter());
+    }
+
+    pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let (process, probation, ring) = (r.process()?, r.u8()? == 1, r.ring()?);
+        let (members, heard) = (r.processes()?, r.processes()?);
+        within(members.len())?;
+        Ok(Self { process, probation, ring, members, heard })
+    }
+}
+
+fn within(members: usize) -> Result<(), WireError> {
+    if members <= limits::MEMBERS_MAX {
+        Ok(())
+    } else {
+        Err(WireError::Invalid("more members than a ring can have"))
+    }
+}

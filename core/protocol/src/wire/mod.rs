@@ -1,0 +1,18 @@
+//! Bytes. Everything is little-endian; every count is checked against the bytes that remain before it is used; a parser
+//! never panics and never allocates more than its input justifies.
+//!
+//! `header` and the checksum seal enclose every datagram, `packet` is what it means, `frame` is what a data packet
+//! carries, `parts` cuts control packets that are too large for one datagram.
+
+mod codec;
+pub(crate) mod frame;
+mod header;
+mod membership;
+pub(crate) mod packet;
+mod parts;
+
+pub(crate) use codec::{Reader, Writer};
+pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};
+pub(crate) use membership::{Beacon, Gone, Join, MemberState, Plan, PlanAck, Propose};
+pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Token};
+pub(crate) use parts::{Parts, Piece, split};

@@ -1,0 +1,302 @@
+//! What a datagram means.
+
+use bytes::Bytes;
+
+use super::codec::{Reader, Writer};
+use super::header::{SEAL_LEN, WireError};
+use super::membership::{Beacon, Join, MemberState, Plan, PlanAck, Propose};
+use crate::id::{Incarnation, NodeId, Process, RingId};
+use crate::limits;
+
+/// Every kind of datagram.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Packet {
+    Data(Data),
+    Token(Token),
+    /// "I have had this token": the answer to a repeated one.
+    TokenAck {
+        ring: RingId,
+        token_sequence: u64,
+    },
+    /// "Do not keep the token": from a member with something to send, to the one that holds an idle ring's token.
+    Wake {
+        ring: RingId,
+    },
+    Join(Join),
+    Propose(Propose),
+    State(MemberState),
+    Plan(Plan),
+    PlanAck(PlanAck),
+    Beacon(Beacon),
+    /// "I leave."
+    Bye {
+        process: Process,
+    },
+    /// "Your node id is mine." Echoes the incarnation that it answers, so that an old one proves nothing.
+    Duplicate {
+        owner: Process,
+        answered: Incarnation,
+    },
+    /// A piece of one of the others.
+    Part {
+        id: u32,
+        index: u16,
+        count: u16,
+        kind: u8,
+        piece: Bytes,
+    },
+}
+
+/// A packet with a place in a ring's order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Data {
+    pub(crate) ring: RingId,
+    pub(crate) ordinal: u64,
+    /// Who gave it its ordinal; another member may be repeating it.
+    pub(crate) origin: NodeId,
+    /// To be delivered only when every member holds it.
+    pub(crate) safe: bool,
+    /// Sent again on request.
+    pub(crate) repeat: bool,
+    /// Carries the old ring's packets or group tables during recovery, not messages.
+    pub(crate) recovery: bool,
+    /// The number of the token under which it was sent.
+    pub(crate) token_sequence: u64,
+    /// Every member holds everything up to here, as far as the sender knows.
+    pub(crate) safe_line: u64,
+    /// Frames (see `frame`), or a recovery wrapper.
+    pub(crate) content: Bytes,
+}
+
+const DATA_SAFE: u8 = 1;
+const DATA_REPEAT: u8 = 2;
+const DATA_RECOVERY: u8 = 4;
+const DATA_HEADER_LEN: usize = 20 + 8 + 4 + 1 + 8 + 8;
+/// Bytes of a data packet that are not content.
+pub(crate) const DATA_OVERHEAD_LEN: usize = SEAL_LEN + DATA_HEADER_LEN;
+/// Where the content starts in the datagram.
+pub(crate) const DATA_CONTENT_AT: usize = super::header::HEADER_LEN + DATA_HEADER_LEN;
+
+/// The token (protocol reference: Totem's token, extended for recovery and parking).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Token {
+    pub(crate) ring: RingId,
+    /// Plus 1 at every hop.
+    pub(crate) token_sequence: u64,
+    /// Plus 1 at every visit of the representative.
+    pub(crate) rotation: u32,
+    /// Everybody has recovered; members that have not may install.
+    pub(crate) operational: bool,
+    /// Highest ordinal given out.
+    pub(crate) seq: u64,
+    /// All received up to: see `ring::token`.
+    pub(crate) aru: u64,
+    /// Who lowered the aru last.
+    pub(crate) aru_by: Option<NodeId>,
+    /// Packets sent in the last rotation, by all.
+    pub(crate) flow: u32,
+    /// Packets waiting at all members.
+    pub(crate) backlog: u32,
+    /// Hops since anything happened.
+    pub(crate) idle_hops: u32,
+    /// Recovery: packets of old rings not yet sent.
+    pub(crate) unsent: u64,
+    /// Recovery: group tables not yet sent.
+    pub(crate) tables_unsent: u16,
+    /// Recovery: the last ordinal that belongs to it, once known.
+    pub(crate) last_recovery: Option<u64>,
+    /// Ordinals that somebody lacks: first, count.
+    pub(crate) requests: Vec<(u64, u16)>,
+}
+
+const KIND_DATA: u8 = 1;
+const KIND_TOKEN: u8 = 2;
+const KIND_TOKEN_ACK: u8 = 3;
+const KIND_WAKE: u8 = 4;
+const KIND_JOIN: u8 = 5;
+const KIND_PROPOSE: u8 = 6;
+const KIND_STATE: u8 = 7;
+const KIND_PLAN: u8 = 8;
+const KIND_PLAN_ACK: u8 = 9;
+const KIND_BEACON: u8 = 10;
+const KIND_BYE: u8 = 11;
+const KIND_DUPLICATE: u8 = 12;
+const KIND_PART: u8 = 13;
+
+impl Packet {
+    /// The number of its kind in the header.
+    pub(crate) fn kind(&self) -> u8 {
+        match self {
+            Self::Data(_) => KIND_DATA,
+            Self::Token(_) => KIND_TOKEN,
+            Self::TokenAck { .. } => KIND_TOKEN_ACK,
+            Self::Wake { .. } => KIND_WAKE,
+            Self::Join(_) => KIND_JOIN,
+            Self::Propose(_) => KIND_PROPOSE,
+            Self::State(_) => KIND_STATE,
+            Self::Plan(_) => KIND_PLAN,
+            Self::PlanAck(_) => KIND_PLAN_ACK,
+            Self::Beacon(_) => KIND_BEACON,
+            Self::Bye { .. } => KIND_BYE,
+            Self::Duplicate { .. } => KIND_DUPLICATE,
+            Self::Part { .. } => KIND_PART,
+        }
+    }
+
+    /// Writes the body.
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        match self {
+            Self::Data(data) => data.encode(w),
+            Self::Token(token) => token.encode(w),
+            Self::TokenAck { ring, token_sequence } => {
+                w.ring(*ring);
+                w.u64(*token_sequence);
+            }
+            Self::Wake { ring } => w.ring(*ring),
+            Self::Join(join) => join.encode(w),
+            Self::Propose(propose) => propose.encode(w),
+            Self::State(state) => state.encode(w),
+            Self::Plan(plan) => plan.encode(w),
+            Self::PlanAck(ack) => ack.encode(w),
+            Self::Beacon(beacon) => beacon.encode(w),
+            Self::Bye { process } => w.process(*process),
+            Self::Duplicate { owner, answered } => {
+                w.process(*owner);
+                w.u64(answered.0);
+            }
+            Self::Part { id, index, count, kind, piece } => {
+                w.u32(*id);
+                w.u16(*index);
+                w.u16(*count);
+                w.u8(*kind);
+                w.slice(piece);
+            }
+        }
+    }
+
+    /// Parses a body of the given kind.
+    pub(crate) fn decode(kind: u8, body: Bytes) -> Result<Self, WireError> {
+        let mut r = Reader::new(body);
+        let packet = match kind {
+            KIND_DATA => Self::Data(Data::decode(&mut r)?),
+            KIND_TOKEN => Self::Token(Token::decode(&mut r)?),
+            KIND_TOKEN_ACK => Self::TokenAck { ring: r.ring()?, token_sequence: r.u64()? },
+            KIND_WAKE => Self::Wake { ring: r.ring()? },
+            KIND_JOIN => Self::Join(Join::decode(&mut r)?),
+            KIND_PROPOSE => Self::Propose(Propose::decode(&mut r)?),
+            KIND_STATE => Self::State(MemberState::decode(&mut r)?),
+            KIND_PLAN => Self::Plan(Plan::decode(&mut r)?),
+            KIND_PLAN_ACK => Self::PlanAck(PlanAck::decode(&mut r)?),
+            KIND_BEACON => Self::Beacon(Beacon::decode(&mut r)?),
+            KIND_BYE => Self::Bye { process: r.process()? },
+            KIND_DUPLICATE => {
+                Self::Duplicate { owner: r.process()?, answered: Incarnation(r.u64()?) }
+            }
+            KIND_PART => Self::Part {
+                id: r.u32()?,
+                index: r.u16()?,
+                count: r.u16()?,
+                kind: r.u8()?,
+                piece: r.rest(),
+            },
+            _ => return Err(WireError::Invalid("unknown kind")),
+        };
+        r.end()?;
+        Ok(packet)
+    }
+}
+
+impl Data {
+    fn encode(&self, w: &mut Writer) {
+        w.ring(self.ring);
+        w.u64(self.ordinal);
+        w.u32(self.origin.0);
+        w.u8(if self.safe { DATA_SAFE } else { 0 }
+            | if self.repeat { DATA_REPEAT } else { 0 }
+            | if self.recovery { DATA_RECOVERY } else { 0 });
+        w.u64(self.token_sequence);
+        w.u64(self.safe_line);
+        w.slice(&self.content);
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let (ring, ordinal, origin, flags) = (r.ring()?, r.u64()?, r.node()?, r.u8()?);
+        if ordinal == 0 || flags & !(DATA_SAFE | DATA_REPEAT | DATA_RECOVERY) != 0 {
+            return Err(WireError::Invalid("data header"));
+        }
+        Ok(Self {
+            ring,
+            ordinal,
+            origin,
+            safe: flags & DATA_SAFE != 0,
+            repeat: flags & DATA_REPEAT != 0,
+            recovery: flags & DATA_RECOVERY != 0,
+            token_sequence: r.u64()?,
+            safe_line: r.u64()?,
+            content: r.rest(),
+        })
+    }
+}
+
+const TOKEN_OPERATIONAL: u8 = 1;
+const TOKEN_LAST_RECOVERY: u8 = 2;
+
+impl Token {
+    fn encode(&self, w: &mut Writer) {
+        w.ring(self.ring);
+        w.u64(self.token_sequence);
+        w.u32(self.rotation);
+        w.u8(if self.operational { TOKEN_OPERATIONAL } else { 0 }
+            | if self.last_recovery.is_some() { TOKEN_LAST_RECOVERY } else { 0 });
+        w.u64(self.seq);
+        w.u64(self.aru);
+        w.u32(self.aru_by.map_or(0, |n| n.0));
+        w.u32(self.flow);
+        w.u32(self.backlog);
+        w.u32(self.idle_hops);
+        w.u64(self.unsent);
+        w.u16(self.tables_unsent);
+        w.u64(self.last_recovery.unwrap_or(0));
+        w.count(self.requests.len());
+        for (first, count) in &self.requests {
+            w.u64(*first);
+            w.u16(*count);
+        }
+    }
+
+    fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let (ring, token_sequence, rotation, flags) = (r.ring()?, r.u64()?, r.u32()?, r.u8()?);
+        if flags & !(TOKEN_OPERATIONAL | TOKEN_LAST_RECOVERY) != 0 {
+            return Err(WireError::Invalid("token flags"));
+        }
+        let (seq, aru) = (r.u64()?, r.u64()?);
+        let aru_by = match r.u32()? {
+            0 => None,
+            id => Some(NodeId(id)),
+        };
+        let (flow, backlog, idle_hops) = (r.u32()?, r.u32()?, r.u32()?);
+        let (unsent, tables_unsent, last) = (r.u64()?, r.u16()?, r.u64()?);
+        let count = r.count(10)?;
+        if count > limits::REQUEST_RANGES_MAX || aru > seq || last > seq {
+            return Err(WireError::Invalid("token fields"));
+        }
+        let requests =
+            (0..count).map(|_| Ok((r.u64()?, r.u16()?))).collect::<Result<_, WireError>>()?;
+        Ok(Self {
+            ring,
+            token_sequence,
+            rotation,
+            operational: flags & TOKEN_OPERATIONAL != 0,
+            seq,
+            aru,
+            aru_by,
+            flow,
+            backlog,
+            idle_hops,
+            unsent,
+            tables_unsent,
+            last_recovery: (flags & TOKEN_LAST_RECOVERY != 0).then_some(last),
+            requests,
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! The daemon's use of the engine; no other file names it.
+
+use anasazi_engine::config::ValidConfig;
+use anasazi_engine::{Engine, EngineError, state_file};
+
+use crate::exit::Exit;
+use crate::signals;
+use crate::supervisor::Supervisor;
+
+/// Runs an engine until it has left the cluster. Err: how to exit, and why.
+pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
+    let caught = signals::catch()
+        .map_err(|error| (Exit::Engine, format!("signals cannot be caught: {error}")))?;
+    let mut engine = Engine::new(config).map_err(failed)?;
+    let mut supervisor = Supervisor::start();
+    let (handle, leaving) = (engine.handle(), supervisor.clone());
+    caught
+        .on_stop(move || {
+            leaving.stopping();
+            handle.stop();
+        })
+        .map_err(|error| (Exit::Engine, format!("no thread for signals: {error}")))?;
+    let tick = supervisor.tick();
+    engine.run_with(tick, &mut |engine| supervisor.turned(engine.is_operational())).map_err(failed)
+}
+
+/// Puts the state file aside. Ok: what was done, in a sentence.
+pub(crate) fn reset_state(config: &ValidConfig) -> Result<String, (Exit, String)> {
+    let Some(directory) = &config.state.dir else {
+        let text = "state.dir is not set, so there is no state file to reset";
+        return Err((Exit::Configuration, text.to_owned()));
+    };
+    match state_file::reset(directory) {
+        Ok(Some(kept)) => {
+            Ok(format!("the state file is now {}; the next start begins a new one", kept.display()))
+        }
+        Ok(None) => Ok(format!("{} has no state file: nothing to reset", directory.display())),
+        Err(error) => Err((Exit::State, error.to_string())),
+    }
+}
+
+fn failed(error: EngineError) -> (Exit, String) {
+    let exit = match error {
+        EngineError::Config { .. } => Exit::Configuration,
+        EngineError::State { .. } => Exit::State,
+        EngineError::Network { .. } => Exit::Network,
+        EngineError::Socket { .. } => Exit::Socket,
+        _ => Exit::Engine,
+    };
+    (exit, error.to_string())
+}

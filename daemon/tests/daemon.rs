@@ -1,0 +1,353 @@
+//! The daemon as its operator sees it: messages, exit codes, signals, systemd.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::net::UdpSocket;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// A directory with a configuration file for a daemon that meets nobody.
+struct Place {
+    directory: TempDir,
+}
+
+impl Place {
+    fn new(extra: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let text = format!(
+            "transport.multicast = \"off\"\nclient.listen = \"{}\"\n{extra}",
+            directory.path().join("anasazi.sock").display()
+        );
+        fs::write(directory.path().join("a.toml"), text).expect("a file");
+        Self { directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn file(&self) -> String {
+        self.path("a.toml").display().to_string()
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_anasazid"));
+        for name in ["ANASAZI_LOG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "STATE_DIRECTORY"] {
+            command.env_remove(name);
+        }
+        command.arg("--config").arg(self.path("a.toml")).args(options).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a daemon that is expected to end by itself.
+    fn run(&self, options: &[&str]) -> Ended {
+        Ended::from(self.command(options).output().expect("a run"))
+    }
+
+    fn start(&self, command: &mut Command) -> Running {
+        let log = self.path("log");
+        let stderr = File::create(&log).expect("a file");
+        let child = command.stdout(Stdio::null()).stderr(stderr).spawn().expect("a daemon");
+        Running { child, log }
+    }
+}
+
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl From<Output> for Ended {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        Self {
+            code: output.status.code(),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+/// A daemon that goes with the test.
+struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    fn log(&self) -> String {
+        let mut text = String::new();
+        File::open(&self.log).and_then(|mut file| file.read_to_string(&mut text)).expect("a log");
+        text
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+
+    fn wait_for_log(&self, text: &str) {
+        wait_until(&format!("{text:?} in the log"), || self.log().contains(text));
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let mut code = None;
+        wait_until("the end of the daemon", || {
+            let status = self.child.try_wait().expect("a child");
+            code = status.and_then(|status| status.code());
+            status.is_some()
+        });
+        code
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of the daemon\n{}", self.log());
+        }
+    }
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + WAIT_MAX;
+    while !done() {
+        assert!(Instant::now() < end, "waited {WAIT_MAX:?} for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// systemd's end of the notification socket.
+struct Systemd {
+    socket: UnixDatagram,
+}
+
+impl Systemd {
+    fn listen(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).expect("a socket");
+        socket.set_read_timeout(Some(WAIT_MAX)).expect("a timeout");
+        Self { socket }
+    }
+
+    fn next(&self) -> String {
+        let mut bytes = [0; 256];
+        let length = self.socket.recv(&mut bytes).expect("a notice in time");
+        String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
+    }
+}
+
+#[test]
+fn check_accepts_a_valid_file() {
+    let place = Place::new("node.id = 3\n");
+    let ended = place.run(&["--check"]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stdout.starts_with(&format!("{}: valid\nwarning: ", place.file())), "{ended:?}");
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn check_reports_every_problem_with_its_place() {
+    let place = Place::new("[ring]\ntoken_los_ms = 5\nwindow = \"many\"\n");
+    let ended = place.run(&["--check"]);
+    assert_eq!((ended.code, ended.stdout.as_str()), (Some(2), ""));
+    let file = place.file();
+    let lines: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            format!("{file}:4:1: ring.token_los_ms: unknown key; did you mean ring.token_loss_ms?"),
+            format!(
+                "{file}:5:10: ring.window: \"many\" is not allowed; allowed: 1 to 2048 (packets)"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn check_speaks_json() {
+    let place = Place::new("[ring]\nwindow = 0\n");
+    let ended = place.run(&["--check", "--json"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(2), ""));
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+    assert_eq!(report["valid"], false);
+    let problem = &report["problems"][0];
+    assert_eq!(problem["key"], "ring.window");
+    assert_eq!(problem["file"], place.file());
+    assert_eq!((&problem["line"], &problem["column"]), (&4.into(), &10.into()));
+    assert_eq!(problem["text"], "0 is out of range; allowed: 1 to 2048 (packets)");
+}
+
+#[test]
+fn later_sources_override_earlier_ones() {
+    let place = Place::new("log.level = \"warn\"\nnode.id = 1\ncluster = \"file\"\n");
+    let origins = |options: &[&str], log: Option<&str>, directory: Option<&str>| {
+        let mut command = place.command(&[&["--check", "--json"], options].concat());
+        command.envs(log.map(|log| ("ANASAZI_LOG", log)));
+        command.envs(directory.map(|directory| ("STATE_DIRECTORY", directory)));
+        let ended = Ended::from(command.output().expect("a run"));
+        let report: serde_json::Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        move |key: &str| {
+            let entries = report["config"].as_array().expect("entries").iter();
+            let entry = entries.clone().find(|entry| entry["key"] == key).expect("the key");
+            let text = |field: &str| entry[field].as_str().expect("text").to_owned();
+            (text("value"), text("origin"))
+        }
+    };
+    let pair = |value: &str, origin: &str| (value.to_owned(), origin.to_owned());
+    let of = origins(&["--set", "node.id=2"], Some("debug"), Some("/var/lib/anasazi:/x"));
+    assert_eq!(of("node.id"), pair("2", "--set"));
+    assert_eq!(of("log.level"), pair("debug", "$ANASAZI_LOG"));
+    assert_eq!(of("state.dir"), pair("/var/lib/anasazi", "$STATE_DIRECTORY"));
+    assert_eq!(of("cluster"), pair("file", &format!("{}:5:11", place.file())));
+    assert_eq!(of("ring.window"), pair("512", "default"));
+    let of = origins(&["--set=log.level=error", "--set", "state.dir="], Some("debug"), Some("/x"));
+    assert_eq!(of("log.level"), pair("error", "--set"));
+    assert_eq!(of("state.dir"), pair("", "--set"));
+}
+
+#[test]
+fn a_bad_configuration_starts_nothing() {
+    let place = Place::new("");
+    for (options, message) in [
+        (&["--set", "ring.window=0"][..], "--set: ring.window: 0 is out of range; allowed: 1 to"),
+        (&["--set", "ring.window"], "--set: ring.window: has no value; write KEY=VALUE"),
+        (&["--set", "=1"], "--set: : unknown key"),
+        (&["--config"], "a value is required"),
+        (&["--json"], "--check"),
+        (&["--reset-state"], "state.dir is not set"),
+    ] {
+        let ended = place.run(options);
+        assert_eq!(ended.code, Some(2), "{options:?} {ended:?}");
+        assert!(ended.stderr.contains(message), "{options:?} {ended:?}");
+        assert!(!place.path("anasazi.sock").exists());
+    }
+    let mut command = place.command(&[]);
+    let ended = Ended::from(command.env("ANASAZI_LOG", "loud").output().expect("a run"));
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.starts_with("$ANASAZI_LOG: log.level: \"loud\" is not"), "{ended:?}");
+    fs::remove_file(place.path("a.toml")).expect("removed");
+    let ended = place.run(&[]);
+    assert_eq!(ended.code, Some(2));
+    assert_eq!(ended.stderr, format!("{}: no such file\n", place.file()));
+}
+
+#[test]
+fn what_is_missing_outside_has_its_own_exit_code() {
+    let taken = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let place = Place::new("");
+    for (assignment, code, named) in [
+        (format!("transport.bind={address}"), 4, address.as_str()),
+        ("transport.bind=192.0.2.1:7000".to_owned(), 4, "192.0.2.1:7000"),
+        ("state.dir=/dev/null/state".to_owned(), 3, "/dev/null/state"),
+        ("client.listen=/dev/null/a.sock".to_owned(), 5, "/dev/null/a.sock"),
+    ] {
+        let ended = place.run(&["--set", &assignment]);
+        assert_eq!(ended.code, Some(code), "{assignment} {ended:?}");
+        assert!(ended.stderr.contains(named), "{assignment} {ended:?}");
+    }
+}
+
+#[test]
+fn systemd_hears_of_readiness_life_and_end() {
+    let place = Place::new("");
+    let systemd = Systemd::listen(&place.path("notify"));
+    let mut command = place.command(&[]);
+    command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "400000");
+    let mut daemon = place.start(&mut command);
+    let mut first = systemd.next();
+    while first == "WATCHDOG=1" {
+        first = systemd.next();
+    }
+    assert_eq!(first, "READY=1");
+    let started = Instant::now();
+    for _ in 0..5 {
+        assert_eq!(systemd.next(), "WATCHDOG=1");
+    }
+    assert!(started.elapsed() < Duration::from_millis(5 * 400), "{:?}", started.elapsed());
+    daemon.signal("-TERM");
+    let mut last = systemd.next();
+    while last == "WATCHDOG=1" {
+        last = systemd.next();
+    }
+    assert_eq!(last, "STOPPING=1");
+    assert_eq!(daemon.exit_code(), Some(0));
+    assert!(!daemon.log().contains('\x1b'), "no colours in a file");
+}
+
+#[test]
+fn sigint_leaves_and_sighup_does_not() {
+    let place = Place::new("");
+    let systemd = Systemd::listen(&place.path("notify"));
+    let mut command = place.command(&[]);
+    let mut daemon = place.start(command.env("NOTIFY_SOCKET", place.path("notify")));
+    assert_eq!(systemd.next(), "READY=1");
+    daemon.signal("-HUP");
+    daemon.wait_for_log("SIGHUP: the configuration cannot be reloaded yet");
+    assert!(daemon.child.try_wait().expect("a child").is_none());
+    daemon.signal("-INT");
+    daemon.wait_for_log("SIGINT: leaving the cluster");
+    assert_eq!(daemon.exit_code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let place = Place::new("");
+    let systemd = Systemd::listen(&place.path("notify"));
+    let mut command = place.command(&[]);
+    let mut daemon = place.start(command.env("NOTIFY_SOCKET", place.path("notify")));
+    assert_eq!(systemd.next(), "READY=1");
+    // Stopped, it gets both signals at once when it goes on: no engine turns between them.
+    daemon.signal("-STOP");
+    daemon.signal("-TERM");
+    daemon.signal("-INT");
+    daemon.signal("-CONT");
+    let code = daemon.exit_code();
+    assert!(matches!(code, Some(130 | 143)), "{code:?}");
+}
+
+#[test]
+fn the_journal_gets_no_second_time() {
+    let has_time = |as_journal: bool| {
+        let place = Place::new("");
+        let log = place.path("journal");
+        let stderr = File::create(&log).expect("a file");
+        let metadata = stderr.metadata().expect("metadata");
+        let mut command = place.command(&["--set", "state.dir=/dev/null/state"]);
+        if as_journal {
+            let stream = format!("{}:{}", metadata.dev(), metadata.ino());
+            command.env("JOURNAL_STREAM", stream);
+        }
+        let status = command.stderr(stderr).status().expect("a run");
+        assert_eq!(status.code(), Some(3));
+        let text = fs::read_to_string(log).expect("a log");
+        let line = text.lines().find(|line| line.contains("ERROR")).expect("an error").to_owned();
+        line.starts_with("20")
+    };
+    assert!(has_time(false));
+    assert!(!has_time(true));
+}
+
+#[test]
+fn log_filter_is_obeyed() {
+    let place = Place::new("transport.allow_faults = true\n");
+    let log = |filter: &str| {
+        let ended = place.run(&["--set", "state.dir=/dev/null/x", "--set", filter]);
+        (ended.stderr.contains("WARN"), ended.stderr.contains("ERROR"))
+    };
+    assert_eq!(log("log.level=info"), (true, true));
+    assert_eq!(log("log.level=error"), (false, true));
+    assert_eq!(log("log.level=off,anasazid=warn"), (true, true));
+    assert_eq!(log("log.level=off"), (false, false));
+}

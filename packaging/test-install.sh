@@ -1,0 +1,94 @@
+#!/bin/sh
+# Installs into an empty place, moves it, and uses it from there: with pkg-config, with CMake, shared
+# and static. Ends with 0 only if everything that could be tried works; says what was skipped.
+# Settings of packaging/install.mk, such as SKIP_BUILD=1, may be given as arguments.
+set -eu
+cd "$(dirname "$0")/.."
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+make --no-print-directory -f packaging/install.mk install \
+    PREFIX=/opt/anasazi DESTDIR="$place/stage" "$@" > "$place/log" 2>&1 \
+    || { cat "$place/log"; fail "make install"; }
+[ -z "$(find "$place/stage" -path "$place/stage/opt/anasazi" -prune -o -type f -print)" ] \
+    || fail "files outside the prefix"
+moved="$place/moved here"
+mv "$place/stage/opt/anasazi" "$moved"
+if grep -rIl -e '@[A-Z]*@' -e "$place" "$moved" --include='*.pc' --include='*.cmake' \
+    --include='*.service'; then
+    fail "these name the place of the build, or were not filled in"
+fi
+echo "ok: installs below the prefix"
+
+soname=$(readelf -d "$moved/lib/libanasazi.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
+[ -n "$soname" ] && [ -e "$moved/lib/$soname" ] || fail "SONAME is '$soname'"
+echo "ok: SONAME $soname"
+
+cat > "$place/use.c" <<'SOURCE'
+#include <anasazi.h>
+#include <stdio.h>
+int main(void) {
+    printf("%u %s\n", anz_version_num(), anz_version_string());
+    return anz_version_num() == ANZ_VERSION_NUM ? 0 : 1;
+}
+SOURCE
+# A path with a space in it: flags are shell words.
+PKG_CONFIG_PATH="$moved/lib/pkgconfig"
+export PKG_CONFIG_PATH
+eval "cc $(pkg-config --cflags anasazi) -o '$place/shared' '$place/use.c' \
+    $(pkg-config --libs anasazi)"
+LD_LIBRARY_PATH="$moved/lib" "$place/shared" > "$place/version" || fail "shared"
+readelf -d "$place/shared" | grep -q "NEEDED.*\[$soname\]" || fail "the program does not need $soname"
+grep -q " $(pkg-config --modversion anasazi)\$" "$place/version" \
+    || fail "pkg-config says $(pkg-config --modversion anasazi), the library $(cat "$place/version")"
+echo "ok: pkg-config, shared"
+
+private=$(sed -n 's/^Libs.private: //p' "$PKG_CONFIG_PATH/anasazi.pc")
+eval "cc $(pkg-config --cflags anasazi) -o '$place/static' '$place/use.c' \
+    '$moved/lib/libanasazi.a' $private"
+"$place/static" > /dev/null || fail "static"
+echo "ok: pkg-config, static"
+
+if command -v cmake > /dev/null; then
+    cat > "$place/CMakeLists.txt" <<'SOURCE'
+cmake_minimum_required(VERSION 3.16)
+project(use C)
+find_package(anasazi 1.0 CONFIG REQUIRED)
+add_executable(use_shared use.c)
+target_link_libraries(use_shared anasazi::anasazi)
+add_executable(use_static use.c)
+target_link_libraries(use_static anasazi::static)
+find_package(anasazi 2.0 CONFIG QUIET)
+if(anasazi_FOUND)
+  message(FATAL_ERROR "found as version 2, too")
+endif()
+SOURCE
+    { cmake -S "$place" -B "$place/build" -DCMAKE_PREFIX_PATH="$moved" \
+        && cmake --build "$place/build"; } > "$place/log" 2>&1 || { cat "$place/log"; fail "cmake"; }
+    "$place/build/use_shared" > /dev/null || fail "cmake, shared"
+    "$place/build/use_static" > /dev/null || fail "cmake, static"
+    echo "ok: CMake, shared and static"
+else
+    echo "skipped: CMake (not installed: apt-get install cmake)"
+fi
+
+"$moved/bin/anasazid" --check --config "$moved/share/doc/anasazi/anasazi.toml" > /dev/null \
+    || fail "the example configuration is refused"
+"$moved/bin/anasazi" --version > /dev/null || fail "the console does not start"
+echo "ok: daemon, console, example configuration"
+
+if command -v systemd-analyze > /dev/null; then
+    sed "s|=/opt/anasazi/|=$place/bin/|" "$moved/lib/systemd/system/anasazid.service" \
+        > "$place/anasazid.service"
+    mkdir -p "$place/bin/bin" && ln -s "$moved/bin/anasazid" "$place/bin/bin/anasazid"
+    systemd-analyze verify --man=no "$place/anasazid.service" > "$place/log" 2>&1 \
+        && ! grep -q anasazid "$place/log" || { cat "$place/log"; fail "systemd unit"; }
+    echo "ok: systemd unit"
+else
+    echo "skipped: systemd unit (no systemd-analyze)"
+fi

@@ -1,0 +1,97 @@
+//! TO2, TO3, REGMAX: which packets may be passed over, and where.
+
+use anasazi_protocol::{Configuration, NodeId};
+
+use crate::history::{History, PacketSeen, RingHistory, Segment};
+use crate::violation::{Axiom, Finding, Place, Verdict};
+
+pub(crate) fn check(history: &History) -> Verdict {
+    for (key, process) in history.processes.iter().enumerate() {
+        for ring in process.regulars.keys() {
+            let (Some(stay), Some(slots)) = (process.stay(*ring), history.rings.get(ring)) else {
+                continue;
+            };
+            check_regular(history, key, slots, stay.regular)?;
+            if let Some(transitional) = stay.transitional {
+                check_transitional(history, key, slots, (stay.regular, transitional))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// TO2.
+fn check_regular(history: &History, key: usize, ring: &RingHistory, stay: &Segment) -> Verdict {
+    for (packet, (ordinal, slot)) in stay.packets.iter().zip(&ring.slots) {
+        if *ordinal != packet.ordinal {
+            let sentence = format!(
+                "{} takes packet {} in {} and passed over {ordinal}, ordered by {}",
+                history.processes[key].process, packet.ordinal, stay.configuration, slot.origin
+            );
+            let place = Place { process: key, position: packet.position };
+            return Err(Finding::new(Axiom::To2, place, sentence).and(slot.place));
+        }
+    }
+    Ok(())
+}
+
+/// TO3 and REGMAX.
+fn check_transitional(
+    history: &History,
+    key: usize,
+    ring: &RingHistory,
+    (regular, transitional): (&Segment, &Segment),
+) -> Verdict {
+    let last = regular.packets.last().map_or(0, |p| p.ordinal);
+    let mut slots = ring.slots.range(last + 1..);
+    let mut hole: Option<u64> = None;
+    for (index, packet) in transitional.packets.iter().enumerate() {
+        for (ordinal, slot) in slots.by_ref() {
+            if *ordinal == packet.ordinal {
+                break;
+            }
+            hole.get_or_insert(*ordinal);
+            if transitional.has(slot.origin) {
+                let sentence = format!(
+                    "{} passed over packet {ordinal}, although {} who ordered it is in {}",
+                    history.processes[key].process, slot.origin, transitional.configuration
+                );
+                let place = Place { process: key, position: packet.position };
+                return Err(Finding::new(Axiom::To3, place, sentence).and(slot.place));
+            }
+        }
+        check_behind_hole(history, key, transitional, (packet, hole))?;
+        if index == 0 && hole.is_none() && !packet.safe {
+            let sentence = format!(
+                "{} keeps packet {} for {}, although nothing kept it from delivering it before",
+                history.processes[key].process, packet.ordinal, transitional.configuration
+            );
+            let place = Place { process: key, position: packet.position };
+            return Err(Finding::new(Axiom::RegMax, place, sentence));
+        }
+    }
+    Ok(())
+}
+
+fn check_behind_hole(
+    history: &History,
+    key: usize,
+    transitional: &Segment,
+    (packet, hole): (&PacketSeen, Option<u64>),
+) -> Verdict {
+    let Some(hole) = hole else { return Ok(()) };
+    if obligated(transitional, packet.origin) {
+        return Ok(());
+    }
+    let sentence = format!(
+        "{} takes packet {} of node {} behind the hole {hole} in {}, without being obligated to",
+        history.processes[key].process, packet.ordinal, packet.origin, transitional.configuration
+    );
+    let place = Place { process: key, position: packet.position };
+    Err(Finding::new(Axiom::To3, place, sentence))
+}
+
+fn obligated(transitional: &Segment, origin: NodeId) -> bool {
+    debug_assert!(matches!(transitional.configuration, Configuration::Transitional { .. }));
+    transitional.obligation.contains(&origin) || transitional.has_node(origin)
+}

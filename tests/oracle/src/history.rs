@@ -1,0 +1,324 @@
+//! The histories, indexed as they come: by process, by ring, by message.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anasazi_protocol::trace::Trace;
+use anasazi_protocol::{Configuration, GroupId, MessageId, NodeId, Process, RingId, SessionId};
+
+use crate::group::GroupHistory;
+use crate::record::{Entry, Record};
+use crate::violation::Place;
+
+/// All that is known.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    /// In the order of their first record.
+    pub processes: Vec<ProcessHistory>,
+    pub keys: BTreeMap<Process, usize>,
+    pub rings: BTreeMap<RingId, RingHistory>,
+    /// Only looked up, never walked.
+    pub messages: HashMap<MessageId, MessageHistory>,
+    /// First seen members of each configuration.
+    pub configurations: BTreeMap<Configuration, (Vec<Process>, Place)>,
+}
+
+/// One process.
+#[derive(Debug)]
+pub(crate) struct ProcessHistory {
+    pub process: Process,
+    pub records: Vec<Record>,
+    /// Regular, transitional, regular, ... (C3).
+    pub segments: Vec<Segment>,
+    /// Which segment is the regular configuration of a ring.
+    pub regulars: BTreeMap<RingId, usize>,
+    /// Segment and position of each delivery. Only looked up.
+    pub delivered: HashMap<MessageId, (usize, usize)>,
+    /// What it accepted, in order.
+    pub sent: Vec<MessageId>,
+    /// Position of the crash or of the clean stop.
+    pub end: Option<usize>,
+    pub groups: BTreeMap<GroupId, GroupHistory>,
+    /// A delivery to a group with local members, until they are said to have got it.
+    pub owed: Option<(GroupId, usize)>,
+}
+
+/// What happened in one configuration at one process.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub configuration: Configuration,
+    pub members: Vec<Process>,
+    pub obligation: Vec<NodeId>,
+    pub position: usize,
+    pub packets: Vec<PacketSeen>,
+    pub deliveries: Vec<Delivery>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PacketSeen {
+    pub ordinal: u64,
+    pub origin: NodeId,
+    pub hash: u64,
+    pub safe: bool,
+    pub position: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Delivery {
+    pub message: MessageId,
+    pub ordinal: u64,
+    pub frame: u32,
+    pub safe: bool,
+    pub hash: u64,
+    pub position: usize,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct RingHistory {
+    pub slots: BTreeMap<u64, Slot>,
+    /// Messages by the place of their last fragment.
+    pub messages: BTreeMap<(u64, u32), MessageId>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub origin: Process,
+    pub hash: u64,
+    pub safe: bool,
+    pub place: Place,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MessageHistory {
+    pub session: SessionId,
+    pub group: GroupId,
+    pub safe: bool,
+    pub hash: u64,
+    pub sent: Place,
+    /// The last that the sender had delivered in its regular configuration when it accepted the message.
+    pub known: Option<(RingId, u64, u32)>,
+    pub ordered: Option<OrderedAt>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OrderedAt {
+    pub ring: RingId,
+    pub ordinal: u64,
+    pub frame: u32,
+    pub place: Place,
+}
+
+/// How a process's stay in a ring (its regular configuration and the transitional one after it) ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It installed the next regular configuration.
+    Moved,
+    /// It crashed or stopped.
+    Died,
+    /// The log ends.
+    Open,
+}
+
+/// A process's stay in a ring.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stay<'a> {
+    pub regular: &'a Segment,
+    pub transitional: Option<&'a Segment>,
+    pub next: Option<&'a Segment>,
+    pub end: End,
+}
+
+impl History {
+    /// Stores the record, without looking at it.
+    pub(crate) fn append(&mut self, record: &Record) -> Place {
+        let process = *self.keys.entry(record.process).or_insert_with(|| {
+            self.processes.push(ProcessHistory::new(record.process));
+            self.processes.len() - 1
+        });
+        let records = &mut self.processes[process].records;
+        records.push(record.clone());
+        Place { process, position: records.len() - 1 }
+    }
+
+    pub(crate) fn process(&self, place: Place) -> &ProcessHistory {
+        &self.processes[place.process]
+    }
+
+    pub(crate) fn find(&self, process: Process) -> Option<&ProcessHistory> {
+        self.keys.get(&process).map(|key| &self.processes[*key])
+    }
+
+    /// Adds a record, found to be in order, to the indexes.
+    pub(crate) fn index(&mut self, place: Place, entry: &Entry) {
+        match entry {
+            Entry::Boot { .. } => {}
+            Entry::Crash => self.processes[place.process].ended(place.position),
+            Entry::Trace(trace) => self.index_trace(place, trace),
+        }
+    }
+
+    fn index_trace(&mut self, place: Place, trace: &Trace) {
+        match trace {
+            Trace::Send { message, session, group, safe, hash } => {
+                let history = &mut self.processes[place.process];
+                history.sent.push(*message);
+                let known = history.last_delivered();
+                let (session, group, safe, hash) = (*session, *group, *safe, *hash);
+                let sent = place;
+                let ordered = None;
+                self.messages.insert(
+                    *message,
+                    MessageHistory { session, group, safe, hash, sent, known, ordered },
+                );
+            }
+            Trace::Slot { ring, ordinal, hash, safe } => {
+                let origin = self.processes[place.process].process;
+                let slot = Slot { origin, hash: *hash, safe: *safe, place };
+                self.rings.entry(*ring).or_default().slots.insert(*ordinal, slot);
+            }
+            Trace::Ordered { message, ring, ordinal, frame } => {
+                let (ring, ordinal, frame) = (*ring, *ordinal, *frame);
+                if let Some(history) = self.messages.get_mut(message) {
+                    history.ordered = Some(OrderedAt { ring, ordinal, frame, place });
+                }
+                let messages = &mut self.rings.entry(ring).or_default().messages;
+                messages.insert((ordinal, frame), *message);
+            }
+            Trace::Regular { members, .. } | Trace::Transitional { members, .. } => {
+                let segment = Segment::new(trace, place.position);
+                self.configurations
+                    .entry(segment.configuration)
+                    .or_insert_with(|| (sorted(members), place));
+                self.processes[place.process].enter(segment);
+            }
+            _ => {
+                let process = &mut self.processes[place.process];
+                process.index(place.position, trace);
+                if let Trace::Deliver { message, .. } = trace
+                    && let Some(known) = self.messages.get(message)
+                    && process.groups.get(&known.group).is_some_and(|g| g.tenure.is_some())
+                {
+                    process.owed = Some((known.group, place.position));
+                }
+            }
+        }
+    }
+}
+
+impl ProcessHistory {
+    fn new(process: Process) -> Self {
+        Self {
+            process,
+            records: Vec::new(),
+            segments: Vec::new(),
+            regulars: BTreeMap::new(),
+            delivered: HashMap::new(),
+            sent: Vec::new(),
+            end: None,
+            groups: BTreeMap::new(),
+            owed: None,
+        }
+    }
+
+    /// The current configuration.
+    pub(crate) fn current(&self) -> Option<&Segment> {
+        self.segments.last()
+    }
+
+    /// The stay in a ring, if the process ever installed it.
+    pub(crate) fn stay(&self, ring: RingId) -> Option<Stay<'_>> {
+        let first = *self.regulars.get(&ring)?;
+        let next = self.segments.get(first + 2);
+        let end = match (next, self.end) {
+            (Some(_), _) => End::Moved,
+            (None, Some(_)) => End::Died,
+            (None, None) => End::Open,
+        };
+        let regular = &self.segments[first];
+        Some(Stay { regular, transitional: self.segments.get(first + 1), next, end })
+    }
+
+    fn last_delivered(&self) -> Option<(RingId, u64, u32)> {
+        let segment = self.current()?;
+        let Configuration::Regular(ring) = segment.configuration else { return None };
+        segment.deliveries.last().map(|d| (ring, d.ordinal, d.frame))
+    }
+
+    fn ended(&mut self, position: usize) {
+        self.end.get_or_insert(position);
+    }
+
+    fn enter(&mut self, segment: Segment) {
+        if let Configuration::Regular(ring) = segment.configuration {
+            self.regulars.insert(ring, self.segments.len());
+        }
+        self.segments.push(segment);
+    }
+
+    fn index(&mut self, position: usize, trace: &Trace) {
+        let last = self.segments.len().saturating_sub(1);
+        match trace {
+            Trace::Packet { ordinal, origin, hash, safe, .. } => {
+                let (ordinal, origin, hash, safe) = (*ordinal, *origin, *hash, *safe);
+                let packet = PacketSeen { ordinal, origin, hash, safe, position };
+                if let Some(segment) = self.segments.last_mut() {
+                    segment.packets.push(packet);
+                }
+            }
+            Trace::GroupView { group, .. } | Trace::GroupMessage { group, .. } => {
+                let Some(segment) = self.segments.last() else { return };
+                let configuration = segment.configuration;
+                self.groups.entry(*group).or_default().index(position, configuration, trace);
+                self.owed = None;
+            }
+            Trace::Deliver { message, ordinal, frame, safe, hash, .. } => {
+                self.delivered.insert(*message, (last, position));
+                let (message, ordinal, frame, safe, hash) =
+                    (*message, *ordinal, *frame, *safe, *hash);
+                let delivery = Delivery { message, ordinal, frame, safe, hash, position };
+                if let Some(segment) = self.segments.last_mut() {
+                    segment.deliveries.push(delivery);
+                }
+            }
+            Trace::Stopped => self.ended(position),
+            _ => {}
+        }
+    }
+}
+
+impl Segment {
+    fn new(trace: &Trace, position: usize) -> Self {
+        let (configuration, members, obligation) = match trace {
+            Trace::Transitional { old, new, members, obligation } => {
+                let configuration = Configuration::Transitional { old: *old, new: *new };
+                (configuration, members.clone(), obligation.clone())
+            }
+            Trace::Regular { ring, members } => {
+                (Configuration::Regular(*ring), members.clone(), Vec::new())
+            }
+            other => unreachable!("not a configuration: {other:?}"),
+        };
+        let (packets, deliveries) = (Vec::new(), Vec::new());
+        Self { configuration, members, obligation, position, packets, deliveries }
+    }
+
+    pub(crate) fn has(&self, process: Process) -> bool {
+        self.members.contains(&process)
+    }
+
+    pub(crate) fn has_node(&self, node: NodeId) -> bool {
+        self.members.iter().any(|m| m.node == node)
+    }
+}
+
+impl<'a> Stay<'a> {
+    /// The regular configuration, then the transitional one if there is one.
+    pub(crate) fn segments(self) -> impl Iterator<Item = &'a Segment> {
+        std::iter::once(self.regular).chain(self.transitional)
+    }
+}
+
+pub(crate) fn sorted(members: &[Process]) -> Vec<Process> {
+    let mut members = members.to_vec();
+    members.sort_unstable();
+    members
+}

@@ -1,0 +1,71 @@
+//! LOG, ID and the ends of processes: who may say something at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anasazi_protocol::{Incarnation, NodeId, Process};
+
+use crate::history::History;
+use crate::record::{Entry, Record, list};
+use crate::violation::{Axiom, Finding, Place, Verdict};
+
+/// The newest incarnation of every node.
+#[derive(Debug, Default)]
+pub(crate) struct Identities {
+    newest: BTreeMap<NodeId, Incarnation>,
+    /// Nodes of which two processes run at once on purpose.
+    pub twins: BTreeSet<NodeId>,
+}
+
+impl Identities {
+    /// `place` is the record's own, already appended.
+    pub(crate) fn check(&mut self, history: &History, place: Place, record: &Record) -> Verdict {
+        check_log(history, place, record)?;
+        let (node, incarnation) = (record.process.node, record.process.incarnation);
+        let newest = self.newest.entry(node).or_insert(incarnation);
+        if matches!(record.entry, Entry::Boot { .. }) {
+            *newest = incarnation.max(*newest);
+        }
+        if incarnation < *newest && !self.twins.contains(&node) {
+            let newest = Process { node, incarnation: *newest };
+            let sentence = format!("{} acts although {newest} has started", record.process);
+            return Err(Finding::new(Axiom::Id, place, sentence));
+        }
+        Ok(())
+    }
+}
+
+fn check_log(history: &History, place: Place, record: &Record) -> Verdict {
+    let process = history.process(place);
+    let wrong = |sentence: String| Err(Finding::new(Axiom::Log, place, sentence));
+    let boot = matches!(record.entry, Entry::Boot { .. });
+    let Some(before) = place.position.checked_sub(1).map(|p| &process.records[p]) else {
+        return if boot {
+            Ok(())
+        } else {
+            wrong(format!("the log of {} does not begin with its boot", record.process))
+        };
+    };
+    if boot {
+        return wrong(format!("{} boots a second time", record.process));
+    }
+    if record.index <= before.index || record.time < before.time {
+        return wrong(format!("the log of {} runs backwards", record.process));
+    }
+    if process.end.is_some() && record.entry != Entry::Crash {
+        let sentence = format!("{} acts after its end", record.process);
+        return Err(Finding::new(Axiom::B3, place, sentence));
+    }
+    Ok(())
+}
+
+/// ID within one configuration: one incarnation per node.
+pub(crate) fn check_members(place: Place, members: &[Process]) -> Verdict {
+    let mut nodes = BTreeSet::new();
+    for member in members {
+        if !nodes.insert(member.node) {
+            let sentence = format!("node {} is twice in {}", member.node, list(members));
+            return Err(Finding::new(Axiom::Id, place, sentence));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! What the oracle reads: one record per thing that a process said it did, and what the harness did to the process.
+
+use std::fmt;
+
+use anasazi_protocol::Process;
+use anasazi_protocol::trace::Trace;
+
+/// One line of a process's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Whose history.
+    pub process: Process,
+    /// Position in that history; strictly increasing.
+    pub index: u64,
+    /// When, in nanoseconds of the harness's clock; never decreasing within a process.
+    pub time: u64,
+    /// What.
+    pub entry: Entry,
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// The harness started the process. Always its first record.
+    Boot {
+        /// What an earlier incarnation had made durable was read back. Without it the node may use ring numbers again,
+        /// in a ring id that differs by the representative's incarnation only.
+        stored: bool,
+    },
+    /// The harness killed the process. Always its last record.
+    Crash,
+    /// The process itself says it.
+    Trace(Trace),
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, rest) = (self.time / 1_000_000_000, self.time % 1_000_000_000);
+        write!(f, "{:>7} {seconds:>4}.{rest:09} s  {}", self.index, self.entry)
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Boot { stored: true } => {
+                write!(f, "BOOT, with the state of its last incarnation")
+            }
+            Self::Boot { stored: false } => write!(f, "BOOT, without stored state"),
+            Self::Crash => write!(f, "CRASH"),
+            Self::Trace(trace) => describe(trace, f),
+        }
+    }
+}
+
+fn describe(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match trace {
+        Trace::Send { message, session, group, safe, hash } => write!(
+            f,
+            "accepts #{} of session {:x} to group {:x}{} [{hash:x}]",
+            message.counter,
+            session.0,
+            group.0,
+            safe_word(*safe)
+        ),
+        Trace::Slot { ring, ordinal, hash, safe } => {
+            write!(f, "binds packet {ordinal} of ring {ring}{} [{hash:x}]", safe_word(*safe))
+        }
+        Trace::Ordered { message, ring, ordinal, frame } => {
+            write!(f, "binds #{} to {ordinal}.{frame} of ring {ring}", message.counter)
+        }
+        Trace::Packet { configuration, ordinal, origin, hash, safe } => write!(
+            f,
+            "takes packet {ordinal} of node {origin} in {configuration}{} [{hash:x}]",
+            safe_word(*safe)
+        ),
+        Trace::Deliver { message, configuration, ordinal, frame, safe, hash } => write!(
+            f,
+            "delivers {}#{} at {ordinal}.{frame} in {configuration}{} [{hash:x}]",
+            message.origin,
+            message.counter,
+            safe_word(*safe)
+        ),
+        Trace::TokenVisit { ring, token_sequence } => {
+            write!(f, "token {token_sequence} of ring {ring}")
+        }
+        Trace::Stopped => write!(f, "STOPPED cleanly"),
+        _ => describe_change(trace, f),
+    }
+}
+
+fn describe_change(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match trace {
+        Trace::Regular { ring, members } => {
+            write!(f, "INSTALLS regular {ring} of {}", list(members))
+        }
+        Trace::Transitional { old, new, members, obligation } => write!(
+            f,
+            "INSTALLS transitional {old} -> {new} of {}, obligated to {}",
+            list(members),
+            list(obligation)
+        ),
+        Trace::GroupView { group, id, transitional, members, local_left, .. } => write!(
+            f,
+            "{} of group {:x}, id {}:{}.{}, members {}{}",
+            if *transitional { "transitional signal" } else { "view" },
+            group.0,
+            id.ring,
+            id.ordinal,
+            id.sub,
+            list(members),
+            if local_left.is_empty() { "" } else { ", some of this node left" }
+        ),
+        Trace::GroupMessage { group, sender, sequence, hash } => {
+            write!(f, "group {:x} gets {sequence} of {sender} [{hash:x}]", group.0)
+        }
+        other => write!(f, "{other:?}"),
+    }
+}
+
+fn safe_word(safe: bool) -> &'static str {
+    if safe { ", safe" } else { "" }
+}
+
+/// `{a, b, c}`, for sentences.
+pub(crate) fn list<T: fmt::Display>(items: &[T]) -> String {
+    let words: Vec<String> = items.iter().map(ToString::to_string).collect();
+    format!("{{{}}}", words.join(", "))
+}

@@ -1,0 +1,153 @@
+//! What the oracle says when it is unhappy, for a reader at 3 a.m.
+
+use std::fmt;
+
+use anasazi_protocol::Process;
+
+use crate::record::Record;
+
+/// The rules, by the ids that docs/PROTOCOL.md uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs, reason = "`title` says what each one means")]
+pub enum Axiom {
+    Log,
+    Id,
+    B1,
+    B2,
+    B3,
+    B4,
+    C1,
+    C2,
+    C3,
+    C4,
+    C5,
+    C6,
+    Sd,
+    Vs,
+    Ca,
+    To1,
+    To2,
+    To3,
+    RegMax,
+    Sa1,
+    Sa2,
+    G1,
+    G2,
+    G3,
+    G4,
+    G5,
+    G6,
+    G10,
+}
+
+impl Axiom {
+    /// What the rule promises.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Log => "the log itself is well-formed",
+            Self::Id => "an older incarnation never acts or appears beside a newer one",
+            Self::B1 => "only what was sent is delivered, unchanged, where it was ordered",
+            Self::B2 => "no message is delivered twice",
+            Self::B3 => "nothing happens outside of the current configuration",
+            Self::B4 => "one ordinal of a ring names one packet",
+            Self::C1 => "a process is a member of each configuration that it installs",
+            Self::C2 => "equal configuration, equal members",
+            Self::C3 => "configurations follow each other as regular, transitional, regular",
+            Self::C4 => "ring ids of a node only grow",
+            Self::C5 => "the transitional members are exactly those who move together",
+            Self::C6 => "a member that is alive installs what the others installed",
+            Self::Sd => "a process delivers its own messages",
+            Self::Vs => "those who move together delivered the same",
+            Self::Ca => "a message is delivered after what its sender knew",
+            Self::To1 => "delivered ordinals increase",
+            Self::To2 => "a regular configuration has no holes",
+            Self::To3 => "behind a hole only what cannot depend on it is delivered",
+            Self::RegMax => "what can be delivered in the regular configuration is",
+            Self::Sa1 => "a safe message is delivered by every member that does not crash",
+            Self::Sa2 => {
+                "after a safe delivery in a regular configuration every member had installed it"
+            }
+            Self::G1 => "a member is in every view that it gets",
+            Self::G2 => "equal view, equal members",
+            Self::G3 => "members in one place see one sequence of views and messages",
+            Self::G4 => "members who move to the next view together got the same messages",
+            Self::G5 => "membership begins with a view and ends for good",
+            Self::G6 => "a member's messages come before the view without it",
+            Self::G10 => "a configuration change is one view, before anything else of the new ring",
+        }
+    }
+}
+
+impl fmt::Display for Axiom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_uppercase())
+    }
+}
+
+/// A broken rule, with the histories around the place where it was broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which rule.
+    pub axiom: Axiom,
+    /// One sentence: who did what.
+    pub sentence: String,
+    /// The histories; the first one is of the process that broke the rule.
+    pub excerpts: Vec<Excerpt>,
+}
+
+/// About ten records of one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Excerpt {
+    /// Whose.
+    pub process: Process,
+    /// `Record::index` of the record in question.
+    pub marked: u64,
+    /// It and its neighbours, in order.
+    pub records: Vec<Record>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} violated ({}):", self.axiom, self.axiom.title())?;
+        writeln!(f, "  {}", self.sentence)?;
+        for excerpt in &self.excerpts {
+            writeln!(f, "  history of {}:", excerpt.process)?;
+            for record in &excerpt.records {
+                let mark = if record.index == excerpt.marked { ">>" } else { "  " };
+                writeln!(f, "  {mark} {record}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Violation {}
+
+/// A place in the histories: the n-th process that was seen, its n-th record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub process: usize,
+    pub position: usize,
+}
+
+/// A broken rule before its excerpts are cut out.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub axiom: Axiom,
+    pub sentence: String,
+    pub places: Vec<Place>,
+}
+
+impl Finding {
+    pub(crate) fn new(axiom: Axiom, place: Place, sentence: String) -> Self {
+        Self { axiom, sentence, places: vec![place] }
+    }
+
+    /// Shows the history around another place as well.
+    pub(crate) fn and(mut self, place: Place) -> Self {
+        self.places.push(place);
+        self
+    }
+}
+
+pub(crate) type Verdict = Result<(), Finding>;

@@ -1,0 +1,186 @@
+//! Each rule about groups has a log that breaks it, and only it.
+
+mod log;
+
+use anasazi_oracle::{Axiom, Entry};
+use anasazi_protocol::trace::Trace;
+use log::*;
+
+/// Processes 1 and 2 of ring 2 with a session each in the group.
+fn joined() -> Log {
+    let mut log = Log::together(2);
+    log.options.senders_are_members = true;
+    for node in [1, 2] {
+        if node == 1 {
+            log.view(1, view(2, 3, 1), &[1], &[]);
+        }
+        log.view(node, view(2, 4, 1), &[1, 2], &[1]);
+    }
+    log
+}
+
+#[test]
+fn a_correct_log_passes() {
+    let mut log = joined();
+    let (a, b) = (agreed(1, 1, 5), agreed(2, 1, 6));
+    log.send(a).send(b);
+    for node in [1, 2] {
+        log.deliver(node, a).give(node, a, 1).deliver(node, b).give(node, b, 2);
+    }
+    // 2 leaves the group; 1 goes on.
+    log.view(2, view(2, 7, 1), &[1], &[1]).view(1, view(2, 7, 1), &[1], &[1]);
+    let c = agreed(1, 2, 8);
+    log.send(c).deliver(1, c).give(1, c, 1).deliver(2, c);
+    log.assert_holds(true);
+}
+
+#[test]
+fn g1_a_session_gets_a_view_without_itself() {
+    let mut log = joined();
+    log.trace(
+        1,
+        Trace::GroupView {
+            group: GROUP,
+            id: view(2, 9, 1),
+            transitional: false,
+            members: members(&[2]),
+            together: vec![],
+            local: vec![session(1)],
+            local_left: vec![],
+        },
+    );
+    log.assert_violates(Axiom::G1);
+}
+
+#[test]
+fn g1_a_member_vanishes_without_being_told() {
+    let mut log = joined();
+    log.view_of(1, view(2, 9, 1), &[2], (&[], &[]));
+    log.assert_violates(Axiom::G1);
+}
+
+#[test]
+fn g2_one_view_with_two_member_lists() {
+    let mut log = joined();
+    log.view(1, view(2, 9, 1), &[1, 2], &[1, 2]).view(2, view(2, 9, 1), &[2], &[2]);
+    log.assert_violates(Axiom::G2);
+}
+
+#[test]
+fn g3_numbers_are_skipped() {
+    let mut log = joined();
+    let at = agreed(1, 1, 5);
+    log.send(at).deliver(1, at).give(1, at, 2);
+    log.assert_violates(Axiom::G3);
+}
+
+#[test]
+fn g3_given_is_not_what_was_delivered() {
+    let mut log = joined();
+    let at = agreed(1, 1, 5);
+    log.send(at).deliver(1, at).give(1, agreed(1, 2, 5), 1);
+    log.assert_violates(Axiom::G3);
+}
+
+#[test]
+fn g3_delivered_is_not_given_to_members() {
+    let mut log = joined();
+    let (a, b) = (agreed(1, 1, 5), agreed(2, 1, 6));
+    log.send(a).send(b).deliver(1, a).deliver(1, b);
+    log.assert_violates(Axiom::G3);
+}
+
+#[test]
+fn g3_different_next_views_in_one_ring() {
+    let mut log = joined();
+    log.view(1, view(2, 8, 1), &[1, 2], &[1, 2]).view(2, view(2, 9, 1), &[1, 2], &[1, 2]);
+    log.assert_violates(Axiom::G3);
+}
+
+#[test]
+fn g4_a_view_change_together_after_different_messages() {
+    let mut log = joined();
+    let at = agreed(1, 1, 5);
+    log.send(at).deliver(1, at).give(1, at, 1);
+    log.view(1, view(2, 9, 1), &[1, 2], &[1, 2]).view(2, view(2, 9, 1), &[1, 2], &[1, 2]);
+    log.assert_violates(Axiom::G4);
+}
+
+#[test]
+fn g4_binds_only_those_who_come_together() {
+    for (together, holds) in [(&[1, 2][..], false), (&[1], true)] {
+        let mut log = joined();
+        let at = agreed(1, 1, 5);
+        log.send(at).deliver(1, at).give(1, at, 1);
+        log.transitional(1, (2, 3), &[1], &[1]).regular(1, 3, &[1]);
+        // 2 loses nothing by not moving along; both meet in ring 5.
+        log.transitional(2, (2, 4), &[2], &[2]).regular(2, 4, &[2]);
+        log.transitional(1, (3, 5), &[1], &[1]).regular(1, 5, &[1, 2]);
+        log.transitional(2, (4, 5), &[2], &[2]).regular(2, 5, &[1, 2]);
+        log.view(1, view(5, 0, 0), &[1, 2], together);
+        log.view(2, view(5, 0, 0), &[1, 2], if holds { &[2] } else { &[1, 2] });
+        if holds {
+            log.assert_holds(false);
+        } else {
+            log.assert_violates(Axiom::G4);
+        }
+    }
+}
+
+#[test]
+fn g5_a_message_without_members() {
+    let mut log = Log::together(2);
+    let at = agreed(1, 1, 5);
+    log.send(at).deliver(2, at).give(2, at, 1);
+    log.assert_violates(Axiom::G5);
+}
+
+#[test]
+fn g5_a_message_after_leaving() {
+    let mut log = joined();
+    let at = agreed(1, 1, 6);
+    log.view(2, view(2, 5, 1), &[1], &[1]).send(at).deliver(2, at).give(2, at, 1);
+    log.assert_violates(Axiom::G5);
+}
+
+#[test]
+fn g5_a_membership_ends_that_never_began() {
+    let mut log = Log::together(2);
+    log.view(2, view(2, 5, 1), &[1], &[1]);
+    log.assert_violates(Axiom::G5);
+}
+
+#[test]
+fn g6_a_message_after_the_view_without_its_sender() {
+    let mut log = joined();
+    let at = agreed(2, 1, 6);
+    log.send(at).view(1, view(2, 5, 1), &[1], &[1]).deliver(1, at).give(1, at, 1);
+    log.assert_violates(Axiom::G6);
+    log.options.senders_are_members = false;
+    log.assert_holds(false);
+}
+
+#[test]
+fn g10_a_message_of_the_new_ring_before_the_view() {
+    let mut log = joined();
+    let at = At { ring: 3, ..agreed(1, 1, 6) };
+    log.add(process(2), Entry::Crash).moves(1, (2, 3), &[1]).send(at);
+    log.deliver(1, at).give(1, at, 1);
+    log.assert_violates(Axiom::G10);
+}
+
+#[test]
+fn g10_two_views_for_one_change() {
+    let mut log = joined();
+    log.add(process(2), Entry::Crash).moves(1, (2, 3), &[1]);
+    log.view(1, view(3, 0, 0), &[1], &[1]).view(1, view(3, 1, 0), &[1], &[1]);
+    log.assert_violates(Axiom::G10);
+}
+
+#[test]
+fn g10_a_ghost_in_the_view_of_the_new_ring() {
+    let mut log = joined();
+    log.add(process(2), Entry::Crash).moves(1, (2, 3), &[1]);
+    log.view(1, view(3, 0, 0), &[1, 2], &[1]);
+    log.assert_violates(Axiom::G10);
+}

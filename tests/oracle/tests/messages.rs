@@ -1,0 +1,191 @@
+//! Each rule about single messages and the order has a log that breaks it, and only it.
+
+mod log;
+
+use anasazi_oracle::{Axiom, Entry};
+use anasazi_protocol::trace::Trace;
+use log::*;
+
+/// Two processes exchange agreed and safe messages; one crashes, the other goes on alone.
+fn correct() -> Log {
+    let mut log = Log::together(2);
+    let (a, b, c, d) = (agreed(1, 1, 5), safe(2, 1, 6), agreed(1, 2, 7), agreed(2, 2, 8));
+    log.send(a).send(b).send(c).accept(d).slot(d);
+    log.deliver(1, a).deliver(2, a).deliver(2, b).deliver(1, b).deliver(1, c);
+    log.add(process(2), Entry::Crash);
+    log.moves(1, (2, 3), &[1]);
+    let e = At { ring: 3, ..agreed(1, 3, 9) };
+    log.send(e).deliver(1, e);
+    log
+}
+
+#[test]
+fn a_correct_log_passes() {
+    let summary = correct().assert_holds(true);
+    assert_eq!((summary.processes, summary.messages, summary.deliveries), (2, 5, 6));
+    assert_eq!(summary.undelivered, vec![]);
+}
+
+#[test]
+fn undelivered_messages_of_the_living_are_counted() {
+    let mut log = correct();
+    log.accept(agreed(1, 4, 0));
+    assert_eq!(log.assert_holds(true).undelivered, vec![message(1, 4)]);
+}
+
+#[test]
+fn log_begins_with_boot_and_runs_forward() {
+    let mut log = Log::default();
+    log.regular(1, 2, &[1]);
+    log.assert_violates(Axiom::Log);
+    let mut log = correct();
+    log.boot(process(1));
+    log.assert_violates(Axiom::Log);
+}
+
+#[test]
+fn id_old_incarnation_acts_after_the_new_one_booted() {
+    let mut log = Log::together(2);
+    log.boot(incarnation(2, 9));
+    log.accept(agreed(2, 1, 5));
+    log.assert_violates(Axiom::Id);
+    log.options.twins.insert(process(2).node);
+    log.assert_holds(false);
+}
+
+#[test]
+fn id_two_incarnations_in_one_configuration() {
+    let mut log = Log::together(2);
+    log.transitional(1, (2, 3), &[1], &[1]);
+    let mixed = vec![process(1), process(2), incarnation(2, 9)];
+    log.trace(1, Trace::Regular { ring: ring(3), members: mixed });
+    log.assert_violates(Axiom::Id);
+}
+
+#[test]
+fn b1_delivered_but_never_sent() {
+    let mut log = Log::together(2);
+    let at = agreed(1, 1, 5);
+    log.slot(at).deliver(2, at);
+    log.assert_violates(Axiom::B1);
+}
+
+#[test]
+fn b1_delivered_with_another_content() {
+    let mut log = Log::together(2);
+    let at = agreed(1, 1, 5);
+    log.send(at).packet(2, at, regular(2));
+    let (message, configuration) = (at.message, regular(2));
+    log.trace(
+        2,
+        Trace::Deliver { message, configuration, ordinal: 5, frame: 1, safe: false, hash: 99 },
+    );
+    log.assert_violates(Axiom::B1);
+}
+
+#[test]
+fn b1_delivered_elsewhere_than_ordered() {
+    let mut log = Log::together(2);
+    let (a, b) = (agreed(1, 1, 5), agreed(1, 2, 6));
+    log.send(a).send(b).deliver(2, a).packet(2, b, regular(2));
+    let (message, configuration) = (b.message, regular(2));
+    log.trace(
+        2,
+        Trace::Deliver { message, configuration, ordinal: 6, frame: 2, safe: false, hash: 2 },
+    );
+    log.assert_violates(Axiom::B1);
+}
+
+#[test]
+fn b1_ordered_twice() {
+    let mut log = Log::together(2);
+    log.send(agreed(1, 1, 5)).order(agreed(1, 1, 6));
+    log.assert_violates(Axiom::B1);
+}
+
+#[test]
+fn b2_delivered_twice() {
+    let mut log = Log::together(2);
+    let at = agreed(1, 1, 5);
+    log.send(at).deliver(2, at);
+    let (message, configuration) = (at.message, regular(2));
+    log.trace(
+        2,
+        Trace::Deliver { message, configuration, ordinal: 5, frame: 1, safe: false, hash: 1 },
+    );
+    log.assert_violates(Axiom::B2);
+}
+
+#[test]
+fn b3_delivered_in_a_configuration_that_is_over() {
+    let mut log = Log::together(2);
+    let at = agreed(1, 1, 5);
+    log.send(at).transitional(2, (2, 3), &[2], &[2]).deliver(2, at);
+    log.assert_violates(Axiom::B3);
+}
+
+#[test]
+fn b3_acts_after_its_end() {
+    for end in [Entry::Crash, Entry::Trace(Trace::Stopped)] {
+        let mut log = Log::together(2);
+        log.add(process(2), end).accept(agreed(2, 1, 5));
+        log.assert_violates(Axiom::B3);
+    }
+}
+
+#[test]
+fn b4_one_ordinal_for_two_packets() {
+    let mut log = Log::together(2);
+    log.send(agreed(1, 1, 5)).send(agreed(2, 1, 5));
+    log.assert_violates(Axiom::B4);
+}
+
+#[test]
+fn b4_another_packet_arrives_than_was_ordered() {
+    let mut log = Log::together(2);
+    log.send(agreed(1, 1, 5)).packet(2, agreed(1, 2, 5), regular(2));
+    log.assert_violates(Axiom::B4);
+}
+
+#[test]
+fn b4_a_packet_arrives_that_nobody_ordered() {
+    let mut log = Log::together(2);
+    log.accept(agreed(1, 1, 5)).packet(2, agreed(1, 1, 5), regular(2));
+    log.assert_violates(Axiom::B4);
+}
+
+#[test]
+fn to1_ordinals_run_backwards() {
+    let mut log = Log::together(2);
+    let (a, b) = (agreed(1, 1, 5), agreed(2, 1, 6));
+    log.send(a).send(b).deliver(1, b).deliver(1, a);
+    log.assert_violates(Axiom::To1);
+}
+
+#[test]
+fn to1_transitional_delivers_below_regular() {
+    let mut log = Log::together(2);
+    let (a, b) = (agreed(1, 1, 5), agreed(2, 1, 6));
+    log.send(a).send(b).deliver(1, b).transitional(1, (2, 3), &[1], &[1]);
+    log.deliver_in(1, a, transitional(2, 3));
+    log.assert_violates(Axiom::To1);
+}
+
+#[test]
+fn ca_session_order_is_broken() {
+    let mut log = Log::together(2);
+    let (a, b) = (agreed(1, 1, 6), agreed(1, 2, 5));
+    log.accept(a).accept(b).order(b).order(a);
+    log.assert_violates(Axiom::Ca);
+}
+
+#[test]
+fn ca_delivered_without_what_its_sender_knew() {
+    let mut log = Log::together(3);
+    // 3 delivers 1's message and answers; 2 loses 1's message but gets the answer.
+    let (cause, answer) = (agreed(1, 1, 5), agreed(3, 1, 6));
+    log.send(cause).deliver(3, cause).send(answer);
+    log.add(process(1), Entry::Crash).add(process(3), Entry::Crash);
+    log.transitional(2, (2, 3), &[2], &[2, 3]).deliver_in(2, answer, transitional(2, 3));
+    log.assert_violates(Axiom::Ca);
+}

@@ -1,0 +1,291 @@
+//! The nemesis: faults that come, stay for a while, and go.
+
+use crate::cluster::{Cluster, Happening};
+
+const MS: u64 = 1_000_000;
+
+/// A kind of fault that comes and goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// The nodes fall into sets that do not hear each other.
+    Partition,
+    /// Some pairs do not hear each other, others in between hear both.
+    Overlap,
+    /// Some connections work in one direction only.
+    OneWay,
+    /// Connections stand still, and then everything arrives.
+    Clog,
+    /// Several nodes are cut off one by one, and come back in another order.
+    Swizzle,
+    /// Connections lose nearly everything for a short time.
+    Spoil,
+    /// Multicast stops, unicast does not.
+    MulticastOutage,
+    /// A process is killed and starts again.
+    Crash,
+    /// A process is killed and its disk is lost.
+    CrashLosingDisk,
+    /// A process does not run for a while.
+    Pause,
+    /// A node leaves cleanly and comes back.
+    Leave,
+    /// All are killed, and start at the same time.
+    ColdStart,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Partition,
+        Self::Overlap,
+        Self::OneWay,
+        Self::Clog,
+        Self::Swizzle,
+        Self::Spoil,
+        Self::MulticastOutage,
+        Self::Crash,
+        Self::CrashLosingDisk,
+        Self::Pause,
+        Self::Leave,
+        Self::ColdStart,
+    ];
+}
+
+/// How a fault goes.
+#[derive(Debug)]
+pub(crate) enum Undo {
+    Cuts(Vec<(usize, usize)>),
+    Multicast(Vec<(usize, usize)>),
+    Resume(usize),
+    Boot(usize),
+}
+
+impl Cluster {
+    /// Plans the first fault.
+    pub fn start_faults(&mut self) {
+        self.faults_expected = true;
+        self.plan_fault();
+    }
+
+    /// All faults end now. Who is down starts again, or stays down if `all` is not asked for and chance says so.
+    pub fn heal(&mut self, all: bool) {
+        self.epoch += 1;
+        self.tell(None, "HEALED");
+        self.network.heal(self.now);
+        self.options.machine.persist_failure = 0;
+        for node in 0..self.nodes.len() {
+            self.resume(node);
+        }
+        let live = self.nodes.iter().filter(|n| n.core.is_some()).count();
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].core.is_none() && (all || live == 0 || self.random.permille(700)) {
+                self.boot(node);
+            }
+        }
+    }
+
+    /// Cuts everything between nodes of different sets. The cuts can be given back to `mend`.
+    pub fn partition(&mut self, sets: &[&[usize]]) -> Vec<(usize, usize)> {
+        let set_of = |node: usize| sets.iter().position(|s| s.contains(&node));
+        let cuts = self.pairs(|a, b| set_of(a) != set_of(b));
+        self.tell(None, &format!("PARTITION {sets:?}"));
+        self.cut(&cuts);
+        cuts
+    }
+
+    /// Undoes these cuts.
+    pub fn mend(&mut self, cuts: &[(usize, usize)]) {
+        self.tell(None, &format!("MENDED {} connections", cuts.len()));
+        for (from, to) in cuts {
+            self.network.join(*from, *to);
+        }
+    }
+
+    pub(crate) fn next_fault(&mut self) {
+        self.plan_fault();
+        if self.options.faults.is_empty() {
+            return;
+        }
+        let kind = self.options.faults[self.random.index(self.options.faults.len())];
+        self.counts.faults += 1;
+        let last = self.options.timers().token_loss.as_millis() as u64;
+        // Around the times at which the protocol decides something, and sometimes much longer.
+        let most = self.random.pick(&[last / 2, last, last * 3, last * 12]);
+        let last = self.random.between(1, most) * MS;
+        match kind {
+            Kind::Partition => self.random_partition(last),
+            Kind::Overlap => self.overlap(last),
+            Kind::OneWay => self.one_way(last),
+            Kind::Clog | Kind::Spoil => self.hold_up(kind, last),
+            Kind::Swizzle => self.swizzle(last),
+            Kind::MulticastOutage => self.multicast_outage(last),
+            Kind::Crash | Kind::CrashLosingDisk => self.random_crash(kind, last),
+            Kind::Pause => self.random_pause(last),
+            Kind::Leave => self.random_leave(last),
+            Kind::ColdStart => self.cold_start(last),
+        }
+    }
+
+    pub(crate) fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Cuts(cuts) => self.mend(&cuts),
+            Undo::Multicast(links) => {
+                self.tell(None, "multicast works again");
+                links.into_iter().for_each(|(a, b)| self.network.set_outage(a, b, false));
+            }
+            Undo::Resume(node) => self.resume(node),
+            Undo::Boot(node) => self.boot(node),
+        }
+    }
+
+    fn plan_fault(&mut self) {
+        let time = self.random.around(self.options.fault_interval_ms * MS) + MS;
+        let epoch = self.epoch;
+        self.plan_in(time, Happening::Fault { epoch });
+    }
+
+    fn plan_undo(&mut self, time: u64, undo: Undo) {
+        let epoch = self.epoch;
+        self.plan_in(time, Happening::Undo { epoch, undo });
+    }
+
+    fn pairs(&self, mut apart: impl FnMut(usize, usize) -> bool) -> Vec<(usize, usize)> {
+        let n = self.nodes.len();
+        let all = (0..n).flat_map(|a| (0..n).map(move |b| (a, b)));
+        all.filter(|(a, b)| a != b && apart(*a, *b)).collect()
+    }
+
+    fn cut(&mut self, cuts: &[(usize, usize)]) {
+        for (from, to) in cuts {
+            self.network.cut(*from, *to);
+        }
+    }
+
+    fn cut_for(&mut self, time: u64, cuts: Vec<(usize, usize)>) {
+        self.cut(&cuts);
+        self.plan_undo(time, Undo::Cuts(cuts));
+    }
+
+    fn random_partition(&mut self, time: u64) {
+        let n = self.nodes.len();
+        let lonely = self.random.index(n);
+        let shape = self.random.below(3);
+        let sets: Vec<usize> = (0..n)
+            .map(|node| match shape {
+                0 => usize::from(node == lonely),
+                1 => node % 2,
+                _ => self.random.index(3),
+            })
+            .collect();
+        self.tell(None, &format!("PARTITION {sets:?} for {} ms", time / MS));
+        let cuts = self.pairs(|a, b| sets[a] != sets[b]);
+        self.cut_for(time, cuts);
+    }
+
+    /// A chain, a ring of overlapping majorities, a bridge, or some bad pairs.
+    fn overlap(&mut self, time: u64) {
+        let n = self.nodes.len();
+        let reach = n / 2;
+        let shape = self.random.below(4);
+        let bad: Vec<bool> = (0..n * n).map(|_| self.random.permille(250)).collect();
+        self.tell(None, &format!("OVERLAP of shape {shape} for {} ms", time / MS));
+        let cuts = self.pairs(|a, b| {
+            let (low, high) = (a.min(b), a.max(b));
+            match shape {
+                0 => high - low > 1,
+                1 => (high - low).min(n - (high - low)) > reach.div_ceil(2),
+                2 => low < reach && high > reach,
+                _ => bad[low * n + high],
+            }
+        });
+        self.cut_for(time, cuts);
+    }
+
+    fn one_way(&mut self, time: u64) {
+        let n = self.nodes.len();
+        let deaf = self.random.index(n);
+        let all = self.random.coin();
+        let bad: Vec<bool> = (0..n * n).map(|_| self.random.permille(150)).collect();
+        let cuts = self.pairs(|a, b| if all { b == deaf } else { bad[a * n + b] });
+        self.tell(None, &format!("ONE WAY {cuts:?} for {} ms", time / MS));
+        self.cut_for(time, cuts);
+    }
+
+    fn hold_up(&mut self, kind: Kind, time: u64) {
+        let share = self.random.pick(&[50, 300, 1_000]);
+        let bad: Vec<bool> =
+            (0..self.nodes.len().pow(2)).map(|_| self.random.permille(share)).collect();
+        let links = self.pairs(|a, b| bad[a * self.nodes.len() + b]);
+        self.tell(None, &format!("{kind:?} {} connections for {} ms", links.len(), time / MS));
+        for (from, to) in links {
+            let until = self.now + time;
+            match kind {
+                Kind::Clog => self.network.clog(from, to, until),
+                _ => self.network.spoil(from, to, until),
+            }
+        }
+    }
+
+    fn swizzle(&mut self, time: u64) {
+        let mut nodes: Vec<usize> = (0..self.nodes.len()).filter(|_| self.random.coin()).collect();
+        self.random.shuffle(&mut nodes);
+        self.tell(None, &format!("SWIZZLE {nodes:?} within {} ms", time / MS));
+        for node in nodes {
+            let cuts = self.pairs(|a, b| a == node || b == node);
+            let back = self.random.between(1, time);
+            self.cut_for(back, cuts);
+        }
+    }
+
+    fn multicast_outage(&mut self, time: u64) {
+        let from = self.random.index(self.nodes.len());
+        let all = self.random.coin();
+        let links = self.pairs(|a, _| all || a == from);
+        self.tell(
+            None,
+            &format!("multicast out on {} connections for {} ms", links.len(), time / MS),
+        );
+        links.iter().for_each(|(a, b)| self.network.set_outage(*a, *b, true));
+        self.plan_undo(time, Undo::Multicast(links));
+    }
+
+    fn random_live(&mut self) -> Option<usize> {
+        let live: Vec<usize> =
+            (0..self.nodes.len()).filter(|n| self.nodes[*n].core.is_some()).collect();
+        (!live.is_empty()).then(|| live[self.random.index(live.len())])
+    }
+
+    fn random_crash(&mut self, kind: Kind, time: u64) {
+        let Some(node) = self.random_live() else { return };
+        self.crash(node);
+        if kind == Kind::CrashLosingDisk {
+            self.lose_state(node);
+        }
+        self.plan_undo(time.max(2 * MS), Undo::Boot(node));
+    }
+
+    fn random_pause(&mut self, time: u64) {
+        let Some(node) = self.random_live() else { return };
+        self.pause(node);
+        self.plan_undo(time, Undo::Resume(node));
+    }
+
+    fn random_leave(&mut self, time: u64) {
+        let Some(node) = self.random_live() else { return };
+        self.resume(node);
+        self.shutdown(node);
+        self.plan_undo(time.max(2 * MS), Undo::Boot(node));
+    }
+
+    fn cold_start(&mut self, time: u64) {
+        let lost = self.random.permille(300);
+        self.tell(None, "COLD START of all");
+        for node in 0..self.nodes.len() {
+            self.crash(node);
+            if lost {
+                self.lose_state(node);
+            }
+            self.plan_undo(time.max(2 * MS), Undo::Boot(node));
+        }
+    }
+}

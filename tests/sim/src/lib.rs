@@ -1,0 +1,20 @@
+//! The deterministic simulator: a whole cluster in one thread and in virtual time, made of real cores, a simulated
+//! network, simulated disks, clocks and clients, with the oracle watching every step. One seed is one run, for ever.
+//!
+//! [`run::run`] takes a seed from its options to its outcome. Directed scenarios drive a [`cluster::Cluster`] by hand.
+#![forbid(unsafe_code)]
+
+pub mod cluster;
+mod digest;
+pub mod faults;
+pub mod health;
+pub mod lifecycle;
+pub mod network;
+pub mod node;
+pub mod options;
+pub mod random;
+pub mod run;
+pub mod schedule;
+pub mod session;
+pub mod story;
+mod turn;

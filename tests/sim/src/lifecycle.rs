@@ -1,0 +1,185 @@
+//! Starts and ends of processes, and what their disks remember.
+
+use anasazi_oracle::Entry;
+use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Input, Process};
+
+use crate::cluster::{Cluster, Happening};
+use crate::node::Disk;
+use crate::options::Multicast;
+use crate::story::Failure;
+
+/// What a machine's wall clock shows at the beginning, in milliseconds.
+const EPOCH_MS: u64 = 190_000_000_000;
+
+impl Cluster {
+    /// Starts a node, or starts it again.
+    pub fn boot(&mut self, node: usize) {
+        if self.nodes[node].core.is_some() {
+            return;
+        }
+        let (boot, stored) = self.boot_record(node);
+        let now = self.nodes[node].clock.read(self.now);
+        let config = self.config(node);
+        let n = &mut self.nodes[node];
+        n.life += 1;
+        (n.process, n.index, n.spins) = (boot.process, 0, 0);
+        self.record(node, Entry::Boot { stored });
+        self.tell(Some(node), &format!("BOOT as {}", boot.process));
+        self.nodes[node].core = Some(Core::new(config, boot, now));
+        self.drain(node);
+        for _ in 0..self.options.traffic.sessions {
+            let opened = self.nodes[node].open_session();
+            let session = self.nodes[node].sessions[opened].member.session;
+            self.plan_deed(node, session);
+        }
+    }
+
+    /// Starts a node that many nanoseconds from now, unless it starts before.
+    pub fn boot_in(&mut self, node: usize, nanoseconds: u64) {
+        let life = self.nodes[node].life;
+        self.plan_in(nanoseconds, Happening::Boot { node, life });
+    }
+
+    /// Kills a node. What it was writing is written, or not.
+    pub fn crash(&mut self, node: usize) {
+        if self.nodes[node].core.is_none() {
+            return;
+        }
+        let written = self.random.index(self.nodes[node].disk.writes.len() + 1);
+        let disk = &mut self.nodes[node].disk;
+        for (_, max) in std::mem::take(&mut disk.writes).into_iter().take(written) {
+            disk.ring_sequence_max = disk.ring_sequence_max.max(max);
+        }
+        self.record(node, Entry::Crash);
+        self.tell(Some(node), "CRASH");
+        self.nodes[node].lose();
+    }
+
+    /// Takes a node's disk away; it must not be running.
+    pub fn lose_state(&mut self, node: usize) {
+        assert!(self.nodes[node].core.is_none(), "a disk is in use");
+        self.nodes[node].disk = Disk::default();
+    }
+
+    /// Asks a node to leave cleanly.
+    pub fn shutdown(&mut self, node: usize) {
+        if self.nodes[node].core.is_none() {
+            return;
+        }
+        self.tell(Some(node), "asked to leave");
+        self.nodes[node].leaving = true;
+        self.feed(node, Input::Shutdown);
+    }
+
+    /// Stops a process as SIGSTOP does.
+    pub fn pause(&mut self, node: usize) {
+        if self.nodes[node].core.is_some() && !self.nodes[node].paused {
+            self.tell(Some(node), "paused");
+            self.nodes[node].paused = true;
+        }
+    }
+
+    /// Lets it go on: what waits in the sockets comes at once, multicast first, and timers are late.
+    pub fn resume(&mut self, node: usize) {
+        let n = &mut self.nodes[node];
+        if !std::mem::take(&mut n.paused) {
+            return;
+        }
+        n.timer_at = None;
+        let waiting: Vec<Input> = n.mailbox.drain(..).collect();
+        self.tell(Some(node), &format!("resumed, {} inputs wait", waiting.len()));
+        if self.random.coin() {
+            self.feed(node, Input::Timeout);
+        }
+        let (first, then): (Vec<Input>, Vec<Input>) = waiting
+            .into_iter()
+            .partition(|input| matches!(input, Input::Datagram { multicast: true, .. }));
+        for input in first.into_iter().chain(then) {
+            self.feed(node, input);
+        }
+        self.arm(node);
+    }
+
+    /// The core has ended by itself.
+    pub(crate) fn stopped(&mut self, node: usize, fault: Option<String>) {
+        let expected = self.nodes[node].leaving || self.faults_expected;
+        self.record(node, Entry::Crash);
+        self.tell(Some(node), &format!("STOPPED {}", fault.as_deref().unwrap_or("cleanly")));
+        self.nodes[node].lose();
+        if !expected {
+            let what = format!("n{} stopped by itself: {fault:?}", node + 1);
+            self.fail(Failure::Stuck(what));
+        }
+    }
+
+    /// Begins to write a ring number.
+    pub(crate) fn persist(&mut self, node: usize, ticket: u64, ring_sequence_max: u64) {
+        let machine = &self.options.machine;
+        let durable = !self.random.permille(machine.persist_failure);
+        let time = self.random.around(machine.persist_us * 1_000);
+        let n = &mut self.nodes[node];
+        if durable {
+            n.disk.writes.push((ticket, ring_sequence_max));
+        } else {
+            n.disk.behind = true;
+        }
+        let life = n.life;
+        self.plan_in(time, Happening::Persisted { node, life, ticket, durable });
+    }
+
+    /// A write is over; the process hears of it when it runs.
+    pub(crate) fn persisted(&mut self, node: usize, ticket: u64, durable: bool) {
+        let disk = &mut self.nodes[node].disk;
+        let written = disk.writes.iter().position(|(t, _)| *t == ticket);
+        if let Some(at) = written {
+            let (_, max) = disk.writes.remove(at);
+            disk.ring_sequence_max = disk.ring_sequence_max.max(max);
+        }
+        let input = Input::Persisted { ticket, durable };
+        if self.nodes[node].paused {
+            self.nodes[node].mailbox.push_back(input);
+        } else {
+            self.feed(node, input);
+        }
+    }
+
+    fn boot_record(&mut self, node: usize) -> (Boot, bool) {
+        let machine = &self.options.machine;
+        let n = &mut self.nodes[node];
+        let wall = EPOCH_MS + self.now / 1_000_000;
+        let stored = n.disk.incarnation.filter(|_| !machine.diskless);
+        let incarnation = stored.map_or(wall, |i| wall.max(i.0 + 1));
+        let incarnation = Incarnation(incarnation);
+        let process = Process { node: n.id, incarnation };
+        if machine.diskless {
+            let (ring_sequence_floor, ring_sequence_reserved) = (0, u64::MAX);
+            return (Boot { process, ring_sequence_floor, ring_sequence_reserved }, false);
+        }
+        let ring_sequence_floor = n.disk.ring_sequence_max.max(machine.ring_floor);
+        let ring_sequence_reserved = ring_sequence_floor + machine.reserve;
+        let trusted = stored.is_some() && !n.disk.behind;
+        n.disk = Disk {
+            incarnation: Some(incarnation),
+            ring_sequence_max: ring_sequence_reserved,
+            ..Disk::default()
+        };
+        (Boot { process, ring_sequence_floor, ring_sequence_reserved }, trusted)
+    }
+
+    fn config(&mut self, node: usize) -> CoreConfig {
+        let options = &self.options;
+        let known = options.network.multicast != Multicast::On;
+        let peers = self.nodes.iter().filter(|_| known).map(|n| n.address).collect();
+        CoreConfig {
+            peers,
+            multicast: options.network.multicast != Multicast::Off,
+            mtu: options.mtu,
+            window: options.window,
+            message_len_max: options.message_len_max,
+            timers: options.timers(),
+            seed: options.seed ^ (node as u64) << 32 ^ self.nodes[node].life << 48,
+            trace: true,
+            ..CoreConfig::default()
+        }
+    }
+}

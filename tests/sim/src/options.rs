@@ -1,0 +1,412 @@
+//! What a seed decides: the size of the cluster, how bad its world is, and what its clients do. Every kind of fault is
+//! absent in about half of the seeds, because a fault can hide a bug as well as show it.
+
+use std::fmt;
+use std::time::Duration;
+
+use anasazi_protocol::{Timers, limits};
+
+use crate::faults::Kind;
+use crate::random::Random;
+
+/// Everything that is decided before a run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The seed of all of it.
+    pub seed: u64,
+    /// Nodes of the cluster.
+    pub nodes: usize,
+    /// What the network does.
+    pub network: NetworkOptions,
+    /// What the machines do.
+    pub machine: MachineOptions,
+    /// What the sessions do.
+    pub traffic: Traffic,
+    /// Kinds of faults that come and go.
+    pub faults: Vec<Kind>,
+    /// Mean time between two of them, in milliseconds.
+    pub fault_interval_ms: u64,
+    /// How long faults go on, in milliseconds.
+    pub fault_time_ms: u64,
+    /// All nodes start within this time, in milliseconds.
+    pub start_within_ms: u64,
+    /// The protocol's timers are this many times the default.
+    pub timer_scale: u32,
+    /// Datagram size.
+    pub mtu: usize,
+    /// Packets per rotation.
+    pub window: u32,
+    /// Largest message, in bytes.
+    pub message_len_max: usize,
+}
+
+/// How datagrams travel.
+#[derive(Clone, Debug)]
+pub struct NetworkOptions {
+    /// Whether multicast exists and works.
+    pub multicast: Multicast,
+    /// A sender gets its own multicasts.
+    pub loopback: bool,
+    /// Least time under way, in microseconds.
+    pub delay_us: u64,
+    /// Mean of what is added to it, in microseconds.
+    pub jitter_us: u64,
+    /// So many of a thousand are late by up to this many microseconds.
+    pub late: (u32, u64),
+    /// Of a thousand, lost.
+    pub loss: u32,
+    /// Of a thousand, arriving twice.
+    pub duplicate: u32,
+    /// Of a thousand, free to overtake others.
+    pub reorder: u32,
+    /// Of a thousand, damaged.
+    pub corrupt: u32,
+    /// Of a thousand, coming again seconds later.
+    pub replay: u32,
+    /// A sender's link carries so many bytes per millisecond; 0 is without limit.
+    pub bytes_per_ms: u64,
+    /// A host answers for a port on which nobody listens.
+    pub unreachable: bool,
+}
+
+/// Whether multicast exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Multicast {
+    /// It works.
+    On,
+    /// The transport knows that there is none; nodes know each other's addresses.
+    Off,
+    /// Sending it succeeds, but nothing arrives; nodes know each other's addresses.
+    Silent,
+    /// As silent, for some receivers only.
+    Partial,
+}
+
+/// What a machine is like.
+#[derive(Clone, Debug)]
+pub struct MachineOptions {
+    /// Mean time of a durable write, in microseconds.
+    pub persist_us: u64,
+    /// Of a thousand writes, failing.
+    pub persist_failure: u32,
+    /// Ring numbers that a boot reserves.
+    pub reserve: u64,
+    /// Ring numbers begin above this one.
+    pub ring_floor: u64,
+    /// Timers are late by up to this, in microseconds.
+    pub timer_late_us: u64,
+    /// Clocks drift by up to this, in parts per million.
+    pub drift_ppm: u64,
+    /// Nodes have no disks at all.
+    pub diskless: bool,
+    /// Datagrams that wait for a paused process before the kernel drops more.
+    pub mailbox_len_max: usize,
+}
+
+/// What sessions do.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    /// Sessions of each node.
+    pub sessions: usize,
+    /// Groups in all.
+    pub groups: usize,
+    /// Mean time between two actions of a session, in microseconds; 0 is never.
+    pub interval_us: u64,
+    /// At most so many messages at once.
+    pub burst: u64,
+    /// Of a thousand messages, safe ones.
+    pub safe: u32,
+    /// Of a thousand messages, longer than a packet.
+    pub long: u32,
+    /// Of a thousand messages, as long as is allowed.
+    pub huge: u32,
+    /// Of a thousand actions, a join or a leave.
+    pub churn: u32,
+    /// Of a thousand actions, the end of the session.
+    pub disconnect: u32,
+    /// After the last message everything is delivered within this time.
+    pub drain_limit: Duration,
+}
+
+impl Options {
+    /// Everything from the seed, but the number of nodes if it is given.
+    pub fn new(seed: u64, nodes: Option<usize>) -> Self {
+        let mut random = Random::new(seed ^ 0x00a5_a100_0000);
+        let drawn = if random.permille(50) { random.between(10, 16) } else { random.between(1, 9) };
+        let nodes = nodes.unwrap_or(drawn as usize).max(1);
+        let wide = random.permille(100);
+        let timer_scale = if wide { 12 } else { 1 };
+        let fault_interval_ms = [50, 200, 700, 2_000][random.index(4)] * u64::from(timer_scale);
+        let faults = (Kind::ALL.iter().copied()).filter(|_| random.coin()).collect();
+        let network = NetworkOptions::new(&mut random, wide);
+        let mut options = Self {
+            seed,
+            nodes,
+            network,
+            machine: MachineOptions::new(&mut random),
+            traffic: Traffic::none(),
+            faults,
+            fault_interval_ms,
+            fault_time_ms: random.between(4_000, 15_000),
+            start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
+            timer_scale,
+            mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
+            window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
+            message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
+        };
+        options.traffic = Traffic::new(&mut random, &options);
+        options
+    }
+
+    /// A quiet cluster: nothing fails, nobody speaks. Where directed scenarios begin.
+    pub fn quiet(nodes: usize) -> Self {
+        let mut options = Self::new(1, Some(nodes));
+        options.network = NetworkOptions::good();
+        options.machine = MachineOptions::good();
+        options.traffic = Traffic::none();
+        options.faults = Vec::new();
+        options.start_within_ms = 0;
+        options.timer_scale = 1;
+        (options.mtu, options.window) = (limits::MTU_DEFAULT, limits::WINDOW_DEFAULT);
+        options.message_len_max = limits::MESSAGE_LEN_DEFAULT;
+        options
+    }
+
+    /// Roughly what a ring of all nodes can order.
+    fn bytes_per_second(&self) -> u64 {
+        let (network, nodes) = (&self.network, self.nodes as u64);
+        let rotation_us =
+            nodes * (network.delay_us + network.jitter_us + self.machine.timer_late_us / 10 + 20);
+        let by_window = u64::from(self.window) * self.mtu as u64 * 1_000_000 / rotation_us;
+        let copies = if network.multicast == Multicast::On { 1 } else { nodes };
+        let by_link = if network.bytes_per_ms == 0 {
+            u64::MAX
+        } else {
+            network.bytes_per_ms * 1_000 / copies / 2
+        };
+        by_window.min(by_link).min(3_000_000)
+    }
+
+    /// The protocol's timers.
+    pub fn timers(&self) -> Timers {
+        let (default, scale) = (Timers::default(), self.timer_scale);
+        Timers {
+            token_loss: default.token_loss * scale,
+            token_repeat: default.token_repeat * scale,
+            idle_rotate: default.idle_rotate * scale,
+            join_repeat: default.join_repeat * scale,
+            consensus: default.consensus * scale,
+            commit: default.commit * scale,
+            recovery: default.recovery * scale,
+            beacon: default.beacon,
+            probation: default.probation,
+        }
+    }
+}
+
+impl NetworkOptions {
+    fn new(random: &mut Random, wide: bool) -> Self {
+        let delay_us = if wide { random.between(5_000, 20_000) } else { random.between(20, 500) };
+        let jitter_us = random.pick(&[0, delay_us / 4, delay_us, delay_us * 3]);
+        let rare = |random: &mut Random, high: u64| {
+            if random.coin() { 0 } else { random.between(1, high) as u32 }
+        };
+        Self {
+            multicast: random.pick(&[
+                Multicast::On,
+                Multicast::On,
+                Multicast::On,
+                Multicast::Off,
+                Multicast::Silent,
+                Multicast::Partial,
+            ]),
+            loopback: random.coin(),
+            delay_us,
+            jitter_us,
+            late: (rare(random, 20), 20_000 * if wide { 10 } else { 1 }),
+            loss: if random.permille(150) {
+                random.between(100, 300) as u32
+            } else {
+                rare(random, 50)
+            },
+            duplicate: rare(random, 100),
+            reorder: rare(random, 500),
+            corrupt: rare(random, 50),
+            replay: rare(random, 10),
+            bytes_per_ms: random.pick(&[0, 0, 125_000, 12_500]),
+            unreachable: random.coin(),
+        }
+    }
+
+    /// A small, fast, faultless network.
+    pub fn good() -> Self {
+        Self {
+            multicast: Multicast::On,
+            loopback: false,
+            delay_us: 100,
+            jitter_us: 20,
+            late: (0, 0),
+            loss: 0,
+            duplicate: 0,
+            reorder: 0,
+            corrupt: 0,
+            replay: 0,
+            bytes_per_ms: 0,
+            unreachable: false,
+        }
+    }
+
+    /// The same network without its faults.
+    pub fn healed(&self) -> Self {
+        Self {
+            late: (0, 0),
+            loss: 0,
+            duplicate: 0,
+            reorder: 0,
+            corrupt: 0,
+            replay: 0,
+            ..self.clone()
+        }
+    }
+}
+
+impl MachineOptions {
+    fn new(random: &mut Random) -> Self {
+        Self {
+            persist_us: random.pick(&[50, 1_000, 20_000]),
+            persist_failure: if random.permille(800) { 0 } else { 100 },
+            reserve: random.pick(&[0, 1, 3, limits::RING_SEQUENCE_RESERVE]),
+            ring_floor: random.pick(&[0, 0, u64::from(u32::MAX) - 3]),
+            timer_late_us: random.pick(&[0, 100, 2_000]),
+            drift_ppm: random.pick(&[0, 0, 500]),
+            diskless: random.permille(200),
+            mailbox_len_max: random.pick(&[32, 500, 4_000]),
+        }
+    }
+
+    /// Fast and exact.
+    pub fn good() -> Self {
+        Self {
+            persist_us: 100,
+            persist_failure: 0,
+            reserve: limits::RING_SEQUENCE_RESERVE,
+            ring_floor: 0,
+            timer_late_us: 0,
+            drift_ppm: 0,
+            diskless: false,
+            mailbox_len_max: 4_000,
+        }
+    }
+}
+
+impl Traffic {
+    /// Mostly less than the ring can carry; sometimes more, so that sessions are held back.
+    fn new(random: &mut Random, options: &Options) -> Self {
+        let zero_or = |random: &mut Random, high: u64| {
+            if random.coin() { 0 } else { random.between(1, high) as u32 }
+        };
+        let (long, huge) = (zero_or(random, 200), zero_or(random, 3));
+        let sessions = random.between(1, 3);
+        let burst: u64 = random.pick(&[1, 4, 20]);
+        let rate = random.pick(&[30, 300, 1_500]) / u64::from(options.timer_scale) + 5;
+        let overload = random.permille(50);
+        let mtu = options.mtu as u64;
+        let mean_len = 100
+            + u64::from(long) * 5 * mtu / 2_000
+            + u64::from(huge) * options.message_len_max as u64 / 1_000;
+        let most = if overload { u64::MAX } else { options.bytes_per_second() / 2 / mean_len };
+        let messages_per_second = rate.min(most).max(1);
+        let interval_us =
+            1_000_000 * sessions * options.nodes as u64 * burst.div_ceil(2) / messages_per_second;
+        let drain = if overload { 600 } else { 20 * u64::from(options.timer_scale.min(6)) };
+        Self {
+            sessions: sessions as usize,
+            groups: random.between(1, 4) as usize,
+            interval_us,
+            burst,
+            safe: random.pick(&[0, 100, 500, 1_000]),
+            long,
+            huge,
+            churn: zero_or(random, 100),
+            disconnect: zero_or(random, 20),
+            drain_limit: Duration::from_secs(drain),
+        }
+    }
+
+    /// Nobody speaks by itself; tests do.
+    pub fn none() -> Self {
+        Self {
+            sessions: 0,
+            groups: 1,
+            interval_us: 0,
+            burst: 1,
+            safe: 0,
+            long: 0,
+            huge: 0,
+            churn: 0,
+            disconnect: 0,
+            drain_limit: Duration::from_secs(10),
+        }
+    }
+}
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, m, t) = (&self.network, &self.machine, &self.traffic);
+        writeln!(
+            f,
+            "seed {}: {} nodes, {:?} multicast, loopback {}",
+            self.seed, self.nodes, n.multicast, n.loopback
+        )?;
+        writeln!(
+            f,
+            "  network: {} us + {} us, {}/1000 late by {} us, loss {}, duplicate {}, reorder {}, corrupt {}, replay {} per 1000, {} bytes/ms, unreachable told {}",
+            n.delay_us,
+            n.jitter_us,
+            n.late.0,
+            n.late.1,
+            n.loss,
+            n.duplicate,
+            n.reorder,
+            n.corrupt,
+            n.replay,
+            n.bytes_per_ms,
+            n.unreachable
+        )?;
+        writeln!(
+            f,
+            "  machines: write {} us, {} per 1000 fail, reserve {}, first ring above {}, timers late by {} us, drift {} ppm, diskless {}, mailbox {}",
+            m.persist_us,
+            m.persist_failure,
+            m.reserve,
+            m.ring_floor,
+            m.timer_late_us,
+            m.drift_ppm,
+            m.diskless,
+            m.mailbox_len_max
+        )?;
+        writeln!(
+            f,
+            "  traffic: {} sessions, {} groups, every {} us up to {}, safe {}, long {}, huge {}, churn {}, disconnect {} per 1000",
+            t.sessions,
+            t.groups,
+            t.interval_us,
+            t.burst,
+            t.safe,
+            t.long,
+            t.huge,
+            t.churn,
+            t.disconnect
+        )?;
+        writeln!(
+            f,
+            "  protocol: mtu {}, window {}, messages up to {}, timers x{}",
+            self.mtu, self.window, self.message_len_max, self.timer_scale
+        )?;
+        writeln!(
+            f,
+            "  faults: {:?} about every {} ms, for {} ms; starts within {} ms",
+            self.faults, self.fault_interval_ms, self.fault_time_ms, self.start_within_ms
+        )
+    }
+}

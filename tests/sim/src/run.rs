@@ -1,0 +1,146 @@
+//! One seed from beginning to end: first faults, under which only safety is asked for; then everything is healed, and
+//! the cluster must come to one ring, deliver all that was accepted, and stay at rest.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use crate::cluster::Cluster;
+use crate::options::Options;
+use crate::story::Failure;
+
+/// Traffic goes on for so long after the cluster has become one ring.
+const TRAFFIC_AFTER: Duration = Duration::from_secs(1);
+/// Nothing may change for so long at the end.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Which.
+    pub seed: u64,
+    /// Virtual time, in nanoseconds.
+    pub time: u64,
+    /// Faults of processes and of the network at large.
+    pub faults: u64,
+    /// Faults of single datagrams.
+    pub packet_faults: u64,
+    /// Messages delivered, all processes together, as the oracle counts.
+    pub deliveries: u64,
+    /// From the end of all faults to one ring, in nanoseconds.
+    pub settled_in: u64,
+    /// A number of everything that happened, if it was asked for.
+    pub digest: u64,
+    /// Why it failed, if it did.
+    pub failure: Option<Failure>,
+}
+
+/// How a run is watched.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Watch {
+    /// Print the story to standard output.
+    pub echo: bool,
+    /// Make a number of everything that happens.
+    pub digest: bool,
+}
+
+/// Runs a seed; a panic of a core is an outcome like others.
+pub fn run(options: Options, watch: Watch) -> Outcome {
+    let seed = options.seed;
+    let mut outcome = Outcome {
+        seed,
+        time: 0,
+        faults: 0,
+        packet_faults: 0,
+        deliveries: 0,
+        settled_in: 0,
+        digest: 0,
+        failure: None,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let mut cluster = Cluster::new(options);
+        if watch.echo {
+            cluster.echo();
+        }
+        if watch.digest {
+            cluster.keep_digest();
+        }
+        // A panic in the middle leaves the outcome as far as it was known.
+        live(cluster, &mut outcome)
+    }));
+    outcome.failure = match result {
+        Ok(result) => result.err(),
+        Err(_) => Some(Failure::Panicked("see the message above".to_owned())),
+    };
+    outcome
+}
+
+fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
+    start(&mut cluster);
+    cluster.run_for(Duration::from_millis(cluster.options.fault_time_ms));
+    let healed = heal(&mut cluster);
+    outcome.settled_in = cluster.now;
+    let result = healed.and_then(|at| {
+        outcome.settled_in = cluster.now - at;
+        rest(&mut cluster)
+    });
+    outcome.time = cluster.now;
+    outcome.faults = cluster.counts.faults;
+    outcome.packet_faults = cluster.network.faults;
+    outcome.digest = cluster.digest();
+    if let Err(missing) = result {
+        let report = format!("{missing}\n{}", cluster.last_lines());
+        cluster.fail(Failure::Stuck(report));
+    }
+    let summary = cluster.finish(true)?;
+    outcome.deliveries = summary.deliveries;
+    match summary.undelivered.first() {
+        Some(first) => Err(Failure::Stuck(format!(
+            "{} accepted messages were never delivered by their origins, the first is {}#{}",
+            summary.undelivered.len(),
+            first.origin,
+            first.counter
+        ))),
+        None => Ok(()),
+    }
+}
+
+fn start(cluster: &mut Cluster) {
+    let within = cluster.options.start_within_ms * 1_000_000;
+    for node in 0..cluster.nodes.len() {
+        let wait = cluster.random.below(within + 1);
+        cluster.boot_in(node, wait);
+    }
+    cluster.start_faults();
+}
+
+/// Ends all faults, and waits for one ring. Says when the faults ended.
+fn heal(cluster: &mut Cluster) -> Result<u64, String> {
+    let healed = cluster.now;
+    cluster.heal(false);
+    let limit = Duration::from_secs(10) * if cluster.options.timer_scale > 1 { 6 } else { 1 };
+    if cluster.run_until(limit, |c| c.settled().is_ok()) {
+        return Ok(healed);
+    }
+    let missing = cluster.settled().err().unwrap_or_default();
+    Err(format!("no common ring {limit:?} after all was healed: {missing}"))
+}
+
+/// Ends the traffic; everything must be delivered, and then nothing may change any more.
+fn rest(cluster: &mut Cluster) -> Result<(), String> {
+    cluster.run_for(TRAFFIC_AFTER);
+    cluster.traffic_on = false;
+    let limit = cluster.options.traffic.drain_limit;
+    if !cluster.run_until(limit, |c| c.at_rest().is_ok()) {
+        let missing = cluster.at_rest().err().unwrap_or_default();
+        return Err(format!("not at rest {limit:?} after the last message: {missing}"));
+    }
+    cluster.groups_agree()?;
+    let installed = cluster.installed();
+    cluster.tell(None, "all is delivered");
+    cluster.run_for(QUIET);
+    cluster.at_rest().map_err(|missing| format!("it did not last: {missing}"))?;
+    if cluster.installed() != installed {
+        return Err("the configuration changed although nothing happened".to_owned());
+    }
+    Ok(())
+}

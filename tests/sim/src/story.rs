@@ -1,0 +1,74 @@
+//! What is told: one line per event, for a replay as it happens, for a report afterwards.
+
+use std::fmt;
+use std::io::Write;
+
+use anasazi_oracle::Violation;
+use anasazi_protocol::Event;
+
+/// Why a run failed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The oracle found an axiom broken.
+    Violation(Box<Violation>),
+    /// A client got what it should not.
+    Client(String),
+    /// The cluster does not come to rest where it should, or a core wants too much.
+    Stuck(String),
+    /// A core panicked.
+    Panicked(String),
+}
+
+impl Failure {
+    /// Safety is broken; otherwise liveness.
+    pub fn is_violation(&self) -> bool {
+        !matches!(self, Self::Stuck(_))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Violation(violation) => write!(f, "{violation}"),
+            Self::Client(what) => write!(f, "CLIENT: {what}"),
+            Self::Stuck(what) => write!(f, "STUCK: {what}"),
+            Self::Panicked(what) => write!(f, "PANIC: {what}"),
+        }
+    }
+}
+
+/// Prints lines as they come, or not.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Story {
+    /// To standard output.
+    pub echo: bool,
+}
+
+impl Story {
+    /// One line: the time, the node in its column, what happened.
+    pub fn line(self, now: u64, node: Option<usize>, what: &str) -> String {
+        let time = format!("{:>4}.{:06}", now / 1_000_000_000, now / 1_000 % 1_000_000);
+        let line = match node {
+            Some(node) => format!("{time} {:indent$}n{} {what}", "", node + 1, indent = node * 3),
+            None => format!("{time} == {what}"),
+        };
+        if self.echo {
+            // A closed pipe ends the reader's interest, not the run.
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+        line
+    }
+}
+
+/// A core's event in a few words.
+pub fn describe(event: &Event) -> String {
+    match event {
+        Event::State { from, to, cause } => format!("{from} -> {to}: {cause}"),
+        Event::Installed { ring, members, took_us, multicast, .. } => {
+            let members: Vec<String> = members.iter().map(|m| m.node.to_string()).collect();
+            let by = if *multicast { "multicast" } else { "unicast" };
+            format!("INSTALLED {ring} of [{}] in {took_us} us, {by}", members.join(" "))
+        }
+        other => format!("{other:?}"),
+    }
+}
