@@ -12,7 +12,7 @@ use anasazi_queue::status::Status;
 use bytes::Bytes;
 
 use super::backlog::Backlog;
-use super::handshake::{Offer, Waiting};
+use super::handshake::Waiting;
 use super::limits::{LAST_WORD_LEN, REASON_LEN_MAX};
 use crate::sys::memory::{ClientWaker, Lane};
 use crate::sys::socket::Peer;
@@ -80,14 +80,21 @@ impl Ending {
 }
 
 impl Connection {
-    pub(super) fn new(id: SessionId, from: Waiting, offer: Offer, backlog_len_max: usize) -> Self {
+    /// A session of the connection `from`, with what its hello brought.
+    pub(super) fn new(
+        id: SessionId,
+        from: Waiting,
+        lane: Lane,
+        wakers: (OwnedFd, ClientWaker),
+        backlog_len_max: usize,
+    ) -> Self {
         Self {
             id,
             peer: from.peer,
             socket: from.socket,
-            wake_engine: offer.wake_engine,
-            wake_client: offer.wake_client,
-            lane: offer.lane,
+            wake_engine: wakers.0,
+            wake_client: wakers.1,
+            lane,
             backlog: Backlog::new(backlog_len_max),
             handles: BTreeMap::new(),
             is_active: false,

@@ -10,7 +10,7 @@ use anasazi_queue::ring::{CAPACITY_MAX, CAPACITY_MIN, Direction, Layout};
 use anasazi_queue::status::Status;
 
 use super::SessionLimits;
-use crate::sys::memory::{ClientWaker, Lane, check_eventfd};
+use crate::sys::memory::{Lane, check_eventfd};
 use crate::sys::socket::{self, Peer};
 
 /// A connection that has not said hello yet.
@@ -34,7 +34,7 @@ pub(super) struct Refusal {
 pub(super) struct Offer {
     pub(super) lane: Lane,
     pub(super) wake_engine: OwnedFd,
-    pub(super) wake_client: ClientWaker,
+    pub(super) wake_client: OwnedFd,
 }
 
 /// What became of a look at the socket.
@@ -130,7 +130,7 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
     };
     let invalid = |error: std::io::Error| Refusal::new(Status::EINVAL, error.to_string());
     check_eventfd(&wake_engine).map_err(invalid)?;
-    let wake_client = ClientWaker::new(wake_client).map_err(invalid)?;
+    check_eventfd(&wake_client).map_err(invalid)?;
     let lane = Lane::map(&memory, layout).map_err(invalid)?;
     Ok(Offer { lane, wake_engine, wake_client })
 }

@@ -33,6 +33,7 @@ mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
 
 use anasazi_protocol::{Instant, MemberId, Process, SessionId};
 use anasazi_queue::plain::Plain;
@@ -40,6 +41,8 @@ use anasazi_queue::record::{ReplyRecord, event};
 use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
+use crate::sys::memory::ClientWaker;
+use crate::sys::nudge::Nudger;
 use crate::sys::socket::{self, Peer};
 use connection::{Connection, Ending};
 use groups::Groups;
@@ -54,7 +57,10 @@ pub use requests::Request;
 pub struct Sessions {
     limits: SessionLimits,
     identity: Process,
-    own_uid: u32,
+    /// Users who could stop this process anyway: root and its own.
+    trusted_uids: [u32; 2],
+    /// Wakes the clients of all others; made for the first of them.
+    nudger: Option<Arc<Nudger>>,
     key_base: u64,
     next_id: SessionId,
     slots: Vec<Slot>,
@@ -114,7 +120,8 @@ impl Sessions {
         Self {
             limits,
             identity,
-            own_uid: socket::own_uid(),
+            trusted_uids: [0, socket::own_uid()],
+            nudger: None,
             key_base,
             next_id: SessionId::first(identity.incarnation),
             slots: Vec::new(),
@@ -248,8 +255,7 @@ impl Sessions {
 
     fn refuse_stranger(&self, peer: &Peer) -> Option<Refusal> {
         let limits = &self.limits;
-        let is_known = peer.uid == 0
-            || peer.uid == self.own_uid
+        let is_known = self.trusted_uids.contains(&peer.uid)
             || limits.allow_uids.contains(&peer.uid)
             || limits.allow_gids.contains(&peer.gid)
             || peer.groups.iter().any(|group| limits.allow_gids.contains(group));
@@ -281,18 +287,28 @@ impl Sessions {
     }
 
     fn open(&mut self, slot: usize, offer: Offer, readiness: &dyn Readiness) {
-        if let Err(error) = readiness.add_edge(offer.wake_engine.as_raw_fd(), self.key(slot) + 1) {
-            let text = format!("the engine cannot watch another session: {error}");
-            return self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
-        }
+        let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
+        let uid = waiting.peer.uid;
+        let wake_engine = offer.wake_engine;
+        let waker = self.client_waker(offer.wake_client, uid).and_then(|waker| {
+            readiness.add_edge(wake_engine.as_raw_fd(), self.key(slot) + 1).map(|()| waker)
+        });
+        let waker = match waker {
+            Ok(waker) => waker,
+            Err(error) => {
+                let text = format!("the engine cannot serve another session: {error}");
+                return self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
+            }
+        };
         let Slot::Waiting(waiting) = std::mem::replace(&mut self.slots[slot], Slot::Free) else {
             return;
         };
         self.waiting.retain(|waiting| *waiting != slot);
         let id = self.next_id;
         self.next_id = SessionId(id.0 + 1);
-        let backlog_len_max = self.limits.backlog_len_max;
-        let connection = Box::new(Connection::new(id, *waiting, offer, backlog_len_max));
+        let (wakers, backlog_len_max) = ((wake_engine, waker), self.limits.backlog_len_max);
+        let connection = Connection::new(id, *waiting, offer.lane, wakers, backlog_len_max);
+        let connection = Box::new(connection);
         let identity = MemberId { node: self.identity.node, session: id };
         let message_len_max = self.limits.message_len_max;
         if handshake::welcome(&connection.socket, identity, message_len_max).is_err() {
@@ -303,6 +319,18 @@ impl Sessions {
         self.by_id.insert(id, slot);
         self.put_back(connection, slot);
         self.activate(slot);
+    }
+
+    /// How to wake a client of that user without being blocked by it.
+    fn client_waker(&mut self, fd: OwnedFd, uid: u32) -> std::io::Result<ClientWaker> {
+        if self.trusted_uids.contains(&uid) {
+            return Ok(ClientWaker::Trusted(fd));
+        }
+        let nudger = match &self.nudger {
+            Some(nudger) => Arc::clone(nudger),
+            None => Arc::clone(self.nudger.insert(Arc::new(Nudger::new()?))),
+        };
+        Ok(ClientWaker::Stranger(fd, nudger))
     }
 
     /// The socket of a session says something: it should be the end.

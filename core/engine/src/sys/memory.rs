@@ -2,12 +2,15 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use anasazi_queue::ring::{Consumer, Corrupt, Direction, Layout, Producer, PushError};
 use anasazi_queue::wake;
 use bytes::{Bytes, BytesMut};
+
+use super::nudge::Nudger;
 
 /// Both rings of a session, as the engine uses them.
 pub struct Lane {
@@ -126,21 +129,20 @@ impl Lane {
 
 /// The eventfd on which a client sleeps.
 #[derive(Debug)]
-pub struct ClientWaker(OwnedFd);
+pub enum ClientWaker {
+    /// Of one who could stop this process anyway: written to.
+    Trusted(OwnedFd),
+    /// Of anybody else, who may have made it block.
+    Stranger(OwnedFd, Arc<Nudger>),
+}
 
 impl ClientWaker {
-    /// Takes over what a client sent.
-    ///
-    /// # Errors
-    /// It is not a non-blocking eventfd.
-    pub fn new(fd: OwnedFd) -> io::Result<Self> {
-        check_eventfd(&fd)?;
-        Ok(Self(fd))
-    }
-
     /// Ends the client's sleep.
     pub fn wake(&self) {
-        wake::wake(self.0.as_raw_fd());
+        match self {
+            Self::Trusted(fd) => wake::wake(fd.as_raw_fd()),
+            Self::Stranger(fd, nudger) => nudger.nudge(fd.as_fd()),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod memory;
+pub mod nudge;
 pub mod poll;
 #[cfg(test)]
 pub(crate) mod raw_client;
