@@ -82,11 +82,17 @@ impl Checker {
 
     fn check(&mut self, place: Place, record: &Record) -> Verdict {
         self.identities.check(&self.history, place, record)?;
+        let node = record.process.node;
+        if let Entry::Boot { stored: false } = record.entry {
+            self.ring_ids.forget(node);
+        }
         let Entry::Trace(trace) = &record.entry else { return Ok(()) };
         match trace {
             Trace::Regular { ring, .. } => {
                 configurations::check(&self.history, place, trace)?;
-                self.ring_ids.check(&self.history, place, *ring)?;
+                if !self.identities.twins.contains(&node) {
+                    self.ring_ids.check(&self.history, place, *ring)?;
+                }
             }
             Trace::Transitional { .. } => configurations::check(&self.history, place, trace)?,
             _ => messages::check(&self.history, place, trace)?,

@@ -21,6 +21,9 @@ const STEPS_MAX: u64 = 40_000_000;
 /// Timeouts in a row that each want the next one at once.
 const SPINS_MAX: u32 = 1_000;
 
+/// An answer of a host that takes longer than this is lost, in nanoseconds.
+const ANSWER_LIFE: u64 = 2_000_000;
+
 /// A cluster in virtual time.
 pub struct Cluster {
     /// What was decided before.
@@ -283,7 +286,8 @@ impl Cluster {
         let (now, route) = (self.now, (node, sender));
         let answer = self.network.carry(now, route, &Bytes::new(), false);
         let address = self.nodes[node].address;
-        if let Some(answer) = answer.first() {
+        // The answer tells what is so now; the network does not keep it for long.
+        if let Some(answer) = answer.first().filter(|a| a.time < now + ANSWER_LIFE) {
             self.schedule.plan(answer.time, Happening::Unreachable { node: sender, address });
         }
     }

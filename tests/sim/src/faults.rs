@@ -79,8 +79,7 @@ impl Cluster {
         let live = self.nodes.iter().filter(|n| n.core.is_some()).count();
         for node in 0..self.nodes.len() {
             if self.nodes[node].core.is_none() && (all || live == 0 || self.random.permille(700)) {
-                let wait = self.random.between(3, 300) * MS;
-                self.boot_in(node, wait);
+                self.boot(node);
             }
         }
     }

@@ -115,10 +115,8 @@ fn start(cluster: &mut Cluster) {
 
 /// Ends all faults, and waits for one ring. Says when the faults ended.
 fn heal(cluster: &mut Cluster) -> Result<u64, String> {
-    cluster.heal(false);
-    // Whoever starts again does so within this time.
-    cluster.run_for(Duration::from_millis(300));
     let healed = cluster.now;
+    cluster.heal(false);
     let limit = Duration::from_secs(10) * if cluster.options.timer_scale > 1 { 6 } else { 1 };
     if cluster.run_until(limit, |c| c.settled().is_ok()) {
         return Ok(healed);

@@ -88,8 +88,10 @@ impl Groups {
         view.cause = if parts.components.len() > 1 { ViewCause::Merge } else { ViewCause::Network };
         view.reason.clone_from(&change.reason);
         view.sets = parts.sets(change.component).into();
+        // A member that was in the old view but comes by another way has seen other things.
+        let together = |m: &&MemberId| change.together.contains(&m.node) && old.contains(m);
+        view.together = group.members.iter().filter(together).copied().collect();
         view.joined = without(&group.members, old);
-        view.together = without(&group.members, &view.joined);
         view.left = left;
         Some(view)
     }

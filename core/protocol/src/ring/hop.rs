@@ -153,8 +153,8 @@ impl Ring {
         }
     }
 
-    /// What is due by now. A parked token that has to move is given back.
-    pub(crate) fn on_timeout(&mut self, node: &mut Node) -> Option<Token> {
+    /// What is due by now: a token to be sent again, a wake-up to be repeated, a parked token's round.
+    pub(crate) fn on_timeout(&mut self, node: &mut Node) {
         if self.wake_at.is_some_and(|at| at <= node.now) {
             if node.queue.is_empty() { self.wake_at = None } else { self.send_wake(node) }
         }
@@ -165,10 +165,14 @@ impl Ring {
                 *repeat_at = node.now + wait;
                 node.out.stats.tokens_repeated += 1;
                 self.send_token(node);
-                None
             }
-            Hop::Parked { until, .. } if *until <= node.now => self.unpark(),
-            _ => None,
+            Hop::Parked { until, .. } if *until <= node.now => {
+                if let Some(token) = self.unpark() {
+                    self.token_at = node.now;
+                    self.pass(node, token);
+                }
+            }
+            _ => {}
         }
     }
 

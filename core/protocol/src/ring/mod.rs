@@ -19,7 +19,7 @@ pub(crate) use hop::Hop;
 pub(crate) use store::{Held, Store};
 pub(crate) use token::{Outgoing, Source};
 
-use crate::id::{Process, RingId};
+use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 use crate::node::Node;
 use crate::output::Destination;
@@ -58,6 +58,8 @@ pub(crate) struct Ring {
     pub(crate) token_at: Instant,
     /// Somebody asked not to park the token.
     wake_wanted: bool,
+    /// The token's aru, who holds it back, and since when it has been the same while there is more to receive.
+    stall: Option<(u64, NodeId, Instant)>,
     /// When to ask for the token again, while this node has something to send and the token is parked elsewhere.
     wake_at: Option<Instant>,
 }
@@ -81,6 +83,7 @@ impl Ring {
             hop: Hop::Elsewhere,
             token_at: Instant::default(),
             wake_wanted: false,
+            stall: None,
             wake_at: None,
         }
     }

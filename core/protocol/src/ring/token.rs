@@ -147,12 +147,31 @@ impl Ring {
             debug_assert!(line <= self.aru, "a safe line above what this member holds");
             self.safe_line = self.safe_line.max(line);
         }
+        self.watch_for_stall(node, token);
         let at_rest = token.aru == token.seq
             && self.safe_line == token.seq
             && self.delivered == token.seq
             && token.requests.is_empty()
             && token.backlog == 0;
         token.idle_hops = if at_rest { token.idle_hops.saturating_add(1) } else { 0 };
+    }
+}
+
+/// A member that does not receive what everybody else holds.
+impl Ring {
+    fn watch_for_stall(&mut self, node: &Node, token: &Token) {
+        let stalled = token.aru_by.filter(|_| token.aru < token.seq);
+        self.stall = match (stalled, self.stall) {
+            (Some(_), Some(stall)) if stall.0 == token.aru => Some(stall),
+            (Some(by), _) => Some((token.aru, by, node.now)),
+            (None, _) => None,
+        };
+    }
+
+    /// Who has held everybody back for too long: requests and repeats do not reach each other.
+    pub(crate) fn failed_to_receive(&self, node: &Node) -> Option<NodeId> {
+        let (_, by, since) = self.stall?;
+        (node.now.since(since) >= node.config.timers.recovery).then_some(by)
     }
 }
 

@@ -123,9 +123,7 @@ impl Recovery {
     }
 
     pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
-        if let Some(token) = self.ring.on_timeout(node) {
-            return self.visit(node, token);
-        }
+        self.ring.on_timeout(node);
         if self.ring.token_is_lost(node) {
             let after_ms = node.now.since(self.ring.token_at).as_millis() as u64;
             let suspect = self.ring.suspect();

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use anasazi_protocol::{MessageId, RingId, SessionId};
+use anasazi_protocol::{MessageId, Process, RingId, SessionId};
 
 use crate::history::{History, RingHistory, Stay};
 use crate::violation::{Axiom, Finding, Place, Verdict};
@@ -24,14 +24,14 @@ pub(crate) fn check(history: &History) -> Verdict {
 
 /// The order of a ring respects what senders knew: earlier messages of the session, and what had been delivered.
 fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdict {
-    let mut last: BTreeMap<SessionId, MessageId> = BTreeMap::new();
+    let mut last: BTreeMap<(Process, SessionId), MessageId> = BTreeMap::new();
     for ((ordinal, frame), id) in &messages.messages {
         let Some((message, ordered)) =
             history.messages.get(id).and_then(|m| m.ordered.map(|o| (m, o)))
         else {
             continue;
         };
-        let before = last.insert(message.session, *id);
+        let before = last.insert((id.origin, message.session), *id);
         if let Some(before) = before.filter(|b| b.counter > id.counter) {
             let sentence = format!(
                 "{} orders #{} of session {:x} before the session's earlier #{}",
@@ -54,18 +54,18 @@ fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdi
 fn check_stay(history: &History, key: usize, ring: &RingHistory, stay: Stay<'_>) -> Verdict {
     let process = &history.processes[key];
     let mut missing: Option<(u64, u32)> = None;
-    let mut missing_of: BTreeMap<SessionId, MessageId> = BTreeMap::new();
+    let mut missing_of: BTreeMap<(Process, SessionId), MessageId> = BTreeMap::new();
     let end = stay.segments().filter_map(|s| s.deliveries.last()).map(|d| (d.ordinal, d.frame));
     let Some(end) = end.max() else { return Ok(()) };
     for (at, id) in ring.messages.range(..=end) {
         let Some(message) = history.messages.get(id) else { continue };
         let Some((_, position)) = process.delivered.get(id) else {
             missing.get_or_insert(*at);
-            missing_of.entry(message.session).or_insert(*id);
+            missing_of.entry((id.origin, message.session)).or_insert(*id);
             continue;
         };
         let place = Place { process: key, position: *position };
-        if let Some(earlier) = missing_of.get(&message.session) {
+        if let Some(earlier) = missing_of.get(&(id.origin, message.session)) {
             let sentence = format!(
                 "{} delivers {}#{} without #{} of the same session",
                 process.process, id.origin, id.counter, earlier.counter

@@ -183,7 +183,11 @@ fn check_configuration(
     let Some(current) = process.current() else { return Ok(()) };
     let who = process.process;
     let name = format!("view {}:{}.{} of group {:x}", id.ring, id.ordinal, id.sub, group.0);
-    if id.ring != current.configuration.regular() {
+    let fits = match current.configuration {
+        Configuration::Regular(ring) => id.ring == ring,
+        Configuration::Transitional { old, new } => id.ring == old || id.ring == new,
+    };
+    if !fits {
         let sentence = format!("{who} gives out {name} in {}", current.configuration);
         return Err(Finding::new(Axiom::G10, place, sentence));
     }

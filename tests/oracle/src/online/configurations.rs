@@ -7,7 +7,7 @@ use anasazi_protocol::{Configuration, NodeId, Process, RingId};
 
 use super::identity;
 use crate::history::{History, sorted};
-use crate::record::{Entry, list};
+use crate::record::list;
 use crate::violation::{Axiom, Finding, Place, Verdict};
 
 /// The last ring id of every node, across its incarnations.
@@ -17,22 +17,21 @@ pub(crate) struct RingIds {
 }
 
 impl RingIds {
-    /// C4. A node that lost what it had stored starts afresh.
+    /// C4.
     pub(crate) fn check(&mut self, history: &History, place: Place, ring: RingId) -> Verdict {
-        let process = history.process(place);
-        let first = process.segments.is_empty();
-        let stored = matches!(process.records[0].entry, Entry::Boot { stored: true });
-        let node = process.process.node;
-        if let Some((last, seen)) = self.last.get(&node)
-            && ring <= *last
-            && (!first || stored)
+        let process = history.process(place).process;
+        if let Some((last, seen)) = self.last.insert(process.node, (ring, place))
+            && ring <= last
         {
-            let sentence =
-                format!("{} installs ring {ring}, and before it {last}", process.process);
-            return Err(Finding::new(Axiom::C4, place, sentence).and(*seen));
+            let sentence = format!("{process} installs ring {ring}, and before it {last}");
+            return Err(Finding::new(Axiom::C4, place, sentence).and(seen));
         }
-        self.last.insert(node, (ring, place));
         Ok(())
+    }
+
+    /// The node begins a life without knowing of its earlier ones.
+    pub(crate) fn forget(&mut self, node: NodeId) {
+        self.last.remove(&node);
     }
 }
 
