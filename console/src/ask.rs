@@ -25,7 +25,7 @@ pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
 
 fn request(command: &Command) -> String {
     let value = match command {
-        Command::Query { json } => return json.clone(),
+        Command::Query { request } => return request.clone(),
         Command::Members => json!({ "query": "members" }),
         Command::Groups => json!({ "query": "groups" }),
         Command::Sessions => json!({ "query": "sessions" }),

@@ -33,24 +33,33 @@ struct Talk<'a> {
     options: &'a Chat,
     as_json: bool,
     outbox: Outbox,
-    /// Members in the last view; 0 before the first one.
-    here: usize,
+    is_member: bool,
+    /// As many were here as had to be.
+    has_company: bool,
     no_more_lines: bool,
 }
 
 impl<'a> Talk<'a> {
     fn new(session: &'a Session, group: GroupHandle, options: &'a Chat, as_json: bool) -> Self {
         let outbox = Outbox::new(group, AGREED);
-        Self { session, options, as_json, outbox, here: 0, no_more_lines: false }
+        Self {
+            session,
+            options,
+            as_json,
+            outbox,
+            is_member: false,
+            has_company: false,
+            no_more_lines: false,
+        }
     }
 
     /// Until the input has ended and the last line was delivered here, or somebody wants it to end.
     fn until_the_end(&mut self, live: &Live) -> Result<(), Fault> {
         loop {
-            if self.here >= self.options.wait_for.max(1) {
+            if self.has_company {
                 self.outbox.pump(self.session)?;
             }
-            if self.no_more_lines && self.here > 0 && self.outbox.is_settled() {
+            if self.no_more_lines && self.is_member && self.outbox.is_settled() {
                 return Ok(());
             }
             match live.next(self.outbox.has_room())? {
@@ -79,7 +88,8 @@ impl<'a> Talk<'a> {
     fn see(&mut self, event: &OwnedEvent) -> Result<Printed, Fault> {
         self.outbox.note(event, self.session);
         if let OwnedEvent::View { view, .. } = event {
-            self.here = view.members.len();
+            self.is_member = true;
+            self.has_company |= view.members.len() >= self.options.wait_for;
         }
         let printed = self.show(event)?;
         live::check_end(event, &self.options.group)?;

@@ -63,7 +63,7 @@ pub(crate) enum Command {
     /// Ask the engine something in its own words, a JSON object
     Query {
         /// For example {"query":"status"}
-        json: String,
+        request: String,
     },
     /// For tests: hear only these nodes (where transport.allow_faults is true)
     Isolate {

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use anasazi_client::{JOIN_SEND_ONLY, OwnedEvent};
+use anasazi_client::{JOIN_SEND_ONLY, OwnedEvent, Status};
 
 use crate::fault::{Exit, Fault};
 use crate::live::{self, Live, Step};
@@ -84,8 +84,30 @@ fn hand_over(live: &Live, place: &Place, options: &Send, outbox: &mut Outbox) ->
         }
         has_all |= take_in(live, place, options, outbox)?;
     }
-    let asked = place.session.query_blocking(r#"{"query":"status"}"#, ANSWER_MAX);
-    asked.map(drop).map_err(Fault::of_question)
+    confirm(live, place, options)
+}
+
+fn confirm(live: &Live, place: &Place, options: &Send) -> Result<(), Fault> {
+    let mut is_asked = false;
+    loop {
+        if !is_asked {
+            is_asked = match place.session.query(QUESTION, 0) {
+                Ok(()) => true,
+                // No room, or no engine at the moment: some event tells when to try again.
+                Err(Status::EAGAIN) => false,
+                Err(status) => return Err(Fault::of_status("asking the engine", status)),
+            };
+        }
+        match live.next(false)? {
+            Step::Event(OwnedEvent::Reply { .. }) => return Ok(()),
+            Step::Event(OwnedEvent::Suspended { reason }) => {
+                let text = format!("the engine went away ({reason}); not everything may be sent");
+                return Err(Fault::failed(text));
+            }
+            Step::Event(event) => live::check_end(&event, &options.group)?,
+            _ => return Err(interrupted()),
+        }
+    }
 }
 
 /// One step. Whether it was the end of the input.
@@ -113,4 +135,4 @@ const AGREED: u32 = 4;
 const SAFE: u32 = 5;
 /// How long an engine of this process looks for others.
 const COMPANY_MAX: Duration = Duration::from_secs(5);
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+const QUESTION: &[u8] = br#"{"query":"status"}"#;
