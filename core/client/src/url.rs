@@ -81,7 +81,9 @@ fn absolute(path: &str) -> Option<PathBuf> {
 }
 
 fn has_port(place: &str) -> bool {
-    place.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    place
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// Where the local daemon listens unless told otherwise.
@@ -89,7 +91,8 @@ pub const DAEMON_SOCKET: &str = "/run/anasazi/anasazi.sock";
 /// What makes a machine one on which a daemon is meant to run.
 pub const DAEMON_CONFIGURATION: &str = "/etc/anasazi/anasazi.toml";
 const NAME_LEN_MAX: usize = 64;
-const FORMS: &str = "allowed are shm:/path.sock, unix:/path.sock, tcp://host:port and inproc:NAME (1 to 64 bytes)";
+const FORMS: &str =
+    "allowed are shm:/path.sock, unix:/path.sock, tcp://host:port and inproc:NAME (1 to 64 bytes)";
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +109,9 @@ mod tests {
     #[test]
     fn anything_else_is_quoted_with_what_is_allowed() {
         let long = format!("inproc:{}", "n".repeat(65));
-        for text in ["", "shm:", "shm:relative", "tcp://host", "tcp://:1", "inproc:", "http://x", &long] {
+        for text in
+            ["", "shm:", "shm:relative", "tcp://host", "tcp://:1", "inproc:", "http://x", &long]
+        {
             let failure = Url::parse(text).unwrap_err();
             assert_eq!(failure.status, Status::EINVAL, "{text}");
             assert!(failure.message.contains("shm:/path.sock"), "{}", failure.message);
@@ -125,6 +130,8 @@ mod tests {
         let failure = Url::choose(None, false, true).unwrap_err();
         assert_eq!(failure.status, Status::ECONNREFUSED);
         assert!(failure.message.contains("start anasazid"), "{}", failure.message);
-        assert!(Url::choose(Some("nonsense"), true, true).unwrap_err().message.contains("ANASAZI_URL"));
+        assert!(
+            Url::choose(Some("nonsense"), true, true).unwrap_err().message.contains("ANASAZI_URL")
+        );
     }
 }

@@ -38,8 +38,14 @@ impl Admin {
         Self { config, journal, started_ns: now_ns() }
     }
 
-    pub(crate) fn answer(&self, json: &[u8], domains: &mut [Domain], sessions: &Sessions) -> Answer {
-        let result = parse(json).and_then(|request| self.carry_out(&request, &mut domains[0], sessions));
+    pub(crate) fn answer(
+        &self,
+        json: &[u8],
+        domains: &mut [Domain],
+        sessions: &Sessions,
+    ) -> Answer {
+        let result =
+            parse(json).and_then(|request| self.carry_out(&request, &mut domains[0], sessions));
         match result {
             Ok((value, shutdown)) => {
                 Answer { status: Status::OK, json: value.to_string(), shutdown }
@@ -63,7 +69,9 @@ impl Admin {
                 "members" => json!({ "members": members(domain) }),
                 "groups" => json!({ "groups": groups(domain) }),
                 "sessions" => json!({ "sessions": describe_sessions(sessions) }),
-                "stats" => json!({ "protocol": stats(&domain.core.stats()), "transport": transport(domain) }),
+                "stats" => {
+                    json!({ "protocol": stats(&domain.core.stats()), "transport": transport(domain) })
+                }
                 "events" => json!({ "events": self.events() }),
                 "config" => json!({ "config": self.effective_config() }),
                 other => return Err(unknown("query", other, QUERIES)),
@@ -100,23 +108,19 @@ impl Admin {
             "address": domain.transport.local_address().to_string(),
             "ring": ring,
             "uptime_ms": (now_ns() - self.started_ns) / 1_000_000,
-            "sessions": sessions.describe().len(),
+            "sessions": sessions.len(),
             "groups": domain.core.groups().count(),
             "warnings": self.journal.warnings(),
         })
     }
 
     fn events(&self) -> Vec<Value> {
-        let entry = |e: &crate::journal::Entry| {
-            json!({ "time_ms": e.time_ms, "kind": e.kind, "text": e.text })
-        };
+        let entry = |e: &crate::journal::Entry| json!({ "time_ms": e.time_ms, "kind": e.kind, "text": e.text });
         self.journal.entries().map(entry).collect()
     }
 
     fn effective_config(&self) -> Vec<Value> {
-        let row = |e: &crate::config::Effective| {
-            json!({ "key": e.key, "value": e.value, "origin": e.origin.to_string() })
-        };
+        let row = |e: &crate::config::Effective| json!({ "key": e.key, "value": e.value, "origin": e.origin.to_string() });
         self.config.effective().iter().map(row).collect()
     }
 
@@ -143,7 +147,9 @@ impl Admin {
                 let nodes = nodes.ok_or_else(|| invalid("`nodes` must be a list of node ids"))?;
                 let addresses = nodes.iter().map(|n| address_of(n, domain));
                 let addresses = addresses.collect::<Result<Vec<Option<SocketAddr>>, _>>()?;
-                domain.transport.isolate(Some(addresses.into_iter().flatten().collect::<BTreeSet<_>>()));
+                domain
+                    .transport
+                    .isolate(Some(addresses.into_iter().flatten().collect::<BTreeSet<_>>()));
             }
         }
         Ok(())
@@ -206,7 +212,8 @@ fn members(domain: &Domain) -> Vec<Value> {
 
 fn groups(domain: &Domain) -> Vec<Value> {
     let group = |g: anasazi_protocol::GroupStatus| {
-        let member = |m: &anasazi_protocol::MemberId| json!({ "node": m.node.0, "session": m.session.0 });
+        let member =
+            |m: &anasazi_protocol::MemberId| json!({ "node": m.node.0, "session": m.session.0 });
         json!({
             "name": g.name,
             "id": format!("{:016x}", g.id.0),

@@ -21,7 +21,8 @@ pub(crate) struct Booted {
 pub(crate) fn boot(config: &ValidConfig) -> Result<Booted, EngineError> {
     let now = Incarnation(now_ms());
     let Some(dir) = &config.state.dir else {
-        let process = Process { node: config.node.id.map_or_else(draw_node, Ok)?, incarnation: now };
+        let process =
+            Process { node: config.node.id.map_or_else(draw_node, Ok)?, incarnation: now };
         let boot = Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX };
         return Ok(Booted { boot, file: None, warning: None });
     };
@@ -39,8 +40,7 @@ pub(crate) fn boot(config: &ValidConfig) -> Result<Booted, EngineError> {
     })
     .map_err(state)?;
     let process = Process { node, incarnation };
-    let boot =
-        Boot { process, ring_sequence_floor: floor, ring_sequence_reserved: reserved };
+    let boot = Boot { process, ring_sequence_floor: floor, ring_sequence_reserved: reserved };
     Ok(Booted { boot, file: Some(file), warning })
 }
 

@@ -1,11 +1,11 @@
 //! One domain: its protocol core with the transport, the clock and the storage that it needs. Nothing here is shared with
 //! another domain.
 
+use anasazi_protocol::GroupId;
 use anasazi_protocol::{
-    Command, Core, CoreConfig, Destination, Evidence, Event, GroupView, Input, Instant,
+    Command, Core, CoreConfig, Destination, Event, Evidence, GroupView, Input, Instant,
     MessageDelivery, Output, Process, SessionId, hash64,
 };
-use anasazi_protocol::GroupId;
 use anasazi_transport::{Faulty, OpenError, Received, Target, Transport, Udp, UdpOptions};
 use bytes::Bytes;
 use std::net::SocketAddr;
@@ -28,10 +28,16 @@ const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
 pub(crate) enum Upward {
     Message(MessageDelivery),
     View(GroupView),
-    JoinRefused { session: SessionId, group: GroupId, reason: &'static str },
+    JoinRefused {
+        session: SessionId,
+        group: GroupId,
+        reason: &'static str,
+    },
     Event(Event),
     /// The domain has ended; cleanly, or with a fault in words.
-    Stopped { fault: Option<String> },
+    Stopped {
+        fault: Option<String>,
+    },
 }
 
 pub(crate) struct Domain {
@@ -53,7 +59,7 @@ impl Domain {
         booted: Booted,
         seed: u64,
         waker: &Waker,
-    ) -> Result<(Self, Option<String>), EngineError> {
+    ) -> Result<(Self, Vec<String>), EngineError> {
         let options = UdpOptions {
             bind: config.transport.bind,
             multicast: config.transport.multicast,
@@ -62,8 +68,8 @@ impl Domain {
             receive_buffer_len: config.transport.receive_buffer_len,
             send_buffer_len: config.transport.send_buffer_len,
         };
-        let (udp, warning) =
-            Udp::open(&options).map_err(|error: OpenError| EngineError::Network(error.to_string()))?;
+        let (udp, warnings) = Udp::open(&options)
+            .map_err(|error: OpenError| EngineError::Network(error.to_string()))?;
         let transport = Faulty::new(udp, seed);
         let core_config = CoreConfig {
             cluster: hash64(config.cluster.as_bytes()),
@@ -88,7 +94,7 @@ impl Domain {
             unreachable: Vec::new(),
             backlog: false,
         };
-        Ok((domain, warning.map(|w| w.to_string())))
+        Ok((domain, warnings))
     }
 
     /// Takes in datagrams and evidence. True if there is certainly more.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anasazi_protocol::Instant;
 use anasazi_queue::status::Status;
 
 use crate::admin::Admin;
@@ -15,9 +16,9 @@ use crate::config::ValidConfig;
 use crate::domain::{Domain, Upward};
 use crate::error::EngineError;
 use crate::journal::Journal;
-use crate::session::{Listener, Request, SessionLimits, Sessions};
+use crate::session::{Listener, Readiness, Request, SessionLimits, Sessions};
 use crate::sys::poll::{Poller, Waker, now_ns};
-use crate::sys::socket::seqpacket_pair;
+use crate::sys::socket::pair;
 use crate::sys::thread::spawn_without_signals;
 use anasazi_transport::Transport;
 
@@ -29,6 +30,9 @@ const SESSION_KEYS: u64 = 1 << 32;
 const BUDGET_DEFAULT: u32 = 1_024;
 /// Rounds of receiving per turn, so that a flood cannot keep the timers and the sessions from their turn.
 const RECEIVE_ROUNDS_MAX: usize = 4;
+
+/// Connections taken in per turn.
+const ACCEPT_MAX: usize = 64;
 
 /// One engine: what a daemon is made of. One thread at a time drives it.
 pub struct Engine {
@@ -65,7 +69,9 @@ impl Engine {
     /// See [`EngineError`]: each names what, where and what to do.
     pub fn new(config: ValidConfig) -> Result<Self, EngineError> {
         let system = |error: io::Error| {
-            EngineError::System(format!("cannot set up polling: {error}; raise the limit of open files"))
+            EngineError::System(format!(
+                "cannot set up polling: {error}; raise the limit of open files"
+            ))
         };
         let poller = Poller::new().map_err(system)?;
         let mut journal = Journal::default();
@@ -73,8 +79,8 @@ impl Engine {
         let booted = boot(&config)?;
         booted.warning.iter().for_each(|w| journal.warn(w.clone()));
         let process = booted.boot.process;
-        let (domain, warning) = Domain::open(&config, booted, random_u64()?, &poller.waker())?;
-        warning.into_iter().for_each(|w| journal.warn(w));
+        let (domain, warnings) = Domain::open(&config, booted, random_u64()?, &poller.waker())?;
+        warnings.into_iter().for_each(|w| journal.warn(w));
         for fd in domain.transport.fds() {
             poller.add(fd, TRANSPORT_KEYS).map_err(system)?;
         }
@@ -160,7 +166,9 @@ impl Engine {
                 tracing::error!(target: "anasazi::engine", "{error}");
             }
         })
-        .map_err(|error| EngineError::System(format!("cannot start the engine's thread: {error}")))?;
+        .map_err(|error| {
+            EngineError::System(format!("cannot start the engine's thread: {error}"))
+        })?;
         Ok(handle)
     }
 
@@ -224,7 +232,7 @@ impl Engine {
 
     /// Gives sessions' requests to the core, as long as it has room. True if more are waiting and can be taken.
     fn take_requests(&mut self, budget: usize) -> bool {
-        let Self { sessions, domains, admin, up, .. } = self;
+        let Self { sessions, domains, up, .. } = self;
         let mut queries = Vec::new();
         let mut full = false;
         let more = sessions.poll(budget, &mut |request| match request {
@@ -240,12 +248,12 @@ impl Engine {
         });
         self.hand_up();
         for (session, tag, json) in queries {
-            let answer = admin.answer(&json, &mut self.domains, &self.sessions);
+            let answer = self.admin.answer(json.as_bytes(), &mut self.domains, &self.sessions);
             if answer.shutdown {
                 self.shared.stop.store(true, Ordering::Release);
                 self.shared.waker.wake();
             }
-            self.sessions.reply(session, tag, answer.status, &answer.json);
+            self.sessions.reply(session, tag, answer.status, &answer.json, false);
         }
         more && !full
     }
@@ -253,6 +261,7 @@ impl Engine {
     fn finish_turn(&mut self) -> Result<(), EngineError> {
         self.domains[0].flush();
         self.hand_up();
+        self.sessions.expire(&self.poller, Instant(now_ns()));
         self.sessions.flush(&self.poller);
         let deadlines = [self.domains[0].core.deadline(), self.sessions.deadline()];
         let deadline = deadlines.into_iter().flatten().min().map(|at| at.0);
@@ -287,8 +296,10 @@ impl Engine {
             None => (Status::ECLOSED, "the engine was stopped"),
             Some(text) => (Status::ESTATE, text.as_str()),
         };
-        self.sessions.close_all(status, reason);
-        self.listener = None;
+        self.sessions.close_all(status, reason, &self.poller);
+        if let Some(listener) = self.listener.take() {
+            Readiness::remove(&self.poller, listener.fd());
+        }
         self.ended = Some(fault.map_or(Ok(()), |text| Err(EngineError::Protocol(text))));
         self.shared.ended.store(true, Ordering::Release);
     }
@@ -305,14 +316,15 @@ impl Engine {
             &mut *self.shared.connected.lock().unwrap_or_else(PoisonError::into_inner),
         );
         for socket in connected {
-            self.sessions.accept(socket, &self.poller);
+            self.sessions.accept(socket, &self.poller, Instant(now_ns()));
         }
     }
 
     fn accept(&mut self) {
-        let Some(listener) = &self.listener else { return };
-        for socket in listener.accept() {
-            self.sessions.accept(socket, &self.poller);
+        let Some(listener) = &mut self.listener else { return };
+        for _ in 0..ACCEPT_MAX {
+            let Some(socket) = listener.accept() else { break };
+            self.sessions.accept(socket, &self.poller, Instant(now_ns()));
         }
     }
 }
@@ -344,10 +356,25 @@ impl EngineHandle {
         if self.has_ended() {
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the engine has ended"));
         }
-        let (client, engine) = seqpacket_pair()?;
+        let (client, engine) = pair()?;
         self.0.connected.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
         self.0.waker.wake();
         Ok(client)
+    }
+}
+
+impl Readiness for Poller {
+    fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
+        Self::add(self, fd, key)
+    }
+
+    fn add_edge(&self, fd: RawFd, key: u64) -> io::Result<()> {
+        Self::add_edge(self, fd, key)
+    }
+
+    fn remove(&self, fd: RawFd) {
+        // Not being in the set is what was asked for.
+        let _ = Self::remove(self, fd);
     }
 }
 

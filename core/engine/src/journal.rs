@@ -50,10 +50,10 @@ impl Journal {
             _ => warn!(target: "anasazi::protocol", kind, "{text}"),
         }
         match event {
-            Event::MulticastUnusable { .. } | Event::StorageLost => {
-                if !self.warnings.contains(&text) {
-                    self.warnings.push(text.clone());
-                }
+            Event::MulticastUnusable { .. } | Event::StorageLost
+                if !self.warnings.contains(&text) =>
+            {
+                self.warnings.push(text.clone());
             }
             Event::Installed { multicast: true, .. } => {
                 self.warnings.retain(|w| !w.starts_with(MULTICAST_UNUSABLE));
@@ -80,7 +80,10 @@ fn describe(event: &Event) -> (&'static str, String) {
             };
             let ms = *took_us as f64 / 1_000.0;
             let members = nodes(members);
-            ("configuration", format!("ring {ring}: nodes {members}, {way}; {cause}; took {ms:.1} ms"))
+            (
+                "configuration",
+                format!("ring {ring}: nodes {members}, {way}; {cause}; took {ms:.1} ms"),
+            )
         }
         Event::DuplicateNode { node, address, other } => (
             "duplicate-node",

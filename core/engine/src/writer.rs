@@ -36,7 +36,9 @@ impl Writer {
         if let Some(file) = self.file.take() {
             let (sender, receiver) = channel();
             let (done, waker) = (Arc::clone(&self.done), self.waker.clone());
-            match spawn_without_signals("anasazi-writer", move || run(file, &receiver, &done, &waker)) {
+            match spawn_without_signals("anasazi-writer", move || {
+                run(file, &receiver, &done, &waker)
+            }) {
                 Ok(()) => self.jobs = Some(sender),
                 Err(error) => self.finish(ticket, Err(format!("no thread to write with: {error}"))),
             }

@@ -1,4 +1,4 @@
-//! Where the other nodes are. Learned from what they send; never from what others say of them.
+//! Where the other nodes are. Learned from what they send, and until then from what others say of them.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -41,6 +41,17 @@ impl Book {
         }
     }
 
+    /// Another node says where `process` is; believed only while nothing is known.
+    pub(crate) fn told(&mut self, process: Process, address: SocketAddr, now: Instant) {
+        if self
+            .entries
+            .get(&process.node)
+            .is_none_or(|e| e.process.incarnation < process.incarnation)
+        {
+            self.heard(process, address, now);
+        }
+    }
+
     /// A datagram of this node came by multicast.
     pub(crate) fn heard_multicast(&mut self, node: NodeId, boot: u32, now: Instant) {
         if let Some(e) = self.entries.get_mut(&node)
@@ -56,6 +67,17 @@ impl Book {
 
     pub(crate) fn process_at(&self, address: SocketAddr) -> Option<Process> {
         self.entries.values().find(|e| e.address == address).map(|e| e.process)
+    }
+
+    /// The process at this address, unless it was heard within `recently`.
+    pub(crate) fn silent_at(
+        &self,
+        address: SocketAddr,
+        now: Instant,
+        recently: Duration,
+    ) -> Option<Process> {
+        let silent = |e: &&Entry| e.address == address && now.since(e.heard_at) >= recently;
+        self.entries.values().find(silent).map(|e| e.process)
     }
 
     pub(crate) fn multicast_heard(&self, now: Instant) -> Vec<NodeId> {

@@ -82,7 +82,9 @@ impl Core {
                 self.step(State::on_timeout);
             }
             Input::Evidence { address, kind: Evidence::Unreachable } => {
-                if let Some(process) = self.node.book.process_at(address) {
+                // A process that has just spoken is not gone: the answer is about one that was there before it.
+                let recently = self.node.config.timers.token_repeat;
+                if let Some(process) = self.node.book.silent_at(address, now, recently) {
                     self.step(|state, node| state.on_gone(node, process, Gone::Unreachable));
                 }
             }

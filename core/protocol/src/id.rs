@@ -96,11 +96,12 @@ pub struct MessageId {
 /// Where in the ordered history a view stands. Equal ids mean equal members, everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ViewId {
-    /// The ring that orders the view; for a transitional view the ring being entered.
+    /// The ring that orders the view; in a transitional configuration the ring being entered.
     pub ring: RingId,
-    /// The ordinal that caused it; for a transitional view the index of the component that moves together.
+    /// The ordinal that caused it; for the transitional signal the index of the component that moves together.
     pub ordinal: u64,
-    /// The frame within the ordinal, from 1; 0 for a view caused by a configuration change.
+    /// The frame within the ordinal, from 1; 0 for a view caused by a configuration change. In a transitional
+    /// configuration 2^31 + component * 2^16 + frame, since several parts of an old ring may reach the same ordinal.
     pub sub: u32,
 }
 

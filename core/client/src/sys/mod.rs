@@ -2,8 +2,14 @@
 //!
 //! Everything above this folder is safe code over what is exported here.
 
-pub(crate) mod fork;
-pub(crate) mod memory;
+#[cfg(test)]
+pub(crate) mod fake_engine;
+pub mod fork;
+pub(crate) mod frame;
+pub(crate) mod link;
+pub(crate) mod links;
+mod memory;
 pub(crate) mod poll;
+mod release;
 pub(crate) mod socket;
 pub mod table;

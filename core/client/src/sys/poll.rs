@@ -82,13 +82,7 @@ impl Poll {
     /// expiry shows again. The socket stays ready until it is read or closed.
     pub(crate) fn watch(&self, fd: RawFd, key: Key) -> io::Result<()> {
         let edge = if matches!(key, Key::Socket) { 0 } else { libc::EPOLLET };
-        let mut event =
-            libc::epoll_event { events: (libc::EPOLLIN | edge) as u32, u64: key as u64 };
-        // SAFETY: `event` lives through the call.
-        let result = unsafe {
-            libc::epoll_ctl(self.set.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
-        };
-        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        add(&self.set, fd, libc::EPOLLIN | edge, key as u64)
     }
 
     /// Stops watching. Needed before a descriptor is closed: another process may hold a copy of it.
@@ -171,23 +165,15 @@ pub(crate) fn wait(fds: [RawFd; 2], deadline_ns: i64) -> Waited {
     }
 }
 
-/// Watches two descriptors that are only ever written for new writes, beside anybody else who does.
+/// Watches descriptors that are only ever written for new writes, beside anybody else who does.
 pub(crate) struct EdgeWatch(OwnedFd);
 
 impl EdgeWatch {
-    pub(crate) fn new(fds: [RawFd; 2]) -> io::Result<Self> {
+    pub(crate) fn new(fds: &[RawFd]) -> io::Result<Self> {
         // SAFETY: makes a descriptor, which is ours alone.
         let set = unsafe { owned(libc::epoll_create1(libc::EPOLL_CLOEXEC))? };
         for fd in fds {
-            let mut event =
-                libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
-            // SAFETY: `event` lives through the call.
-            let result = unsafe {
-                libc::epoll_ctl(set.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event)
-            };
-            if result != 0 {
-                return Err(io::Error::last_os_error());
-            }
+            add(&set, *fd, libc::EPOLLIN | libc::EPOLLET, 0)?;
         }
         Ok(Self(set))
     }
@@ -212,6 +198,14 @@ pub(crate) fn now_ns() -> i64 {
     // SAFETY: `now` is there to be written.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
+fn add(set: &OwnedFd, fd: RawFd, events: i32, key: u64) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: events as u32, u64: key };
+    // SAFETY: `event` lives through the call.
+    let result =
+        unsafe { libc::epoll_ctl(set.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn timespec(duration: Duration) -> libc::timespec {

@@ -24,7 +24,7 @@ pub(crate) fn connect(path: &Path) -> io::Result<OwnedFd> {
         *to = *from as libc::c_char;
     }
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    let len = mem::size_of::<libc::sockaddr_un>() as libc::socklen_t;
+    let len = size_of::<libc::sockaddr_un>() as libc::socklen_t;
     // SAFETY: makes a descriptor, which is ours alone, and connects it to an address that lives through the call.
     unsafe {
         let fd = match libc::socket(libc::AF_UNIX, kind, 0) {
@@ -41,8 +41,7 @@ pub(crate) fn connect(path: &Path) -> io::Result<OwnedFd> {
 /// Sends the greeting; never blocks.
 pub(crate) fn send_hello(socket: RawFd, hello: &Hello, fds: [RawFd; 3]) -> io::Result<()> {
     let bytes = hello.as_bytes();
-    let mut part =
-        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = Control([0; CONTROL_LEN]);
     // SAFETY: all-zero is a valid message header; then it points to `part` and `control`, which live through the call, and
     // the control buffer has room for one header and three descriptors.
@@ -79,11 +78,10 @@ pub(crate) enum Answer {
 
 /// Looks for the engine's answer, or for the end of the connection; never blocks.
 pub(crate) fn receive(socket: RawFd) -> Answer {
-    let mut bytes = [0_u8; mem::size_of::<Welcome>() + 1];
+    let mut bytes = [0_u8; size_of::<Welcome>() + 1];
     // SAFETY: `bytes` has room for what is asked.
-    let got = unsafe {
-        libc::recv(socket, bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT)
-    };
+    let got =
+        unsafe { libc::recv(socket, bytes.as_mut_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT) };
     match usize::try_from(got) {
         Ok(0) => Answer::Closed,
         Ok(n) => match Welcome::split_from(&bytes[..n]) {
@@ -101,7 +99,7 @@ pub(crate) fn receive(socket: RawFd) -> Answer {
 #[repr(align(8))]
 struct Control([u8; CONTROL_LEN]);
 
-const FDS_LEN: u32 = 3 * mem::size_of::<RawFd>() as u32;
+const FDS_LEN: u32 = 3 * size_of::<RawFd>() as u32;
 const CONTROL_LEN: usize = 64;
 // SAFETY: a computation on a number.
 const _: () = assert!(unsafe { libc::CMSG_SPACE(FDS_LEN) } as usize <= CONTROL_LEN);

@@ -67,6 +67,12 @@ impl<T: Send + Sync> Table<T> {
         (generation(word) == handle as u32 && word & CLOSED == 0).then_some(pinned)
     }
 
+    /// The handle of the value in a place, which is what bits 32 to 55 of its handle say, if one lives there.
+    pub fn handle_at(&self, index: u32) -> Option<u64> {
+        let word = self.slot(index)?.word.load(Ordering::SeqCst);
+        (index < SLOTS_MAX && word & CLOSED == 0).then(|| self.handle(index, generation(word)))
+    }
+
     /// Makes the handle stale; `false` if it was. The value is dropped as soon as it is not pinned.
     pub fn remove(&self, handle: u64) -> bool {
         let Some((index, slot)) = self.index(handle).and_then(|i| Some((i, self.slot(i)?))) else {
@@ -327,7 +333,8 @@ mod tests {
     fn garbage_is_no_handle() {
         let table = Table::new(0xA1);
         let real = table.insert(()).unwrap();
-        for handle in [0, 1, u64::MAX, real ^ 1 << 56, real + (1 << 32), real + 1, 0x7fff_1234_5678] {
+        for handle in [0, 1, u64::MAX, real ^ 1 << 56, real + (1 << 32), real + 1, 0x7fff_1234_5678]
+        {
             assert!(table.pin(handle).is_none(), "{handle:x}");
             assert!(!table.remove(handle), "{handle:x}");
         }

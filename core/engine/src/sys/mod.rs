@@ -1,4 +1,9 @@
 //! The operating system, behind safe types: the only place in this crate where `unsafe` is allowed.
 #![allow(unsafe_code)]
 
+pub mod memory;
 pub mod poll;
+#[cfg(test)]
+pub(crate) mod raw_client;
+pub mod socket;
+pub mod thread;

@@ -53,14 +53,26 @@ impl Poller {
     /// `fd` is in the set already, cannot be polled (a regular file), or the two largest keys, which are taken, are
     /// asked for.
     pub fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
+        self.control(fd, key, libc::EPOLLIN)
+    }
+
+    fn control(&self, fd: RawFd, key: u64, events: i32) -> io::Result<()> {
         let own = [self.timer.as_raw_fd(), self.waker.0.as_raw_fd()];
         if key >= WAKER_KEY && !own.contains(&fd) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "this poll key is reserved"));
         }
-        let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: key };
+        let mut event = libc::epoll_event { events: events as u32, u64: key };
         // SAFETY: `event` lives across the call; the kernel copies it.
         check(unsafe { libc::epoll_ctl(self.fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) })?;
         Ok(())
+    }
+
+    /// Like [`add`](Self::add), but reports `fd` once for each time that something comes in, read or not.
+    ///
+    /// # Errors
+    /// As for [`add`](Self::add).
+    pub fn add_edge(&self, fd: RawFd, key: u64) -> io::Result<()> {
+        self.control(fd, key, libc::EPOLLIN | libc::EPOLLET)
     }
 
     /// Takes `fd` out of the set; must be called before it is closed.

@@ -39,6 +39,8 @@ pub(crate) struct Place {
     pub(crate) origin: Process,
     /// The frame within the packet, from 1; 0 for the packet as a whole.
     pub(crate) frame: u32,
+    /// This node's component, in a change of configuration.
+    pub(crate) component: usize,
 }
 
 /// What the table has to say after a change.
@@ -215,10 +217,19 @@ impl Groups {
 }
 
 impl Group {
+    /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a transitional
+    /// configuration is named after that configuration: after the new ring, and the component.
     fn restart(&mut self, place: Place) {
-        let ring = place.configuration.regular();
-        self.view = ViewId { ring, ordinal: place.ordinal, sub: place.frame };
         self.sequence = 0;
+        self.view = match place.configuration {
+            Configuration::Regular(ring) => {
+                ViewId { ring, ordinal: place.ordinal, sub: place.frame }
+            }
+            Configuration::Transitional { new, .. } => {
+                let sub = 1 << 31 | (place.component as u32) << 16 | place.frame;
+                ViewId { ring: new, ordinal: place.ordinal, sub }
+            }
+        };
     }
 
     /// A view of the group as it is now, if a session of `node` is in it or among `left`.

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{NodeId, RingId};
 use crate::limits;
+use crate::ring::Ring;
 use crate::wire::{MemberState, Plan};
 
 /// Those members of a new ring that come from the same old ring.
@@ -84,10 +85,36 @@ impl Component {
         wanted.then(|| (ordinal, holders[(ordinal % holders.len() as u64) as usize]))
     }
 
+    /// What this node still has to deliver of the old ring, once it holds all that the component shares. It is the same
+    /// at every member, but for what the member has delivered already.
+    pub(crate) fn remaining(&self, ring: &Ring) -> Remaining {
+        let mut next = ring.delivered + 1;
+        let mut regular = Vec::new();
+        // Everything before the first hole, and before the first safe message that is not known to be held by all.
+        while next < self.hole
+            && let Some(held) = ring.store.get(next)
+            && (!held.safe || next <= self.safe_line)
+        {
+            regular.push(next);
+            next += 1;
+        }
+        let deliverable = |n: &u64| {
+            let held = ring.store.get(*n);
+            self.is_held(*n) && held.is_some_and(|h| self.is_deliverable(*n, h.origin))
+        };
+        Remaining { regular, transitional: (next..=self.high).filter(deliverable).collect() }
+    }
+
     /// Behind the hole only packets of members with an obligation are delivered: another's may depend on what is lost.
     pub(crate) fn is_deliverable(&self, ordinal: u64, origin: NodeId) -> bool {
         ordinal < self.hole || self.obligation.contains(&origin)
     }
+}
+
+/// Ordinals to deliver, by configuration.
+pub(crate) struct Remaining {
+    pub(crate) regular: Vec<u64>,
+    pub(crate) transitional: Vec<u64>,
 }
 
 /// 1 + index of the highest bit set; 0 if none is.

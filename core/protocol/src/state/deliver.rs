@@ -11,20 +11,21 @@ use crate::trace::Trace;
 pub(super) fn deliver_ready(node: &mut Node, ring: &mut Ring) {
     while let Some((ordinal, held)) = ring.next_deliverable() {
         let configuration = Configuration::Regular(ring.id);
-        deliver(node, &ring.members, configuration, ordinal, held);
+        deliver(node, &ring.members, (configuration, 0), ordinal, held);
         ring.delivered = ordinal;
     }
     ring.collect(node);
 }
 
-/// Hands on one packet.
+/// Hands on one packet, in a configuration, as part of a component.
 pub(super) fn deliver(
     node: &mut Node,
     members: &[Process],
-    configuration: Configuration,
+    place: (Configuration, usize),
     ordinal: u64,
     held: &Held,
 ) {
+    let (configuration, component) = place;
     let Some(origin) = members.iter().find(|p| p.node == held.origin).copied() else { return };
     if held.recovery {
         return;
@@ -36,7 +37,7 @@ pub(super) fn deliver(
         hash: crate::id::hash64(&held.content),
         safe: held.safe,
     });
-    let place = Place { configuration, ordinal, origin, frame: 0 };
+    let place = Place { configuration, ordinal, origin, frame: 0, component };
     let mut outputs = Vec::new();
     node.groups.packet(place, held.safe, &held.content, &mut outputs);
     emit(node, place, held.safe, outputs);

@@ -135,7 +135,12 @@ impl Gather {
         if join.dead.iter().any(|(p, _)| *p == node.me) {
             self.edges.insert(edge(node.me.node, from.node));
         }
-        join.proposed.iter().for_each(|p| self.propose(*p));
+        for (process, address) in &join.proposed {
+            self.propose(*process);
+            if let Some(address) = address.filter(|_| process.node != node.me.node) {
+                node.book.told(*process, address, node.now);
+            }
+        }
         for (process, gone) in &join.dead {
             if *process != node.me {
                 self.history.dead.entry(*process).or_insert(*gone);
@@ -168,6 +173,7 @@ impl Gather {
                 .members
                 .iter()
                 .all(|(p, _)| self.proposed.get(&p.node) == Some(&p.incarnation))
+            && ids.iter().all(|n| *n == node.me.node || self.heard.contains_key(n))
             && counted.is_some_and(|(_, attempt)| *attempt == self.attempt)
             && propose.ring.sequence > self.history.ring.id.sequence;
         node.persist_if_wanted(propose.ring.sequence);
@@ -224,7 +230,9 @@ impl Gather {
         let repeat = node.config.timers.join_repeat;
         self.join_at = node.now + node.random.around(repeat);
         node.out.stats.joins_sent += 1;
-        let processes = |(n, i): (&NodeId, &Incarnation)| Process { node: *n, incarnation: *i };
+        let processes = |(n, i): (&NodeId, &Incarnation)| {
+            (Process { node: *n, incarnation: *i }, node.book.address(*n))
+        };
         let join = Join {
             process: node.me,
             attempt: self.attempt,

@@ -175,10 +175,11 @@ impl Operational {
     }
 
     fn on_join(self: Box<Self>, node: &mut Node, join: Join) -> State {
+        let proposed: Vec<Process> = join.proposed.iter().map(|(p, _)| *p).collect();
         let same_ring = self.ring.has_member(join.process);
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
-        let invites_us = self.ring.members.iter().all(|m| join.proposed.contains(m));
+        let invites_us = self.ring.members.iter().all(|m| proposed.contains(m));
         let accept = if same_ring { !late && !excludes_me } else { invites_us };
         if !accept || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
@@ -187,7 +188,6 @@ impl Operational {
         let from = join.process.node;
         let cause =
             if same_ring { Cause::JoinFrom { node: from } } else { Cause::Merge { node: from } };
-        let proposed = join.proposed.clone();
         let history = self.leave(node, cause);
         match Gather::enter(node, history, &proposed) {
             State::Gather(gather) => gather.on_join(node, join),

@@ -1,6 +1,7 @@
 //! A bounds-checked reader and a growing writer.
 
 use bytes::Bytes;
+use core::net::{IpAddr, SocketAddr};
 
 use super::header::WireError;
 use crate::id::{Incarnation, NodeId, Process, RingId};
@@ -87,6 +88,16 @@ impl Reader {
         Ok(RingId { sequence: self.u64()?, representative: self.process()? })
     }
 
+    pub(crate) fn address(&mut self) -> Result<Option<SocketAddr>, WireError> {
+        let ip = match self.u8()? {
+            0 => return Ok(None),
+            4 => IpAddr::from(self.array::<4>()?),
+            6 => IpAddr::from(self.array::<16>()?),
+            _ => return Err(WireError::Invalid("kind of address")),
+        };
+        Ok(Some(SocketAddr::new(ip, self.u16()?)))
+    }
+
     /// Nothing may follow.
     pub(crate) fn end(self) -> Result<(), WireError> {
         if self.remaining() == 0 { Ok(()) } else { Err(WireError::Invalid("bytes after the end")) }
@@ -143,6 +154,21 @@ impl Writer {
     pub(crate) fn nodes<'a>(&mut self, list: impl ExactSizeIterator<Item = &'a NodeId>) {
         self.count(list.len());
         list.for_each(|n| self.u32(n.0));
+    }
+
+    pub(crate) fn address(&mut self, v: Option<SocketAddr>) {
+        match v.map(|a| a.ip()) {
+            None => return self.u8(0),
+            Some(IpAddr::V4(ip)) => {
+                self.u8(4);
+                self.slice(&ip.octets());
+            }
+            Some(IpAddr::V6(ip)) => {
+                self.u8(6);
+                self.slice(&ip.octets());
+            }
+        }
+        self.u16(v.map_or(0, |a| a.port()));
     }
 
     pub(crate) fn ring(&mut self, v: RingId) {

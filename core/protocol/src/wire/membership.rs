@@ -1,5 +1,7 @@
 //! The packets that form rings.
 
+use core::net::SocketAddr;
+
 use super::codec::{Reader, Writer};
 use super::header::WireError;
 use crate::id::{NodeId, Process, RingId};
@@ -13,8 +15,8 @@ pub(crate) struct Join {
     pub(crate) attempt: u64,
     /// Highest ring number seen or promised.
     pub(crate) ring_sequence_max: u64,
-    /// Everybody considered.
-    pub(crate) proposed: Vec<Process>,
+    /// Everybody considered, with addresses where they are known: nodes without multicast find each other by them.
+    pub(crate) proposed: Vec<(Process, Option<SocketAddr>)>,
     /// Those known to be gone, and how.
     pub(crate) dead: Vec<(Process, Gone)>,
     /// Pairs that cannot talk to each other.
@@ -109,7 +111,11 @@ impl Join {
         w.process(self.process);
         w.u64(self.attempt);
         w.u64(self.ring_sequence_max);
-        w.processes(self.proposed.iter());
+        w.count(self.proposed.len());
+        for (process, address) in &self.proposed {
+            w.process(*process);
+            w.address(*address);
+        }
         w.count(self.dead.len());
         for (process, gone) in &self.dead {
             w.process(*process);
@@ -126,7 +132,8 @@ impl Join {
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, attempt, ring_sequence_max) = (r.process()?, r.u64()?, r.u64()?);
-        let proposed = r.processes()?;
+        let proposed = (0..r.count(13)?).map(|_| Ok((r.process()?, r.address()?)));
+        let proposed = proposed.collect::<Result<Vec<_>, WireError>>()?;
         let dead = (0..r.count(13)?).map(|_| Ok((r.process()?, Gone::decode(r)?)));
         let dead = dead.collect::<Result<Vec<_>, WireError>>()?;
         let edges = (0..r.count(8)?).map(|_| Ok((r.node()?, r.node()?)));

@@ -147,6 +147,12 @@ impl Consumer {
         amount != 0 && self.capacity() - self.used() >= amount && wanted.swap(0, AcqRel) != 0
     }
 
+    /// Bytes given out and not yet passed by the head: 0 once everything given out is released.
+    pub fn held(&self) -> u64 {
+        let head = self.head.load(Acquire);
+        self.cursor.load(Relaxed).saturating_sub(head)
+    }
+
     /// Bytes claimed and not yet released, as far as the producers say.
     pub fn used(&self) -> u64 {
         let tail = self.memory.tail().load(Relaxed);

@@ -13,7 +13,7 @@ use crate::trace::Trace;
 use crate::wire::Token;
 
 impl Recovery {
-    pub(super) fn install(mut self: Box<Self>, node: &mut Node, token: Token) -> State {
+    pub(super) fn install(self: Box<Self>, node: &mut Node, token: Token) -> State {
         let tables = if self.components.len() > 1 { self.work.tables() } else { Some(Vec::new()) };
         let Some(tables) = tables else {
             // Everybody holds every piece, and one cannot be read: a member's bug, not to be built upon.
@@ -21,31 +21,12 @@ impl Recovery {
             return self.abort(node, Failure::timeout(Cause::RecoveryTimeout));
         };
         let change = self.change(token.last_recovery.unwrap_or(0));
-        let boundary = self.deliver_in_old_configuration(node);
-        let (old, new) = (self.history.ring.id, self.ring.id);
-        let component = &self.components[self.mine];
-        node.out.trace(|| Trace::Transitional {
-            old,
-            new,
-            members: self
-                .ring
-                .members
-                .iter()
-                .filter(|p| component.members.contains(&p.node))
-                .copied()
-                .collect(),
-            obligation: component.obligation.iter().copied().collect(),
-        });
-        let place = Place {
-            configuration: Configuration::Transitional { old, new },
-            ordinal: boundary,
-            origin: node.me,
-            frame: 0,
-        };
-        let mut outputs = Vec::new();
-        node.groups.transitional(&change, &mut outputs);
-        emit(node, place, false, outputs);
-        self.deliver_in_transitional_configuration(node, boundary);
+        let remaining = self.components[self.mine].remaining(&self.history.ring);
+        let (regular, transitional) = self.configurations();
+        self.deliver_remaining(node, regular, &remaining.regular);
+        self.signal_transition(node, &change, transitional);
+        self.deliver_remaining(node, transitional, &remaining.transitional);
+        let new = self.ring.id;
         node.out.trace(|| Trace::Regular { ring: new, members: self.ring.members.clone() });
         let tables = if tables.is_empty() {
             vec![node.groups.snapshot(&change.together)]
@@ -55,6 +36,29 @@ impl Recovery {
         };
         self.tell_groups(node, &change, &tables);
         self.finish(node, token)
+    }
+
+    fn signal_transition(&self, node: &mut Node, change: &Change, configuration: Configuration) {
+        let component = &self.components[self.mine];
+        node.out.trace(|| Trace::Transitional {
+            old: self.history.ring.id,
+            new: self.ring.id,
+            members: self
+                .ring
+                .members
+                .iter()
+                .filter(|p| component.members.contains(&p.node))
+                .copied()
+                .collect(),
+            obligation: component.obligation.iter().copied().collect(),
+        });
+        let mut outputs = Vec::new();
+        node.groups.transitional(change, &mut outputs);
+        emit(node, self.place(node, configuration, 0), false, outputs);
+    }
+
+    fn place(&self, node: &Node, configuration: Configuration, ordinal: u64) -> Place {
+        Place { configuration, ordinal, origin: node.me, frame: 0, component: self.mine }
     }
 
     fn change(&self, ordinal: u64) -> Change {
@@ -68,45 +72,25 @@ impl Recovery {
         }
     }
 
-    /// Everything before the first hole and before the first safe message that is not known to be held by all of the
-    /// old ring. Returns the first ordinal that is left.
-    fn deliver_in_old_configuration(&mut self, node: &mut Node) -> u64 {
-        let component = &self.components[self.mine];
+    /// Hands on what remains of the old ring, in the given configuration.
+    fn deliver_remaining(&self, node: &mut Node, configuration: Configuration, ordinals: &[u64]) {
         let ring = &self.history.ring;
-        let mut next = ring.delivered + 1;
-        while next < component.hole
-            && let Some(held) = ring.store.get(next)
-            && (!held.safe || next <= component.safe_line)
-        {
-            deliver(node, &ring.members, Configuration::Regular(ring.id), next, held);
-            next += 1;
-        }
-        next
-    }
-
-    fn deliver_in_transitional_configuration(&mut self, node: &mut Node, boundary: u64) {
-        let component = &self.components[self.mine];
-        let ring = &self.history.ring;
-        let configuration = Configuration::Transitional { old: ring.id, new: self.ring.id };
-        for ordinal in boundary..=component.high {
-            if let Some(held) = ring.store.get(ordinal)
-                && component.is_held(ordinal)
-                && component.is_deliverable(ordinal, held.origin)
-            {
-                deliver(node, &ring.members, configuration, ordinal, held);
+        for ordinal in ordinals {
+            if let Some(held) = ring.store.get(*ordinal) {
+                deliver(node, &ring.members, (configuration, self.mine), *ordinal, held);
             }
         }
+    }
+
+    fn configurations(&self) -> (Configuration, Configuration) {
+        let (old, new) = (self.history.ring.id, self.ring.id);
+        (Configuration::Regular(old), Configuration::Transitional { old, new })
     }
 
     fn tell_groups(&self, node: &mut Node, change: &Change, tables: &[Snapshot]) {
         let mut outputs = Vec::new();
         node.groups.install(change, tables, &mut outputs);
-        let place = Place {
-            configuration: Configuration::Regular(self.ring.id),
-            ordinal: change.ordinal,
-            origin: node.me,
-            frame: 0,
-        };
+        let place = self.place(node, Configuration::Regular(self.ring.id), change.ordinal);
         emit(node, place, false, outputs);
     }
 
@@ -136,18 +120,19 @@ impl Recovery {
 pub(super) fn table_to_come(recovery: &Recovery, node: &Node) -> Snapshot {
     let component = &recovery.components[recovery.mine];
     let ring = &recovery.history.ring;
+    let remaining = component.remaining(ring);
+    let (regular, transitional) = recovery.configurations();
+    let regular = remaining.regular.iter().map(|n| (*n, regular));
+    let transitional = remaining.transitional.iter().map(|n| (*n, transitional));
     let mut groups = node.groups.clone();
-    let mut ignored = Vec::new();
-    for ordinal in ring.delivered + 1..=component.high {
+    for (ordinal, configuration) in regular.chain(transitional) {
         if let Some(held) = ring.store.get(ordinal)
-            && component.is_held(ordinal)
-            && component.is_deliverable(ordinal, held.origin)
             && let Some(origin) = ring.members.iter().find(|p| p.node == held.origin)
         {
-            let configuration = Configuration::Regular(ring.id);
-            let place = Place { configuration, ordinal, origin: *origin, frame: 0 };
-            groups.packet(place, held.safe, &held.content, &mut ignored);
-            ignored.clear();
+            let origin = *origin;
+            let component = recovery.mine;
+            let place = Place { configuration, ordinal, origin, frame: 0, component };
+            groups.packet(place, held.safe, &held.content, &mut Vec::new());
         }
     }
     groups.snapshot(&component.members)

@@ -1,0 +1,97 @@
+//! What [`Session::receive`](crate::Session::receive) shows.
+
+use anasazi_queue::record::Member;
+use anasazi_queue::status::Status;
+
+use crate::group::GroupHandle;
+use crate::sys::frame::View;
+
+/// One event of a session's one ordered stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// What it is.
+    pub kind: EventKind,
+    /// Why, for the kinds that end something; else `OK`.
+    pub status: Status,
+    /// Further parts follow.
+    pub more: bool,
+    /// The group, for events of a group.
+    pub group: Option<GroupHandle>,
+    /// What was given when the group was joined.
+    pub user_data: usize,
+    /// `Message`: who sent it. `Resumed`: this session's new identity.
+    pub sender: Member,
+    /// `Message`: its service level.
+    pub service: u32,
+    /// `Message`: its place in the group's order within the view, from 1; 0 if it has none.
+    pub sequence: u64,
+    /// Own messages, receipts and replies: the tag given to the call.
+    pub tag: u64,
+    /// `Message`: the message. `Reply`: JSON. `Receipt`: a [`Receipt`](crate::Receipt) as bytes. `Left`, `Suspended`,
+    /// `Closed`: the reason in words, UTF-8.
+    pub data: &'a [u8],
+    /// `View` and `Transitional`.
+    pub view: Option<&'a View>,
+    /// For [`Session::release`](crate::Session::release) if the event is kept; 0 if there is nothing to release.
+    pub token: u64,
+}
+
+/// The kinds of events, numbered as in the C header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum EventKind {
+    /// A message, at its place in the order.
+    Message = 1,
+    /// A regular configuration of the group was installed.
+    View = 2,
+    /// Guarantees narrow to `together` until the next view.
+    Transitional = 3,
+    /// After `EAGAIN` from a send to this group: there is room.
+    Writable = 4,
+    /// The group handle ends; the last event with it.
+    Left = 5,
+    /// The engine was lost; the session tries to reach it again.
+    Suspended = 6,
+    /// The engine is back; groups are being rejoined.
+    Resumed = 7,
+    /// The session ends; the last event of all.
+    Closed = 8,
+    /// The fate of one own message that was not delivered.
+    Receipt = 9,
+    /// A part of the answer to a query.
+    Reply = 10,
+}
+
+/// What becomes of an event's bytes after the sink has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Give them back to the engine.
+    Release,
+    /// They stay readable until [`Session::release`](crate::Session::release) gets the event's token.
+    Keep,
+}
+
+impl<'a> Event<'a> {
+    /// An event without content.
+    pub(crate) fn bare(kind: EventKind) -> Self {
+        Self {
+            kind,
+            status: Status::OK,
+            more: false,
+            group: None,
+            user_data: 0,
+            sender: Member::default(),
+            service: 0,
+            sequence: 0,
+            tag: 0,
+            data: &[],
+            view: None,
+            token: 0,
+        }
+    }
+
+    /// The words in `data`, for the kinds that carry words.
+    pub fn text(&self) -> &'a str {
+        std::str::from_utf8(self.data).unwrap_or_default()
+    }
+}

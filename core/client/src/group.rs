@@ -1,0 +1,151 @@
+//! Group handles: one table for the whole process, so that a handle alone, of whatever session, finds its group.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use crate::core::Core;
+use crate::sys::table::{Pinned, Table};
+
+/// This session's membership of a group, or address for it. A value: any copy of it goes stale when the group's `Left` event
+/// has been seen and the next `receive` begins, and is then answered with `ECLOSED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct GroupHandle(pub u64);
+
+/// What a handle stands for.
+pub(crate) struct Group {
+    pub(crate) core: Arc<Core>,
+    pub(crate) name: Box<str>,
+    /// `JOIN_*` of the C header.
+    pub(crate) flags: u32,
+    pub(crate) user_data: usize,
+    /// The serial of the connection on which someone has undertaken to join it.
+    joining_on: AtomicU64,
+    /// The serial of the connection on which the engine was told to join it: sends may go there, and there only.
+    joined_on: AtomicU64,
+    /// A send was refused for want of room, and no `Writable` event has said yet that there is room.
+    pub(crate) saw_full: AtomicBool,
+    stage: AtomicU8,
+}
+
+/// How far the group is on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
+#[repr(u8)]
+pub(crate) enum GroupStage {
+    /// Joined or being joined.
+    Live,
+    /// To be left; the engine does not know yet.
+    LeaveWanted,
+    /// The engine was told.
+    Leaving,
+    /// The `Left` event is out.
+    Ended,
+}
+
+impl Group {
+    pub(crate) fn new(core: Arc<Core>, name: &str, flags: u32, user_data: usize) -> Self {
+        Self {
+            core,
+            name: name.into(),
+            flags,
+            user_data,
+            joining_on: AtomicU64::new(0),
+            joined_on: AtomicU64::new(0),
+            saw_full: AtomicBool::new(false),
+            stage: AtomicU8::new(GroupStage::Live as u8),
+        }
+    }
+
+    pub(crate) fn stage(&self) -> GroupStage {
+        match self.stage.load(Ordering::SeqCst) {
+            0 => GroupStage::Live,
+            1 => GroupStage::LeaveWanted,
+            2 => GroupStage::Leaving,
+            _ => GroupStage::Ended,
+        }
+    }
+
+    /// Goes on from one stage to a later one; `false` if somebody else was first.
+    pub(crate) fn advance(&self, from: GroupStage, to: GroupStage) -> bool {
+        let (from, to) = (from as u8, to as u8);
+        self.stage.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Ends it; `true` for exactly one caller.
+    pub(crate) fn end(&self) -> bool {
+        let ended = GroupStage::Ended as u8;
+        self.stage.swap(ended, Ordering::SeqCst) != ended
+    }
+
+    /// Undertakes to join on the connection with this serial; `false` if that is in good hands already, or if there is a
+    /// later connection.
+    pub(crate) fn undertake_join(&self, serial: u64) -> bool {
+        self.joining_on.fetch_max(serial, Ordering::SeqCst) < serial
+    }
+
+    /// Gives the undertaking up: there was no room.
+    pub(crate) fn put_join_off(&self, serial: u64) {
+        let (order, lax) = (Ordering::SeqCst, Ordering::Relaxed);
+        // If it fails there is a later connection, and its business is not ours.
+        _ = self.joining_on.compare_exchange(serial, 0, order, lax);
+    }
+
+    /// Whether somebody has undertaken to join on that connection.
+    pub(crate) fn is_join_undertaken(&self, serial: u64) -> bool {
+        self.joining_on.load(Ordering::SeqCst) == serial
+    }
+
+    pub(crate) fn set_joined(&self, serial: u64) {
+        self.joined_on.fetch_max(serial, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_joined_on(&self, serial: u64) -> bool {
+        self.joined_on.load(Ordering::SeqCst) == serial
+    }
+}
+
+impl GroupHandle {
+    /// The group, unless the handle is stale. Safe in a signal handler.
+    pub(crate) fn pin(self) -> Option<Pinned<'static, Group>> {
+        GROUPS.pin(self.0)
+    }
+
+    /// The number by which the engine knows it: index and the low bits of the generation, so that a late send to a handle
+    /// that ended does not go to the next group in the same place.
+    pub(crate) fn number(self) -> u32 {
+        ((self.0 >> 32) as u32) << NUMBER_GENERATION_BITS | self.0 as u32 & NUMBER_GENERATION_MASK
+    }
+
+    /// The group of this session that the engine means by a number.
+    pub(crate) fn of_number(
+        number: u32,
+        core: &Arc<Core>,
+    ) -> Option<(Self, Pinned<'static, Group>)> {
+        let handle = Self(GROUPS.handle_at(number >> NUMBER_GENERATION_BITS)?);
+        let group = handle.pin()?;
+        let ours = handle.number() == number && Arc::ptr_eq(&group.core, core);
+        ours.then_some((handle, group))
+    }
+
+    /// Every group of a session.
+    pub(crate) fn each_of(core: &Arc<Core>, mut show: impl FnMut(Self, &Group)) {
+        GROUPS.each(|handle, group| {
+            if Arc::ptr_eq(&group.core, core) {
+                show(Self(handle), group);
+            }
+        });
+    }
+
+    pub(crate) fn insert(group: Group) -> Option<Self> {
+        GROUPS.insert(group).map(Self)
+    }
+
+    pub(crate) fn remove(self) {
+        GROUPS.remove(self.0);
+    }
+}
+
+static GROUPS: Table<Group> = Table::new(GROUP_TAG);
+/// First byte of every group handle.
+const GROUP_TAG: u8 = 0xA3;
+const NUMBER_GENERATION_BITS: u32 = 8;
+const NUMBER_GENERATION_MASK: u32 = (1 << NUMBER_GENERATION_BITS) - 1;

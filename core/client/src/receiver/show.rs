@@ -1,0 +1,238 @@
+//! From records and own doings to events.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{
+    ClosedRecord, LeftRecord, MessageRecord, ReceiptRecord, ReplyRecord, event,
+};
+use anasazi_queue::ring::Corrupt;
+use anasazi_queue::status::Status;
+
+use super::{Local, Receiver};
+use crate::core::{Core, Phase};
+use crate::event::{Event, EventKind, Hold};
+use crate::group::{Group, GroupHandle, GroupStage};
+use crate::sys::frame::{Content, Frame, Receipt, View};
+use crate::sys::link::{Link, Taken};
+use crate::sys::table::Pinned;
+
+type Sink<'a> = &'a mut dyn FnMut(&Event<'_>) -> Hold;
+
+impl Receiver {
+    /// Shows up to `max` of the events that the client made itself.
+    pub(super) fn show_local(&mut self, core: &Arc<Core>, max: usize, sink: Sink<'_>) -> usize {
+        let mut shown = 0;
+        while shown < max && core.phase() < Phase::Closing {
+            let Some(local) = self.local.pop_front() else { break };
+            if self.show_one_local(core, local, sink) {
+                shown += 1;
+            }
+        }
+        shown
+    }
+
+    fn show_one_local(&mut self, core: &Arc<Core>, local: Local, sink: Sink<'_>) -> bool {
+        let event = match local {
+            Local::Closed(status) => {
+                core.set_phase(Phase::Over);
+                if self.end_late_groups(core, status) {
+                    return false;
+                }
+                Event { status, data: self.reason.as_bytes(), ..Event::bare(EventKind::Closed) }
+            }
+            Local::Left(handle, status) => {
+                let Some(group) = handle.pin() else { return false };
+                self.ended.push(handle);
+                let data = if status == Status::OK { &[] } else { self.reason.as_bytes() };
+                Event { status, data, ..of_group(EventKind::Left, handle, &group) }
+            }
+            Local::Resumed(sender) => Event { sender, ..Event::bare(EventKind::Resumed) },
+            Local::Suspended(reason) => {
+                Event { data: reason.as_bytes(), ..Event::bare(EventKind::Suspended) }
+            }
+            Local::Writable(handle) => match handle.pin() {
+                Some(group) if group.stage() == GroupStage::Live => {
+                    of_group(EventKind::Writable, handle, &group)
+                }
+                _ => return false,
+            },
+        };
+        // Nothing to release.
+        _ = sink(&event);
+        true
+    }
+
+    /// Groups that were joined while the session ended. True if there are any: their ends come first.
+    fn end_late_groups(&mut self, core: &Arc<Core>, status: Status) -> bool {
+        GroupHandle::each_of(core, |handle, group| {
+            if group.end() {
+                self.local.push_back(Local::Left(handle, status));
+            }
+        });
+        let any = !self.local.is_empty();
+        if any {
+            self.local.push_back(Local::Closed(status));
+        }
+        any
+    }
+
+    /// Shows up to `max` events from the ring.
+    pub(super) fn show_ring(&mut self, core: &Arc<Core>, max: usize, sink: Sink<'_>) -> usize {
+        let in_use = core.links.enter();
+        let Some(link) = in_use.current() else { return 0 };
+        let mut shown = 0;
+        while shown < max && !self.is_broken && core.phase() == Phase::Open {
+            match link.next() {
+                Ok(None) => break,
+                Ok(Some(taken)) => match self.show_record(core, link, taken, sink) {
+                    Ok(true) => shown += 1,
+                    Ok(false) => link.release(std::iter::once(taken.token)),
+                    Err(Corrupt) => {
+                        link.release(std::iter::once(taken.token));
+                        self.is_broken = true;
+                    }
+                },
+                Err(Corrupt) => self.is_broken = true,
+            }
+        }
+        shown
+    }
+
+    /// True if it was an event to show; false if not, and its record is to be released.
+    fn show_record(
+        &mut self,
+        core: &Arc<Core>,
+        link: &Link,
+        taken: Taken<'_>,
+        sink: Sink<'_>,
+    ) -> Result<bool, Corrupt> {
+        match taken.kind {
+            event::MESSAGE => show_message(core, link, taken, sink),
+            event::VIEW => show_view(core, link, taken, sink),
+            event::LEFT => self.show_left(core, link, taken, sink),
+            event::REPLY => show_reply(link, taken, sink),
+            event::RECEIPT => show_receipt(core, link, taken, sink),
+            event::CLOSED => {
+                let (record, reason) = ClosedRecord::split_from(taken.bytes).ok_or(Corrupt)?;
+                let reason = String::from_utf8_lossy(reason).into_owned();
+                self.last_word = Some((Status(record.status), reason));
+                self.hang_up(core);
+                Ok(false)
+            }
+            // Of a later version; it cannot matter to us.
+            _ => Ok(false),
+        }
+    }
+
+    fn show_left(
+        &mut self,
+        core: &Arc<Core>,
+        link: &Link,
+        taken: Taken<'_>,
+        sink: Sink<'_>,
+    ) -> Result<bool, Corrupt> {
+        let (record, data) = LeftRecord::split_from(taken.bytes).ok_or(Corrupt)?;
+        let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+        if !group.end() {
+            return Ok(false);
+        }
+        self.ended.push(handle);
+        let status = Status(record.status);
+        let event = Event { status, data, ..of_group(EventKind::Left, handle, &group) };
+        hand_out(link, taken, event, sink);
+        Ok(true)
+    }
+}
+
+fn show_message(
+    core: &Arc<Core>,
+    link: &Link,
+    taken: Taken<'_>,
+    sink: Sink<'_>,
+) -> Result<bool, Corrupt> {
+    let (record, data) = MessageRecord::split_from(taken.bytes).ok_or(Corrupt)?;
+    let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+    core.counters.received_messages.fetch_add(1, Ordering::Relaxed);
+    core.counters.received_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+    let event = Event {
+        sender: record.sender,
+        service: record.service,
+        sequence: record.sequence,
+        tag: record.tag,
+        data,
+        ..of_group(EventKind::Message, handle, &group)
+    };
+    hand_out(link, taken, event, sink);
+    Ok(true)
+}
+
+fn show_view(
+    core: &Arc<Core>,
+    link: &Link,
+    taken: Taken<'_>,
+    sink: Sink<'_>,
+) -> Result<bool, Corrupt> {
+    let (record, view) = View::of(taken.bytes).ok_or(Corrupt)?;
+    let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+    let frame = Frame { token: taken.token, content: Content::View(view) };
+    let kept = link.keep(frame).ok_or(Corrupt)?;
+    let Content::View(view) = &kept.content else { return Err(Corrupt) };
+    let kind = if record.transitional == 0 { EventKind::View } else { EventKind::Transitional };
+    core.counters.views.fetch_add(1, Ordering::Relaxed);
+    let event = Event { view: Some(view), ..of_group(kind, handle, &group) };
+    hand_out(link, taken, event, sink);
+    Ok(true)
+}
+
+fn show_reply(link: &Link, taken: Taken<'_>, sink: Sink<'_>) -> Result<bool, Corrupt> {
+    let (record, data) = ReplyRecord::split_from(taken.bytes).ok_or(Corrupt)?;
+    let event = Event {
+        status: Status(record.status),
+        more: record.more != 0,
+        tag: record.tag,
+        data,
+        ..Event::bare(EventKind::Reply)
+    };
+    hand_out(link, taken, event, sink);
+    Ok(true)
+}
+
+fn show_receipt(
+    core: &Arc<Core>,
+    link: &Link,
+    taken: Taken<'_>,
+    sink: Sink<'_>,
+) -> Result<bool, Corrupt> {
+    let (record, _) = ReceiptRecord::split_from(taken.bytes).ok_or(Corrupt)?;
+    let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+    let frame = Frame { token: taken.token, content: Content::Receipt(Receipt::of(record)) };
+    let kept = link.keep(frame).ok_or(Corrupt)?;
+    let Content::Receipt(receipt) = &kept.content else { return Err(Corrupt) };
+    let event = Event {
+        status: Status(record.status),
+        tag: record.tag,
+        data: receipt.as_bytes(),
+        ..of_group(EventKind::Receipt, handle, &group)
+    };
+    hand_out(link, taken, event, sink);
+    Ok(true)
+}
+
+/// Shows an event that lies in the ring.
+fn hand_out(link: &Link, taken: Taken<'_>, event: Event<'_>, sink: Sink<'_>) {
+    let event = Event { token: taken.token, ..event };
+    if sink(&event) == Hold::Release {
+        link.release(std::iter::once(taken.token));
+    }
+}
+
+/// The group that the engine means, as long as it has not ended.
+fn find(number: u32, core: &Arc<Core>) -> Option<(GroupHandle, Pinned<'static, Group>)> {
+    GroupHandle::of_number(number, core).filter(|(_, group)| group.stage() != GroupStage::Ended)
+}
+
+fn of_group(kind: EventKind, handle: GroupHandle, group: &Group) -> Event<'static> {
+    Event { group: Some(handle), user_data: group.user_data, ..Event::bare(kind) }
+}

@@ -1,0 +1,99 @@
+//! The send path. Nothing here or below allocates, locks, waits, panics or touches a thread-local: a signal handler may call
+//! it at any moment, also one that interrupts another call of it. It costs four uncontended atomic additions beside the
+//! ring's own work, and a system call only if the engine sleeps.
+
+use std::sync::atomic::Ordering;
+
+use anasazi_queue::record::SendRecord;
+use anasazi_queue::ring::PushError;
+use anasazi_queue::status::Status;
+
+use crate::core::{Core, Phase};
+use crate::group::{Group, GroupHandle, GroupStage};
+use crate::sys::link::Link;
+
+impl GroupHandle {
+    /// Sends a message, whose parts are put together, to the group. `service` is a level from 0 (unreliable) to 5 (safe) with
+    /// `NO_SELF` (0x100) or-ed in if wanted; `tag` comes back with this session's own delivery. Any thread; safe in a signal
+    /// handler; never blocks; keeps errno. The iterator is gone through twice.
+    ///
+    /// # Errors
+    /// `EAGAIN`: no room now; one `Writable` event of this group tells when there is. `EMSGSIZE`: over the engine's limit.
+    /// `ECLOSED`: the handle is stale. `ENOTMEMBER`: it is being left. `EINVAL`, `ENOTSUP`: the service. `EFORKED`.
+    pub fn send<'a>(
+        self,
+        service: u32,
+        tag: u64,
+        parts: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Result<(), Status> {
+        let len = parts.clone().fold(0, |len: usize, part| len.saturating_add(part.len()));
+        with_link(self, service, len, |core, link| {
+            let head = SendRecord { handle: self.number(), service, tag };
+            link.send(head, len, parts)?;
+            core.counters.sent_messages.fetch_add(1, Ordering::Relaxed);
+            core.counters.sent_bytes.fetch_add(len as u64, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+}
+
+/// Checks everything that can be checked, then lets `work` use the connection.
+fn with_link<R>(
+    handle: GroupHandle,
+    service: u32,
+    len: usize,
+    work: impl FnOnce(&Core, &Link) -> Result<R, PushError>,
+) -> Result<R, Status> {
+    let group = handle.pin().ok_or(Status::ECLOSED)?;
+    let core = &*group.core;
+    core.check_fork()?;
+    check_service(service)?;
+    match group.stage() {
+        GroupStage::Live => {}
+        GroupStage::LeaveWanted | GroupStage::Leaving => return Err(Status::ENOTMEMBER),
+        GroupStage::Ended => return Err(Status::ECLOSED),
+    }
+    let limit = core.message_len_max.load(Ordering::Relaxed) as usize;
+    if limit != 0 && len > limit {
+        return Err(Status::EMSGSIZE);
+    }
+    let in_use = core.links.enter();
+    let Some(link) = in_use.current().filter(|link| group.is_joined_on(link.serial())) else {
+        return Err(refuse(core, &group, None, len));
+    };
+    if len > link.message_len_max() {
+        return Err(Status::EMSGSIZE);
+    }
+    work(core, link).map_err(|error| match error {
+        PushError::Full => refuse(core, &group, Some(link), len),
+        PushError::TooLong => Status::EMSGSIZE,
+        // The engine broke its own ring; the receiver will see it too.
+        PushError::Corrupt => refuse(core, &group, None, len),
+    })
+}
+
+/// There is no room, or nobody to send to: the group is owed a `Writable`.
+fn refuse(core: &Core, group: &Group, link: Option<&Link>, len: usize) -> Status {
+    if core.phase() != Phase::Open {
+        return Status::ECLOSED;
+    }
+    group.saw_full.store(true, Ordering::SeqCst);
+    core.note_full(link, len);
+    Status::EAGAIN
+}
+
+fn check_service(service: u32) -> Result<(), Status> {
+    let flags = service & !SERVICE_MASK;
+    if service & SERVICE_MASK > SAFE || flags & !FLAGS_KNOWN != 0 {
+        return Err(Status::EINVAL);
+    }
+    if flags & !NO_SELF != 0 { Err(Status::ENOTSUP) } else { Ok(()) }
+}
+
+/// The highest service level: total order, and held by every member before delivery.
+const SAFE: u32 = 5;
+/// Or-ed into a service: not delivered to the sending session.
+const NO_SELF: u32 = 0x100;
+const SERVICE_MASK: u32 = 0xFF;
+/// `ANZ_NO_SELF`, `ANZ_RECEIPT`, `ANZ_SAME_VIEW`, `ANZ_PRIO_HIGH`, `ANZ_PRIO_BULK`.
+const FLAGS_KNOWN: u32 = 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000;

@@ -1,0 +1,372 @@
+//! The public face of a session.
+
+use std::mem;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{JOIN_SEND_ONLY, Member, QueryRecord, request};
+use anasazi_queue::ring::PushError;
+use anasazi_queue::status::Status;
+
+use crate::connector::Connector;
+use crate::core::{Core, GROUP_NAME_LEN_MAX, Phase};
+use crate::event::{Event, Hold};
+use crate::failure::Failure;
+use crate::group::{Group, GroupHandle, GroupStage};
+use crate::sys::poll::{self, EdgeWatch, Waited, now_ns};
+
+/// How a session is to be.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// Bytes of the ring to the engine: a power of two from 64 KiB to 256 MiB. A message may be a quarter of it.
+    pub send_ring_len: u32,
+    /// Bytes of the ring from the engine: a power of two from 64 KiB to 256 MiB.
+    pub receive_ring_len: u32,
+    /// How long the first connection may take, and how long each later attempt.
+    pub connect_timeout: Duration,
+    /// Do not wait for the first connection: a `Resumed` or `Closed` event tells how it went.
+    pub connect_async: bool,
+}
+
+/// A client session with an engine. All calls but [`receive`](Session::receive) may be made by any thread at any time; no
+/// call waits for another thread. Dropping it closes it.
+pub struct Session {
+    core: Arc<Core>,
+}
+
+/// What a session has done so far, and how full its rings are.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(missing_docs, reason = "said by their names")]
+pub struct SessionStats {
+    pub sent_messages: u64,
+    pub sent_bytes: u64,
+    /// Sends refused with `EAGAIN`.
+    pub send_again: u64,
+    pub received_messages: u64,
+    pub received_bytes: u64,
+    pub views: u64,
+    pub send_ring_used: u64,
+    pub send_ring_size: u64,
+    pub receive_ring_used: u64,
+    pub receive_ring_size: u64,
+    pub reconnects: u64,
+}
+
+impl Session {
+    /// Opens a session. Waits for the engine's answer, at most `connect_timeout`, unless `connect_async` is set.
+    ///
+    /// # Errors
+    /// What the connector says; the engine's own reason if it refuses; `ETIMEDOUT` if it does not answer; `EINVAL` for ring
+    /// sizes that are none; `ENOMEM` if there are no descriptors or no memory to be had.
+    pub fn open(connector: Arc<dyn Connector>, options: SessionOptions) -> Result<Self, Failure> {
+        let session = Self { core: Core::new(connector, options)? };
+        let core = &session.core;
+        let busy = |status| Failure::new(status, "the session is in use");
+        core.own(|receiver| receiver.start(core)).map_err(busy)?;
+        if core.options.connect_async {
+            return Ok(session);
+        }
+        loop {
+            let (online, failure) = core
+                .own(|receiver| {
+                    receiver.turn(core);
+                    (receiver.is_online(), receiver.take_failure())
+                })
+                .map_err(busy)?;
+            match failure {
+                // Too many connect at once: the next attempt is on its way.
+                Some((failure, true)) if failure.status == Status::EAGAIN => {}
+                Some((failure, _)) => return Err(failure),
+                None if online => return Ok(session),
+                None => {}
+            }
+            core.connector.turn();
+            // Short, since the engine may be one that only runs in `turn`.
+            let until_ns = now_ns().saturating_add(TURN_NS);
+            poll::wait([core.poll.as_raw_fd(), core.interrupt.as_raw_fd()], until_ns);
+        }
+    }
+
+    /// A descriptor that is readable exactly when [`receive`](Self::receive) would do something. It stays the same for the
+    /// session's life, and belongs to it.
+    pub fn fd(&self) -> RawFd {
+        self.core.poll.as_raw_fd()
+    }
+
+    /// Who this session is; a new connection brings a new identity. All zero before the first connection.
+    pub fn identity(&self) -> Member {
+        self.core.identity()
+    }
+
+    /// Joins a group. It is done at the view that has this session; if it is refused, the handle's `Left` says why. The name
+    /// has 1 to 255 bytes. With [`JOIN_SEND_ONLY`] the handle is an address to send to: no views, no messages.
+    ///
+    /// # Errors
+    /// `EINVAL`: name or flags. `ENOTSUP`: the name of a group in another domain. `EEXIST`: this session has a handle for
+    /// it. `ECLOSED`, `EFORKED`. `ENOMEM`: sixteen million groups.
+    pub fn join(&self, name: &str, flags: u32, user_data: usize) -> Result<GroupHandle, Status> {
+        let core = self.check_open()?;
+        if name.is_empty() || name.len() > GROUP_NAME_LEN_MAX || flags & !JOIN_SEND_ONLY != 0 {
+            return Err(Status::EINVAL);
+        }
+        if name.contains('/') {
+            return Err(Status::ENOTSUP);
+        }
+        let mut exists = false;
+        GroupHandle::each_of(core, |_, group| {
+            exists |= *group.name == *name && group.stage() == GroupStage::Live;
+        });
+        if exists {
+            return Err(Status::EEXIST);
+        }
+        let group = Group::new(Arc::clone(core), name, flags, user_data);
+        let handle = GroupHandle::insert(group).ok_or(Status::ENOMEM)?;
+        // Closed meanwhile: then nobody would end this handle.
+        if let Err(status) = self.check_open() {
+            handle.remove();
+            return Err(status);
+        }
+        core.tend_now(handle);
+        Ok(handle)
+    }
+
+    /// Leaves a group; done at its `Left`. Messages sent before are sent.
+    ///
+    /// # Errors
+    /// As [`GroupHandle::leave`].
+    pub fn leave(&self, group: GroupHandle) -> Result<(), Status> {
+        group.leave()
+    }
+
+    /// Sends a message. See [`GroupHandle::send`].
+    ///
+    /// # Errors
+    /// As [`GroupHandle::send`].
+    pub fn send(
+        &self,
+        group: GroupHandle,
+        service: u32,
+        parts: &[&[u8]],
+        tag: u64,
+    ) -> Result<(), Status> {
+        group.send(service, tag, parts.iter().copied())
+    }
+
+    /// Asks the engine something, in JSON; `Reply` events with the same tag answer.
+    ///
+    /// # Errors
+    /// `EAGAIN`: no room now, or no connection; the descriptor tells. `EMSGSIZE`, `ECLOSED`, `EFORKED`.
+    pub fn query(&self, json: &[u8], tag: u64) -> Result<(), Status> {
+        let core = self.check_open()?;
+        let in_use = core.links.enter();
+        let Some(link) = in_use.current() else { return Err(Status::EAGAIN) };
+        let record = QueryRecord { tag };
+        link.request(request::QUERY, &[record.as_bytes(), json]).map_err(|error| match error {
+            PushError::TooLong => Status::EMSGSIZE,
+            PushError::Full | PushError::Corrupt => {
+                core.note_full(Some(link), json.len());
+                Status::EAGAIN
+            }
+        })
+    }
+
+    /// Shows up to `max` events to `sink`, which says of each what becomes of its bytes. Returns how many it showed; never
+    /// blocks. One thread at a time.
+    ///
+    /// # Errors
+    /// `ECLOSED`: the last event was shown, or the session is closed. `EBUSY`: another thread is in here, or this one in an
+    /// outer call. `EINVAL`: `max` is 0. `EFORKED`.
+    pub fn receive(
+        &self,
+        max: usize,
+        sink: &mut dyn FnMut(&Event<'_>) -> Hold,
+    ) -> Result<usize, Status> {
+        self.core.check_fork()?;
+        if max == 0 {
+            return Err(Status::EINVAL);
+        }
+        if self.core.phase() >= Phase::Closing {
+            return Err(Status::ECLOSED);
+        }
+        self.core.own(|receiver| receiver.receive(&self.core, max, sink))?
+    }
+
+    /// Waits until `receive` would do something, or until the monotonic clock shows `deadline_ns` (negative: for ever).
+    ///
+    /// # Errors
+    /// `ETIMEDOUT`; `EINTR` after [`wake`](Self::wake) or a signal; `ECLOSED`, `EFORKED`.
+    pub fn wait(&self, deadline_ns: i64) -> Result<(), Status> {
+        let core = self.check_open()?;
+        let waited = poll::wait([core.poll.as_raw_fd(), core.interrupt.as_raw_fd()], deadline_ns);
+        if core.phase() != Phase::Open {
+            return Err(Status::ECLOSED);
+        }
+        match waited {
+            Waited::Ready(ready) if ready & 1 != 0 => Ok(()),
+            Waited::Ready(_) => {
+                core.interrupt.take();
+                Err(Status::EINTR)
+            }
+            Waited::TimedOut => Err(Status::ETIMEDOUT),
+            Waited::Interrupted => Err(Status::EINTR),
+        }
+    }
+
+    /// Ends another thread's wait, or the next one. Any thread; safe in a signal handler.
+    ///
+    /// # Errors
+    /// `ECLOSED`, `EFORKED`.
+    pub fn wake(&self) -> Result<(), Status> {
+        self.check_open()?.interrupt.wake();
+        Ok(())
+    }
+
+    /// Closes the session: it leaves its groups, waits end, all its group handles are stale. Never blocks. Kept events stay
+    /// readable until they are released or the session is dropped. Closing twice does nothing.
+    pub fn close(&self) {
+        let core = &self.core;
+        if core.check_fork().is_err() {
+            // The session is the parent's: its descriptors, its memory and its engine are not to be touched.
+            core.set_phase(Phase::Down);
+            return;
+        }
+        core.set_phase(Phase::Closing);
+        core.interrupt.wake();
+        core.poll.nudge();
+        core.finish_closing();
+    }
+
+    /// Whether kept events have not been released yet.
+    pub fn holds_events(&self) -> bool {
+        self.core.check_fork().is_ok() && self.core.links.any_held()
+    }
+
+    /// Figures of this session. Any thread.
+    ///
+    /// # Errors
+    /// `ECLOSED`, `EFORKED`.
+    pub fn stats(&self) -> Result<SessionStats, Status> {
+        let core = self.check_open()?;
+        let counters = &core.counters;
+        let in_use = core.links.enter();
+        let levels = in_use.current().map_or([0; 4], |link| link.fill_levels());
+        let [send_ring_used, send_ring_size, receive_ring_used, receive_ring_size] = levels;
+        Ok(SessionStats {
+            sent_messages: counters.sent_messages.load(Ordering::Relaxed),
+            sent_bytes: counters.sent_bytes.load(Ordering::Relaxed),
+            send_again: counters.send_again.load(Ordering::Relaxed),
+            received_messages: counters.received_messages.load(Ordering::Relaxed),
+            received_bytes: counters.received_bytes.load(Ordering::Relaxed),
+            views: counters.views.load(Ordering::Relaxed),
+            send_ring_used,
+            send_ring_size,
+            receive_ring_used,
+            receive_ring_size,
+            reconnects: counters.reconnects.load(Ordering::Relaxed),
+        })
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    fn check_open(&self) -> Result<&Arc<Core>, Status> {
+        self.core.check_fork()?;
+        if self.core.phase() == Phase::Open { Ok(&self.core) } else { Err(Status::ECLOSED) }
+    }
+}
+
+impl GroupHandle {
+    /// Leaves the group; done at its `Left`. Messages sent before are sent.
+    ///
+    /// # Errors
+    /// `ECLOSED`: the handle is stale. `ENOTMEMBER`: it is being left already. `EFORKED`.
+    pub fn leave(self) -> Result<(), Status> {
+        let group = self.pin().ok_or(Status::ECLOSED)?;
+        group.core.check_fork()?;
+        if !group.advance(GroupStage::Live, GroupStage::LeaveWanted) {
+            let ended = group.stage() == GroupStage::Ended;
+            return Err(if ended { Status::ECLOSED } else { Status::ENOTMEMBER });
+        }
+        group.core.tend_now(self);
+        Ok(())
+    }
+
+    /// Shows the group's name.
+    ///
+    /// # Errors
+    /// `ECLOSED`: the handle is stale. `EFORKED`.
+    pub fn with_name<R>(self, show: impl FnOnce(&str) -> R) -> Result<R, Status> {
+        let group = self.pin().ok_or(Status::ECLOSED)?;
+        group.core.check_fork()?;
+        Ok(show(&group.name))
+    }
+
+    /// Waits until there is room to send to the group, at least for a message as long as the longest that was refused; or
+    /// until the monotonic clock shows `deadline_ns` (negative: for ever). Any thread. It brings no lost engine back:
+    /// [`Session::receive`] does.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT`; `EINTR` after a signal; `ECLOSED`, `ENOTMEMBER`, `EFORKED`; `ENOMEM` if there is no descriptor to be had.
+    pub fn wait_writable(self, deadline_ns: i64) -> Result<(), Status> {
+        loop {
+            let group = self.pin().ok_or(Status::ECLOSED)?;
+            let core = &group.core;
+            core.check_fork()?;
+            match group.stage() {
+                GroupStage::Live => {}
+                GroupStage::Ended => return Err(Status::ECLOSED),
+                _ => return Err(Status::ENOTMEMBER),
+            }
+            let in_use = core.links.enter();
+            let link = in_use.current();
+            let wake_client = link.map(|link| link.wake_fds()[1]);
+            let fds: Vec<RawFd> = wake_client.into_iter().chain([core.poll.nudge_fd()]).collect();
+            let watch = EdgeWatch::new(&fds).map_err(|_| Status::ENOMEM)?;
+            watch.clear();
+            let joined = link.filter(|link| group.is_joined_on(link.serial()));
+            if joined.is_some_and(|link| link.want_room(core.room_len.load(Ordering::SeqCst))) {
+                return Ok(());
+            }
+            if core.phase() != Phase::Open {
+                return Err(Status::ECLOSED);
+            }
+            match poll::wait([watch.as_raw_fd(), -1], deadline_ns) {
+                Waited::Ready(_) => {}
+                Waited::TimedOut => return Err(Status::ETIMEDOUT),
+                Waited::Interrupted => return Err(Status::EINTR),
+            }
+        }
+    }
+}
+
+impl Core {
+    /// Tells the engine now what it has to know of a group, if there is a connection and room.
+    fn tend_now(&self, handle: GroupHandle) {
+        let Some(group) = handle.pin() else { return };
+        let in_use = self.links.enter();
+        if let Some(link) = in_use.current() {
+            self.tend(link, handle, &group);
+        }
+        if group.stage() == GroupStage::LeaveWanted {
+            self.groups_wait.store(true, Ordering::SeqCst);
+            self.poll.nudge();
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.close();
+        if self.core.check_fork().is_err() {
+            // What it has open and mapped is the parent's business: never give it back from here.
+            mem::forget(Arc::clone(&self.core));
+        }
+    }
+}
+
+/// How long `open` sleeps between two turns of an engine that only runs in them, in nanoseconds.
+const TURN_NS: i64 = 2_000_000;

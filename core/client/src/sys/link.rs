@@ -1,0 +1,231 @@
+//! One connection's rings: the memory, the ends that are ours, and the descriptors that wake either side.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::slice;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{SendRecord, request};
+use anasazi_queue::ring::{Claim, Consumer, Corrupt, Direction, Layout, Producer, PushError};
+
+use super::frame::Frame;
+use super::memory::Mapping;
+use super::poll::EventFd;
+use super::table::{Pinned, Table};
+
+/// The client's half of a connection. Lives as long as anybody uses it, also when the engine has long gone.
+pub(crate) struct Link {
+    producer: Producer,
+    consumer: Consumer,
+    wake_engine: EventFd,
+    wake_client: EventFd,
+    /// Counts the connections of a session, from 1.
+    serial: u64,
+    /// The token of position 0. Tokens go on from one connection of a session to the next.
+    token_base: u64,
+    /// Above the tokens given out so far.
+    token_end: AtomicU64,
+    frames: Table<Frame>,
+    frames_len: AtomicUsize,
+    /// Dropped last: the ends above point into it.
+    _mapping: Mapping,
+}
+
+/// A record given out: for the owner to show, and to release unless its reader keeps it.
+#[derive(Clone, Copy)]
+pub(crate) struct Taken<'a> {
+    pub(crate) token: u64,
+    pub(crate) kind: u16,
+    /// 8-byte aligned.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl Link {
+    /// Makes memory and descriptors for a connection, and what the engine has to get of the memory.
+    pub(crate) fn create(
+        layout: Layout,
+        serial: u64,
+        token_base: u64,
+    ) -> io::Result<(Self, OwnedFd)> {
+        let (mapping, memory) = Mapping::create(layout.len())?;
+        // SAFETY: a fresh, zero, page-aligned mapping of the layout's length, which lives as long as these two; no other
+        // such ends are made on our side.
+        let (producer, consumer) = unsafe {
+            (
+                Producer::attach(mapping.base(), layout, Direction::Send),
+                Consumer::attach(mapping.base(), layout, Direction::Receive),
+            )
+        };
+        let link = Self {
+            producer,
+            consumer,
+            wake_engine: EventFd::new()?,
+            wake_client: EventFd::new()?,
+            serial,
+            token_base,
+            token_end: AtomicU64::new(token_base),
+            frames: Table::new(FRAME_TAG),
+            frames_len: AtomicUsize::new(0),
+            _mapping: mapping,
+        };
+        Ok((link, memory))
+    }
+
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Descriptors that the engine gets beside the memory: the one that wakes it, the one that wakes us.
+    pub(crate) fn wake_fds(&self) -> [RawFd; 2] {
+        [self.wake_engine.as_raw_fd(), self.wake_client.as_raw_fd()]
+    }
+
+    // ---- sending: everything here is safe in a signal handler
+
+    /// Puts a message in and wakes the engine if it sleeps. The parts are copied.
+    pub(crate) fn send<'a>(
+        &self,
+        head: SendRecord,
+        len: usize,
+        parts: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), PushError> {
+        let claim = self.claim(len)?;
+        self.fill(&claim, 0, head.as_bytes());
+        let mut at = SEND_HEAD_LEN;
+        for part in parts {
+            self.fill(&claim, at, part);
+            at = at.saturating_add(part.len());
+        }
+        self.commit(claim);
+        Ok(())
+    }
+
+    /// Claims room for a message of `len` bytes and what describes it.
+    pub(crate) fn claim(&self, len: usize) -> Result<Claim, PushError> {
+        let len = len.checked_add(SEND_HEAD_LEN).ok_or(PushError::TooLong)?;
+        self.producer.claim_sparing(CLOSE_LEN, request::SEND, 0, len)
+    }
+
+    /// Copies bytes into a claim; what would go over its end is left out.
+    pub(crate) fn fill(&self, claim: &Claim, at: usize, bytes: &[u8]) {
+        let len = bytes.len().min(claim.len.saturating_sub(at));
+        // SAFETY: `at + len` is inside the claim, which is ours until it is committed; `bytes` cannot lie in it, since
+        // nobody else knows it.
+        unsafe { claim.data.add(at.min(claim.len)).copy_from_nonoverlapping(bytes.as_ptr(), len) };
+    }
+
+    pub(crate) fn commit(&self, claim: Claim) {
+        self.producer.commit(claim);
+        self.wake_engine();
+    }
+
+    /// Puts a record in that is no message.
+    pub(crate) fn request(&self, kind: u16, parts: &[&[u8]]) -> Result<(), PushError> {
+        let spare = if kind == request::CLOSE { 0 } else { CLOSE_LEN };
+        self.producer.push_sparing(spare, kind, 0, parts)?;
+        self.wake_engine();
+        Ok(())
+    }
+
+    /// After [`PushError::Full`] for a payload of `len` bytes: asks to be woken when there is room. True: there is already.
+    pub(crate) fn want_room(&self, len: usize) -> bool {
+        self.producer.want_room(len.saturating_add(SEND_HEAD_LEN + CLOSE_LEN as usize))
+    }
+
+    /// Longest message that the ring carries.
+    pub(crate) fn message_len_max(&self) -> usize {
+        self.producer.record_len_max() - SEND_HEAD_LEN
+    }
+
+    fn wake_engine(&self) {
+        if self.producer.wake_needed() {
+            self.wake_engine.wake();
+        }
+    }
+
+    // ---- receiving: the session's owner only, but for `release`
+
+    /// The next record, if any; it stays until it is released.
+    pub(crate) fn next(&self) -> Result<Option<Taken<'_>>, Corrupt> {
+        let Some(record) = self.consumer.next()? else { return Ok(None) };
+        let token = self.token_base.wrapping_add(record.position);
+        self.token_end.store(token.wrapping_add(1), Ordering::SeqCst);
+        // SAFETY: the ring says that the record's bytes lie inside it until it is released, and the ring lives as long as
+        // `self`. Who releases it promises (`Session::release`) to have no reference to it any more.
+        let bytes = unsafe { slice::from_raw_parts(record.data, record.len) };
+        Ok(Some(Taken { token, kind: record.kind, bytes }))
+    }
+
+    /// Keeps a struct that describes a record until the record is released.
+    pub(crate) fn keep(&self, frame: Frame) -> Option<Pinned<'_, Frame>> {
+        let handle = self.frames.insert(frame)?;
+        self.frames_len.fetch_add(1, Ordering::SeqCst);
+        self.frames.pin(handle)
+    }
+
+    /// Whether the token is of this connection.
+    pub(crate) fn gave_out(&self, token: u64) -> bool {
+        (self.token_base..self.token_end.load(Ordering::SeqCst)).contains(&token)
+    }
+
+    /// Gives records back to the engine; any thread. Tokens of records that are not held are ignored.
+    pub(crate) fn release(&self, tokens: impl Iterator<Item = u64>) {
+        let base = self.token_base;
+        let mut framed = self.frames_len.load(Ordering::SeqCst) > 0;
+        self.consumer.release_each(tokens.map(|token| {
+            if framed {
+                framed = self.drop_frame(token);
+            }
+            token.wrapping_sub(base)
+        }));
+        if self.consumer.room_wanted() {
+            self.wake_engine.wake();
+        }
+    }
+
+    /// Drops the frame of a record that is being released; false if no frames are left.
+    fn drop_frame(&self, token: u64) -> bool {
+        let mut found = None;
+        self.frames.each(|handle, frame| {
+            if frame.token == token {
+                found = Some(handle);
+            }
+        });
+        if found.is_some_and(|handle| self.frames.remove(handle)) {
+            return self.frames_len.fetch_sub(1, Ordering::SeqCst) > 1;
+        }
+        true
+    }
+
+    /// Says that we are about to sleep; false if there is something to take.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.consumer.prepare_sleep()
+    }
+
+    /// Awake: the engine need not wake us.
+    pub(crate) fn stay_awake(&self) {
+        self.consumer.cancel_sleep();
+    }
+
+    /// Whether somebody still reads records of this connection.
+    pub(crate) fn is_held(&self) -> bool {
+        self.consumer.held() != 0
+    }
+
+    /// The first token for the connection after this one.
+    pub(crate) fn token_after(&self) -> u64 {
+        (self.token_end.load(Ordering::SeqCst) | 7).wrapping_add(1)
+    }
+
+    /// Bytes in use and capacity of the send ring, then of the receive ring.
+    pub(crate) fn fill_levels(&self) -> [u64; 4] {
+        let (producer, consumer) = (&self.producer, &self.consumer);
+        [producer.used(), producer.capacity(), consumer.used(), consumer.capacity()]
+    }
+}
+
+/// Bytes that every push leaves free, so that a session can always say that it closes.
+const CLOSE_LEN: u32 = 8;
+const SEND_HEAD_LEN: usize = size_of::<SendRecord>();
+const FRAME_TAG: u8 = 0xF7;

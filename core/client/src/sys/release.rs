@@ -1,0 +1,38 @@
+//! Giving back events whose bytes were kept.
+
+use anasazi_queue::status::Status;
+
+use crate::session::Session;
+
+impl Session {
+    /// Gives kept events back, by their tokens, from any thread and in any order; possible as well after the session was
+    /// closed. Tokens that are not of kept events (anymore) are ignored.
+    ///
+    /// # Errors
+    /// `EFORKED` in a child process.
+    ///
+    /// # Safety
+    /// Nobody uses the data and views of these events any more.
+    pub unsafe fn release(&self, tokens: impl Iterator<Item = u64>) -> Result<(), Status> {
+        self.core().check_fork()?;
+        let in_use = self.core().links.enter();
+        let Some(link) = in_use.current() else {
+            tokens.for_each(|token| release_one(&in_use, token));
+            return Ok(());
+        };
+        link.release(tokens.filter(|token| {
+            let present = link.gave_out(*token);
+            if !present {
+                release_one(&in_use, *token);
+            }
+            present
+        }));
+        Ok(())
+    }
+}
+
+fn release_one(in_use: &super::links::InUse<'_>, token: u64) {
+    if let Some(link) = in_use.of_token(token) {
+        link.release(std::iter::once(token));
+    }
+}

@@ -1,0 +1,136 @@
+//! What waits for room in a session's receive ring, in order and bounded.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::limits::{ENTRY_LEN, SHARED_PIECE_LEN_MIN};
+
+/// Records that did not fit into the ring yet.
+#[derive(Debug)]
+pub(super) struct Backlog {
+    entries: VecDeque<Entry>,
+    len: usize,
+    len_max: usize,
+}
+
+/// One record.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) kind: u16,
+    pub(super) head: Bytes,
+    pub(super) pieces: Vec<Bytes>,
+    cost: usize,
+}
+
+/// The backlog would exceed its bound.
+#[derive(Debug)]
+pub(super) struct Overflow;
+
+impl Backlog {
+    pub(super) fn new(len_max: usize) -> Self {
+        Self { entries: VecDeque::new(), len: 0, len_max }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes that it costs.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Adds a record at the end.
+    pub(super) fn push(
+        &mut self,
+        kind: u16,
+        head: &[u8],
+        pieces: &[Bytes],
+    ) -> Result<(), Overflow> {
+        let bytes = pieces.iter().fold(head.len(), |sum, piece| sum.saturating_add(piece.len()));
+        let cost = bytes.saturating_add(ENTRY_LEN);
+        if cost > self.len_max.saturating_sub(self.len) {
+            return Err(Overflow);
+        }
+        let entry = if pieces.iter().any(|piece| piece.len() >= SHARED_PIECE_LEN_MIN) {
+            let pieces = pieces.iter().map(own).collect();
+            Entry { kind, head: Bytes::copy_from_slice(head), pieces, cost }
+        } else {
+            let mut all = Vec::with_capacity(bytes);
+            all.extend_from_slice(head);
+            pieces.iter().for_each(|piece| all.extend_from_slice(piece));
+            Entry { kind, head: all.into(), pieces: Vec::new(), cost }
+        };
+        self.entries.push_back(entry);
+        self.len += cost;
+        Ok(())
+    }
+
+    pub(super) fn front(&self) -> Option<&Entry> {
+        self.entries.front()
+    }
+
+    /// Drops the first record, which is in the ring now.
+    pub(super) fn pop(&mut self) {
+        if let Some(entry) = self.entries.pop_front() {
+            self.len -= entry.cost;
+        }
+        if self.entries.is_empty() {
+            self.entries = VecDeque::new(); // a long queue leaves no memory behind
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.entries = VecDeque::new();
+        self.len = 0;
+    }
+}
+
+impl Entry {
+    /// Bytes of the record's payload.
+    pub(super) fn payload_len(&self) -> usize {
+        self.cost - ENTRY_LEN
+    }
+}
+
+/// A piece that costs about what its length says.
+fn own(piece: &Bytes) -> Bytes {
+    if piece.len() >= SHARED_PIECE_LEN_MIN { piece.clone() } else { Bytes::copy_from_slice(piece) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounded_and_in_order() {
+        let mut backlog = Backlog::new(3 * ENTRY_LEN + 10);
+        let pieces = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
+        backlog.push(1, b"12", &pieces).expect("room");
+        backlog.push(2, b"12345", &[]).expect("room");
+        assert!(backlog.push(3, b"1", &[]).is_err());
+        backlog.push(3, b"", &[]).expect("room");
+        assert_eq!(backlog.len(), 3 * ENTRY_LEN + 10);
+        assert_eq!(backlog.front().map(|e| (e.kind, e.head.as_ref())), Some((1, &b"12abc"[..])));
+        backlog.pop();
+        assert_eq!(backlog.front().map(|e| (e.kind, e.payload_len())), Some((2, 5)));
+        backlog.pop();
+        backlog.pop();
+        assert!(backlog.is_empty());
+        assert_eq!(backlog.len(), 0);
+        backlog.pop();
+    }
+
+    #[test]
+    fn long_pieces_are_shared_and_short_ones_are_not() {
+        let mut backlog = Backlog::new(usize::MAX);
+        let buffer = Bytes::from(vec![7; 2 * SHARED_PIECE_LEN_MIN]);
+        let pieces = [buffer.slice(..SHARED_PIECE_LEN_MIN), buffer.slice(10..20)];
+        backlog.push(1, b"head", &pieces).expect("room");
+        let entry = backlog.front().expect("pushed");
+        assert_eq!(entry.pieces[0].as_ptr(), buffer.as_ptr());
+        assert_ne!(entry.pieces[1].as_ptr(), pieces[1].as_ptr());
+        assert_eq!(entry.pieces[1], pieces[1]);
+    }
+}

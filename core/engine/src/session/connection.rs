@@ -1,0 +1,198 @@
+//! One session: its rings, its handles, and what waits for it.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use anasazi_protocol::{GroupId, SessionId};
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{ClosedRecord, LeftRecord, ReceiptRecord, event};
+use anasazi_queue::ring::PushError;
+use anasazi_queue::status::Status;
+use bytes::Bytes;
+
+use super::backlog::Backlog;
+use super::handshake::{Offer, Waiting};
+use super::limits::{LAST_WORD_LEN, REASON_LEN_MAX};
+use crate::sys::memory::{ClientWaker, Lane};
+use crate::sys::socket::Peer;
+
+/// A session as the engine holds it.
+pub(super) struct Connection {
+    pub(super) id: SessionId,
+    pub(super) peer: Peer,
+    pub(super) socket: OwnedFd,
+    pub(super) wake_engine: OwnedFd,
+    wake_client: ClientWaker,
+    pub(super) lane: Lane,
+    pub(super) backlog: Backlog,
+    pub(super) handles: BTreeMap<u32, Handle>,
+    /// It has a turn coming.
+    pub(super) is_active: bool,
+    /// It is to be looked at when flushing.
+    pub(super) is_dirty: bool,
+    /// The client is gone: what it had sent is carried out, as much as a ring holds; this many bytes are left.
+    pub(super) legacy: Option<u64>,
+    /// Messages taken from it.
+    pub(super) messages_sent: u64,
+    /// Messages for it.
+    pub(super) messages_received: u64,
+}
+
+/// What a session calls a group.
+#[derive(Clone, Debug)]
+pub(super) struct Handle {
+    pub(super) group: GroupId,
+    pub(super) name: Arc<str>,
+    pub(super) role: Role,
+}
+
+/// What a handle is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// An address to send to.
+    Sender,
+    /// A membership, asked for or there.
+    Member,
+    /// A membership that ends when the group's order says so.
+    Leaver,
+}
+
+/// Why the engine ends a session, in words for its owner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ending {
+    pub(super) status: Status,
+    pub(super) reason: String,
+}
+
+impl Ending {
+    pub(super) fn new(status: Status, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into() }
+    }
+
+    /// The client wrote what no client of this version writes.
+    pub(super) fn malformed(what: &str) -> Self {
+        let reason = format!(
+            "the send ring holds {what}: the client's memory is damaged, or its library does not fit this engine"
+        );
+        Self::new(Status::EINVAL, reason)
+    }
+}
+
+impl Connection {
+    pub(super) fn new(id: SessionId, from: Waiting, offer: Offer, backlog_len_max: usize) -> Self {
+        Self {
+            id,
+            peer: from.peer,
+            socket: from.socket,
+            wake_engine: offer.wake_engine,
+            wake_client: offer.wake_client,
+            lane: offer.lane,
+            backlog: Backlog::new(backlog_len_max),
+            handles: BTreeMap::new(),
+            is_active: false,
+            is_dirty: false,
+            legacy: None,
+            messages_sent: 0,
+            messages_received: 0,
+        }
+    }
+
+    /// Gives the client a record, now or when there is room.
+    pub(super) fn deliver(
+        &mut self,
+        kind: u16,
+        head: &[u8],
+        pieces: &[Bytes],
+    ) -> Result<(), Ending> {
+        if self.legacy.is_some() {
+            return Ok(()); // nobody reads it
+        }
+        if self.backlog.is_empty() {
+            match self.lane.push(LAST_WORD_LEN, kind, head, pieces) {
+                Ok(()) => return Ok(()),
+                Err(PushError::Full) => {}
+                Err(error) => return Err(self.undeliverable(error, head, pieces)),
+            }
+        }
+        self.backlog.push(kind, head, pieces).map_err(|_| self.slow())
+    }
+
+    pub(super) fn left(&mut self, handle: u32, status: Status, why: &str) -> Result<(), Ending> {
+        let head = LeftRecord { handle, status: status.0 };
+        self.deliver(event::LEFT, head.as_bytes(), &[Bytes::copy_from_slice(why.as_bytes())])
+    }
+
+    pub(super) fn receipt(&mut self, handle: u32, status: Status, tag: u64) -> Result<(), Ending> {
+        let head = ReceiptRecord { handle, status: status.0, tag };
+        self.deliver(event::RECEIPT, head.as_bytes(), &[])
+    }
+
+    /// Moves what fits from the backlog into the ring, and wakes the client if it sleeps.
+    pub(super) fn flush(&mut self) -> Result<(), Ending> {
+        let result = self.flush_backlog();
+        if self.lane.wake_needed() {
+            self.wake_client.wake();
+        }
+        result
+    }
+
+    /// Gives what was taken from the send ring back.
+    pub(super) fn release_taken(&mut self) {
+        if self.lane.release_taken() {
+            self.wake_client.wake();
+        }
+    }
+
+    /// The last record; there is always room for it in a ring that its client has not broken.
+    pub(super) fn say_last_word(&mut self, ending: &Ending) {
+        self.backlog.clear();
+        let head = ClosedRecord { status: ending.status.0, reserved: 0 };
+        let reason = &ending.reason[..ending.reason.floor_char_boundary(REASON_LEN_MAX)];
+        let reason = Bytes::copy_from_slice(reason.as_bytes());
+        let _ = self.lane.push(0, event::CLOSED, head.as_bytes(), &[reason]);
+        if self.lane.wake_needed() {
+            self.wake_client.wake();
+        }
+    }
+
+    fn flush_backlog(&mut self) -> Result<(), Ending> {
+        while let Some(entry) = self.backlog.front() {
+            let pushed = self.lane.push(LAST_WORD_LEN, entry.kind, &entry.head, &entry.pieces);
+            match pushed {
+                Ok(()) => self.backlog.pop(),
+                Err(PushError::Full) => {
+                    if !self.lane.want_room(entry.payload_len(), LAST_WORD_LEN) {
+                        break;
+                    }
+                }
+                Err(error) => return Err(self.undeliverable(error, &entry.head, &entry.pieces)),
+            }
+        }
+        Ok(())
+    }
+
+    fn undeliverable(&self, error: PushError, head: &[u8], pieces: &[Bytes]) -> Ending {
+        if error == PushError::TooLong {
+            let len = pieces.iter().fold(head.len(), |sum, piece| sum + piece.len());
+            let text = format!(
+                "a message or view of {len} bytes does not fit into the receive ring of {} bytes: set \
+                 session.receive_ring_len to four times the longest",
+                self.lane.receive_fill().1
+            );
+            return Ending::new(Status::EMSGSIZE, text);
+        }
+        let text = "the positions in the receive ring are nonsense: the client's memory is damaged";
+        Ending::new(Status::EINVAL, text)
+    }
+
+    fn slow(&self) -> Ending {
+        let text = format!(
+            "the session did not read fast enough: its receive ring of {} bytes is full and {} bytes more are \
+             waiting, which is all that client.backlog_len allows",
+            self.lane.receive_fill().1,
+            self.backlog.len()
+        );
+        Ending::new(Status::ESLOW, text)
+    }
+}

@@ -1,0 +1,73 @@
+//! Protocol types as records for clients.
+
+use anasazi_protocol::{GroupView, MemberId, MessageDelivery, ViewCause, ViewKind};
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{Member, MessageRecord, ViewId, ViewRecord};
+use bytes::Bytes;
+
+/// What comes before a message for the handle; `own` if it is for the session that sent it.
+pub(super) fn message_head(message: &MessageDelivery, handle: u32, own: bool) -> MessageRecord {
+    MessageRecord {
+        handle,
+        service: if message.safe { SAFE } else { AGREED },
+        sender: member(message.sender),
+        sequence: message.sequence,
+        tag: if own { message.tag } else { 0 },
+    }
+}
+
+/// What comes before a view's arrays for the handle.
+pub(super) fn view_head(view: &GroupView, handle: u32) -> ViewRecord {
+    ViewRecord {
+        handle,
+        cause: match view.cause {
+            ViewCause::Join => 1,
+            ViewCause::Leave => 2,
+            ViewCause::Disconnect => 3,
+            ViewCause::Network => 4,
+            ViewCause::Merge => 5,
+        },
+        id: ViewId {
+            ring_seq: view.id.ring.sequence,
+            ring_rep: u64::from(view.id.ring.representative.node.0),
+            ring_incarnation: view.id.ring.representative.incarnation.0,
+            ordinal: view.id.ordinal,
+            sub: view.id.sub,
+            reserved: 0,
+        },
+        transitional: u32::from(view.kind == ViewKind::Transitional),
+        members: count(&view.members),
+        joined: count(&view.joined),
+        left: count(&view.left),
+        together: count(&view.together),
+        reason_len: view.reason.len() as u32,
+    }
+}
+
+/// A view's arrays and reason, the same for every session.
+pub(super) fn view_body(view: &GroupView) -> Bytes {
+    let lists: [&[MemberId]; 4] = [&view.members, &view.joined, &view.left, &view.together];
+    let mut body = Vec::new();
+    for list in lists {
+        list.iter().for_each(|id| body.extend_from_slice(member(*id).as_bytes()));
+    }
+    // One set per member, whatever the core says.
+    let sets = view.sets.iter().copied().chain(std::iter::repeat(0)).take(view.members.len());
+    sets.for_each(|set| body.extend_from_slice(&set.to_ne_bytes()));
+    body.resize(body.len().next_multiple_of(8), 0);
+    body.extend_from_slice(view.reason.as_bytes());
+    body.push(0);
+    body.into()
+}
+
+fn member(id: MemberId) -> Member {
+    Member { node: u64::from(id.node.0), session: id.session.0 }
+}
+
+fn count(list: &[MemberId]) -> u32 {
+    list.len() as u32
+}
+
+/// Service levels of the C header.
+const AGREED: u32 = 4;
+const SAFE: u32 = 5;

@@ -1,0 +1,49 @@
+//! What sessions may cost.
+
+use std::time::Duration;
+
+/// What the operator allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Sessions served at the same time.
+    pub sessions_max: usize,
+    /// Bytes kept for a session whose receive ring is full; beyond that it is cut off.
+    pub backlog_len_max: usize,
+    /// Longest message, in bytes.
+    pub message_len_max: usize,
+    /// Users that may connect, besides the engine's own and root.
+    pub allow_uids: Vec<u32>,
+    /// Groups whose members may connect.
+    pub allow_gids: Vec<u32>,
+}
+
+/// Connections that have not said hello yet; the oldest gives way to a newer one.
+pub(super) const WAITING_MAX: usize = 64;
+/// How long a connection may take to say hello.
+pub(super) const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
+/// Group handles of one session.
+pub(super) const HANDLES_MAX: usize = 4_096;
+/// Longest query, in bytes.
+pub(super) const QUERY_LEN_MAX: usize = 64 << 10;
+/// Bytes of JSON in one part of a reply.
+pub(super) const REPLY_PART_LEN: usize = 8 << 10;
+/// Records that one session may have carried out before the next one's turn.
+pub(super) const TURN_RECORDS_MAX: usize = 64;
+/// Bytes that one session may have carried out before the next one's turn; one record may exceed it.
+pub(super) const TURN_LEN_MAX: usize = 1 << 20;
+/// Room kept free in every receive ring for the last word, padding included, in bytes.
+pub(super) const LAST_WORD_LEN: u32 = 1_024;
+/// Longest reason in a last word, in bytes.
+pub(super) const REASON_LEN_MAX: usize = 400;
+/// What an entry of a backlog costs besides its bytes.
+pub(super) const ENTRY_LEN: usize = 128;
+/// Pieces of messages from this length on are kept in a backlog as they are; shorter ones are copied, for they may pin
+/// down a buffer many times their size.
+pub(super) const SHARED_PIECE_LEN_MIN: usize = 4 << 10;
+/// Bytes of messages that are copied out of rings into one buffer.
+pub(super) const ARENA_LEN: usize = 64 << 10;
+
+// Twice the record, its header and its alignment: it may need as much padding before it.
+const _: () = assert!(2 * (8 + 8 + REASON_LEN_MAX + 8) <= LAST_WORD_LEN as usize);
+// Every part of a reply fits into the smallest ring.
+const _: () = assert!(REPLY_PART_LEN + 16 <= anasazi_queue::ring::CAPACITY_MIN as usize / 4);

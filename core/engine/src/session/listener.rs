@@ -1,0 +1,132 @@
+//! The place in the file system where clients find the engine.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::sys::socket;
+
+/// A listening socket. Its file goes with it, unless somebody else has put one there meanwhile.
+#[derive(Debug)]
+pub struct Listener {
+    socket: OwnedFd,
+    path: PathBuf,
+    /// The file's device and inode.
+    file: Option<(u64, u64)>,
+    /// A descriptor to give up when there are no others, so that a connection can be taken and turned away.
+    reserve: Option<File>,
+}
+
+impl Listener {
+    /// Listens at `path`, whose file gets the permissions `mode`. A file left by an engine that is gone is replaced.
+    ///
+    /// # Errors
+    /// Says what is in the way at which path, and what to do: an engine that is running, a file of another kind, missing
+    /// permission, a missing directory, a path that is too long.
+    pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
+        let socket = socket::open().map_err(|error| explain(path, &error))?;
+        match socket::bind(&socket, path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path)?;
+                socket::bind(&socket, path)
+            }
+            result => result,
+        }
+        .map_err(|error| explain(path, &error))?;
+        // Before listening: nobody gets in under other permissions.
+        fs::set_permissions(path, Permissions::from_mode(mode))
+            .and_then(|()| socket::listen(&socket, BACKLOG))
+            .map_err(|error| explain(path, &error))?;
+        let (file, reserve) = (identify(path), File::open("/dev/null").ok());
+        Ok(Self { socket, path: path.to_owned(), file, reserve })
+    }
+
+    /// Readable when a connection waits.
+    pub fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// The next connection, if any. One that cannot be taken for want of descriptors is closed: its client sees that,
+    /// instead of waiting, and the listener does not stay readable for ever.
+    pub fn accept(&mut self) -> Option<OwnedFd> {
+        loop {
+            match socket::accept(&self.socket) {
+                Ok(connection) => return Some(connection),
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EINTR | libc::ECONNABORTED) => {}
+                    Some(libc::EMFILE | libc::ENFILE) if self.reserve.take().is_some() => {
+                        drop(socket::accept(&self.socket));
+                        self.reserve = File::open("/dev/null").ok();
+                        tracing::warn!("out of file descriptors: a connection was closed unheard");
+                    }
+                    _ => return None,
+                },
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if self.file.is_some() && identify(&self.path) == self.file {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Removes a socket file behind which nobody listens.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let place = path.display();
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
+    if !is_socket {
+        let text = format!(
+            "{place} exists and is not a socket: remove it, or set client.listen to another path"
+        );
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    let probe = socket::open().map_err(|error| explain(path, &error))?;
+    match socket::connect(&probe, path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // WouldBlock: its queue is full, so it lives. A socket of another type is somebody's, too.
+        Ok(()) | Err(_) => {
+            let text = format!(
+                "a running process listens at {place}: stop it, or set client.listen to another path"
+            );
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+        }
+    }
+    fs::remove_file(path).map_err(|error| explain(path, &error))
+}
+
+fn explain(path: &Path, error: &io::Error) -> io::Error {
+    let place = path.display();
+    let remedy = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "run as a user who may create files there, or set client.listen to a path in a directory of your own"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "create its directory, or set client.listen to a path in one that exists"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "set client.listen to a path on a file system that can be written"
+        }
+        _ => "set client.listen to another path",
+    };
+    io::Error::new(error.kind(), format!("cannot listen at {place}: {error}; {remedy}"))
+}
+
+fn identify(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: i32 = 128;

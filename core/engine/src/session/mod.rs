@@ -1,0 +1,501 @@
+//! The server side of sessions: from accepted sockets and hostile memory to protocol commands, and back.
+//!
+//! ```text
+//!   socket  --hello-->  Waiting  --checked, mapped-->  Connection  --end-->  (Disconnect)
+//!   send ring     --poll-->   Command, Query
+//!   receive ring  <--message, view, join_refused, reply, flush--
+//! ```
+//!
+//! Invariants:
+//! * A session costs bounded memory (its rings, a bounded backlog, a bounded number of handles) and three descriptors;
+//!   connections that have not said hello are few and short-lived.
+//! * What a client does to its memory, its socket or its descriptors ends its own session at worst. Every record is copied
+//!   before it is looked at.
+//! * Nothing here blocks. A session that does not read costs the others nothing; when its backlog is full it is cut off.
+//! * Every handle ends with exactly one LEFT, or with the CLOSED that ends its session. CLOSED is the last record; room for
+//!   it is kept free.
+//!
+//! A session can be looked up in three ways: by slot (where it lies), by [`SessionId`] (what the protocol calls it), by the
+//! keys of its descriptors (its slot times two, plus one for the wake-up).
+
+mod backlog;
+mod connection;
+mod deliver;
+mod encode;
+mod groups;
+mod handshake;
+mod limits;
+mod listener;
+mod readiness;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use anasazi_protocol::{Instant, MemberId, Process, SessionId};
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{ReplyRecord, event};
+use anasazi_queue::status::Status;
+use bytes::{Bytes, BytesMut};
+
+use crate::sys::socket::{self, Peer};
+use connection::{Connection, Ending};
+use groups::Groups;
+use handshake::{Greeting, Offer, Refusal, Waiting};
+pub use limits::SessionLimits;
+use limits::{ARENA_LEN, HELLO_TIMEOUT, REPLY_PART_LEN, WAITING_MAX};
+pub use listener::Listener;
+pub use readiness::Readiness;
+pub use requests::Request;
+
+/// All sessions of one engine.
+pub struct Sessions {
+    limits: SessionLimits,
+    identity: Process,
+    own_uid: u32,
+    key_base: u64,
+    next_id: SessionId,
+    slots: Vec<Slot>,
+    by_id: HashMap<SessionId, usize>,
+    groups: Groups,
+    /// Slots of connections that have not said hello, oldest first.
+    waiting: VecDeque<usize>,
+    /// Sessions with a turn coming.
+    active: VecDeque<(usize, SessionId)>,
+    /// Sessions to be looked at when flushing.
+    dirty: Vec<(usize, SessionId)>,
+    /// Sessions that ended and that the protocol has not heard of yet.
+    endings: VecDeque<SessionId>,
+    /// Ended sessions whose descriptors are still watched.
+    #[allow(clippy::vec_box, reason = "they come in boxes")]
+    dead: Vec<Box<Connection>>,
+    /// Messages are copied into it, many to one allocation.
+    arena: BytesMut,
+}
+
+/// A session, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionInfo {
+    /// Its id.
+    pub session: SessionId,
+    /// The process at the other end.
+    pub pid: i32,
+    /// Its user.
+    pub uid: u32,
+    /// The names of the groups that it has handles for, in the order of its handles.
+    pub groups: Vec<String>,
+    /// Bytes in the send ring.
+    pub send_used: u64,
+    /// Capacity of the send ring, in bytes.
+    pub send_capacity: u64,
+    /// Bytes in the receive ring.
+    pub receive_used: u64,
+    /// Capacity of the receive ring, in bytes.
+    pub receive_capacity: u64,
+    /// Bytes that wait for room in the receive ring.
+    pub backlog_len: usize,
+    /// Messages taken from it.
+    pub messages_sent: u64,
+    /// Messages for it.
+    pub messages_received: u64,
+}
+
+enum Slot {
+    Free,
+    Waiting(Box<Waiting>),
+    Open(Box<Connection>),
+}
+
+impl Sessions {
+    /// No sessions yet. Theirs are the keys from `key_base` on, two for each of `limits.sessions_max + 64`.
+    pub fn new(limits: SessionLimits, identity: Process, key_base: u64) -> Self {
+        Self {
+            limits,
+            identity,
+            own_uid: socket::own_uid(),
+            key_base,
+            next_id: SessionId::first(identity.incarnation),
+            slots: Vec::new(),
+            by_id: HashMap::new(),
+            groups: Groups::default(),
+            waiting: VecDeque::new(),
+            active: VecDeque::new(),
+            dirty: Vec::new(),
+            endings: VecDeque::new(),
+            dead: Vec::new(),
+            arena: BytesMut::with_capacity(ARENA_LEN),
+        }
+    }
+
+    /// A connection came in.
+    pub fn accept(&mut self, socket: OwnedFd, readiness: &dyn Readiness, now: Instant) {
+        self.bury(readiness);
+        let Ok(peer) = socket::peer(socket.as_fd()) else { return };
+        let refusal = self.refuse_stranger(&peer);
+        if self.waiting.len() >= WAITING_MAX
+            && let Some(oldest) = self.waiting.front().copied()
+        {
+            let text = "too many connections that say nothing; this one was the oldest";
+            self.turn_away(oldest, &Refusal::new(Status::ETIMEDOUT, text), readiness);
+        }
+        let slot = self.vacant_slot();
+        if let Err(error) = readiness.add(socket.as_raw_fd(), self.key(slot)) {
+            let text = format!("the engine cannot watch another connection: {error}");
+            Refusal::new(Status::ENOMEM, text).send(&socket);
+            return;
+        }
+        let deadline = now + HELLO_TIMEOUT;
+        self.slots[slot] = Slot::Waiting(Box::new(Waiting { socket, peer, refusal, deadline }));
+        self.waiting.push_back(slot);
+        self.greet(slot, readiness);
+    }
+
+    /// A descriptor with one of the sessions' keys is ready.
+    pub fn ready(&mut self, key: u64, readiness: &dyn Readiness) {
+        self.bury(readiness);
+        let Some(index) = key.checked_sub(self.key_base) else { return };
+        let (slot, is_wake) = ((index / 2) as usize, index % 2 == 1);
+        match self.slots.get_mut(slot) {
+            Some(Slot::Waiting(_)) if !is_wake => self.greet(slot, readiness),
+            Some(Slot::Open(_)) if is_wake => {
+                self.activate(slot);
+                self.mark_dirty(slot);
+            }
+            Some(Slot::Open(_)) => self.hear(slot, readiness),
+            _ => {}
+        }
+    }
+
+    /// When [`Self::expire`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.slots.get(*self.waiting.front()?) {
+            Some(Slot::Waiting(waiting)) => Some(waiting.deadline),
+            _ => None,
+        }
+    }
+
+    /// Gives up on connections that said nothing in time.
+    pub fn expire(&mut self, readiness: &dyn Readiness, now: Instant) {
+        self.bury(readiness);
+        while self.deadline().is_some_and(|deadline| deadline <= now)
+            && let Some(oldest) = self.waiting.front().copied()
+        {
+            let text = format!("no hello within {} ms", HELLO_TIMEOUT.as_millis());
+            self.turn_away(oldest, &Refusal::new(Status::ETIMEDOUT, text), readiness);
+        }
+    }
+
+    /// After deliveries, once per batch: moves backlogs on, wakes clients, and lets go of ended sessions.
+    pub fn flush(&mut self, readiness: &dyn Readiness) {
+        for at in std::mem::take(&mut self.dirty) {
+            let Some(mut connection) = self.take_out(at) else { continue };
+            connection.is_dirty = false;
+            match connection.flush() {
+                Ok(()) => self.put_back(connection, at.0),
+                Err(ending) => self.end(connection, at.0, Some(&ending)),
+            }
+        }
+        self.bury(readiness);
+    }
+
+    /// Part of the answer to a query; all parts but the last with `more`. Long ones are divided.
+    pub fn reply(&mut self, session: SessionId, tag: u64, status: Status, json: &str, more: bool) {
+        self.with(session, |connection| reply_parts(connection, tag, status, json, more));
+    }
+
+    /// Ends all sessions and turns away who waits; each is told why.
+    pub fn close_all(&mut self, status: Status, reason: &str, readiness: &dyn Readiness) {
+        let ending = Ending::new(status, reason);
+        for slot in 0..self.slots.len() {
+            match std::mem::replace(&mut self.slots[slot], Slot::Free) {
+                Slot::Open(connection) => self.end(connection, slot, Some(&ending)),
+                Slot::Waiting(waiting) => {
+                    readiness.remove(waiting.socket.as_raw_fd());
+                    Refusal::new(status, reason).send(&waiting.socket);
+                }
+                Slot::Free => {}
+            }
+        }
+        self.waiting.clear();
+        self.bury(readiness);
+    }
+
+    /// All sessions, oldest first.
+    pub fn describe(&self) -> Vec<SessionInfo> {
+        let mut all: Vec<_> = self
+            .slots
+            .iter()
+            .filter_map(|slot| match slot {
+                Slot::Open(connection) => Some(describe(connection)),
+                _ => None,
+            })
+            .collect();
+        all.sort_unstable_by_key(|info| info.session);
+        all
+    }
+
+    /// How many sessions are served.
+    pub fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// No session is served.
+    pub fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
+    fn refuse_stranger(&self, peer: &Peer) -> Option<Refusal> {
+        let limits = &self.limits;
+        let is_known = peer.uid == 0
+            || peer.uid == self.own_uid
+            || limits.allow_uids.contains(&peer.uid)
+            || limits.allow_gids.contains(&peer.gid)
+            || peer.groups.iter().any(|group| limits.allow_gids.contains(group));
+        (!is_known).then(|| {
+            let text = format!(
+                "user {} may not use this engine: add it to client.allow_uids, or one of its groups to \
+                 client.allow_gids",
+                peer.uid
+            );
+            Refusal::new(Status::EACCES, text)
+        })
+    }
+
+    fn greet(&mut self, slot: usize, readiness: &dyn Readiness) {
+        let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
+        match waiting.greet(&self.limits) {
+            Greeting::NotYet => {}
+            Greeting::Gone => drop(self.stop_waiting(slot, readiness)),
+            Greeting::Refused(refusal) => self.turn_away(slot, &refusal, readiness),
+            Greeting::Offered(_) if self.by_id.len() >= self.limits.sessions_max => {
+                let text = format!(
+                    "the engine serves {} sessions already, as many as client.sessions_max allows",
+                    self.limits.sessions_max
+                );
+                self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
+            }
+            Greeting::Offered(offer) => self.open(slot, *offer, readiness),
+        }
+    }
+
+    fn open(&mut self, slot: usize, offer: Offer, readiness: &dyn Readiness) {
+        if let Err(error) = readiness.add_edge(offer.wake_engine.as_raw_fd(), self.key(slot) + 1) {
+            let text = format!("the engine cannot watch another session: {error}");
+            return self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
+        }
+        let Slot::Waiting(waiting) = std::mem::replace(&mut self.slots[slot], Slot::Free) else {
+            return;
+        };
+        self.waiting.retain(|waiting| *waiting != slot);
+        let id = self.next_id;
+        self.next_id = SessionId(id.0 + 1);
+        let backlog_len_max = self.limits.backlog_len_max;
+        let connection = Box::new(Connection::new(id, *waiting, offer, backlog_len_max));
+        let identity = MemberId { node: self.identity.node, session: id };
+        let message_len_max = self.limits.message_len_max;
+        if handshake::welcome(&connection.socket, identity, message_len_max).is_err() {
+            self.dead.push(connection); // nobody is there to be welcomed
+            return;
+        }
+        tracing::debug!(session = %identity, pid = connection.peer.pid, "session opened");
+        self.by_id.insert(id, slot);
+        self.put_back(connection, slot);
+        self.activate(slot);
+    }
+
+    /// The socket of a session says something: it should be the end.
+    fn hear(&mut self, slot: usize, readiness: &dyn Readiness) {
+        let Some(Slot::Open(connection)) = self.slots.get_mut(slot) else { return };
+        match socket::receive(connection.socket.as_fd(), &mut [0; 1]) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(received) if received.len > 0 || !received.fds.is_empty() => {
+                let text = "the client sent something over the session's socket after the hello";
+                let ending = Ending::new(Status::EINVAL, text);
+                if let Slot::Open(connection) = std::mem::replace(&mut self.slots[slot], Slot::Free)
+                {
+                    self.end(connection, slot, Some(&ending));
+                }
+            }
+            _ => {
+                // What it had sent is still carried out; its end comes after that.
+                readiness.remove(connection.socket.as_raw_fd());
+                connection.legacy = Some(connection.lane.send_fill().1);
+                self.activate(slot);
+            }
+        }
+    }
+
+    /// Ends a session: tells it why, if there is anything to tell, and owes the protocol a disconnect.
+    fn end(&mut self, mut connection: Box<Connection>, slot: usize, ending: Option<&Ending>) {
+        let id = connection.id;
+        if let Some(ending) = ending {
+            let level_is_info = ending.status != Status::OK;
+            let (pid, status, reason) =
+                (connection.peer.pid, ending.status.name(), &ending.reason[..]);
+            if level_is_info {
+                tracing::info!(session = id.0, pid, status, reason, "session ended by the engine");
+            } else {
+                tracing::debug!(session = id.0, pid, "session closed");
+            }
+            connection.say_last_word(ending);
+        } else {
+            tracing::debug!(session = id.0, pid = connection.peer.pid, "session's client is gone");
+        }
+        for handle in connection.handles.values() {
+            self.groups.remove_first(handle.group, id, |_| true);
+        }
+        self.by_id.remove(&id);
+        self.endings.push_back(id);
+        self.slots[slot] = Slot::Free;
+        self.dead.push(connection);
+    }
+
+    /// Lets go of ended sessions: descriptors closed, memory unmapped.
+    fn bury(&mut self, readiness: &dyn Readiness) {
+        for connection in self.dead.drain(..) {
+            readiness.remove(connection.socket.as_raw_fd());
+            readiness.remove(connection.wake_engine.as_raw_fd());
+        }
+    }
+
+    fn turn_away(&mut self, slot: usize, refusal: &Refusal, readiness: &dyn Readiness) {
+        let Some(waiting) = self.stop_waiting(slot, readiness) else { return };
+        tracing::info!(
+            pid = waiting.peer.pid,
+            uid = waiting.peer.uid,
+            status = refusal.status.name(),
+            reason = refusal.reason,
+            "connection refused"
+        );
+        refusal.send(&waiting.socket);
+    }
+
+    fn stop_waiting(&mut self, slot: usize, readiness: &dyn Readiness) -> Option<Box<Waiting>> {
+        let waiting = match std::mem::replace(&mut self.slots[slot], Slot::Free) {
+            Slot::Waiting(waiting) => waiting,
+            other => {
+                self.slots[slot] = other;
+                return None;
+            }
+        };
+        self.waiting.retain(|waiting| *waiting != slot);
+        readiness.remove(waiting.socket.as_raw_fd());
+        Some(waiting)
+    }
+
+    /// Does something with a session that may have ended meanwhile, and may end by it.
+    fn with(
+        &mut self,
+        session: SessionId,
+        action: impl FnOnce(&mut Connection) -> Result<(), Ending>,
+    ) {
+        let Some(slot) = self.by_id.get(&session).copied() else { return };
+        self.with_slot((slot, session), action);
+    }
+
+    fn with_slot(
+        &mut self,
+        at: (usize, SessionId),
+        action: impl FnOnce(&mut Connection) -> Result<(), Ending>,
+    ) {
+        let Some(connection) = self.connection_mut(at) else { return };
+        let result = action(connection);
+        self.mark_dirty(at.0);
+        if let Err(ending) = result
+            && let Some(connection) = self.take_out(at)
+        {
+            self.end(connection, at.0, Some(&ending));
+        }
+    }
+
+    fn connection_mut(&mut self, at: (usize, SessionId)) -> Option<&mut Connection> {
+        match self.slots.get_mut(at.0) {
+            Some(Slot::Open(connection)) if connection.id == at.1 => Some(connection),
+            _ => None,
+        }
+    }
+
+    fn take_out(&mut self, at: (usize, SessionId)) -> Option<Box<Connection>> {
+        self.connection_mut(at)?;
+        match std::mem::replace(&mut self.slots[at.0], Slot::Free) {
+            Slot::Open(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    fn put_back(&mut self, connection: Box<Connection>, slot: usize) {
+        self.slots[slot] = Slot::Open(connection);
+    }
+
+    fn activate(&mut self, slot: usize) {
+        if let Some(Slot::Open(connection)) = self.slots.get_mut(slot)
+            && !connection.is_active
+        {
+            connection.is_active = true;
+            self.active.push_back((slot, connection.id));
+        }
+    }
+
+    fn mark_dirty(&mut self, slot: usize) {
+        if let Some(Slot::Open(connection)) = self.slots.get_mut(slot)
+            && !connection.is_dirty
+        {
+            connection.is_dirty = true;
+            self.dirty.push((slot, connection.id));
+        }
+    }
+
+    fn vacant_slot(&mut self) -> usize {
+        if let Some(slot) = self.slots.iter().position(|slot| matches!(slot, Slot::Free)) {
+            return slot;
+        }
+        self.slots.push(Slot::Free);
+        self.slots.len() - 1
+    }
+
+    fn key(&self, slot: usize) -> u64 {
+        self.key_base + 2 * slot as u64
+    }
+}
+
+fn reply_parts(
+    connection: &mut Connection,
+    tag: u64,
+    status: Status,
+    json: &str,
+    more: bool,
+) -> Result<(), Ending> {
+    let mut rest = json;
+    loop {
+        let (part, after) = rest.split_at(rest.floor_char_boundary(REPLY_PART_LEN));
+        let more = u32::from(more || !after.is_empty());
+        let head = ReplyRecord { tag, status: status.0, more };
+        let part = Bytes::copy_from_slice(part.as_bytes());
+        connection.deliver(event::REPLY, head.as_bytes(), &[part])?;
+        if after.is_empty() {
+            return Ok(());
+        }
+        rest = after;
+    }
+}
+
+fn describe(connection: &Connection) -> SessionInfo {
+    let (send_used, send_capacity) = connection.lane.send_fill();
+    let (receive_used, receive_capacity) = connection.lane.receive_fill();
+    SessionInfo {
+        session: connection.id,
+        pid: connection.peer.pid,
+        uid: connection.peer.uid,
+        groups: connection.handles.values().map(|handle| handle.name.to_string()).collect(),
+        send_used,
+        send_capacity,
+        receive_used,
+        receive_capacity,
+        backlog_len: connection.backlog.len(),
+        messages_sent: connection.messages_sent,
+        messages_received: connection.messages_received,
+    }
+}

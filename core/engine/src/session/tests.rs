@@ -1,0 +1,157 @@
+//! Sessions between raw clients and a core that only pretends.
+
+mod delivery;
+mod fake_core;
+mod hostile;
+mod listener;
+mod opening;
+mod requests;
+
+use anasazi_protocol::{Incarnation, Instant, NodeId, Process};
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{
+    JoinRecord, LeaveRecord, LeftRecord, MessageRecord, QueryRecord, ReceiptRecord, SendRecord,
+    ViewRecord, event, request,
+};
+
+use super::*;
+use crate::sys::raw_client::{Epoll, RawClient};
+use fake_core::FakeCore;
+
+/// Of the engine under test.
+const IDENTITY: Process = Process { node: NodeId(7), incarnation: Incarnation(1_000) };
+const KEY_BASE: u64 = 100;
+const MESSAGE_LEN_MAX: usize = 16 << 10;
+
+/// An engine without a protocol.
+struct Engine {
+    sessions: Sessions,
+    epoll: Epoll,
+    core: FakeCore,
+    now: Instant,
+}
+
+impl Engine {
+    fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut SessionLimits)) -> Self {
+        let mut limits = SessionLimits {
+            sessions_max: 10,
+            backlog_len_max: 100_000,
+            message_len_max: MESSAGE_LEN_MAX,
+            allow_uids: Vec::new(),
+            allow_gids: Vec::new(),
+        };
+        change(&mut limits);
+        Self {
+            sessions: Sessions::new(limits, IDENTITY, KEY_BASE),
+            epoll: Epoll::new(),
+            core: FakeCore::default(),
+            now: Instant(1),
+        }
+    }
+
+    /// A client whose connection is accepted and who has said nothing.
+    fn connect(&mut self) -> RawClient {
+        let (near, far) = socket::pair().expect("socketpair");
+        self.sessions.accept(near, &self.epoll, self.now);
+        RawClient::new(far)
+    }
+
+    /// A client with a session.
+    fn open(&mut self) -> RawClient {
+        let client = self.connect();
+        client.greet();
+        self.run();
+        let welcome = client.welcome().expect("an answer");
+        assert_eq!(welcome.status, 0, "{}", text(&welcome.reason));
+        assert!(client.consumer.prepare_sleep());
+        client
+    }
+
+    /// Turns until nothing is left to do.
+    fn run(&mut self) {
+        for _ in 0..10_000 {
+            if !self.turn() {
+                return;
+            }
+        }
+        panic!("the engine does not come to rest");
+    }
+
+    /// One turn of the engine's loop; true if there is more to do.
+    fn turn(&mut self) -> bool {
+        let keys = self.epoll.wait(0);
+        keys.iter().for_each(|key| self.sessions.ready(*key, &self.epoll));
+        let mut requests = Vec::new();
+        let more = self.sessions.poll(1_000, &mut |request| {
+            requests.push(request);
+            true
+        });
+        let moved = !requests.is_empty();
+        requests.into_iter().for_each(|request| self.core.handle(request, &mut self.sessions));
+        self.sessions.flush(&self.epoll);
+        more || moved || !keys.is_empty()
+    }
+}
+
+impl RawClient {
+    fn join(&self, handle: u32, name: &str) {
+        let record = JoinRecord { handle, flags: 0 };
+        self.push(request::JOIN, record.as_bytes(), name.as_bytes()).expect("room");
+    }
+
+    fn leave(&self, handle: u32) {
+        let record = LeaveRecord { handle, reserved: 0 };
+        self.push(request::LEAVE, record.as_bytes(), &[]).expect("room");
+    }
+
+    fn send(&self, handle: u32, service: u32, tag: u64, message: &[u8]) {
+        let record = SendRecord { handle, service, tag };
+        self.push(request::SEND, record.as_bytes(), message).expect("room");
+    }
+
+    fn query(&self, tag: u64, json: &[u8]) {
+        self.push(request::QUERY, QueryRecord { tag }.as_bytes(), json).expect("room");
+    }
+
+    /// The next record, which is of that kind, in two parts.
+    fn expect<T: Plain>(&self, kind: u16) -> (T, Vec<u8>) {
+        let (got, bytes) = self.next().expect("a record");
+        assert_eq!(got, kind);
+        let (head, rest) = T::split_from(&bytes).expect("long enough");
+        (head, rest.to_vec())
+    }
+
+    fn expect_message(&self) -> (MessageRecord, Vec<u8>) {
+        self.expect(event::MESSAGE)
+    }
+
+    fn expect_view(&self) -> ViewRecord {
+        self.expect(event::VIEW).0
+    }
+
+    fn expect_left(&self) -> (u32, Status, String) {
+        let (left, reason): (LeftRecord, _) = self.expect(event::LEFT);
+        (left.handle, Status(left.status), String::from_utf8(reason).expect("UTF-8"))
+    }
+
+    fn expect_receipt(&self) -> (u32, Status, u64) {
+        let (receipt, _): (ReceiptRecord, _) = self.expect(event::RECEIPT);
+        (receipt.handle, Status(receipt.status), receipt.tag)
+    }
+
+    fn expect_nothing(&self) {
+        assert_eq!(self.next(), None);
+    }
+
+    fn hang_up(&mut self) {
+        self.socket = None;
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+}

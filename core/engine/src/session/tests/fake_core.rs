@@ -1,0 +1,134 @@
+//! The protocol of a cluster of one node, as far as sessions see it: everything happens at once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anasazi_protocol::{
+    Command, GroupId, GroupView, MemberId, MessageDelivery, RingId, SessionId, ViewCause, ViewId,
+    ViewKind,
+};
+use anasazi_queue::status::Status;
+
+use super::super::{Request, Sessions};
+use super::IDENTITY;
+
+#[derive(Default)]
+pub(super) struct FakeCore {
+    groups: BTreeMap<GroupId, FakeGroup>,
+    /// Everything that was asked of it, as text.
+    pub(super) log: Vec<String>,
+    /// Joins of these names are refused.
+    pub(super) refuses: Option<&'static str>,
+    ordinal: u64,
+}
+
+struct FakeGroup {
+    name: Arc<str>,
+    members: Vec<MemberId>,
+    sequence: u64,
+}
+
+impl FakeCore {
+    pub(super) fn handle(&mut self, request: Request, sessions: &mut Sessions) {
+        match request {
+            Request::Query { session, tag, json } => {
+                self.log.push(format!("query {} {json}", session.0));
+                sessions.reply(session, tag, Status::OK, &json, false);
+            }
+            Request::Command(command) => self.command(command, sessions),
+        }
+    }
+
+    fn command(&mut self, command: Command, sessions: &mut Sessions) {
+        match command {
+            Command::Join { session, name } => {
+                self.log.push(format!("join {} {name}", session.0));
+                if self.refuses == Some(&name[..]) {
+                    return sessions.join_refused(session, GroupId::of(&name), "says the test");
+                }
+                let group = GroupId::of(&name);
+                let entry = self.groups.entry(group).or_insert_with(|| FakeGroup {
+                    name: Arc::from(&name[..]),
+                    members: Vec::new(),
+                    sequence: 0,
+                });
+                entry.members.push(member(session));
+                self.change(group, ViewCause::Join, vec![member(session)], vec![], sessions);
+            }
+            Command::Leave { session, group } => {
+                self.log.push(format!("leave {}", session.0));
+                self.remove(group, session, ViewCause::Leave, sessions);
+            }
+            Command::Disconnect { session } => {
+                self.log.push(format!("disconnect {}", session.0));
+                let all: Vec<_> = self.groups.keys().copied().collect();
+                for group in all {
+                    self.remove(group, session, ViewCause::Disconnect, sessions);
+                }
+            }
+            Command::Send { session, group, safe, no_self, tag, payload } => {
+                self.log.push(format!("send {} {}", session.0, payload.len()));
+                let Some(entry) = self.groups.get_mut(&group) else { return };
+                entry.sequence += 1;
+                let half = payload.len() / 2;
+                let pieces = vec![payload.slice(..half), payload.slice(half..)];
+                sessions.message(&MessageDelivery {
+                    group,
+                    sender: member(session),
+                    safe,
+                    no_self,
+                    sequence: entry.sequence,
+                    tag,
+                    payload: pieces,
+                });
+            }
+        }
+    }
+
+    fn remove(
+        &mut self,
+        group: GroupId,
+        session: SessionId,
+        cause: ViewCause,
+        sessions: &mut Sessions,
+    ) {
+        let Some(entry) = self.groups.get_mut(&group) else { return };
+        let before = entry.members.len();
+        entry.members.retain(|id| id.session != session);
+        if entry.members.len() < before {
+            self.change(group, cause, vec![], vec![member(session)], sessions);
+        }
+    }
+
+    fn change(
+        &mut self,
+        group: GroupId,
+        cause: ViewCause,
+        joined: Vec<MemberId>,
+        left: Vec<MemberId>,
+        sessions: &mut Sessions,
+    ) {
+        self.ordinal += 1;
+        let Some(entry) = self.groups.get_mut(&group) else { return };
+        entry.sequence = 0;
+        let ring = RingId { sequence: 12, representative: IDENTITY };
+        let together = entry.members.iter().filter(|id| !joined.contains(id)).copied().collect();
+        sessions.view(&GroupView {
+            group,
+            name: Arc::clone(&entry.name),
+            kind: ViewKind::Regular,
+            id: ViewId { ring, ordinal: self.ordinal, sub: 1 },
+            cause,
+            reason: format!("because of {cause:?}"),
+            members: entry.members.clone().into(),
+            sets: vec![0; entry.members.len()].into(),
+            joined,
+            left,
+            together,
+        });
+    }
+}
+
+pub(super) fn member(session: SessionId) -> MemberId {
+    MemberId { node: IDENTITY.node, session }
+}

@@ -1,0 +1,230 @@
+//! A session's memory: checked, mapped, and used as hostile ground. And the descriptor that wakes its client.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::ptr::NonNull;
+
+use anasazi_queue::ring::{Consumer, Corrupt, Direction, Layout, Producer, PushError};
+use anasazi_queue::wake;
+use bytes::{Bytes, BytesMut};
+
+/// Both rings of a session, as the engine uses them.
+pub struct Lane {
+    incoming: Consumer,
+    outgoing: Producer,
+    _mapping: Mapping,
+}
+
+/// A record copied out of the send ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// What it is.
+    pub kind: u16,
+    /// Bytes of its payload; more than were copied if it exceeded the limit.
+    pub len: usize,
+}
+
+impl Lane {
+    /// Maps what a client sent. Its bytes must still be all zero.
+    ///
+    /// # Errors
+    /// What is wrong with the memory, in words for the client's author.
+    pub fn map(memory: &OwnedFd, layout: Layout) -> io::Result<Self> {
+        check_memory(memory, layout)?;
+        let mapping = Mapping::new(memory, layout.len())?;
+        let base = mapping.base.as_ptr();
+        // SAFETY: page-aligned and mapped while the mapping lives, which is as long as the ends. Its seals keep it from
+        // being shrunk. These are this process' only ends.
+        let (incoming, outgoing) = unsafe {
+            (
+                Consumer::attach(base, layout, Direction::Send),
+                Producer::attach(base, layout, Direction::Receive),
+            )
+        };
+        Ok(Self { incoming, outgoing, _mapping: mapping })
+    }
+
+    /// Copies the next record's payload, at most `len_max` bytes of it, to the end of `into`.
+    ///
+    /// # Errors
+    /// The client broke the ring.
+    pub fn take(&mut self, into: &mut BytesMut, len_max: usize) -> Result<Option<Taken>, Corrupt> {
+        let Some(record) = self.incoming.next()? else { return Ok(None) };
+        let copied = record.len.min(len_max);
+        into.reserve(copied);
+        // SAFETY: the source is inside the ring, which is mapped; the target has room for as much. The client may write
+        // meanwhile: then these bytes are nonsense, and only the copy is looked at.
+        unsafe {
+            let room = into.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+            std::ptr::copy_nonoverlapping(record.data, room, copied);
+            into.set_len(into.len() + copied);
+        }
+        Ok(Some(Taken { kind: record.kind, len: record.len }))
+    }
+
+    /// Gives everything that was taken back to the client. True: the client waits for the room, wake it.
+    #[must_use = "the client sleeps on"]
+    pub fn release_taken(&mut self) -> bool {
+        self.incoming.release_all();
+        self.incoming.room_wanted()
+    }
+
+    /// Says that nobody looks at the send ring from now on, until the client's wake-up. False: there is something in it.
+    #[must_use = "false: there is something to take"]
+    pub fn sleep(&self) -> bool {
+        self.incoming.prepare_sleep()
+    }
+
+    /// Puts a record in: `head`, then `pieces`. Leaves `spare` bytes free.
+    ///
+    /// # Errors
+    /// See [`PushError`].
+    pub fn push(
+        &self,
+        spare: u32,
+        kind: u16,
+        head: &[u8],
+        pieces: &[Bytes],
+    ) -> Result<(), PushError> {
+        let len = pieces.iter().fold(head.len(), |sum, piece| sum.saturating_add(piece.len()));
+        let claim = self.outgoing.claim_sparing(spare, kind, 0, len)?;
+        let mut room = claim.data;
+        for part in std::iter::once(head).chain(pieces.iter().map(AsRef::as_ref)) {
+            // SAFETY: the claim is as long as all parts together, and ours alone.
+            unsafe {
+                std::ptr::copy_nonoverlapping(part.as_ptr(), room, part.len());
+                room = room.add(part.len());
+            }
+        }
+        self.outgoing.commit(claim);
+        Ok(())
+    }
+
+    /// After [`PushError::Full`]: asks the client to tell when there is room. True: there is room now.
+    #[must_use = "true: nobody will tell"]
+    pub fn want_room(&self, len: usize, spare: u32) -> bool {
+        self.outgoing.want_room(len.saturating_add(spare as usize))
+    }
+
+    /// After pushes: the client sleeps, wake it.
+    #[must_use = "the client sleeps on"]
+    pub fn wake_needed(&self) -> bool {
+        self.outgoing.wake_needed()
+    }
+
+    /// Bytes used of the send ring, and its capacity.
+    pub fn send_fill(&self) -> (u64, u64) {
+        (self.incoming.used(), self.incoming.capacity())
+    }
+
+    /// Bytes used of the receive ring, and its capacity.
+    pub fn receive_fill(&self) -> (u64, u64) {
+        (self.outgoing.used(), self.outgoing.capacity())
+    }
+}
+
+/// The eventfd on which a client sleeps.
+#[derive(Debug)]
+pub struct ClientWaker(OwnedFd);
+
+impl ClientWaker {
+    /// Takes over what a client sent.
+    ///
+    /// # Errors
+    /// It is not a non-blocking eventfd.
+    pub fn new(fd: OwnedFd) -> io::Result<Self> {
+        check_eventfd(&fd)?;
+        Ok(Self(fd))
+    }
+
+    /// Ends the client's sleep.
+    pub fn wake(&self) {
+        wake::wake(self.0.as_raw_fd());
+    }
+}
+
+/// Refuses what is not a non-blocking eventfd.
+///
+/// # Errors
+/// Says so.
+pub fn check_eventfd(fd: &OwnedFd) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    if flags < 0 || flags & libc::O_NONBLOCK == 0 || flags & libc::O_ACCMODE != libc::O_RDWR {
+        return Err(invalid("a wake-up descriptor is not in non-blocking mode"));
+    }
+    match std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())) {
+        Ok(link) if link.as_os_str() != "anon_inode:[eventfd]" => {
+            Err(invalid("a wake-up descriptor is not an eventfd"))
+        }
+        // Without /proc the mode has to do.
+        _ => Ok(()),
+    }
+}
+
+/// Whether the memory can be trusted to stay: nobody can shrink it, and touching it never raises SIGBUS.
+fn check_memory(memory: &OwnedFd, layout: Layout) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let seals = unsafe { libc::fcntl(memory.as_raw_fd(), libc::F_GET_SEALS) };
+    let needed = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    if seals < 0 || seals & needed != needed {
+        return Err(invalid(
+            "the memory is not a memfd sealed against shrinking, growing and sealing",
+        ));
+    }
+    let mut system = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: room for a statfs.
+    let result = unsafe { libc::fstatfs(memory.as_raw_fd(), system.as_mut_ptr()) };
+    // SAFETY: read only if the call filled it in.
+    if result != 0 || unsafe { system.assume_init_ref() }.f_type != libc::TMPFS_MAGIC {
+        // Huge pages can run out under a mapping.
+        return Err(invalid("the memory is not a memfd of ordinary pages"));
+    }
+    let mut file = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: room for a stat.
+    let result = unsafe { libc::fstat(memory.as_raw_fd(), file.as_mut_ptr()) };
+    // SAFETY: read only if the call filled it in.
+    let size = (result == 0).then(|| unsafe { file.assume_init_ref() }.st_size);
+    if size != i64::try_from(layout.len()).ok() {
+        let text = format!("the memory's size is not {} bytes, as its rings need", layout.len());
+        return Err(invalid(&text));
+    }
+    Ok(())
+}
+
+fn invalid(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// Shared memory, unmapped at the end.
+struct Mapping {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: memory that belongs to no thread.
+unsafe impl Send for Mapping {}
+
+impl Mapping {
+    fn new(memory: &OwnedFd, len: usize) -> io::Result<Self> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let (anywhere, fd) = (std::ptr::null_mut(), memory.as_raw_fd());
+        // SAFETY: a fresh mapping, wherever there is room.
+        let base = unsafe { libc::mmap(anywhere, len, access, libc::MAP_SHARED, fd, 0) };
+        if base == libc::MAP_FAILED {
+            let error = io::Error::last_os_error();
+            return Err(io::Error::new(error.kind(), format!("cannot map the memory: {error}")));
+        }
+        let base =
+            NonNull::new(base.cast()).ok_or_else(|| invalid("the memory is at address 0"))?;
+        Ok(Self { base, len })
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: our own mapping; the ends of its rings are gone or never used again.
+        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}

@@ -1,0 +1,126 @@
+//! Receiving, so that multicast data come before the unicast token that was sent after them.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+
+use bytes::Bytes;
+
+use crate::counters::TransportCounters;
+use crate::sys::receive::ReceiveBatch;
+use crate::transport::Received;
+
+/// Two sockets become one stream: what the unicast socket held is given out only after the multicast socket, read later,
+/// was found empty. A token is thus never seen before data that arrived before it.
+pub(crate) struct Incoming {
+    batch: ReceiveBatch,
+    local: SocketAddr,
+    /// To be given out next.
+    ready: VecDeque<Received>,
+    /// Read from the unicast socket; waits for the multicast socket to be empty.
+    held: Vec<Received>,
+    /// The kernel's drop counters when last heard: unicast, multicast.
+    dropped: [u32; 2],
+    /// A socket reported an error that the network caused.
+    suspicion: bool,
+}
+
+/// Which socket.
+#[derive(Clone, Copy)]
+enum Lane {
+    Unicast = 0,
+    Multicast = 1,
+}
+
+impl Incoming {
+    pub(crate) fn new(local: SocketAddr) -> Self {
+        let batch = ReceiveBatch::new();
+        let (ready, held) = (VecDeque::new(), Vec::new());
+        Self { batch, local, ready, held, dropped: [0; 2], suspicion: false }
+    }
+
+    /// See [`Transport::receive`](crate::Transport::receive).
+    pub(crate) fn receive(
+        &mut self,
+        unicast: BorrowedFd<'_>,
+        multicast: Option<BorrowedFd<'_>>,
+        max: usize,
+        out: &mut Vec<Received>,
+        counters: &mut TransportCounters,
+    ) -> bool {
+        let mut room = max;
+        let mut drained = false;
+        for _ in 0..READS_PER_CALL {
+            let count = room.min(self.ready.len());
+            out.extend(self.ready.drain(..count));
+            room -= count;
+            if drained && self.ready.is_empty() {
+                return true;
+            }
+            if room == 0 {
+                return false;
+            }
+            drained = self.refill(unicast, multicast, counters);
+        }
+        false
+    }
+
+    /// Reads once from each socket; true when both were emptied.
+    fn refill(
+        &mut self,
+        unicast: BorrowedFd<'_>,
+        multicast: Option<BorrowedFd<'_>>,
+        counters: &mut TransportCounters,
+    ) -> bool {
+        let unicast_drained = self.held.is_empty() && self.read(unicast, Lane::Unicast, counters);
+        let multicast_drained =
+            multicast.is_none_or(|socket| self.read(socket, Lane::Multicast, counters));
+        if multicast_drained {
+            self.ready.extend(self.held.drain(..));
+        }
+        unicast_drained && multicast_drained
+    }
+
+    /// Reads a batch from one socket; true when it was emptied.
+    fn read(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        lane: Lane,
+        counters: &mut TransportCounters,
+    ) -> bool {
+        let Self { batch, local, ready, held, .. } = self;
+        counters.received_calls += 1;
+        let result = batch.receive(socket, |from, bytes| {
+            let multicast = matches!(lane, Lane::Multicast);
+            if multicast && from == *local {
+                counters.own_copies += 1;
+                return;
+            }
+            counters.received_datagrams += 1;
+            counters.received_bytes += bytes.len() as u64;
+            let received = Received { from, multicast, bytes: Bytes::copy_from_slice(bytes) };
+            match lane {
+                Lane::Unicast => held.push(received),
+                Lane::Multicast => ready.push_back(received),
+            }
+        });
+        let Ok(outcome) = result else {
+            // The network's answer to an earlier send, told once. What has arrived keeps the descriptor ready.
+            self.suspicion = true;
+            return true;
+        };
+        if let Some(dropped) = outcome.dropped {
+            let last = std::mem::replace(&mut self.dropped[lane as usize], dropped);
+            counters.receive_lost += u64::from(dropped.wrapping_sub(last));
+        }
+        outcome.drained
+    }
+
+    /// Whether an error since the last call suggests a look at the error queue.
+    pub(crate) fn take_suspicion(&mut self) -> bool {
+        std::mem::take(&mut self.suspicion)
+    }
+}
+
+/// Reads from each socket in one call: own copies use up reads without filling the room, and must not keep it busy.
+const READS_PER_CALL: usize = 32;
