@@ -50,6 +50,14 @@ pub enum PushError {
 #[repr(align(128))]
 struct Line<T>(T);
 
+impl Claim {
+    /// Where it is: for [`Producer::reclaim`], by a caller who cannot hold on to the claim itself. Forgetting the claim does
+    /// no harm then.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+}
+
 impl Producer {
     /// The producing end of the ring of that direction.
     ///
@@ -123,6 +131,21 @@ impl Producer {
         let position = self.take(align(len + HEADER_LEN), u64::from(spare))?;
         let data = self.memory.payload(position);
         Ok(Claim { data, len, position, header: Header::new(kind, flags, len) })
+    }
+
+    /// The claim of `len` bytes at a position, made by an earlier call and given up to the caller by [`Claim::position`];
+    /// `None` if nothing is claimed there, or it was committed or aborted.
+    pub fn reclaim(&self, position: u64, kind: u16, flags: u16, len: usize) -> Option<Claim> {
+        let tail = self.tail.0.load(Acquire);
+        let head = self.memory.head().load(Acquire);
+        let end = position.checked_add(align(len.checked_add(HEADER_LEN)?))?;
+        let is_open = position.is_multiple_of(8)
+            && (head..tail).contains(&position)
+            && end <= tail
+            && end - position <= self.capacity() - (position & (self.capacity() - 1))
+            && self.memory.header(position).load(Acquire) == 0;
+        let header = Header::new(kind, flags, len);
+        is_open.then(|| Claim { data: self.memory.payload(position), len, position, header })
     }
 
     /// Hands the record to the consumer. Then ask [`Self::wake_needed`], once per batch.
