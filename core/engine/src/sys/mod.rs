@@ -5,6 +5,8 @@ pub mod memory;
 pub mod nudge;
 pub mod poll;
 #[cfg(test)]
+pub(crate) mod privileges;
+#[cfg(test)]
 pub(crate) mod raw_client;
 pub mod socket;
 pub mod thread;
