@@ -47,7 +47,7 @@ pub(crate) enum GroupOutput {
     Message {
         message: MessageId,
         frame: u32,
-        hash: u64,
+        payload: Vec<Bytes>,
         delivery: Option<MessageDelivery>,
     },
     View(GroupView),
