@@ -18,7 +18,8 @@ pub(crate) enum Packet {
         ring: RingId,
         token_sequence: u64,
     },
-    /// "Do not keep the token": from a member with something to send, to the one that holds an idle ring's token.
+    /// "Do not keep the token": from a member with something to send, to the one that holds an idle
+    /// ring's token.
     Wake {
         ring: RingId,
     },
@@ -32,7 +33,8 @@ pub(crate) enum Packet {
     Bye {
         process: Process,
     },
-    /// "Your node id is mine." Echoes the incarnation that it answers, so that an old one proves nothing.
+    /// "Your node id is mine." Echoes the incarnation that it answers, so that an old one proves
+    /// nothing.
     Duplicate {
         owner: Process,
         answered: Incarnation,
