@@ -14,7 +14,7 @@ use crate::wire::{Gone, MemberState};
 pub(crate) struct History {
     pub(crate) ring: Ring,
     /// Nodes whose packets behind a hole this node will deliver, because it has told others that it
-    /// holds everything (protocol reference: obligation set). It grows with each attempt that came
+    /// holds everything (docs/PROTOCOL.md, obligation). It grows with each attempt that came
     /// that far, until an install.
     pub(crate) obligation: BTreeSet<NodeId>,
     /// Why the ring was left in the first place.

@@ -1,8 +1,8 @@
 //! The new ring turns, but carries only the past: packets of old rings that some member lacks, and
 //! each old ring's group table. When every member holds everything, and has promised so, each
-//! delivers what remains of its old ring and installs the new configuration in one step (protocol
-//! reference 3.6, with dynamic ordinals: recovery packets are ordered like any others, and the
-//! token counts down how many are still to come).
+//! delivers what remains of its old ring and installs the new configuration in one step
+//! (docs/PROTOCOL.md, recovery). Recovery packets are ordered like any others, and the token counts
+//! down how many are still to come.
 
 mod install;
 mod work;

@@ -79,7 +79,7 @@ pub(crate) const DATA_OVERHEAD_LEN: usize = SEAL_LEN + DATA_HEADER_LEN;
 /// Where the content starts in the datagram.
 pub(crate) const DATA_CONTENT_AT: usize = super::header::HEADER_LEN + DATA_HEADER_LEN;
 
-/// The token (protocol reference: Totem's token, extended for recovery and parking).
+/// The token: that of Totem, extended for recovery and parking.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Token {
     pub(crate) ring: RingId,
