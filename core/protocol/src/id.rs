@@ -137,9 +137,13 @@ impl fmt::Display for RingId {
     }
 }
 
+/// The part of a session id that counts within an incarnation.
+const SESSION_COUNTER_MASK: u64 = (1 << 24) - 1;
+
+/// For people: node and number of the session there. Numbers begin again when the node restarts.
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{:x}", self.node, self.session.0)
+        write!(f, "{}/{}", self.node, self.session.0 & SESSION_COUNTER_MASK)
     }
 }
 
