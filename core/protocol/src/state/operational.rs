@@ -18,7 +18,8 @@ use crate::wire::{Beacon, Gone, Join, Packet, Token};
 
 /// After a change of configuration, beacons are sent more often for this long.
 const EAGER_FOR: Duration = Duration::from_secs(5);
-/// Rings that start at the same time find each other within this: they become one ring in one change.
+/// Rings that start at the same time find each other within this: they become one ring in one
+/// change.
 const COLLECT_FOR: Duration = Duration::from_millis(40);
 /// Who is not the smallest ring waits this long, per smaller one, for it to start the merge.
 const RANK_DELAY: Duration = Duration::from_millis(100);
@@ -180,7 +181,7 @@ impl Operational {
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
         let invites_us = self.ring.members.iter().all(|m| proposed.contains(m));
-        let accept = if same_ring { !late && !excludes_me } else { invites_us };
+        let accept = !late && if same_ring { !excludes_me } else { invites_us };
         if !accept || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
             return State::Operational(self);
@@ -263,6 +264,9 @@ impl Operational {
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
             return State::Operational(self);
         }
+        // Whoever invites a ring has then seen its number: an invitation that has not is an old
+        // one.
+        node.storage.saw(beacon.ring);
         let sender = beacon.process;
         let older = self
             .ring
