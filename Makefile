@@ -18,6 +18,7 @@ help: ## What can be made
 
 build: ## Daemon, console and library, optimised
 	$(CARGO) build --release --locked -p anasazid -p anasazi-console -p anasazi-ffi
+	ffi/link.sh $(release)
 
 demo: demo-build ## Four members agree, through a killed daemon and a divided network
 	@$(PYTHON) demo/demo.py --bin $(release) --member $(demo_dir)/member $(if $(JSON),--json)
@@ -34,6 +35,10 @@ test: ## Every test, within 30 minutes on 2 cores
 
 lib: ## libanasazi.so and libanasazi.a
 	$(CARGO) build --release --locked -p anasazi-ffi
+	ffi/link.sh $(release)
+
+header: ## include/anasazi.h, made anew of ffi/
+	ANASAZI_UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed
 
 clean: ## Removes what was built
 	$(CARGO) clean

@@ -1,4 +1,5 @@
-//! What the tests of the C interface share: where things are, how they are built, how the header is laid out.
+//! What the tests of the C interface share: where things are, how they are built, how the header is
+//! laid out.
 
 pub mod layout;
 
