@@ -71,6 +71,35 @@ pub struct Passing<'a> {
     pub bytes: &'a Bytes,
 }
 
+impl Passing<'_> {
+    /// The kind of datagram: the second byte of each says it.
+    pub fn kind(&self) -> &'static str {
+        kind_name(self.bytes)
+    }
+}
+
+/// The kind of a datagram, in a word.
+pub fn kind_name(datagram: &[u8]) -> &'static str {
+    const NAMES: [&str; 14] = [
+        "?",
+        "data",
+        "token",
+        "token ack",
+        "wake",
+        "join",
+        "propose",
+        "state",
+        "plan",
+        "plan ack",
+        "beacon",
+        "bye",
+        "duplicate",
+        "part",
+    ];
+    let kind = datagram.get(1).map_or(0, |kind| usize::from(*kind));
+    NAMES.get(kind).copied().unwrap_or("?")
+}
+
 /// What happened how often.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {

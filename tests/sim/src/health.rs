@@ -11,6 +11,9 @@ impl Cluster {
     pub fn settled(&self) -> Result<(), String> {
         let live: BTreeSet<Process> =
             (self.nodes.iter().filter(|n| n.core.is_some())).map(|n| n.process).collect();
+        if let Some(node) = self.nodes.iter().find(|n| n.core.is_some() && n.leaving) {
+            return Err(format!("node {} is about to leave", node.id));
+        }
         let mut first = None;
         for node in self.nodes.iter().filter(|n| n.core.is_some()) {
             let Some((ring, members)) = &node.ring else {

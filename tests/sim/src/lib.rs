@@ -4,6 +4,7 @@
 //! [`run::run`] takes a seed from its options to its outcome. Directed scenarios drive a [`cluster::Cluster`] by hand.
 #![forbid(unsafe_code)]
 
+pub mod clients;
 pub mod cluster;
 mod digest;
 pub mod faults;

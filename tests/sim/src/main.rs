@@ -3,8 +3,8 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anasazi_sim::options::Options;
@@ -35,6 +35,9 @@ enum Action {
         /// Start no further seed after so many seconds.
         #[arg(long)]
         seconds: Option<u64>,
+        /// Start no further seed after one has failed.
+        #[arg(long)]
+        stop: bool,
         /// Threads; each runs its own seeds.
         #[arg(long, default_value_t = 2)]
         threads: usize,
@@ -63,9 +66,9 @@ enum Action {
 
 fn main() -> ExitCode {
     let good = match Arguments::parse().command {
-        Action::Run { from, seeds, nodes, seconds, threads, json } => {
-            let seconds = seconds.map(Duration::from_secs);
-            let campaign = Campaign::new(from, seeds, nodes, seconds);
+        Action::Run { from, seeds, nodes, seconds, stop, threads, json } => {
+            let limit = seconds.map(Duration::from_secs);
+            let campaign = Campaign { limit, stop, ..Campaign::new(from, seeds, nodes) };
             campaign.run(threads.max(1));
             campaign.report(json)
         }
@@ -82,6 +85,7 @@ struct Campaign {
     nodes: Option<usize>,
     started: Instant,
     limit: Option<Duration>,
+    stop: bool,
     next: AtomicU64,
     sums: Mutex<Sums>,
 }
@@ -98,10 +102,17 @@ struct Sums {
     settled_ms: Vec<u64>,
 }
 
+impl Sums {
+    fn has_failed(&self) -> bool {
+        !self.violations.is_empty() || !self.stuck.is_empty()
+    }
+}
+
 impl Campaign {
-    fn new(from: u64, seeds: u64, nodes: Option<usize>, limit: Option<Duration>) -> Self {
+    fn new(from: u64, seeds: u64, nodes: Option<usize>) -> Self {
         let (started, next) = (Instant::now(), AtomicU64::new(from));
-        Self { from, seeds, nodes, started, limit, next, sums: Mutex::default() }
+        let (limit, stop) = (None, false);
+        Self { from, seeds, nodes, started, limit, stop, next, sums: Mutex::default() }
     }
 
     fn run(&self, threads: usize) {
@@ -117,15 +128,20 @@ impl Campaign {
     }
 
     fn take(&self) -> Option<u64> {
-        if self.limit.is_some_and(|limit| self.started.elapsed() >= limit) {
+        let late = self.limit.is_some_and(|limit| self.started.elapsed() >= limit);
+        if late || (self.stop && self.sums().has_failed()) {
             return None;
         }
         let seed = self.next.fetch_add(1, Ordering::Relaxed);
         (seed < self.from + self.seeds).then_some(seed)
     }
 
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self, outcome: &Outcome) {
-        let mut sums = self.sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sums = self.sums();
         sums.seeds += 1;
         sums.time += outcome.time;
         sums.faults += outcome.faults;
@@ -145,7 +161,7 @@ impl Campaign {
 
     /// Prints the sums; whether nothing failed.
     fn report(&self, json: bool) -> bool {
-        let mut sums = self.sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sums = self.sums();
         let hours = sums.time as f64 / 3.6e12;
         let (violations, stuck) = (sums.violations.len(), sums.stuck.len());
         sums.settled_ms.sort_unstable();

@@ -13,7 +13,7 @@ use crate::random::Random;
 /// Commands that wait for room in the core; a session does nothing more while it has so many.
 const BACKLOG_MAX: usize = 64;
 /// A message of this length or more names its sender and its tag.
-const SIGNED_LEN_MIN: usize = 16;
+const SIGNED_LEN_MIN: usize = 24;
 
 /// One client session of a node.
 #[derive(Debug)]
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn payloads_are_recognised_in_pieces_and_damage_is_seen() {
-        for len in [1, 15, 16, 17, 4_000] {
+        for len in [1, 23, 24, 25, 4_000] {
             let whole = payload(SessionId(77), 5, len);
             let pieces = vec![whole.slice(..len / 2), whole.slice(len / 2..)];
             assert_eq!(check_payload(&delivery(pieces, 5)), Ok(()));

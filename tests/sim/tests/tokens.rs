@@ -1,0 +1,244 @@
+//! What happens to single datagrams: lost, doubled, early, late, damaged, from another time.
+
+mod scene;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use anasazi_sim::cluster::kind_name;
+use anasazi_sim::options::{Multicast, NetworkOptions, Options};
+use bytes::Bytes;
+use scene::{Scene, ms};
+
+#[test]
+fn a_lost_token_is_sent_again() {
+    let mut scene = Scene::new(3);
+    let installed = scene.installed();
+    for skip in 0..10 {
+        let mut passed = 0;
+        scene.filter(move |passing| {
+            passed += usize::from(passing.kind() == "token");
+            passing.kind() != "token" || passed != skip + 1
+        });
+        scene.load(5, 100);
+        scene.run(ms(200));
+        scene.unfilter();
+    }
+    scene.rest(ms(1_000));
+    assert_eq!(scene.installed(), installed, "a lost token is no lost member");
+    scene.end();
+}
+
+#[test]
+fn the_same_token_is_lost_again_and_again() {
+    let mut scene = Scene::new(3);
+    let mut lost = 0;
+    scene.filter(move |passing| {
+        let token = passing.kind() == "token" && passing.from == 1;
+        lost += usize::from(token);
+        !token || lost > 5
+    });
+    scene.load(5, 100);
+    scene.run(ms(3_000));
+    assert_eq!(scene.members(0), 3);
+    scene.end();
+}
+
+#[test]
+fn every_token_comes_three_times() {
+    let mut options = Options::quiet(4);
+    options.network = NetworkOptions { duplicate: 1_000, ..NetworkOptions::good() };
+    let mut scene = Scene::with(options);
+    let installed = scene.installed();
+    for _ in 0..20 {
+        scene.load(5, 300);
+        scene.run(ms(10));
+    }
+    scene.rest(ms(1_000));
+    assert_eq!(scene.installed(), installed);
+    scene.end();
+}
+
+#[test]
+fn tokens_overtake_the_data() {
+    let mut options = Options::quiet(4);
+    options.network = NetworkOptions { jitter_us: 3_000, reorder: 1_000, ..NetworkOptions::good() };
+    let mut scene = Scene::with(options);
+    let installed = scene.installed();
+    for _ in 0..20 {
+        scene.load(10, 300);
+        scene.run(ms(20));
+    }
+    scene.rest(ms(1_000));
+    assert_eq!(scene.installed(), installed);
+    scene.end();
+}
+
+/// One of each kind of datagram, with where it was sent.
+fn one_of_each_kind() -> BTreeMap<&'static str, Bytes> {
+    let seen = Rc::new(RefCell::new(BTreeMap::new()));
+    let mut options = Options::quiet(4);
+    options.network.multicast = Multicast::Silent;
+    let mut scene = Scene::with(options);
+    let writer = Rc::clone(&seen);
+    let mut lost = 0;
+    scene.filter(move |passing| {
+        writer.borrow_mut().insert(passing.kind(), passing.bytes.clone());
+        lost += usize::from(passing.kind() == "token");
+        // Now and then a token ack is needed.
+        passing.kind() != "token ack" && (passing.kind() != "token" || lost % 7 > 0)
+    });
+    scene.load(10, 3_000);
+    scene.run(ms(300));
+    scene.cluster.crash(3);
+    scene.run(ms(1_000));
+    scene.cluster.boot(3);
+    scene.run(ms(3_000));
+    scene.cluster.shutdown(3);
+    scene.run(ms(1_000));
+    let seen = seen.borrow().clone();
+    for kind in ["data", "token", "join", "propose", "state", "plan", "plan ack", "beacon", "bye"] {
+        assert!(seen.contains_key(kind), "no {kind} among {:?}", seen.keys());
+    }
+    seen
+}
+
+/// A panic is our bug, never bad input: every bit of every kind is turned, every kind is cut at every length.
+#[test]
+fn damaged_datagrams_are_counted_and_change_nothing() {
+    let mut scene = Scene::new(3);
+    let installed = scene.installed();
+    let before = scene.stats(0);
+    let mut fed = 0;
+    for (kind, datagram) in one_of_each_kind() {
+        for len in 0..datagram.len() {
+            scene.cluster.inject(1, 0, len % 2 == 0, datagram.slice(..len));
+            fed += 1;
+        }
+        for bit in 0..datagram.len() * 8 {
+            let mut damaged = datagram.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_ne!(damaged, datagram, "{kind}");
+            scene.cluster.inject(1, 0, bit % 2 == 0, damaged.into());
+            fed += 1;
+        }
+        scene.expect_good();
+    }
+    let after = scene.stats(0);
+    let dropped = |s: &anasazi_protocol::Stats| {
+        s.dropped_checksum + s.dropped_malformed + s.dropped_not_ours + s.dropped_other_cluster
+    };
+    assert_eq!(dropped(&after) - dropped(&before), fed);
+    scene.load(5, 100);
+    scene.rest(ms(1_000));
+    assert_eq!(scene.installed(), installed);
+    scene.end();
+}
+
+/// Damage that the checksum does not show: each byte after the header takes extreme values, and the seal is renewed.
+#[test]
+fn well_sealed_nonsense_does_no_harm() {
+    let mut scene = Scene::new(3);
+    for (kind, datagram) in one_of_each_kind() {
+        for at in 32..datagram.len().min(400) - 4 {
+            for value in [0x00, 0x01, 0x7f, 0x80, 0xff] {
+                let mut forged = datagram.to_vec();
+                forged[at] = value;
+                let sealed = forged.len() - 4;
+                let checksum = crc32c::crc32c(&forged[..sealed]).to_le_bytes();
+                forged[sealed..].copy_from_slice(&checksum);
+                assert_eq!(kind_name(&forged), kind);
+                scene.cluster.inject(1, 0, false, forged.into());
+                // A forgery may well end a ring; it must not end a core, nor what the oracle asks for.
+                scene.expect_good();
+            }
+        }
+    }
+}
+
+/// Everything that was said in the first seconds, with a crash and a merge, is said again ten seconds later.
+#[test]
+fn old_datagrams_come_again_ten_seconds_later() {
+    let mut scene = Scene::new(3);
+    let said = Rc::new(RefCell::new(Vec::new()));
+    let writer = Rc::clone(&said);
+    scene.filter(move |p| {
+        writer.borrow_mut().push((p.from, p.to, p.multicast, p.bytes.clone()));
+        true
+    });
+    scene.load(20, 500);
+    scene.run(ms(10));
+    scene.cluster.crash(2);
+    scene.run(ms(1_000));
+    scene.cluster.boot(2);
+    scene.run(ms(2_000));
+    scene.join(2);
+    let cuts = scene.cluster.partition(&[&[0], &[1, 2]]);
+    scene.run(ms(1_000));
+    scene.cluster.mend(&cuts);
+    scene.run(ms(2_000));
+    scene.unfilter();
+    scene.run(ms(10_000));
+    scene.settle(ms(10));
+    let installed = scene.installed();
+    for (from, to, multicast, bytes) in said.take() {
+        scene.cluster.inject(from, to, multicast, bytes);
+        scene.run(std::time::Duration::from_micros(200));
+    }
+    scene.load(5, 100);
+    scene.rest(ms(2_000));
+    assert_eq!(scene.installed(), installed, "what is long past disturbs nobody");
+    scene.end();
+}
+
+#[test]
+fn each_kind_of_forming_a_ring_is_lost_once() {
+    for kind in ["join", "propose", "state", "plan", "plan ack"] {
+        for which in 0..4 {
+            let mut scene = Scene::new(3);
+            scene.load(20, 300);
+            scene.run(ms(1));
+            let mut seen = 0;
+            scene.filter(move |passing| {
+                seen += usize::from(passing.kind() == kind);
+                passing.kind() != kind || seen != which + 1
+            });
+            scene.cluster.crash(1);
+            scene.settle(ms(2_000));
+            assert_eq!(scene.members(0), 2, "{kind} {which}");
+            scene.end();
+        }
+    }
+}
+
+#[test]
+fn multicast_does_not_work() {
+    for multicast in [Multicast::Off, Multicast::Silent, Multicast::Partial] {
+        let mut options = Options::quiet(4);
+        options.network.multicast = multicast;
+        let mut scene = Scene::with(options);
+        scene.load(50, 700);
+        scene.run(ms(20));
+        let cuts = scene.cluster.partition(&[&[0, 2], &[1, 3]]);
+        scene.run(ms(1_000));
+        scene.cluster.mend(&cuts);
+        scene.load(50, 700);
+        scene.settle(ms(5_000));
+        assert_eq!(scene.members(1), 4);
+        scene.end();
+    }
+}
+
+#[test]
+fn multicast_stops_working() {
+    let mut scene = Scene::new(3);
+    for from in 0..3 {
+        (0..3).for_each(|to| scene.cluster.network.set_outage(from, to, true));
+    }
+    scene.load(50, 200);
+    scene.run(ms(10_000));
+    scene.rest(ms(5_000));
+    assert_eq!(scene.members(0), 3, "unicast is enough");
+    scene.end();
+}
