@@ -67,7 +67,7 @@ def steps():
              worth=("test result",)),
         Step("build", "daemon, console, library and simulator, optimised",
              [[cargo, "build", "--release", "--locked", "-p", "anasazid", "-p", "anasazi-console",
-               "-p", "anasazi-ffi", "-p", "anasazi-sim"]], 900),
+               "-p", "anasazi-ffi", "-p", "anasazi-sim"], ["ffi/link.sh", str(RELEASE)]], 900),
         Step("simulator", f"{SIMULATOR_SEEDS} simulated clusters with faults, held to the axioms",
              [[simulator, "run", "--seeds", str(SIMULATOR_SEEDS)],
               [simulator, "determinism", "--seeds", "5"]], 600, worth=("seeds=",)),
