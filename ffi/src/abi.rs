@@ -12,8 +12,6 @@ pub const ANZ_VERSION_PATCH: u32 = 0;
 /// MAJOR * 1000000 + MINOR * 1000 + PATCH
 pub const ANZ_VERSION_NUM: u32 = 1_000_000;
 
-// ---- opaque handles
-
 /// string-keyed settings
 pub struct anz_config {
     _private: [u8; 0],
@@ -34,6 +32,7 @@ pub struct anz_group {
 pub struct anz_msg {
     _private: [u8; 0],
 }
+/// ---- opaque handles ----
 /// the table of functions for dlopen users
 pub struct anz_api {
     _private: [u8; 0],
@@ -50,13 +49,11 @@ pub type anz_group_t = anz_group;
 #[allow(missing_docs, reason = "said above")]
 pub type anz_msg_t = anz_msg;
 
-// ---- status codes
-
 /// 0 ok, negative error. Values are frozen on every OS; where a Linux errno exists the value is its negative, domain codes
 /// start at -1001; retired numbers stay reserved.
 pub type anz_status_t = i32;
 
-#[allow(missing_docs, reason = "success")]
+/// ---- status codes ----
 pub const ANZ_OK: i32 = 0;
 /// a struct from a newer header sets a field that this library does not know
 pub const ANZ_E2BIG: i32 = -7;
@@ -125,8 +122,7 @@ pub struct anz_error {
 #[allow(missing_docs, reason = "said above")]
 pub type anz_error_t = anz_error;
 
-// ---- service levels and events
-
+/// ---- service levels, flags, events ----
 /// no order, no repair of loss
 pub const ANZ_UNRELIABLE: u32 = 0;
 /// every member that stays gets it
@@ -206,7 +202,7 @@ pub struct anz_view_id {
 #[allow(missing_docs, reason = "said above")]
 pub type anz_view_id_t = anz_view_id;
 
-#[allow(missing_docs, reason = "said by its name")]
+/// ---- causes of views ----
 pub const ANZ_CAUSE_JOIN: u32 = 1;
 #[allow(missing_docs, reason = "said by its name")]
 pub const ANZ_CAUSE_LEAVE: u32 = 2;
@@ -356,6 +352,7 @@ pub type anz_log_fn = Option<
         text_len: usize,
     ),
 >;
+/// ---- logging, joining ----
 /// levels of anz_config_set_log(), as those of syslog: a line is passed on if its level is at most the one given
 pub const ANZ_LOG_ERROR: i32 = 3;
 #[allow(missing_docs, reason = "said by its name")]

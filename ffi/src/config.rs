@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) log: Option<LogSink>,
 }
 
+/// ---- configuration ----
 /// Settings are string keys with string values; docs/OPERATIONS.md has them all. MT-Safe NB; *out is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_config_new(out: *mut *mut anz_config_t) -> anz_status_t {

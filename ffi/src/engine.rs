@@ -31,6 +31,7 @@ pub(crate) struct Driven {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// ---- engine: standalone, in your loop, or in its own thread ----
 /// Opens sockets and state; starts no thread. MT-Safe BLK (the disk); *out is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_engine_new(
@@ -63,8 +64,8 @@ pub unsafe extern "C" fn anz_engine_new(
     }
 }
 
-/// Stops it if it runs, joins its thread, and gives everything back; its sessions close. BLK: a clean leave takes up to a
-/// second
+/// Stops it if it runs, joins its thread, and gives everything back; its sessions close. MT-Safe BLK: a clean leave takes
+/// up to a second
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
     guarded(|| {

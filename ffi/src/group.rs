@@ -9,6 +9,7 @@ use crate::abi::{anz_conn_t, anz_group_t, anz_member_t, anz_status_t};
 use crate::fence::{guarded, handle, out, pointer, put_text, text};
 use crate::session::open_session;
 
+/// ---- groups ----
 /// "name" is in the default domain, "domain/name" in that sub-EVS domain (not built yet: ANZ_ENOTSUP); 1 to 255 bytes of UTF-8.
 /// MT-Safe NB; done at the VIEW that has you; twice: ANZ_EEXIST
 #[unsafe(no_mangle)]

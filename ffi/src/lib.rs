@@ -11,6 +11,7 @@
 //! | `group` | joining and leaving |
 //! | `send` | sending: the functions that signal handlers may call |
 //! | `receive` | events, retained messages |
+//! | `query` | introspection and administration |
 //! | `fence` | panic boundary, handles, errors |
 //! | `log` | log lines to a callback |
 //!
@@ -26,6 +27,7 @@ pub mod engine;
 pub mod session;
 
 pub mod group;
+pub mod query;
 pub mod receive;
 pub mod send;
 

@@ -9,6 +9,7 @@ use anasazi_client::Status;
 use crate::abi::{ANZ_VERSION_NUM, anz_api, anz_status_t};
 use crate::fence::text;
 
+/// ---- library ----
 /// The version of the C API in this library: ANZ_VERSION_NUM of its own header. MT-Safe AS-Safe NB
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_version_num() -> u32 {

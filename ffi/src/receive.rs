@@ -15,6 +15,7 @@ use crate::fence::{
 };
 use crate::session::{STRUCT_SIZE_MAX, drop_if_done, open_session, session};
 
+/// ---- receive ----
 /// One ordered stream of messages AND views per session. The caller sets struct_size in element 0. Events are borrowed until
 /// anz_release(). MT-Owner NB; n>0 events, 0 none, <0 a status: ANZ_ECLOSED after the last one
 #[unsafe(no_mangle)]

@@ -11,6 +11,7 @@ use crate::abi::{anz_claim_t, anz_group_t, anz_iov_t, anz_status_t};
 use crate::fence::{bytes, code};
 use crate::group::group;
 
+/// ---- send: MT-Safe AS-Safe NB, preserves errno ----
 /// The message is copied. MT-Safe AS-Safe NB, preserves errno
 #[must_use]
 #[unsafe(no_mangle)]

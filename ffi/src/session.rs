@@ -24,6 +24,7 @@ use crate::fence::{
     write_struct,
 };
 
+/// ---- sessions ----
 /// URLs: "shm:/path.sock" shared memory to a local daemon; "unix:/path.sock" and "tcp://host:port" sockets (not built yet);
 /// "inproc:NAME" an engine of this process, started in its own thread on first use and shared by everyone who names it, from C,
 /// Python and Node alike. NULL: $ANASAZI_URL; else the local daemon's socket if it exists; else, where a daemon is configured
@@ -188,24 +189,6 @@ pub unsafe extern "C" fn anz_conn_stats(
         // SAFETY: the size is the caller's.
         unsafe { write_struct(out, &filled, size) };
         Ok(())
-    })
-}
-
-/// A JSON request, answered by ANZ_EV_REPLY parts with the same tag. MT-Safe NB
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn anz_query(
-    c: *mut anz_conn_t,
-    json: *const c_char,
-    len: usize,
-    tag: u64,
-) -> anz_status_t {
-    guarded(|| {
-        let session = open_session(c)?;
-        if json.is_null() {
-            return Err(Status::EINVAL);
-        }
-        // SAFETY: the caller passes so many bytes.
-        session.query(unsafe { crate::fence::bytes(json.cast(), len) }?, tag)
     })
 }
 
