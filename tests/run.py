@@ -74,6 +74,8 @@ def steps():
         Step("install", "what `make install` installs can be used from where it is",
              [["sh", "packaging/test-install.sh", "SKIP_BUILD=1"]], 300,
              obstacle=lambda: missing("pkg-config", "readelf"), worth=("skipped",)),
+        Step("readme", "the first program of the README prints what it says",
+             [[sys.executable, "-B", "tests/readme.py", str(RELEASE)]], 120),
         Step("judge", "the judge of the demo finds planted differences",
              [[sys.executable, "-B", "-m", "unittest", "demo/test_verdict.py"]], 60),
         Step("demo", "four members, a killed daemon, a divided network",
