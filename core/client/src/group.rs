@@ -109,6 +109,11 @@ impl GroupHandle {
         GROUPS.pin(self.0)
     }
 
+    /// The group, also if the handle is stale, as long as something else keeps the group. Safe in a signal handler.
+    pub(crate) fn pin_removed(self) -> Option<Pinned<'static, Group>> {
+        GROUPS.pin_removed(self.0)
+    }
+
     /// The number by which the engine knows it: index and the low bits of the generation, so that a late send to a handle
     /// that ended does not go to the next group in the same place.
     pub(crate) fn number(self) -> u32 {

@@ -37,6 +37,7 @@ pub use group::GroupHandle;
 pub use owned::{OwnedEvent, OwnedView};
 pub use session::{Session, SessionOptions, SessionStats};
 pub use sys::frame::{Receipt, View};
+pub use sys::link::OpenClaim;
 pub use url::{DAEMON_CONFIGURATION, DAEMON_SOCKET, Url};
 
 /// What both sides say to each other, re-exported: status codes, members, view ids.

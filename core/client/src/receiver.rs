@@ -346,8 +346,7 @@ impl Receiver {
         let was_broken = self.is_broken;
         self.disconnect(core, Stage::Idle);
         if let Some((status, reason)) = self.last_word.take()
-            && status != Status::OK
-            && !may_pass(status)
+            && is_about_the_session(status)
         {
             return self.end(core, status, reason);
         }
@@ -444,6 +443,11 @@ impl Receiver {
 /// Whether the engine will wake us; false if there is something in the ring.
 fn may_sleep(core: &Core) -> bool {
     core.links.enter().current().is_none_or(Link::may_sleep)
+}
+
+/// Whether the engine's last word ends this session, rather than telling of the engine's own end: then it may come back.
+fn is_about_the_session(status: Status) -> bool {
+    !matches!(status, Status::OK | Status::ECLOSED | Status::ESTATE) && !may_pass(status)
 }
 
 fn check(welcome: &Welcome) -> Result<(), Failure> {

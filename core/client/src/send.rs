@@ -5,12 +5,12 @@
 use std::sync::atomic::Ordering;
 
 use anasazi_queue::record::SendRecord;
-use anasazi_queue::ring::PushError;
+use anasazi_queue::ring::{Claim, PushError};
 use anasazi_queue::status::Status;
 
 use crate::core::{Core, Phase};
 use crate::group::{Group, GroupHandle, GroupStage};
-use crate::sys::link::Link;
+use crate::sys::link::{Link, OpenClaim};
 
 impl GroupHandle {
     /// Sends a message, whose parts are put together, to the group. `service` is a level from 0 (unreliable) to 5 (safe) with
@@ -34,6 +34,73 @@ impl GroupHandle {
             core.counters.sent_bytes.fetch_add(len as u64, Ordering::Relaxed);
             Ok(())
         })
+    }
+
+    /// Claims room for a message of `len` bytes in the ring, for its sender to fill in: a send without a copy. Messages that
+    /// are claimed later wait until this one is [committed](Self::commit) or [aborted](Self::abort). Safe in a signal handler.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn claim(self, len: usize) -> Result<OpenClaim, Status> {
+        with_link(self, 0, len, |core, link| {
+            let claim = link.claim_open(self.number(), len)?;
+            // The connection's memory and the group stay until the claim ends, whatever happens meanwhile.
+            core.links.enter().keep();
+            if let Some(group) = self.pin_removed() {
+                group.keep();
+            }
+            Ok(claim)
+        })
+    }
+
+    /// Sends what was put into a claim. The claim ends in any case but `EINVAL`. Safe in a signal handler.
+    ///
+    /// # Errors
+    /// `EINVAL`: the service, or it is no open claim of this group. `ECLOSED`: the group has ended meanwhile. `ELOST`: the
+    /// engine was lost meanwhile. `ENOTSUP`, `EFORKED`.
+    pub fn commit(self, claim: &OpenClaim, service: u32, tag: u64) -> Result<(), Status> {
+        check_service(service)?;
+        self.end_claim(claim, |core, link, ring_claim| {
+            let head = SendRecord { handle: self.number(), service, tag };
+            link.commit_open(ring_claim, head);
+            core.counters.sent_messages.fetch_add(1, Ordering::Relaxed);
+            core.counters.sent_bytes.fetch_add(claim.len as u64, Ordering::Relaxed);
+        })
+    }
+
+    /// Gives a claim up. Safe in a signal handler.
+    ///
+    /// # Errors
+    /// `EINVAL`: it is no open claim of this group. `EFORKED`.
+    pub fn abort(self, claim: &OpenClaim) -> Result<(), Status> {
+        self.end_claim(claim, |_, link, claim| link.abort(claim))
+    }
+
+    /// Finds the claim again, wherever it is by now, and ends it: by `end` if it can still be sent.
+    fn end_claim(
+        self,
+        claim: &OpenClaim,
+        end: impl FnOnce(&Core, &Link, Claim),
+    ) -> Result<(), Status> {
+        let group = self.pin_removed().ok_or(Status::ECLOSED)?;
+        group.core.check_fork()?;
+        let in_use = group.core.links.enter();
+        let found = in_use.all().find_map(|link| Some((link, link.reclaim(self.number(), claim)?)));
+        let (link, ring_claim) = found.ok_or(Status::EINVAL)?;
+        let present = in_use.current().is_some_and(|present| present.serial() == link.serial());
+        let is_over = group.stage() != GroupStage::Live || group.core.phase() != Phase::Open;
+        let result = match (is_over, present) {
+            (true, _) => Err(Status::ECLOSED),
+            (false, true) => Ok(()),
+            (false, false) => Err(Status::ELOST),
+        };
+        match result {
+            Ok(()) => end(&group.core, link, ring_claim),
+            Err(_) => link.abort(ring_claim),
+        }
+        in_use.unkeep();
+        group.unkeep();
+        result
     }
 }
 

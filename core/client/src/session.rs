@@ -239,6 +239,16 @@ impl Session {
         core.finish_closing();
     }
 
+    /// Whether it has neither ended nor been closed.
+    pub fn is_open(&self) -> bool {
+        self.core.phase() == Phase::Open
+    }
+
+    /// Whether it was closed by its owner.
+    pub fn was_closed(&self) -> bool {
+        self.core.phase() >= Phase::Closing
+    }
+
     /// Whether kept events have not been released yet.
     pub fn holds_events(&self) -> bool {
         self.core.check_fork().is_ok() && self.core.links.any_held()

@@ -232,6 +232,9 @@ impl Engine {
 
     /// Gives sessions' requests to the core, as long as it has room. True if more are waiting and can be taken.
     fn take_requests(&mut self, budget: usize) -> bool {
+        if !self.domains[0].core.accepts_sends() {
+            return false;
+        }
         let Self { sessions, domains, up, .. } = self;
         let mut queries = Vec::new();
         let mut full = false;
@@ -296,7 +299,10 @@ impl Engine {
             None => (Status::ECLOSED, "the engine was stopped"),
             Some(text) => (Status::ESTATE, text.as_str()),
         };
-        self.sessions.close_all(status, reason, &self.poller);
+        // A daemon that stops cleanly is likely to come back: its clients' connections just end, and they try again.
+        if fault.is_some() || self.listener.is_none() {
+            self.sessions.close_all(status, reason, &self.poller);
+        }
         if let Some(listener) = self.listener.take() {
             Readiness::remove(&self.poller, listener.fd());
         }

@@ -180,7 +180,8 @@ impl Core {
 
     fn stop(&mut self) {
         let bye = Packet::Bye { process: self.node.me };
-        self.node.send_everywhere(&[], &bye);
+        let known: Vec<SocketAddr> = self.node.book.entries().map(|e| e.address).collect();
+        self.node.send_everywhere(&known, &bye);
         self.node.out.trace(|| Trace::Stopped);
         self.node.out.push(Output::Stopped { fault: None });
         self.state = State::Stopped;

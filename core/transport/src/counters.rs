@@ -1,9 +1,11 @@
 //! What a transport counts.
 
-/// Makes the struct and the list of its fields from one table, so that no counter can be missing where they are shown.
+/// Makes the struct and the list of its fields from one table, so that no counter can be missing
+/// where they are shown.
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// What a transport has counted since it was opened; counts only grow, the `_len` values are in bytes.
+        /// What a transport has counted since it was opened; counts only grow, the `_len` values
+        /// are in bytes.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct TransportCounters {
             $($(#[$doc])* pub $name: u64,)*
@@ -39,8 +41,8 @@ counters! {
     received_bytes,
     /// System calls that received something.
     received_calls,
-    /// Arrivals that the kernel dropped because a receive buffer was full; one may be a run of several datagrams. Grows
-    /// when the next datagram gets through.
+    /// Arrivals that the kernel dropped because a receive buffer was full; one may be a run of
+    /// several datagrams. Grows when the next datagram gets through.
     receive_lost,
     /// Copies of own multicasts, dropped.
     own_copies,

@@ -24,13 +24,15 @@ impl<T: Transport> Faulty<T> {
         Self { inner, peers: None, loss_permille: 0, random: seed, dropped: 0 }
     }
 
-    /// Only these peers exist: what others send is dropped, and what goes to others by unicast too. A multicast reaches
-    /// whoever hears it, so a partition needs the rule on both sides. `None` heals.
+    /// Only these peers exist: what others send is dropped, and what goes to others by unicast too.
+    /// A multicast reaches whoever hears it, so a partition needs the rule on both sides. `None`
+    /// heals.
     pub fn isolate(&mut self, peers: Option<BTreeSet<SocketAddr>>) {
         self.peers = peers;
     }
 
-    /// Drops this many of a thousand datagrams that arrive, at random; 0 stops it, 1000 and more drop everything.
+    /// Drops this many of a thousand datagrams that arrive, at random; 0 stops it, 1000 and more
+    /// drop everything.
     pub fn loss_permille(&mut self, permille: u16) {
         self.loss_permille = permille;
     }

@@ -1,8 +1,9 @@
 //! Datagrams in and out, in batches, to one address or to a multicast group.
 //!
-//! [`Transport`] is the whole border. [`Udp`] is the real one; [`Memory`] connects engines in one process, for tests;
-//! [`Faulty`] wraps either and loses datagrams by rules that can be changed while it runs. Nothing here knows what is in
-//! a datagram, waits, or starts a thread: the caller polls [`Transport::fds`] and calls in.
+//! [`Transport`] is the whole border. [`Udp`] is the real one; [`Memory`] connects engines in one
+//! process, for tests; [`Faulty`] wraps either and loses datagrams by rules that can be changed
+//! while it runs. Nothing here knows what is in a datagram, waits, or starts a thread: the caller
+//! polls [`Transport::fds`] and calls in.
 //!
 //! ```text
 //!   transport.rs  the trait            counters.rs  what it counts

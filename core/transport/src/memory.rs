@@ -1,4 +1,5 @@
-//! A network of queues inside one process, for tests: nothing is lost, and everything arrives in the order of sending.
+//! A network of queues inside one process, for tests: nothing is lost, and everything arrives in
+//! the order of sending.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};

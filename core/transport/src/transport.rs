@@ -27,30 +27,34 @@ pub struct Received {
     pub bytes: Bytes,
 }
 
-/// A way to send datagrams to other engines and to receive theirs. Datagrams may be lost, duplicated and reordered; they
-/// are not changed, except by whoever wants to attack. No method blocks. One thread owns a transport.
+/// A way to send datagrams to other engines and to receive theirs. Datagrams may be lost,
+/// duplicated and reordered; they are not changed, except by whoever wants to attack. No method
+/// blocks. One thread owns a transport.
 pub trait Transport: Send {
-    /// The address from which everything is sent, by unicast and by multicast, and at which unicast arrives.
+    /// The address from which everything is sent, by unicast and by multicast, and at which unicast
+    /// arrives.
     fn local_address(&self) -> SocketAddr;
 
     /// [`Target::Multicast`] works; otherwise datagrams for it are lost and counted as such.
     fn has_multicast(&self) -> bool;
 
-    /// Descriptors that are readable (level-triggered) while [`receive`](Self::receive) has something to do. They stay
-    /// the same for the life of the transport.
+    /// Descriptors that are readable (level-triggered) while [`receive`](Self::receive) has
+    /// something to do. They stay the same for the life of the transport.
     fn fds(&self) -> Vec<RawFd>;
 
-    /// Appends at most `max` datagrams to `out`, and sends what waited for room in the network. Returns true when
-    /// everything that had arrived is in `out`; after false, call again without waiting for a descriptor.
+    /// Appends at most `max` datagrams to `out`, and sends what waited for room in the network.
+    /// Returns true when everything that had arrived is in `out`; after false, call again without
+    /// waiting for a descriptor.
     ///
-    /// What was multicast before a unicast datagram was sent comes before it in `out`, if the network kept that order:
-    /// data are seen before the token that announces them.
+    /// What was multicast before a unicast datagram was sent comes before it in `out`, if the
+    /// network kept that order: data are seen before the token that announces them.
     fn receive(&mut self, max: usize, out: &mut Vec<Received>) -> bool;
 
     /// Sends in this order. A failure is a loss: it is counted, and not reported.
     fn send(&mut self, batch: &[(Target, Bytes)]);
 
-    /// Appends the addresses, each once, whose hosts have answered since the last call that nobody listens there.
+    /// Appends the addresses, each once, whose hosts have answered since the last call that nobody
+    /// listens there.
     fn unreachable(&mut self, out: &mut Vec<SocketAddr>);
 
     /// What has happened so far.

@@ -41,6 +41,17 @@ pub(crate) struct Taken<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
+/// Room in the ring for a message, to be filled in by its sender and then committed or aborted.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenClaim {
+    /// Where to put the message.
+    pub data: *mut u8,
+    /// Bytes of the message.
+    pub len: usize,
+    /// For the call that ends the claim.
+    pub token: u64,
+}
+
 impl Link {
     /// Makes memory and descriptors for a connection, and what the engine has to get of the memory.
     pub(crate) fn create(
@@ -102,20 +113,55 @@ impl Link {
     }
 
     /// Claims room for a message of `len` bytes and what describes it.
-    pub(crate) fn claim(&self, len: usize) -> Result<Claim, PushError> {
+    fn claim(&self, len: usize) -> Result<Claim, PushError> {
         let len = len.checked_add(SEND_HEAD_LEN).ok_or(PushError::TooLong)?;
         self.producer.claim_sparing(CLOSE_LEN, request::SEND, 0, len)
     }
 
+    /// Claims room for a message that its sender fills in himself.
+    pub(crate) fn claim_open(&self, handle: u32, len: usize) -> Result<OpenClaim, PushError> {
+        let claim = self.claim(len)?;
+        // Whose it is and how long, to know it again.
+        let mark = SendRecord { handle, service: u32::MAX, tag: len as u64 };
+        self.fill(&claim, 0, mark.as_bytes());
+        let data = claim.data.wrapping_add(SEND_HEAD_LEN);
+        Ok(OpenClaim { data, len, token: claim.position() })
+    }
+
+    /// The claim that `claim_open` made, if this is one of this link and not yet committed or aborted.
+    pub(crate) fn reclaim(&self, handle: u32, open: &OpenClaim) -> Option<Claim> {
+        let len = open.len.checked_add(SEND_HEAD_LEN)?;
+        let claim = self.producer.reclaim(open.token, request::SEND, 0, len)?;
+        if claim.data.wrapping_add(SEND_HEAD_LEN) != open.data {
+            return None;
+        }
+        // SAFETY: the ring says that a claim of this length, at least a head's, is here and is nobody else's.
+        let mark = unsafe { claim.data.cast::<SendRecord>().read() };
+        let expected = SendRecord { handle, service: u32::MAX, tag: open.len as u64 };
+        (mark == expected).then_some(claim)
+    }
+
+    /// Sends a claim.
+    pub(crate) fn commit_open(&self, claim: Claim, head: SendRecord) {
+        self.fill(&claim, 0, head.as_bytes());
+        self.commit(claim);
+    }
+
+    /// Gives a claim up.
+    pub(crate) fn abort(&self, claim: Claim) {
+        self.producer.abort(claim);
+        self.wake_engine();
+    }
+
     /// Copies bytes into a claim; what would go over its end is left out.
-    pub(crate) fn fill(&self, claim: &Claim, at: usize, bytes: &[u8]) {
+    fn fill(&self, claim: &Claim, at: usize, bytes: &[u8]) {
         let len = bytes.len().min(claim.len.saturating_sub(at));
         // SAFETY: `at + len` is inside the claim, which is ours until it is committed; `bytes` cannot lie in it, since
         // nobody else knows it.
         unsafe { claim.data.add(at.min(claim.len)).copy_from_nonoverlapping(bytes.as_ptr(), len) };
     }
 
-    pub(crate) fn commit(&self, claim: Claim) {
+    fn commit(&self, claim: Claim) {
         self.producer.commit(claim);
         self.wake_engine();
     }

@@ -102,9 +102,22 @@ impl InUse<'_> {
         self.all().find(|link| link.gave_out(token))
     }
 
-    fn all(&self) -> impl Iterator<Item = &Link> {
+    /// Every link, present or retired.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Link> {
         // SAFETY: as in `current`.
         self.0.all.iter().filter_map(|place| unsafe { place.load(Ordering::SeqCst).as_ref() })
+    }
+}
+
+impl InUse<'_> {
+    /// Keeps the links in use until [`Self::unkeep`].
+    pub(crate) fn keep(self) {
+        std::mem::forget(self);
+    }
+
+    /// Takes one [`keep`](Self::keep) back.
+    pub(crate) fn unkeep(&self) {
+        self.0.users.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

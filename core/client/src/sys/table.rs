@@ -67,6 +67,15 @@ impl<T: Send + Sync> Table<T> {
         (generation(word) == handle as u32 && word & CLOSED == 0).then_some(pinned)
     }
 
+    /// As [`Self::pin`], but also for a handle that was removed and whose value is still there, since others have it pinned.
+    pub fn pin_removed(&self, handle: u64) -> Option<Pinned<'_, T>> {
+        let slot = self.slot(self.index(handle)?)?;
+        let pinned = Pinned { slot };
+        let word = slot.word.fetch_add(1, Ordering::SeqCst);
+        // A free slot has a generation that no handle has yet.
+        (generation(word) == handle as u32).then_some(pinned)
+    }
+
     /// The handle of the value in a place, which is what bits 32 to 55 of its handle say, if one lives there.
     pub fn handle_at(&self, index: u32) -> Option<u64> {
         let word = self.slot(index)?.word.load(Ordering::SeqCst);
@@ -255,6 +264,18 @@ impl<T> Slot<T> {
     }
 }
 
+impl<T> Pinned<'_, T> {
+    /// Keeps the value pinned until [`Self::unkeep`].
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+
+    /// Takes one [`keep`](Self::keep) back.
+    pub fn unkeep(&self) {
+        self.slot.word.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl<T> Deref for Pinned<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
@@ -350,9 +371,14 @@ mod tests {
         assert!(table.remove(handle));
         assert!(table.pin(handle).is_none());
         assert_eq!((pinned.0, drops.load(Ordering::SeqCst)), (7, 0));
-        drop(pinned);
+        assert_eq!(table.pin_removed(handle).unwrap().0, 7);
+        pinned.keep();
+        table.drop_pending();
+        assert_eq!(drops.load(Ordering::SeqCst), 0);
+        table.pin_removed(handle).unwrap().unkeep();
         table.drop_pending();
         assert_eq!(drops.load(Ordering::SeqCst), 1);
+        assert!(table.pin_removed(handle).is_none());
     }
 
     #[test]

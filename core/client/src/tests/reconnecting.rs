@@ -133,12 +133,14 @@ fn an_engine_that_is_gone_for_good_ends_the_session() {
 }
 
 #[test]
-fn an_engine_that_says_that_it_restarts_is_waited_for() {
-    let (session, engine, listener) = open();
-    engine.closed(Status::ECONNREFUSED, "the daemon is shutting down");
-    assert_eq!(kinds(&receive_some(&session)), [EventKind::Suspended]);
-    engine.await_end();
-    await_call(&session, &listener);
+fn an_engine_that_says_that_it_ends_is_waited_for() {
+    for status in [Status::OK, Status::ECLOSED, Status::ESTATE, Status::ECONNREFUSED] {
+        let (session, engine, listener) = open();
+        engine.closed(status, "the engine was stopped");
+        assert_eq!(kinds(&receive_some(&session)), [EventKind::Suspended], "{status:?}");
+        engine.await_end();
+        await_call(&session, &listener);
+    }
 }
 
 #[test]

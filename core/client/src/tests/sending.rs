@@ -145,3 +145,76 @@ fn a_send_keeps_errno() {
     while session.send(group, 4, &[&[0; 9_000]], 0).is_ok() {}
     assert_eq!(*errno(), 4_242);
 }
+
+fn put(claim: &crate::OpenClaim, byte: u8) {
+    // SAFETY: an open claim has this room.
+    #[allow(unsafe_code, reason = "as a C program does it")]
+    unsafe {
+        claim.data.write_bytes(byte, claim.len);
+    }
+}
+
+#[test]
+fn a_claim_is_sent_at_its_place_once() {
+    let (session, engine, _) = open();
+    let (group, number) = join(&session, &engine, "room");
+    let (other, _) = join(&session, &engine, "other");
+    let claim = group.claim(100).unwrap();
+    let given_up = group.claim(5_000).unwrap();
+    session.send(group, 4, &[b"claimed later"], 0).unwrap();
+    assert_eq!(engine.poll_request(), None, "nothing overtakes a claim");
+    put(&claim, 7);
+    put(&given_up, 9);
+    for broken in [
+        crate::OpenClaim { len: 101, ..claim },
+        crate::OpenClaim { len: 0, ..claim },
+        crate::OpenClaim { token: claim.token + 8, ..claim },
+        crate::OpenClaim { token: u64::MAX - 7, ..claim },
+        crate::OpenClaim { data: given_up.data, ..claim },
+    ] {
+        assert_eq!(group.commit(&broken, 4, 1), Err(Status::EINVAL), "{broken:?}");
+    }
+    assert_eq!(other.commit(&claim, 4, 1), Err(Status::EINVAL));
+    assert_eq!(group.commit(&claim, 99, 1), Err(Status::EINVAL));
+    assert_eq!(group.commit(&claim, 5, 11), Ok(()));
+    assert_eq!(group.commit(&claim, 5, 11), Err(Status::EINVAL));
+    assert_eq!(group.abort(&given_up), Ok(()));
+    assert_eq!(group.abort(&given_up), Err(Status::EINVAL));
+    let request = engine.request();
+    let (record, data) = SendRecord::split_from(&request.bytes).unwrap();
+    assert_eq!(record, SendRecord { handle: number, service: 5, tag: 11 });
+    assert_eq!(data, [7; 100]);
+    assert_eq!(&engine.request().bytes[16..], b"claimed later");
+    assert_eq!(group.claim(10_001).err(), Some(Status::EMSGSIZE));
+    assert_eq!(group.commit(&claim, 4, 1), Err(Status::EINVAL), "consumed by now");
+}
+
+#[test]
+fn a_claim_outlives_its_group_its_connection_and_its_session() {
+    let (session, engine, listener) = open();
+    let (left, number) = join(&session, &engine, "left");
+    let (stays, _) = join(&session, &engine, "stays");
+    let of_left = left.claim(50).unwrap();
+    let of_lost = stays.claim(60).unwrap();
+    engine.left(number, Status::OK, "");
+    receive_some(&session);
+    assert_quiet(&session);
+    put(&of_left, 1);
+    assert_eq!(left.commit(&of_left, 4, 0), Err(Status::ECLOSED));
+    assert!(left.commit(&of_left, 4, 0).is_err());
+    drop(engine);
+    assert_eq!(kinds(&receive_some(&session)), [EventKind::Suspended]);
+    while !listener.has_caller() {
+        session.wait(now_ns() + 10_000_000_000).unwrap();
+        receive(&session, Hold::Release);
+    }
+    let _engine = listener.accept(&welcome(2)).unwrap();
+    assert_eq!(kinds(&receive_some(&session)), [EventKind::Resumed]);
+    put(&of_lost, 2);
+    assert_eq!(stays.commit(&of_lost, 4, 0), Err(Status::ELOST));
+    let of_closed = stays.claim(70).unwrap();
+    drop(session);
+    put(&of_closed, 3);
+    assert_eq!(stays.commit(&of_closed, 4, 0), Err(Status::ECLOSED));
+    assert!(stays.abort(&of_closed).is_err());
+}

@@ -12,7 +12,7 @@ use anasazi_queue::status::Status;
 use bytes::Bytes;
 
 use super::backlog::Backlog;
-use super::handshake::{Offer, Waiting};
+use super::handshake::Waiting;
 use super::limits::{LAST_WORD_LEN, REASON_LEN_MAX};
 use crate::sys::memory::{ClientWaker, Lane};
 use crate::sys::socket::Peer;
@@ -31,7 +31,8 @@ pub(super) struct Connection {
     pub(super) is_active: bool,
     /// It is to be looked at when flushing.
     pub(super) is_dirty: bool,
-    /// The client is gone: what it had sent is carried out, as much as a ring holds; this many bytes are left.
+    /// The client is gone: what it had sent is carried out, as much as a ring holds; this many
+    /// bytes are left.
     pub(super) legacy: Option<u64>,
     /// Messages taken from it.
     pub(super) messages_sent: u64,
@@ -73,21 +74,29 @@ impl Ending {
     /// The client wrote what no client of this version writes.
     pub(super) fn malformed(what: &str) -> Self {
         let reason = format!(
-            "the send ring holds {what}: the client's memory is damaged, or its library does not fit this engine"
+            "the send ring holds {what}: the client's memory is damaged, or its library does not \
+             fit this engine"
         );
         Self::new(Status::EINVAL, reason)
     }
 }
 
 impl Connection {
-    pub(super) fn new(id: SessionId, from: Waiting, offer: Offer, backlog_len_max: usize) -> Self {
+    /// A session of the connection `from`, with what its hello brought.
+    pub(super) fn new(
+        id: SessionId,
+        from: Waiting,
+        lane: Lane,
+        wakers: (OwnedFd, ClientWaker),
+        backlog_len_max: usize,
+    ) -> Self {
         Self {
             id,
             peer: from.peer,
             socket: from.socket,
-            wake_engine: offer.wake_engine,
-            wake_client: offer.wake_client,
-            lane: offer.lane,
+            wake_engine: wakers.0,
+            wake_client: wakers.1,
+            lane,
             backlog: Backlog::new(backlog_len_max),
             handles: BTreeMap::new(),
             is_active: false,
@@ -176,8 +185,8 @@ impl Connection {
         if error == PushError::TooLong {
             let len = pieces.iter().fold(head.len(), |sum, piece| sum + piece.len());
             let text = format!(
-                "a message or view of {len} bytes does not fit into the receive ring of {} bytes: set \
-                 session.receive_ring_len to four times the longest",
+                "a message or view of {len} bytes does not fit into the receive ring of {} bytes: \
+                 set session.receive_ring_len to four times the longest",
                 self.lane.receive_fill().1
             );
             return Ending::new(Status::EMSGSIZE, text);
@@ -188,8 +197,8 @@ impl Connection {
 
     fn slow(&self) -> Ending {
         let text = format!(
-            "the session did not read fast enough: its receive ring of {} bytes is full and {} bytes more are \
-             waiting, which is all that client.backlog_len allows",
+            "the session did not read fast enough: its receive ring of {} bytes is full and {} \
+             bytes more are waiting, which is all that client.backlog_len allows",
             self.lane.receive_fill().1,
             self.backlog.len()
         );

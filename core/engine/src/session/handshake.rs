@@ -10,14 +10,15 @@ use anasazi_queue::ring::{CAPACITY_MAX, CAPACITY_MIN, Direction, Layout};
 use anasazi_queue::status::Status;
 
 use super::SessionLimits;
-use crate::sys::memory::{ClientWaker, Lane, check_eventfd};
+use crate::sys::memory::{Lane, check_eventfd};
 use crate::sys::socket::{self, Peer};
 
 /// A connection that has not said hello yet.
 pub(super) struct Waiting {
     pub(super) socket: OwnedFd,
     pub(super) peer: Peer,
-    /// Decided already; told when the hello is there, since closing a socket with unread bytes loses the answer.
+    /// Decided already; told when the hello is there, since closing a socket with unread bytes
+    /// loses the answer.
     pub(super) refusal: Option<Refusal>,
     /// When to give up on it.
     pub(super) deadline: Instant,
@@ -34,7 +35,7 @@ pub(super) struct Refusal {
 pub(super) struct Offer {
     pub(super) lane: Lane,
     pub(super) wake_engine: OwnedFd,
-    pub(super) wake_client: ClientWaker,
+    pub(super) wake_client: OwnedFd,
 }
 
 /// What became of a look at the socket.
@@ -118,8 +119,8 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
     }
     if !(hello.version_min..=hello.version_max).contains(&SESSION_VERSION) {
         let text = format!(
-            "the engine speaks session version {SESSION_VERSION}, the client library {} to {}: install the same \
-             release of both",
+            "the engine speaks session version {SESSION_VERSION}, the client library {} to {}: \
+             install the same release of both",
             hello.version_min, hello.version_max
         );
         return Err(Refusal::new(Status::EVERSION, text));
@@ -130,7 +131,7 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
     };
     let invalid = |error: std::io::Error| Refusal::new(Status::EINVAL, error.to_string());
     check_eventfd(&wake_engine).map_err(invalid)?;
-    let wake_client = ClientWaker::new(wake_client).map_err(invalid)?;
+    check_eventfd(&wake_client).map_err(invalid)?;
     let lane = Lane::map(&memory, layout).map_err(invalid)?;
     Ok(Offer { lane, wake_engine, wake_client })
 }
@@ -138,16 +139,16 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
 fn layout(hello: &Hello, limits: &SessionLimits) -> Result<Layout, Refusal> {
     let Some(layout) = Layout::new(hello.send_capacity, hello.receive_capacity) else {
         let text = format!(
-            "session.send_ring_len = {} and session.receive_ring_len = {}: each must be a power of two from \
-             {CAPACITY_MIN} to {CAPACITY_MAX} bytes",
+            "session.send_ring_len = {} and session.receive_ring_len = {}: each must be a power of \
+             two from {CAPACITY_MIN} to {CAPACITY_MAX} bytes",
             hello.send_capacity, hello.receive_capacity
         );
         return Err(Refusal::new(Status::EINVAL, text));
     };
     if layout.capacity(Direction::Receive) as usize / 4 < limits.message_len_max {
         let text = format!(
-            "session.receive_ring_len = {} is too small: messages may have {} bytes here (message.len_max of the \
-             engine), and a ring needs four times that",
+            "session.receive_ring_len = {} is too small: messages may have {} bytes here \
+             (message.len_max of the engine), and a ring needs four times that",
             hello.receive_capacity, limits.message_len_max
         );
         return Err(Refusal::new(Status::EINVAL, text));

@@ -2,7 +2,10 @@
 #![allow(unsafe_code)]
 
 pub mod memory;
+pub mod nudge;
 pub mod poll;
+#[cfg(test)]
+pub(crate) mod privileges;
 #[cfg(test)]
 pub(crate) mod raw_client;
 pub mod socket;

@@ -1,4 +1,5 @@
-//! One epoll set with a timer and a wake-up inside, so that one readable descriptor stands for a whole engine.
+//! One epoll set with a timer and a wake-up inside, so that one readable descriptor stands for a
+//! whole engine.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 /// A level-triggered epoll set that also holds one timer and one [`Waker`].
 ///
-/// Its own descriptor is readable exactly while one of the added descriptors is, the timer has expired, or the waker was
-/// used; so it can be put into `poll(2)` or into another epoll set. One thread owns it.
+/// Its own descriptor is readable exactly while one of the added descriptors is, the timer has
+/// expired, or the waker was used; so it can be put into `poll(2)` or into another epoll set. One
+/// thread owns it.
 #[derive(Debug)]
 pub struct Poller {
     epoll: OwnedFd,
@@ -50,8 +52,8 @@ impl Poller {
     /// Reports `key` from now on while `fd` is readable, has an error, or was hung up.
     ///
     /// # Errors
-    /// `fd` is in the set already, cannot be polled (a regular file), or the two largest keys, which are taken, are
-    /// asked for.
+    /// `fd` is in the set already, cannot be polled (a regular file), or the two largest keys,
+    /// which are taken, are asked for.
     pub fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
         self.control(fd, key, libc::EPOLLIN)
     }
@@ -67,7 +69,8 @@ impl Poller {
         Ok(())
     }
 
-    /// Like [`add`](Self::add), but reports `fd` once for each time that something comes in, read or not.
+    /// Like [`add`](Self::add), but reports `fd` once for each time that something comes in, read
+    /// or not.
     ///
     /// # Errors
     /// As for [`add`](Self::add).
@@ -86,9 +89,10 @@ impl Poller {
         Ok(())
     }
 
-    /// Waits until something is ready, at most for `timeout` (`None`: for ever; zero: only looks), and appends the keys
-    /// of what is ready. Timer and waker end the wait and have no keys: look at the clock and at what the waker stands
-    /// for after each return. May return early, with nothing ready (a signal arrived).
+    /// Waits until something is ready, at most for `timeout` (`None`: for ever; zero: only looks),
+    /// and appends the keys of what is ready. Timer and waker end the wait and have no keys: look
+    /// at the clock and at what the waker stands for after each return. May return early, with
+    /// nothing ready (a signal arrived).
     ///
     /// # Errors
     /// None that a caller could cause.
@@ -113,7 +117,8 @@ impl Poller {
                     self.armed_ns = None;
                     drain(&self.timer);
                 }
-                // Emptied before the caller looks at what it was woken for: a later wake-up is never lost.
+                // Emptied before the caller looks at what it was woken for: a later wake-up is
+                // never lost.
                 WAKER_KEY => drain(&self.waker.0),
                 key => ready.push(key),
             }
@@ -121,9 +126,9 @@ impl Poller {
         Ok(())
     }
 
-    /// Ends a wait at `deadline_ns` (of [`now_ns`]) or somewhat before. An armed timer is only ever moved forward: a
-    /// deadline that recedes with every turn then costs no system call, and when the timer fires early the caller sets
-    /// the deadline again. `None` stops the timer.
+    /// Ends a wait at `deadline_ns` (of [`now_ns`]) or somewhat before. An armed timer is only ever
+    /// moved forward: a deadline that recedes with every turn then costs no system call, and when
+    /// the timer fires early the caller sets the deadline again. `None` stops the timer.
     ///
     /// # Errors
     /// None that a caller could cause.
@@ -163,8 +168,9 @@ impl Waker {
     /// Ends the current wait, or the next one. Async-signal-safe: one `write(2)`, errno is kept.
     pub fn wake(&self) {
         let one = 1u64.to_ne_bytes();
-        // SAFETY: eight readable bytes; `__errno_location` is this thread's errno, always valid. The only possible
-        // failure is a counter that is full, and then the wake-up is there already.
+        // SAFETY: eight readable bytes; `__errno_location` is this thread's errno, always valid.
+        // The only possible failure is a counter that is full, and then the wake-up is there
+        // already.
         unsafe {
             let errno = libc::__errno_location();
             let kept = *errno;

@@ -1,4 +1,5 @@
-//! Tests only: the client's side of a session by hand, honest or not, and an epoll set for the engine's side.
+//! Tests only: the client's side of a session by hand, honest or not, and an epoll set for the
+//! engine's side.
 
 use std::cell::Cell;
 use std::ffi::CString;
@@ -152,12 +153,9 @@ impl RawClient {
         (kind == event::CLOSED).then_some((status, reason))
     }
 
-    /// Whether the client was woken; sleeps and is woken again.
+    /// Whether the client was woken since the last time.
     pub fn was_woken(&self) -> bool {
-        let mut count = 0_u64;
-        let fd = self.wake_client.as_raw_fd();
-        // SAFETY: room for 8 bytes.
-        unsafe { libc::read(fd, (&raw mut count).cast(), 8) == 8 }
+        count(&self.wake_client) > 0
     }
 
     /// Any word of the memory.
@@ -210,6 +208,26 @@ pub fn eventfd(flags: i32) -> OwnedFd {
     assert!(fd >= 0);
     // SAFETY: just made.
     unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Reads a non-empty eventfd, or says 0.
+pub fn count(fd: &OwnedFd) -> u64 {
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut count = 0_u64;
+    // SAFETY: one entry; room for 8 bytes.
+    unsafe {
+        if libc::poll(&raw mut entry, 1, 0) == 1 {
+            libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8);
+        }
+    }
+    count
+}
+
+/// Adds to an eventfd.
+pub fn add(fd: &OwnedFd, value: u64) {
+    // SAFETY: 8 bytes.
+    let written = unsafe { libc::write(fd.as_raw_fd(), (&raw const value).cast(), 8) };
+    assert_eq!(written, 8);
 }
 
 /// Takes the non-blocking mode away, as any holder of a descriptor can.

@@ -80,12 +80,19 @@ impl Candidates {
         ready
     }
 
-    /// A merge with this representative was started: the next one waits longer, unless this one succeeds.
+    /// A merge with this representative was started: the next one waits longer, and until it is heard again, unless
+    /// this one succeeds.
     pub(crate) fn tried(&mut self, node: NodeId, now: Instant) {
         if let Some(candidate) = self.by_node.get_mut(&node) {
+            candidate.mutual = false;
             candidate.not_before = now + candidate.backoff;
             candidate.backoff = (candidate.backoff * 2).min(BACKOFF_MAX);
         }
+    }
+
+    /// A process is gone.
+    pub(crate) fn gone(&mut self, process: Process) {
+        self.by_node.retain(|_, c| c.process != process);
     }
 
     /// A configuration was installed: its members are no candidates, and those not heard for long are forgotten.

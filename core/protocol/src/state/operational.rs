@@ -180,7 +180,7 @@ impl Operational {
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
         let invites_us = self.ring.members.iter().all(|m| proposed.contains(m));
-        let accept = if same_ring { !late && !excludes_me } else { invites_us };
+        let accept = !late && if same_ring { !excludes_me } else { invites_us };
         if !accept || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
             return State::Operational(self);
@@ -263,6 +263,8 @@ impl Operational {
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
             return State::Operational(self);
         }
+        // Whoever invites a ring has then seen its number: an invitation that has not is an old one.
+        node.storage.saw(beacon.ring);
         let sender = beacon.process;
         let older = self
             .ring

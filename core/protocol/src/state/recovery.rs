@@ -34,6 +34,8 @@ impl Recovery {
     pub(crate) fn enter(node: &mut Node, history: History, plan: Plan, propose: &Propose) -> State {
         let members: Vec<Process> = plan.states.iter().map(|s| s.process).collect();
         let components = Component::all(&plan);
+        let mtu = plan.states.iter().map(|s| usize::from(s.mtu)).min();
+        node.ring_mtu = mtu.unwrap_or(node.config.mtu);
         let me = members.iter().position(|p| *p == node.me);
         let mine = components.as_ref().and_then(|all| {
             all.iter()

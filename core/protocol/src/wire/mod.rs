@@ -10,6 +10,8 @@ mod header;
 mod membership;
 pub(crate) mod packet;
 mod parts;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use codec::{Reader, Writer};
 pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};

@@ -2,13 +2,14 @@
 
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
-/// The address in `storage`, of which the kernel wrote `len` bytes; `None` if it is not an internet address. The flow
-/// label is left out, so that one sender has one address.
+/// The address in `storage`, of which the kernel wrote `len` bytes; `None` if it is not an internet
+/// address. The flow label is left out, so that one sender has one address.
 pub(crate) fn decode(storage: &libc::sockaddr_storage, len: libc::socklen_t) -> Option<SocketAddr> {
     let pointer: *const libc::sockaddr_storage = storage;
     match i32::from(storage.ss_family) {
         libc::AF_INET if len as usize >= size_of::<libc::sockaddr_in>() => {
-            // SAFETY: a sockaddr_storage is large enough and aligned for every address; the family says which it is.
+            // SAFETY: a sockaddr_storage is large enough and aligned for every address; the family
+            // says which it is.
             let v4 = unsafe { &*pointer.cast::<libc::sockaddr_in>() };
             let ip = u32::from_be(v4.sin_addr.s_addr).into();
             Some(SocketAddrV4::new(ip, u16::from_be(v4.sin_port)).into())

@@ -19,7 +19,8 @@ pub(crate) struct NetworkError {
 pub(crate) fn take(socket: BorrowedFd<'_>) -> io::Result<Option<NetworkError>> {
     let mut to = address::empty();
     let mut control = Control([0; CONTROL_LEN]);
-    // SAFETY: plain old data, for which all zeroes is a value. No vector: the start of the datagram is not wanted.
+    // SAFETY: plain old data, for which all zeroes is a value. No vector: the start of the datagram
+    // is not wanted.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_name = (&raw mut to).cast();
     header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
@@ -36,9 +37,11 @@ pub(crate) fn take(socket: BorrowedFd<'_>) -> io::Result<Option<NetworkError>> {
 }
 
 fn says_port_unreachable(header: &libc::msghdr) -> bool {
-    // SAFETY: the kernel filled the control buffer of this header, and set its length to what it filled.
+    // SAFETY: the kernel filled the control buffer of this header, and set its length to what it
+    // filled.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
-    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole control message within the buffer.
+    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole control message within the
+    // buffer.
     while let Some(message) = unsafe { next.as_ref() } {
         let kind = (message.cmsg_level, message.cmsg_type);
         if kind == (libc::SOL_IP, libc::IP_RECVERR) || kind == (libc::SOL_IPV6, libc::IPV6_RECVERR)

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 
 use crate::sys::address;
 
-/// One address of one interface; `address` is missing when it has none of IPv4 or IPv6 in this entry.
+/// One address of one interface; `address` is missing when it has none of IPv4 or IPv6 in this
+/// entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Interface {
     pub(crate) name: String,
@@ -57,7 +58,8 @@ unsafe fn ip(pointer: *const libc::sockaddr) -> Option<IpAddr> {
         _ => return None,
     };
     let mut storage = address::empty();
-    // SAFETY: `len` bytes are readable by the promise, and writable in the storage, which is longer.
+    // SAFETY: `len` bytes are readable by the promise, and writable in the storage, which is
+    // longer.
     unsafe {
         std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut storage).cast::<u8>(), len);
     }

@@ -23,7 +23,8 @@ pub(crate) struct Outcome {
     pub(crate) dropped: Option<u32>,
 }
 
-/// Room for the control messages of one arrival: two numbers (the length of a part and the drop counter).
+/// Room for the control messages of one arrival: two numbers (the length of a part and the drop
+/// counter).
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_LEN]);
@@ -37,8 +38,9 @@ impl ReceiveBatch {
         }
     }
 
-    /// Takes up to [`ARRIVALS_MAX`] arrivals from a socket and gives each datagram in them to `sink`, in order. An error
-    /// may be one that the network reported for an earlier send; then nothing was taken.
+    /// Takes up to [`ARRIVALS_MAX`] arrivals from a socket and gives each datagram in them to
+    /// `sink`, in order. An error may be one that the network reported for an earlier send; then
+    /// nothing was taken.
     pub(crate) fn receive(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -102,9 +104,11 @@ fn split(run: &[u8], part_len: Option<usize>, mut sink: impl FnMut(&[u8])) {
 /// The length of the parts, if the arrival is a run, and the drop counter, if it was sent along.
 fn read_control(header: &libc::msghdr) -> (Option<usize>, Option<u32>) {
     let (mut part_len, mut dropped) = (None, None);
-    // SAFETY: the kernel filled the control buffer of this header, and set its length to what it filled.
+    // SAFETY: the kernel filled the control buffer of this header, and set its length to what it
+    // filled.
     let mut next = unsafe { libc::CMSG_FIRSTHDR(header) };
-    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole control message within the buffer.
+    // SAFETY: CMSG_FIRSTHDR and CMSG_NXTHDR return null or a whole control message within the
+    // buffer.
     while let Some(message) = unsafe { next.as_ref() } {
         // SAFETY: the data of both messages below is four bytes; they may not be aligned.
         let data = unsafe { libc::CMSG_DATA(message) };

@@ -34,7 +34,8 @@ impl RoomWatch {
         let (epoll, socket) = (self.fd(), socket.as_raw_fd());
         // SAFETY: `event` lives across the call; the kernel copies it.
         let result = unsafe { libc::epoll_ctl(epoll, operation, socket, &raw mut event) };
-        // It fails only without memory; the next call tries again, and until then what waits goes out with the next send.
+        // It fails only without memory; the next call tries again, and until then what waits goes
+        // out with the next send.
         if result == 0 {
             self.watching = watching;
         }

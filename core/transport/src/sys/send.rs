@@ -1,4 +1,5 @@
-//! Many datagrams in one system call, runs of equal-sized ones as one (UDP_SEGMENT), without copying.
+//! Many datagrams in one system call, runs of equal-sized ones as one (UDP_SEGMENT), without
+//! copying.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -14,12 +15,13 @@ use crate::transport::Target;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) to: SocketAddr,
-    /// One, or several of which all have the length of the first but the last, which may be shorter.
+    /// One, or several of which all have the length of the first but the last, which may be
+    /// shorter.
     pub(crate) count: usize,
 }
 
-/// Sends the first datagrams of `batch` as `runs` says, in order, as many runs as one call can take. Returns how many
-/// runs were sent: at least one, or the error of the first.
+/// Sends the first datagrams of `batch` as `runs` says, in order, as many runs as one call can
+/// take. Returns how many runs were sent: at least one, or the error of the first.
 pub(crate) fn send(
     socket: BorrowedFd<'_>,
     batch: &[(Target, Bytes)],

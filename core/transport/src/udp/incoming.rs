@@ -10,8 +10,9 @@ use crate::counters::TransportCounters;
 use crate::sys::receive::ReceiveBatch;
 use crate::transport::Received;
 
-/// Two sockets become one stream: what the unicast socket held is given out only after the multicast socket, read later,
-/// was found empty. A token is thus never seen before data that arrived before it.
+/// Two sockets become one stream: what the unicast socket held is given out only after the
+/// multicast socket, read later, was found empty. A token is thus never seen before data that
+/// arrived before it.
 pub(crate) struct Incoming {
     batch: ReceiveBatch,
     local: SocketAddr,
@@ -105,7 +106,8 @@ impl Incoming {
             }
         });
         let Ok(outcome) = result else {
-            // The network's answer to an earlier send, told once. What has arrived keeps the descriptor ready.
+            // The network's answer to an earlier send, told once. What has arrived keeps the
+            // descriptor ready.
             self.suspicion = true;
             return true;
         };
@@ -122,5 +124,6 @@ impl Incoming {
     }
 }
 
-/// Reads from each socket in one call: own copies use up reads without filling the room, and must not keep it busy.
+/// Reads from each socket in one call: own copies use up reads without filling the room, and must
+/// not keep it busy.
 const READS_PER_CALL: usize = 32;

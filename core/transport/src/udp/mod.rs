@@ -1,7 +1,8 @@
-//! UDP over IPv4 or IPv6: one socket for unicast, which also sends the multicasts, and one that hears the group.
+//! UDP over IPv4 or IPv6: one socket for unicast, which also sends the multicasts, and one that
+//! hears the group.
 //!
-//! Everything leaves from the unicast socket, so every datagram names its sender by the address at which that sender can
-//! be answered, and own multicast copies are known by it.
+//! Everything leaves from the unicast socket, so every datagram names its sender by the address at
+//! which that sender can be answered, and own multicast copies are known by it.
 
 mod error;
 mod incoming;
@@ -23,11 +24,13 @@ use outgoing::Outgoing;
 
 pub use error::OpenError;
 
-/// How to open a [`Udp`]. Errors and warnings name the fields as they are called in a configuration (`transport.bind`).
+/// How to open a [`Udp`]. Errors and warnings name the fields as they are called in a configuration
+/// (`transport.bind`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpOptions {
-    /// The address of this machine at which others reach it, and from which everything is sent. Port 0 takes a free one.
-    /// The unspecified address stands for the first address of `interface`, which must then be given.
+    /// The address of this machine at which others reach it, and from which everything is sent.
+    /// Port 0 takes a free one. The unspecified address stands for the first address of
+    /// `interface`, which must then be given.
     pub bind: SocketAddr,
     /// The group and port of the multicasts; `None` for unicast only.
     pub multicast: Option<SocketAddr>,
@@ -53,12 +56,12 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Opens the sockets. Also returns what the operator should know although it works: no multicast here, or smaller
-    /// buffers than asked for.
+    /// Opens the sockets. Also returns what the operator should know although it works: no
+    /// multicast here, or smaller buffers than asked for.
     ///
     /// # Errors
-    /// The port is in use, the address or the interface is not on this machine, the options contradict each other, or
-    /// this process may not; the text says what to do.
+    /// The port is in use, the address or the interface is not on this machine, the options
+    /// contradict each other, or this process may not; the text says what to do.
     pub fn open(options: &UdpOptions) -> Result<(Self, Vec<String>), OpenError> {
         let (sockets, warnings) = open::open(options)?;
         let watch = crate::sys::room::RoomWatch::new().map_err(OpenError::system("epoll"))?;
@@ -76,7 +79,8 @@ impl Udp {
         Ok((udp, warnings))
     }
 
-    /// Empties the queue of what the network answered. While something is in it, the descriptor stays ready.
+    /// Empties the queue of what the network answered. While something is in it, the descriptor
+    /// stays ready.
     fn take_network_errors(&mut self) {
         for _ in 0..NETWORK_ERRORS_PER_CALL {
             let Ok(Some(error)) = error_queue::take(self.unicast.as_fd()) else { return };
@@ -137,6 +141,6 @@ impl Transport for Udp {
 }
 
 /// Answers of the network taken per call, so that nobody can keep us busy with them.
-const NETWORK_ERRORS_PER_CALL: usize = 64;
+const NETWORK_ERRORS_PER_CALL: usize = 8;
 /// Addresses remembered between two calls of `unreachable`.
 const UNREACHABLE_MAX: usize = 256;

@@ -1,4 +1,5 @@
-//! Opening the sockets: what fails names the option at fault, what is merely worse than wished becomes a warning.
+//! Opening the sockets: what fails names the option at fault, what is merely worse than wished
+//! becomes a warning.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -140,7 +141,8 @@ fn prepare_receiving(socket: &Socket) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// Sizes the buffers as wished if this process may, else up to the system's limit; warns when that is less.
+/// Sizes the buffers as wished if this process may, else up to the system's limit; warns when that
+/// is less.
 fn size_buffers(
     socket: &Socket,
     options: &UdpOptions,

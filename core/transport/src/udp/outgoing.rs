@@ -1,4 +1,5 @@
-//! Sending: runs of equal-sized datagrams as one, and a bounded queue for what finds no room in the network.
+//! Sending: runs of equal-sized datagrams as one, and a bounded queue for what finds no room in the
+//! network.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -142,7 +143,8 @@ impl Outgoing {
         done
     }
 
-    /// Cuts the start of a batch into runs, as many as one call can take; none if its first has nowhere to go.
+    /// Cuts the start of a batch into runs, as many as one call can take; none if its first has
+    /// nowhere to go.
     fn plan(&mut self, batch: &[(Target, Bytes)]) {
         self.runs.clear();
         let mut rest = batch;
@@ -165,7 +167,8 @@ impl Outgoing {
     }
 }
 
-/// How many of the first datagrams can go out as one: one target, one length, and perhaps a shorter one at the end.
+/// How many of the first datagrams can go out as one: one target, one length, and perhaps a shorter
+/// one at the end.
 fn run_count(batch: &[(Target, Bytes)]) -> usize {
     let (target, first) = &batch[0];
     let len = first.len();
@@ -210,7 +213,8 @@ fn judge(error: &io::Error, run: Run, failures: u32) -> Verdict {
         Some(libc::ENOBUFS) => Verdict::Lost,
         // No checksum offload, or a datagram is larger than the MTU and must be fragmented.
         Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE) if run.count > 1 => Verdict::Singly,
-        // The network's answer to an earlier datagram makes the next send fail once, wherever that goes.
+        // The network's answer to an earlier datagram makes the next send fail once, wherever that
+        // goes.
         _ if failures == 1 => Verdict::Again,
         _ => Verdict::Lost,
     }

@@ -58,6 +58,18 @@ fn unicast_says_who_sent_it_and_can_be_answered() {
 }
 
 #[test]
+fn a_run_is_received_as_one() {
+    let (mut a, mut b) = (open(&options("127.0.0.1:0")), open(&options("127.0.0.1:0")));
+    let run: Vec<_> = (0..46).map(|n| unicast(&b, content(n, 1_400))).collect();
+    a.send(&run);
+    assert_eq!((a.counters().sent_runs, a.counters().sent_calls), (1, 1));
+    assert!(sys::wait_readable(&b.fds(), PATIENCE));
+    let mut out = Vec::new();
+    assert!(b.receive(64, &mut out));
+    assert_eq!((out.len(), b.counters().received_calls), (46, 1));
+}
+
+#[test]
 fn an_address_of_the_loopback_network_joins_on_loopback() {
     let group = fresh_group();
     let on_second = UdpOptions { multicast: Some(group), ..options("127.0.0.2:0") };
@@ -113,8 +125,9 @@ fn anything_that_comes_in_is_handed_over_as_it_is() {
     }
 }
 
-/// An address at which nobody listens. A program that another test starts at this moment may have inherited the socket,
-/// and keeps it until it runs; so the host is asked whether the port is closed indeed.
+/// An address at which nobody listens. A program that another test starts at this moment may have
+/// inherited the socket, and keeps it until it runs; so the host is asked whether the port is
+/// closed indeed.
 fn closed_address(bind: &str) -> SocketAddr {
     let end = Instant::now() + PATIENCE;
     let address = open(&options(bind)).local_address();
@@ -151,6 +164,17 @@ fn a_closed_port_is_reported_as_unreachable_and_disturbs_nobody_else() {
     assert_eq!(a.counters().port_unreachable, 1);
     assert_eq!(a.counters().send_lost, 0);
     nothing_more(&mut a);
+    let again = (Target::Unicast(closed), Bytes::from_static(b"anybody now?"));
+    for _ in 0..3 {
+        a.send(std::slice::from_ref(&again));
+    }
+    while a.counters().port_unreachable < 4 {
+        assert!(sys::wait_readable(&a.fds(), PATIENCE), "{:?}", a.counters());
+        a.receive(64, &mut Vec::new());
+    }
+    unreachable.clear();
+    a.unreachable(&mut unreachable);
+    assert_eq!(unreachable, [closed], "once, though it answered three times");
 }
 
 #[test]

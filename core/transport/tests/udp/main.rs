@@ -2,6 +2,7 @@
 
 mod errors;
 mod loopback;
+mod memory;
 mod namespaces;
 mod order;
 #[allow(unsafe_code)]

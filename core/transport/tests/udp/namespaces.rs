@@ -1,5 +1,5 @@
-//! What needs a network of its own: hosts, small MTUs, slow links. Each test lives in fresh network namespaces, which
-//! only root can make; otherwise it says that it was skipped.
+//! What needs a network of its own: hosts, small MTUs, slow links. Each test lives in fresh network
+//! namespaces, which only root can make; otherwise it says that it was skipped.
 
 use std::process::Command;
 use std::sync::mpsc;
@@ -36,8 +36,9 @@ fn run(program: &str, arguments: &str) {
     assert!(output.status.success(), "{program} {arguments}: {complaint}");
 }
 
-/// A slow loopback. What still waits in it at the end is thrown away while its receiver lives: answered later, one by
-/// one, it would use up what the kernel sets aside for such answers on the whole machine.
+/// A slow loopback. What still waits in it at the end is thrown away while its receiver lives:
+/// answered later, one by one, it would use up what the kernel sets aside for such answers on the
+/// whole machine.
 struct SlowLoopback;
 
 impl SlowLoopback {
@@ -81,30 +82,27 @@ fn where_runs_do_not_fit_the_mtu_single_datagrams_arrive() {
 #[test]
 fn what_finds_no_room_waits_and_goes_out_in_order_when_there_is() {
     in_new_network(|| {
-        // The send buffer fills, since the link takes a megabyte per second.
         let small = UdpOptions { send_buffer_len: 16 << 10, ..options("127.0.0.1:0") };
-        let (mut a, mut b) = (open(&small), open(&options("127.0.0.1:0")));
-        let _slow = SlowLoopback::new("rate 8mbit burst 16kb");
-        let batch: Vec<_> = (0..300).map(|n| unicast(&b, content(n, 1_000 + n % 3))).collect();
-        a.send(&batch);
-        let counters = a.counters();
-        assert!(counters.send_waited > 0, "{counters:?}");
-        assert!(counters.sent_datagrams < 300);
-        let end = Instant::now() + PATIENCE;
-        let mut out = Vec::new();
-        while out.len() < 300 && Instant::now() < end {
-            let fds = [a.fds(), b.fds()].concat();
-            assert!(sys::wait_readable(&fds, PATIENCE), "{} came; {:?}", out.len(), a.counters());
-            a.receive(64, &mut Vec::new());
-            b.receive(64, &mut out);
+        let large = UdpOptions { receive_buffer_len: 2 << 20, ..options("127.0.0.1:0") };
+        let (mut a, mut b) = (open(&small), open(&large));
+        let _slow = SlowLoopback::new("rate 200mbit burst 16kb");
+        // All in all more than may ever wait at one time.
+        for round in 0..70 {
+            let batch: Vec<_> = (0..300).map(|n| unicast(&b, content(n, 1_000 + n % 3))).collect();
+            a.send(&batch);
+            let sent = |a: &Udp| a.counters().sent_datagrams - round * 300;
+            while sent(&a) < 300 {
+                assert!(sys::wait_readable(&a.fds(), PATIENCE), "{:?}", a.counters());
+                a.receive(64, &mut Vec::new());
+            }
+            nothing_more(&mut a);
+            let got = receive(&mut b, 300);
+            for (received, (_, bytes)) in got.iter().zip(&batch) {
+                assert_eq!(received.bytes, bytes);
+            }
         }
-        assert_eq!(a.counters().sent_datagrams, 300, "{:?}", a.counters());
         assert_eq!(a.counters().send_lost, 0);
-        for (received, (_, bytes)) in out.iter().zip(&batch) {
-            assert_eq!(received.bytes, bytes);
-        }
-        assert_eq!(out.len(), 300);
-        nothing_more(&mut a);
+        assert!(a.counters().send_waited > 17_000, "{:?}", a.counters());
     });
 }
 
@@ -121,6 +119,33 @@ fn what_waits_is_bounded() {
         assert!(counters.send_lost > 12_000, "{counters:?}");
         let all = counters.sent_datagrams + counters.send_waited + counters.send_lost;
         assert_eq!(all, 30_000);
+    });
+}
+
+#[test]
+fn a_group_is_heard_on_its_own_interface_only() {
+    in_new_network(|| {
+        ip("link add cable0 type veth peer name cable1");
+        configure("cable0", "10.9.0.1/24");
+        ip("link set cable1 up");
+        wait_for_carrier("cable0");
+        let group = fresh_group();
+        let on_cable = UdpOptions { multicast: Some(group), ..options("10.9.0.1:0") };
+        let through_lo = UdpOptions { interface: Some("lo".to_owned()), ..on_cable.clone() };
+        let (mut on_lo, mut on_cable) = (open_in(group), open(&on_cable));
+        let (mut second, mut through_lo) = (open_in(group), open(&through_lo));
+        on_cable.send(&[multicast("cable")]);
+        through_lo.send(&[multicast("lo")]);
+        assert_eq!(receive(&mut on_lo, 1)[0].bytes, "lo");
+        assert_eq!(receive(&mut second, 1)[0].bytes, "lo");
+        on_cable.send(&[unicast(&on_lo, "end"), unicast(&second, "end")]);
+        assert_eq!(receive(&mut on_lo, 1)[0].bytes, "end", "nothing from the cable");
+        assert_eq!(receive(&mut second, 1)[0].bytes, "end");
+        nothing_more(&mut through_lo);
+        on_lo.send(&[multicast("lo")]);
+        assert_eq!(receive(&mut through_lo, 1)[0].from, on_lo.local_address());
+        while !on_cable.receive(64, &mut Vec::new()) {}
+        assert_eq!(on_cable.counters().received_datagrams, 0);
     });
 }
 
@@ -165,7 +190,8 @@ fn an_interface_that_is_down_is_named() {
     });
 }
 
-/// Two hosts with a cable between them: this thread, and another one that answers until the other end is dropped.
+/// Two hosts with a cable between them: this thread, and another one that answers until the other
+/// end is dropped.
 fn with_neighbour(ours: &'static str, theirs: &'static str, group: &'static str) {
     let (say, hear) = mpsc::channel();
     let (stop, stopped) = mpsc::channel::<()>();
@@ -222,7 +248,8 @@ fn configure(interface: &str, address: &str) {
     ip(&format!("link set {interface} up"));
 }
 
-/// Until then the kernel throws away what is multicast. It announces this to nobody who could be asked more simply.
+/// Until then the kernel throws away what is multicast. It announces this to nobody who could be
+/// asked more simply.
 fn wait_for_carrier(interface: &str) {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {

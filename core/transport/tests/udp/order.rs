@@ -1,4 +1,5 @@
-//! Order and integrity: runs, unequal sizes, mixed targets, and data before the token that follows them.
+//! Order and integrity: runs, unequal sizes, mixed targets, and data before the token that follows
+//! them.
 
 use super::*;
 
@@ -20,7 +21,8 @@ fn send_and_compare(a: &mut Udp, b: &mut Udp, sent: &[(Target, Bytes)]) {
     nothing_more(b);
 }
 
-/// Lengths of 400 datagrams: long runs, short ends, single ones, empty ones, one byte, and the longest.
+/// Lengths of 400 datagrams: long runs, short ends, single ones, empty ones, one byte, and the
+/// longest.
 fn lengths() -> impl Iterator<Item = usize> {
     let runs = [(1_400, 120), (1_399, 1), (1_400, 46), (1, 70), (0, 3), (1_400, 1), (600, 64)];
     let odd = (0..94).map(|n| 1 + n * 37 % 1_400);

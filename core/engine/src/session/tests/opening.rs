@@ -6,7 +6,7 @@ use anasazi_queue::hello::{Hello, MAGIC};
 use anasazi_queue::record::SESSION_VERSION;
 
 use super::*;
-use crate::sys::raw_client::{eventfd, make_blocking, memfd};
+use crate::sys::raw_client::{add, count, eventfd, make_blocking, memfd};
 
 /// Greets with something else, and tells the answer.
 fn refused(engine: &mut Engine, say: impl FnOnce(&RawClient)) -> (Status, String) {
@@ -201,7 +201,7 @@ fn strangers_are_refused_unless_listed() {
         limits.allow_uids = vec![4_242];
         limits.allow_gids = vec![77];
     });
-    engine.sessions.own_uid = 1_000;
+    engine.sessions.trusted_uids = [0, 1_000];
     let peer = |uid, gid, groups: &[u32]| Peer { pid: 1, uid, gid, groups: groups.to_vec() };
     for known in [peer(0, 5, &[]), peer(1_000, 5, &[]), peer(4_242, 5, &[]), peer(9, 77, &[])] {
         assert_eq!(engine.sessions.refuse_stranger(&known), None);
@@ -211,17 +211,10 @@ fn strangers_are_refused_unless_listed() {
     assert_eq!(refusal.status, Status::EACCES);
     assert!(refusal.reason.contains("user 9") && refusal.reason.contains("client.allow_uids"));
 
-    // The answer comes when the hello does, and takes nothing of it.
-    let (near, far) = socket::pair().expect("socketpair");
-    engine.sessions.own_uid = u32::MAX;
-    engine.sessions.accept(near, &engine.epoll, engine.now);
-    let client = RawClient::new(far);
-    if socket::own_uid() != 0 {
-        client.greet();
-        engine.run();
-        assert_eq!(client.welcome().map(|w| Status(w.status)), Some(Status::EACCES));
-        assert_eq!(client.traces(), (1, 1));
-    }
+    // The answer comes when the hello does, and nothing of that is kept.
+    engine.sessions.trusted_uids = [u32::MAX; 2];
+    let (status, reason) = refused_hello(&mut engine, |_| ());
+    assert!(status == Status::EACCES && reason.contains("client.allow_gids"), "{reason}");
 }
 
 #[test]
@@ -265,6 +258,35 @@ fn an_engine_that_ends_says_why_to_everyone() {
     assert!(waiting.is_hung_up());
     assert!(engine.sessions.is_empty());
     assert_eq!(engine.sessions.deadline(), None);
+}
+
+/// A client of another user who makes its own eventfd block, which it can do at any moment.
+#[test]
+fn a_client_that_will_not_be_woken_blocks_nobody() {
+    let mut engine = Engine::with(|limits| limits.allow_uids = vec![socket::own_uid()]);
+    engine.sessions.trusted_uids = [u32::MAX; 2];
+    let (honest, hostile) = (engine.open(), engine.open());
+    honest.join(1, "room");
+    engine.run();
+    honest.expect_view();
+    assert!(honest.was_woken());
+    make_blocking(&hostile.wake_client);
+    add(&hostile.wake_client, u64::MAX - 1);
+    hostile.join(1, "room");
+    let engine = std::thread::scope(|scope| {
+        let (done, is_done) = std::sync::mpsc::channel();
+        scope.spawn(move || {
+            engine.run();
+            done.send(engine).expect("awaited");
+        });
+        let engine = is_done.recv_timeout(std::time::Duration::from_secs(10));
+        if engine.is_err() {
+            count(&hostile.wake_client); // let the thread end
+        }
+        engine
+    });
+    assert_eq!(engine.expect("not blocked").sessions.len(), 2);
+    assert_eq!(hostile.expect_view().members, 2);
 }
 
 /// The engine never reads the eventfd that wakes it, so that a client cannot make it wait there.

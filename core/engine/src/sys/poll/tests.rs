@@ -122,8 +122,8 @@ extern "C" fn wake_on_signal(_signal: libc::c_int) {
 fn a_signal_handler_ends_the_wait_and_keeps_errno() {
     let mut poller = Poller::new().unwrap();
     SIGNAL_WAKER.set(poller.waker()).unwrap();
-    // SAFETY: the handler calls only what is async-signal-safe; the signal is used by this test alone, and goes to this
-    // thread.
+    // SAFETY: the handler calls only what is async-signal-safe; the signal is used by this test
+    // alone, and goes to this thread.
     let errno = unsafe {
         let handler = wake_on_signal as extern "C" fn(libc::c_int);
         libc::signal(libc::SIGUSR2, handler as libc::sighandler_t);

@@ -1,0 +1,42 @@
+# Everything that is done with this project, by name. `make` alone lists it.
+
+CARGO ?= cargo
+CC ?= gcc
+PYTHON ?= python3
+
+target = $(or $(CARGO_TARGET_DIR),target)
+release = $(target)/release
+# Not for the linker's sake: the demo's programs find the library from where they are themselves.
+demo_dir = $(target)/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo demo-build test header lib bench clean
+
+help: ## What can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@echo '  make install      All of it, below PREFIX=/usr/local'
+
+build: ## Daemon, console and library, optimised
+	$(CARGO) build --release --locked -p anasazid -p anasazi-console -p anasazi-ffi
+
+demo: demo-build ## Four members agree, through a killed daemon and a divided network
+	@$(PYTHON) demo/demo.py --bin $(release) --member $(demo_dir)/member $(if $(JSON),--json)
+
+demo-build: build
+	@mkdir -p $(demo_dir)
+	@ln -sf $(abspath $(release))/libanasazi.so $(demo_dir)/$(shell \
+		sed -n 's/^#define ANZ_VERSION_MAJOR /libanasazi.so./p' include/anasazi.h)
+	$(CC) -std=c11 -D_GNU_SOURCE -Wall -Wextra -O2 -Iinclude demo/member.c -o $(demo_dir)/member \
+		-L$(release) -lanasazi -Wl,-rpath,'$$ORIGIN'
+
+test: ## Every test, within 30 minutes on 2 cores
+	@$(PYTHON) tests/run.py
+
+lib: ## libanasazi.so and libanasazi.a
+	$(CARGO) build --release --locked -p anasazi-ffi
+
+clean: ## Removes what was built
+	$(CARGO) clean
+
+# Adds `install`.
+include packaging/install.mk

@@ -1,0 +1,69 @@
+//! Questions and actions: one request through the administration door, one answer.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::fault::Fault;
+use crate::options::{Command, General};
+use crate::place::{Need, Place};
+use crate::{print, table};
+
+/// Asks, and prints the answer as JSON or laid out.
+pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
+    let place = Place::open(general, Need::Existing)?;
+    let timeout = general.timeout.unwrap_or(ANSWER_MAX);
+    let request = request(command);
+    let asked = place.session.query_blocking(&request, timeout);
+    let answer = asked.map_err(Fault::of_question);
+    place.close();
+    let answer = answer?;
+    let text = if general.json { answer } else { for_people(command, &answer)? };
+    print::line(text.trim_end())?;
+    Ok(())
+}
+
+fn request(command: &Command) -> String {
+    let value = match command {
+        Command::Query { request } => return request.clone(),
+        Command::Members => json!({ "query": "members" }),
+        Command::Groups => json!({ "query": "groups" }),
+        Command::Sessions => json!({ "query": "sessions" }),
+        Command::Stats => json!({ "query": "stats" }),
+        Command::Events => json!({ "query": "events" }),
+        Command::Config => json!({ "query": "config" }),
+        Command::Isolate { nodes } => json!({ "do": "isolate", "nodes": nodes }),
+        Command::Heal => json!({ "do": "heal" }),
+        Command::Loss { permille } => json!({ "do": "loss", "permille": permille }),
+        Command::Shutdown => json!({ "do": "shutdown" }),
+        // The commands that take part in a group ask nothing.
+        Command::Status | Command::Monitor(_) | Command::Send(_) | Command::Chat(_) => {
+            json!({ "query": "status" })
+        }
+    };
+    value.to_string()
+}
+
+fn for_people(command: &Command, answer: &str) -> Result<String, Fault> {
+    let value: Value = serde_json::from_str(answer)
+        .map_err(|error| Fault::failed(format!("the engine's answer is no JSON: {error}")))?;
+    Ok(match command {
+        Command::Members => table::members(&value),
+        Command::Groups => table::groups(&value),
+        Command::Sessions => table::sessions(&value),
+        Command::Stats => table::stats(&value),
+        Command::Events => table::events(&value),
+        Command::Config => table::config(&value),
+        Command::Query { .. } => serde_json::to_string_pretty(&value).unwrap_or_default(),
+        Command::Isolate { nodes } => {
+            let nodes: Vec<String> = nodes.iter().map(u32::to_string).collect();
+            format!("this engine hears only nodes {} now", nodes.join(", "))
+        }
+        Command::Heal => "this engine hears everybody again, and loses nothing".to_owned(),
+        Command::Loss { permille } => format!("this engine loses {permille} of 1000 datagrams now"),
+        Command::Shutdown => "the engine leaves the cluster".to_owned(),
+        _ => table::status(&value),
+    })
+}
+
+const ANSWER_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,135 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Asks an Anasazi engine about itself, and takes part in groups from a terminal.
+///
+/// The engine is the one that --url names; else the one that ANASAZI_URL names; else the local
+/// daemon. Where no daemon is configured, chat, monitor and send start an engine of their own,
+/// which finds other such engines on this host.
+#[derive(Debug, Parser)]
+#[command(name = "anasazi", version, after_help = EXIT_CODES)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) general: General,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct General {
+    /// The engine: shm:/path.sock, or inproc:NAME for one of this process
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) url: Option<String>,
+
+    /// Answer in JSON; monitor and chat print one object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Give up after this time, with exit code 124 [default: 5 for questions, else none]
+    #[arg(long, global = true, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Set a key of the session, or of an engine of this process, as in --set cluster=test
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Who the engine is, its state, its ring
+    Status,
+    /// The nodes of the ring
+    Members,
+    /// The groups, and who is in them
+    Groups,
+    /// The programs that have a session with the engine
+    Sessions,
+    /// Counters of protocol and transport
+    Stats,
+    /// What happened lately, newest last
+    Events,
+    /// Every configuration key in force, and where its value came from
+    Config,
+    /// Join a group, and show its views and messages as they come
+    Monitor(Monitor),
+    /// Send to a group without joining it
+    Send(Send),
+    /// Join a group and talk: lines of standard input are messages
+    Chat(Chat),
+    /// Ask the engine something in its own words, a JSON object
+    Query {
+        /// For example {"query":"status"}
+        request: String,
+    },
+    /// For tests: hear only these nodes (where transport.allow_faults is true)
+    Isolate {
+        /// Numbers of the nodes that stay reachable
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<u32>,
+    },
+    /// For tests: hear everybody again, lose nothing
+    Heal,
+    /// For tests: lose this share of all datagrams
+    Loss {
+        /// Of a thousand
+        #[arg(value_parser = clap::value_parser!(u16).range(0..=1000))]
+        permille: u16,
+    },
+    /// Let the engine leave the cluster and end
+    Shutdown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Monitor {
+    /// The group
+    pub(crate) group: String,
+
+    /// End after this many messages
+    #[arg(long, value_name = "N")]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Send {
+    /// The group
+    pub(crate) group: String,
+
+    /// The message; - sends every line of standard input
+    #[arg(allow_hyphen_values = true)]
+    pub(crate) text: String,
+
+    /// Deliver only what all members' nodes hold (safe instead of agreed)
+    #[arg(long)]
+    pub(crate) safe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// The group
+    pub(crate) group: String,
+
+    /// Put before every line, for the others to read
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+
+    /// Send nothing before the group has this many members
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) wait_for: usize,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if !(seconds > 0.0 && seconds <= SECONDS_MAX) {
+        return Err(format!("allowed: more than 0, up to {SECONDS_MAX}"));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+const SECONDS_MAX: f64 = 1e6;
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 refused or failed, 2 command line or configuration, 3 no engine reachable, \
+124 the time of --timeout is over.";

@@ -1,0 +1,91 @@
+//! Messages on their way: waiting for room, sent, and at the end of their way, which is their own
+//! delivery or the word that they were lost.
+
+use std::collections::VecDeque;
+
+use anasazi_client::{GroupHandle, OwnedEvent, Session, Status};
+
+use crate::fault::Fault;
+
+/// The messages of one command to one group.
+pub(crate) struct Outbox {
+    group: GroupHandle,
+    service: u32,
+    waiting: VecDeque<Vec<u8>>,
+    sent: u64,
+    settled: u64,
+    lost: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(group: GroupHandle, service: u32) -> Self {
+        Self { group, service, waiting: VecDeque::new(), sent: 0, settled: 0, lost: 0 }
+    }
+
+    pub(crate) fn push(&mut self, message: Vec<u8>) {
+        self.waiting.push_back(message);
+    }
+
+    /// Sends what there is room for.
+    pub(crate) fn pump(&mut self, session: &Session) -> Result<(), Fault> {
+        while let Some(message) = self.waiting.front() {
+            // A tag of 0 would get no word of its loss.
+            match session.send(self.group, self.service, &[message], self.sent + 1) {
+                Ok(()) => self.sent += 1,
+                Err(Status::EAGAIN) => return Ok(()),
+                Err(Status::EMSGSIZE) => {
+                    let text = format!(
+                        "a message of {} bytes is over the engine's limit (message.len_max)",
+                        message.len()
+                    );
+                    return Err(Fault::failed(text));
+                }
+                Err(status) => return Err(Fault::of_status("sending", status)),
+            }
+            self.waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Takes note of the end of an own message's way.
+    pub(crate) fn note(&mut self, event: &OwnedEvent, session: &Session) {
+        match event {
+            OwnedEvent::Message { sender, tag: 1.., .. } if *sender == session.identity() => {
+                self.settled += 1;
+            }
+            OwnedEvent::Receipt { status, .. } => {
+                self.settled += 1;
+                self.lost += u64::from(*status != Status::OK);
+            }
+            _ => {}
+        }
+    }
+
+    /// More may be taken in.
+    pub(crate) fn has_room(&self) -> bool {
+        self.waiting.len() < WAITING_MAX
+    }
+
+    /// Everything is with the engine.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Everything has come to its end.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.waiting.is_empty() && self.settled >= self.sent
+    }
+
+    /// Messages that the engine took and lost, as a fault.
+    pub(crate) fn check_lost(&self) -> Result<(), Fault> {
+        match self.lost {
+            0 => Ok(()),
+            lost => Err(Fault::failed(format!(
+                "{lost} of {} messages were lost: the engine went away before they were ordered",
+                self.sent
+            ))),
+        }
+    }
+}
+
+const WAITING_MAX: usize = 16;

@@ -1,0 +1,194 @@
+//! Answers of the administration door, laid out for people.
+
+use anasazi_engine::sys::poll::now_ns;
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use serde_json::Value;
+
+use crate::words;
+
+pub(crate) fn status(answer: &Value) -> String {
+    let ring = &answer["ring"];
+    let way = if ring["multicast"] == true { "multicast" } else { "unicast" };
+    let members = ring["members"].as_array().map_or(0, Vec::len);
+    let mut rows = vec![
+        ("cluster", text(&answer["cluster"])),
+        ("node", format!("{} {}", text(&answer["node"]), text(&answer["name"]))),
+        ("state", text(&answer["state"])),
+        ("address", text(&answer["address"])),
+    ];
+    rows.push(match ring.is_null() {
+        true => ("ring", "none".to_owned()),
+        false => ("ring", format!("{}, nodes: {members}, by {way}", text(&ring["id"]))),
+    });
+    rows.push(("running for", duration(answer["uptime_ms"].as_u64().unwrap_or(0))));
+    rows.push(("sessions", text(&answer["sessions"])));
+    rows.push(("groups", text(&answer["groups"])));
+    rows.push(("version", text(&answer["version"])));
+    for warning in list(&answer["warnings"]) {
+        rows.push(("warning", text(warning)));
+    }
+    let mut table = new_table(&[]);
+    for (name, value) in rows {
+        table.add_row([name, value.trim_end()]);
+    }
+    shown(&table)
+}
+
+pub(crate) fn members(answer: &Value) -> String {
+    let mut table = new_table(&["NODE", "ADDRESS", "INCARNATION", ""]);
+    for member in list(&answer["members"]) {
+        let mark = if member["self"] == true { "this node" } else { "" };
+        let incarnation = member["incarnation"].as_u64().unwrap_or(0);
+        table.add_row([
+            text(&member["node"]),
+            text(&member["address"]),
+            format!("{incarnation:x}"),
+            mark.to_owned(),
+        ]);
+    }
+    shown(&table)
+}
+
+pub(crate) fn groups(answer: &Value) -> String {
+    let mut table = new_table(&["GROUP", "MEMBERS", "MESSAGES", "WHO"]);
+    for group in list(&answer["groups"]) {
+        let members = list(&group["members"]);
+        let names: Vec<String> = members.iter().map(words::member_in_json).collect();
+        table.add_row([
+            Cell::new(words::plain(&text(&group["name"]))),
+            number(names.len() as u64),
+            number(group["messages"].as_u64().unwrap_or(0)),
+            Cell::new(names.join(" ")),
+        ]);
+    }
+    shown(&table)
+}
+
+pub(crate) fn sessions(answer: &Value) -> String {
+    let mut table =
+        new_table(&["SESSION", "PID", "UID", "GROUPS", "TO ENGINE", "FROM ENGINE", "BACKLOG"]);
+    for session in list(&answer["sessions"]) {
+        let id = session["session"].as_u64().unwrap_or(0);
+        let groups = &session["groups"];
+        let mut row = vec![Cell::new(words::session(id))];
+        row.extend(["pid", "uid"].map(|key| number(session[key].as_u64().unwrap_or(0))));
+        row.push(number(groups.as_u64().unwrap_or_else(|| list(groups).len() as u64)));
+        let fills = ["send_used", "receive_used", "backlog"];
+        row.extend(fills.map(|key| number(session[key].as_u64().unwrap_or(0))));
+        table.add_row(row);
+    }
+    shown(&table)
+}
+
+pub(crate) fn stats(answer: &Value) -> String {
+    let mut table = new_table(&["PART", "COUNTER", "VALUE"]);
+    for part in ["protocol", "transport"] {
+        for (name, value) in answer[part].as_object().into_iter().flatten() {
+            table.add_row([Cell::new(part), Cell::new(name), number(value.as_u64().unwrap_or(0))]);
+        }
+    }
+    shown(&table)
+}
+
+pub(crate) fn events(answer: &Value) -> String {
+    let now_ms = now_ns() / 1_000_000;
+    let mut table = new_table(&["AGO", "KIND", "WHAT"]);
+    for event in list(&answer["events"]) {
+        let ago_ms = now_ms.saturating_sub(event["time_ms"].as_u64().unwrap_or(0));
+        let ago = Cell::new(duration(ago_ms)).set_alignment(CellAlignment::Right);
+        table.add_row([ago, Cell::new(text(&event["kind"])), Cell::new(text(&event["text"]))]);
+    }
+    shown(&table)
+}
+
+pub(crate) fn config(answer: &Value) -> String {
+    let mut table = new_table(&["KEY", "VALUE", "FROM"]);
+    for entry in list(&answer["config"]) {
+        table.add_row(["key", "value", "origin"].map(|key| text(&entry[key])));
+    }
+    shown(&table)
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    if !header.is_empty() {
+        table.set_header(header.to_vec());
+    }
+    table
+}
+
+/// Without the blanks that a table has at its edges.
+fn shown(table: &Table) -> String {
+    let lines = table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned());
+    lines.collect::<Vec<String>>().join("\n")
+}
+
+fn number(value: u64) -> Cell {
+    Cell::new(value).set_alignment(CellAlignment::Right)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn duration(ms: u64) -> String {
+    let seconds = ms / 1_000;
+    match seconds {
+        0..60 => format!("{seconds}.{:03} s", ms % 1_000),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn durations_have_two_figures() {
+        for (ms, shown) in [
+            (0, "0.000 s"),
+            (59_999, "59.999 s"),
+            (61_000, "1 min 1 s"),
+            (7_380_000, "2 h 3 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(ms), shown);
+        }
+    }
+
+    #[test]
+    fn a_node_without_a_ring_is_shown_so() {
+        let answer = json!({ "cluster": "a", "node": 7, "name": "", "state": "probation" });
+        let shown = status(&answer);
+        assert!(shown.contains("probation") && shown.contains("none"), "{shown}");
+        assert!(!shown.contains("null"), "{shown}");
+    }
+
+    #[test]
+    fn an_answer_of_another_shape_is_no_panic() {
+        for answer in [json!(null), json!([1]), json!({ "members": 1, "groups": [1, null, {}] })] {
+            for show in [status, members, groups, sessions, stats, events, config] {
+                let _ = show(&answer);
+            }
+        }
+    }
+
+    #[test]
+    fn names_of_groups_cannot_steer_the_terminal() {
+        let answer = json!({ "groups": [{ "name": "a\u{1b}[2Jb", "members": [] }] });
+        assert!(!groups(&answer).contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,365 @@
+//! The console as people and scripts meet it: the real program, against a real engine.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anasazi_engine::config::Settings;
+use anasazi_engine::{Engine, EngineHandle};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// An engine that meets nobody, and listens.
+struct Place {
+    directory: TempDir,
+    engine: EngineHandle,
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = directory.path().join("anasazi.sock");
+        let mut settings = Settings::new();
+        settings.set("transport.multicast", "off").unwrap();
+        settings.set("client.listen", socket.to_str().unwrap()).unwrap();
+        let engine = Engine::new(settings.validate().unwrap()).unwrap();
+        let engine = engine.spawn("engine").unwrap();
+        Self { directory, engine }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("anasazi.sock")
+    }
+
+    fn url(&self) -> String {
+        format!("shm:{}", self.socket().display())
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        run(&[&["--url", &self.url()], arguments].concat())
+    }
+
+    fn start(&self, arguments: &[&str]) -> Running {
+        Running::start(&[&["--url", &self.url()], arguments].concat())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.engine.stop();
+    }
+}
+
+fn console(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anasazi"));
+    command.env_remove("ANASAZI_URL").args(arguments);
+    command
+}
+
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ended {
+    #[track_caller]
+    fn expect(&self, code: i32, words: &[&str]) {
+        let all = format!("{}{}", self.stdout, self.stderr);
+        assert_eq!(self.code, Some(code), "{all}");
+        for word in words {
+            assert!(all.contains(word), "no {word:?} in: {all}");
+        }
+        assert!(!all.contains("panicked"), "{all}");
+    }
+}
+
+/// Runs a command that is expected to end by itself; without input.
+fn run(arguments: &[&str]) -> Ended {
+    let output = console(arguments).stdin(Stdio::null()).output().expect("a run");
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
+}
+
+/// A console that talks; it ends with the test.
+struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = console(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().expect("a console");
+        let (sender, lines) = channel();
+        let output = BufReader::new(child.stdout.take().expect("a pipe"));
+        thread::spawn(move || {
+            for line in output.lines() {
+                let Ok(line) = line else { return };
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let input = child.stdin.take();
+        Self { child, input, lines, seen: Vec::new() }
+    }
+
+    fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().expect("not closed");
+        writeln!(input, "{line}").and_then(|()| input.flush()).expect("it listens");
+    }
+
+    fn end_of_input(&mut self) {
+        self.input = None;
+    }
+
+    /// The next line with all these words.
+    #[track_caller]
+    fn await_line(&mut self, words: &[&str]) -> String {
+        let until = Instant::now() + WAIT_MAX;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if words.iter().all(|word| line.contains(word)) {
+                        return line;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("no line with {words:?}; there were: {:#?}", self.seen)
+                }
+            }
+        }
+    }
+
+    #[track_caller]
+    fn await_json(&mut self, words: &[&str]) -> Value {
+        serde_json::from_str(&self.await_line(words)).expect("JSON")
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill").args([name, &pid]).status().expect("kill(1)");
+        assert!(status.success());
+    }
+
+    /// Its exit code.
+    #[track_caller]
+    fn await_end(&mut self) -> Option<i32> {
+        let until = Instant::now() + WAIT_MAX;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status.code();
+            }
+            assert!(Instant::now() < until, "it does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Arguments for an engine of the console's own, in a cluster of this test's own.
+fn embedded(test: &str) -> Vec<String> {
+    let mut arguments = vec!["--set".to_owned(), format!("cluster={test}-{}", std::process::id())];
+    let daemon = ["/run/anasazi/anasazi.sock", "/etc/anasazi/anasazi.toml"];
+    if daemon.iter().any(|path| Path::new(path).exists()) {
+        // On a host with a daemon an engine of one's own has to be asked for.
+        arguments.extend(["--url".to_owned(), "inproc:default".to_owned()]);
+    }
+    arguments
+}
+
+#[test]
+fn two_terminals_find_each_other_without_a_daemon_and_talk() {
+    let own = embedded("terminals");
+    let arguments = |more: &[&'static str]| {
+        own.iter().map(String::as_str).chain(more.iter().copied()).collect::<Vec<_>>().join("\n")
+    };
+    let first = arguments(&["chat", "room", "--name", "ada", "--wait-for", "2"]);
+    let second = arguments(&["chat", "room"]);
+    let mut ada = Running::start(&first.split('\n').collect::<Vec<_>>());
+    let mut ben = Running::start(&second.split('\n').collect::<Vec<_>>());
+    ada.say("is anybody here?");
+    ben.await_line(&["ada: is anybody here?"]);
+    ben.say("yes");
+    ada.await_line(&["] yes"]);
+    ada.end_of_input();
+    assert_eq!(ada.await_end(), Some(0));
+    ben.await_line(&["left", "leave"]);
+    ben.end_of_input();
+    assert_eq!(ben.await_end(), Some(0));
+}
+
+#[test]
+fn nobody_is_told_of_a_message_that_nobody_could_get() {
+    let own = embedded("alone");
+    let mut arguments: Vec<&str> = own.iter().map(String::as_str).collect();
+    arguments.extend(["--timeout", "0.5", "send", "room", "hello"]);
+    run(&arguments).expect(124, &["nobody else was found in group room"]);
+}
+
+#[test]
+fn a_piped_chat_ends_after_its_last_line_is_delivered() {
+    let place = Place::new();
+    let mut chat = place.start(&["chat", "room"]);
+    for number in 1..=500 {
+        chat.say(&format!("line {number}"));
+    }
+    chat.end_of_input();
+    chat.await_line(&["] line 500"]);
+    assert_eq!(chat.await_end(), Some(0));
+    assert_eq!(chat.seen.iter().filter(|line| line.contains("] line ")).count(), 500);
+}
+
+#[test]
+fn an_interrupted_chat_leaves_cleanly() {
+    let place = Place::new();
+    let mut watcher = place.start(&["--json", "monitor", "room"]);
+    watcher.await_json(&["view"]);
+    let mut chat = place.start(&["chat", "room"]);
+    chat.await_line(&["* you are"]);
+    chat.signal("-INT");
+    assert_eq!(chat.await_end(), Some(0));
+    let view = watcher.await_json(&["\"leave\""]);
+    assert_eq!(view["left"].as_array().map(Vec::len), Some(1), "{view}");
+}
+
+#[test]
+fn what_is_sent_is_seen_by_a_monitor_in_order() {
+    let place = Place::new();
+    let mut monitor = place.start(&["--json", "monitor", "room", "--count", "3"]);
+    monitor.await_json(&["\"view\""]);
+    place.run(&["send", "room", "first"]).expect(0, &[]);
+    place.run(&["send", "room", "--safe", "second"]).expect(0, &[]);
+    let mut lines = place.start(&["send", "room", "-"]);
+    lines.say("third");
+    lines.end_of_input();
+    assert_eq!(lines.await_end(), Some(0));
+    for (number, text, service) in
+        [(1, "first", "agreed"), (2, "second", "safe"), (3, "third", "agreed")]
+    {
+        let message = monitor.await_json(&["\"message\""]);
+        assert_eq!(message["text"], text);
+        assert_eq!(message["service"], service);
+        assert_eq!(message["sequence"], number);
+    }
+    assert_eq!(monitor.await_end(), Some(0));
+}
+
+#[test]
+fn messages_cannot_steer_the_terminal() {
+    let place = Place::new();
+    let mut chat = place.start(&["chat", "room"]);
+    chat.await_line(&["* you are"]);
+    place.run(&["send", "room", "\u{1b}[2Jboo"]).expect(0, &[]);
+    let line = chat.await_line(&["boo"]);
+    assert!(!line.contains('\u{1b}'), "{line}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_chat() {
+    let place = Place::new();
+    let mut command = console(&["--url", &place.url(), "chat", "room"]);
+    let mut chat = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    drop(chat.stdout.take());
+    let mut input = chat.stdin.take().unwrap();
+    writeln!(input, "hello").unwrap();
+    let mut chat =
+        Running { child: chat, input: Some(input), lines: channel().1, seen: Vec::new() };
+    assert_eq!(chat.await_end(), Some(0));
+}
+
+#[test]
+fn every_question_is_answered_for_people_and_for_programs() {
+    let place = Place::new();
+    for (question, word, key) in [
+        ("status", "state", "state"),
+        ("members", "NODE", "members"),
+        ("groups", "GROUP", "groups"),
+        ("sessions", "PID", "sessions"),
+        ("stats", "COUNTER", "protocol"),
+        ("events", "WHAT", "events"),
+        ("config", "ring.token_loss_ms", "config"),
+    ] {
+        place.run(&[question]).expect(0, &[word]);
+        let answer = place.run(&["--json", question]);
+        answer.expect(0, &[]);
+        let value: Value = serde_json::from_str(&answer.stdout).expect("JSON");
+        assert!(!value[key].is_null(), "{question}: {value}");
+    }
+    place.run(&["query", r#"{"query":"status"}"#]).expect(0, &["\"cluster\""]);
+}
+
+#[test]
+fn shutdown_ends_the_engine() {
+    let place = Place::new();
+    place.run(&["shutdown"]).expect(0, &["leaves the cluster"]);
+    let until = Instant::now() + WAIT_MAX;
+    while !place.engine.has_ended() {
+        assert!(Instant::now() < until, "it goes on");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn refusals_have_words_and_exit_code_1() {
+    let place = Place::new();
+    place.run(&["isolate", "1"]).expect(1, &["transport.allow_faults"]);
+    place.run(&["heal"]).expect(1, &["transport.allow_faults"]);
+    place.run(&["loss", "5"]).expect(1, &["transport.allow_faults"]);
+    place.run(&["query", "garbage"]).expect(1, &["JSON"]);
+    place.run(&["query", r#"{"query":"nonsense"}"#]).expect(1, &["nonsense", "status"]);
+    place.run(&["send", "other/room", "text"]).expect(1, &["domains"]);
+    let mut large = place.start(&["send", "room", "-"]);
+    large.say(&"x".repeat(1_100_000));
+    large.end_of_input();
+    assert_eq!(large.await_end(), Some(1));
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_2() {
+    run(&[]).expect(2, &["Usage"]);
+    run(&["nonsense"]).expect(2, &["nonsense"]);
+    run(&["status", "--timeout", "soon"]).expect(2, &["not a number"]);
+    run(&["status", "--timeout", "-1"]).expect(2, &[]);
+    run(&["loss", "1001"]).expect(2, &["1001"]);
+    run(&["isolate"]).expect(2, &["NODE"]);
+    run(&["--url", "http://x", "status"]).expect(2, &["http://x", "shm:/path.sock"]);
+    run(&["--set", "ring.windwo=1", "status"]).expect(2, &["ring.window"]);
+    run(&["--set", "ring.window", "status"]).expect(2, &["KEY=VALUE"]);
+    let place = Place::new();
+    place.run(&["chat", ""]).expect(2, &["1 to 255 bytes"]);
+    place.run(&["monitor", &"g".repeat(256)]).expect(2, &["1 to 255 bytes"]);
+}
+
+#[test]
+fn no_engine_is_exit_code_3() {
+    let nowhere = run(&["--url", "shm:/nonexistent/a.sock", "status"]);
+    nowhere.expect(3, &["/nonexistent/a.sock", "anasazid"]);
+    let as_json = run(&["--json", "--url", "shm:/nonexistent/a.sock", "status"]);
+    let value: Value = serde_json::from_str(&as_json.stderr).expect("JSON");
+    assert_eq!(value["exit"], 3);
+}
+
+#[test]
+fn the_end_of_the_time_is_exit_code_124() {
+    let place = Place::new();
+    place.run(&["--timeout", "0.2", "monitor", "room"]).expect(124, &["time is over"]);
+}

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Every test, step by step: what is run, how long it takes, what is skipped and why.
+
+    python3 tests/run.py              all steps
+    python3 tests/run.py unit demo    only these
+    python3 tests/run.py --list       what there is
+
+A step that fails shows its last lines and does not keep the others from running. The last line says
+how many steps passed and failed; the exit status is 0 only if none failed."""
+
+import argparse
+import dataclasses
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or TOP / "target").resolve()
+RELEASE = TARGET / "release"
+LOGS = TARGET / "test-logs"
+SIMULATOR_SEEDS = 300
+LINES_SHOWN = 60
+
+# What tests need beyond Rust, gcc and Python, and the Debian packages that have it.
+PACKAGES = {"cmake": "cmake", "ip": "iproute2", "pkg-config": "pkg-config", "readelf": "binutils",
+            "tc": "iproute2"}
+
+
+@dataclasses.dataclass
+class Step:
+    name: str
+    what: str
+    commands: list
+    seconds_max: int
+    variables: dict = dataclasses.field(default_factory=dict)
+    # Gives the reason why the step cannot be run here, if there is one.
+    obstacle: object = lambda: None
+    # Lines of the output that are worth a look even when all is well.
+    worth: tuple = ()
+
+
+def steps():
+    cargo = os.environ.get("CARGO", "cargo")
+    locked = ["--workspace", "--locked"]
+    if shutil.which("cargo-nextest"):
+        unit = [cargo, "nextest", "run", *locked, "--no-fail-fast"]
+    else:
+        unit = [cargo, "test", *locked, "--lib", "--bins", "--tests", "--no-fail-fast"]
+    simulator = RELEASE / "anasazi-sim"
+    return [
+        Step("format", "the sources are formatted", [[cargo, "fmt", "--all", "--check"]], 120),
+        Step("lint", "clippy has nothing to say",
+             [[cargo, "clippy", *locked, "--all-targets", "--", "-D", "warnings"]], 900),
+        Step("docs", "the documentation builds without warnings",
+             [[cargo, "doc", *locked, "--no-deps"]], 600, {"RUSTDOCFLAGS": "-D warnings"}),
+        Step("unit", "unit and integration tests of every crate", [unit], 1200,
+             worth=("tests run:", "test result: FAILED", "skipped")),
+        Step("examples", "the examples in the documentation",
+             [[cargo, "test", *locked, "--doc"]], 600),
+        Step("loom", "every interleaving of the client rings, as far as they are small",
+             [[cargo, "test", "-p", "anasazi-queue", "--release", "--locked", "--lib"]], 600,
+             {"RUSTFLAGS": "--cfg loom", "CARGO_TARGET_DIR": str(TARGET / "loom")},
+             worth=("test result",)),
+        Step("build", "daemon, console, library and simulator, optimised",
+             [[cargo, "build", "--release", "--locked", "-p", "anasazid", "-p", "anasazi-console",
+               "-p", "anasazi-ffi", "-p", "anasazi-sim"]], 900),
+        Step("simulator", f"{SIMULATOR_SEEDS} simulated clusters with faults, held to the axioms",
+             [[simulator, "run", "--seeds", str(SIMULATOR_SEEDS)],
+              [simulator, "determinism", "--seeds", "5"]], 600, worth=("seeds=",)),
+        Step("install", "what `make install` installs can be used from where it is",
+             [["sh", "packaging/test-install.sh", "SKIP_BUILD=1"]], 300,
+             obstacle=lambda: missing("pkg-config", "readelf"), worth=("skipped",)),
+        Step("judge", "the judge of the demo finds planted differences",
+             [[sys.executable, "-B", "-m", "unittest", "demo/test_verdict.py"]], 60),
+        Step("demo", "four members, a killed daemon, a divided network",
+             [["make", "--no-print-directory", "demo"]], 300,
+             worth=("Shown:", "messages, agreed and safe")),
+    ]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, add_help=True,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("steps", nargs="*", help="names of steps")
+    parser.add_argument("--list", action="store_true", help="list the steps")
+    arguments = parser.parse_args()
+    chosen = choose(arguments.steps)
+    if arguments.list:
+        print("\n".join(f"{step.name:10} {step.what}" for step in chosen))
+        return 0
+    os.chdir(TOP)
+    LOGS.mkdir(parents=True, exist_ok=True)
+    install_packages()
+    started = time.monotonic()
+    passed, failed, skipped = 0, [], 0
+    for number, step in enumerate(chosen, start=1):
+        print(f"[{number}/{len(chosen)}] {step.name}: {step.what}", flush=True)
+        reason = step.obstacle()
+        if reason:
+            skipped += 1
+            print(f"      skipped: {reason}", flush=True)
+        elif run(step):
+            passed += 1
+        else:
+            failed.append(step.name)
+    print(f"\n{time.monotonic() - started:.0f} s in all; logs: {LOGS}")
+    if failed:
+        print("failed: " + ", ".join(failed))
+    print(f"{passed} passed, {len(failed)} failed" + (f", {skipped} skipped" if skipped else ""),
+          flush=True)
+    return 1 if failed or not passed else 0
+
+
+def choose(names):
+    known = {step.name: step for step in steps()}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        sys.exit(f"no such step: {', '.join(unknown)}; there are: {', '.join(known)}")
+    return [step for name, step in known.items() if not names or name in names]
+
+
+def run(step):
+    """Whether the step passed; says how long it took, and shows what there is to see."""
+    log = LOGS / f"{step.name}.log"
+    started = time.monotonic()
+    passed = True
+    with open(log, "w", encoding="utf-8") as output:
+        for command in step.commands:
+            left = step.seconds_max - (time.monotonic() - started)
+            if passed and not succeeds(command, step.variables, output, left):
+                passed = False
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    for line in lines:
+        if any(mark in line for mark in step.worth):
+            print(f"      {line.strip()}")
+    if not passed:
+        print("\n".join("      | " + line for line in lines[-LINES_SHOWN:]))
+    print(f"      {'ok' if passed else 'FAILED'}, {time.monotonic() - started:.1f} s", flush=True)
+    return passed
+
+
+def succeeds(command, variables, output, seconds_max):
+    """Runs a command in a process group of its own, which ends with it."""
+    output.write("$ " + " ".join(map(str, command)) + "\n")
+    output.flush()
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                   env={**os.environ, **variables}, start_new_session=True)
+    except OSError as error:
+        output.write(f"cannot be started: {error}\n")
+        return False
+    try:
+        code = process.wait(max(seconds_max, 1))
+        if code:
+            output.write(f"ended with {code}\n")
+        return code == 0
+    except subprocess.TimeoutExpired:
+        output.write(f"stopped: it ran for longer than {seconds_max:.0f} s\n")
+        return False
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def install_packages():
+    """As root, what is missing of the Debian packages; else says what will be skipped."""
+    needed = sorted({package for tool, package in PACKAGES.items() if not shutil.which(tool)})
+    if not needed:
+        return
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        why = "not root" if os.geteuid() != 0 else "no apt-get"
+        print(f"not installed ({why}): {', '.join(needed)}; tests that need them say so\n")
+        return
+    print(f"installing {', '.join(needed)}", flush=True)
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "check": False}
+    variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "-qq", "update"], env=variables, **quiet)
+    done = subprocess.run(["apt-get", "-qq", "-y", "--no-install-recommends", "install", *needed],
+                          env=variables, **quiet)
+    if done.returncode:
+        print(f"could not install {', '.join(needed)}; tests that need them say so\n")
+
+
+def missing(*tools):
+    absent = [tool for tool in tools if not shutil.which(tool)]
+    return f"needs {', '.join(absent)}" if absent else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
