@@ -32,7 +32,8 @@ pub(crate) struct Node {
     pub(crate) groups: Groups,
     pub(crate) candidates: Candidates,
     pub(crate) parts: Parts,
-    /// Bytes of UDP payload per data packet in the present ring: the least that any member is configured for.
+    /// Bytes of UDP payload per data packet in the present ring: the least that any member is
+    /// configured for.
     pub(crate) ring_mtu: usize,
     /// Entries of the gather state so far.
     pub(crate) attempts: u64,
@@ -197,7 +198,8 @@ impl Node {
         self.accept(0, message);
     }
 
-    /// The tag of an own message that is being delivered; older ones without delivery are forgotten.
+    /// The tag of an own message that is being delivered; older ones without delivery are
+    /// forgotten.
     pub(crate) fn take_tag(&mut self, counter: u64) -> u64 {
         while let Some((first, tag)) = self.tags.front().copied() {
             if first > counter {

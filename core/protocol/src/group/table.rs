@@ -43,7 +43,8 @@ pub(crate) struct Place {
 
 /// What the table has to say after a change.
 pub(crate) enum GroupOutput {
-    /// A whole message was reached; `delivery` if a local session is a member, still without the payload.
+    /// A whole message was reached; `delivery` if a local session is a member, still without the
+    /// payload.
     Message {
         message: MessageId,
         frame: u32,
@@ -209,8 +210,9 @@ impl Groups {
 }
 
 impl Group {
-    /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a transitional
-    /// configuration is named after that configuration: after the new ring, and the component.
+    /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a
+    /// transitional configuration is named after that configuration: after the new ring, and the
+    /// component.
     fn restart(&mut self, place: Place) {
         self.sequence = 0;
         self.view = match place.configuration {

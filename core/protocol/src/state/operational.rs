@@ -18,7 +18,8 @@ use crate::wire::{Beacon, Gone, Join, Packet, Token};
 
 /// After a change of configuration, beacons are sent more often for this long.
 const EAGER_FOR: Duration = Duration::from_secs(5);
-/// Rings that start at the same time find each other within this: they become one ring in one change.
+/// Rings that start at the same time find each other within this: they become one ring in one
+/// change.
 const COLLECT_FOR: Duration = Duration::from_millis(40);
 /// Who is not the smallest ring waits this long, per smaller one, for it to start the merge.
 const RANK_DELAY: Duration = Duration::from_millis(100);
@@ -263,7 +264,8 @@ impl Operational {
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
             return State::Operational(self);
         }
-        // Whoever invites a ring has then seen its number: an invitation that has not is an old one.
+        // Whoever invites a ring has then seen its number: an invitation that has not is an old
+        // one.
         node.storage.saw(beacon.ring);
         let sender = beacon.process;
         let older = self

@@ -118,7 +118,8 @@ fn every_truncation_is_refused_or_shorter_content() {
         let whole = body(&packet);
         for len in 0..whole.len() {
             let cut = Packet::decode(packet.kind(), whole.slice(..len));
-            // Only kinds that end in free content can be cut without a trace; the seal covers those.
+            // Only kinds that end in free content can be cut without a trace; the seal covers
+            // those.
             let ends_free = matches!(packet, Packet::Data(_) | Packet::Part { .. });
             assert!(cut.is_err() || ends_free, "{packet:?} cut to {len} bytes is {cut:?}");
         }
