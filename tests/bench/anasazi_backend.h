@@ -4,7 +4,7 @@
  *     void on_message(const void *data, size_t len);   every delivered message, in delivery order
  *     void on_members(int n);                          every change of the number of members
  *     int want_safe;                                   ask for ANZ_SAFE instead of ANZ_AGREED
- * and calls b_init() once, b_send() from its own thread, b_dispatch() again and again from one other.
+ * and calls b_init() once, b_send() from its own thread, b_dispatch() again and again from another.
  * The engine is the one that $ANASAZI_URL names. */
 #include <anasazi.h>
 #include <stdint.h>

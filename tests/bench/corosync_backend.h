@@ -1,5 +1,5 @@
-/* The Corosync CPG backend of the benchmark (Debian: corosync, libcpg-dev; link with -lcpg). Same contract as
- * anasazi_backend.h; CPG knows agreed delivery only. */
+/* The Corosync CPG backend of the benchmark (Debian: corosync, libcpg-dev; link with -lcpg). Same
+ * contract as anasazi_backend.h; CPG knows agreed delivery only. */
 #include <corosync/corotypes.h>
 #include <corosync/cpg.h>
 #include <poll.h>
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { B_WAIT_MS = 100, B_JOIN_TRIES_MAX = 1000 };
+enum { B_WAIT_MS = 100, B_TRIES_MAX = 2000 };
 
 static cpg_handle_t b_handle;
 static int b_fd;
@@ -33,13 +33,18 @@ static int b_init(void) {
     static cpg_callbacks_t callbacks = {.cpg_deliver_fn = b_deliver, .cpg_confchg_fn = b_change};
     static const struct cpg_name group = {.length = 5, .value = "bench"};
     const struct timespec pause = {0, 10000000};
-    cs_error_t result = cpg_initialize(&b_handle, &callbacks);
+    cs_error_t result = CS_ERR_LIBRARY;
+    /* A daemon that has just been started does not answer yet. */
+    for (int tries = 0; tries < B_TRIES_MAX && result != CS_OK; tries++) {
+        if (tries > 0) nanosleep(&pause, NULL);
+        result = cpg_initialize(&b_handle, &callbacks);
+    }
     if (result != CS_OK) {
         fprintf(stderr, "corosync: cpg_initialize: error %d\n", (int)result);
         return 1;
     }
     cpg_fd_get(b_handle, &b_fd);
-    for (int tries = 0; tries < B_JOIN_TRIES_MAX; tries++) {
+    for (int tries = 0; tries < B_TRIES_MAX; tries++) {
         result = cpg_join(b_handle, &group);
         if (result != CS_ERR_TRY_AGAIN) return result != CS_OK;
         nanosleep(&pause, NULL);

@@ -2,14 +2,14 @@
  *
  *     flood NODE NODES LEN SECONDS RATE WINDOW [safe]
  *
- * NODE 0 .. NODES-1; LEN bytes a message; RATE messages a second, 0 = as fast as WINDOW own messages that are not
- * delivered yet allow.
+ * NODE 0 .. NODES-1; LEN bytes a message; RATE messages a second, 0 = as fast as WINDOW own
+ * messages that are not delivered yet allow.
  *
- * The group's own order is the clock of the measure: a member says HELLO when it sees all members, and every member
- * starts when it has heard all HELLOs and ends when it has heard all ENDs. So all measure the same messages, and must
- * come to the same hash over (sender, number) of every one of them.
+ * The group's own order is the clock of the measure: a member says HELLO when it sees all members,
+ * and every member starts when it has heard all HELLOs and ends when it has heard all ENDs. So all
+ * measure the same messages, and must come to the same hash over (sender, number) of all of them.
  *
- * Prints one line of JSON. Exit status: 0, 1 for a failure that it explains, 5 if the session ended. */
+ * Prints a line of JSON. Exit status: 0; 1 for a failure that it explains; 5: the session ended. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdatomic.h>
@@ -168,7 +168,8 @@ static void pace(uint64_t at_ns) {
 }
 
 /* Sends until the time is over; returns how often there was no room. */
-static uint64_t send_all(struct head *head, size_t len, double seconds, double rate, uint64_t window) {
+static uint64_t send_all(struct head *head, size_t len, double seconds, double rate,
+                         uint64_t window) {
     uint64_t again = 0, begin_ns = now_ns(), until_ns = begin_ns + (uint64_t)(seconds * 1e9);
     head->kind = DATA;
     while (now_ns() < until_ns) {
