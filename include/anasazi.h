@@ -437,8 +437,8 @@ ANZ_API anz_status_t anz_join(anz_conn_t *c, const char *name, uint32_t flags, v
 /* MT-Safe NB; done at ANZ_EV_LEFT */
 ANZ_API anz_status_t anz_leave(anz_group_t *g);
 
-/* an address for one member: unicast, ordered with everything else in the domain. Not built yet:
- * ANZ_ENOTSUP */
+/* an address for one member: unicast, ordered with everything else in the domain. MT-Safe NB;
+ * not built yet: ANZ_ENOTSUP */
 ANZ_API anz_status_t anz_peer(anz_conn_t *c, const char *domain, anz_member_t to,
                               anz_group_t **out);
 

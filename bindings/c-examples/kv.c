@@ -29,8 +29,7 @@ static int over;
 
 static const char *find(const char *key, size_t *at)
 {
-    for (*at = 0; *at < entries_len && strcmp(entries[*at].key, key) != 0; ++*at)
-        continue;
+    for (*at = 0; *at < entries_len && strcmp(entries[*at].key, key) != 0; ++*at) {}
     return *at < entries_len ? entries[*at].value : NULL;
 }
 

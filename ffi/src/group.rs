@@ -37,8 +37,8 @@ pub extern "C" fn anz_leave(g: *mut anz_group_t) -> anz_status_t {
     guarded(|| group(g)?.leave())
 }
 
-/// an address for one member: unicast, ordered with everything else in the domain. Not built yet:
-/// ANZ_ENOTSUP
+/// an address for one member: unicast, ordered with everything else in the domain. MT-Safe NB; not
+/// built yet: ANZ_ENOTSUP
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_peer(
     c: *mut anz_conn_t,

@@ -136,8 +136,8 @@ pub unsafe extern "C" fn anz_member_name(
     })
 }
 
-/// edge: empty -> non-empty, from a thread of the library; fn may call AS-Safe functions only. MT-Owner
-/// NB; not built yet: ANZ_ENOTSUP
+/// edge: empty -> non-empty, from a thread of the library; fn may call AS-Safe functions only.
+/// MT-Owner NB; not built yet: ANZ_ENOTSUP
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_conn_set_notify(
     c: *mut anz_conn_t,
