@@ -244,6 +244,11 @@ impl Session {
         self.core.phase() == Phase::Open
     }
 
+    /// Whether it was closed by its owner.
+    pub fn was_closed(&self) -> bool {
+        self.core.phase() >= Phase::Closing
+    }
+
     /// Whether kept events have not been released yet.
     pub fn holds_events(&self) -> bool {
         self.core.check_fork().is_ok() && self.core.links.any_held()

@@ -1,4 +1,5 @@
-//! The one door for administration: a JSON object in, a JSON object out. Console, demo and tests use it like anybody else.
+//! The one door for administration: a JSON object in, a JSON object out. Console, demo and tests
+//! use it like anybody else.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,5 +1,5 @@
-//! One domain: its protocol core with the transport, the clock and the storage that it needs. Nothing here is shared with
-//! another domain.
+//! One domain: its protocol core with the transport, the clock and the storage that it needs.
+//! Nothing here is shared with another domain.
 
 use anasazi_protocol::GroupId;
 use anasazi_protocol::{

@@ -28,7 +28,8 @@ const LISTENER_KEY: u64 = 1 << 16;
 const SESSION_KEYS: u64 = 1 << 32;
 /// Requests of sessions taken in per turn, if the caller does not say.
 const BUDGET_DEFAULT: u32 = 1_024;
-/// Rounds of receiving per turn, so that a flood cannot keep the timers and the sessions from their turn.
+/// Rounds of receiving per turn, so that a flood cannot keep the timers and the sessions from their
+/// turn.
 const RECEIVE_ROUNDS_MAX: usize = 4;
 
 /// Connections taken in per turn.
@@ -115,17 +116,18 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Readable while [`process`](Self::process) would do something; level-triggered, constant for life.
+    /// Readable while [`process`](Self::process) would do something; level-triggered, constant for
+    /// life.
     pub fn fd(&self) -> RawFd {
         self.poller.fd()
     }
 
-    /// Does a bounded amount of work and never waits. `budget`: requests of sessions taken in; 0 for the default.
-    /// `Ok(true)`: more is waiting, and the descriptor stays readable.
+    /// Does a bounded amount of work and never waits. `budget`: requests of sessions taken in; 0
+    /// for the default. `Ok(true)`: more is waiting, and the descriptor stays readable.
     ///
     /// # Errors
-    /// The engine has ended: `EngineError::Protocol` and the like for a fault. After a clean stop it is
-    /// `Ok(false)` for ever, see [`has_ended`](Self::has_ended).
+    /// The engine has ended: `EngineError::Protocol` and the like for a fault. After a clean stop
+    /// it is `Ok(false)` for ever, see [`has_ended`](Self::has_ended).
     pub fn process(&mut self, budget: u32) -> Result<bool, EngineError> {
         self.turn(budget, Some(Duration::ZERO))
     }
@@ -230,8 +232,12 @@ impl Engine {
         true
     }
 
-    /// Gives sessions' requests to the core, as long as it has room. True if more are waiting and can be taken.
+    /// Gives sessions' requests to the core, as long as it has room. True if more are waiting and
+    /// can be taken.
     fn take_requests(&mut self, budget: usize) -> bool {
+        if !self.domains[0].core.accepts_sends() {
+            return false;
+        }
         let Self { sessions, domains, up, .. } = self;
         let mut queries = Vec::new();
         let mut full = false;
@@ -296,7 +302,11 @@ impl Engine {
             None => (Status::ECLOSED, "the engine was stopped"),
             Some(text) => (Status::ESTATE, text.as_str()),
         };
-        self.sessions.close_all(status, reason, &self.poller);
+        // A daemon that stops cleanly is likely to come back: its clients' connections just end,
+        // and they try again.
+        if fault.is_some() || self.listener.is_none() {
+            self.sessions.close_all(status, reason, &self.poller);
+        }
         if let Some(listener) = self.listener.take() {
             Readiness::remove(&self.poller, listener.fd());
         }
@@ -336,8 +346,8 @@ impl Drop for Engine {
 }
 
 impl EngineHandle {
-    /// Asks for a clean leave; [`Engine::has_ended`] tells when it is done. Async-signal-safe: an atomic store and a
-    /// `write(2)`.
+    /// Asks for a clean leave; [`Engine::has_ended`] tells when it is done. Async-signal-safe: an
+    /// atomic store and a `write(2)`.
     pub fn stop(&self) {
         self.0.stop.store(true, Ordering::Release);
         self.0.waker.wake();

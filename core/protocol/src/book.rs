@@ -1,4 +1,5 @@
-//! Where the other nodes are. Learned from what they send, and until then from what others say of them.
+//! Where the other nodes are. Learned from what they send, and until then from what others say of
+//! them.
 
 use core::net::SocketAddr;
 use core::time::Duration;

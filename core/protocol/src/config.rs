@@ -70,7 +70,8 @@ pub struct Timers {
     pub idle_rotate: Duration,
     /// While gathering, Joins are repeated this often.
     pub join_repeat: Duration,
-    /// While gathering, a member that was not heard for this long is left out. At least ten times `join_repeat`.
+    /// While gathering, a member that was not heard for this long is left out. At least ten times
+    /// `join_repeat`.
     pub consensus: Duration,
     /// A commit that takes longer is given up.
     pub commit: Duration,

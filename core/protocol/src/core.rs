@@ -82,7 +82,8 @@ impl Core {
                 self.step(State::on_timeout);
             }
             Input::Evidence { address, kind: Evidence::Unreachable } => {
-                // A process that has just spoken is not gone: the answer is about one that was there before it.
+                // A process that has just spoken is not gone: the answer is about one that was
+                // there before it.
                 let recently = self.node.config.timers.token_repeat;
                 if let Some(process) = self.node.book.silent_at(address, now, recently) {
                     self.step(|state, node| state.on_gone(node, process, Gone::Unreachable));
@@ -106,7 +107,8 @@ impl Core {
         self.state.deadline(&self.node).into_iter().chain(leave).min()
     }
 
-    /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves too, for their order).
+    /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves
+    /// too, for their order).
     pub fn accepts_sends(&self) -> bool {
         self.node.queue.has_room()
             && self.node.leaving.is_none()
@@ -180,7 +182,8 @@ impl Core {
 
     fn stop(&mut self) {
         let bye = Packet::Bye { process: self.node.me };
-        self.node.send_everywhere(&[], &bye);
+        let known: Vec<SocketAddr> = self.node.book.entries().map(|e| e.address).collect();
+        self.node.send_everywhere(&known, &bye);
         self.node.out.trace(|| Trace::Stopped);
         self.node.out.push(Output::Stopped { fault: None });
         self.state = State::Stopped;

@@ -42,7 +42,8 @@ pub enum Input {
 /// Facts from outside the protocol about a peer's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The peer's host answered that nobody listens there (ICMP port unreachable): the process is gone.
+    /// The peer's host answered that nobody listens there (ICMP port unreachable): the process is
+    /// gone.
     Unreachable,
 }
 

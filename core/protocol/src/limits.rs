@@ -1,4 +1,5 @@
-//! Every bound of the protocol, in one place, with the relations between them checked at compile time.
+//! Every bound of the protocol, in one place, with the relations between them checked at compile
+//! time.
 
 /// Longest group name, in bytes.
 pub const GROUP_NAME_LEN_MAX: usize = 255;

@@ -32,6 +32,9 @@ pub(crate) struct Node {
     pub(crate) groups: Groups,
     pub(crate) candidates: Candidates,
     pub(crate) parts: Parts,
+    /// Bytes of UDP payload per data packet in the present ring: the least that any member is
+    /// configured for.
+    pub(crate) ring_mtu: usize,
     /// Entries of the gather state so far.
     pub(crate) attempts: u64,
     /// Leave as soon as what was accepted is delivered everywhere; since when.
@@ -87,6 +90,7 @@ impl Node {
             groups: Groups::new(boot.process.node),
             candidates: Candidates::default(),
             parts: Parts::default(),
+            ring_mtu: config.mtu,
             attempts: 0,
             leaving: None,
             message_counter: 0,
@@ -98,7 +102,7 @@ impl Node {
 
     /// Content bytes of an ordinary data packet: the recovery wrapper must fit around it later.
     pub(crate) fn content_len_max(&self) -> usize {
-        self.config.mtu - DATA_OVERHEAD_LEN - limits::ENCAPSULATION_LEN
+        self.ring_mtu - DATA_OVERHEAD_LEN - limits::ENCAPSULATION_LEN
     }
 
     pub(crate) fn header(&mut self, kind: u8) -> Header {
@@ -194,7 +198,8 @@ impl Node {
         self.accept(0, message);
     }
 
-    /// The tag of an own message that is being delivered; older ones without delivery are forgotten.
+    /// The tag of an own message that is being delivered; older ones without delivery are
+    /// forgotten.
     pub(crate) fn take_tag(&mut self, counter: u64) -> u64 {
         while let Some((first, tag)) = self.tags.front().copied() {
             if first > counter {

@@ -58,7 +58,8 @@ pub enum Destination {
     Unicast(SocketAddr),
 }
 
-/// A message at its place in the order, for those local sessions that are members of the group at this point.
+/// A message at its place in the order, for those local sessions that are members of the group at
+/// this point.
 #[derive(Clone, Debug)]
 pub struct MessageDelivery {
     /// The group.
@@ -98,7 +99,8 @@ pub struct GroupView {
     pub sets: Arc<[u32]>,
     /// In `members`, not in the view before.
     pub joined: Vec<MemberId>,
-    /// In the view before, not in `members`. A local session in here gets no view but the end of its membership.
+    /// In the view before, not in `members`. A local session in here gets no view but the end of
+    /// its membership.
     pub left: Vec<MemberId>,
     /// Those who came here together with this node's members from their previous view.
     pub together: Vec<MemberId>,

@@ -1,5 +1,5 @@
-//! Ring numbers that may be used: a number is promised to a ring only once it is durably reserved, so that no later
-//! incarnation of this node can promise it again (axiom C4).
+//! Ring numbers that may be used: a number is promised to a ring only once it is durably reserved,
+//! so that no later incarnation of this node can promise it again (axiom C4).
 
 use crate::id::RingId;
 use crate::limits;
@@ -27,7 +27,8 @@ impl Storage {
         sequence <= self.reserved
     }
 
-    /// What to write now, if anything: well before the reserve is used up, so that forming a ring seldom waits.
+    /// What to write now, if anything: well before the reserve is used up, so that forming a ring
+    /// seldom waits.
     pub(crate) fn wanted(&mut self, sequence: u64) -> Option<(u64, u64)> {
         let low = sequence.saturating_add(limits::RING_SEQUENCE_RESERVE / 2) > self.reserved;
         if !low || self.pending.is_some() {

@@ -1,4 +1,5 @@
-//! Records and hellos as bytes and back, and the proof that their layout is what both sides think it is.
+//! Records and hellos as bytes and back, and the proof that their layout is what both sides think
+//! it is.
 
 use core::mem::size_of;
 use core::{ptr, slice};
@@ -40,7 +41,8 @@ macro_rules! plain {
                     $(let _: $type = $field;)*
                 };
             };
-            // SAFETY: repr(C) integers, arrays and structs of such; the lines above rule out padding.
+            // SAFETY: repr(C) integers, arrays and structs of such; the lines above rule out
+            // padding.
             unsafe impl Plain for $name {}
         )*
     };

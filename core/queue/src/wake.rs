@@ -1,7 +1,8 @@
 //! Ending the other side's sleep: one raw `write` to an eventfd.
 
-/// Adds 1 to the eventfd `fd`. Any error is ignored: a counter at its maximum is awake already, and nobody sleeps behind a
-/// closed one. The descriptor should be an eventfd of the caller's, in non-blocking mode.
+/// Adds 1 to the eventfd `fd`. Any error is ignored: a counter at its maximum is awake already, and
+/// nobody sleeps behind a closed one. The descriptor should be an eventfd of the caller's, in
+/// non-blocking mode.
 ///
 /// Async-signal-safe; `errno` is untouched; never a cancellation point.
 pub fn wake(fd: i32) {
@@ -19,13 +20,15 @@ pub fn clear(fd: i32) {
     unsafe { raw(libc::SYS_read, fd, (&raw mut count).cast()) };
 }
 
-/// A system call with a descriptor and a buffer of 8 bytes, without libc: no errno, no cancellation.
+/// A system call with a descriptor and a buffer of 8 bytes, without libc: no errno, no
+/// cancellation.
 ///
 /// # Safety
 /// `buffer` must be valid for what the call does with 8 bytes.
 #[cfg(target_arch = "x86_64")]
 unsafe fn raw(number: libc::c_long, fd: i32, buffer: *mut u8) {
-    // SAFETY: the kernel's calling convention; it clobbers rcx, r11 and rax and may access `buffer`.
+    // SAFETY: the kernel's calling convention; it clobbers rcx, r11 and rax and may access
+    // `buffer`.
     unsafe {
         core::arch::asm!(
             "syscall",

@@ -3,8 +3,8 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anasazi_sim::options::Options;
@@ -35,6 +35,9 @@ enum Action {
         /// Start no further seed after so many seconds.
         #[arg(long)]
         seconds: Option<u64>,
+        /// Start no further seed after one has failed.
+        #[arg(long)]
+        stop: bool,
         /// Threads; each runs its own seeds.
         #[arg(long, default_value_t = 2)]
         threads: usize,
@@ -63,9 +66,9 @@ enum Action {
 
 fn main() -> ExitCode {
     let good = match Arguments::parse().command {
-        Action::Run { from, seeds, nodes, seconds, threads, json } => {
-            let seconds = seconds.map(Duration::from_secs);
-            let campaign = Campaign::new(from, seeds, nodes, seconds);
+        Action::Run { from, seeds, nodes, seconds, stop, threads, json } => {
+            let limit = seconds.map(Duration::from_secs);
+            let campaign = Campaign { limit, stop, ..Campaign::new(from, seeds, nodes) };
             campaign.run(threads.max(1));
             campaign.report(json)
         }
@@ -82,6 +85,7 @@ struct Campaign {
     nodes: Option<usize>,
     started: Instant,
     limit: Option<Duration>,
+    stop: bool,
     next: AtomicU64,
     sums: Mutex<Sums>,
 }
@@ -95,13 +99,21 @@ struct Sums {
     deliveries: u64,
     violations: Vec<u64>,
     stuck: Vec<u64>,
-    settled_ms: Vec<u64>,
+    /// Milliseconds from healing to one ring, and the seed.
+    settled: Vec<(u64, u64)>,
+}
+
+impl Sums {
+    fn has_failed(&self) -> bool {
+        !self.violations.is_empty() || !self.stuck.is_empty()
+    }
 }
 
 impl Campaign {
-    fn new(from: u64, seeds: u64, nodes: Option<usize>, limit: Option<Duration>) -> Self {
+    fn new(from: u64, seeds: u64, nodes: Option<usize>) -> Self {
         let (started, next) = (Instant::now(), AtomicU64::new(from));
-        Self { from, seeds, nodes, started, limit, next, sums: Mutex::default() }
+        let (limit, stop) = (None, false);
+        Self { from, seeds, nodes, started, limit, stop, next, sums: Mutex::default() }
     }
 
     fn run(&self, threads: usize) {
@@ -117,15 +129,20 @@ impl Campaign {
     }
 
     fn take(&self) -> Option<u64> {
-        if self.limit.is_some_and(|limit| self.started.elapsed() >= limit) {
+        let late = self.limit.is_some_and(|limit| self.started.elapsed() >= limit);
+        if late || (self.stop && self.sums().has_failed()) {
             return None;
         }
         let seed = self.next.fetch_add(1, Ordering::Relaxed);
         (seed < self.from + self.seeds).then_some(seed)
     }
 
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn add(&self, outcome: &Outcome) {
-        let mut sums = self.sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sums = self.sums();
         sums.seeds += 1;
         sums.time += outcome.time;
         sums.faults += outcome.faults;
@@ -136,7 +153,7 @@ impl Campaign {
             list.push(outcome.seed);
             eprintln!("seed {} FAILED\n{failure}", outcome.seed);
         } else {
-            sums.settled_ms.push(outcome.settled_in / 1_000_000);
+            sums.settled.push((outcome.settled_in / 1_000_000, outcome.seed));
         }
         if sums.seeds.is_multiple_of(50) {
             eprintln!("{} seeds, {:.0} s", sums.seeds, self.started.elapsed().as_secs_f64());
@@ -145,19 +162,19 @@ impl Campaign {
 
     /// Prints the sums; whether nothing failed.
     fn report(&self, json: bool) -> bool {
-        let mut sums = self.sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut sums = self.sums();
         let hours = sums.time as f64 / 3.6e12;
         let (violations, stuck) = (sums.violations.len(), sums.stuck.len());
-        sums.settled_ms.sort_unstable();
+        sums.settled.sort_unstable();
         let settled = |permille: usize| {
-            let last = sums.settled_ms.len().saturating_sub(1);
-            sums.settled_ms.get(last * permille / 1_000).copied().unwrap_or(0)
+            let last = sums.settled.len().saturating_sub(1);
+            sums.settled.get(last * permille / 1_000).map_or(0, |(ms, _)| *ms)
         };
+        let slowest: Vec<_> = sums.settled.iter().rev().take(12).collect();
         eprintln!(
-            "one ring after healing: median {} ms, 99 % {} ms, worst {} ms; {:.0} s of work",
+            "one ring after healing: median {} ms, 99 % {} ms; the slowest (ms, seed) {slowest:?}; {:.0} s of work",
             settled(500),
             settled(990),
-            settled(1_000),
             self.started.elapsed().as_secs_f64()
         );
         eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);

@@ -31,7 +31,8 @@ pub(super) struct Connection {
     pub(super) is_active: bool,
     /// It is to be looked at when flushing.
     pub(super) is_dirty: bool,
-    /// The client is gone: what it had sent is carried out, as much as a ring holds; this many bytes are left.
+    /// The client is gone: what it had sent is carried out, as much as a ring holds; this many
+    /// bytes are left.
     pub(super) legacy: Option<u64>,
     /// Messages taken from it.
     pub(super) messages_sent: u64,
@@ -73,7 +74,8 @@ impl Ending {
     /// The client wrote what no client of this version writes.
     pub(super) fn malformed(what: &str) -> Self {
         let reason = format!(
-            "the send ring holds {what}: the client's memory is damaged, or its library does not fit this engine"
+            "the send ring holds {what}: the client's memory is damaged, or its library does not \
+             fit this engine"
         );
         Self::new(Status::EINVAL, reason)
     }
@@ -183,8 +185,8 @@ impl Connection {
         if error == PushError::TooLong {
             let len = pieces.iter().fold(head.len(), |sum, piece| sum + piece.len());
             let text = format!(
-                "a message or view of {len} bytes does not fit into the receive ring of {} bytes: set \
-                 session.receive_ring_len to four times the longest",
+                "a message or view of {len} bytes does not fit into the receive ring of {} bytes: \
+                 set session.receive_ring_len to four times the longest",
                 self.lane.receive_fill().1
             );
             return Ending::new(Status::EMSGSIZE, text);
@@ -195,8 +197,8 @@ impl Connection {
 
     fn slow(&self) -> Ending {
         let text = format!(
-            "the session did not read fast enough: its receive ring of {} bytes is full and {} bytes more are \
-             waiting, which is all that client.backlog_len allows",
+            "the session did not read fast enough: its receive ring of {} bytes is full and {} \
+             bytes more are waiting, which is all that client.backlog_len allows",
             self.lane.receive_fill().1,
             self.backlog.len()
         );

@@ -27,8 +27,8 @@ impl Sessions {
         );
     }
 
-    /// A view for the local members of its group: it admits those who joined, and ends the handles of those who left.
-    /// Then [`Self::flush`].
+    /// A view for the local members of its group: it admits those who joined, and ends the handles
+    /// of those who left. Then [`Self::flush`].
     pub fn view(&mut self, view: &GroupView) {
         let own_node = self.identity.node;
         let is_local = |id: &&anasazi_protocol::MemberId| id.node == own_node;
@@ -86,7 +86,8 @@ impl Sessions {
         });
     }
 
-    /// Gives every admitted member of a group that is wanted something; one whose session ends by it ends alone.
+    /// Gives every admitted member of a group that is wanted something; one whose session ends by
+    /// it ends alone.
     fn deliver_each(
         &mut self,
         group: GroupId,

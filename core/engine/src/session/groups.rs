@@ -8,7 +8,8 @@ use anasazi_protocol::{GroupId, SessionId};
 #[derive(Debug, Default)]
 pub(super) struct Groups(HashMap<GroupId, Vec<LocalMember>>);
 
-/// One handle of one session. A session that leaves a group and joins it again has two, the leaving one first.
+/// One handle of one session. A session that leaves a group and joins it again has two, the leaving
+/// one first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LocalMember {
     pub(super) slot: usize,
@@ -36,7 +37,8 @@ impl Groups {
         }
     }
 
-    /// Takes out the session's first handle that fits, which is the one whose membership ends first.
+    /// Takes out the session's first handle that fits, which is the one whose membership ends
+    /// first.
     pub(super) fn remove_first(
         &mut self,
         group: GroupId,

@@ -17,7 +17,8 @@ use crate::sys::socket::{self, Peer};
 pub(super) struct Waiting {
     pub(super) socket: OwnedFd,
     pub(super) peer: Peer,
-    /// Decided already; told when the hello is there, since closing a socket with unread bytes loses the answer.
+    /// Decided already; told when the hello is there, since closing a socket with unread bytes
+    /// loses the answer.
     pub(super) refusal: Option<Refusal>,
     /// When to give up on it.
     pub(super) deadline: Instant,
@@ -118,8 +119,8 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
     }
     if !(hello.version_min..=hello.version_max).contains(&SESSION_VERSION) {
         let text = format!(
-            "the engine speaks session version {SESSION_VERSION}, the client library {} to {}: install the same \
-             release of both",
+            "the engine speaks session version {SESSION_VERSION}, the client library {} to {}: \
+             install the same release of both",
             hello.version_min, hello.version_max
         );
         return Err(Refusal::new(Status::EVERSION, text));
@@ -138,16 +139,16 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
 fn layout(hello: &Hello, limits: &SessionLimits) -> Result<Layout, Refusal> {
     let Some(layout) = Layout::new(hello.send_capacity, hello.receive_capacity) else {
         let text = format!(
-            "session.send_ring_len = {} and session.receive_ring_len = {}: each must be a power of two from \
-             {CAPACITY_MIN} to {CAPACITY_MAX} bytes",
+            "session.send_ring_len = {} and session.receive_ring_len = {}: each must be a power of \
+             two from {CAPACITY_MIN} to {CAPACITY_MAX} bytes",
             hello.send_capacity, hello.receive_capacity
         );
         return Err(Refusal::new(Status::EINVAL, text));
     };
     if layout.capacity(Direction::Receive) as usize / 4 < limits.message_len_max {
         let text = format!(
-            "session.receive_ring_len = {} is too small: messages may have {} bytes here (message.len_max of the \
-             engine), and a ring needs four times that",
+            "session.receive_ring_len = {} is too small: messages may have {} bytes here \
+             (message.len_max of the engine), and a ring needs four times that",
             hello.receive_capacity, limits.message_len_max
         );
         return Err(Refusal::new(Status::EINVAL, text));

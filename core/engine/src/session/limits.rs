@@ -29,7 +29,8 @@ pub(super) const QUERY_LEN_MAX: usize = 64 << 10;
 pub(super) const REPLY_PART_LEN: usize = 8 << 10;
 /// Records that one session may have carried out before the next one's turn.
 pub(super) const TURN_RECORDS_MAX: usize = 64;
-/// Bytes that one session may have carried out before the next one's turn; one record may exceed it.
+/// Bytes that one session may have carried out before the next one's turn; one record may exceed
+/// it.
 pub(super) const TURN_LEN_MAX: usize = 1 << 20;
 /// Room kept free in every receive ring for the last word, padding included, in bytes.
 pub(super) const LAST_WORD_LEN: u32 = 1_024;
@@ -37,8 +38,8 @@ pub(super) const LAST_WORD_LEN: u32 = 1_024;
 pub(super) const REASON_LEN_MAX: usize = 400;
 /// What an entry of a backlog costs besides its bytes.
 pub(super) const ENTRY_LEN: usize = 128;
-/// Pieces of messages from this length on are kept in a backlog as they are; shorter ones are copied, for they may pin
-/// down a buffer many times their size.
+/// Pieces of messages from this length on are kept in a backlog as they are; shorter ones are
+/// copied, for they may pin down a buffer many times their size.
 pub(super) const SHARED_PIECE_LEN_MIN: usize = 4 << 10;
 /// Bytes of messages that are copied out of rings into one buffer.
 pub(super) const ARENA_LEN: usize = 64 << 10;

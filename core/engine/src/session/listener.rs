@@ -15,16 +15,18 @@ pub struct Listener {
     path: PathBuf,
     /// The file's device and inode.
     file: Option<(u64, u64)>,
-    /// A descriptor to give up when there are no others, so that a connection can be taken and turned away.
+    /// A descriptor to give up when there are no others, so that a connection can be taken and
+    /// turned away.
     reserve: Option<File>,
 }
 
 impl Listener {
-    /// Listens at `path`, whose file gets the permissions `mode`. A file left by an engine that is gone is replaced.
+    /// Listens at `path`, whose file gets the permissions `mode`. A file left by an engine that is
+    /// gone is replaced.
     ///
     /// # Errors
-    /// Says what is in the way at which path, and what to do: an engine that is running, a file of another kind, missing
-    /// permission, a missing directory, a path that is too long.
+    /// Says what is in the way at which path, and what to do: an engine that is running, a file of
+    /// another kind, missing permission, a missing directory, a path that is too long.
     pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         let socket = socket::open().map_err(|error| explain(path, &error))?;
         match socket::bind(&socket, path) {
@@ -48,8 +50,8 @@ impl Listener {
         self.socket.as_raw_fd()
     }
 
-    /// The next connection, if any. One that cannot be taken for want of descriptors is closed: its client sees that,
-    /// instead of waiting, and the listener does not stay readable for ever.
+    /// The next connection, if any. One that cannot be taken for want of descriptors is closed: its
+    /// client sees that, instead of waiting, and the listener does not stay readable for ever.
     pub fn accept(&mut self) -> Option<OwnedFd> {
         loop {
             match socket::accept(&self.socket) {
@@ -99,7 +101,8 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         // WouldBlock: its queue is full, so it lives. A socket of another type is somebody's, too.
         Ok(()) | Err(_) => {
             let text = format!(
-                "a running process listens at {place}: stop it, or set client.listen to another path"
+                "a running process listens at {place}: stop it, or set client.listen to another \
+                 path"
             );
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
@@ -111,7 +114,8 @@ fn explain(path: &Path, error: &io::Error) -> io::Error {
     let place = path.display();
     let remedy = match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            "run as a user who may create files there, or set client.listen to a path in a directory of your own"
+            "run as a user who may create files there, or set client.listen to a path in a \
+             directory of your own"
         }
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             "create its directory, or set client.listen to a path in one that exists"

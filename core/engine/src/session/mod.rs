@@ -1,4 +1,5 @@
-//! The server side of sessions: from accepted sockets and hostile memory to protocol commands, and back.
+//! The server side of sessions: from accepted sockets and hostile memory to protocol commands, and
+//! back.
 //!
 //! ```text
 //!   socket  --hello-->  Waiting  --checked, mapped-->  Connection  --end-->  (Disconnect)
@@ -7,17 +8,20 @@
 //! ```
 //!
 //! Invariants:
-//! * A session costs bounded memory (its rings, a bounded backlog, a bounded number of handles) and three descriptors;
-//!   connections that have not said hello are few and short-lived.
-//! * What a client does to its memory, its socket or its descriptors ends its own session at worst. Every record is copied
-//!   before it is looked at.
-//! * Nothing here blocks. A session that does not read costs the others nothing; when its backlog is full it is cut off.
-//! * Every handle ends with exactly one LEFT, or with the CLOSED that ends its session. CLOSED is the last record; room for
-//!   it is kept free.
+//! * A session costs bounded memory (its rings, a bounded backlog, a bounded number of handles) and
+//!   three descriptors; connections that have not said hello are few and short-lived.
+//! * What a client does to its memory, its socket or its descriptors ends its own session at worst.
+//!   Every record is copied before it is looked at.
+//! * Nothing here blocks. A session that does not read costs the others nothing; when its backlog
+//!   is full it is cut off.
+//! * Every handle ends with exactly one LEFT, or with the CLOSED that ends its session. CLOSED is
+//!   the last record; room for it is kept free.
 //!
-//! A session can be looked up in three ways: by slot (where it lies), by [`SessionId`] (what the protocol calls it), by the
-//! keys of its descriptors (its slot times two, plus one for the wake-up).
+//! A session can be looked up in three ways: by slot (where it lies), by [`SessionId`] (what the
+//! protocol calls it), by the keys of its descriptors (its slot times two, plus one for the
+//! wake-up).
 
+mod admission;
 mod backlog;
 mod connection;
 mod deliver;
@@ -32,23 +36,22 @@ mod requests;
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use anasazi_protocol::{Instant, MemberId, Process, SessionId};
+use anasazi_protocol::{Process, SessionId};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{ReplyRecord, event};
 use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
-use crate::sys::memory::ClientWaker;
 use crate::sys::nudge::Nudger;
-use crate::sys::socket::{self, Peer};
+use crate::sys::socket;
 use connection::{Connection, Ending};
 use groups::Groups;
-use handshake::{Greeting, Offer, Refusal, Waiting};
+use handshake::{Refusal, Waiting};
 pub use limits::SessionLimits;
-use limits::{ARENA_LEN, HELLO_TIMEOUT, REPLY_PART_LEN, WAITING_MAX};
+use limits::{ARENA_LEN, REPLY_PART_LEN};
 pub use listener::Listener;
 pub use readiness::Readiness;
 pub use requests::Request;
@@ -115,7 +118,8 @@ enum Slot {
 }
 
 impl Sessions {
-    /// No sessions yet. Theirs are the keys from `key_base` on, two for each of `limits.sessions_max + 64`.
+    /// No sessions yet. Theirs are the keys from `key_base` on, two for each of
+    /// `limits.sessions_max + 64`.
     pub fn new(limits: SessionLimits, identity: Process, key_base: u64) -> Self {
         Self {
             limits,
@@ -136,29 +140,6 @@ impl Sessions {
         }
     }
 
-    /// A connection came in.
-    pub fn accept(&mut self, socket: OwnedFd, readiness: &dyn Readiness, now: Instant) {
-        self.bury(readiness);
-        let Ok(peer) = socket::peer(socket.as_fd()) else { return };
-        let refusal = self.refuse_stranger(&peer);
-        if self.waiting.len() >= WAITING_MAX
-            && let Some(oldest) = self.waiting.front().copied()
-        {
-            let text = "too many connections that say nothing; this one was the oldest";
-            self.turn_away(oldest, &Refusal::new(Status::ETIMEDOUT, text), readiness);
-        }
-        let slot = self.vacant_slot();
-        if let Err(error) = readiness.add(socket.as_raw_fd(), self.key(slot)) {
-            let text = format!("the engine cannot watch another connection: {error}");
-            Refusal::new(Status::ENOMEM, text).send(&socket);
-            return;
-        }
-        let deadline = now + HELLO_TIMEOUT;
-        self.slots[slot] = Slot::Waiting(Box::new(Waiting { socket, peer, refusal, deadline }));
-        self.waiting.push_back(slot);
-        self.greet(slot, readiness);
-    }
-
     /// A descriptor with one of the sessions' keys is ready.
     pub fn ready(&mut self, key: u64, readiness: &dyn Readiness) {
         self.bury(readiness);
@@ -175,26 +156,8 @@ impl Sessions {
         }
     }
 
-    /// When [`Self::expire`] has something to do.
-    pub fn deadline(&self) -> Option<Instant> {
-        match self.slots.get(*self.waiting.front()?) {
-            Some(Slot::Waiting(waiting)) => Some(waiting.deadline),
-            _ => None,
-        }
-    }
-
-    /// Gives up on connections that said nothing in time.
-    pub fn expire(&mut self, readiness: &dyn Readiness, now: Instant) {
-        self.bury(readiness);
-        while self.deadline().is_some_and(|deadline| deadline <= now)
-            && let Some(oldest) = self.waiting.front().copied()
-        {
-            let text = format!("no hello within {} ms", HELLO_TIMEOUT.as_millis());
-            self.turn_away(oldest, &Refusal::new(Status::ETIMEDOUT, text), readiness);
-        }
-    }
-
-    /// After deliveries, once per batch: moves backlogs on, wakes clients, and lets go of ended sessions.
+    /// After deliveries, once per batch: moves backlogs on, wakes clients, and lets go of ended
+    /// sessions.
     pub fn flush(&mut self, readiness: &dyn Readiness) {
         for at in std::mem::take(&mut self.dirty) {
             let Some(mut connection) = self.take_out(at) else { continue };
@@ -253,86 +216,6 @@ impl Sessions {
         self.by_id.is_empty()
     }
 
-    fn refuse_stranger(&self, peer: &Peer) -> Option<Refusal> {
-        let limits = &self.limits;
-        let is_known = self.trusted_uids.contains(&peer.uid)
-            || limits.allow_uids.contains(&peer.uid)
-            || limits.allow_gids.contains(&peer.gid)
-            || peer.groups.iter().any(|group| limits.allow_gids.contains(group));
-        (!is_known).then(|| {
-            let text = format!(
-                "user {} may not use this engine: add it to client.allow_uids, or one of its groups to \
-                 client.allow_gids",
-                peer.uid
-            );
-            Refusal::new(Status::EACCES, text)
-        })
-    }
-
-    fn greet(&mut self, slot: usize, readiness: &dyn Readiness) {
-        let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
-        match waiting.greet(&self.limits) {
-            Greeting::NotYet => {}
-            Greeting::Gone => drop(self.stop_waiting(slot, readiness)),
-            Greeting::Refused(refusal) => self.turn_away(slot, &refusal, readiness),
-            Greeting::Offered(_) if self.by_id.len() >= self.limits.sessions_max => {
-                let text = format!(
-                    "the engine serves {} sessions already, as many as client.sessions_max allows",
-                    self.limits.sessions_max
-                );
-                self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
-            }
-            Greeting::Offered(offer) => self.open(slot, *offer, readiness),
-        }
-    }
-
-    fn open(&mut self, slot: usize, offer: Offer, readiness: &dyn Readiness) {
-        let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
-        let uid = waiting.peer.uid;
-        let wake_engine = offer.wake_engine;
-        let waker = self.client_waker(offer.wake_client, uid).and_then(|waker| {
-            readiness.add_edge(wake_engine.as_raw_fd(), self.key(slot) + 1).map(|()| waker)
-        });
-        let waker = match waker {
-            Ok(waker) => waker,
-            Err(error) => {
-                let text = format!("the engine cannot serve another session: {error}");
-                return self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
-            }
-        };
-        let Slot::Waiting(waiting) = std::mem::replace(&mut self.slots[slot], Slot::Free) else {
-            return;
-        };
-        self.waiting.retain(|waiting| *waiting != slot);
-        let id = self.next_id;
-        self.next_id = SessionId(id.0 + 1);
-        let (wakers, backlog_len_max) = ((wake_engine, waker), self.limits.backlog_len_max);
-        let connection = Connection::new(id, *waiting, offer.lane, wakers, backlog_len_max);
-        let connection = Box::new(connection);
-        let identity = MemberId { node: self.identity.node, session: id };
-        let message_len_max = self.limits.message_len_max;
-        if handshake::welcome(&connection.socket, identity, message_len_max).is_err() {
-            self.dead.push(connection); // nobody is there to be welcomed
-            return;
-        }
-        tracing::debug!(session = %identity, pid = connection.peer.pid, "session opened");
-        self.by_id.insert(id, slot);
-        self.put_back(connection, slot);
-        self.activate(slot);
-    }
-
-    /// How to wake a client of that user without being blocked by it.
-    fn client_waker(&mut self, fd: OwnedFd, uid: u32) -> std::io::Result<ClientWaker> {
-        if self.trusted_uids.contains(&uid) {
-            return Ok(ClientWaker::Trusted(fd));
-        }
-        let nudger = match &self.nudger {
-            Some(nudger) => Arc::clone(nudger),
-            None => Arc::clone(self.nudger.insert(Arc::new(Nudger::new()?))),
-        };
-        Ok(ClientWaker::Stranger(fd, nudger))
-    }
-
     /// The socket of a session says something: it should be the end.
     fn hear(&mut self, slot: usize, readiness: &dyn Readiness) {
         let Some(Slot::Open(connection)) = self.slots.get_mut(slot) else { return };
@@ -356,21 +239,21 @@ impl Sessions {
         }
     }
 
-    /// Ends a session: tells it why, if there is anything to tell, and owes the protocol a disconnect.
+    /// Ends a session: tells it why, if there is anything to tell, and owes the protocol a
+    /// disconnect.
     fn end(&mut self, mut connection: Box<Connection>, slot: usize, ending: Option<&Ending>) {
         let id = connection.id;
+        let pid = connection.peer.pid;
         if let Some(ending) = ending {
-            let level_is_info = ending.status != Status::OK;
-            let (pid, status, reason) =
-                (connection.peer.pid, ending.status.name(), &ending.reason[..]);
-            if level_is_info {
-                tracing::info!(session = id.0, pid, status, reason, "session ended by the engine");
+            let (status, reason) = (ending.status, &ending.reason[..]);
+            if status == Status::OK {
+                tracing::debug!(session = id.0, pid, reason, "session closed");
             } else {
-                tracing::debug!(session = id.0, pid, "session closed");
+                tracing::info!(session = id.0, pid, status = status.name(), reason, "session cut");
             }
             connection.say_last_word(ending);
         } else {
-            tracing::debug!(session = id.0, pid = connection.peer.pid, "session's client is gone");
+            tracing::debug!(session = id.0, pid, "session's client is gone");
         }
         for handle in connection.handles.values() {
             self.groups.remove_first(handle.group, id, |_| true);
@@ -387,31 +270,6 @@ impl Sessions {
             readiness.remove(connection.socket.as_raw_fd());
             readiness.remove(connection.wake_engine.as_raw_fd());
         }
-    }
-
-    fn turn_away(&mut self, slot: usize, refusal: &Refusal, readiness: &dyn Readiness) {
-        let Some(waiting) = self.stop_waiting(slot, readiness) else { return };
-        tracing::info!(
-            pid = waiting.peer.pid,
-            uid = waiting.peer.uid,
-            status = refusal.status.name(),
-            reason = refusal.reason,
-            "connection refused"
-        );
-        refusal.send(&waiting.socket);
-    }
-
-    fn stop_waiting(&mut self, slot: usize, readiness: &dyn Readiness) -> Option<Box<Waiting>> {
-        let waiting = match std::mem::replace(&mut self.slots[slot], Slot::Free) {
-            Slot::Waiting(waiting) => waiting,
-            other => {
-                self.slots[slot] = other;
-                return None;
-            }
-        };
-        self.waiting.retain(|waiting| *waiting != slot);
-        readiness.remove(waiting.socket.as_raw_fd());
-        Some(waiting)
     }
 
     /// Does something with a session that may have ended meanwhile, and may end by it.

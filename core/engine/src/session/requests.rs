@@ -50,8 +50,9 @@ enum Pause {
 }
 
 impl Sessions {
-    /// Hands requests to `sink`, at most `budget`, in turns between the sessions, until it returns false (that request
-    /// still counts as taken). True: more is waiting, call again, once the sink takes more.
+    /// Hands requests to `sink`, at most `budget`, in turns between the sessions, until it returns
+    /// false (that request still counts as taken). True: more is waiting, call again, once the sink
+    /// takes more.
     pub fn poll(&mut self, budget: usize, sink: &mut dyn FnMut(Request) -> bool) -> bool {
         let mut left = budget;
         while left > 0 {

@@ -7,15 +7,19 @@ mod listener;
 mod opening;
 mod requests;
 
-use anasazi_protocol::{Incarnation, Instant, NodeId, Process};
+use std::os::fd::OwnedFd;
+
+use anasazi_protocol::{Incarnation, Instant, MemberId, NodeId, Process};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
     JoinRecord, LeaveRecord, LeftRecord, MessageRecord, QueryRecord, ReceiptRecord, SendRecord,
     ViewRecord, event, request,
 };
 
+use super::limits::{HELLO_TIMEOUT, WAITING_MAX};
 use super::*;
 use crate::sys::raw_client::{Epoll, RawClient};
+use crate::sys::socket::Peer;
 use fake_core::FakeCore;
 
 /// Of the engine under test.

@@ -1,4 +1,5 @@
-//! A session's memory: checked, mapped, and used as hostile ground. And the descriptor that wakes its client.
+//! A session's memory: checked, mapped, and used as hostile ground. And the descriptor that wakes
+//! its client.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -37,8 +38,8 @@ impl Lane {
         check_memory(memory, layout)?;
         let mapping = Mapping::new(memory, layout.len())?;
         let base = mapping.base.as_ptr();
-        // SAFETY: page-aligned and mapped while the mapping lives, which is as long as the ends. Its seals keep it from
-        // being shrunk. These are this process' only ends.
+        // SAFETY: page-aligned and mapped while the mapping lives, which is as long as the ends.
+        // Its seals keep it from being shrunk. These are this process' only ends.
         let (incoming, outgoing) = unsafe {
             (
                 Consumer::attach(base, layout, Direction::Send),
@@ -56,8 +57,9 @@ impl Lane {
         let Some(record) = self.incoming.next()? else { return Ok(None) };
         let copied = record.len.min(len_max);
         into.reserve(copied);
-        // SAFETY: the source is inside the ring, which is mapped; the target has room for as much. The client may write
-        // meanwhile: then these bytes are nonsense, and only the copy is looked at.
+        // SAFETY: the source is inside the ring, which is mapped; the target has room for as much.
+        // The client may write meanwhile: then these bytes are nonsense, and only the copy is
+        // looked at.
         unsafe {
             let room = into.spare_capacity_mut().as_mut_ptr().cast::<u8>();
             std::ptr::copy_nonoverlapping(record.data, room, copied);
@@ -66,14 +68,16 @@ impl Lane {
         Ok(Some(Taken { kind: record.kind, len: record.len }))
     }
 
-    /// Gives everything that was taken back to the client. True: the client waits for the room, wake it.
+    /// Gives everything that was taken back to the client. True: the client waits for the room,
+    /// wake it.
     #[must_use = "the client sleeps on"]
     pub fn release_taken(&mut self) -> bool {
         self.incoming.release_all();
         self.incoming.room_wanted()
     }
 
-    /// Says that nobody looks at the send ring from now on, until the client's wake-up. False: there is something in it.
+    /// Says that nobody looks at the send ring from now on, until the client's wake-up. False:
+    /// there is something in it.
     #[must_use = "false: there is something to take"]
     pub fn sleep(&self) -> bool {
         self.incoming.prepare_sleep()
@@ -104,7 +108,8 @@ impl Lane {
         Ok(())
     }
 
-    /// After [`PushError::Full`]: asks the client to tell when there is room. True: there is room now.
+    /// After [`PushError::Full`]: asks the client to tell when there is room. True: there is room
+    /// now.
     #[must_use = "true: nobody will tell"]
     pub fn want_room(&self, len: usize, spare: u32) -> bool {
         self.outgoing.want_room(len.saturating_add(spare as usize))
@@ -165,7 +170,8 @@ pub fn check_eventfd(fd: &OwnedFd) -> io::Result<()> {
     }
 }
 
-/// Whether the memory can be trusted to stay: nobody can shrink it, and touching it never raises SIGBUS.
+/// Whether the memory can be trusted to stay: nobody can shrink it, and touching it never raises
+/// SIGBUS.
 fn check_memory(memory: &OwnedFd, layout: Layout) -> io::Result<()> {
     // SAFETY: no pointers.
     let seals = unsafe { libc::fcntl(memory.as_raw_fd(), libc::F_GET_SEALS) };

@@ -1,10 +1,11 @@
 //! Waking the clients of strangers.
 //!
-//! Writing to an eventfd blocks when its counter is at the maximum and somebody has taken the non-blocking mode away. Both are
-//! in the hands of whoever holds the descriptor, at any moment, so no check before the write helps. The kernel itself adds to
-//! an eventfd without ever blocking, when it reports the end of asynchronous I/O: an empty read of /dev/null ends at once, and
-//! its report is the wake-up. It costs about a microsecond more than a write; so those who can stop this process anyway,
-//! its own user and root, get plain writes.
+//! Writing to an eventfd blocks when its counter is at the maximum and somebody has taken the
+//! non-blocking mode away. Both are in the hands of whoever holds the descriptor, at any moment, so
+//! no check before the write helps. The kernel itself adds to an eventfd without ever blocking,
+//! when it reports the end of asynchronous I/O: an empty read of /dev/null ends at once, and its
+//! report is the wake-up. It costs about a microsecond more than a write; so those who can stop
+//! this process anyway, its own user and root, get plain writes.
 
 use std::fs::File;
 use std::io;

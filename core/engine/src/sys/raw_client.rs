@@ -1,4 +1,5 @@
-//! Tests only: the client's side of a session by hand, honest or not, and an epoll set for the engine's side.
+//! Tests only: the client's side of a session by hand, honest or not, and an epoll set for the
+//! engine's side.
 
 use std::cell::Cell;
 use std::ffi::CString;

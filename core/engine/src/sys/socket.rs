@@ -1,4 +1,5 @@
-//! Unix sockets of type SOCK_SEQPACKET, which std does not have: messages with descriptors, and who sent them.
+//! Unix sockets of type SOCK_SEQPACKET, which std does not have: messages with descriptors, and who
+//! sent them.
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
@@ -132,10 +133,9 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
 }
 
 /// Sends one message with descriptors, without ever blocking or raising SIGPIPE.
-///
-/// # Errors
-/// As sendmsg(2); `InvalidInput` with more than eight descriptors.
-pub fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
+/// Tests only: engines send none.
+#[cfg(test)]
+pub(crate) fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
     if fds.len() > FDS_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "more than eight descriptors"));
     }

@@ -1,5 +1,5 @@
-//! A component's table as it travels during recovery: the groups of its members' clients, as they are after everything
-//! that the component still delivers of its old ring.
+//! A component's table as it travels during recovery: the groups of its members' clients, as they
+//! are after everything that the component still delivers of its old ring.
 
 use bytes::Bytes;
 

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fragments::Fragments;
-use crate::id::{
-    Configuration, GroupId, MemberId, MessageId, NodeId, Process, SessionId, ViewId, hash64,
-};
+use crate::id::{Configuration, GroupId, MemberId, MessageId, NodeId, Process, SessionId, ViewId};
 use crate::limits;
 use crate::output::{GroupView, MessageDelivery, ViewCause, ViewKind};
 use crate::wire::frame::{Frame, FrameKind, frames};
@@ -45,11 +43,12 @@ pub(crate) struct Place {
 
 /// What the table has to say after a change.
 pub(crate) enum GroupOutput {
-    /// A whole message was reached; `delivery` if a local session is a member.
+    /// A whole message was reached; `delivery` if a local session is a member, still without the
+    /// payload.
     Message {
         message: MessageId,
         frame: u32,
-        hash: u64,
+        payload: Vec<Bytes>,
         delivery: Option<MessageDelivery>,
     },
     View(GroupView),
@@ -104,11 +103,10 @@ impl Groups {
         out: &mut Vec<GroupOutput>,
     ) {
         let sender = MemberId { node: place.origin.node, session: frame.session };
-        let hash = hash64(&pieces.concat());
         let at = out.len();
         let mut delivery = None;
         match frame.kind {
-            FrameKind::Message => delivery = self.deliver(frame, sender, safe, pieces),
+            FrameKind::Message => delivery = self.deliver(frame, sender, safe),
             FrameKind::Join => self.join(place, sender, frame, out),
             FrameKind::Leave => {
                 let group = frame.group;
@@ -123,16 +121,11 @@ impl Groups {
             }
         }
         let message = MessageId { origin: place.origin, counter: frame.counter };
-        out.insert(at, GroupOutput::Message { message, frame: place.frame, hash, delivery });
+        let frame = place.frame;
+        out.insert(at, GroupOutput::Message { message, frame, payload: pieces, delivery });
     }
 
-    fn deliver(
-        &mut self,
-        frame: &Frame,
-        sender: MemberId,
-        safe: bool,
-        payload: Vec<Bytes>,
-    ) -> Option<MessageDelivery> {
+    fn deliver(&mut self, frame: &Frame, sender: MemberId, safe: bool) -> Option<MessageDelivery> {
         let group = self.table.get_mut(&frame.group)?;
         group.sequence += 1;
         let node = self.node;
@@ -143,7 +136,7 @@ impl Groups {
             no_self: frame.no_self,
             sequence: group.sequence,
             tag: 0,
-            payload,
+            payload: Vec::new(),
         })
     }
 
@@ -217,8 +210,9 @@ impl Groups {
 }
 
 impl Group {
-    /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a transitional
-    /// configuration is named after that configuration: after the new ring, and the component.
+    /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a
+    /// transitional configuration is named after that configuration: after the new ring, and the
+    /// component.
     fn restart(&mut self, place: Place) {
         self.sequence = 0;
         self.view = match place.configuration {

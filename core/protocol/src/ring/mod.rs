@@ -1,5 +1,6 @@
-//! One order on a ring of known members: ordinals given out by whoever holds the token, packets held until everybody has
-//! them, lines that say how far. The same ring carries messages when operational and old packets during recovery.
+//! One order on a ring of known members: ordinals given out by whoever holds the token, packets
+//! held until everybody has them, lines that say how far. The same ring carries messages when
+//! operational and old packets during recovery.
 //!
 //! | file | what |
 //! |---|---|
@@ -58,9 +59,11 @@ pub(crate) struct Ring {
     pub(crate) token_at: Instant,
     /// Somebody asked not to park the token.
     wake_wanted: bool,
-    /// The token's aru, who holds it back, and since when it has been the same while there is more to receive.
+    /// The token's aru, who holds it back, and since when it has been the same while there is more
+    /// to receive.
     stall: Option<(u64, NodeId, Instant)>,
-    /// When to ask for the token again, while this node has something to send and the token is parked elsewhere.
+    /// When to ask for the token again, while this node has something to send and the token is
+    /// parked elsewhere.
     wake_at: Option<Instant>,
 }
 
@@ -135,7 +138,8 @@ impl Ring {
             node.out.stats.packets_duplicate += 1;
         }
         self.advance_aru();
-        // A safe line ahead of what this node holds cannot be true: it is one of those who must hold it.
+        // A safe line ahead of what this node holds cannot be true: it is one of those who must
+        // hold it.
         if data.safe_line <= self.aru {
             self.safe_line = self.safe_line.max(data.safe_line);
         }

@@ -1,8 +1,9 @@
 //! A visit of the token: answer requests, send, settle the lines, and hand it on.
 //!
-//! Why `min(previous, current)` of the aru that this member sent is a safe line: between two visits every member saw the
-//! token and left with an aru at most its own, unless a later member raised it; and who raises it had set it in the round
-//! before. So the minimum of the two values is at most every member's own aru (Totem, 1995).
+//! Why `min(previous, current)` of the aru that this member sent is a safe line: between two visits
+//! every member saw the token and left with an aru at most its own, unless a later member raised
+//! it; and who raises it had set it in the round before. So the minimum of the two values is at
+//! most every member's own aru (Totem, 1995).
 
 use bytes::Bytes;
 
@@ -106,7 +107,8 @@ impl Ring {
         ordinal
     }
 
-    /// Repeats what this member holds of what is asked for; what everybody holds is nobody's request any more.
+    /// Repeats what this member holds of what is asked for; what everybody holds is nobody's
+    /// request any more.
     fn answer_requests(&mut self, node: &mut Node, token: &mut Token) {
         let requests = core::mem::take(&mut token.requests);
         let mut budget = node.config.window / 4;

@@ -1,5 +1,6 @@
-//! Other rings that were heard, as candidates for a merge. A ring is merged with only if its representative hears this
-//! node too, and after a merge that did not work only with back-off: a node that cannot be joined must not disturb others.
+//! Other rings that were heard, as candidates for a merge. A ring is merged with only if its
+//! representative hears this node too, and after a merge that did not work only with back-off: a
+//! node that cannot be joined must not disturb others.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -80,8 +81,8 @@ impl Candidates {
         ready
     }
 
-    /// A merge with this representative was started: the next one waits longer, and until it is heard again, unless
-    /// this one succeeds.
+    /// A merge with this representative was started: the next one waits longer, and until it is
+    /// heard again, unless this one succeeds.
     pub(crate) fn tried(&mut self, node: NodeId, now: Instant) {
         if let Some(candidate) = self.by_node.get_mut(&node) {
             candidate.mutual = false;
@@ -95,7 +96,8 @@ impl Candidates {
         self.by_node.retain(|_, c| c.process != process);
     }
 
-    /// A configuration was installed: its members are no candidates, and those not heard for long are forgotten.
+    /// A configuration was installed: its members are no candidates, and those not heard for long
+    /// are forgotten.
     pub(crate) fn installed(&mut self, members: &[Process], now: Instant) {
         self.by_node.retain(|_, c| {
             !members.contains(&c.process) && now.since(c.heard_at) < Duration::from_secs(60)

@@ -1,5 +1,5 @@
-//! Who can form a ring with whom, when not everybody can talk to everybody: a partition of the nodes into cliques that
-//! everybody who has the same facts computes alike.
+//! Who can form a ring with whom, when not everybody can talk to everybody: a partition of the
+//! nodes into cliques that everybody who has the same facts computes alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 

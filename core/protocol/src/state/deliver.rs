@@ -1,7 +1,7 @@
 //! From ordered packets to outputs.
 
 use crate::group::{GroupOutput, Place};
-use crate::id::{Configuration, Process};
+use crate::id::{Configuration, Process, hash64};
 use crate::node::Node;
 use crate::output::{Output, ViewKind};
 use crate::ring::{Held, Ring};
@@ -34,7 +34,7 @@ pub(super) fn deliver(
         configuration,
         ordinal,
         origin: held.origin,
-        hash: crate::id::hash64(&held.content),
+        hash: hash64(&held.content),
         safe: held.safe,
     });
     let place = Place { configuration, ordinal, origin, frame: 0, component };
@@ -47,7 +47,8 @@ pub(super) fn deliver(
 pub(super) fn emit(node: &mut Node, place: Place, safe: bool, outputs: Vec<GroupOutput>) {
     for output in outputs {
         match output {
-            GroupOutput::Message { message, frame, hash, delivery } => {
+            GroupOutput::Message { message, frame, payload, delivery } => {
+                let hash = || hash64(&payload.concat());
                 node.out.stats.messages_delivered += 1;
                 node.out.trace(|| Trace::Deliver {
                     message,
@@ -55,7 +56,7 @@ pub(super) fn emit(node: &mut Node, place: Place, safe: bool, outputs: Vec<Group
                     ordinal: place.ordinal,
                     frame,
                     safe,
-                    hash,
+                    hash: hash(),
                 });
                 let own = message.origin == node.me;
                 let tag = if own { node.take_tag(message.counter) } else { 0 };
@@ -63,7 +64,13 @@ pub(super) fn emit(node: &mut Node, place: Place, safe: bool, outputs: Vec<Group
                     delivery.tag = tag;
                     let (group, sender) = (delivery.group, delivery.sender);
                     let sequence = delivery.sequence;
-                    node.out.trace(|| Trace::GroupMessage { group, sender, sequence, hash });
+                    node.out.trace(|| Trace::GroupMessage {
+                        group,
+                        sender,
+                        sequence,
+                        hash: hash(),
+                    });
+                    delivery.payload = payload;
                     node.out.push(Output::Message(delivery));
                 }
             }

@@ -1,5 +1,6 @@
-//! Agreeing on who is there. Every node says what it knows; knowledge only grows within a gather, so it ends; when all
-//! members that a node would take vote for the same members, their representative calls them to form a ring.
+//! Agreeing on who is there. Every node says what it knows; knowledge only grows within a gather,
+//! so it ends; when all members that a node would take vote for the same members, their
+//! representative calls them to form a ring.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -20,13 +21,14 @@ const ANSWER_AFTER: Duration = Duration::from_micros(500);
 pub(crate) struct Gather {
     pub(crate) history: History,
     attempt: u64,
-    /// Everybody considered: the members of the old ring and those that they want to merge with. It is closed on entry
-    /// but for what members bring along, so that a node that comes and goes cannot keep the others from agreeing.
+    /// Everybody considered: the members of the old ring and those that they want to merge with. It
+    /// is closed on entry but for what members bring along, so that a node that comes and goes
+    /// cannot keep the others from agreeing.
     proposed: BTreeMap<NodeId, Incarnation>,
     edges: Edges,
     heard: BTreeMap<NodeId, Heard>,
-    /// Nodes that nobody heard in time. They are left out altogether, not as bad links: a link to nobody must not
-    /// decide who goes with whom.
+    /// Nodes that nobody heard in time. They are left out altogether, not as bad links: a link to
+    /// nobody must not decide who goes with whom.
     silent: BTreeSet<NodeId>,
     join_at: Instant,
     joined_at: Option<Instant>,
@@ -77,7 +79,8 @@ impl Gather {
         packet: Packet,
     ) -> State {
         match packet {
-            // Late packets of the old ring still count, but nothing is delivered before all agree on what there is.
+            // Late packets of the old ring still count, but nothing is delivered before all agree
+            // on what there is.
             Packet::Data(data) if data.ring == self.history.ring.id => {
                 self.history.ring.on_data(node, data);
                 State::Gather(self)
@@ -248,7 +251,8 @@ impl Gather {
         node.send_everywhere(&addresses, &Packet::Join(join));
     }
 
-    /// Time is up: nodes that were not heard, or that do not agree, cannot be in this node's ring now.
+    /// Time is up: nodes that were not heard, or that do not agree, cannot be in this node's ring
+    /// now.
     fn exclude_the_silent(&mut self, node: &Node) {
         let members = self.members(node);
         for other in members.iter().filter(|n| **n != node.me.node) {
@@ -259,7 +263,8 @@ impl Gather {
                 None => {
                     self.silent.insert(*other);
                 }
-                // A member that agrees has nothing to be blamed for; a representative that agrees should have called.
+                // A member that agrees has nothing to be blamed for; a representative that agrees
+                // should have called.
                 Some(heard) if heard.members == members && *other != members[0] => {}
                 Some(_) => {
                     let strikes = self.strikes.entry(*other).or_default();
@@ -298,7 +303,8 @@ impl Gather {
     }
 }
 
-/// Re-enters the gather state after a failed attempt, with those who were to be in it and what was learned since.
+/// Re-enters the gather state after a failed attempt, with those who were to be in it and what was
+/// learned since.
 pub(super) fn retry(
     node: &mut Node,
     from: &'static str,

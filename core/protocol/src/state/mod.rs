@@ -11,7 +11,8 @@
 //!                                                               └───────────┴─────────┘
 //!                                                      timeout, newer join, evidence
 //! ```
-//! Messages are delivered in `Operational`, and at the end of `Recovery`, in one step with the new configuration.
+//! Messages are delivered in `Operational`, and at the end of `Recovery`, in one step with the new
+//! configuration.
 
 pub(crate) mod candidates;
 mod clique;

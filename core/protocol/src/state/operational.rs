@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use super::clique::{clique_of, edge};
 use super::deliver::deliver_ready;
 use super::{Gather, History, Sender, State};
 use crate::event::{Cause, Event};
@@ -18,7 +19,8 @@ use crate::wire::{Beacon, Gone, Join, Packet, Token};
 
 /// After a change of configuration, beacons are sent more often for this long.
 const EAGER_FOR: Duration = Duration::from_secs(5);
-/// Rings that start at the same time find each other within this: they become one ring in one change.
+/// Rings that start at the same time find each other within this: they become one ring in one
+/// change.
 const COLLECT_FOR: Duration = Duration::from_millis(40);
 /// Who is not the smallest ring waits this long, per smaller one, for it to start the merge.
 const RANK_DELAY: Duration = Duration::from_millis(100);
@@ -180,7 +182,8 @@ impl Operational {
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
         let invites_us = self.ring.members.iter().all(|m| proposed.contains(m));
-        let accept = if same_ring { !late && !excludes_me } else { invites_us };
+        let invited = || invites_us && self.would_grow(node, &join);
+        let accept = !late && !excludes_me && (same_ring || invited());
         if !accept || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
             return State::Operational(self);
@@ -193,6 +196,16 @@ impl Operational {
             State::Gather(gather) => gather.on_join(node, join),
             other => other,
         }
+    }
+
+    /// An invitation is worth a change only if the ring that comes of it, as far as can be told
+    /// from it, is larger than this one.
+    fn would_grow(&self, node: &Node, join: &Join) -> bool {
+        let gone = |p: &Process| join.dead.iter().any(|(dead, _)| dead == p);
+        let proposed = join.proposed.iter().map(|(p, _)| p).filter(|p| !gone(p));
+        let nodes = proposed.map(|p| p.node).collect();
+        let edges = join.edges.iter().map(|(a, b)| edge(*a, *b)).collect();
+        clique_of(node.me.node, &nodes, &edges).len() > self.ring.members.len()
     }
 
     /// Messages accepted before leaving are delivered everywhere first; then it says goodbye.
@@ -263,6 +276,9 @@ impl Operational {
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
             return State::Operational(self);
         }
+        // Whoever invites a ring has then seen its number: an invitation that has not is an old
+        // one.
+        node.storage.saw(beacon.ring);
         let sender = beacon.process;
         let older = self
             .ring

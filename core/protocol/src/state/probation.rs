@@ -1,4 +1,5 @@
-//! The first moments: is another process running with this node's id? Until that is clear, nobody is told to merge.
+//! The first moments: is another process running with this node's id? Until that is clear, nobody
+//! is told to merge.
 
 use crate::event::{Cause, Event};
 use crate::id::RingId;

@@ -1,7 +1,8 @@
-//! The new ring turns, but carries only the past: packets of old rings that some member lacks, and each old ring's group
-//! table. When every member holds everything, and has promised so, each delivers what remains of its old ring and installs
-//! the new configuration in one step (protocol reference 3.6, with dynamic ordinals: recovery packets are ordered like any
-//! others, and the token counts down how many are still to come).
+//! The new ring turns, but carries only the past: packets of old rings that some member lacks, and
+//! each old ring's group table. When every member holds everything, and has promised so, each
+//! delivers what remains of its old ring and installs the new configuration in one step
+//! (docs/PROTOCOL.md, recovery). Recovery packets are ordered like any others, and the token counts
+//! down how many are still to come.
 
 mod install;
 mod work;
@@ -34,6 +35,8 @@ impl Recovery {
     pub(crate) fn enter(node: &mut Node, history: History, plan: Plan, propose: &Propose) -> State {
         let members: Vec<Process> = plan.states.iter().map(|s| s.process).collect();
         let components = Component::all(&plan);
+        let mtu = plan.states.iter().map(|s| usize::from(s.mtu)).min();
+        node.ring_mtu = mtu.unwrap_or(node.config.mtu);
         let me = members.iter().position(|p| *p == node.me);
         let mine = components.as_ref().and_then(|all| {
             all.iter()
@@ -163,7 +166,8 @@ impl Recovery {
         State::Recovery(self)
     }
 
-    /// Takes recovery packets in, in order: old packets into the old ring's store, tables into the collection.
+    /// Takes recovery packets in, in order: old packets into the old ring's store, tables into the
+    /// collection.
     fn absorb(&mut self, node: &Node) {
         let old = &mut self.history.ring;
         let mut progress = false;
@@ -182,8 +186,8 @@ impl Recovery {
         }
     }
 
-    /// Once this node holds all that its component has to share, it says so by its aru, and must from then on deliver
-    /// like those who may act on that: exactly here the obligation begins.
+    /// Once this node holds all that its component has to share, it says so by its aru, and must
+    /// from then on deliver like those who may act on that: exactly here the obligation begins.
     fn promise_if_complete(&mut self) {
         let component = &self.components[self.mine];
         let old = &self.history.ring;

@@ -15,7 +15,8 @@ pub(crate) struct Join {
     pub(crate) attempt: u64,
     /// Highest ring number seen or promised.
     pub(crate) ring_sequence_max: u64,
-    /// Everybody considered, with addresses where they are known: nodes without multicast find each other by them.
+    /// Everybody considered, with addresses where they are known: nodes without multicast find each
+    /// other by them.
     pub(crate) proposed: Vec<(Process, Option<SocketAddr>)>,
     /// Those known to be gone, and how.
     pub(crate) dead: Vec<(Process, Gone)>,
@@ -98,7 +99,8 @@ pub(crate) struct PlanAck {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Beacon {
     pub(crate) process: Process,
-    /// Just started, listening for another process with the same node id: not yet to be merged with.
+    /// Just started, listening for another process with the same node id: not yet to be merged
+    /// with.
     pub(crate) probation: bool,
     pub(crate) ring: RingId,
     pub(crate) members: Vec<Process>,

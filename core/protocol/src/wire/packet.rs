@@ -18,7 +18,8 @@ pub(crate) enum Packet {
         ring: RingId,
         token_sequence: u64,
     },
-    /// "Do not keep the token": from a member with something to send, to the one that holds an idle ring's token.
+    /// "Do not keep the token": from a member with something to send, to the one that holds an idle
+    /// ring's token.
     Wake {
         ring: RingId,
     },
@@ -32,7 +33,8 @@ pub(crate) enum Packet {
     Bye {
         process: Process,
     },
-    /// "Your node id is mine." Echoes the incarnation that it answers, so that an old one proves nothing.
+    /// "Your node id is mine." Echoes the incarnation that it answers, so that an old one proves
+    /// nothing.
     Duplicate {
         owner: Process,
         answered: Incarnation,
@@ -77,7 +79,7 @@ pub(crate) const DATA_OVERHEAD_LEN: usize = SEAL_LEN + DATA_HEADER_LEN;
 /// Where the content starts in the datagram.
 pub(crate) const DATA_CONTENT_AT: usize = super::header::HEADER_LEN + DATA_HEADER_LEN;
 
-/// The token (protocol reference: Totem's token, extended for recovery and parking).
+/// The token: that of Totem, extended for recovery and parking.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Token {
     pub(crate) ring: RingId,

@@ -1,5 +1,5 @@
-//! Control packets that are larger than a datagram travel in parts. One unfinished packet per sender: a newer one
-//! replaces an older one, since whatever matters is sent again.
+//! Control packets that are larger than a datagram travel in parts. One unfinished packet per
+//! sender: a newer one replaces an older one, since whatever matters is sent again.
 
 use bytes::Bytes;
 use std::collections::BTreeMap;

@@ -7,7 +7,8 @@ use super::memory::{AtomicU32, AtomicU64, Memory, fence};
 use super::producer::record_len_max;
 use super::{Corrupt, Direction, Layout};
 
-/// The consuming end of a ring. One thread at a time takes records out and sleeps; any thread may release them.
+/// The consuming end of a ring. One thread at a time takes records out and sleeps; any thread may
+/// release them.
 ///
 /// Nothing allocates, blocks or panics.
 pub struct Consumer {
@@ -20,7 +21,8 @@ pub struct Consumer {
     releases: AtomicU32,
 }
 
-/// A record given out, until it is released. The other side may still write to it: copy it before judging it.
+/// A record given out, until it is released. The other side may still write to it: copy it before
+/// judging it.
 #[derive(Clone, Copy, Debug)]
 pub struct Record {
     /// For [`Consumer::release`].
@@ -39,7 +41,8 @@ impl Record {
     /// The payload where it lies.
     ///
     /// # Safety
-    /// Only until the record is released, and only if the other side is trusted not to write to it meanwhile.
+    /// Only until the record is released, and only if the other side is trusted not to write to it
+    /// meanwhile.
     pub unsafe fn bytes<'ring>(&self) -> &'ring [u8] {
         // SAFETY: inside the ring; by contract nobody writes.
         unsafe { core::slice::from_raw_parts(self.data, self.len) }
@@ -50,7 +53,8 @@ impl Consumer {
     /// The consuming end of the ring of that direction.
     ///
     /// # Safety
-    /// As for [`super::Producer::attach`]: one consuming end at most is ever attached to a ring of a block.
+    /// As for [`super::Producer::attach`]: one consuming end at most is ever attached to a ring of
+    /// a block.
     pub unsafe fn attach(base: *mut u8, layout: Layout, direction: Direction) -> Self {
         Self {
             // SAFETY: by contract.
@@ -61,7 +65,8 @@ impl Consumer {
         }
     }
 
-    /// The next committed record, if any. It stays valid until it is released. One thread at a time.
+    /// The next committed record, if any. It stays valid until it is released. One thread at a
+    /// time.
     ///
     /// # Errors
     /// [`Corrupt`] if the memory holds no record where one should be; then for ever.
@@ -90,8 +95,9 @@ impl Consumer {
         Ok(None)
     }
 
-    /// Gives the record at `position` back to the producers. Any thread, in any order; a position that is not given out, or
-    /// was released already, is ignored. Then ask [`Self::room_wanted`], once per batch.
+    /// Gives the record at `position` back to the producers. Any thread, in any order; a position
+    /// that is not given out, or was released already, is ignored. Then ask [`Self::room_wanted`],
+    /// once per batch.
     pub fn release(&self, position: u64) {
         self.release_each([position]);
     }
@@ -104,8 +110,8 @@ impl Consumer {
         self.advance_head();
     }
 
-    /// Gives back everything that was given out: the cheapest way, for an owner that copies records and keeps none.
-    /// Then ask [`Self::room_wanted`].
+    /// Gives back everything that was given out: the cheapest way, for an owner that copies records
+    /// and keeps none. Then ask [`Self::room_wanted`].
     pub fn release_all(&mut self) {
         let head = self.head.load(Relaxed);
         let cursor = self.cursor.load(Relaxed);
@@ -119,8 +125,8 @@ impl Consumer {
         self.publish_head(cursor);
     }
 
-    /// Says that this side is about to sleep, and looks again: true if it may. Then a producer's next commit wakes it.
-    /// False: there is something to take.
+    /// Says that this side is about to sleep, and looks again: true if it may. Then a producer's
+    /// next commit wakes it. False: there is something to take.
     #[must_use = "false: there is something to take"]
     pub fn prepare_sleep(&self) -> bool {
         // A swap, as everywhere: one order of all changes, so that none is taken for another's.
@@ -138,7 +144,8 @@ impl Consumer {
         self.memory.sleeping().swap(0, AcqRel);
     }
 
-    /// After releases: true, once, if a producer waits for room and has it now; then it is the caller's duty to wake it.
+    /// After releases: true, once, if a producer waits for room and has it now; then it is the
+    /// caller's duty to wake it.
     #[must_use = "the producer sleeps on"]
     pub fn room_wanted(&self) -> bool {
         fence(SeqCst);
@@ -179,7 +186,8 @@ impl Consumer {
         (header != 0).then_some(Header(header))
     }
 
-    /// Bytes that a record at `position` may take: up to the end of the memory, and not around into itself.
+    /// Bytes that a record at `position` may take: up to the end of the memory, and not around into
+    /// itself.
     fn room_at(&self, position: u64) -> u64 {
         let to_end = self.capacity() - (position & (self.capacity() - 1));
         let to_head =
@@ -207,8 +215,8 @@ impl Consumer {
         word.store(header.released().0, Release);
     }
 
-    /// Moves the head over everything that is released. One thread does it at a time; one that comes meanwhile leaves its
-    /// work to it.
+    /// Moves the head over everything that is released. One thread does it at a time; one that
+    /// comes meanwhile leaves its work to it.
     fn advance_head(&self) {
         let mut seen = self.releases.fetch_add(1, AcqRel) + 1;
         if seen != 1 {
@@ -243,7 +251,8 @@ impl Consumer {
     }
 
     fn publish_head(&self, head: u64) {
-        // Our own copy first: who sees the shared one and commits a record there must find us looking there.
+        // Our own copy first: who sees the shared one and commits a record there must find us
+        // looking there.
         self.head.store(head, Release);
         self.memory.head().store(head, Release);
     }

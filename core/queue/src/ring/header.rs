@@ -4,14 +4,16 @@ use super::Corrupt;
 
 /// Bytes of a header.
 pub(super) const HEADER_LEN: usize = 8;
-/// The kind of a record without meaning: the rest before the end of the memory, or an aborted claim.
+/// The kind of a record without meaning: the rest before the end of the memory, or an aborted
+/// claim.
 pub(super) const PADDING: u16 = 0;
 /// In `len`: its consumer is zeroing it.
 const RELEASING: u64 = 1 << 30;
 /// In `len`: zeroed; the head may pass.
 const RELEASED: u64 = 1 << 31;
 
-/// A record's header: from the low bits up, `len` (header included, so never 0) in 32 bits, `kind` and `flags` in 16 each.
+/// A record's header: from the low bits up, `len` (header included, so never 0) in 32 bits, `kind`
+/// and `flags` in 16 each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header(pub(super) u64);
 

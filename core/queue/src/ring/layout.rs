@@ -14,7 +14,8 @@ pub enum Direction {
     Receive,
 }
 
-/// The shape of the block: two control areas, then the send ring's records, then the receive ring's.
+/// The shape of the block: two control areas, then the send ring's records, then the receive
+/// ring's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     send_capacity: u32,
@@ -22,8 +23,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The shape for two capacities in bytes, each a power of two from [`CAPACITY_MIN`] to [`CAPACITY_MAX`]; `None` for
-    /// any other.
+    /// The shape for two capacities in bytes, each a power of two from [`CAPACITY_MIN`] to
+    /// [`CAPACITY_MAX`]; `None` for any other.
     pub const fn new(send_capacity: u32, receive_capacity: u32) -> Option<Self> {
         if valid(send_capacity) && valid(receive_capacity) {
             Some(Self { send_capacity, receive_capacity })
@@ -67,7 +68,8 @@ const fn valid(capacity: u32) -> bool {
     capacity.is_power_of_two() && capacity >= CAPACITY_MIN && capacity <= CAPACITY_MAX
 }
 
-/// Bytes between two words that different sides write: two cache lines, since some processors fetch them in pairs.
+/// Bytes between two words that different sides write: two cache lines, since some processors fetch
+/// them in pairs.
 pub(super) const LINE_PAIR: usize = 128;
 /// Where the consumer publishes how far it has released. Written by the consumer.
 pub(super) const HEAD: usize = 0;

@@ -1,5 +1,5 @@
-//! Every interleaving of the ring and its wake-up, as far as a small ring and a few records show them.
-//! Run with `RUSTFLAGS="--cfg loom" cargo test -p anasazi-queue --release`.
+//! Every interleaving of the ring and its wake-up, as far as a small ring and a few records show
+//! them. Run with `RUSTFLAGS="--cfg loom" cargo test -p anasazi-queue --release`.
 
 use std::boxed::Box;
 use std::vec::Vec;
@@ -133,7 +133,8 @@ fn a_nested_send_and_a_sleeper() {
             move || {
                 let outer = pair.producer.claim(1, 0, 8).expect("room");
                 pair.send(2);
-                // An aborted claim stands in for the outer message: the model cannot fill a bare claim.
+                // An aborted claim stands in for the outer message: the model cannot fill a bare
+                // claim.
                 pair.producer.abort(outer);
                 if pair.producer.wake_needed() {
                     pair.records.notify();
@@ -191,8 +192,8 @@ fn two_threads_release_at_once() {
     });
 }
 
-/// Everything is given out and nothing released, the ring is full: the cursor stands on the oldest record. One thread
-/// releases, one sends into the room, and the sleeper must hear of it.
+/// Everything is given out and nothing released, the ring is full: the cursor stands on the oldest
+/// record. One thread releases, one sends into the room, and the sleeper must hear of it.
 #[test]
 fn asleep_on_a_full_ring() {
     model(3, || {

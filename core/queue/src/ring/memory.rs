@@ -12,24 +12,24 @@ mod place {
     use super::super::layout::{HEAD, SLEEPING, TAIL, WANTED};
     use super::super::{Direction, Layout};
 
-    /// One ring's part of the block. Every place in it is found from a position modulo the capacity, so no position
-    /// leads out of it.
+    /// One ring's part of the block. Every place in it is found from a position modulo the
+    /// capacity, so no position leads out of it.
     pub(in super::super) struct Memory {
         control: *mut u8,
         data: *mut u8,
         capacity: u64,
     }
 
-    // SAFETY: shared words are atomics; payload is written by the owner of a claim and read by the owner of a record,
-    // and the header's release and acquire order the two.
+    // SAFETY: shared words are atomics; payload is written by the owner of a claim and read by the
+    // owner of a record, and the header's release and acquire order the two.
     unsafe impl Send for Memory {}
     // SAFETY: as above.
     unsafe impl Sync for Memory {}
 
     impl Memory {
         /// # Safety
-        /// `base` must point to `layout.len()` bytes, 4096-aligned or at least 128-aligned, that stay mapped and writable
-        /// as long as this lives.
+        /// `base` must point to `layout.len()` bytes, 4096-aligned or at least 128-aligned, that
+        /// stay mapped and writable as long as this lives.
         pub(in super::super) unsafe fn new(base: *mut u8, layout: Layout, of: Direction) -> Self {
             // SAFETY: both offsets are inside the block.
             let (control, data) =
@@ -63,7 +63,8 @@ mod place {
 
         /// The header of the record at `position`, a multiple of 8.
         pub(in super::super) fn header(&self, position: u64) -> &AtomicU64 {
-            // SAFETY: a multiple of 8 below the capacity, which is one too: the word is inside the ring.
+            // SAFETY: a multiple of 8 below the capacity, which is one too: the word is inside the
+            // ring.
             unsafe { AtomicU64::from_ptr(self.data.add(self.offset(position & !7)).cast()) }
         }
 
@@ -89,7 +90,8 @@ mod place {
             }
         }
 
-        /// Zeroes `len` bytes from `position` on; what would lie beyond the end of the memory is left out.
+        /// Zeroes `len` bytes from `position` on; what would lie beyond the end of the memory is
+        /// left out.
         pub(in super::super) fn zero(&self, position: u64, len: u64) {
             let offset = self.offset(position);
             let len = (len as usize).min(self.capacity as usize - offset);

@@ -8,18 +8,19 @@ use super::{Corrupt, Direction, Layout};
 
 /// The producing end of a ring, shared by all threads and signal handlers of one process.
 ///
-/// All methods are async-signal-safe, lock-free and re-entrant: a signal handler may send while the send that it
-/// interrupted is half done. Nothing allocates, blocks or panics.
+/// All methods are async-signal-safe, lock-free and re-entrant: a signal handler may send while the
+/// send that it interrupted is half done. Nothing allocates, blocks or panics.
 pub struct Producer {
     memory: Memory,
     /// How far bytes are claimed.
     tail: Line<AtomicU64>,
-    /// The head when it was last looked at: saves fetching the consumer's cache line for every record.
+    /// The head when it was last looked at: saves fetching the consumer's cache line for every
+    /// record.
     head_seen: AtomicU64,
 }
 
-/// Bytes of a record to be filled; ends in [`Producer::commit`] or [`Producer::abort`]. Until then the consumer gets
-/// nothing that was claimed later.
+/// Bytes of a record to be filled; ends in [`Producer::commit`] or [`Producer::abort`]. Until then
+/// the consumer gets nothing that was claimed later.
 #[derive(Debug)]
 #[must_use = "a claim that is neither committed nor aborted blocks the ring"]
 pub struct Claim {
@@ -50,8 +51,8 @@ pub enum PushError {
 struct Line<T>(T);
 
 impl Claim {
-    /// Where it is: for [`Producer::reclaim`], by a caller who cannot hold on to the claim itself. Forgetting the claim does
-    /// no harm then.
+    /// Where it is: for [`Producer::reclaim`], by a caller who cannot hold on to the claim itself.
+    /// Forgetting the claim does no harm then.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -61,8 +62,9 @@ impl Producer {
     /// The producing end of the ring of that direction.
     ///
     /// # Safety
-    /// `base` points to `layout.len()` bytes, 128-aligned, mapped and writable as long as this lives, all zero when the
-    /// first end is attached. One producing end at most is ever attached to a ring of a block (by an honest process).
+    /// `base` points to `layout.len()` bytes, 128-aligned, mapped and writable as long as this
+    /// lives, all zero when the first end is attached. One producing end at most is ever attached
+    /// to a ring of a block (by an honest process).
     pub unsafe fn attach(base: *mut u8, layout: Layout, direction: Direction) -> Self {
         Self {
             // SAFETY: by contract.
@@ -88,7 +90,8 @@ impl Producer {
         self.push_sparing(0, kind, flags, parts)
     }
 
-    /// As [`Self::push`], but full already when less than `spare` bytes would remain free: room kept for a last word.
+    /// As [`Self::push`], but full already when less than `spare` bytes would remain free: room
+    /// kept for a last word.
     ///
     /// # Errors
     /// See [`PushError`]; nothing was put in.
@@ -130,8 +133,8 @@ impl Producer {
         Ok(Claim { data, len, position, header: Header::new(kind, flags, len) })
     }
 
-    /// The claim of `len` bytes at a position, made by an earlier call and given up to the caller by [`Claim::position`];
-    /// `None` if nothing is claimed there, or it was committed or aborted.
+    /// The claim of `len` bytes at a position, made by an earlier call and given up to the caller
+    /// by [`Claim::position`]; `None` if nothing is claimed there, or it was committed or aborted.
     pub fn reclaim(&self, position: u64, kind: u16, flags: u16, len: usize) -> Option<Claim> {
         let tail = self.tail.0.load(Acquire);
         let head = self.memory.head().load(Acquire);
@@ -151,7 +154,8 @@ impl Producer {
         self.memory.header(claim.position).store(claim.header.0, Release);
     }
 
-    /// Gives the claim up: the consumer skips it. Then ask [`Self::wake_needed`], as after a commit.
+    /// Gives the claim up: the consumer skips it. Then ask [`Self::wake_needed`], as after a
+    /// commit.
     #[allow(clippy::needless_pass_by_value, reason = "ends the claim")]
     pub fn abort(&self, claim: Claim) {
         let padding = Header::new(PADDING, 0, claim.len);
@@ -166,8 +170,9 @@ impl Producer {
         sleeping.load(Relaxed) != 0 && sleeping.swap(0, AcqRel) != 0
     }
 
-    /// After [`PushError::Full`] for a payload of `len` bytes (and what it was to spare): asks the consumer for a wake-up
-    /// once that much is free, and at least a quarter of the ring. True: there is that much already, try again.
+    /// After [`PushError::Full`] for a payload of `len` bytes (and what it was to spare): asks the
+    /// consumer for a wake-up once that much is free, and at least a quarter of the ring. True:
+    /// there is that much already, try again.
     #[must_use = "true: nobody will wake you"]
     pub fn want_room(&self, len: usize) -> bool {
         let tail = self.tail.0.load(Acquire);
@@ -183,7 +188,8 @@ impl Producer {
         used > self.capacity() || self.capacity() - used >= wanted
     }
 
-    /// Longest payload, in bytes: a quarter of the capacity, and what describes a message of that length.
+    /// Longest payload, in bytes: a quarter of the capacity, and what describes a message of that
+    /// length.
     pub fn record_len_max(&self) -> usize {
         record_len_max(self.capacity())
     }
@@ -201,7 +207,8 @@ impl Producer {
         self.memory.capacity()
     }
 
-    /// Takes `need` bytes in one piece, with the padding before them if that is at the end of the memory.
+    /// Takes `need` bytes in one piece, with the padding before them if that is at the end of the
+    /// memory.
     fn take(&self, need: u64, spare: u64) -> Result<u64, PushError> {
         let mut tail = self.tail.0.load(Acquire);
         loop {
@@ -265,7 +272,8 @@ pub(super) fn record_len_max(capacity: u64) -> usize {
 
 /// Room for what describes the longest message, in bytes.
 const DESCRIPTION_LEN: usize = if cfg!(loom) { 0 } else { 128 };
-// The longest record fits into the smallest empty ring wherever it starts: itself, and at most as much padding.
+// The longest record fits into the smallest empty ring wherever it starts: itself, and at most as
+// much padding.
 const _: () = {
     let capacity = super::CAPACITY_MIN as usize;
     assert!(2 * (capacity / 4 + DESCRIPTION_LEN + HEADER_LEN) <= capacity);

@@ -1,5 +1,5 @@
-//! What the ring promises: here to one thread, in `threads` to many and to signal handlers, in `hostile` whatever the other
-//! side does to the memory.
+//! What the ring promises: here to one thread, in `threads` to many and to signal handlers, in
+//! `hostile` whatever the other side does to the memory.
 
 mod hostile;
 mod threads;

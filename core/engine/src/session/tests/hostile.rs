@@ -1,4 +1,5 @@
-//! Clients that do anything they can to hurt: the engine neither panics, nor hangs, nor lets others suffer.
+//! Clients that do anything they can to hurt: the engine neither panics, nor hangs, nor lets others
+//! suffer.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

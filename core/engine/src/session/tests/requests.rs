@@ -51,7 +51,8 @@ fn joining_sending_leaving() {
     bert.expect_nothing();
 }
 
-/// The old handle ends and the new one begins in the group's order, even if both were asked for at once.
+/// The old handle ends and the new one begins in the group's order, even if both were asked for at
+/// once.
 #[test]
 fn leaving_and_joining_again_at_once() {
     let mut engine = Engine::new();

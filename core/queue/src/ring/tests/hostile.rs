@@ -1,5 +1,6 @@
-//! The other side writes anything anywhere, at any moment: errors, nonsense and silence are fine; a panic, an endless loop
-//! or an access outside the ring is a bug. Pages without access around the block turn the last into a crash.
+//! The other side writes anything anywhere, at any moment: errors, nonsense and silence are fine; a
+//! panic, an endless loop or an access outside the ring is a bug. Pages without access around the
+//! block turn the last into a crash.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;

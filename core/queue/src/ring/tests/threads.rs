@@ -39,7 +39,8 @@ impl Pair {
         while let Err(error) = self.producer.push(1, flags, &[payload]) {
             assert_eq!(error, PushError::Full);
             if !self.producer.want_room(payload.len()) {
-                // Several senders share one descriptor: nobody clears it, a short timeout stands in.
+                // Several senders share one descriptor: nobody clears it, a short timeout stands
+                // in.
                 await_readable(self.room_fd, 1);
             }
         }
@@ -198,7 +199,8 @@ fn send_through_the_storm(pair: &Pair) -> u64 {
     number
 }
 
-/// Takes everything until the sender is done, and checks it; tells how many messages and signals came.
+/// Takes everything until the sender is done, and checks it; tells how many messages and signals
+/// came.
 fn take_through_the_storm(pair: &Pair, sent: &AtomicU64) -> (u64, u64) {
     let (mut messages, mut signals) = (0, 0);
     while messages < sent.load(Ordering::Acquire) {

@@ -1,0 +1,164 @@
+//! From a connection to a session: who may come in, and how many.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+
+use anasazi_protocol::{Instant, MemberId, SessionId};
+use anasazi_queue::status::Status;
+
+use super::connection::Connection;
+use super::handshake::{self, Greeting, Offer, Refusal, Waiting};
+use super::limits::{HELLO_TIMEOUT, WAITING_MAX};
+use super::{Readiness, Sessions, Slot};
+use crate::sys::memory::ClientWaker;
+use crate::sys::nudge::Nudger;
+use crate::sys::socket::{self, Peer};
+
+impl Sessions {
+    /// A connection came in.
+    pub fn accept(&mut self, socket: OwnedFd, readiness: &dyn Readiness, now: Instant) {
+        self.bury(readiness);
+        let Ok(peer) = socket::peer(socket.as_fd()) else { return };
+        let refusal = self.refuse_stranger(&peer);
+        if self.waiting.len() >= WAITING_MAX
+            && let Some(oldest) = self.waiting.front().copied()
+        {
+            let text = "too many connections that say nothing; this one was the oldest";
+            self.turn_away(oldest, &Refusal::new(Status::ETIMEDOUT, text), readiness);
+        }
+        let slot = self.vacant_slot();
+        if let Err(error) = readiness.add(socket.as_raw_fd(), self.key(slot)) {
+            let text = format!("the engine cannot watch another connection: {error}");
+            Refusal::new(Status::ENOMEM, text).send(&socket);
+            return;
+        }
+        let deadline = now + HELLO_TIMEOUT;
+        self.slots[slot] = Slot::Waiting(Box::new(Waiting { socket, peer, refusal, deadline }));
+        self.waiting.push_back(slot);
+        self.greet(slot, readiness);
+    }
+
+    /// When [`Self::expire`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        match self.slots.get(*self.waiting.front()?) {
+            Some(Slot::Waiting(waiting)) => Some(waiting.deadline),
+            _ => None,
+        }
+    }
+
+    /// Gives up on connections that said nothing in time.
+    pub fn expire(&mut self, readiness: &dyn Readiness, now: Instant) {
+        self.bury(readiness);
+        while self.deadline().is_some_and(|deadline| deadline <= now)
+            && let Some(oldest) = self.waiting.front().copied()
+        {
+            let text = format!("no hello within {} ms", HELLO_TIMEOUT.as_millis());
+            self.turn_away(oldest, &Refusal::new(Status::ETIMEDOUT, text), readiness);
+        }
+    }
+
+    pub(super) fn refuse_stranger(&self, peer: &Peer) -> Option<Refusal> {
+        let limits = &self.limits;
+        let is_known = self.trusted_uids.contains(&peer.uid)
+            || limits.allow_uids.contains(&peer.uid)
+            || limits.allow_gids.contains(&peer.gid)
+            || peer.groups.iter().any(|group| limits.allow_gids.contains(group));
+        (!is_known).then(|| {
+            let text = format!(
+                "user {} may not use this engine: add it to client.allow_uids, or one of its \
+                 groups to client.allow_gids",
+                peer.uid
+            );
+            Refusal::new(Status::EACCES, text)
+        })
+    }
+
+    pub(super) fn greet(&mut self, slot: usize, readiness: &dyn Readiness) {
+        let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
+        match waiting.greet(&self.limits) {
+            Greeting::NotYet => {}
+            Greeting::Gone => drop(self.stop_waiting(slot, readiness)),
+            Greeting::Refused(refusal) => self.turn_away(slot, &refusal, readiness),
+            Greeting::Offered(_) if self.by_id.len() >= self.limits.sessions_max => {
+                let text = format!(
+                    "the engine serves {} sessions already, as many as client.sessions_max allows",
+                    self.limits.sessions_max
+                );
+                self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
+            }
+            Greeting::Offered(offer) => self.open(slot, *offer, readiness),
+        }
+    }
+
+    fn open(&mut self, slot: usize, offer: Offer, readiness: &dyn Readiness) {
+        let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
+        let uid = waiting.peer.uid;
+        let wake_engine = offer.wake_engine;
+        let waker = self.client_waker(offer.wake_client, uid).and_then(|waker| {
+            readiness.add_edge(wake_engine.as_raw_fd(), self.key(slot) + 1).map(|()| waker)
+        });
+        let waker = match waker {
+            Ok(waker) => waker,
+            Err(error) => {
+                let text = format!("the engine cannot serve another session: {error}");
+                return self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
+            }
+        };
+        let Slot::Waiting(waiting) = std::mem::replace(&mut self.slots[slot], Slot::Free) else {
+            return;
+        };
+        self.waiting.retain(|waiting| *waiting != slot);
+        let id = self.next_id;
+        self.next_id = SessionId(id.0 + 1);
+        let (wakers, backlog_len_max) = ((wake_engine, waker), self.limits.backlog_len_max);
+        let connection = Connection::new(id, *waiting, offer.lane, wakers, backlog_len_max);
+        let connection = Box::new(connection);
+        let identity = MemberId { node: self.identity.node, session: id };
+        let message_len_max = self.limits.message_len_max;
+        if handshake::welcome(&connection.socket, identity, message_len_max).is_err() {
+            self.dead.push(connection); // nobody is there to be welcomed
+            return;
+        }
+        tracing::debug!(session = %identity, pid = connection.peer.pid, "session opened");
+        self.by_id.insert(id, slot);
+        self.put_back(connection, slot);
+        self.activate(slot);
+    }
+
+    /// How to wake a client of that user without being blocked by it.
+    fn client_waker(&mut self, fd: OwnedFd, uid: u32) -> std::io::Result<ClientWaker> {
+        if self.trusted_uids.contains(&uid) {
+            return Ok(ClientWaker::Trusted(fd));
+        }
+        let nudger = match &self.nudger {
+            Some(nudger) => Arc::clone(nudger),
+            None => Arc::clone(self.nudger.insert(Arc::new(Nudger::new()?))),
+        };
+        Ok(ClientWaker::Stranger(fd, nudger))
+    }
+
+    fn turn_away(&mut self, slot: usize, refusal: &Refusal, readiness: &dyn Readiness) {
+        let Some(waiting) = self.stop_waiting(slot, readiness) else { return };
+        tracing::info!(
+            pid = waiting.peer.pid,
+            uid = waiting.peer.uid,
+            status = refusal.status.name(),
+            reason = refusal.reason,
+            "connection refused"
+        );
+        refusal.send(&waiting.socket);
+    }
+
+    fn stop_waiting(&mut self, slot: usize, readiness: &dyn Readiness) -> Option<Box<Waiting>> {
+        let waiting = match std::mem::replace(&mut self.slots[slot], Slot::Free) {
+            Slot::Waiting(waiting) => waiting,
+            other => {
+                self.slots[slot] = other;
+                return None;
+            }
+        };
+        self.waiting.retain(|waiting| *waiting != slot);
+        readiness.remove(waiting.socket.as_raw_fd());
+        Some(waiting)
+    }
+}

@@ -1,0 +1,287 @@
+//! Engines: in the caller's loop, in the caller's thread, or in a thread of their own.
+#![allow(non_camel_case_types, reason = "C names")]
+
+use std::ffi::c_int;
+use std::os::fd::{OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anasazi_client::sys::fork;
+use anasazi_client::sys::table::{Pinned, Table};
+use anasazi_client::{Connector, Failure, Status};
+use anasazi_engine::{Engine, EngineError, EngineHandle};
+
+use crate::abi::{anz_config_t, anz_engine_t, anz_error_t, anz_status_t};
+use crate::config::Config;
+use crate::fence::{code, explained, guarded, guarded_number, out, pin, pointer};
+use crate::log::LogSink;
+
+/// What a handle stands for.
+pub(crate) struct Driven {
+    /// The owner's; empty once a panic was caught in it.
+    engine: Mutex<Option<Engine>>,
+    handle: EngineHandle,
+    fd: RawFd,
+    fork_mark: u64,
+    is_poisoned: AtomicBool,
+    log: Option<LogSink>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// ---- engine: standalone, in your loop, or in its own thread ----
+/// Opens sockets and state; starts no thread. MT-Safe BLK (the disk); *out is set on success only
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn anz_engine_new(
+    cfg: *const anz_config_t,
+    out: *mut *mut anz_engine_t,
+    err: *mut anz_error_t,
+) -> anz_status_t {
+    // SAFETY: the caller passes NULL or valid pointers.
+    unsafe {
+        explained(err, || {
+            let place =
+                self::out(out).map_err(|s| Failure::new(s, "the place for the engine is NULL"))?;
+            let config = Config::of(cfg)?;
+            let (valid, log) = (config.validate()?, config.log);
+            let engine = LogSink::during(log, || Engine::new(valid)).map_err(|e| failure(&e))?;
+            let driven = Driven {
+                handle: engine.handle(),
+                fd: engine.fd(),
+                engine: Mutex::new(Some(engine)),
+                fork_mark: fork::mark(),
+                is_poisoned: AtomicBool::new(false),
+                log,
+                thread: Mutex::new(None),
+            };
+            let handle = ENGINES.insert(driven);
+            let handle = handle.ok_or_else(|| Failure::new(Status::ENOMEM, "too many engines"))?;
+            place.write(pointer(handle));
+            Ok(())
+        })
+    }
+}
+
+/// Stops it if it runs, joins its thread, and gives everything back; its sessions close. MT-Safe BLK: a clean leave takes
+/// up to a second
+#[unsafe(no_mangle)]
+pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
+    guarded(|| {
+        let driven = pin(&ENGINES, e)?;
+        if !fork::is_current(driven.fork_mark) {
+            return Ok(());
+        }
+        driven.handle.stop();
+        let thread = driven.thread.lock().map_or(None, |mut thread| thread.take());
+        match thread {
+            Some(thread) => drop(thread.join()),
+            None => driven.leave(),
+        }
+        drop(driven);
+        ENGINES.remove(e.addr() as u64);
+        Ok(())
+    });
+}
+
+/// For your loop: watch this fd for readability, and call anz_engine_process() when it is readable. MT-Safe NB; constant;
+/// POLLIN, level-triggered
+#[unsafe(no_mangle)]
+pub extern "C" fn anz_engine_fd(e: *const anz_engine_t) -> c_int {
+    guarded_number(|| Ok(usable(e)?.fd))
+}
+
+/// MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left. A budget of 0 is the default
+#[unsafe(no_mangle)]
+pub extern "C" fn anz_engine_process(e: *mut anz_engine_t, budget: u32) -> c_int {
+    guarded_number(|| {
+        let driven = usable(e)?;
+        let turn = |engine: &mut Engine| Ok((engine.process(budget)?, engine.has_ended()));
+        match driven.drive(turn)? {
+            (_, true) => Err(Status::ECLOSED),
+            (more, false) => Ok(c_int::from(more)),
+        }
+    })
+}
+
+/// Level-2 embedding only. MT-Owner NB; not built yet: ANZ_ENOTSUP
+#[unsafe(no_mangle)]
+pub extern "C" fn anz_engine_process_fd(e: *mut anz_engine_t, fd: c_int, events: u32) -> c_int {
+    let _ = (fd, events);
+    guarded_number(|| usable(e).and(Err(Status::ENOTSUP)))
+}
+
+/// As a daemon does: drives the engine until anz_engine_stop(). MT-Owner BLK
+#[unsafe(no_mangle)]
+pub extern "C" fn anz_engine_run(e: *mut anz_engine_t) -> anz_status_t {
+    guarded(|| usable(e)?.drive(Engine::run))
+}
+
+/// Drives the engine in a thread of its own, in which all signals are blocked. MT-Owner NB; once per engine, then ANZ_ESTATE
+#[unsafe(no_mangle)]
+pub extern "C" fn anz_engine_start_thread(e: *mut anz_engine_t) -> anz_status_t {
+    guarded(|| {
+        let driven = usable(e)?;
+        let mut thread = driven.thread.try_lock().map_err(|_| Status::EBUSY)?;
+        if thread.is_some() {
+            return Err(Status::ESTATE);
+        }
+        // Held by somebody: he drives it.
+        drop(driven.own()?);
+        let address = e.addr() as u64;
+        let work = move || {
+            if let Ok(driven) = usable(pointer(address)) {
+                // Its log says why it ended, and so do its sessions.
+                _ = driven.drive(Engine::run);
+            }
+        };
+        *thread = Some(spawn_without_signals(work).map_err(|_| Status::ENOMEM)?);
+        Ok(())
+    })
+}
+
+/// Asks for a clean leave; then anz_engine_run() returns, and anz_engine_process() gives ANZ_ECLOSED. MT-Safe AS-Safe NB
+#[unsafe(no_mangle)]
+pub extern "C" fn anz_engine_stop(e: *mut anz_engine_t) -> anz_status_t {
+    code(pin(&ENGINES, e).and_then(|driven| {
+        if !fork::is_current(driven.fork_mark) {
+            return Err(Status::EFORKED);
+        }
+        driven.handle.stop();
+        Ok(())
+    }))
+}
+
+impl Driven {
+    /// Lets the one thread at a time that may drive the engine do it. A panic is caught and puts the engine out of use.
+    fn drive<R>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> Result<R, EngineError>,
+    ) -> Result<R, Status> {
+        let mut owned = self.own()?;
+        let Some(engine) = owned.as_mut() else { return Err(Status::EINTERNAL) };
+        let logged = || {
+            LogSink::during(self.log, || {
+                work(engine)
+                    .inspect_err(|error| tracing::error!(target: "anasazi::engine", "{error}"))
+            })
+        };
+        match catch_unwind(AssertUnwindSafe(logged)) {
+            Ok(result) => result.map_err(|error| failure(&error).status),
+            Err(_) => {
+                self.is_poisoned.store(true, Ordering::SeqCst);
+                // Its sockets close, so nobody waits for it; should that panic too, it was our last attempt.
+                let engine = owned.take();
+                _ = catch_unwind(AssertUnwindSafe(|| drop(engine)));
+                Err(Status::EINTERNAL)
+            }
+        }
+    }
+
+    fn own(&self) -> Result<MutexGuard<'_, Option<Engine>>, Status> {
+        match self.engine.try_lock() {
+            Ok(owned) => Ok(owned),
+            Err(TryLockError::Poisoned(owned)) => Ok(owned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(Status::EBUSY),
+        }
+    }
+
+    /// A clean leave of an engine that nobody drives, if it can be had soon.
+    fn leave(&self) {
+        let deadline = Instant::now() + LEAVE_TIME_MAX;
+        let turn = |engine: &mut Engine| Ok((engine.process(0)?, engine.has_ended()));
+        while let Ok((more, false)) = self.drive(turn) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            if !more {
+                wait_readable(self.fd, left);
+            }
+        }
+    }
+}
+
+/// Gives sessions sockets to an engine of this process.
+pub(crate) struct OwnEngine {
+    pub(crate) handle: EngineHandle,
+    /// The engine if the caller may be the one who drives it.
+    pub(crate) address: Option<u64>,
+}
+
+impl OwnEngine {
+    /// For sessions of the engine behind a handle.
+    pub(crate) fn of(e: *const anz_engine_t) -> Result<Self, Status> {
+        let driven = usable(e)?;
+        Ok(Self { handle: driven.handle.clone(), address: Some(e.addr() as u64) })
+    }
+}
+
+impl Connector for OwnEngine {
+    fn open(&self) -> Result<OwnedFd, Failure> {
+        if self.handle.has_ended() {
+            let message = "the engine of this process was stopped or freed";
+            return Err(Failure::new(Status::ECLOSED, message));
+        }
+        self.handle.connect_socket().map_err(|error| {
+            Failure::system("connecting to the engine of this process", &error, "see ulimit -n")
+        })
+    }
+
+    fn turn(&self) {
+        // If somebody else drives it, so much the better.
+        if let Some(driven) = self.address.and_then(|address| usable(pointer(address)).ok()) {
+            _ = driven.drive(|engine| engine.process(0));
+        }
+    }
+}
+
+/// Why an engine could not start or go on.
+pub(crate) fn failure(error: &EngineError) -> Failure {
+    let status = match error {
+        EngineError::Config(_) => Status::ECONFIG,
+        EngineError::System(_) => Status::ENOMEM,
+        EngineError::State(_)
+        | EngineError::Network(_)
+        | EngineError::Socket(_)
+        | EngineError::Protocol(_) => Status::ESTATE,
+    };
+    Failure::new(status, error.to_string())
+}
+
+/// The engine behind a handle, if it is in a state to be used.
+fn usable(e: *const anz_engine_t) -> Result<Pinned<'static, Driven>, Status> {
+    let driven = pin(&ENGINES, e)?;
+    if !fork::is_current(driven.fork_mark) {
+        return Err(Status::EFORKED);
+    }
+    if driven.is_poisoned.load(Ordering::SeqCst) {
+        return Err(Status::EINTERNAL);
+    }
+    Ok(driven)
+}
+
+fn spawn_without_signals(work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    // SAFETY: sets are filled in before they are read; the caller's mask is put back, and the new thread inherits the other.
+    unsafe {
+        let mut all = std::mem::zeroed();
+        let mut before = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        let thread = std::thread::Builder::new().name("anasazi-engine".to_owned()).spawn(work);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
+        thread
+    }
+}
+
+fn wait_readable(fd: RawFd, timeout: Duration) {
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX).max(1);
+    // SAFETY: one entry is given as one.
+    unsafe { libc::poll(&raw mut entry, 1, timeout_ms) };
+}
+
+static ENGINES: Table<Driven> = Table::new(0xA5);
+/// How long a clean leave may take before an engine is freed without it.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
