@@ -15,7 +15,9 @@ use super::{Sessions, Slot};
 impl Sessions {
     /// A message for the local members of its group. Then [`Self::flush`].
     pub fn message(&mut self, message: &MessageDelivery) {
-        let is_own = |member: &LocalMember| member.session == message.sender.session;
+        // Sessions of different nodes may have the same number.
+        let is_ours = message.sender.node == self.identity.node;
+        let is_own = |member: &LocalMember| is_ours && member.session == message.sender.session;
         self.deliver_each(
             message.group,
             |member| !(message.no_self && is_own(member)),
