@@ -206,7 +206,8 @@ impl Engine {
             }
         }
         self.ready = ready;
-        let mut more = datagrams && self.receive();
+        // What the transport has read already makes no descriptor ready.
+        let mut more = (datagrams || self.domains[0].has_backlog()) && self.receive();
         self.domains[0].tick(&mut self.up);
         self.begin_to_leave_if_asked();
         self.hand_up();
