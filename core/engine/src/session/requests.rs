@@ -302,6 +302,4 @@ fn cut_short() -> Step {
 const LEVEL: u32 = 0xFF;
 const SAFE: u32 = 5;
 const NO_SELF: u32 = 0x100;
-/// Accepted; no effect yet.
-const PRIORITIES: u32 = 0x1000 | 0x2000;
-const KNOWN: u32 = LEVEL | NO_SELF | PRIORITIES;
+const KNOWN: u32 = LEVEL | NO_SELF;
