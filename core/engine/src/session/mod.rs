@@ -240,7 +240,7 @@ impl Sessions {
     }
 
     /// Ends a session: tells it why, if there is anything to tell, and owes the protocol a
-    /// disconnect.
+    /// disconnect if it has ever been, or wanted to be, in a group.
     fn end(&mut self, mut connection: Box<Connection>, slot: usize, ending: Option<&Ending>) {
         let id = connection.id;
         let pid = connection.peer.pid;
@@ -259,7 +259,9 @@ impl Sessions {
             self.groups.remove_first(handle.group, id, |_| true);
         }
         self.by_id.remove(&id);
-        self.endings.push_back(id);
+        if connection.has_joined {
+            self.endings.push_back(id);
+        }
         self.slots[slot] = Slot::Free;
         self.dead.push(connection);
     }

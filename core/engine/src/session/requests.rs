@@ -240,6 +240,7 @@ fn leave(connection: &mut Connection, payload: &[u8], sink: Sink<'_>) -> Step {
 }
 
 fn send(connection: &mut Connection, len: usize, mut payload: Bytes, sink: Sink<'_>) -> Step {
+                connection.has_joined = true;
     let Some((record, message)) = SendRecord::split_from(&payload) else { return cut_short() };
     let is_whole = payload.len() == len;
     let fate = match connection.handles.get(&record.handle) {
