@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anasazi_protocol::Instant;
@@ -267,6 +267,9 @@ impl Engine {
 
     fn finish_turn(&mut self) -> Result<(), EngineError> {
         self.domains[0].flush();
+        if let Some(result) = &self.ended {
+            return result.clone();
+        }
         self.hand_up();
         self.sessions.expire(&self.poller, Instant(now_ns()));
         self.sessions.flush(&self.poller);
@@ -274,11 +277,7 @@ impl Engine {
         let deadline = deadlines.into_iter().flatten().min().map(|at| at.0);
         self.poller
             .set_timer(deadline)
-            .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))?;
-        match &self.ended {
-            Some(Err(error)) => Err(error.clone()),
-            _ => Ok(()),
-        }
+            .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))
     }
 
     /// What the domains have for sessions and for the operator, in order.
@@ -304,15 +303,22 @@ impl Engine {
             Some(text) => (Status::ESTATE, text.as_str()),
         };
         // A daemon that stops cleanly is likely to come back: its clients' connections just end,
+        } else {
+            self.sessions.hang_up_on_all(&self.poller);
         // and they try again.
         if fault.is_some() || self.listener.is_none() {
             self.sessions.close_all(status, reason, &self.poller);
         }
+        for fd in self.domains.iter().flat_map(|domain| domain.transport.fds()) {
+            Readiness::remove(&self.poller, fd);
+        }
+        // Nothing makes the descriptor readable any more: a host that polls it is left in peace.
+        self.poller.retire();
         if let Some(listener) = self.listener.take() {
             Readiness::remove(&self.poller, listener.fd());
         }
         self.ended = Some(fault.map_or(Ok(()), |text| Err(EngineError::Protocol(text))));
-        self.shared.ended.store(true, Ordering::Release);
+        self.shared.end();
     }
 
     fn begin_to_leave_if_asked(&mut self) {
@@ -323,9 +329,7 @@ impl Engine {
     }
 
     fn take_in_connections(&mut self) {
-        let connected = core::mem::take(
-            &mut *self.shared.connected.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let connected = core::mem::take(&mut *self.shared.connected());
         for socket in connected {
             self.sessions.accept(socket, &self.poller, Instant(now_ns()));
         }
@@ -342,7 +346,20 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Release);
+        self.shared.end();
+    }
+}
+
+impl Shared {
+    fn connected(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No more connections; those that were not taken in are closed.
+    fn end(&self) {
+        let mut connected = self.connected();
+        self.ended.store(true, Ordering::Release);
+        connected.clear();
     }
 }
 
@@ -361,14 +378,16 @@ impl EngineHandle {
 
     /// A socket that is connected to the engine as by its listener, for a session in this process.
     ///
+        let (client, engine) = pair()?;
+        let mut connected = self.0.connected();
     /// # Errors
     /// No descriptors left; the engine has ended (`ConnectionRefused`).
     pub fn connect_socket(&self) -> io::Result<OwnedFd> {
         if self.has_ended() {
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the engine has ended"));
         }
-        let (client, engine) = pair()?;
-        self.0.connected.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
+        connected.push(engine);
+        drop(connected);
         self.0.waker.wake();
         Ok(client)
     }

@@ -196,6 +196,24 @@ impl Sessions {
     pub fn describe(&self) -> Vec<SessionInfo> {
         let mut all: Vec<_> = self
             .slots
+    /// Ends all sessions without a word: their clients take it that the engine is gone, and look for
+    /// it again.
+    pub fn hang_up_on_all(&mut self, readiness: &dyn Readiness) {
+        for slot in 0..self.slots.len() {
+            match std::mem::replace(&mut self.slots[slot], Slot::Free) {
+                Slot::Open(mut connection) => {
+                    // What was delivered is still for it.
+                    let _ = connection.flush();
+                    self.end(connection, slot, None);
+                }
+                Slot::Waiting(waiting) => readiness.remove(waiting.socket.as_raw_fd()),
+                Slot::Free => {}
+            }
+        }
+        self.waiting.clear();
+        self.bury(readiness);
+    }
+
             .iter()
             .filter_map(|slot| match slot {
                 Slot::Open(connection) => Some(describe(connection)),
