@@ -60,6 +60,19 @@ impl Sessions {
         );
     }
 
+    /// A tagged message of a session that is no member of the group has its place in the order: the
+    /// tag's end. Then [`Self::flush`].
+    pub fn ordered(&mut self, session: SessionId, group: GroupId, tag: u64) {
+        self.with(session, |connection| {
+            let of_group = || connection.handles.iter().filter(|(_, h)| h.group == group);
+            let sender = of_group().find(|(_, handle)| handle.role == Role::Sender);
+            match sender.or_else(|| of_group().next()).map(|(handle, _)| *handle) {
+                Some(handle) => connection.receipt(handle, Status::OK, tag),
+                None => Ok(()),
+            }
+        });
+    }
+
     /// The protocol refused a join. Then [`Self::flush`].
     pub fn join_refused(&mut self, session: SessionId, group: GroupId, reason: &str) {
         let refused = self.groups.remove_first(group, session, |member| !member.admitted);
