@@ -233,46 +233,43 @@ impl Engine {
         true
     }
 
-    /// Gives sessions' requests to the core, as long as it has room. True if more are waiting and
-    /// can be taken.
+    /// Gives sessions' requests to the core, as long as it has room, and answers their queries even
+    /// if it has none: then they are needed most. True if more can be taken right now.
     fn take_requests(&mut self, budget: usize) -> bool {
-        if !self.domains[0].core.accepts_sends() {
-            return false;
-        }
         let Self { sessions, domains, up, .. } = self;
         let mut queries = Vec::new();
-        let mut full = false;
-        let more = sessions.poll(budget, &mut |request| match request {
+        let accepting = domains[0].core.accepts_sends();
+        let more = sessions.poll(budget, accepting, &mut |request| match request {
             Request::Command(command) => {
                 domains[0].command(command, up);
-                full = !domains[0].core.accepts_sends();
-                !full
+                domains[0].core.accepts_sends()
             }
-            Request::Query { session, tag, json } => {
-                queries.push((session, tag, json));
+            Request::Query { session, tag, trusted, json } => {
+                queries.push((session, tag, trusted, json));
                 true
             }
         });
         self.hand_up();
-        for (session, tag, json) in queries {
-            let answer = self.admin.answer(json.as_bytes(), &mut self.domains, &self.sessions);
+        for (session, tag, trusted, json) in queries {
+            let (domains, sessions) = (&mut self.domains, &self.sessions);
+            let answer = self.admin.answer(json.as_bytes(), trusted, domains, sessions);
             if answer.shutdown {
                 self.shared.stop.store(true, Ordering::Release);
                 self.shared.waker.wake();
             }
             self.sessions.reply(session, tag, answer.status, &answer.json, false);
         }
-        more && !full
+        more
     }
 
     fn finish_turn(&mut self) -> Result<(), EngineError> {
         self.domains[0].flush();
-        if let Some(result) = &self.ended {
-            return result.clone();
-        }
         self.hand_up();
         self.sessions.expire(&self.poller, Instant(now_ns()));
         self.sessions.flush(&self.poller);
+        if let Some(result) = &self.ended {
+            return result.clone();
+        }
         let deadlines = [self.domains[0].core.deadline(), self.sessions.deadline()];
         let deadline = deadlines.into_iter().flatten().min().map(|at| at.0);
         self.poller
@@ -303,20 +300,20 @@ impl Engine {
             Some(text) => (Status::ESTATE, text.as_str()),
         };
         // A daemon that stops cleanly is likely to come back: its clients' connections just end,
-        } else {
-            self.sessions.hang_up_on_all(&self.poller);
         // and they try again.
         if fault.is_some() || self.listener.is_none() {
             self.sessions.close_all(status, reason, &self.poller);
+        } else {
+            self.sessions.hang_up_on_all(&self.poller);
+        }
+        if let Some(listener) = self.listener.take() {
+            Readiness::remove(&self.poller, listener.fd());
         }
         for fd in self.domains.iter().flat_map(|domain| domain.transport.fds()) {
             Readiness::remove(&self.poller, fd);
         }
         // Nothing makes the descriptor readable any more: a host that polls it is left in peace.
         self.poller.retire();
-        if let Some(listener) = self.listener.take() {
-            Readiness::remove(&self.poller, listener.fd());
-        }
         self.ended = Some(fault.map_or(Ok(()), |text| Err(EngineError::Protocol(text))));
         self.shared.end();
     }
@@ -378,11 +375,11 @@ impl EngineHandle {
 
     /// A socket that is connected to the engine as by its listener, for a session in this process.
     ///
-        let (client, engine) = pair()?;
-        let mut connected = self.0.connected();
     /// # Errors
     /// No descriptors left; the engine has ended (`ConnectionRefused`).
     pub fn connect_socket(&self) -> io::Result<OwnedFd> {
+        let (client, engine) = pair()?;
+        let mut connected = self.0.connected();
         if self.has_ended() {
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the engine has ended"));
         }

@@ -73,6 +73,9 @@ pub struct Sessions {
     waiting: VecDeque<usize>,
     /// Sessions with a turn coming.
     active: VecDeque<(usize, SessionId)>,
+    /// As active, but their next record is a command, and the protocol took none when it was looked
+    /// at.
+    blocked: VecDeque<(usize, SessionId)>,
     /// Sessions to be looked at when flushing.
     dirty: Vec<(usize, SessionId)>,
     /// Sessions that ended and that the protocol has not heard of yet.
@@ -133,6 +136,7 @@ impl Sessions {
             groups: Groups::default(),
             waiting: VecDeque::new(),
             active: VecDeque::new(),
+            blocked: VecDeque::new(),
             dirty: Vec::new(),
             endings: VecDeque::new(),
             dead: Vec::new(),
@@ -192,10 +196,6 @@ impl Sessions {
         self.bury(readiness);
     }
 
-    /// All sessions, oldest first.
-    pub fn describe(&self) -> Vec<SessionInfo> {
-        let mut all: Vec<_> = self
-            .slots
     /// Ends all sessions without a word: their clients take it that the engine is gone, and look for
     /// it again.
     pub fn hang_up_on_all(&mut self, readiness: &dyn Readiness) {
@@ -214,6 +214,10 @@ impl Sessions {
         self.bury(readiness);
     }
 
+    /// All sessions, oldest first.
+    pub fn describe(&self) -> Vec<SessionInfo> {
+        let mut all: Vec<_> = self
+            .slots
             .iter()
             .filter_map(|slot| match slot {
                 Slot::Open(connection) => Some(describe(connection)),

@@ -169,7 +169,7 @@ fn views_and_messages_are_for_members_only() {
     // Asked for, and not ordered yet.
     client.join(1, "room");
     engine.epoll.wait(0).iter().for_each(|key| engine.sessions.ready(*key, &engine.epoll));
-    engine.sessions.poll(10, &mut |_| true);
+    engine.sessions.poll(10, true, &mut |_| true);
     let id = (1_000 << 24) + 1;
     engine.sessions.message(&message(1, 8));
     engine.sessions.view(&view(ViewKind::Regular, &[5], &[5], &[]));
