@@ -114,6 +114,11 @@ impl Domain {
         self.backlog
     }
 
+    /// There is certainly more to receive, whether or not a descriptor says so.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.backlog
+    }
+
     /// Timers that are due, and writes that ended.
     pub(crate) fn tick(&mut self, up: &mut Vec<Upward>) {
         let done = self.writer.as_ref().map(Writer::take_done).unwrap_or_default();

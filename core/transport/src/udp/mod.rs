@@ -66,12 +66,13 @@ impl Udp {
         let (sockets, warnings) = open::open(options)?;
         let watch = crate::sys::room::RoomWatch::new().map_err(OpenError::system("epoll"))?;
         let group = sockets.multicast.as_ref().and(options.multicast);
+        let buffer_len = sockets.counters.receive_buffer_len as usize;
         let runs = crate::sys::options::knows_send_runs(sockets.unicast.as_fd());
         let udp = Self {
             unicast: sockets.unicast,
             multicast: sockets.multicast,
             local: sockets.local,
-            incoming: Incoming::new(sockets.local),
+            incoming: Incoming::new(sockets.local, buffer_len),
             outgoing: Outgoing::new(group, runs, watch),
             unreachable: Vec::new(),
             counters: sockets.counters,
