@@ -78,7 +78,9 @@ impl Cluster {
         }
         let live = self.nodes.iter().filter(|n| n.core.is_some()).count();
         for node in 0..self.nodes.len() {
-            if self.nodes[node].core.is_none() && (all || live == 0 || self.random.permille(700)) {
+            // Whoever is the only one that all know of must be there for them to find each other.
+            let needed = all || live == 0 || (node == 0 && self.options.network.sparse_peers);
+            if self.nodes[node].core.is_none() && (needed || self.random.permille(700)) {
                 self.boot(node);
             }
         }

@@ -168,8 +168,12 @@ impl Cluster {
 
     fn config(&mut self, node: usize) -> CoreConfig {
         let options = &self.options;
-        let known = options.network.multicast != Multicast::On;
-        let peers = self.nodes.iter().filter(|_| known).map(|n| n.address).collect();
+        let known = match options.network.multicast {
+            Multicast::On => 0,
+            _ if options.network.sparse_peers => 1,
+            _ => self.nodes.len(),
+        };
+        let peers = self.nodes.iter().take(known).map(|n| n.address).collect();
         CoreConfig {
             peers,
             multicast: options.network.multicast != Multicast::Off,

@@ -99,7 +99,8 @@ struct Sums {
     deliveries: u64,
     violations: Vec<u64>,
     stuck: Vec<u64>,
-    settled_ms: Vec<u64>,
+    /// Milliseconds from healing to one ring, and the seed.
+    settled: Vec<(u64, u64)>,
 }
 
 impl Sums {
@@ -152,7 +153,7 @@ impl Campaign {
             list.push(outcome.seed);
             eprintln!("seed {} FAILED\n{failure}", outcome.seed);
         } else {
-            sums.settled_ms.push(outcome.settled_in / 1_000_000);
+            sums.settled.push((outcome.settled_in / 1_000_000, outcome.seed));
         }
         if sums.seeds.is_multiple_of(50) {
             eprintln!("{} seeds, {:.0} s", sums.seeds, self.started.elapsed().as_secs_f64());
@@ -164,16 +165,16 @@ impl Campaign {
         let mut sums = self.sums();
         let hours = sums.time as f64 / 3.6e12;
         let (violations, stuck) = (sums.violations.len(), sums.stuck.len());
-        sums.settled_ms.sort_unstable();
+        sums.settled.sort_unstable();
         let settled = |permille: usize| {
-            let last = sums.settled_ms.len().saturating_sub(1);
-            sums.settled_ms.get(last * permille / 1_000).copied().unwrap_or(0)
+            let last = sums.settled.len().saturating_sub(1);
+            sums.settled.get(last * permille / 1_000).map_or(0, |(ms, _)| *ms)
         };
+        let slowest: Vec<_> = sums.settled.iter().rev().take(12).collect();
         eprintln!(
-            "one ring after healing: median {} ms, 99 % {} ms, worst {} ms; {:.0} s of work",
+            "one ring after healing: median {} ms, 99 % {} ms; the slowest (ms, seed) {slowest:?}; {:.0} s of work",
             settled(500),
             settled(990),
-            settled(1_000),
             self.started.elapsed().as_secs_f64()
         );
         eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);

@@ -45,6 +45,8 @@ pub struct Options {
 pub struct NetworkOptions {
     /// Whether multicast exists and works.
     pub multicast: Multicast,
+    /// Where multicast does not work: nodes are told of the first one's address only, not of everybody's.
+    pub sparse_peers: bool,
     /// A sender gets its own multicasts.
     pub loopback: bool,
     /// Least time under way, in microseconds.
@@ -155,6 +157,8 @@ impl Options {
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
         };
         options.traffic = Traffic::new(&mut random, &options);
+        // What came later draws from numbers of its own: the older seeds stay what they were.
+        options.network.sparse_peers = Random::new(!seed).permille(300);
         options
     }
 
@@ -220,6 +224,7 @@ impl NetworkOptions {
                 Multicast::Silent,
                 Multicast::Partial,
             ]),
+            sparse_peers: false,
             loopback: random.coin(),
             delay_us,
             jitter_us,
@@ -242,6 +247,7 @@ impl NetworkOptions {
     pub fn good() -> Self {
         Self {
             multicast: Multicast::On,
+            sparse_peers: false,
             loopback: false,
             delay_us: 100,
             jitter_us: 20,
@@ -355,8 +361,8 @@ impl fmt::Display for Options {
         let (n, m, t) = (&self.network, &self.machine, &self.traffic);
         writeln!(
             f,
-            "seed {}: {} nodes, {:?} multicast, loopback {}",
-            self.seed, self.nodes, n.multicast, n.loopback
+            "seed {}: {} nodes, {:?} multicast, sparse peers {}, loopback {}",
+            self.seed, self.nodes, n.multicast, n.sparse_peers, n.loopback
         )?;
         writeln!(
             f,

@@ -84,6 +84,15 @@ fn sixteen_nodes_start_at_once_without_multicast() {
 }
 
 #[test]
+fn an_idle_ring_stays_as_it_is() {
+    let mut scene = Scene::new(4);
+    let installed = scene.installed();
+    scene.run(ms(30_000));
+    assert_eq!(scene.installed(), installed);
+    scene.end();
+}
+
+#[test]
 fn one_that_leaves_cleanly_is_gone_at_once() {
     let mut scene = Scene::new(4);
     scene.load(20, 200);

@@ -160,6 +160,16 @@ fn well_sealed_nonsense_does_no_harm() {
 /// Everything that was said in the first seconds, with a crash and a merge, is said again ten seconds later.
 #[test]
 fn old_datagrams_come_again_ten_seconds_later() {
+    say_again(false);
+}
+
+/// The same, with datagrams of a node that is gone for ever.
+#[test]
+fn what_the_dead_said_comes_again_ten_seconds_later() {
+    say_again(true);
+}
+
+fn say_again(one_dies: bool) {
     let mut scene = Scene::new(3);
     let said = Rc::new(RefCell::new(Vec::new()));
     let writer = Rc::clone(&said);
@@ -179,6 +189,9 @@ fn old_datagrams_come_again_ten_seconds_later() {
     scene.cluster.mend(&cuts);
     scene.run(ms(2_000));
     scene.unfilter();
+    if one_dies {
+        scene.cluster.crash(2);
+    }
     scene.run(ms(10_000));
     scene.settle(ms(10));
     let installed = scene.installed();
@@ -228,6 +241,23 @@ fn multicast_does_not_work() {
         assert_eq!(scene.members(1), 4);
         scene.end();
     }
+}
+
+#[test]
+fn nodes_know_the_first_one_only() {
+    let mut options = Options::quiet(6);
+    options.network.multicast = Multicast::Off;
+    options.network.sparse_peers = true;
+    let mut scene = Scene::with(options);
+    scene.load(5, 700);
+    let cuts = scene.cluster.partition(&[&[0, 1, 2], &[3, 4, 5]]);
+    scene.run(ms(1_000));
+    scene.cluster.crash(5);
+    scene.cluster.boot(5);
+    scene.run(ms(1_000));
+    scene.cluster.mend(&cuts);
+    scene.settle(ms(5_000));
+    scene.end();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use super::clique::{clique_of, edge};
 use super::deliver::deliver_ready;
 use super::{Gather, History, Sender, State};
 use crate::event::{Cause, Event};
@@ -181,7 +182,8 @@ impl Operational {
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
         let invites_us = self.ring.members.iter().all(|m| proposed.contains(m));
-        let accept = !late && if same_ring { !excludes_me } else { invites_us };
+        let invited = || invites_us && self.would_grow(node, &join);
+        let accept = !late && !excludes_me && (same_ring || invited());
         if !accept || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
             return State::Operational(self);
@@ -194,6 +196,16 @@ impl Operational {
             State::Gather(gather) => gather.on_join(node, join),
             other => other,
         }
+    }
+
+    /// An invitation is worth a change only if the ring that comes of it, as far as can be told
+    /// from it, is larger than this one.
+    fn would_grow(&self, node: &Node, join: &Join) -> bool {
+        let gone = |p: &Process| join.dead.iter().any(|(dead, _)| dead == p);
+        let proposed = join.proposed.iter().map(|(p, _)| p).filter(|p| !gone(p));
+        let nodes = proposed.map(|p| p.node).collect();
+        let edges = join.edges.iter().map(|(a, b)| edge(*a, *b)).collect();
+        clique_of(node.me.node, &nodes, &edges).len() > self.ring.members.len()
     }
 
     /// Messages accepted before leaving are delivered everywhere first; then it says goodbye.
