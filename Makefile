@@ -38,6 +38,9 @@ lib: ## libanasazi.so and libanasazi.a
 	$(CARGO) build --release --locked -p anasazi-ffi
 	@ffi/link.sh $(release)
 
+header: ## include/anasazi.h, made anew of ffi/
+	ANASAZI_UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed
+
 clean: ## Removes what was built
 	$(CARGO) clean
 
