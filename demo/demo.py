@@ -431,7 +431,7 @@ def main():
     demo = Demo(arguments)
     try:
         is_right = demo.run()
-    except Trouble as trouble:
+    except (Trouble, subprocess.TimeoutExpired) as trouble:
         demo.show(f"FAILED: {trouble}")
         demo.figures["trouble"] = str(trouble)
         is_right = False

@@ -247,7 +247,7 @@ fn what_is_sent_is_seen_by_a_monitor_in_order() {
     let mut monitor = place.start(&["--json", "monitor", "room", "--count", "3"]);
     monitor.await_json(&["\"view\""]);
     place.run(&["send", "room", "first"]).expect(0, &[]);
-    place.run(&["send", "room", "--safe", "second"]).expect(0, &[]);
+    place.run(&["--json", "send", "room", "--safe", "second"]).expect(0, &["{\"sent\":1}"]);
     let mut lines = place.start(&["send", "room", "-"]);
     lines.say("third");
     lines.end_of_input();
