@@ -41,9 +41,6 @@ lib: ## libanasazi.so and libanasazi.a
 header: ## include/anasazi.h, made anew of ffi/
 	ANASAZI_UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed
 
-header: ## include/anasazi.h, anew from ffi/
-	ANASAZI_UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header
-
 clean: ## Removes what was built
 	$(CARGO) clean
 
