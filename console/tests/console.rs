@@ -287,6 +287,33 @@ fn a_reader_that_goes_away_ends_the_chat() {
 }
 
 #[test]
+fn a_chat_outlives_its_engine() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("anasazi.sock");
+    let listen = format!("client.listen={}", socket.display());
+    // An engine in a process that can be killed.
+    let host = || {
+        let alone = ["--set", "transport.multicast=off", "--url", "inproc:host"];
+        let mut host =
+            Running::start(&[&["--set", &listen], &alone[..], &["chat", "host"]].concat());
+        host.await_line(&["* you are"]);
+        host
+    };
+    let first = host();
+    let mut chat = Running::start(&["--url", &format!("shm:{}", socket.display()), "chat", "room"]);
+    chat.await_line(&["* you are"]);
+    drop(first);
+    chat.await_line(&["* the engine is gone"]);
+    let _second = host();
+    chat.await_line(&["* the engine is back"]);
+    chat.await_line(&["* you are"]);
+    chat.say("still here");
+    chat.await_line(&["] still here"]);
+    chat.end_of_input();
+    assert_eq!(chat.await_end(), Some(0));
+}
+
+#[test]
 fn every_question_is_answered_for_people_and_for_programs() {
     let place = Place::new();
     for (question, word, key) in [
