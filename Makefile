@@ -6,7 +6,6 @@ PYTHON ?= python3
 
 target = $(or $(CARGO_TARGET_DIR),target)
 release = $(target)/release
-# Not for the linker's sake: the demo's programs find the library from where they are themselves.
 demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
@@ -18,22 +17,29 @@ help: ## What can be made
 
 build: ## Daemon, console and library, optimised
 	$(CARGO) build --release --locked -p anasazid -p anasazi-console -p anasazi-ffi
+	@ffi/link.sh $(release)
 
 demo: demo-build ## Four members agree, through a killed daemon and a divided network
 	@$(PYTHON) demo/demo.py --bin $(release) --member $(demo_dir)/member $(if $(JSON),--json)
 
 demo-build: build
 	@mkdir -p $(demo_dir)
-	@ln -sf $(abspath $(release))/libanasazi.so $(demo_dir)/$(shell \
-		sed -n 's/^#define ANZ_VERSION_MAJOR /libanasazi.so./p' include/anasazi.h)
 	$(CC) -std=c11 -D_GNU_SOURCE -Wall -Wextra -O2 -Iinclude demo/member.c -o $(demo_dir)/member \
-		-L$(release) -lanasazi -Wl,-rpath,'$$ORIGIN'
+		-L$(release) -lanasazi -Wl,-rpath,'$$ORIGIN/../release'
 
 test: ## Every test, within 30 minutes on 2 cores
 	@$(PYTHON) tests/run.py
 
+bench: build ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
+	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \
+		$(if $(QUICK),--quick)
+
 lib: ## libanasazi.so and libanasazi.a
 	$(CARGO) build --release --locked -p anasazi-ffi
+	@ffi/link.sh $(release)
+
+header: ## include/anasazi.h, made anew of ffi/
+	ANASAZI_UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed
 
 clean: ## Removes what was built
 	$(CARGO) clean

@@ -34,7 +34,7 @@ static struct view_sum current;
 static int in_view;                /* there has been a view on this connection */
 static uint64_t to_send;           /* of the "send" under way */
 static uint64_t stream_per_s, stream_start_ns, stream_done;
-static uint64_t sent, settled, lost, delivered;
+static uint64_t sent, settled, lost, lost_up_to, delivered;
 
 static void fail(const char *format, ...) {
     va_list arguments;
@@ -145,10 +145,13 @@ static void on_event(const anz_event_t *event) {
     case ANZ_EV_VIEW: on_view(event->view); break;
     case ANZ_EV_TRANSITIONAL: break; /* what follows still belongs to the view that ends */
     case ANZ_EV_RECEIPT:
+        if (event->tag <= lost_up_to) break;
         settled++;
         lost += event->status != ANZ_OK;
         break;
-    case ANZ_EV_SUSPENDED:
+    case ANZ_EV_SUSPENDED: /* what the engine had not delivered here is gone with it */
+        lost += sent - settled;
+        lost_up_to = settled = sent;
         begin_line("suspended");
         print_sum("before");
         end_line();

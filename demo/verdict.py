@@ -161,8 +161,8 @@ def cell(chapter):
 def sentence(found):
     if found.differences:
         return "FAILED:\n" + "\n".join("    " + difference for difference in found.differences)
-    lost = f" {found.lost} messages were lost with the killed daemon; their sender was told." \
-        if found.lost else ""
+    lost = (f"\nNot back at their sender when its daemon was killed, and given up by it: {found.lost}."
+            if found.lost else "")
     return (f"Shown: four members on four engines went through {len(found.letters)} views and up to "
             f"{found.messages:,} messages each,\nthrough a killed daemon, its return, a division and "
             "its healing, and all members that moved together saw\nthe same messages in the same "

@@ -28,6 +28,7 @@ fill_in = sed \
 .PHONY: install install-build
 install-build:
 	cargo build --release --locked -p anasazid -p anasazi-console -p anasazi-ffi
+	ffi/link.sh $(release_dir)
 
 install: $(if $(SKIP_BUILD),,install-build)
 	@test -n "$(library_major)" || { echo "include/anasazi.h has no ANZ_VERSION_MAJOR"; exit 1; }

@@ -67,13 +67,15 @@ def steps():
              worth=("test result",)),
         Step("build", "daemon, console, library and simulator, optimised",
              [[cargo, "build", "--release", "--locked", "-p", "anasazid", "-p", "anasazi-console",
-               "-p", "anasazi-ffi", "-p", "anasazi-sim"]], 900),
+               "-p", "anasazi-ffi", "-p", "anasazi-sim"], ["ffi/link.sh", str(RELEASE)]], 900),
         Step("simulator", f"{SIMULATOR_SEEDS} simulated clusters with faults, held to the axioms",
              [[simulator, "run", "--seeds", str(SIMULATOR_SEEDS)],
               [simulator, "determinism", "--seeds", "5"]], 600, worth=("seeds=",)),
         Step("install", "what `make install` installs can be used from where it is",
              [["sh", "packaging/test-install.sh", "SKIP_BUILD=1"]], 300,
              obstacle=lambda: missing("pkg-config", "readelf"), worth=("skipped",)),
+        Step("readme", "the first program of the README prints what it says",
+             [[sys.executable, "-B", "tests/readme.py", str(RELEASE)]], 120),
         Step("judge", "the judge of the demo finds planted differences",
              [[sys.executable, "-B", "-m", "unittest", "demo/test_verdict.py"]], 60),
         Step("demo", "four members, a killed daemon, a divided network",
@@ -93,6 +95,8 @@ def main():
         print("\n".join(f"{step.name:10} {step.what}" for step in chosen))
         return 0
     os.chdir(TOP)
+    # So that what runs is ended with this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     LOGS.mkdir(parents=True, exist_ok=True)
     install_packages()
     started = time.monotonic()

@@ -15,11 +15,21 @@ pub(crate) struct Outbox {
     sent: u64,
     settled: u64,
     lost: u64,
+    /// The highest tag that went with an engine.
+    lost_up_to: u64,
 }
 
 impl Outbox {
     pub(crate) fn new(group: GroupHandle, service: u32) -> Self {
-        Self { group, service, waiting: VecDeque::new(), sent: 0, settled: 0, lost: 0 }
+        Self {
+            group,
+            service,
+            waiting: VecDeque::new(),
+            sent: 0,
+            settled: 0,
+            lost: 0,
+            lost_up_to: 0,
+        }
     }
 
     pub(crate) fn push(&mut self, message: Vec<u8>) {
@@ -53,7 +63,13 @@ impl Outbox {
             OwnedEvent::Message { sender, tag: 1.., .. } if *sender == session.identity() => {
                 self.settled += 1;
             }
-            OwnedEvent::Receipt { status, .. } => {
+            // What the engine had not delivered here is gone with it.
+            OwnedEvent::Suspended { .. } => {
+                self.lost += self.sent - self.settled;
+                self.settled = self.sent;
+                self.lost_up_to = self.sent;
+            }
+            OwnedEvent::Receipt { status, tag, .. } if *tag > self.lost_up_to => {
                 self.settled += 1;
                 self.lost += u64::from(*status != Status::OK);
             }
@@ -64,6 +80,11 @@ impl Outbox {
     /// More may be taken in.
     pub(crate) fn has_room(&self) -> bool {
         self.waiting.len() < WAITING_MAX
+    }
+
+    /// How many the engine has taken.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Everything is with the engine.
@@ -81,7 +102,7 @@ impl Outbox {
         match self.lost {
             0 => Ok(()),
             lost => Err(Fault::failed(format!(
-                "{lost} of {} messages were lost: the engine went away before they were ordered",
+                "{lost} of {} messages may be lost: the engine went away before they were delivered",
                 self.sent
             ))),
         }

@@ -12,8 +12,6 @@ pub const ANZ_VERSION_PATCH: u32 = 0;
 /// MAJOR * 1000000 + MINOR * 1000 + PATCH
 pub const ANZ_VERSION_NUM: u32 = 1_000_000;
 
-// ---- opaque handles
-
 /// string-keyed settings
 pub struct anz_config {
     _private: [u8; 0],
@@ -34,6 +32,7 @@ pub struct anz_group {
 pub struct anz_msg {
     _private: [u8; 0],
 }
+/// ---- opaque handles ----
 /// the table of functions for dlopen users
 pub struct anz_api {
     _private: [u8; 0],
@@ -50,13 +49,11 @@ pub type anz_group_t = anz_group;
 #[allow(missing_docs, reason = "said above")]
 pub type anz_msg_t = anz_msg;
 
-// ---- status codes
-
-/// 0 ok, negative error. Values are frozen on every OS; where a Linux errno exists the value is its negative, domain codes
-/// start at -1001; retired numbers stay reserved.
+/// 0 ok, negative error. Values are frozen on every OS; where a Linux errno exists the value is its
+/// negative, domain codes start at -1001; retired numbers stay reserved.
 pub type anz_status_t = i32;
 
-#[allow(missing_docs, reason = "success")]
+/// ---- status codes ----
 pub const ANZ_OK: i32 = 0;
 /// a struct from a newer header sets a field that this library does not know
 pub const ANZ_E2BIG: i32 = -7;
@@ -125,8 +122,7 @@ pub struct anz_error {
 #[allow(missing_docs, reason = "said above")]
 pub type anz_error_t = anz_error;
 
-// ---- service levels and events
-
+/// ---- service levels, flags, events ----
 /// no order, no repair of loss
 pub const ANZ_UNRELIABLE: u32 = 0;
 /// every member that stays gets it
@@ -158,9 +154,9 @@ pub const ANZ_EV_VIEW: u16 = 2;
 pub const ANZ_EV_TRANSITIONAL: u16 = 3;
 /// after ANZ_EAGAIN from a send
 pub const ANZ_EV_WRITABLE: u16 = 4;
-/// this group handle ends here: own leave, refused join, removed domain; status says why, data in words. Every handle from
-/// anz_join() and anz_peer() ends with exactly one, unless its session is closed first. The handle itself goes stale with the
-/// next anz_recv().
+/// this group handle ends here: own leave, refused join, removed domain; status says why, data in
+/// words. Every handle from anz_join() and anz_peer() ends with exactly one, unless its session is
+/// closed first. The handle itself goes stale with the next anz_recv().
 pub const ANZ_EV_LEFT: u16 = 5;
 /// engine lost, reconnecting; sends give ANZ_EAGAIN meanwhile
 pub const ANZ_EV_SUSPENDED: u16 = 6;
@@ -172,8 +168,8 @@ pub const ANZ_EV_CLOSED: u16 = 8;
 pub const ANZ_EV_RECEIPT: u16 = 9;
 /// answer to anz_query(); ANZ_EVF_MORE until the last part
 pub const ANZ_EV_REPLY: u16 = 10;
-/// data = count of messages skipped for this session by its own slow-receiver policy. 12 to 31 are reserved: state transfer,
-/// primary component, bridges
+/// data = count of messages skipped for this session by its own slow-receiver policy. 12 to 31 are
+/// reserved: state transfer, primary component, bridges
 pub const ANZ_EV_GAP: u16 = 11;
 /// event flag: further parts follow
 pub const ANZ_EVF_MORE: u32 = 1;
@@ -206,7 +202,7 @@ pub struct anz_view_id {
 #[allow(missing_docs, reason = "said above")]
 pub type anz_view_id_t = anz_view_id;
 
-#[allow(missing_docs, reason = "said by its name")]
+/// ---- causes of views ----
 pub const ANZ_CAUSE_JOIN: u32 = 1;
 #[allow(missing_docs, reason = "said by its name")]
 pub const ANZ_CAUSE_LEAVE: u32 = 2;
@@ -221,7 +217,8 @@ pub const ANZ_CAUSE_DEMOTED: u32 = 6;
 /// the domain was removed
 pub const ANZ_CAUSE_REMOVED: u32 = 7;
 
-/// A view: who is in the group now. Equal ids = equal members, at every member; all lists are in the same order everywhere.
+/// A view: who is in the group now. Equal ids = equal members, at every member; all lists are in
+/// the same order everywhere.
 #[repr(C)]
 pub struct anz_view {
     /// set by the library
@@ -273,8 +270,8 @@ pub struct anz_event {
     pub group_user_data: *mut c_void,
     /// who sent the message
     pub sender: anz_member_t,
-    /// position of the message in its group's order within the view: 1, 2, 3 ..., the same number at every member; 0 for
-    /// unordered messages, unicast and other events
+    /// position of the message in its group's order within the view: 1, 2, 3 ..., the same number
+    /// at every member; 0 for unordered messages, unicast and other events
     pub seq: u64,
     /// own messages, receipts and replies: the tag given to the call
     pub tag: u64,
@@ -301,8 +298,8 @@ pub struct anz_receipt_member {
 #[allow(missing_docs, reason = "said above")]
 pub type anz_receipt_member_t = anz_receipt_member;
 
-/// Fate of one own message. Every accepted message with a non-zero tag ends in its own delivery (unless ANZ_NO_SELF) or in
-/// one receipt with a status; ANZ_RECEIPT asks for one in any case.
+/// Fate of one own message. Every accepted message with a non-zero tag ends in its own delivery
+/// (unless ANZ_NO_SELF) or in one receipt with a status; ANZ_RECEIPT asks for one in any case.
 #[repr(C)]
 pub struct anz_receipt {
     /// set by the library
@@ -345,8 +342,8 @@ pub struct anz_claim {
 #[allow(missing_docs, reason = "said above")]
 pub type anz_claim_t = anz_claim;
 
-/// Takes log lines. Called on the thread that drives the engine; `text` is `text_len` bytes of UTF-8, not NUL-terminated. It
-/// may call AS-Safe functions only.
+/// Takes log lines. Called on the thread that drives the engine; `text` is `text_len` bytes of
+/// UTF-8, not NUL-terminated. It may call AS-Safe functions only.
 pub type anz_log_fn = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -356,7 +353,9 @@ pub type anz_log_fn = Option<
         text_len: usize,
     ),
 >;
-/// levels of anz_config_set_log(), as those of syslog: a line is passed on if its level is at most the one given
+/// ---- logging, joining ----
+/// levels of anz_config_set_log(), as those of syslog: a line is passed on if its level is at most
+/// the one given
 pub const ANZ_LOG_ERROR: i32 = 3;
 #[allow(missing_docs, reason = "said by its name")]
 pub const ANZ_LOG_WARNING: i32 = 4;

@@ -1,5 +1,6 @@
-//! The C fence: `libanasazi.so`, whose header is `include/anasazi.h`. Nothing is decided here: every function checks its
-//! pointers, looks its handle up, keeps panics in, and hands on to the client or the engine.
+//! The C fence: `libanasazi.so`, whose header is `include/anasazi.h`. Nothing is decided here:
+//! every function checks its pointers, looks its handle up, keeps panics in, and hands on to the
+//! client or the engine.
 //!
 //! | module | what |
 //! |---|---|
@@ -11,6 +12,7 @@
 //! | `group` | joining and leaving |
 //! | `send` | sending: the functions that signal handlers may call |
 //! | `receive` | events, retained messages |
+//! | `query` | introspection and administration |
 //! | `fence` | panic boundary, handles, errors |
 //! | `log` | log lines to a callback |
 //!
@@ -26,6 +28,7 @@ pub mod engine;
 pub mod session;
 
 pub mod group;
+pub mod query;
 pub mod receive;
 pub mod send;
 

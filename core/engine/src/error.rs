@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// An engine that cannot start, or had to stop. Each text says what failed, on what, why, and what to do.
+/// An engine that cannot start, or had to stop. Each text says what failed, on what, why, and what
+/// to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineError {
     /// The configuration is not valid.

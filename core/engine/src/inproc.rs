@@ -1,5 +1,5 @@
-//! Engines of this process by name: `inproc:NAME` means the same engine to everybody in the process, in whatever language.
-//! The first who names one starts it, in a thread of its own.
+//! Engines of this process by name: `inproc:NAME` means the same engine to everybody in the
+//! process, in whatever language. The first who names one starts it, in a thread of its own.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

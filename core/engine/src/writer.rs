@@ -1,5 +1,6 @@
-//! The helper thread for writes that must be durable: the engine never waits for a disk. Started when first needed, with
-//! all signals blocked; its completions come back through a list and a wake-up.
+//! The helper thread for writes that must be durable: the engine never waits for a disk. Started
+//! when first needed, with all signals blocked; its completions come back through a list and a
+//! wake-up.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};

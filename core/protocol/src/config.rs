@@ -21,8 +21,6 @@ pub struct CoreConfig {
     pub mtu: usize,
     /// Packets per rotation of the token, all members together.
     pub window: u32,
-    /// Largest message, in bytes.
-    pub message_len_max: usize,
     /// When to do what.
     pub timers: Timers,
     /// Seed of every random choice.
@@ -40,7 +38,6 @@ impl Default for CoreConfig {
             multicast: true,
             mtu: limits::MTU_DEFAULT,
             window: limits::WINDOW_DEFAULT,
-            message_len_max: limits::MESSAGE_LEN_DEFAULT,
             timers: Timers::default(),
             seed: 1,
             trace: false,
@@ -70,7 +67,8 @@ pub struct Timers {
     pub idle_rotate: Duration,
     /// While gathering, Joins are repeated this often.
     pub join_repeat: Duration,
-    /// While gathering, a member that was not heard for this long is left out. At least ten times `join_repeat`.
+    /// While gathering, a member that was not heard for this long is left out. At least ten times
+    /// `join_repeat`.
     pub consensus: Duration,
     /// A commit that takes longer is given up.
     pub commit: Duration,

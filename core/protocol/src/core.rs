@@ -28,7 +28,7 @@ pub struct Core {
     node: Node,
     /// Taken out only while a handler runs.
     state: State,
-    /// Addresses and processes about which the operator was told.
+    /// Addresses about which the operator was told.
     told: BTreeSet<SocketAddr>,
 }
 
@@ -71,6 +71,9 @@ impl Core {
     /// Takes one input; drain `poll` afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.node.now = self.node.now.max(now);
+        if let State::Stopped = self.state {
+            return;
+        }
         match input {
             Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
             Input::Timeout => self.on_timeout(),
@@ -82,7 +85,8 @@ impl Core {
                 self.step(State::on_timeout);
             }
             Input::Evidence { address, kind: Evidence::Unreachable } => {
-                // A process that has just spoken is not gone: the answer is about one that was there before it.
+                // A process that has just spoken is not gone: the answer is about one that was
+                // there before it.
                 let recently = self.node.config.timers.token_repeat;
                 if let Some(process) = self.node.book.silent_at(address, now, recently) {
                     self.step(|state, node| state.on_gone(node, process, Gone::Unreachable));
@@ -106,7 +110,8 @@ impl Core {
         self.state.deadline(&self.node).into_iter().chain(leave).min()
     }
 
-    /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves too, for their order).
+    /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves
+    /// too, for their order).
     pub fn accepts_sends(&self) -> bool {
         self.node.queue.has_room()
             && self.node.leaving.is_none()
@@ -132,6 +137,11 @@ impl Core {
             members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
             multicast: ring.is_some_and(|r| r.multicast),
         }
+    }
+
+    /// How many groups the domain has.
+    pub fn group_count(&self) -> usize {
+        self.node.groups.iter().count()
     }
 
     /// Where a node was last heard from.
@@ -180,7 +190,7 @@ impl Core {
 
     fn stop(&mut self) {
         let bye = Packet::Bye { process: self.node.me };
-        let known: Vec<SocketAddr> = self.node.book.entries().map(|e| e.address).collect();
+        let known = self.node.book.addresses();
         self.node.send_everywhere(&known, &bye);
         self.node.out.trace(|| Trace::Stopped);
         self.node.out.push(Output::Stopped { fault: None });
@@ -287,9 +297,8 @@ impl Core {
             }
             self.node.book.heard(process, from.address, self.node.now);
         }
-        if multicast {
-            self.node.book.heard_multicast(from.header.node, from.header.boot, self.node.now);
-        }
+        let (node, boot) = (from.header.node, from.header.boot);
+        self.node.book.alive(node, boot, multicast, self.node.now);
         match packet {
             Packet::Bye { process } => {
                 self.step(|state, node| state.on_gone(node, process, Gone::Left));

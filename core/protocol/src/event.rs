@@ -139,7 +139,8 @@ pub enum Event {
     },
 }
 
-/// Makes the struct and the list of its fields from one table, so that no counter can be missing where they are shown.
+/// Makes the struct and the list of its fields from one table, so that no counter can be missing
+/// where they are shown.
 macro_rules! stats {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         /// Counters since the core was made, and a few current values. Counts only grow.

@@ -1,4 +1,5 @@
-//! Names of things. A process is a node in one incarnation; nothing below is ever used twice for two things.
+//! Names of things. A process is a node in one incarnation; nothing below is ever used twice for
+//! two things.
 
 use core::fmt;
 
@@ -6,7 +7,8 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
 
-/// One start of a node; strictly larger at every start (milliseconds since 2020, or the stored one plus 1).
+/// One start of a node; strictly larger at every start (milliseconds since 2020, or the stored one
+/// plus 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(pub u64);
 
@@ -72,8 +74,8 @@ pub struct MemberId {
     pub session: SessionId,
 }
 
-/// A group on the wire: a 64-bit hash of its name. Two names with one hash cannot exist at the same time: the second
-/// join is refused, at every node alike.
+/// A group on the wire: a 64-bit hash of its name. Two names with one hash cannot exist at the same
+/// time: the second join is refused, at every node alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u64);
 
@@ -98,10 +100,12 @@ pub struct MessageId {
 pub struct ViewId {
     /// The ring that orders the view; in a transitional configuration the ring being entered.
     pub ring: RingId,
-    /// The ordinal that caused it; for the transitional signal the index of the component that moves together.
+    /// The ordinal that caused it; for the transitional signal the index of the component that
+    /// moves together.
     pub ordinal: u64,
-    /// The frame within the ordinal, from 1; 0 for a view caused by a configuration change. In a transitional
-    /// configuration 2^31 + component * 2^16 + frame, since several parts of an old ring may reach the same ordinal.
+    /// The frame within the ordinal, from 1; 0 for a view caused by a configuration change. In a
+    /// transitional configuration 2^31 + component * 2^16 + frame, since several parts of an old
+    /// ring may reach the same ordinal.
     pub sub: u32,
 }
 
@@ -133,9 +137,13 @@ impl fmt::Display for RingId {
     }
 }
 
+/// The part of a session id that counts within an incarnation.
+const SESSION_COUNTER_MASK: u64 = (1 << 24) - 1;
+
+/// For people: node and number of the session there. Numbers begin again when the node restarts.
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{:x}", self.node, self.session.0)
+        write!(f, "{}/{}", self.node, self.session.0 & SESSION_COUNTER_MASK)
     }
 }
 

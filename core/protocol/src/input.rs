@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use crate::id::{GroupId, SessionId};
 
-/// One thing that happened. Borrowed bytes are copied out before `handle` returns.
+/// One thing that happened.
 #[derive(Debug)]
 pub enum Input {
     /// A datagram arrived. Anything may be in it.
@@ -42,7 +42,8 @@ pub enum Input {
 /// Facts from outside the protocol about a peer's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The peer's host answered that nobody listens there (ICMP port unreachable): the process is gone.
+    /// The peer's host answered that nobody listens there (ICMP port unreachable): the process is
+    /// gone.
     Unreachable,
 }
 

@@ -1,11 +1,13 @@
-//! Extended virtual synchrony (EVS) as a pure state machine: no I/O, no clock, no threads, no randomness of its own.
+//! Extended virtual synchrony (EVS) as a pure state machine: no I/O, no clock, no threads, no
+//! randomness of its own.
 //!
-//! One [`Core`] per domain. Two enums are its whole border: [`Input`] goes in through [`Core::handle`], [`Output`] comes
-//! out of [`Core::poll`].
+//! One [`Core`] per domain. Two enums are its whole border: [`Input`] goes in through
+//! [`Core::handle`], [`Output`] comes out of [`Core::poll`].
 //!
-//! **The contract.** After every `handle` the caller drains `poll` until it returns `None`, in order, before the next
-//! `handle`; then it arranges for `Input::Timeout` at [`Core::deadline`]. Time never runs backwards between two calls.
-//! Outputs are promises in order: a `Persist` blocks, inside the core, whatever must not leave before it is durable.
+//! **The contract.** After every `handle` the caller drains `poll` until it returns `None`, in
+//! order, before the next `handle`; then it arranges for `Input::Timeout` at [`Core::deadline`].
+//! Time never runs backwards between two calls. Outputs are promises in order: a `Persist` blocks,
+//! inside the core, whatever must not leave before it is durable.
 //!
 //! ```text
 //!  commands of local sessions      datagrams, timeouts, persisted, evidence

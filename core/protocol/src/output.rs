@@ -27,6 +27,16 @@ pub enum Output {
     },
     /// A message for the local members of a group.
     Message(MessageDelivery),
+    /// An own tagged message has its place in the order, but its sender is no member of the group
+    /// and will not see it there.
+    Ordered {
+        /// Who sent it.
+        session: SessionId,
+        /// To which group.
+        group: GroupId,
+        /// Its tag.
+        tag: u64,
+    },
     /// A view for the local members of a group.
     View(GroupView),
     /// A join that was refused: the name's hash is taken, or a limit is reached.
@@ -58,7 +68,8 @@ pub enum Destination {
     Unicast(SocketAddr),
 }
 
-/// A message at its place in the order, for those local sessions that are members of the group at this point.
+/// A message at its place in the order, for those local sessions that are members of the group at
+/// this point.
 #[derive(Clone, Debug)]
 pub struct MessageDelivery {
     /// The group.
@@ -98,7 +109,8 @@ pub struct GroupView {
     pub sets: Arc<[u32]>,
     /// In `members`, not in the view before.
     pub joined: Vec<MemberId>,
-    /// In the view before, not in `members`. A local session in here gets no view but the end of its membership.
+    /// In the view before, not in `members`. A local session in here gets no view but the end of
+    /// its membership.
     pub left: Vec<MemberId>,
     /// Those who came here together with this node's members from their previous view.
     pub together: Vec<MemberId>,

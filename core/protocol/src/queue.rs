@@ -1,7 +1,8 @@
-//! Messages of local sessions that wait to be ordered, and how they are cut and packed into packets.
+//! Messages of local sessions that wait to be ordered, and how they are cut and packed into
+//! packets.
 //!
-//! One queue keeps the order of acceptance. A message that was cut and of which the last fragment is not yet ordered when
-//! the ring changes starts again from its first byte in the new ring.
+//! One queue keeps the order of acceptance. A message that was cut and of which the last fragment
+//! is not yet ordered when the ring changes starts again from its first byte in the new ring.
 
 use bytes::Bytes;
 use std::collections::VecDeque;

@@ -3,7 +3,8 @@
 use core::ops::Add;
 use core::time::Duration;
 
-/// A point on the caller's monotonic clock, in nanoseconds since an origin that only the caller knows.
+/// A point on the caller's monotonic clock, in nanoseconds since an origin that only the caller
+/// knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Instant(pub u64);
 

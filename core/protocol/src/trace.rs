@@ -1,4 +1,5 @@
-//! The event log that the oracle reads. It is written by the core as it acts and says nothing about how it works inside.
+//! The event log that the oracle reads. It is written by the core as it acts and says nothing about
+//! how it works inside.
 
 use crate::id::{
     Configuration, GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId, ViewId,
@@ -20,7 +21,8 @@ pub enum Trace {
         /// Of its content.
         hash: u64,
     },
-    /// This process bound a packet to an ordinal (every packet, also those that carry only parts of messages).
+    /// This process bound a packet to an ordinal (every packet, also those that carry only parts of
+    /// messages).
     Slot {
         /// In this ring.
         ring: RingId,

@@ -1,5 +1,5 @@
-//! The shortest path through the whole core: nodes start, find each other, order messages, lose one, go on.
-//! The network is perfect here; the simulator has the others.
+//! The shortest path through the whole core: nodes start, find each other, order messages, lose
+//! one, go on. The network is perfect here; the simulator has the others.
 
 use anasazi_protocol::{
     Boot, Command, Core, CoreConfig, Destination, GroupId, Incarnation, Input, Instant, NodeId,

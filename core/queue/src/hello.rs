@@ -1,8 +1,9 @@
 //! The handshake over the engine's unix socket (SOCK_SEQPACKET: one message each way).
 //!
-//! The client sends [`Hello`] with three descriptors (SCM_RIGHTS): the sealed memfd that holds both rings, the eventfd that
-//! wakes the engine, the eventfd that wakes the client. The engine checks credentials (SO_PEERCRED), seals and size, maps
-//! the memory, and answers with [`Welcome`]. After that the socket carries nothing: its end is the session's end.
+//! The client sends [`Hello`] with three descriptors (SCM_RIGHTS): the sealed memfd that holds both
+//! rings, the eventfd that wakes the engine, the eventfd that wakes the client. The engine checks
+//! credentials (SO_PEERCRED), seals and size, maps the memory, and answers with [`Welcome`]. After
+//! that the socket carries nothing: its end is the session's end.
 
 /// First bytes of both messages.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"ANZS");

@@ -1,11 +1,14 @@
-//! What the records in the rings mean. All integers are native-endian (both sides are on one machine), all structs are
-//! `repr(C)` without padding, every record's payload starts 8-byte aligned.
+//! What the records in the rings mean. All integers are native-endian (both sides are on one
+//! machine), all structs are `repr(C)` without padding, every record's payload starts 8-byte
+//! aligned.
 //!
-//! Client to engine, through the send ring: `JOIN`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They are carried out in ring order,
-//! so a leave comes after the messages sent before it.
-//! Engine to client, through the receive ring: `MESSAGE`, `VIEW`, `LEFT`, `REPLY`, `RECEIPT`, `CLOSED`: one ordered stream.
+//! Client to engine, through the send ring: `JOIN`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They are
+//! carried out in ring order, so a leave comes after the messages sent before it. Engine to client,
+//! through the receive ring: `MESSAGE`, `VIEW`, `LEFT`, `REPLY`, `RECEIPT`, `CLOSED`: one ordered
+//! stream.
 //!
-//! `handle` is a number that the client gives to each group it joins; the engine gives it back and knows nothing else of it.
+//! `handle` is a number that the client gives to each group it joins; the engine gives it back and
+//! knows nothing else of it.
 
 /// Version of this format and of `hello`.
 pub const SESSION_VERSION: u16 = 1;
@@ -122,9 +125,9 @@ pub struct MessageRecord {
     pub tag: u64,
 }
 
-/// `event::VIEW`. Then follow, in this order: `members` x [`Member`], `joined` x [`Member`], `left` x [`Member`],
-/// `together` x [`Member`], `members` x u32 (the virtual-synchrony set of each member, padded to 8 bytes), and the reason,
-/// `reason_len` bytes of UTF-8 and a NUL.
+/// `event::VIEW`. Then follow, in this order: `members` x [`Member`], `joined` x [`Member`], `left`
+/// x [`Member`], `together` x [`Member`], `members` x u32 (the virtual-synchrony set of each
+/// member, padded to 8 bytes), and the reason, `reason_len` bytes of UTF-8 and a NUL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct ViewRecord {

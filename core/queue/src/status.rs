@@ -1,5 +1,5 @@
-//! The status codes of the C ABI: 0 or a negative number. Values are frozen on every OS: the negative errno where Linux
-//! has one, numbers from -1001 otherwise. Retired numbers stay reserved.
+//! The status codes of the C ABI: 0 or a negative number. Values are frozen on every OS: the
+//! negative errno where Linux has one, numbers from -1001 otherwise. Retired numbers stay reserved.
 
 /// A status code; `OK` or one of the errors below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,8 +11,8 @@ use std::thread;
 pub fn spawn_without_signals(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut all = MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset initialises `all`, pthread_sigmask initialises `before`; a new thread inherits the mask, and the
-    // caller's own mask is put back before returning.
+    // SAFETY: sigfillset initialises `all`, pthread_sigmask initialises `before`; a new thread
+    // inherits the mask, and the caller's own mask is put back before returning.
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());

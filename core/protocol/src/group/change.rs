@@ -1,5 +1,6 @@
-//! What a new configuration does to groups: the transitional signal to those that lose members, then one view for each
-//! group of which the members or the sets change; other groups see nothing (axioms G8 to G10).
+//! What a new configuration does to groups: the transitional signal to those that lose members,
+//! then one view for each group of which the members or the sets change; other groups see nothing
+//! (axioms G8 to G10).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +49,8 @@ impl Groups {
         }
     }
 
-    /// Replaces the table by what all components bring along, in their order, and tells local members.
+    /// Replaces the table by what all components bring along, in their order, and tells local
+    /// members.
     pub(crate) fn install(
         &mut self,
         change: &Change,

@@ -1,5 +1,6 @@
-//! Puts large messages together. A node's fragments come in order, one message at a time; whatever does not fit that is
-//! the rest of a message of which a part fell into a hole, and is dropped by every member alike.
+//! Puts large messages together. A node's fragments come in order, one message at a time; whatever
+//! does not fit that is the rest of a message of which a part fell into a hole, and is dropped by
+//! every member alike.
 
 use bytes::Bytes;
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! Process groups: who is in which, and what their members see. The table is replicated: every node applies the same
-//! ordered messages to it, so views need no messages of their own.
+//! Process groups: who is in which, and what their members see. The table is replicated: every node
+//! applies the same ordered messages to it, so views need no messages of their own.
 //!
 //! | file | what |
 //! |---|---|

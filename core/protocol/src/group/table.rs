@@ -43,12 +43,15 @@ pub(crate) struct Place {
 
 /// What the table has to say after a change.
 pub(crate) enum GroupOutput {
-    /// A whole message was reached; `delivery` if a local session is a member, still without the payload.
+    /// A whole message was reached; `delivery` if a local session is a member, still without the
+    /// payload.
     Message {
         message: MessageId,
         frame: u32,
         payload: Vec<Bytes>,
         delivery: Option<MessageDelivery>,
+        /// To a group of which the sender is no member: it will not see it itself.
+        from_outside: Option<(SessionId, GroupId)>,
     },
     View(GroupView),
     Refused {
@@ -104,6 +107,9 @@ impl Groups {
         let sender = MemberId { node: place.origin.node, session: frame.session };
         let at = out.len();
         let mut delivery = None;
+        let from_outside = (frame.kind == FrameKind::Message
+            && !self.is_member(frame.group, sender))
+        .then_some((frame.session, frame.group));
         match frame.kind {
             FrameKind::Message => delivery = self.deliver(frame, sender, safe),
             FrameKind::Join => self.join(place, sender, frame, out),
@@ -121,7 +127,14 @@ impl Groups {
         }
         let message = MessageId { origin: place.origin, counter: frame.counter };
         let frame = place.frame;
-        out.insert(at, GroupOutput::Message { message, frame, payload: pieces, delivery });
+        out.insert(
+            at,
+            GroupOutput::Message { message, frame, payload: pieces, delivery, from_outside },
+        );
+    }
+
+    fn is_member(&self, group: GroupId, member: MemberId) -> bool {
+        self.table.get(&group).is_some_and(|g| g.members.contains(&member))
     }
 
     fn deliver(&mut self, frame: &Frame, sender: MemberId, safe: bool) -> Option<MessageDelivery> {
@@ -209,8 +222,9 @@ impl Groups {
 }
 
 impl Group {
-    /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a transitional
-    /// configuration is named after that configuration: after the new ring, and the component.
+    /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a
+    /// transitional configuration is named after that configuration: after the new ring, and the
+    /// component.
     fn restart(&mut self, place: Place) {
         self.sequence = 0;
         self.view = match place.configuration {

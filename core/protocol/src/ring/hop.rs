@@ -1,6 +1,7 @@
-//! Passing the token on. A hop needs no acknowledgement while the ring turns: anything newer proves that the token
-//! arrived. Only silence makes the sender repeat it, and only a repeated token is acknowledged. A token that is received
-//! twice is never passed on twice: that would set a second token going round.
+//! Passing the token on. A hop needs no acknowledgement while the ring turns: anything newer proves
+//! that the token arrived. Only silence makes the sender repeat it, and only a repeated token is
+//! acknowledged. A token that is received twice is never passed on twice: that would set a second
+//! token going round.
 
 use super::Ring;
 use crate::id::NodeId;
@@ -65,12 +66,14 @@ impl Ring {
         true
     }
 
-    /// Flow control bounds what a token can say; a token outside of that would only make this node work for nothing.
+    /// Flow control bounds what a token can say; a token outside of that would only make this node
+    /// work for nothing.
     fn is_plausible(&self, token: &Token) -> bool {
         let ahead = limits::GAP_MAX + u64::from(limits::WINDOW_MAX);
         let asked: u64 = token.requests.iter().map(|(_, count)| u64::from(*count)).sum();
         let last = |(first, count): &(u64, u16)| first.saturating_add(u64::from(*count)) - 1;
         token.seq <= self.aru + ahead
+            && token.token_sequence < u64::MAX / 2
             && asked <= ahead
             && token.requests.iter().all(|r| r.1 > 0 && last(r) <= token.seq)
     }
@@ -153,7 +156,8 @@ impl Ring {
         }
     }
 
-    /// What is due by now: a token to be sent again, a wake-up to be repeated, a parked token's round.
+    /// What is due by now: a token to be sent again, a wake-up to be repeated, a parked token's
+    /// round.
     pub(crate) fn on_timeout(&mut self, node: &mut Node) {
         if self.wake_at.is_some_and(|at| at <= node.now) {
             if node.queue.is_empty() { self.wake_at = None } else { self.send_wake(node) }

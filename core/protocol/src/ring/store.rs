@@ -24,7 +24,8 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// True if the packet is new; false if it is held already, no longer needed, or too far ahead to be kept.
+    /// True if the packet is new; false if it is held already, no longer needed, or too far ahead
+    /// to be kept.
     pub(crate) fn insert(&mut self, ordinal: u64, packet: Held) -> bool {
         let Some(index) = self.index(ordinal) else { return false };
         if index >= (limits::GAP_MAX + u64::from(limits::WINDOW_MAX)) as usize {

@@ -1,5 +1,6 @@
-//! Other rings that were heard, as candidates for a merge. A ring is merged with only if its representative hears this
-//! node too, and after a merge that did not work only with back-off: a node that cannot be joined must not disturb others.
+//! Other rings that were heard, as candidates for a merge. A ring is merged with only if its
+//! representative hears this node too, and after a merge that did not work only with back-off: a
+//! node that cannot be joined must not disturb others.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -36,7 +37,7 @@ impl Candidates {
         if self.by_node.len() >= limits::CANDIDATES_MAX
             && !self.by_node.contains_key(&beacon.process.node)
         {
-            return false;
+            self.forget_oldest();
         }
         let entry = self.by_node.entry(beacon.process.node);
         let known = matches!(entry, std::collections::btree_map::Entry::Occupied(_));
@@ -56,7 +57,8 @@ impl Candidates {
         candidate.process = beacon.process;
         candidate.ring = beacon.ring;
         candidate.members.clone_from(&beacon.members);
-        candidate.mutual = beacon.heard.contains(&me);
+        let speaks_for_its_ring = beacon.members.first() == Some(&beacon.process);
+        candidate.mutual = beacon.heard.contains(&me) && speaks_for_its_ring;
         candidate.heard_at = now;
         let answer = !known || now.since(candidate.answered_at) >= Duration::from_millis(50);
         if answer {
@@ -80,8 +82,8 @@ impl Candidates {
         ready
     }
 
-    /// A merge with this representative was started: the next one waits longer, and until it is heard again, unless
-    /// this one succeeds.
+    /// A merge with this representative was started: the next one waits longer, and until it is
+    /// heard again, unless this one succeeds.
     pub(crate) fn tried(&mut self, node: NodeId, now: Instant) {
         if let Some(candidate) = self.by_node.get_mut(&node) {
             candidate.mutual = false;
@@ -90,12 +92,18 @@ impl Candidates {
         }
     }
 
+    fn forget_oldest(&mut self) {
+        let oldest = self.by_node.iter().min_by_key(|(_, c)| c.heard_at).map(|(n, _)| *n);
+        oldest.map(|n| self.by_node.remove(&n));
+    }
+
     /// A process is gone.
     pub(crate) fn gone(&mut self, process: Process) {
         self.by_node.retain(|_, c| c.process != process);
     }
 
-    /// A configuration was installed: its members are no candidates, and those not heard for long are forgotten.
+    /// A configuration was installed: its members are no candidates, and those not heard for long
+    /// are forgotten.
     pub(crate) fn installed(&mut self, members: &[Process], now: Instant) {
         self.by_node.retain(|_, c| {
             !members.contains(&c.process) && now.since(c.heard_at) < Duration::from_secs(60)

@@ -1,6 +1,7 @@
-//! Forming the ring that was agreed on: the representative calls, every member answers with what it holds, and gets
-//! everybody's answers back. From the moment it answers, a member takes nothing in of its old ring: its answer must stay
-//! true. Replaces Totem's commit token by one round out and back (protocol reference 3.5).
+//! Forming the ring that was agreed on: the representative calls, every member answers with what it
+//! holds, and gets everybody's answers back. From the moment it answers, a member takes nothing in
+//! of its old ring: its answer must stay true. Replaces Totem's commit token by one round out and
+//! back (docs/PROTOCOL.md, commit).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
-//! What everybody computes from the plan: for each old ring the members that come along together, what they hold between
-//! them, what has to be sent again, and where the order of the old ring ends.
+//! What everybody computes from the plan: for each old ring the members that come along together,
+//! what they hold between them, what has to be sent again, and where the order of the old ring
+//! ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,12 +86,13 @@ impl Component {
         wanted.then(|| (ordinal, holders[(ordinal % holders.len() as u64) as usize]))
     }
 
-    /// What this node still has to deliver of the old ring, once it holds all that the component shares. It is the same
-    /// at every member, but for what the member has delivered already.
+    /// What this node still has to deliver of the old ring, once it holds all that the component
+    /// shares. It is the same at every member, but for what the member has delivered already.
     pub(crate) fn remaining(&self, ring: &Ring) -> Remaining {
         let mut next = ring.delivered + 1;
         let mut regular = Vec::new();
-        // Everything before the first hole, and before the first safe message that is not known to be held by all.
+        // Everything before the first hole, and before the first safe message that is not known to
+        // be held by all.
         while next < self.hole
             && let Some(held) = ring.store.get(next)
             && (!held.safe || next <= self.safe_line)
@@ -105,7 +107,8 @@ impl Component {
         Remaining { regular, transitional: (next..=self.high).filter(deliverable).collect() }
     }
 
-    /// Behind the hole only packets of members with an obligation are delivered: another's may depend on what is lost.
+    /// Behind the hole only packets of members with an obligation are delivered: another's may
+    /// depend on what is lost.
     pub(crate) fn is_deliverable(&self, ordinal: u64, origin: NodeId) -> bool {
         ordinal < self.hole || self.obligation.contains(&origin)
     }

@@ -1,5 +1,6 @@
-//! What a node takes along from its last regular configuration until it installs the next one, through however many
-//! attempts: the old ring with its packets, and the promises that it made about them.
+//! What a node takes along from its last regular configuration until it installs the next one,
+//! through however many attempts: the old ring with its packets, and the promises that it made
+//! about them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,8 +13,9 @@ use crate::wire::{Gone, MemberState};
 
 pub(crate) struct History {
     pub(crate) ring: Ring,
-    /// Nodes whose packets behind a hole this node will deliver, because it has told others that it holds everything
-    /// (protocol reference: obligation set). It grows with each attempt that came that far, until an install.
+    /// Nodes whose packets behind a hole this node will deliver, because it has told others that it
+    /// holds everything (docs/PROTOCOL.md, obligation). It grows with each attempt that came
+    /// that far, until an install.
     pub(crate) obligation: BTreeSet<NodeId>,
     /// Why the ring was left in the first place.
     pub(crate) cause: Cause,
@@ -34,7 +36,8 @@ impl History {
         }
     }
 
-    /// What this node holds, for the representative of a ring being formed. The ring id is filled in there.
+    /// What this node holds, for the representative of a ring being formed. The ring id is filled
+    /// in there.
     pub(crate) fn member_state(&self, node: &Node) -> MemberState {
         MemberState {
             ring: crate::RingId::default(),
@@ -46,6 +49,7 @@ impl History {
             obligation: self.obligation.iter().copied().collect(),
             multicast_heard: node.book.multicast_heard(node.now),
             mtu: node.config.mtu as u16,
+            window: node.config.window,
         }
     }
 

@@ -4,10 +4,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use super::clique::{Edges, blamed_edges, clique_of, edge};
 use super::deliver::deliver_ready;
 use super::{Gather, History, Sender, State};
 use crate::event::{Cause, Event};
-use crate::id::Process;
+use crate::id::{NodeId, Process};
 use crate::limits;
 use crate::node::Node;
 use crate::output::Output;
@@ -18,7 +19,8 @@ use crate::wire::{Beacon, Gone, Join, Packet, Token};
 
 /// After a change of configuration, beacons are sent more often for this long.
 const EAGER_FOR: Duration = Duration::from_secs(5);
-/// Rings that start at the same time find each other within this: they become one ring in one change.
+/// Rings that start at the same time find each other within this: they become one ring in one
+/// change.
 const COLLECT_FOR: Duration = Duration::from_millis(40);
 /// Who is not the smallest ring waits this long, per smaller one, for it to start the merge.
 const RANK_DELAY: Duration = Duration::from_millis(100);
@@ -82,7 +84,7 @@ impl Operational {
     }
 
     pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
-        let beacon = self.ring.is_representative().then_some(self.beacon_at);
+        let beacon = self.has_beacons_to_send(node).then_some(self.beacon_at);
         let leave = node.leaving.map(|since| since + LEAVE_WITHIN);
         [self.ring.deadline(node), beacon, self.merge_at, leave].into_iter().flatten().min()
     }
@@ -103,6 +105,7 @@ impl Operational {
                 if self.ring.accept(node, from.header.node, &token) {
                     self.visit(node, token);
                     if let Some(stalled) = self.ring.failed_to_receive(node) {
+                        node.blame(stalled);
                         let history = self.leave(node, Cause::FailedToReceive { node: stalled });
                         return Gather::enter(node, history, &[]);
                     }
@@ -137,7 +140,7 @@ impl Operational {
             let history = self.leave(node, cause);
             return Gather::enter(node, history, &[]);
         }
-        if self.ring.is_representative() && self.beacon_at <= node.now {
+        if self.has_beacons_to_send(node) && self.beacon_at <= node.now {
             self.send_beacons(node);
         }
         if self.merge_at.is_some_and(|at| at <= node.now) {
@@ -148,8 +151,9 @@ impl Operational {
 
     pub(crate) fn on_work(mut self: Box<Self>, node: &mut Node) -> State {
         if self.ring.is_alone() {
-            self.ring.send_alone(node, &mut Messages);
-            deliver_ready(node, &mut self.ring);
+            while self.ring.send_alone(node, &mut Messages) {
+                deliver_ready(node, &mut self.ring);
+            }
         } else if !node.queue.is_empty() {
             match self.ring.unpark() {
                 Some(mut token) => {
@@ -180,7 +184,8 @@ impl Operational {
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
         let invites_us = self.ring.members.iter().all(|m| proposed.contains(m));
-        let accept = !late && if same_ring { !excludes_me } else { invites_us };
+        let invited = || invites_us && self.would_grow(node, &join);
+        let accept = !late && !excludes_me && (same_ring || invited());
         if !accept || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
             return State::Operational(self);
@@ -193,6 +198,17 @@ impl Operational {
             State::Gather(gather) => gather.on_join(node, join),
             other => other,
         }
+    }
+
+    /// An invitation is worth a change only if the ring that comes of it, as far as can be told
+    /// from it, is larger than this one.
+    fn would_grow(&self, node: &Node, join: &Join) -> bool {
+        let gone = |p: &Process| join.dead.iter().any(|(dead, _)| dead == p);
+        let proposed = join.proposed.iter().map(|(p, _)| p).filter(|p| !gone(p));
+        let nodes: BTreeSet<NodeId> = proposed.map(|p| p.node).collect();
+        let mut edges: Edges = join.edges.iter().map(|(a, b)| edge(*a, *b)).collect();
+        edges.extend(blamed_edges(node, &nodes));
+        clique_of(node.me.node, &nodes, &edges).len() > self.ring.members.len()
     }
 
     /// Messages accepted before leaving are delivered everywhere first; then it says goodbye.
@@ -218,6 +234,12 @@ impl Operational {
 
 /// Finding other rings.
 impl Operational {
+    /// The representative looks for other rings; the others only for the peers that they alone may
+    /// know of.
+    fn has_beacons_to_send(&self, node: &Node) -> bool {
+        self.ring.is_representative() || !node.config.peers.is_empty()
+    }
+
     fn beacon_interval(&self, node: &Node) -> Duration {
         let eager = node.now.since(self.since) < EAGER_FOR;
         if eager { node.config.timers.beacon / 5 } else { node.config.timers.beacon }
@@ -233,6 +255,7 @@ impl Operational {
             probation: false,
             ring: self.ring.id,
             members: self.ring.members.clone(),
+            representative: node.book.address(self.ring.members[0].node),
             heard: node.candidates.processes(node.now, self.fresh(node)),
         })
     }
@@ -244,14 +267,19 @@ impl Operational {
         let is_member = |address: &SocketAddr| {
             node.book.process_at(*address).is_some_and(|p| self.ring.has_member(p))
         };
-        let known = node.book.entries().map(|e| e.address);
-        let mut absent: Vec<SocketAddr> =
-            node.config.peers.iter().copied().chain(known).filter(|a| !is_member(a)).collect();
-        absent.sort_unstable();
-        absent.dedup();
-        absent.truncate(ABSENT_MAX);
+        let mut absent: Vec<SocketAddr> = Vec::new();
+        let known = if self.ring.is_representative() { node.book.addresses() } else { Vec::new() };
+        for address in node.config.peers.iter().chain(&known) {
+            if absent.len() < ABSENT_MAX && !is_member(address) && !absent.contains(address) {
+                absent.push(*address);
+            }
+        }
         let beacon = self.beacon(node);
-        node.send_everywhere(&absent, &beacon);
+        if self.ring.is_representative() {
+            node.send_everywhere(&absent, &beacon);
+        } else {
+            absent.iter().for_each(|address| node.send(*address, &beacon));
+        }
     }
 
     fn on_beacon(
@@ -263,8 +291,9 @@ impl Operational {
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
             return State::Operational(self);
         }
-        // Whoever invites a ring has then seen its number: an invitation that has not is an old one.
-        node.storage.saw(beacon.ring);
+        // Whoever invites a ring has then seen its number: an invitation that has not is an old
+        // one.
+        node.storage.saw(beacon.ring.sequence);
         let sender = beacon.process;
         let older = self
             .ring
@@ -274,12 +303,21 @@ impl Operational {
         if let Some(old) = older.copied() {
             return State::Operational(self).on_gone(node, old, Gone::Restarted);
         }
-        if !self.ring.is_representative() || self.ring.has_member(sender) {
+        if self.ring.has_member(sender) {
             return State::Operational(self);
         }
-        if node.candidates.heard(beacon, node.me, node.now) {
+        // Rings meet through their representatives; an ordinary member only says where its own is.
+        let theirs = beacon.members.first().copied().unwrap_or(sender);
+        if let Some(at) = beacon.representative.filter(|_| theirs != sender) {
+            node.book.told(theirs, at, node.now);
+        }
+        let answer = node.candidates.heard(beacon, node.me, node.now);
+        if answer {
             let answer = self.beacon(node);
             node.send(address, &answer);
+        }
+        if !self.ring.is_representative() {
+            return State::Operational(self);
         }
         if self.merge_at.is_none() && !node.candidates.ready(node.now, self.fresh(node)).is_empty()
         {
@@ -306,6 +344,8 @@ impl Operational {
             let clash = |m: &Process| proposed.iter().any(|p| p.node == m.node);
             if candidate.members.iter().any(clash) {
                 refused.push((candidate.process, "a node id is in both rings"));
+            } else if candidate.members.iter().any(|m| node.is_blamed(m.node)) {
+                refused.push((candidate.process, "it has a member that could not keep up lately"));
             } else if proposed.len() + candidate.members.len() > limits::MEMBERS_MAX {
                 refused.push((candidate.process, "together they would have too many members"));
             } else {

@@ -1,7 +1,8 @@
-//! The new ring turns, but carries only the past: packets of old rings that some member lacks, and each old ring's group
-//! table. When every member holds everything, and has promised so, each delivers what remains of its old ring and installs
-//! the new configuration in one step (protocol reference 3.6, with dynamic ordinals: recovery packets are ordered like any
-//! others, and the token counts down how many are still to come).
+//! The new ring turns, but carries only the past: packets of old rings that some member lacks, and
+//! each old ring's group table. When every member holds everything, and has promised so, each
+//! delivers what remains of its old ring and installs the new configuration in one step
+//! (docs/PROTOCOL.md, recovery). Recovery packets are ordered like any others, and the token counts
+//! down how many are still to come.
 
 mod install;
 mod work;
@@ -36,6 +37,8 @@ impl Recovery {
         let components = Component::all(&plan);
         let mtu = plan.states.iter().map(|s| usize::from(s.mtu)).min();
         node.ring_mtu = mtu.unwrap_or(node.config.mtu);
+        let window = plan.states.iter().map(|s| s.window).min();
+        node.ring_window = window.unwrap_or(node.config.window);
         let me = members.iter().position(|p| *p == node.me);
         let mine = components.as_ref().and_then(|all| {
             all.iter()
@@ -132,6 +135,7 @@ impl Recovery {
             return self.abort(node, Failure::timeout(Cause::TokenLoss { after_ms, suspect }));
         }
         if self.give_up_at <= node.now {
+            self.ring.held_back_by().into_iter().for_each(|by| node.blame(by));
             return self.abort(node, Failure::timeout(Cause::RecoveryTimeout));
         }
         State::Recovery(self)
@@ -165,7 +169,8 @@ impl Recovery {
         State::Recovery(self)
     }
 
-    /// Takes recovery packets in, in order: old packets into the old ring's store, tables into the collection.
+    /// Takes recovery packets in, in order: old packets into the old ring's store, tables into the
+    /// collection.
     fn absorb(&mut self, node: &Node) {
         let old = &mut self.history.ring;
         let mut progress = false;
@@ -184,8 +189,8 @@ impl Recovery {
         }
     }
 
-    /// Once this node holds all that its component has to share, it says so by its aru, and must from then on deliver
-    /// like those who may act on that: exactly here the obligation begins.
+    /// Once this node holds all that its component has to share, it says so by its aru, and must
+    /// from then on deliver like those who may act on that: exactly here the obligation begins.
     fn promise_if_complete(&mut self) {
         let component = &self.components[self.mine];
         let old = &self.history.ring;

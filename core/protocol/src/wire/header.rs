@@ -8,7 +8,8 @@
 //! 32 body ...
 //! -4 checksum u32     CRC32C of all before
 //! ```
-//! `key`, `path` and `extension` are 0 until keys, redundant links and longer headers exist; the format has room for them.
+//! `key`, `path` and `extension` are 0 until keys, redundant links and longer headers exist; the
+//! format has room for them.
 
 use bytes::Bytes;
 
@@ -61,8 +62,8 @@ pub(crate) fn seal(header: &Header, len_hint: usize, body: impl FnOnce(&mut Writ
     Bytes::from(w.bytes)
 }
 
-/// Checks a datagram and takes the seal off. The checksum comes before everything but the version, which must stay
-/// readable across versions.
+/// Checks a datagram and takes the seal off. The checksum comes before everything but the version,
+/// which must stay readable across versions.
 pub(crate) fn open(bytes: &Bytes, cluster: u64, domain: u16) -> Result<(Header, Bytes), WireError> {
     match bytes.first() {
         Some(&VERSION) => {}

@@ -1,8 +1,8 @@
-//! Bytes. Everything is little-endian; every count is checked against the bytes that remain before it is used; a parser
-//! never panics and never allocates more than its input justifies.
+//! Bytes. Everything is little-endian; every count is checked against the bytes that remain before
+//! it is used; a parser never panics and never allocates more than its input justifies.
 //!
-//! `header` and the checksum seal enclose every datagram, `packet` is what it means, `frame` is what a data packet
-//! carries, `parts` cuts control packets that are too large for one datagram.
+//! `header` and the checksum seal enclose every datagram, `packet` is what it means, `frame` is
+//! what a data packet carries, `parts` cuts control packets that are too large for one datagram.
 
 mod codec;
 pub(crate) mod frame;

@@ -51,8 +51,8 @@ pub enum PushError {
 struct Line<T>(T);
 
 impl Claim {
-    /// Where it is: for [`Producer::reclaim`], by a caller who cannot hold on to the claim itself. Forgetting the claim does
-    /// no harm then.
+    /// Where it is: for [`Producer::reclaim`], by a caller who cannot hold on to the claim itself.
+    /// Forgetting the claim does no harm then.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -133,8 +133,8 @@ impl Producer {
         Ok(Claim { data, len, position, header: Header::new(kind, flags, len) })
     }
 
-    /// The claim of `len` bytes at a position, made by an earlier call and given up to the caller by [`Claim::position`];
-    /// `None` if nothing is claimed there, or it was committed or aborted.
+    /// The claim of `len` bytes at a position, made by an earlier call and given up to the caller
+    /// by [`Claim::position`]; `None` if nothing is claimed there, or it was committed or aborted.
     pub fn reclaim(&self, position: u64, kind: u16, flags: u16, len: usize) -> Option<Claim> {
         let tail = self.tail.0.load(Acquire);
         let head = self.memory.head().load(Acquire);

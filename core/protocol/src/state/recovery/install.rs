@@ -1,5 +1,6 @@
-//! The step from the old configuration to the new one. Everybody of a component computes the same from the plan, so
-//! everybody delivers the same messages, in the same configurations, in the same order.
+//! The step from the old configuration to the new one. Everybody of a component computes the same
+//! from the plan, so everybody delivers the same messages, in the same configurations, in the same
+//! order.
 
 use super::Recovery;
 use crate::event::{Cause, Event};
@@ -16,7 +17,8 @@ impl Recovery {
     pub(super) fn install(self: Box<Self>, node: &mut Node, token: Token) -> State {
         let tables = if self.components.len() > 1 { self.work.tables() } else { Some(Vec::new()) };
         let Some(tables) = tables else {
-            // Everybody holds every piece, and one cannot be read: a member's bug, not to be built upon.
+            // Everybody holds every piece, and one cannot be read: a member's bug, not to be built
+            // upon.
             node.out.stats.dropped_malformed += 1;
             return self.abort(node, Failure::timeout(Cause::RecoveryTimeout));
         };

@@ -1,0 +1,83 @@
+//! The committed header is the one that the sources make, and every dialect takes it.
+
+use std::fs;
+use std::process::Command;
+
+use anasazi_abi::layout::lay_out;
+use anasazi_abi::{root, run};
+
+/// The header, made of the sources again. The order of the files is that of its sections.
+fn generated() -> String {
+    let ffi = root().join("ffi");
+    let config = cbindgen::Config::from_file(ffi.join("cbindgen.toml")).expect("cbindgen.toml");
+    let builder = cbindgen::Builder::new().with_config(config);
+    let files =
+        ["abi", "library", "config", "engine", "session", "group", "send", "receive", "query"];
+    let builder = files
+        .iter()
+        .fold(builder, |builder, file| builder.with_src(ffi.join(format!("src/{file}.rs"))));
+    let mut bytes = Vec::new();
+    builder.generate().expect("sources that cbindgen understands").write(&mut bytes);
+    lay_out(&String::from_utf8(bytes).expect("UTF-8"))
+}
+
+#[test]
+fn the_committed_header_is_the_generated_one() {
+    let path = root().join("include/anasazi.h");
+    let generated = generated();
+    if std::env::var_os("ANASAZI_UPDATE").is_some() {
+        fs::write(&path, &generated).expect("a writable header");
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == generated,
+        "include/anasazi.h differs from what ffi/ makes: run `make header` and commit it"
+    );
+}
+
+#[test]
+fn every_dialect_takes_it_alone_and_without_a_warning() {
+    let directory = tempfile::tempdir().expect("a directory");
+    for (compiler, dialects, file) in [
+        ("cc", &["c89", "c99", "c11", "c17"][..], "alone.c"),
+        ("c++", &["c++98", "c++11", "c++17"][..], "alone.cc"),
+    ] {
+        let source = directory.path().join(file);
+        let text = "#include <anasazi.h>\n#include <anasazi.h>\n\
+                    int main(void) { return (int)anz_version_num(); }\n";
+        fs::write(&source, text).expect("a source file");
+        for dialect in dialects {
+            run(Command::new(compiler)
+                .args(["-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Wundef", "-Werror"])
+                // C89 has no stdint.h; with the system's one, long long comes along.
+                .args((*dialect == "c89").then_some("-Wno-long-long"))
+                .args((*dialect == "c++98").then_some("-Wno-long-long"))
+                .arg(format!("-std={dialect}"))
+                .arg("-I")
+                .arg(root().join("include"))
+                .args(["-fsyntax-only"])
+                .arg(&source));
+        }
+    }
+}
+
+#[test]
+fn every_function_says_how_safe_it_is() {
+    let header = fs::read_to_string(root().join("include/anasazi.h")).expect("the header");
+    let mut comment = String::new();
+    let mut functions = 0;
+    for line in header.lines() {
+        if line.starts_with("/*") {
+            comment.clear();
+        }
+        comment.push_str(line);
+        if line.starts_with("ANZ_API ") {
+            let thread = comment.contains("MT-Safe") || comment.contains("MT-Owner");
+            let blocking = comment.contains("NB") || comment.contains("BLK");
+            assert!(thread && blocking, "no safety tags: {line}");
+            functions += 1;
+            comment.clear();
+        }
+    }
+    assert!(functions > 45, "{functions}");
+}

@@ -1,0 +1,69 @@
+/* The Anasazi backend of a group communication benchmark, on the public C API alone.
+ *
+ * The program that includes it has declared
+ *     void on_message(const void *data, size_t len);   every delivered message, in delivery order
+ *     void on_members(int n);                          every change of the number of members
+ *     int want_safe;                                   ask for ANZ_SAFE instead of ANZ_AGREED
+ * and calls b_init() once, b_send() from its own thread, b_dispatch() again and again from another.
+ * The engine is the one that $ANASAZI_URL names. */
+#include <anasazi.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { B_EVENTS_MAX = 256 };
+#define B_WAIT_NS ((int64_t)100000000)   /* so that b_dispatch() returns now and then */
+
+static anz_conn_t *b_conn;
+static anz_group_t *b_group;
+
+/* Connects and joins the group "bench"; 0 = ok. */
+static int b_init(void) {
+    anz_error_t error = {.struct_size = sizeof error};
+    if (anz_connect(NULL, NULL, &b_conn, &error) != ANZ_OK) {
+        fprintf(stderr, "anasazi: %s\n", error.message);
+        return 1;
+    }
+    return anz_join(b_conn, "bench", 0, NULL, &b_group) != ANZ_OK;
+}
+
+/* 0 = queued, 1 = no room now: try again, -1 = error. */
+static int b_send(const void *data, size_t len) {
+    anz_status_t s = anz_mcast(b_group, want_safe ? ANZ_SAFE : ANZ_AGREED, data, len, 0);
+    if (s == ANZ_OK) return 0;
+    if (s == ANZ_EAGAIN) return 1;
+    fprintf(stderr, "anasazi: send: %s\n", anz_status_string(s));
+    return -1;
+}
+
+static void b_event(const anz_event_t *event) {
+    switch (event->type) {
+    case ANZ_EV_MESSAGE: on_message(event->data, event->len); break;
+    case ANZ_EV_VIEW: on_members((int)event->view->members_len); break;
+    case ANZ_EV_LEFT:
+    case ANZ_EV_CLOSED:
+        fprintf(stderr, "anasazi: the session ended: %s\n", anz_status_string(event->status));
+        exit(5);
+    default: break;
+    }
+}
+
+/* Hands on what is there, or waits a little for it. */
+static void b_dispatch(void) {
+    static anz_event_t events[B_EVENTS_MAX];
+    events[0].struct_size = sizeof events[0];
+    int n = anz_recv(b_conn, events, B_EVENTS_MAX);
+    if (n > 0) {
+        for (int i = 0; i < n; i++) b_event(&events[i]);
+        anz_release(b_conn, events, (size_t)n);
+        return;
+    }
+    if (n < 0) {
+        fprintf(stderr, "anasazi: receive: %s\n", anz_status_string(n));
+        exit(5);
+    }
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    anz_conn_wait(b_conn, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec + B_WAIT_NS);
+}

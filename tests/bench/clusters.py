@@ -1,0 +1,153 @@
+"""The clusters that are measured: one daemon on each host, and how a program reaches it."""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+
+from hosts import Namespaces, Trouble
+
+START_S_MAX = 60
+END_S_MAX = 5
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Cluster:
+    """Daemons that were started, and end with it."""
+
+    def __init__(self, place, hosts):
+        self.place, self.hosts = place, hosts
+        self.daemons = []
+
+    def start(self):
+        try:
+            for index in range(self.hosts.count):
+                self._start(index)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self):
+        for daemon in self.daemons:
+            daemon.terminate()
+        for daemon in self.daemons:
+            try:
+                daemon.wait(END_S_MAX)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                daemon.wait()
+        self.daemons = []
+
+    def cpu_s(self):
+        """Processor time of all daemons so far."""
+        return sum(cpu_s(daemon.pid) for daemon in self.daemons)
+
+    def environment(self, _index):
+        """What the program on a host needs to know."""
+        return dict(os.environ)
+
+    def _start(self, index):
+        raise NotImplementedError
+
+    def _run(self, index, command):
+        log = self.place / f"{self.name}{index + 1}.log"
+        with open(log, "wb") as output:
+            self.daemons.append(subprocess.Popen(
+                self.hosts.command(index, command), stdin=subprocess.DEVNULL, stdout=output,
+                stderr=output))
+
+    def _until(self, is_so, index, what):
+        limit = time.monotonic() + START_S_MAX
+        daemon = self.daemons[index]
+        while not is_so():
+            if daemon.poll() is not None or time.monotonic() > limit:
+                log = self.place / f"{self.name}{index + 1}.log"
+                words = log.read_text(errors="replace")[-2000:]
+                raise Trouble(f"{self.name} {index + 1}: {what}; it says:\n{words}")
+            time.sleep(0.02)
+
+
+class Anasazi(Cluster):
+    """One anasazid on each host."""
+
+    name = "anasazi"
+    backend = "anasazi_backend.h"
+    knows_safe = True
+
+    def __init__(self, place, hosts, release):
+        super().__init__(place, hosts)
+        self.release = release
+        ports = free_ports(hosts.count + 1)
+        self.addresses, self.group_port = hosts.addresses(ports[:-1]), ports[-1]
+
+    def environment(self, index):
+        return {**os.environ, "ANASAZI_URL": f"shm:{self._socket(index)}"}
+
+    def _socket(self, index):
+        return self.place / f"node{index + 1}.sock"
+
+    def _start(self, index):
+        others = ", ".join(f'"{a}"' for a in self.addresses if a != self.addresses[index])
+        config = self.place / f"node{index + 1}.toml"
+        config.write_text(
+            f'cluster = "bench-{os.getpid()}"\n[node]\nid = {index + 1}\n'
+            f'[transport]\nbind = "{self.addresses[index]}"\npeers = [{others}]\n'
+            f'multicast = "239.192.77.1:{self.group_port}"\n'
+            f'[client]\nlisten = "{self._socket(index)}"\nlisten_mode = "0600"\n')
+        self._run(index, [self.release / "anasazid", "--config", config])
+        self._until(self._socket(index).exists, index, "does not start")
+
+
+class Corosync(Cluster):
+    """One corosync on each host: knet, without encryption. For root, in namespaces, where it has its
+    names to itself."""
+
+    name = "corosync"
+    backend = "corosync_backend.h"
+    knows_safe = False
+
+    @staticmethod
+    def obstacle(hosts):
+        """Why it cannot be measured, if it cannot."""
+        if not isinstance(hosts, Namespaces):
+            return "corosync is measured in network namespaces only, as root"
+        if not shutil.which("corosync"):
+            return "no corosync (Debian: corosync)"
+        if not pathlib.Path("/usr/include/corosync/cpg.h").exists():
+            return "no corosync/cpg.h (Debian: libcpg-dev)"
+        return None
+
+    def _start(self, index):
+        nodes = "".join(
+            f"node {{\n nodeid: {i + 1}\n name: n{i + 1}\n"
+            f" ring0_addr: {Namespaces.address(i)}\n}}\n" for i in range(self.hosts.count))
+        folder = self.place / f"corosync{index + 1}"
+        for name in ("lib", "run"):
+            (folder / name).mkdir(parents=True)
+        config = folder / "corosync.conf"
+        config.write_text(
+            "totem {\n version: 2\n cluster_name: bench\n transport: knet\n crypto_cipher: none\n"
+            " crypto_hash: none\n}\n"
+            f"logging {{\n to_logfile: yes\n logfile: {folder}/log\n to_syslog: no\n}}\n"
+            f"quorum {{\n}}\nnodelist {{\n{nodes}}}\n")
+        # It has one state and one run directory per machine: each gets its own.
+        script = (f"mount --bind {folder}/lib /var/lib/corosync && mount --bind {folder}/run /run "
+                  f"&& exec corosync -f -c {config}")
+        self._run(index, ["unshare", "-m", "sh", "-c", script])
+
+
+def cpu_s(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+def free_ports(count):
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports

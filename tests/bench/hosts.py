@@ -1,0 +1,78 @@
+"""Where the members of the benchmark run: on loopback, or on hosts of their own (network namespaces
+on one bridge), which are removed again."""
+
+import os
+import subprocess
+
+
+class Trouble(Exception):
+    """Something that should not happen, in words."""
+
+
+class Loopback:
+    """All on 127.0.0.1; needs no privileges."""
+
+    what = "loopback"
+
+    def __init__(self, count):
+        self.count = count
+
+    def addresses(self, ports):
+        return [f"127.0.0.1:{port}" for port in ports]
+
+    def command(self, _index, command):
+        return command
+
+    def remove(self):
+        pass
+
+
+class Namespaces:
+    """Network namespaces with an eth0 each, 10.77.88.1 and up, on one bridge. For root."""
+
+    what = "network namespaces"
+
+    def __init__(self, count):
+        self.count = count
+        self.bridge = f"ab{os.getpid()}"
+        self.names = [f"{self.bridge}-{number}" for number in range(1, count + 1)]
+        try:
+            self._make()
+        except BaseException:
+            self.remove()
+            raise
+
+    def addresses(self, ports):
+        return [f"{self.address(index)}:{port}" for index, port in enumerate(ports)]
+
+    @staticmethod
+    def address(index):
+        return f"10.77.88.{index + 1}"
+
+    def command(self, index, command):
+        return ["ip", "netns", "exec", self.names[index], *command]
+
+    def remove(self):
+        for name in self.names:
+            ip("netns", "del", name, must=False)
+        ip("link", "del", self.bridge, must=False)
+
+    def _make(self):
+        ip("link", "add", self.bridge, "type", "bridge", "mcast_snooping", "0")
+        ip("link", "set", self.bridge, "up")
+        for index, name in enumerate(self.names):
+            port = f"{self.bridge}v{index + 1}"
+            ip("netns", "add", name)
+            ip("link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
+            ip("link", "set", port, "master", self.bridge, "up")
+            ip("-n", name, "link", "set", "lo", "up")
+            ip("-n", name, "addr", "add", f"{self.address(index)}/24", "brd", "+", "dev", "eth0")
+            ip("-n", name, "link", "set", "eth0", "up")
+            # Multicast needs a way out.
+            ip("-n", name, "route", "add", "default", "dev", "eth0")
+
+
+def ip(*words, must=True):
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=20, check=False)
+    if must and done.returncode:
+        raise Trouble(f"ip {' '.join(words)}: {done.stderr.strip()}")
