@@ -30,13 +30,16 @@ demo-build: build
 test: ## Every test, within 30 minutes on 2 cores
 	@$(PYTHON) tests/run.py
 
-bench: build lib ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
+bench: build ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
 	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \
 		$(if $(QUICK),--quick)
 
 lib: ## libanasazi.so and libanasazi.a
 	$(CARGO) build --release --locked -p anasazi-ffi
 	@ffi/link.sh $(release)
+
+header: ## include/anasazi.h, made anew of ffi/
+	ANASAZI_UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed
 
 clean: ## Removes what was built
 	$(CARGO) clean

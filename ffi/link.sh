@@ -14,11 +14,12 @@ here=$(dirname "$0")
 archive=$directory/libanasazi.a
 [ -f "$archive" ] || { echo "$0: no $archive; run: cargo build --release -p anasazi-ffi" >&2; exit 1; }
 
-${CC:-cc} -shared -o "$directory/libanasazi.so.1.tmp" \
+# A name of our own and one step at the end: who links or loads the library meanwhile gets a whole one.
+made=$directory/libanasazi.so.1.$$
+${CC:-cc} -shared -o "$made" \
     -Wl,--whole-archive "$archive" -Wl,--no-whole-archive \
     -Wl,--version-script="$here/anasazi.map" -Wl,-soname,libanasazi.so.1 \
     -Wl,-z,nodelete -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,--gc-sections -Wl,-Bsymbolic-functions \
     -lgcc_s -lpthread -lm -ldl -lc
-# In one step, so that whoever links or loads it meanwhile gets a whole one.
-mv -f "$directory/libanasazi.so.1.tmp" "$directory/libanasazi.so.1"
-ln -sf libanasazi.so.1 "$directory/libanasazi.so"
+mv -f "$made" "$directory/libanasazi.so.1"
+ln -sfn libanasazi.so.1 "$directory/libanasazi.so"

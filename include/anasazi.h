@@ -2,21 +2,24 @@
  *
  * Generated from ffi/ by cbindgen: change it there, then run `make header`.
  *
- * Valid C89 (with stdint), C99, C11 and C++98. No bool, no enum-typed fields, no bit-fields, no long, no variadics, no
- * static inline that a binding would need.
+ * Valid C89 (with stdint), C99, C11 and C++98. No bool, no enum-typed fields, no bit-fields, no
+ * long, no variadics, no static inline that a binding would need.
  *
  * Safety tags use the glibc manual's vocabulary:
  *   MT-Safe     any thread, concurrently, same object
- *   MT-Owner    one thread at a time per object (a second caller gets ANZ_EBUSY, never undefined behaviour)
+ *   MT-Owner    one thread at a time per object (a second caller gets ANZ_EBUSY, never undefined
+ *               behaviour)
  *   AS-Safe     may be called from a signal handler, interrupting anything, this library included
  *   NB / BLK    never blocks / may block
- * No function takes a lock that another application thread can hold, but for anz_connect(), which looks engines of this
- * process up by name, and anz_engine_free(). No call waits for another thread of the application; one that is stopped in
- * the middle of a send makes the others see ANZ_EAGAIN, never a hang.
- * Handles are values (index and generation) in a pointer's clothes, looked up in a table that is never unmapped: a stale
- * handle gives ANZ_ECLOSED, from a signal handler too; NULL gives ANZ_EINVAL.
- * After fork() every function on an inherited handle returns ANZ_EFORKED in the child; only *_free and *_close are
- * allowed there (they touch no fd and no shared memory). */
+ * No function takes a lock that another application thread can hold, but for anz_connect(), which
+ * looks engines of this process up by name, and anz_engine_free(). No call waits for another
+ * thread of the application; one that is stopped in the middle of a send makes the others see
+ * ANZ_EAGAIN, never a hang.
+ * Handles are values (index and generation) in a pointer's clothes, looked up in a table that is
+ * never unmapped: a stale handle gives ANZ_ECLOSED, from a signal handler too; NULL gives
+ * ANZ_EINVAL.
+ * After fork() every function on an inherited handle returns ANZ_EFORKED in the child; only
+ * *_free and *_close are allowed there (they touch no fd and no shared memory). */
 
 #ifndef ANASAZI_H
 #define ANASAZI_H
@@ -50,27 +53,33 @@
 extern "C" {
 #endif
 
-/* ---- opaque handles ---------------------------------------------------------------------------------------------- */
+/* ---- opaque handles -------------------------------------------------------------------------- */
 struct anz_api;                              /* the table of functions for dlopen users */
 typedef struct anz_config anz_config_t;      /* string-keyed settings */
-typedef struct anz_conn anz_conn_t;          /* one client session with an engine, in this process or elsewhere */
+/* one client session with an engine, in this process or elsewhere */
+typedef struct anz_conn anz_conn_t;
 typedef struct anz_engine anz_engine_t;      /* one protocol engine: what a daemon is made of */
-typedef struct anz_group anz_group_t;        /* this session's membership of, or address for, a named group */
+/* this session's membership of, or address for, a named group */
+typedef struct anz_group anz_group_t;
 typedef struct anz_msg anz_msg_t;            /* a retained message */
 
-/* 0 ok, negative error. Values are frozen on every OS; where a Linux errno exists the value is its negative, domain codes
- * start at -1001; retired numbers stay reserved. */
+/* 0 ok, negative error. Values are frozen on every OS; where a Linux errno exists the value is
+ * its negative, domain codes start at -1001; retired numbers stay reserved. */
 typedef int32_t anz_status_t;
-#define ANZ_VERSION_MAJOR     1       /* version of the C API, which is not that of the release */
-#define ANZ_VERSION_MINOR     0
-#define ANZ_VERSION_PATCH     0
-#define ANZ_VERSION_NUM       1000000 /* MAJOR * 1000000 + MINOR * 1000 + PATCH */
+/* version of the C API, which is not that of the release */
+#define ANZ_VERSION_MAJOR 1
+#define ANZ_VERSION_MINOR 0
+#define ANZ_VERSION_PATCH 0
+/* MAJOR * 1000000 + MINOR * 1000 + PATCH */
+#define ANZ_VERSION_NUM 1000000
 
-/* ---- status codes ------------------------------------------------------------------------------------------------ */
+/* ---- status codes ---------------------------------------------------------------------------- */
 #define ANZ_OK                0
-#define ANZ_E2BIG             (-7)    /* a struct from a newer header sets a field that this library does not know */
+/* a struct from a newer header sets a field that this library does not know */
+#define ANZ_E2BIG             (-7)
 #define ANZ_EINTR             (-4)    /* a wait ended early: anz_conn_wake(), or a signal */
-#define ANZ_EAGAIN            (-11)   /* would block: wait for ANZ_EV_WRITABLE of that group, or for the fd */
+/* would block: wait for ANZ_EV_WRITABLE of that group, or for the fd */
+#define ANZ_EAGAIN            (-11)
 #define ANZ_ENOMEM            (-12)
 #define ANZ_EACCES            (-13)   /* refused by the daemon's access rules */
 #define ANZ_EBUSY             (-16)   /* an MT-Owner call is under way in another thread */
@@ -87,45 +96,53 @@ typedef int32_t anz_status_t;
 #define ANZ_EVERSION          (-1005)
 #define ANZ_ESLOW             (-1006) /* this session was cut off as a slow receiver */
 #define ANZ_ECONFIG           (-1007) /* the message names key, file, line and what is allowed */
-#define ANZ_EVIEW             (-1008) /* same-view send: the view changed before the message was ordered */
+/* same-view send: the view changed before the message was ordered */
+#define ANZ_EVIEW             (-1008)
 #define ANZ_ELOST             (-1009) /* accepted, but the engine went away before it was ordered */
 #define ANZ_EINTERNAL         (-1999) /* caught panic; the engine is poisoned (fatal flag set) */
 #define ANZ_ERR_F_RETRYABLE   1       /* trying again later may help */
 #define ANZ_ERR_F_FATAL       2       /* the engine is out of use */
 
-/* ---- service levels, flags, events ------------------------------------------------------------------------------- */
+/* ---- service levels, flags, events ----------------------------------------------------------- */
 #define ANZ_UNRELIABLE        0       /* no order, no repair of loss */
 #define ANZ_RELIABLE          1       /* every member that stays gets it */
 #define ANZ_FIFO              2       /* in the sender's order */
 #define ANZ_CAUSAL            3       /* after what its sender had seen */
 #define ANZ_AGREED            4       /* total order */
-#define ANZ_SAFE              5       /* total order, and held by every member of the configuration before delivery */
+/* total order, and held by every member of the configuration before delivery */
+#define ANZ_SAFE              5
 #define ANZ_NO_SELF           0x100u  /* or-ed in: do not deliver to this session */
-#define ANZ_RECEIPT           0x200u  /* or-ed in: ANZ_EV_RECEIPT tells which members delivered it, and in which view */
+/* or-ed in: ANZ_EV_RECEIPT tells which members delivered it, and in which view */
+#define ANZ_RECEIPT           0x200u
 /* or-ed in: deliver in the sending view or not at all (then ANZ_EV_RECEIPT, ANZ_EVIEW) */
 #define ANZ_SAME_VIEW         0x400u
-#define ANZ_PRIO_HIGH         0x1000u /* or-ed in: ahead of this session's other messages that are not yet ordered */
+/* or-ed in: ahead of this session's other messages that are not yet ordered */
+#define ANZ_PRIO_HIGH         0x1000u
 #define ANZ_PRIO_BULK         0x2000u /* or-ed in: behind them */
 #define ANZ_EV_MESSAGE        1       /* a message, at its place in the order */
 #define ANZ_EV_VIEW           2       /* regular configuration of the group installed */
 #define ANZ_EV_TRANSITIONAL   3       /* transitional signal: guarantees narrow to view->together */
 #define ANZ_EV_WRITABLE       4       /* after ANZ_EAGAIN from a send */
-/* this group handle ends here: own leave, refused join, removed domain; status says why, data in words. Every handle from
- * anz_join() and anz_peer() ends with exactly one, unless its session is closed first. The handle itself goes stale with the
- * next anz_recv(). */
+/* this group handle ends here: own leave, refused join, removed domain; status says why, data in
+ * words. Every handle from anz_join() and anz_peer() ends with exactly one, unless its session
+ * is closed first. The handle itself goes stale with the next anz_recv(). */
 #define ANZ_EV_LEFT           5
-#define ANZ_EV_SUSPENDED      6       /* engine lost, reconnecting; sends give ANZ_EAGAIN meanwhile */
-#define ANZ_EV_RESUMED        7       /* sender = our new identity; groups are being rejoined and announce new views */
-#define ANZ_EV_CLOSED         8       /* last event of the session; status says why, data in words */
+/* engine lost, reconnecting; sends give ANZ_EAGAIN meanwhile */
+#define ANZ_EV_SUSPENDED      6
+/* sender = our new identity; groups are being rejoined and announce new views */
+#define ANZ_EV_RESUMED        7
+/* last event of the session; status says why, data in words */
+#define ANZ_EV_CLOSED         8
 #define ANZ_EV_RECEIPT        9       /* data = anz_receipt_t: the fate of one own message */
 #define ANZ_EV_REPLY          10      /* answer to anz_query(); ANZ_EVF_MORE until the last part */
-/* data = count of messages skipped for this session by its own slow-receiver policy. 12 to 31 are reserved: state transfer,
- * primary component, bridges */
+/* data = count of messages skipped for this session by its own slow-receiver policy. 12 to 31
+ * are reserved: state transfer, primary component, bridges */
 #define ANZ_EV_GAP            11
 #define ANZ_EVF_MORE          1       /* event flag: further parts follow */
-#define ANZ_EVF_MULTI         2       /* event flag: sent to several groups, see anz_event_groups() */
+/* event flag: sent to several groups, see anz_event_groups() */
+#define ANZ_EVF_MULTI         2
 
-/* ---- causes of views --------------------------------------------------------------------------------------------- */
+/* ---- causes of views ------------------------------------------------------------------------- */
 #define ANZ_CAUSE_JOIN        1
 #define ANZ_CAUSE_LEAVE       2
 #define ANZ_CAUSE_DISCONNECT  3       /* the client died or closed without leaving */
@@ -134,14 +151,16 @@ typedef int32_t anz_status_t;
 #define ANZ_CAUSE_DEMOTED     6       /* a daemon broke its domain's contract */
 #define ANZ_CAUSE_REMOVED     7       /* the domain was removed */
 
-/* ---- logging, joining -------------------------------------------------------------------------------------------- */
-/* levels of anz_config_set_log(), as those of syslog: a line is passed on if its level is at most the one given */
+/* ---- logging, joining ------------------------------------------------------------------------ */
+/* levels of anz_config_set_log(), as those of syslog: a line is passed on if its level is at
+ * most the one given */
 #define ANZ_LOG_ERROR         3
 #define ANZ_LOG_WARNING       4
 #define ANZ_LOG_INFO          6
 #define ANZ_LOG_DEBUG         7
 #define ANZ_LOG_TRACE         8
-#define ANZ_JOIN_SEND_ONLY    1       /* an address to send to (open group), not a membership: no views, no messages */
+/* an address to send to (open group), not a membership: no views, no messages */
+#define ANZ_JOIN_SEND_ONLY    1
 
 /* Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere. */
 typedef struct anz_error {
@@ -149,19 +168,23 @@ typedef struct anz_error {
     anz_status_t code;                   /* as returned */
     int32_t os_errno;                    /* 0 if none */
     uint32_t flags;                      /* ANZ_ERR_F_* */
-    char message[240];                   /* UTF-8, NUL-terminated: what failed, on what, why, and what to do */
+    /* UTF-8, NUL-terminated: what failed, on what, why, and what to do */
+    char message[240];
 } anz_error_t;
 
-/* Takes log lines. Called on the thread that drives the engine; `text` is `text_len` bytes of UTF-8, not NUL-terminated. It
- * may call AS-Safe functions only. */
-typedef void (*anz_log_fn)(void *user_data, int level, const char *component, const char *text, size_t text_len);
+/* Takes log lines. Called on the thread that drives the engine; `text` is `text_len` bytes of
+ * UTF-8, not NUL-terminated. It may call AS-Safe functions only. */
+typedef void (*anz_log_fn)(void *user_data, int level, const char *component, const char *text,
+                           size_t text_len);
 
 /* OPTIONAL level-2 embedding; all calls on the owner thread. */
 typedef struct anz_loop_ops {
     uint32_t struct_size;                /* = sizeof(anz_loop_ops_t) */
     uint32_t reserved;                   /* 0 */
-    int (*watch)(void *user_data, int fd, uint32_t old_events, uint32_t new_events); /* new_events 0 = none */
-    void (*timer)(void *user_data, int64_t deadline_ns); /* CLOCK_MONOTONIC, -1 = disarm; replaces */
+    /* new_events 0 = none */
+    int (*watch)(void *user_data, int fd, uint32_t old_events, uint32_t new_events);
+    /* CLOCK_MONOTONIC, -1 = disarm; replaces */
+    void (*timer)(void *user_data, int64_t deadline_ns);
 } anz_loop_ops_t;
 
 /* A member of a group; unique for ever: never reused. */
@@ -211,7 +234,8 @@ typedef struct anz_view_id {
     uint32_t reserved;
 } anz_view_id_t;
 
-/* A view: who is in the group now. Equal ids = equal members, at every member; all lists are in the same order everywhere. */
+/* A view: who is in the group now. Equal ids = equal members, at every member; all lists are in
+ * the same order everywhere. */
 typedef struct anz_view {
     uint32_t struct_size;                /* set by the library */
     uint32_t cause;                      /* ANZ_CAUSE_* */
@@ -222,7 +246,8 @@ typedef struct anz_view {
     size_t joined_len;
     const anz_member_t *left;            /* in the view before, and gone */
     size_t left_len;
-    const anz_member_t *together;        /* virtual-synchrony set: came here with us from our last view */
+    /* virtual-synchrony set: came here with us from our last view */
+    const anz_member_t *together;
     size_t together_len;
     const uint32_t *vs_set;              /* per member: which set it came with; 0 = ours */
     const char *reason;                  /* who, why and on what evidence, in one sentence */
@@ -239,10 +264,11 @@ typedef struct anz_event {
     anz_group_t *group;                  /* NULL for session events */
     void *group_user_data;               /* as given to anz_join() */
     anz_member_t sender;                 /* who sent the message */
-    /* position of the message in its group's order within the view: 1, 2, 3 ..., the same number at every member; 0 for
-     * unordered messages, unicast and other events */
+    /* position of the message in its group's order within the view: 1, 2, 3 ..., the same number
+     * at every member; 0 for unordered messages, unicast and other events */
     uint64_t seq;
-    uint64_t tag;                        /* own messages, receipts and replies: the tag given to the call */
+    /* own messages, receipts and replies: the tag given to the call */
+    uint64_t tag;
     const void *data;                    /* valid until anz_release() */
     size_t len;
     const anz_view_t *view;              /* VIEW and TRANSITIONAL; valid until anz_release() */
@@ -256,8 +282,8 @@ typedef struct anz_receipt_member {
     uint32_t reserved;
 } anz_receipt_member_t;
 
-/* Fate of one own message. Every accepted message with a non-zero tag ends in its own delivery (unless ANZ_NO_SELF) or in
- * one receipt with a status; ANZ_RECEIPT asks for one in any case. */
+/* Fate of one own message. Every accepted message with a non-zero tag ends in its own delivery
+ * (unless ANZ_NO_SELF) or in one receipt with a status; ANZ_RECEIPT asks for one in any case. */
 typedef struct anz_receipt {
     uint32_t struct_size;                /* set by the library */
     anz_status_t status;                 /* ANZ_OK, ANZ_EVIEW, ANZ_ELOST, ... */
@@ -267,17 +293,19 @@ typedef struct anz_receipt {
     size_t members_len;
 } anz_receipt_t;
 
-/* ---- library ----------------------------------------------------------------------------------------------------- */
+/* ---- library --------------------------------------------------------------------------------- */
 
-/* The version of the C API in this library: ANZ_VERSION_NUM of its own header. MT-Safe AS-Safe NB */
+/* The version of the C API in this library: ANZ_VERSION_NUM of its own header. MT-Safe AS-Safe
+ * NB */
 ANZ_API uint32_t anz_version_num(void);
 
 /* "1.0.0" and, in brackets, the release. MT-Safe AS-Safe NB; static */
 ANZ_API const char *anz_version_string(void);
 
-/* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in the caller's loop), "claim"
- * (zero-copy send), "query"; not built yet: "unix", "tcp", "api-table", "loop-ops", "notify", "domains", "unicast",
- * "multi-group", "receipts", "same-view", "priorities", "lag" */
+/* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
+ * the caller's loop), "claim" (zero-copy send), "query"; not built yet: "unix", "tcp",
+ * "api-table", "loop-ops", "notify", "domains", "unicast", "multi-group", "receipts",
+ * "same-view", "priorities", "lag" */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */
@@ -286,13 +314,14 @@ ANZ_API const char *anz_status_name(anz_status_t s);
 /* MT-Safe AS-Safe NB; static text */
 ANZ_API const char *anz_status_string(anz_status_t s);
 
-/* MT-Safe NB; for dlopen users: one dlsym, then a size-prefixed append-only table of everything below. Not built yet: NULL,
- * as for a library that is too old. */
+/* MT-Safe NB; for dlopen users: one dlsym, then a size-prefixed append-only table of everything
+ * below. Not built yet: NULL, as for a library that is too old. */
 ANZ_API const struct anz_api *anz_get_api(uint32_t min_version);
 
-/* ---- configuration ----------------------------------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
-/* Settings are string keys with string values; docs/OPERATIONS.md has them all. MT-Safe NB; *out is set on success only */
+/* Settings are string keys with string values; docs/OPERATIONS.md has them all. MT-Safe NB; *out
+ * is set on success only */
 ANZ_API anz_status_t anz_config_new(anz_config_t **out);
 
 /* MT-Safe NB; what was made with it stays as it is */
@@ -303,30 +332,34 @@ ANZ_API anz_status_t anz_config_set(anz_config_t *cfg, const char *key, const ch
                                     anz_error_t *ANZ_NULLABLE err);
 
 /* MT-Owner BLK; a TOML file */
-ANZ_API anz_status_t anz_config_load(anz_config_t *cfg, const char *path, anz_error_t *ANZ_NULLABLE err);
+ANZ_API anz_status_t anz_config_load(anz_config_t *cfg, const char *path,
+                                     anz_error_t *ANZ_NULLABLE err);
 
-/* Log lines of the engine made with this configuration go to fn (NULL: nowhere) up to this level (ANZ_LOG_*). Engines behind
- * "inproc:" are shared and do not log. MT-Owner NB */
-ANZ_API anz_status_t anz_config_set_log(anz_config_t *cfg, anz_log_fn fn, int level, void *user_data);
+/* Log lines of the engine made with this configuration go to fn (NULL: nowhere) up to this level
+ * (ANZ_LOG_*). Engines behind "inproc:" are shared and do not log. MT-Owner NB */
+ANZ_API anz_status_t anz_config_set_log(anz_config_t *cfg, anz_log_fn fn, int level,
+                                        void *user_data);
 
 /* MT-Owner NB; not built yet: ANZ_ENOTSUP */
-ANZ_API anz_status_t anz_config_set_loop(anz_config_t *cfg, const anz_loop_ops_t *ops, void *user_data);
+ANZ_API anz_status_t anz_config_set_loop(anz_config_t *cfg, const anz_loop_ops_t *ops,
+                                         void *user_data);
 
-/* ---- engine: standalone, in your loop, or in its own thread ------------------------------------------------------ */
+/* ---- engine: standalone, in your loop, or in its own thread ---------------------------------- */
 
 /* Opens sockets and state; starts no thread. MT-Safe BLK (the disk); *out is set on success only */
 ANZ_API anz_status_t anz_engine_new(const anz_config_t *ANZ_NULLABLE cfg, anz_engine_t **out,
                                     anz_error_t *ANZ_NULLABLE err);
 
-/* Stops it if it runs, joins its thread, and gives everything back; its sessions close. BLK: a clean leave takes up to a
- * second */
+/* Stops it if it runs, joins its thread, and gives everything back; its sessions close. MT-Safe
+ * BLK: a clean leave takes up to a second */
 ANZ_API void anz_engine_free(anz_engine_t *ANZ_NULLABLE e);
 
-/* For your loop: watch this fd for readability, and call anz_engine_process() when it is readable. MT-Safe NB; constant;
- * POLLIN, level-triggered */
+/* For your loop: watch this fd for readability, and call anz_engine_process() when it is
+ * readable. MT-Safe NB; constant; POLLIN, level-triggered */
 ANZ_API int anz_engine_fd(const anz_engine_t *e);
 
-/* MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left. A budget of 0 is the default */
+/* MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left.
+ * A budget of 0 is the default */
 ANZ_API int anz_engine_process(anz_engine_t *e, uint32_t budget);
 
 /* Level-2 embedding only. MT-Owner NB; not built yet: ANZ_ENOTSUP */
@@ -335,48 +368,56 @@ ANZ_API int anz_engine_process_fd(anz_engine_t *e, int fd, uint32_t events);
 /* As a daemon does: drives the engine until anz_engine_stop(). MT-Owner BLK */
 ANZ_API anz_status_t anz_engine_run(anz_engine_t *e);
 
-/* Drives the engine in a thread of its own, in which all signals are blocked. MT-Owner NB; once per engine, then ANZ_ESTATE */
+/* Drives the engine in a thread of its own, in which all signals are blocked. MT-Owner NB; once
+ * per engine, then ANZ_ESTATE */
 ANZ_API anz_status_t anz_engine_start_thread(anz_engine_t *e);
 
-/* Asks for a clean leave; then anz_engine_run() returns, and anz_engine_process() gives ANZ_ECLOSED. MT-Safe AS-Safe NB */
+/* Asks for a clean leave; then anz_engine_run() returns, and anz_engine_process() gives
+ * ANZ_ECLOSED. MT-Safe AS-Safe NB */
 ANZ_API anz_status_t anz_engine_stop(anz_engine_t *e);
 
-/* ---- sessions ---------------------------------------------------------------------------------------------------- */
+/* ---- sessions -------------------------------------------------------------------------------- */
 
-/* URLs: "shm:/path.sock" shared memory to a local daemon; "unix:/path.sock" and "tcp://host:port" sockets (not built yet);
- * "inproc:NAME" an engine of this process, started in its own thread on first use and shared by everyone who names it, from C,
- * Python and Node alike. NULL: $ANASAZI_URL; else the local daemon's socket if it exists; else, where a daemon is configured
- * but not running, ANZ_ECONNREFUSED (never a silent private cluster); else "inproc:default".
- * Blocks at most `connect.timeout_ms` (5 s); with `connect.async` it returns at once and RESUMED or CLOSED tells the rest.
- * A session over shared memory needs no thread: it makes progress in anz_recv(), behind its fd. MT-Safe BLK; *out is set on
- * success only */
-ANZ_API anz_status_t anz_connect(const char *ANZ_NULLABLE url, const anz_config_t *ANZ_NULLABLE cfg, anz_conn_t **out,
-                                 anz_error_t *ANZ_NULLABLE err);
+/* URLs: "shm:/path.sock" shared memory to a local daemon; "unix:/path.sock" and
+ * "tcp://host:port" sockets (not built yet); "inproc:NAME" an engine of this process, started in
+ * its own thread on first use and shared by everyone who names it, from C, Python and Node
+ * alike. NULL: $ANASAZI_URL; else the local daemon's socket if it exists; else, where a daemon
+ * is configured but not running, ANZ_ECONNREFUSED (never a silent private cluster); else
+ * "inproc:default". Blocks at most `connect.timeout_ms` (5 s); with `connect.async` it returns
+ * at once and RESUMED or CLOSED tells the rest. A session over shared memory needs no thread: it
+ * makes progress in anz_recv(), behind its fd. MT-Safe BLK; *out is set on success only */
+ANZ_API anz_status_t anz_connect(const char *ANZ_NULLABLE url, const anz_config_t *ANZ_NULLABLE cfg,
+                                 anz_conn_t **out, anz_error_t *ANZ_NULLABLE err);
 
-/* A session with an engine of the caller's. If the caller's own thread is the one that drives it, it is driven in here until
- * it has answered. MT-Safe BLK; *out is set on success only */
-ANZ_API anz_status_t anz_engine_connect(anz_engine_t *e, const anz_config_t *ANZ_NULLABLE cfg, anz_conn_t **out,
-                                        anz_error_t *ANZ_NULLABLE err);
+/* A session with an engine of the caller's. If the caller's own thread is the one that drives
+ * it, it is driven in here until it has answered. MT-Safe BLK; *out is set on success only */
+ANZ_API anz_status_t anz_engine_connect(anz_engine_t *e, const anz_config_t *ANZ_NULLABLE cfg,
+                                        anz_conn_t **out, anz_error_t *ANZ_NULLABLE err);
 
-/* Leaves all groups, wakes waiters, and makes this handle and those of its groups stale; retained messages stay. Borrowed
- * events end here; still, they stay readable until they are released, or until sixteen more sessions were closed like this
- * one. MT-Safe NB */
+/* Leaves all groups, wakes waiters, and makes this handle and those of its groups stale;
+ * retained messages stay. Borrowed events end here; still, they stay readable until they are
+ * released, or until sixteen more sessions were closed like this one. MT-Safe NB */
 ANZ_API anz_status_t anz_conn_close(anz_conn_t *ANZ_NULLABLE c);
 
 /* readable <=> anz_recv() would make progress. MT-Safe NB; constant, and the library's to close */
 ANZ_API int anz_conn_fd(const anz_conn_t *c);
 
-/* This session's identity; a new one with every RESUMED; all 0 before the first connection. MT-Safe NB */
+/* This session's identity; a new one with every RESUMED; all 0 before the first connection.
+ * MT-Safe NB */
 ANZ_API anz_status_t anz_conn_self(const anz_conn_t *c, anz_member_t *out);
 
-/* "node/session", the node in decimal, the session in hexadecimal digits. 40 bytes are enough; ANZ_EINVAL if cap is not.
- * MT-Safe NB */
-ANZ_API anz_status_t anz_member_name(const anz_conn_t *c, const anz_member_t *m, char *buf, size_t cap);
+/* "node/session", the node in decimal, the session in hexadecimal digits. 40 bytes are enough;
+ * ANZ_EINVAL if cap is not. MT-Safe NB */
+ANZ_API anz_status_t anz_member_name(const anz_conn_t *c, const anz_member_t *m, char *buf,
+                                     size_t cap);
 
-/* edge: empty -> non-empty, from a thread of the library; fn may call AS-Safe functions only. Not built yet: ANZ_ENOTSUP */
-ANZ_API anz_status_t anz_conn_set_notify(anz_conn_t *c, void (*fn)(void *user_data), void *user_data);
+/* edge: empty -> non-empty, from a thread of the library; fn may call AS-Safe functions only.
+ * MT-Owner NB; not built yet: ANZ_ENOTSUP */
+ANZ_API anz_status_t anz_conn_set_notify(anz_conn_t *c, void (*fn)(void *user_data),
+                                                                   void *user_data);
 
-/* Until anz_recv() would make progress. MT-Safe BLK; CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT, ANZ_EINTR */
+/* Until anz_recv() would make progress. MT-Safe BLK; CLOCK_MONOTONIC, -1 = for ever; OK,
+ * ANZ_ETIMEDOUT, ANZ_EINTR */
 ANZ_API anz_status_t anz_conn_wait(anz_conn_t *c, int64_t deadline_ns);
 
 /* Ends another thread's wait, or the next one. MT-Safe AS-Safe NB */
@@ -385,46 +426,48 @@ ANZ_API anz_status_t anz_conn_wake(anz_conn_t *c);
 /* MT-Safe NB; the caller sets struct_size; a library that knows less fills the rest with 0 */
 ANZ_API anz_status_t anz_conn_stats(anz_conn_t *c, anz_conn_stats_t *out);
 
-/* ---- introspection and administration ---------------------------------------------------------------------------- */
+/* ---- groups ---------------------------------------------------------------------------------- */
 
-/* A JSON request, answered by ANZ_EV_REPLY parts with the same tag. MT-Safe NB */
-ANZ_API anz_status_t anz_query(anz_conn_t *c, const char *json, size_t len, uint64_t tag);
-
-/* ---- groups ------------------------------------------------------------------------------------------------------ */
-
-/* "name" is in the default domain, "domain/name" in that sub-EVS domain (not built yet: ANZ_ENOTSUP); 1 to 255 bytes of UTF-8.
- * MT-Safe NB; done at the VIEW that has you; twice: ANZ_EEXIST */
-ANZ_API anz_status_t anz_join(anz_conn_t *c, const char *name, uint32_t flags, void *user_data, anz_group_t **out);
+/* "name" is in the default domain, "domain/name" in that sub-EVS domain (not built yet:
+ * ANZ_ENOTSUP); 1 to 255 bytes of UTF-8. MT-Safe NB; done at the VIEW that has you; twice:
+ * ANZ_EEXIST */
+ANZ_API anz_status_t anz_join(anz_conn_t *c, const char *name, uint32_t flags, void *user_data,
+                              anz_group_t **out);
 
 /* MT-Safe NB; done at ANZ_EV_LEFT */
 ANZ_API anz_status_t anz_leave(anz_group_t *g);
 
-/* an address for one member: unicast, ordered with everything else in the domain. Not built yet: ANZ_ENOTSUP */
-ANZ_API anz_status_t anz_peer(anz_conn_t *c, const char *domain, anz_member_t to, anz_group_t **out);
+/* an address for one member: unicast, ordered with everything else in the domain. MT-Safe NB;
+ * not built yet: ANZ_ENOTSUP */
+ANZ_API anz_status_t anz_peer(anz_conn_t *c, const char *domain, anz_member_t to,
+                              anz_group_t **out);
 
-/* 256 bytes are enough; ANZ_EINVAL if cap is not. Works until the anz_recv() after ANZ_EV_LEFT. MT-Safe NB */
+/* 256 bytes are enough; ANZ_EINVAL if cap is not. Works until the anz_recv() after ANZ_EV_LEFT.
+ * MT-Safe NB */
 ANZ_API anz_status_t anz_group_name(const anz_group_t *g, char *buf, size_t cap);
 
-/* Until there is room to send. BLK, MT-Safe; CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT, ANZ_EINTR */
+/* Until there is room to send. BLK, MT-Safe; CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT,
+ * ANZ_EINTR */
 ANZ_API anz_status_t anz_group_wait_writable(anz_group_t *g, int64_t deadline_ns);
 
-/* ---- send: MT-Safe AS-Safe NB, preserves errno ------------------------------------------------------------------- */
+/* ---- send: MT-Safe AS-Safe NB, preserves errno ----------------------------------------------- */
 
 /* The message is copied. MT-Safe AS-Safe NB, preserves errno */
-ANZ_API ANZ_MUST_USE anz_status_t anz_mcast(anz_group_t *g, uint32_t service, const void *data, size_t len,
-                                            uint64_t tag);
+ANZ_API ANZ_MUST_USE anz_status_t anz_mcast(anz_group_t *g, uint32_t service, const void *data,
+                                            size_t len, uint64_t tag);
 
 /* As anz_mcast(), from pieces. MT-Safe AS-Safe NB, preserves errno */
-ANZ_API ANZ_MUST_USE anz_status_t anz_mcastv(anz_group_t *g, uint32_t service, const anz_iov_t *iov, size_t n,
-                                             uint64_t tag);
+ANZ_API ANZ_MUST_USE anz_status_t anz_mcastv(anz_group_t *g, uint32_t service, const anz_iov_t *iov,
+                                             size_t n, uint64_t tag);
 
-/* one domain; delivered once, ordered across the groups. MT-Safe AS-Safe NB; not built yet for more than one group:
- * ANZ_ENOTSUP */
-ANZ_API ANZ_MUST_USE anz_status_t anz_mcast_groups(anz_group_t *const *groups, size_t n, uint32_t service,
-                                                   const void *data, size_t len, uint64_t tag);
+/* one domain; delivered once, ordered across the groups. MT-Safe AS-Safe NB; not built yet for
+ * more than one group: ANZ_ENOTSUP */
+ANZ_API ANZ_MUST_USE anz_status_t anz_mcast_groups(anz_group_t *const *groups, size_t n,
+                                                   uint32_t service, const void *data, size_t len,
+                                                   uint64_t tag);
 
-/* Zero-copy send: room for a message in the ring. What is claimed or sent later on this session waits for its anz_commit() or
- * anz_abort(). MT-Safe AS-Safe NB, preserves errno */
+/* Zero-copy send: room for a message in the ring. What is claimed or sent later on this session
+ * waits for its anz_commit() or anz_abort(). MT-Safe AS-Safe NB, preserves errno */
 ANZ_API ANZ_MUST_USE anz_status_t anz_claim(anz_group_t *g, size_t len, anz_claim_t *out);
 
 /* Ends the claim, unless it gives ANZ_EINVAL. MT-Safe AS-Safe NB, preserves errno */
@@ -433,10 +476,11 @@ ANZ_API anz_status_t anz_commit(anz_group_t *g, anz_claim_t *c, uint32_t service
 /* Ends the claim. MT-Safe AS-Safe NB, preserves errno */
 ANZ_API void anz_abort(anz_group_t *g, anz_claim_t *c);
 
-/* ---- receive ----------------------------------------------------------------------------------------------------- */
+/* ---- receive --------------------------------------------------------------------------------- */
 
-/* One ordered stream of messages AND views per session. The caller sets struct_size in element 0. Events are borrowed until
- * anz_release(). MT-Owner NB; n>0 events, 0 none, <0 a status: ANZ_ECLOSED after the last one */
+/* One ordered stream of messages AND views per session. The caller sets struct_size in element
+ * 0. Events are borrowed until anz_release(). MT-Owner NB; n>0 events, 0 none, <0 a status:
+ * ANZ_ECLOSED after the last one */
 ANZ_API int anz_recv(anz_conn_t *c, anz_event_t *events, size_t max);
 
 /* Gives events back. MT-Safe NB, in any order; what is not held is ignored */
@@ -445,7 +489,8 @@ ANZ_API anz_status_t anz_release(anz_conn_t *c, const anz_event_t *events, size_
 /* Own groups that it was sent to: how many, and up to max of them in out. MT-Safe NB */
 ANZ_API size_t anz_event_groups(const anz_event_t *ev, anz_group_t **out, size_t max);
 
-/* An own, counted copy of an event's data, for any thread, beyond any release and any close. MT-Safe NB */
+/* An own, counted copy of an event's data, for any thread, beyond any release and any close.
+ * MT-Safe NB */
 ANZ_API anz_status_t anz_msg_retain(const anz_event_t *ev, anz_msg_t **out);
 
 /* MT-Safe NB; valid until released, beyond any close; NULL for a stale handle */
@@ -453,6 +498,11 @@ ANZ_API const void *anz_msg_data(const anz_msg_t *m, size_t *len);
 
 /* MT-Safe NB: any thread */
 ANZ_API void anz_msg_release(anz_msg_t *ANZ_NULLABLE m);
+
+/* ---- introspection and administration -------------------------------------------------------- */
+
+/* A JSON request, answered by ANZ_EV_REPLY parts with the same tag. MT-Safe NB */
+ANZ_API anz_status_t anz_query(anz_conn_t *c, const char *json, size_t len, uint64_t tag);
 
 #ifdef __cplusplus
 }

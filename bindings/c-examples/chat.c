@@ -1,4 +1,4 @@
-/* chat.c - talk in a group: what anybody types reaches all members, in the same order for everybody.
+/* chat.c - talk in a group: what anybody types reaches all members, in the same order for all.
  *
  *     cc -std=c99 chat.c -lanasazi -o chat
  *     ./chat room                                  in two terminals: they find each other
@@ -43,7 +43,8 @@ static void show(const anz_event_t *ev)
     case ANZ_EV_LEFT:
     case ANZ_EV_CLOSED:
         if (ev->status != ANZ_OK)
-            printf("* %s: %.*s\n", anz_status_name(ev->status), (int)ev->len, (const char *)ev->data);
+            printf("* %s: %.*s\n", anz_status_name(ev->status), (int)ev->len,
+                   (const char *)ev->data);
         over = 1;
         break;
     }
@@ -67,10 +68,10 @@ static size_t send_lines(char *text, size_t len, int at_end)
 {
     size_t start = 0, i;
     for (i = 0; i < len; i++) {
-        int is_last = i + 1 == len && at_end;
-        if (text[i] != '\n' && !is_last)
+        size_t line_len = i - start + (text[i] != '\n');
+        if (text[i] != '\n' && !(at_end && i + 1 == len))
             continue;
-        if (anz_mcast(room, ANZ_AGREED, text + start, i - start + (text[i] != '\n'), 0) == ANZ_EAGAIN) {
+        if (anz_mcast(room, ANZ_AGREED, text + start, line_len, 0) == ANZ_EAGAIN) {
             writable = 0; /* ANZ_EV_WRITABLE will come */
             break;
         }

@@ -1,10 +1,11 @@
-/* poll_loop.c - a whole engine inside a poll(2) loop: no thread, no daemon, one more descriptor to watch.
+/* poll_loop.c - a whole engine inside a poll(2) loop: no thread, no daemon, one more descriptor.
  *
  *     cc -std=c99 poll_loop.c -lanasazi -o poll_loop
  *     ./poll_loop -n 20 room                       in two terminals
  *     ./poll_loop -s transport.bind=192.0.2.7:7746 -s node.id=7 room
  *
- * Any other loop embeds it the same way: watch anz_engine_fd() for readability, call anz_engine_process() when it is.
+ * Any other loop embeds it the same way: watch anz_engine_fd() for readability, and call
+ * anz_engine_process() when it is readable.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <anasazi.h>
@@ -49,7 +50,7 @@ static void receive(anz_group_t *group)
                 if (messages_left > 0 && --messages_left == 0)
                     anz_leave(group);
             } else if (ev->type == ANZ_EV_LEFT) {
-                /* The last thing we wanted of it: a clean leave, so that the others need not find out. */
+                /* A clean leave: the others need not find out by themselves. */
                 anz_engine_stop(engine);
             }
         }
@@ -99,7 +100,7 @@ int main(int argc, char **argv)
         fds[0].fd = anz_engine_fd(engine);
         fds[1].fd = anz_conn_fd(conn);
         fds[0].events = fds[1].events = POLLIN;
-        /* The engine's timers are behind its descriptor too: the timeout is this program's own business only. */
+        /* The engine's timers are behind its descriptor too; the timeout is for our own ticks. */
         poll(fds, 2, more || wait_ms < 0 ? 0 : (int)wait_ms);
 
         more = anz_engine_process(engine, 0);

@@ -49,8 +49,8 @@ pub type anz_group_t = anz_group;
 #[allow(missing_docs, reason = "said above")]
 pub type anz_msg_t = anz_msg;
 
-/// 0 ok, negative error. Values are frozen on every OS; where a Linux errno exists the value is its negative, domain codes
-/// start at -1001; retired numbers stay reserved.
+/// 0 ok, negative error. Values are frozen on every OS; where a Linux errno exists the value is its
+/// negative, domain codes start at -1001; retired numbers stay reserved.
 pub type anz_status_t = i32;
 
 /// ---- status codes ----
@@ -154,9 +154,9 @@ pub const ANZ_EV_VIEW: u16 = 2;
 pub const ANZ_EV_TRANSITIONAL: u16 = 3;
 /// after ANZ_EAGAIN from a send
 pub const ANZ_EV_WRITABLE: u16 = 4;
-/// this group handle ends here: own leave, refused join, removed domain; status says why, data in words. Every handle from
-/// anz_join() and anz_peer() ends with exactly one, unless its session is closed first. The handle itself goes stale with the
-/// next anz_recv().
+/// this group handle ends here: own leave, refused join, removed domain; status says why, data in
+/// words. Every handle from anz_join() and anz_peer() ends with exactly one, unless its session is
+/// closed first. The handle itself goes stale with the next anz_recv().
 pub const ANZ_EV_LEFT: u16 = 5;
 /// engine lost, reconnecting; sends give ANZ_EAGAIN meanwhile
 pub const ANZ_EV_SUSPENDED: u16 = 6;
@@ -168,8 +168,8 @@ pub const ANZ_EV_CLOSED: u16 = 8;
 pub const ANZ_EV_RECEIPT: u16 = 9;
 /// answer to anz_query(); ANZ_EVF_MORE until the last part
 pub const ANZ_EV_REPLY: u16 = 10;
-/// data = count of messages skipped for this session by its own slow-receiver policy. 12 to 31 are reserved: state transfer,
-/// primary component, bridges
+/// data = count of messages skipped for this session by its own slow-receiver policy. 12 to 31 are
+/// reserved: state transfer, primary component, bridges
 pub const ANZ_EV_GAP: u16 = 11;
 /// event flag: further parts follow
 pub const ANZ_EVF_MORE: u32 = 1;
@@ -217,7 +217,8 @@ pub const ANZ_CAUSE_DEMOTED: u32 = 6;
 /// the domain was removed
 pub const ANZ_CAUSE_REMOVED: u32 = 7;
 
-/// A view: who is in the group now. Equal ids = equal members, at every member; all lists are in the same order everywhere.
+/// A view: who is in the group now. Equal ids = equal members, at every member; all lists are in
+/// the same order everywhere.
 #[repr(C)]
 pub struct anz_view {
     /// set by the library
@@ -269,8 +270,8 @@ pub struct anz_event {
     pub group_user_data: *mut c_void,
     /// who sent the message
     pub sender: anz_member_t,
-    /// position of the message in its group's order within the view: 1, 2, 3 ..., the same number at every member; 0 for
-    /// unordered messages, unicast and other events
+    /// position of the message in its group's order within the view: 1, 2, 3 ..., the same number
+    /// at every member; 0 for unordered messages, unicast and other events
     pub seq: u64,
     /// own messages, receipts and replies: the tag given to the call
     pub tag: u64,
@@ -297,8 +298,8 @@ pub struct anz_receipt_member {
 #[allow(missing_docs, reason = "said above")]
 pub type anz_receipt_member_t = anz_receipt_member;
 
-/// Fate of one own message. Every accepted message with a non-zero tag ends in its own delivery (unless ANZ_NO_SELF) or in
-/// one receipt with a status; ANZ_RECEIPT asks for one in any case.
+/// Fate of one own message. Every accepted message with a non-zero tag ends in its own delivery
+/// (unless ANZ_NO_SELF) or in one receipt with a status; ANZ_RECEIPT asks for one in any case.
 #[repr(C)]
 pub struct anz_receipt {
     /// set by the library
@@ -341,8 +342,8 @@ pub struct anz_claim {
 #[allow(missing_docs, reason = "said above")]
 pub type anz_claim_t = anz_claim;
 
-/// Takes log lines. Called on the thread that drives the engine; `text` is `text_len` bytes of UTF-8, not NUL-terminated. It
-/// may call AS-Safe functions only.
+/// Takes log lines. Called on the thread that drives the engine; `text` is `text_len` bytes of
+/// UTF-8, not NUL-terminated. It may call AS-Safe functions only.
 pub type anz_log_fn = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -353,7 +354,8 @@ pub type anz_log_fn = Option<
     ),
 >;
 /// ---- logging, joining ----
-/// levels of anz_config_set_log(), as those of syslog: a line is passed on if its level is at most the one given
+/// levels of anz_config_set_log(), as those of syslog: a line is passed on if its level is at most
+/// the one given
 pub const ANZ_LOG_ERROR: i32 = 3;
 #[allow(missing_docs, reason = "said by its name")]
 pub const ANZ_LOG_WARNING: i32 = 4;

@@ -23,7 +23,8 @@ pub(crate) struct Config {
 }
 
 /// ---- configuration ----
-/// Settings are string keys with string values; docs/OPERATIONS.md has them all. MT-Safe NB; *out is set on success only
+/// Settings are string keys with string values; docs/OPERATIONS.md has them all. MT-Safe NB; *out
+/// is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_config_new(out: *mut *mut anz_config_t) -> anz_status_t {
     guarded(|| {
@@ -77,8 +78,8 @@ pub unsafe extern "C" fn anz_config_load(
     }
 }
 
-/// Log lines of the engine made with this configuration go to fn (NULL: nowhere) up to this level (ANZ_LOG_*). Engines behind
-/// "inproc:" are shared and do not log. MT-Owner NB
+/// Log lines of the engine made with this configuration go to fn (NULL: nowhere) up to this level
+/// (ANZ_LOG_*). Engines behind "inproc:" are shared and do not log. MT-Owner NB
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_config_set_log(
     cfg: *mut anz_config_t,

@@ -64,8 +64,8 @@ pub unsafe extern "C" fn anz_engine_new(
     }
 }
 
-/// Stops it if it runs, joins its thread, and gives everything back; its sessions close. MT-Safe BLK: a clean leave takes
-/// up to a second
+/// Stops it if it runs, joins its thread, and gives everything back; its sessions close. MT-Safe
+/// BLK: a clean leave takes up to a second
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
     guarded(|| {
@@ -85,14 +85,15 @@ pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
     });
 }
 
-/// For your loop: watch this fd for readability, and call anz_engine_process() when it is readable. MT-Safe NB; constant;
-/// POLLIN, level-triggered
+/// For your loop: watch this fd for readability, and call anz_engine_process() when it is readable.
+/// MT-Safe NB; constant; POLLIN, level-triggered
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_fd(e: *const anz_engine_t) -> c_int {
     guarded_number(|| Ok(usable(e)?.fd))
 }
 
-/// MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left. A budget of 0 is the default
+/// MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left. A
+/// budget of 0 is the default
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_process(e: *mut anz_engine_t, budget: u32) -> c_int {
     guarded_number(|| {
@@ -118,7 +119,8 @@ pub extern "C" fn anz_engine_run(e: *mut anz_engine_t) -> anz_status_t {
     guarded(|| usable(e)?.drive(Engine::run))
 }
 
-/// Drives the engine in a thread of its own, in which all signals are blocked. MT-Owner NB; once per engine, then ANZ_ESTATE
+/// Drives the engine in a thread of its own, in which all signals are blocked. MT-Owner NB; once
+/// per engine, then ANZ_ESTATE
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_start_thread(e: *mut anz_engine_t) -> anz_status_t {
     guarded(|| {
@@ -141,7 +143,8 @@ pub extern "C" fn anz_engine_start_thread(e: *mut anz_engine_t) -> anz_status_t 
     })
 }
 
-/// Asks for a clean leave; then anz_engine_run() returns, and anz_engine_process() gives ANZ_ECLOSED. MT-Safe AS-Safe NB
+/// Asks for a clean leave; then anz_engine_run() returns, and anz_engine_process() gives
+/// ANZ_ECLOSED. MT-Safe AS-Safe NB
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_stop(e: *mut anz_engine_t) -> anz_status_t {
     code(pin(&ENGINES, e).and_then(|driven| {
@@ -154,7 +157,8 @@ pub extern "C" fn anz_engine_stop(e: *mut anz_engine_t) -> anz_status_t {
 }
 
 impl Driven {
-    /// Lets the one thread at a time that may drive the engine do it. A panic is caught and puts the engine out of use.
+    /// Lets the one thread at a time that may drive the engine do it. A panic is caught and puts
+    /// the engine out of use.
     fn drive<R>(
         &self,
         work: impl FnOnce(&mut Engine) -> Result<R, EngineError>,
@@ -171,7 +175,8 @@ impl Driven {
             Ok(result) => result.map_err(|error| failure(&error).status),
             Err(_) => {
                 self.is_poisoned.store(true, Ordering::SeqCst);
-                // Its sockets close, so nobody waits for it; should that panic too, it was our last attempt.
+                // Its sockets close, so nobody waits for it; should that panic too, it was our last
+                // attempt.
                 let engine = owned.take();
                 _ = catch_unwind(AssertUnwindSafe(|| drop(engine)));
                 Err(Status::EINTERNAL)
@@ -263,7 +268,8 @@ fn usable(e: *const anz_engine_t) -> Result<Pinned<'static, Driven>, Status> {
 }
 
 fn spawn_without_signals(work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    // SAFETY: sets are filled in before they are read; the caller's mask is put back, and the new thread inherits the other.
+    // SAFETY: sets are filled in before they are read; the caller's mask is put back, and the new
+    // thread inherits the other.
     unsafe {
         let mut all = std::mem::zeroed();
         let mut before = std::mem::zeroed();

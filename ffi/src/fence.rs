@@ -1,4 +1,5 @@
-//! What every exported function needs: a panic boundary, handles that are values, strings and errors.
+//! What every exported function needs: a panic boundary, handles that are values, strings and
+//! errors.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +10,8 @@ use anasazi_client::{Failure, Status};
 
 use crate::abi::{ANZ_ERR_F_FATAL, ANZ_ERR_F_RETRYABLE, ANZ_OK, anz_error_t, anz_status_t};
 
-/// Runs something that may panic and turns the outcome into a code. Not for AS-Safe functions: catching allocates.
+/// Runs something that may panic and turns the outcome into a code. Not for AS-Safe functions:
+/// catching allocates.
 pub(crate) fn guarded(work: impl FnOnce() -> Result<(), Status>) -> anz_status_t {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => code(result),
@@ -117,7 +119,8 @@ pub(crate) fn handle<T>(pointer: *const T) -> Result<u64, Status> {
     if pointer.is_null() { Err(Status::EINVAL) } else { Ok(pointer.addr() as u64) }
 }
 
-/// What a handle stands for: `EINVAL` for NULL, `ECLOSED` if it is stale or nonsense. Safe in a signal handler.
+/// What a handle stands for: `EINVAL` for NULL, `ECLOSED` if it is stale or nonsense. Safe in a
+/// signal handler.
 pub(crate) fn pin<C, T: Send + Sync>(
     table: &'static Table<T>,
     pointer: *const C,
@@ -146,7 +149,8 @@ pub(crate) unsafe fn text<'a>(text: *const c_char) -> Result<&'a str, Status> {
     unsafe { CStr::from_ptr(text) }.to_str().map_err(|_| Status::EINVAL)
 }
 
-/// A caller's bytes: `EINVAL` for NULL with a length, `EMSGSIZE` for a length that nothing has. Safe in a signal handler.
+/// A caller's bytes: `EINVAL` for NULL with a length, `EMSGSIZE` for a length that nothing has.
+/// Safe in a signal handler.
 ///
 /// # Safety
 /// `data` is NULL or points to `len` readable bytes.
@@ -164,7 +168,8 @@ pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u
     Ok(unsafe { slice::from_raw_parts(data.cast(), len) })
 }
 
-/// Writes a NUL-terminated text into a caller's buffer: `EINVAL` for NULL and for one that is too small.
+/// Writes a NUL-terminated text into a caller's buffer: `EINVAL` for NULL and for one that is too
+/// small.
 ///
 /// # Safety
 /// `buffer` is NULL or points to `capacity` writable bytes.

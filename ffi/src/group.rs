@@ -10,8 +10,9 @@ use crate::fence::{guarded, handle, out, pointer, put_text, text};
 use crate::session::open_session;
 
 /// ---- groups ----
-/// "name" is in the default domain, "domain/name" in that sub-EVS domain (not built yet: ANZ_ENOTSUP); 1 to 255 bytes of UTF-8.
-/// MT-Safe NB; done at the VIEW that has you; twice: ANZ_EEXIST
+/// "name" is in the default domain, "domain/name" in that sub-EVS domain (not built yet:
+/// ANZ_ENOTSUP); 1 to 255 bytes of UTF-8. MT-Safe NB; done at the VIEW that has you; twice:
+/// ANZ_EEXIST
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_join(
     c: *mut anz_conn_t,
@@ -36,7 +37,8 @@ pub extern "C" fn anz_leave(g: *mut anz_group_t) -> anz_status_t {
     guarded(|| group(g)?.leave())
 }
 
-/// an address for one member: unicast, ordered with everything else in the domain. Not built yet: ANZ_ENOTSUP
+/// an address for one member: unicast, ordered with everything else in the domain. MT-Safe NB; not
+/// built yet: ANZ_ENOTSUP
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_peer(
     c: *mut anz_conn_t,
@@ -53,7 +55,8 @@ pub unsafe extern "C" fn anz_peer(
     })
 }
 
-/// 256 bytes are enough; ANZ_EINVAL if cap is not. Works until the anz_recv() after ANZ_EV_LEFT. MT-Safe NB
+/// 256 bytes are enough; ANZ_EINVAL if cap is not. Works until the anz_recv() after ANZ_EV_LEFT.
+/// MT-Safe NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_group_name(
     g: *const anz_group_t,
@@ -64,7 +67,8 @@ pub unsafe extern "C" fn anz_group_name(
     guarded(|| group(g)?.with_name(|name| unsafe { put_text(name, buf, cap) })?)
 }
 
-/// Until there is room to send. BLK, MT-Safe; CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT, ANZ_EINTR
+/// Until there is room to send. BLK, MT-Safe; CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT,
+/// ANZ_EINTR
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_group_wait_writable(g: *mut anz_group_t, deadline_ns: i64) -> anz_status_t {
     guarded(|| group(g)?.wait_writable(deadline_ns))

@@ -1,5 +1,6 @@
-//! The C fence: `libanasazi.so`, whose header is `include/anasazi.h`. Nothing is decided here: every function checks its
-//! pointers, looks its handle up, keeps panics in, and hands on to the client or the engine.
+//! The C fence: `libanasazi.so`, whose header is `include/anasazi.h`. Nothing is decided here:
+//! every function checks its pointers, looks its handle up, keeps panics in, and hands on to the
+//! client or the engine.
 //!
 //! | module | what |
 //! |---|---|

@@ -22,9 +22,10 @@ pub extern "C" fn anz_version_string() -> *const c_char {
     VERSION_TEXT.as_ptr()
 }
 
-/// MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in the caller's loop), "claim"
-/// (zero-copy send), "query"; not built yet: "unix", "tcp", "api-table", "loop-ops", "notify", "domains", "unicast",
-/// "multi-group", "receipts", "same-view", "priorities", "lag"
+/// MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
+/// the caller's loop), "claim" (zero-copy send), "query"; not built yet: "unix", "tcp",
+/// "api-table", "loop-ops", "notify", "domains", "unicast", "multi-group", "receipts", "same-view",
+/// "priorities", "lag"
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_has(feature: *const c_char) -> c_int {
     // SAFETY: the caller passes NULL or a string.
@@ -44,8 +45,8 @@ pub extern "C" fn anz_status_string(s: anz_status_t) -> *const c_char {
     name_and_text(s).1.as_ptr()
 }
 
-/// MT-Safe NB; for dlopen users: one dlsym, then a size-prefixed append-only table of everything below. Not built yet: NULL,
-/// as for a library that is too old.
+/// MT-Safe NB; for dlopen users: one dlsym, then a size-prefixed append-only table of everything
+/// below. Not built yet: NULL, as for a library that is too old.
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_get_api(min_version: u32) -> *const anz_api {
     let _ = min_version;

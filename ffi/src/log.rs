@@ -19,8 +19,8 @@ pub(crate) struct LogSink {
     pub(crate) user_data: *mut c_void,
 }
 
-// SAFETY: the pointer is the caller's, is only handed back, and who sets a callback promises that the thread that drives the
-// engine may call it with it.
+// SAFETY: the pointer is the caller's, is only handed back, and who sets a callback promises that
+// the thread that drives the engine may call it with it.
 unsafe impl Send for LogSink {}
 // SAFETY: as above.
 unsafe impl Sync for LogSink {}
@@ -56,7 +56,8 @@ impl Subscriber for Forwarder {
         let component = CString::new(event.metadata().target()).unwrap_or_default();
         let level = number(*event.metadata().level());
         let (text, len) = (line.0.as_ptr().cast(), line.0.len());
-        // SAFETY: the function is the caller's, with the arguments that the header promises; all live through the call.
+        // SAFETY: the function is the caller's, with the arguments that the header promises; all
+        // live through the call.
         unsafe { function(self.sink.user_data, level, component.as_ptr(), text, len) };
     }
 

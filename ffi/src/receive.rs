@@ -16,8 +16,9 @@ use crate::fence::{
 use crate::session::{STRUCT_SIZE_MAX, drop_if_done, open_session, session};
 
 /// ---- receive ----
-/// One ordered stream of messages AND views per session. The caller sets struct_size in element 0. Events are borrowed until
-/// anz_release(). MT-Owner NB; n>0 events, 0 none, <0 a status: ANZ_ECLOSED after the last one
+/// One ordered stream of messages AND views per session. The caller sets struct_size in element 0.
+/// Events are borrowed until anz_release(). MT-Owner NB; n>0 events, 0 none, <0 a status:
+/// ANZ_ECLOSED after the last one
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_recv(
     c: *mut anz_conn_t,
@@ -32,7 +33,8 @@ pub unsafe extern "C" fn anz_recv(
         let mut next = events.cast::<u8>();
         let shown = session.receive(max, &mut |event| {
             let filled = filled(event, stride);
-            // SAFETY: there are `max` places of this size, and the sink is called for at most so many events.
+            // SAFETY: there are `max` places of this size, and the sink is called for at most so
+            // many events.
             unsafe {
                 write_struct(next.cast(), &filled, stride);
                 next = next.add(stride);
@@ -86,7 +88,8 @@ pub unsafe extern "C" fn anz_event_groups(
     1
 }
 
-/// An own, counted copy of an event's data, for any thread, beyond any release and any close. MT-Safe NB
+/// An own, counted copy of an event's data, for any thread, beyond any release and any close.
+/// MT-Safe NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_msg_retain(
     ev: *const anz_event_t,

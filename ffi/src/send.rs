@@ -1,5 +1,5 @@
-//! Sending. Every function here is safe in a signal handler: it allocates nothing, takes no lock, keeps errno, and has no panic
-//! in it, so that no boundary is needed.
+//! Sending. Every function here is safe in a signal handler: it allocates nothing, takes no lock,
+//! keeps errno, and has no panic in it, so that no boundary is needed.
 #![allow(non_camel_case_types, reason = "C names")]
 
 use std::ffi::c_void;
@@ -53,8 +53,8 @@ pub unsafe extern "C" fn anz_mcastv(
     code(sent)
 }
 
-/// one domain; delivered once, ordered across the groups. MT-Safe AS-Safe NB; not built yet for more than one group:
-/// ANZ_ENOTSUP
+/// one domain; delivered once, ordered across the groups. MT-Safe AS-Safe NB; not built yet for
+/// more than one group: ANZ_ENOTSUP
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_mcast_groups(
@@ -75,8 +75,8 @@ pub unsafe extern "C" fn anz_mcast_groups(
     unsafe { anz_mcast(*groups, service, data, len, tag) }
 }
 
-/// Zero-copy send: room for a message in the ring. What is claimed or sent later on this session waits for its anz_commit() or
-/// anz_abort(). MT-Safe AS-Safe NB, preserves errno
+/// Zero-copy send: room for a message in the ring. What is claimed or sent later on this session
+/// waits for its anz_commit() or anz_abort(). MT-Safe AS-Safe NB, preserves errno
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_claim(

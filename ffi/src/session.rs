@@ -25,13 +25,14 @@ use crate::fence::{
 };
 
 /// ---- sessions ----
-/// URLs: "shm:/path.sock" shared memory to a local daemon; "unix:/path.sock" and "tcp://host:port" sockets (not built yet);
-/// "inproc:NAME" an engine of this process, started in its own thread on first use and shared by everyone who names it, from C,
-/// Python and Node alike. NULL: $ANASAZI_URL; else the local daemon's socket if it exists; else, where a daemon is configured
+/// URLs: "shm:/path.sock" shared memory to a local daemon; "unix:/path.sock" and "tcp://host:port"
+/// sockets (not built yet); "inproc:NAME" an engine of this process, started in its own thread on
+/// first use and shared by everyone who names it, from C, Python and Node alike. NULL:
+/// $ANASAZI_URL; else the local daemon's socket if it exists; else, where a daemon is configured
 /// but not running, ANZ_ECONNREFUSED (never a silent private cluster); else "inproc:default".
-/// Blocks at most `connect.timeout_ms` (5 s); with `connect.async` it returns at once and RESUMED or CLOSED tells the rest.
-/// A session over shared memory needs no thread: it makes progress in anz_recv(), behind its fd. MT-Safe BLK; *out is set on
-/// success only
+/// Blocks at most `connect.timeout_ms` (5 s); with `connect.async` it returns at once and RESUMED
+/// or CLOSED tells the rest. A session over shared memory needs no thread: it makes progress in
+/// anz_recv(), behind its fd. MT-Safe BLK; *out is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_connect(
     url: *const c_char,
@@ -50,8 +51,8 @@ pub unsafe extern "C" fn anz_connect(
     }
 }
 
-/// A session with an engine of the caller's. If the caller's own thread is the one that drives it, it is driven in here until
-/// it has answered. MT-Safe BLK; *out is set on success only
+/// A session with an engine of the caller's. If the caller's own thread is the one that drives it,
+/// it is driven in here until it has answered. MT-Safe BLK; *out is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_engine_connect(
     e: *mut anz_engine_t,
@@ -68,9 +69,9 @@ pub unsafe extern "C" fn anz_engine_connect(
     }
 }
 
-/// Leaves all groups, wakes waiters, and makes this handle and those of its groups stale; retained messages stay. Borrowed
-/// events end here; still, they stay readable until they are released, or until sixteen more sessions were closed like this
-/// one. MT-Safe NB
+/// Leaves all groups, wakes waiters, and makes this handle and those of its groups stale; retained
+/// messages stay. Borrowed events end here; still, they stay readable until they are released, or
+/// until sixteen more sessions were closed like this one. MT-Safe NB
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_conn_close(c: *mut anz_conn_t) -> anz_status_t {
     guarded(|| {
@@ -100,7 +101,8 @@ pub extern "C" fn anz_conn_fd(c: *const anz_conn_t) -> c_int {
     guarded_number(|| Ok(open_session(c)?.fd()))
 }
 
-/// This session's identity; a new one with every RESUMED; all 0 before the first connection. MT-Safe NB
+/// This session's identity; a new one with every RESUMED; all 0 before the first connection.
+/// MT-Safe NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_conn_self(
     c: *const anz_conn_t,
@@ -115,8 +117,8 @@ pub unsafe extern "C" fn anz_conn_self(
     })
 }
 
-/// "node/session", the node in decimal, the session in hexadecimal digits. 40 bytes are enough; ANZ_EINVAL if cap is not.
-/// MT-Safe NB
+/// "node/session", the node in decimal, the session in hexadecimal digits. 40 bytes are enough;
+/// ANZ_EINVAL if cap is not. MT-Safe NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_member_name(
     c: *const anz_conn_t,
@@ -134,7 +136,8 @@ pub unsafe extern "C" fn anz_member_name(
     })
 }
 
-/// edge: empty -> non-empty, from a thread of the library; fn may call AS-Safe functions only. Not built yet: ANZ_ENOTSUP
+/// edge: empty -> non-empty, from a thread of the library; fn may call AS-Safe functions only.
+/// MT-Owner NB; not built yet: ANZ_ENOTSUP
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_conn_set_notify(
     c: *mut anz_conn_t,
@@ -145,7 +148,8 @@ pub unsafe extern "C" fn anz_conn_set_notify(
     guarded(|| open_session(c).and(Err(Status::ENOTSUP)))
 }
 
-/// Until anz_recv() would make progress. MT-Safe BLK; CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT, ANZ_EINTR
+/// Until anz_recv() would make progress. MT-Safe BLK; CLOCK_MONOTONIC, -1 = for ever; OK,
+/// ANZ_ETIMEDOUT, ANZ_EINTR
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_conn_wait(c: *mut anz_conn_t, deadline_ns: i64) -> anz_status_t {
     guarded(|| open_session(c)?.wait(deadline_ns))
@@ -192,7 +196,8 @@ pub unsafe extern "C" fn anz_conn_stats(
     })
 }
 
-/// The session behind a handle; it may be closed, and be there only because events of it are still held.
+/// The session behind a handle; it may be closed, and be there only because events of it are still
+/// held.
 pub(crate) fn session(c: *const anz_conn_t) -> Result<Pinned<'static, Session>, Status> {
     pin(&SESSIONS, c)
 }
@@ -236,7 +241,8 @@ fn open(
 
 fn chosen_url(url: *const c_char) -> Result<Url, Failure> {
     if url.is_null() {
-        // SAFETY: the name is a string; what comes back is NULL or one that lives until the environment changes.
+        // SAFETY: the name is a string; what comes back is NULL or one that lives until the
+        // environment changes.
         let environment = unsafe { secure_getenv(c"ANASAZI_URL".as_ptr()).as_ref() };
         // SAFETY: as above.
         let environment = environment.map(|first| unsafe { CStr::from_ptr(first) });
@@ -253,7 +259,8 @@ fn connector(url: &Url, config: Config) -> Result<Arc<dyn Connector>, Failure> {
         Url::Shm(path) => Ok(Arc::new(SocketFile(path.clone()))),
         Url::InProcess(name) => in_process(name, config),
         Url::Unix(_) | Url::Tcp(_) => {
-            let message = "unix: and tcp: are not built into this library yet; use shm:/path.sock or inproc:NAME";
+            let message = "unix: and tcp: are not built into this library yet; use \
+                           shm:/path.sock or inproc:NAME";
             Err(Failure::new(Status::ENOTSUP, message))
         }
     }
@@ -264,7 +271,8 @@ fn in_process(name: &str, config: Config) -> Result<Arc<dyn Connector>, Failure>
     let first = FORK_MARK.compare_exchange(0, present, Ordering::SeqCst, Ordering::SeqCst);
     if first.is_err_and(|first| first != present) {
         let message = format!(
-            "the engines behind inproc: belong to the parent of this process, inproc:{name} too; use a daemon, or exec"
+            "the engines behind inproc: belong to the parent of this process, inproc:{name} too; \
+             use a daemon, or exec"
         );
         return Err(Failure::new(Status::EFORKED, message));
     }

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use crate::failure::Failure;
 use crate::sys::socket;
 
-/// Gives a session connections to its engine: the first, and another one each time the engine was lost.
+/// Gives a session connections to its engine: the first, and another one each time the engine was
+/// lost.
 pub trait Connector: Send + Sync {
     /// Connects. Must not block.
     ///
@@ -14,7 +15,8 @@ pub trait Connector: Send + Sync {
     /// A [`Failure`]; if it is not retryable the session ends with it.
     fn open(&self) -> Result<OwnedFd, Failure>;
 
-    /// Called again and again while the engine's answer is awaited: an engine that the caller drives can do its part.
+    /// Called again and again while the engine's answer is awaited: an engine that the caller
+    /// drives can do its part.
     fn turn(&self) {}
 }
 
@@ -31,7 +33,8 @@ impl Connector for SocketFile {
                     "is anasazid running, and is this its client.listen?"
                 }
                 Some(libc::EACCES) => {
-                    "this user may not write to the socket: see client.listen_mode and client.allow_gids"
+                    "this user may not write to the socket: see client.listen_mode and \
+                     client.allow_gids"
                 }
                 Some(libc::EAGAIN) => "too many clients connect at once; try again",
                 _ => "",

@@ -19,7 +19,8 @@ use crate::sys::link::Link;
 use crate::sys::links::Links;
 use crate::sys::poll::{EventFd, Poll};
 
-/// The shared part of a session. All but `receiver` may be used by any thread at any time, without waiting.
+/// The shared part of a session. All but `receiver` may be used by any thread at any time, without
+/// waiting.
 pub(crate) struct Core {
     pub(crate) connector: Arc<dyn Connector>,
     pub(crate) options: SessionOptions,
@@ -31,7 +32,8 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     /// Largest message that the engine takes; 0 until it said so.
     pub(crate) message_len_max: AtomicU32,
-    /// Somebody was refused for want of room; the receiver looks for it, for messages of `room_len`.
+    /// Somebody was refused for want of room; the receiver looks for it, for messages of
+    /// `room_len`.
     pub(crate) room_wanted: AtomicBool,
     pub(crate) room_len: AtomicUsize,
     /// Some group is to be joined or left, and the engine does not know yet.
@@ -75,7 +77,8 @@ impl Core {
     ) -> Result<Arc<Self>, Failure> {
         let layout = Layout::new(options.send_ring_len, options.receive_ring_len);
         let layout = layout.ok_or_else(|| {
-            let message = "session.send_ring_len and session.receive_ring_len must be powers of two from 64 KiB to 256 MiB";
+            let message = "session.send_ring_len and session.receive_ring_len must be powers of \
+                           two from 64 KiB to 256 MiB";
             Failure::new(Status::EINVAL, message)
         })?;
         let made = || -> io::Result<_> { Ok((Poll::new()?, EventFd::new()?)) };
@@ -120,7 +123,8 @@ impl Core {
         self.phase.fetch_max(phase as u8, Ordering::SeqCst);
     }
 
-    /// Runs something as the receiver's owner; afterwards takes the session down if that was asked for meanwhile.
+    /// Runs something as the receiver's owner; afterwards takes the session down if that was asked
+    /// for meanwhile.
     ///
     /// # Errors
     /// `EBUSY` while another thread, or this one in an outer call, is the owner.
@@ -138,8 +142,8 @@ impl Core {
         Ok(result)
     }
 
-    /// Takes the session down if it was closed. Who finds the receiver busy leaves it to its owner, who looks again after
-    /// letting go of it.
+    /// Takes the session down if it was closed. Who finds the receiver busy leaves it to its owner,
+    /// who looks again after letting go of it.
     pub(crate) fn finish_closing(self: &Arc<Self>) {
         if self.phase() != Phase::Closing {
             return;
@@ -161,7 +165,8 @@ impl Core {
         self.identity[1].store(member.session, Ordering::SeqCst);
     }
 
-    /// Notes that there was no room for a payload of that length, and asks for a wake-up. Safe in a signal handler.
+    /// Notes that there was no room for a payload of that length, and asks for a wake-up. Safe in a
+    /// signal handler.
     pub(crate) fn note_full(&self, link: Option<&Link>, len: usize) {
         self.counters.send_again.fetch_add(1, Ordering::Relaxed);
         self.room_len.fetch_max(len, Ordering::SeqCst);

@@ -27,12 +27,13 @@ pub struct Event<'a> {
     pub sequence: u64,
     /// Own messages, receipts and replies: the tag given to the call.
     pub tag: u64,
-    /// `Message`: the message. `Reply`: JSON. `Receipt`: a [`Receipt`](crate::Receipt) as bytes. `Left`, `Suspended`,
-    /// `Closed`: the reason in words, UTF-8.
+    /// `Message`: the message. `Reply`: JSON. `Receipt`: a [`Receipt`](crate::Receipt) as bytes.
+    /// `Left`, `Suspended`, `Closed`: the reason in words, UTF-8.
     pub data: &'a [u8],
     /// `View` and `Transitional`.
     pub view: Option<&'a View>,
-    /// For [`Session::release`](crate::Session::release) if the event is kept; 0 if there is nothing to release.
+    /// For [`Session::release`](crate::Session::release) if the event is kept; 0 if there is
+    /// nothing to release.
     pub token: u64,
 }
 
@@ -67,7 +68,8 @@ pub enum EventKind {
 pub enum Hold {
     /// Give them back to the engine.
     Release,
-    /// They stay readable until [`Session::release`](crate::Session::release) gets the event's token.
+    /// They stay readable until [`Session::release`](crate::Session::release) gets the event's
+    /// token.
     Keep,
 }
 

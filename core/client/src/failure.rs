@@ -5,7 +5,8 @@ use std::io;
 
 use anasazi_queue::status::Status;
 
-/// A failure on the slow path: a status, and a sentence that says what failed, on what, why, and what to do.
+/// A failure on the slow path: a status, and a sentence that says what failed, on what, why, and
+/// what to do.
 #[derive(Clone, Debug)]
 pub struct Failure {
     /// For programs.
@@ -24,7 +25,8 @@ impl Failure {
         Self { status, os_errno: 0, retryable: may_pass(status), message: message.into() }
     }
 
-    /// A failure of the operating system. `what` was attempted; `advice` follows the system's own words.
+    /// A failure of the operating system. `what` was attempted; `advice` follows the system's own
+    /// words.
     pub fn system(what: &str, error: &io::Error, advice: &str) -> Self {
         let status = status_of(error);
         let separator = if advice.is_empty() { "" } else { "; " };

@@ -1,4 +1,5 @@
-//! Group handles: one table for the whole process, so that a handle alone, of whatever session, finds its group.
+//! Group handles: one table for the whole process, so that a handle alone, of whatever session,
+//! finds its group.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -6,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use crate::core::Core;
 use crate::sys::table::{Pinned, Table};
 
-/// This session's membership of a group, or address for it. A value: any copy of it goes stale when the group's `Left` event
-/// has been seen and the next `receive` begins, and is then answered with `ECLOSED`.
+/// This session's membership of a group, or address for it. A value: any copy of it goes stale when
+/// the group's `Left` event has been seen and the next `receive` begins, and is then answered with
+/// `ECLOSED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GroupHandle(pub u64);
 
@@ -20,9 +22,11 @@ pub(crate) struct Group {
     pub(crate) user_data: usize,
     /// The serial of the connection on which someone has undertaken to join it.
     joining_on: AtomicU64,
-    /// The serial of the connection on which the engine was told to join it: sends may go there, and there only.
+    /// The serial of the connection on which the engine was told to join it: sends may go there,
+    /// and there only.
     joined_on: AtomicU64,
-    /// A send was refused for want of room, and no `Writable` event has said yet that there is room.
+    /// A send was refused for want of room, and no `Writable` event has said yet that there is
+    /// room.
     pub(crate) saw_full: AtomicBool,
     stage: AtomicU8,
 }
@@ -76,8 +80,8 @@ impl Group {
         self.stage.swap(ended, Ordering::SeqCst) != ended
     }
 
-    /// Undertakes to join on the connection with this serial; `false` if that is in good hands already, or if there is a
-    /// later connection.
+    /// Undertakes to join on the connection with this serial; `false` if that is in good hands
+    /// already, or if there is a later connection.
     pub(crate) fn undertake_join(&self, serial: u64) -> bool {
         self.joining_on.fetch_max(serial, Ordering::SeqCst) < serial
     }
@@ -109,13 +113,14 @@ impl GroupHandle {
         GROUPS.pin(self.0)
     }
 
-    /// The group, also if the handle is stale, as long as something else keeps the group. Safe in a signal handler.
+    /// The group, also if the handle is stale, as long as something else keeps the group. Safe in a
+    /// signal handler.
     pub(crate) fn pin_removed(self) -> Option<Pinned<'static, Group>> {
         GROUPS.pin_removed(self.0)
     }
 
-    /// The number by which the engine knows it: index and the low bits of the generation, so that a late send to a handle
-    /// that ended does not go to the next group in the same place.
+    /// The number by which the engine knows it: index and the low bits of the generation, so that a
+    /// late send to a handle that ended does not go to the next group in the same place.
     pub(crate) fn number(self) -> u32 {
         ((self.0 >> 32) as u32) << NUMBER_GENERATION_BITS | self.0 as u32 & NUMBER_GENERATION_MASK
     }

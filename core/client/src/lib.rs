@@ -1,14 +1,16 @@
-//! Client sessions: what an application does with a group communication engine, wherever the engine is.
+//! Client sessions: what an application does with a group communication engine, wherever the engine
+//! is.
 //!
-//! A [`Session`] talks to an engine through two rings of records in shared memory and one socket whose end is the session's
-//! end. It needs no thread: it makes progress inside [`Session::receive`], and its descriptor is readable exactly when that
-//! would do something. An engine in the same process is reached in the very same way.
+//! A [`Session`] talks to an engine through two rings of records in shared memory and one socket
+//! whose end is the session's end. It needs no thread: it makes progress inside
+//! [`Session::receive`], and its descriptor is readable exactly when that would do something. An
+//! engine in the same process is reached in the very same way.
 //!
 //! | module | what |
 //! |---|---|
 //! | `session` | the public face: open, join, leave, query, wait, close |
 //! | `send` | the send path: safe in a signal handler, no lock, no allocation |
-//! | `receiver` | the state machine behind `receive`: connecting, events, the engine's loss and return |
+//! | `receiver` | the state machine behind `receive`: connecting, events, loss and return |
 //! | `group` | group handles |
 //! | `event` | what `receive` shows; `owned` for callers who would rather have copies |
 //! | `url`, `connector` | where the engine is, and how to get a socket to it |

@@ -72,11 +72,12 @@ impl Session {
         self.next_fresh_event(deadline_ns(timeout))
     }
 
-    /// Asks the engine something, in JSON, and waits for the whole answer. Other events that come meanwhile are put aside for
-    /// [`next_event`](Self::next_event).
+    /// Asks the engine something, in JSON, and waits for the whole answer. Other events that come
+    /// meanwhile are put aside for [`next_event`](Self::next_event).
     ///
     /// # Errors
-    /// The answer's status with the engine's words; `ETIMEDOUT`; `ECONNREFUSED` if the engine is lost meanwhile.
+    /// The answer's status with the engine's words; `ETIMEDOUT`; `ECONNREFUSED` if the engine is
+    /// lost meanwhile.
     pub fn query_blocking(&self, json: &str, timeout: Duration) -> Result<String, Failure> {
         let deadline_ns = deadline_ns(Some(timeout));
         let plain =

@@ -1,4 +1,5 @@
-//! The state machine behind `receive`: connecting, showing events, losing the engine, finding it again, ending.
+//! The state machine behind `receive`: connecting, showing events, losing the engine, finding it
+//! again, ending.
 //!
 //! ```text
 //!              timer                  welcome                socket ends
@@ -10,7 +11,8 @@
 //!   any --(refused for good, cut off)--> Ended        any --(application closes)--> Down
 //! ```
 //!
-//! One thread at a time is in here, and it never waits: what cannot be done now will make the session's descriptor readable.
+//! One thread at a time is in here, and it never waits: what cannot be done now will make the
+//! session's descriptor readable.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -110,7 +112,8 @@ impl Receiver {
         }
     }
 
-    /// Makes the first attempt to connect; those that follow, and all else, happen in [`Self::turn`].
+    /// Makes the first attempt to connect; those that follow, and all else, happen in
+    /// [`Self::turn`].
     pub(crate) fn start(&mut self, core: &Arc<Core>) {
         let timeout_ns = core.options.connect_timeout.as_nanos();
         self.give_up_ns = now_ns().saturating_add(i64::try_from(timeout_ns).unwrap_or(i64::MAX));
@@ -160,7 +163,8 @@ impl Receiver {
         }
     }
 
-    /// Does what the descriptors ask for; true if that may have made events. The ring has been emptied before.
+    /// Does what the descriptors ask for; true if that may have made events. The ring has been
+    /// emptied before.
     pub(crate) fn turn(&mut self, core: &Arc<Core>) -> bool {
         let ready = core.poll.take();
         if ready.has(Key::Nudge) {
@@ -172,8 +176,8 @@ impl Receiver {
             Stage::Greeting { .. } if ready.has(Key::Timer) => {
                 let waited_ms = core.options.connect_timeout.as_millis();
                 let message = format!(
-                    "the engine accepted the connection but did not answer within {waited_ms} ms; is it stopped, or \
-                     overloaded?"
+                    "the engine accepted the connection but did not answer within {waited_ms} ms; \
+                     is it stopped, or overloaded?"
                 );
                 self.fail(core, Failure::new(Status::ETIMEDOUT, message), false);
             }
@@ -313,7 +317,8 @@ impl Receiver {
         }
         self.was_online = true;
         core.groups_wait.store(true, Ordering::SeqCst);
-        // The engine does not know yet that it should wake us; and threads that wait for room look again.
+        // The engine does not know yet that it should wake us; and threads that wait for room look
+        // again.
         core.poll.nudge();
         self.nudged = true;
     }
@@ -445,7 +450,8 @@ fn may_sleep(core: &Core) -> bool {
     core.links.enter().current().is_none_or(Link::may_sleep)
 }
 
-/// Whether the engine's last word ends this session, rather than telling of the engine's own end: then it may come back.
+/// Whether the engine's last word ends this session, rather than telling of the engine's own end:
+/// then it may come back.
 fn is_about_the_session(status: Status) -> bool {
     !matches!(status, Status::OK | Status::ECLOSED | Status::ESTATE) && !may_pass(status)
 }
@@ -464,7 +470,8 @@ fn check(welcome: &Welcome) -> Result<(), Failure> {
         return Err(Failure::new(Status(welcome.status), reason));
     }
     let message = format!(
-        "the engine wants to speak session version {}, this library speaks {SESSION_VERSION}; use one release for both",
+        "the engine wants to speak session version {}, this library speaks {SESSION_VERSION}; use \
+         one release for both",
         welcome.version
     );
     Err(Failure::new(Status::EVERSION, message))

@@ -1,6 +1,7 @@
-//! The send path. Nothing here or below allocates, locks, waits, panics or touches a thread-local: a signal handler may call
-//! it at any moment, also one that interrupts another call of it. It costs four uncontended atomic additions beside the
-//! ring's own work, and a system call only if the engine sleeps.
+//! The send path. Nothing here or below allocates, locks, waits, panics or touches a thread-local:
+//! a signal handler may call it at any moment, also one that interrupts another call of it. It
+//! costs four uncontended atomic additions beside the ring's own work, and a system call only if
+//! the engine sleeps.
 
 use std::sync::atomic::Ordering;
 
@@ -13,13 +14,15 @@ use crate::group::{Group, GroupHandle, GroupStage};
 use crate::sys::link::{Link, OpenClaim};
 
 impl GroupHandle {
-    /// Sends a message, whose parts are put together, to the group. `service` is a level from 0 (unreliable) to 5 (safe) with
-    /// `NO_SELF` (0x100) or-ed in if wanted; `tag` comes back with this session's own delivery. Any thread; safe in a signal
-    /// handler; never blocks; keeps errno. The iterator is gone through twice.
+    /// Sends a message, whose parts are put together, to the group. `service` is a level from 0
+    /// (unreliable) to 5 (safe) with `NO_SELF` (0x100) or-ed in if wanted; `tag` comes back with
+    /// this session's own delivery. Any thread; safe in a signal handler; never blocks; keeps
+    /// errno. The iterator is gone through twice.
     ///
     /// # Errors
-    /// `EAGAIN`: no room now; one `Writable` event of this group tells when there is. `EMSGSIZE`: over the engine's limit.
-    /// `ECLOSED`: the handle is stale. `ENOTMEMBER`: it is being left. `EINVAL`, `ENOTSUP`: the service. `EFORKED`.
+    /// `EAGAIN`: no room now; one `Writable` event of this group tells when there is. `EMSGSIZE`:
+    /// over the engine's limit. `ECLOSED`: the handle is stale. `ENOTMEMBER`: it is being left.
+    /// `EINVAL`, `ENOTSUP`: the service. `EFORKED`.
     pub fn send<'a>(
         self,
         service: u32,
@@ -36,15 +39,17 @@ impl GroupHandle {
         })
     }
 
-    /// Claims room for a message of `len` bytes in the ring, for its sender to fill in: a send without a copy. Messages that
-    /// are claimed later wait until this one is [committed](Self::commit) or [aborted](Self::abort). Safe in a signal handler.
+    /// Claims room for a message of `len` bytes in the ring, for its sender to fill in: a send
+    /// without a copy. Messages that are claimed later wait until this one is
+    /// [committed](Self::commit) or [aborted](Self::abort). Safe in a signal handler.
     ///
     /// # Errors
     /// As [`Self::send`].
     pub fn claim(self, len: usize) -> Result<OpenClaim, Status> {
         with_link(self, 0, len, |core, link| {
             let claim = link.claim_open(self.number(), len)?;
-            // The connection's memory and the group stay until the claim ends, whatever happens meanwhile.
+            // The connection's memory and the group stay until the claim ends, whatever happens
+            // meanwhile.
             core.links.enter().keep();
             if let Some(group) = self.pin_removed() {
                 group.keep();
@@ -53,11 +58,12 @@ impl GroupHandle {
         })
     }
 
-    /// Sends what was put into a claim. The claim ends in any case but `EINVAL`. Safe in a signal handler.
+    /// Sends what was put into a claim. The claim ends in any case but `EINVAL`. Safe in a signal
+    /// handler.
     ///
     /// # Errors
-    /// `EINVAL`: the service, or it is no open claim of this group. `ECLOSED`: the group has ended meanwhile. `ELOST`: the
-    /// engine was lost meanwhile. `ENOTSUP`, `EFORKED`.
+    /// `EINVAL`: the service, or it is no open claim of this group. `ECLOSED`: the group has ended
+    /// meanwhile. `ELOST`: the engine was lost meanwhile. `ENOTSUP`, `EFORKED`.
     pub fn commit(self, claim: &OpenClaim, service: u32, tag: u64) -> Result<(), Status> {
         check_service(service)?;
         self.end_claim(claim, |core, link, ring_claim| {

@@ -21,7 +21,8 @@ use crate::sys::poll::{self, EdgeWatch, Waited, now_ns};
 /// How a session is to be.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
-    /// Bytes of the ring to the engine: a power of two from 64 KiB to 256 MiB. A message may be a quarter of it.
+    /// Bytes of the ring to the engine: a power of two from 64 KiB to 256 MiB. A message may be a
+    /// quarter of it.
     pub send_ring_len: u32,
     /// Bytes of the ring from the engine: a power of two from 64 KiB to 256 MiB.
     pub receive_ring_len: u32,
@@ -31,8 +32,8 @@ pub struct SessionOptions {
     pub connect_async: bool,
 }
 
-/// A client session with an engine. All calls but [`receive`](Session::receive) may be made by any thread at any time; no
-/// call waits for another thread. Dropping it closes it.
+/// A client session with an engine. All calls but [`receive`](Session::receive) may be made by any
+/// thread at any time; no call waits for another thread. Dropping it closes it.
 pub struct Session {
     core: Arc<Core>,
 }
@@ -56,11 +57,13 @@ pub struct SessionStats {
 }
 
 impl Session {
-    /// Opens a session. Waits for the engine's answer, at most `connect_timeout`, unless `connect_async` is set.
+    /// Opens a session. Waits for the engine's answer, at most `connect_timeout`, unless
+    /// `connect_async` is set.
     ///
     /// # Errors
-    /// What the connector says; the engine's own reason if it refuses; `ETIMEDOUT` if it does not answer; `EINVAL` for ring
-    /// sizes that are none; `ENOMEM` if there are no descriptors or no memory to be had.
+    /// What the connector says; the engine's own reason if it refuses; `ETIMEDOUT` if it does not
+    /// answer; `EINVAL` for ring sizes that are none; `ENOMEM` if there are no descriptors or no
+    /// memory to be had.
     pub fn open(connector: Arc<dyn Connector>, options: SessionOptions) -> Result<Self, Failure> {
         let session = Self { core: Core::new(connector, options)? };
         let core = &session.core;
@@ -90,23 +93,25 @@ impl Session {
         }
     }
 
-    /// A descriptor that is readable exactly when [`receive`](Self::receive) would do something. It stays the same for the
-    /// session's life, and belongs to it.
+    /// A descriptor that is readable exactly when [`receive`](Self::receive) would do something. It
+    /// stays the same for the session's life, and belongs to it.
     pub fn fd(&self) -> RawFd {
         self.core.poll.as_raw_fd()
     }
 
-    /// Who this session is; a new connection brings a new identity. All zero before the first connection.
+    /// Who this session is; a new connection brings a new identity. All zero before the first
+    /// connection.
     pub fn identity(&self) -> Member {
         self.core.identity()
     }
 
-    /// Joins a group. It is done at the view that has this session; if it is refused, the handle's `Left` says why. The name
-    /// has 1 to 255 bytes. With [`JOIN_SEND_ONLY`] the handle is an address to send to: no views, no messages.
+    /// Joins a group. It is done at the view that has this session; if it is refused, the handle's
+    /// `Left` says why. The name has 1 to 255 bytes. With [`JOIN_SEND_ONLY`] the handle is an
+    /// address to send to: no views, no messages.
     ///
     /// # Errors
-    /// `EINVAL`: name or flags. `ENOTSUP`: the name of a group in another domain. `EEXIST`: this session has a handle for
-    /// it. `ECLOSED`, `EFORKED`. `ENOMEM`: sixteen million groups.
+    /// `EINVAL`: name or flags. `ENOTSUP`: the name of a group in another domain. `EEXIST`: this
+    /// session has a handle for it. `ECLOSED`, `EFORKED`. `ENOMEM`: sixteen million groups.
     pub fn join(&self, name: &str, flags: u32, user_data: usize) -> Result<GroupHandle, Status> {
         let core = self.check_open()?;
         if name.is_empty() || name.len() > GROUP_NAME_LEN_MAX || flags & !JOIN_SEND_ONLY != 0 {
@@ -158,7 +163,8 @@ impl Session {
     /// Asks the engine something, in JSON; `Reply` events with the same tag answer.
     ///
     /// # Errors
-    /// `EAGAIN`: no room now, or no connection; the descriptor tells. `EMSGSIZE`, `ECLOSED`, `EFORKED`.
+    /// `EAGAIN`: no room now, or no connection; the descriptor tells. `EMSGSIZE`, `ECLOSED`,
+    /// `EFORKED`.
     pub fn query(&self, json: &[u8], tag: u64) -> Result<(), Status> {
         let core = self.check_open()?;
         let in_use = core.links.enter();
@@ -173,12 +179,12 @@ impl Session {
         })
     }
 
-    /// Shows up to `max` events to `sink`, which says of each what becomes of its bytes. Returns how many it showed; never
-    /// blocks. One thread at a time.
+    /// Shows up to `max` events to `sink`, which says of each what becomes of its bytes. Returns
+    /// how many it showed; never blocks. One thread at a time.
     ///
     /// # Errors
-    /// `ECLOSED`: the last event was shown, or the session is closed. `EBUSY`: another thread is in here, or this one in an
-    /// outer call. `EINVAL`: `max` is 0. `EFORKED`.
+    /// `ECLOSED`: the last event was shown, or the session is closed. `EBUSY`: another thread is in
+    /// here, or this one in an outer call. `EINVAL`: `max` is 0. `EFORKED`.
     pub fn receive(
         &self,
         max: usize,
@@ -194,7 +200,8 @@ impl Session {
         self.core.own(|receiver| receiver.receive(&self.core, max, sink))?
     }
 
-    /// Waits until `receive` would do something, or until the monotonic clock shows `deadline_ns` (negative: for ever).
+    /// Waits until `receive` would do something, or until the monotonic clock shows `deadline_ns`
+    /// (negative: for ever).
     ///
     /// # Errors
     /// `ETIMEDOUT`; `EINTR` after [`wake`](Self::wake) or a signal; `ECLOSED`, `EFORKED`.
@@ -224,12 +231,14 @@ impl Session {
         Ok(())
     }
 
-    /// Closes the session: it leaves its groups, waits end, all its group handles are stale. Never blocks. Kept events stay
-    /// readable until they are released or the session is dropped. Closing twice does nothing.
+    /// Closes the session: it leaves its groups, waits end, all its group handles are stale. Never
+    /// blocks. Kept events stay readable until they are released or the session is dropped. Closing
+    /// twice does nothing.
     pub fn close(&self) {
         let core = &self.core;
         if core.check_fork().is_err() {
-            // The session is the parent's: its descriptors, its memory and its engine are not to be touched.
+            // The session is the parent's: its descriptors, its memory and its engine are not to be
+            // touched.
             core.set_phase(Phase::Down);
             return;
         }
@@ -315,12 +324,13 @@ impl GroupHandle {
         Ok(show(&group.name))
     }
 
-    /// Waits until there is room to send to the group, at least for a message as long as the longest that was refused; or
-    /// until the monotonic clock shows `deadline_ns` (negative: for ever). Any thread. It brings no lost engine back:
-    /// [`Session::receive`] does.
+    /// Waits until there is room to send to the group, at least for a message as long as the
+    /// longest that was refused; or until the monotonic clock shows `deadline_ns` (negative: for
+    /// ever). Any thread. It brings no lost engine back: [`Session::receive`] does.
     ///
     /// # Errors
-    /// `ETIMEDOUT`; `EINTR` after a signal; `ECLOSED`, `ENOTMEMBER`, `EFORKED`; `ENOMEM` if there is no descriptor to be had.
+    /// `ETIMEDOUT`; `EINTR` after a signal; `ECLOSED`, `ENOTMEMBER`, `EFORKED`; `ENOMEM` if there
+    /// is no descriptor to be had.
     pub fn wait_writable(self, deadline_ns: i64) -> Result<(), Status> {
         loop {
             let group = self.pin().ok_or(Status::ECLOSED)?;

@@ -44,8 +44,9 @@ impl Url {
         })
     }
 
-    /// Where an application that names no URL finds its engine: what `ANASAZI_URL` says, else the local daemon if its socket
-    /// exists, else an engine of its own, but never silently where a daemon is configured.
+    /// Where an application that names no URL finds its engine: what `ANASAZI_URL` says, else the
+    /// local daemon if its socket exists, else an engine of its own, but never silently where a
+    /// daemon is configured.
     ///
     /// # Errors
     /// `EINVAL` from [`Self::parse`]; `ECONNREFUSED` where a daemon is configured and does not run.
@@ -67,8 +68,8 @@ impl Url {
         }
         if configured {
             let message = format!(
-                "the daemon does not run: {DAEMON_CONFIGURATION} is there, but {DAEMON_SOCKET} is not; start anasazid, \
-                 or name a URL such as inproc:default"
+                "the daemon does not run: {DAEMON_CONFIGURATION} is there, but {DAEMON_SOCKET} is \
+                 not; start anasazid, or name a URL such as inproc:default"
             );
             return Err(Failure::new(Status::ECONNREFUSED, message));
         }

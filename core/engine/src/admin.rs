@@ -114,7 +114,7 @@ impl Admin {
             "ring": ring,
             "uptime_ms": (now_ns() - self.started_ns) / 1_000_000,
             "sessions": sessions.len(),
-            "groups": domain.core.groups().count(),
+            "groups": domain.core.group_count(),
             "warnings": self.journal.warnings(),
         })
     }

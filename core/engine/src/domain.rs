@@ -28,6 +28,7 @@ const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
 pub(crate) enum Upward {
     Message(MessageDelivery),
     View(GroupView),
+    Ordered { session: SessionId, group: GroupId, tag: u64 },
     JoinRefused {
         session: SessionId,
         group: GroupId,
@@ -78,7 +79,6 @@ impl Domain {
             multicast: transport.has_multicast(),
             mtu: config.transport.mtu,
             window: window(config, &transport),
-            message_len_max: config.message.len_max,
             timers: config.ring.timers(),
             seed,
             trace: false,
@@ -157,6 +157,9 @@ impl Domain {
                 }
                 Output::Message(message) => up.push(Upward::Message(message)),
                 Output::View(view) => up.push(Upward::View(view)),
+                Output::Ordered { session, group, tag } => {
+                    up.push(Upward::Ordered { session, group, tag });
+                }
                 Output::JoinRefused { session, group, reason } => {
                     up.push(Upward::JoinRefused { session, group, reason });
                 }

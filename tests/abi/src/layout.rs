@@ -1,5 +1,5 @@
-//! Lays the header that cbindgen makes out for readers: sections, one line where one line will do, handles first, and
-//! nothing that C89 or C++98 would refuse.
+//! Lays the header that cbindgen makes out for readers: sections, one line where one line will do,
+//! handles first, and nothing that C89 or C++98 would refuse.
 
 use std::fmt::Write;
 use std::iter::Peekable;
@@ -161,6 +161,11 @@ impl Item {
             );
         }
         match &self.kind {
+            // Plain: build scripts read these lines.
+            Kind::Constant { name, value } if name.starts_with("ANZ_VERSION_") => {
+                block(out, "", &self.comment);
+                _ = writeln!(out, "#define {name} {value}");
+            }
             Kind::Constant { name, value } => {
                 one_line(out, "", &format!("#define {name:<21} {value}"), 37, &self.comment);
             }
@@ -210,12 +215,19 @@ fn one_line(out: &mut String, indent: &str, text: &str, column: usize, comment: 
     }
 }
 
+/// A comment of its own, filled anew: the sources have other margins.
 fn block(out: &mut String, indent: &str, comment: &[String]) {
-    let last = comment.len().saturating_sub(1);
-    for (n, line) in comment.iter().enumerate() {
-        let start = if n == 0 { "/*" } else { " *" };
-        let end = if n == last { " */" } else { "" };
-        _ = writeln!(out, "{indent}{start} {line}{end}");
+    let mut line = format!("{indent}/*");
+    for word in comment.iter().flat_map(|line| line.split(' ')).filter(|word| !word.is_empty()) {
+        if line.len() + 1 + word.len() + " */".len() > WIDTH {
+            _ = writeln!(out, "{line}");
+            line = format!("{indent} *");
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    if !comment.is_empty() {
+        _ = writeln!(out, "{line} */");
     }
 }
 
@@ -252,4 +264,4 @@ fn with_nullable(function: &str) -> String {
 }
 
 const PREAMBLE_END: &str = "systems only\"\n#endif";
-const WIDTH: usize = 120;
+const WIDTH: usize = 100;

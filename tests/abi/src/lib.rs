@@ -1,13 +1,16 @@
-//! What the tests of the C interface share: where things are, how they are built, how the header is laid out.
+//! What the tests of the C interface share: where things are, how they are built, how the header is
+//! laid out.
 
 pub mod layout;
 
+use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 /// The project's root.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the project's root")
 }
 
 /// Runs a command that must succeed, and returns what it printed.
@@ -20,4 +23,39 @@ pub fn run(command: &mut Command) -> String {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{command:?}: {}\n{out}\n{err}", output.status);
     out
+}
+
+/// The directory with the library as it ships, and the daemon: built if they were not.
+pub fn release() -> &'static Path {
+    static RELEASE: OnceLock<PathBuf> = OnceLock::new();
+    RELEASE.get_or_init(|| {
+        let target =
+            env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let packages = ["-p", "anasazi-ffi", "-p", "anasazid"];
+        let mut build = Command::new(cargo);
+        run(build.args(["build", "--release", "--locked"]).args(packages).current_dir(root()));
+        let release = target.join("release");
+        run(Command::new(root().join("ffi/link.sh")).arg(&release));
+        release
+    })
+}
+
+/// Compiles a C program of this project against the header and the library.
+pub fn compile(source: &str, into: &Path) -> PathBuf {
+    let source = root().join(source);
+    let program = into.join(source.file_stem().expect("a file's name"));
+    run(Command::new("cc")
+        .args(["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-pedantic", "-Werror"])
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg("-o")
+        .arg(&program)
+        .arg(&source)
+        .arg("-L")
+        .arg(release())
+        .arg("-lanasazi")
+        .arg("-lpthread")
+        .arg(format!("-Wl,-rpath,{}", release().display())));
+    program
 }

@@ -43,7 +43,8 @@ fn every_dialect_takes_it_alone_and_without_a_warning() {
         ("c++", &["c++98", "c++11", "c++17"][..], "alone.cc"),
     ] {
         let source = directory.path().join(file);
-        let text = "#include <anasazi.h>\n#include <anasazi.h>\nint main(void) { return (int)anz_version_num(); }\n";
+        let text = "#include <anasazi.h>\n#include <anasazi.h>\n\
+                    int main(void) { return (int)anz_version_num(); }\n";
         fs::write(&source, text).expect("a source file");
         for dialect in dialects {
             run(Command::new(compiler)

@@ -64,7 +64,8 @@ impl Receiver {
         true
     }
 
-    /// Groups that were joined while the session ended. True if there are any: their ends come first.
+    /// Groups that were joined while the session ended. True if there are any: their ends come
+    /// first.
     fn end_late_groups(&mut self, core: &Arc<Core>, status: Status) -> bool {
         GroupHandle::each_of(core, |handle, group| {
             if group.end() {

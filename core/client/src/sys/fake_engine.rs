@@ -1,4 +1,5 @@
-//! The other end of a session for tests: takes the greeting and then does exactly what the test says, right or wrong.
+//! The other end of a session for tests: takes the greeting and then does exactly what the test
+//! says, right or wrong.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -80,7 +81,8 @@ impl Listener {
         let [memory, wake_engine, wake_client] = fds;
         let layout = Layout::new(hello.send_capacity, hello.receive_capacity).unwrap();
         check_seals(memory.as_raw_fd(), layout.len());
-        // SAFETY: maps what the client sent; the ends live as long as the mapping; welcome is plain bytes.
+        // SAFETY: maps what the client sent; the ends live as long as the mapping; welcome is plain
+        // bytes.
         let engine = unsafe {
             let protection = libc::PROT_READ | libc::PROT_WRITE;
             let fd = memory.as_raw_fd();
@@ -273,7 +275,8 @@ fn receive_hello(socket: RawFd) -> io::Result<(Hello, [OwnedFd; 3])> {
     let mut bytes = [0_u8; size_of::<Hello>()];
     let mut control = Control([0; 64]);
     wait_readable(socket);
-    // SAFETY: the header points to what lives through the call; the kernel puts three descriptors in, ours alone.
+    // SAFETY: the header points to what lives through the call; the kernel puts three descriptors
+    // in, ours alone.
     unsafe {
         let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
         let mut message: libc::msghdr = mem::zeroed();

@@ -1,10 +1,11 @@
-//! Finding out that the process was forked, with one load: a page that the kernel wipes in the child.
+//! Finding out that the process was forked, with one load: a page that the kernel wipes in the
+//! child.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
-/// The mark of this process, for [`is_current`]. Makes the page when first called, so it comes before anything to protect.
-/// Zero only if there is no memory for a page.
+/// The mark of this process, for [`is_current`]. Makes the page when first called, so it comes
+/// before anything to protect. Zero only if there is no memory for a page.
 pub fn mark() -> u64 {
     let page = page();
     if page.is_null() {
@@ -31,7 +32,8 @@ fn page() -> *const AtomicU64 {
     if !present.is_null() {
         return present;
     }
-    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that exists.
+    // SAFETY: an anonymous mapping at an address of the kernel's choice touches nothing that
+    // exists.
     let made = unsafe {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -43,8 +45,8 @@ fn page() -> *const AtomicU64 {
     let null = ptr::null_mut();
     match PAGE.compare_exchange(null, made.cast(), Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => {
-            // SAFETY: `made` is a whole mapping of this length. The handler is one function of this library, which is
-            // linked so that it is never unloaded.
+            // SAFETY: `made` is a whole mapping of this length. The handler is one function of this
+            // library, which is linked so that it is never unloaded.
             unsafe {
                 if libc::madvise(made, PAGE_LEN, libc::MADV_WIPEONFORK) != 0 {
                     libc::pthread_atfork(None, None, Some(wipe));

@@ -1,4 +1,5 @@
-//! Structs that describe a record in the ring to a C program: they have the layout of the C header and point into the ring.
+//! Structs that describe a record in the ring to a C program: they have the layout of the C header
+//! and point into the ring.
 
 use std::ffi::{CStr, c_char};
 use std::slice;
@@ -17,7 +18,8 @@ pub(crate) enum Content {
     Receipt(Receipt),
 }
 
-// SAFETY: what the pointers lead to is in a ring, is not written while the record is held, and has no thread.
+// SAFETY: what the pointers lead to is in a ring, is not written while the record is held, and has
+// no thread.
 unsafe impl Send for Frame {}
 // SAFETY: as above.
 unsafe impl Sync for Frame {}
@@ -86,7 +88,8 @@ impl View {
 
     /// Everybody.
     pub fn members(&self) -> &[Member] {
-        // SAFETY: `of` checked that so many aligned members are there, and who holds a `View` holds its record.
+        // SAFETY: `of` checked that so many aligned members are there, and who holds a `View` holds
+        // its record.
         unsafe { slice::from_raw_parts(self.members, self.members_len) }
     }
 

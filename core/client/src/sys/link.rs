@@ -1,4 +1,5 @@
-//! One connection's rings: the memory, the ends that are ours, and the descriptors that wake either side.
+//! One connection's rings: the memory, the ends that are ours, and the descriptors that wake either
+//! side.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -14,7 +15,8 @@ use super::memory::Mapping;
 use super::poll::EventFd;
 use super::table::{Pinned, Table};
 
-/// The client's half of a connection. Lives as long as anybody uses it, also when the engine has long gone.
+/// The client's half of a connection. Lives as long as anybody uses it, also when the engine has
+/// long gone.
 pub(crate) struct Link {
     producer: Producer,
     consumer: Consumer,
@@ -60,8 +62,8 @@ impl Link {
         token_base: u64,
     ) -> io::Result<(Self, OwnedFd)> {
         let (mapping, memory) = Mapping::create(layout.len())?;
-        // SAFETY: a fresh, zero, page-aligned mapping of the layout's length, which lives as long as these two; no other
-        // such ends are made on our side.
+        // SAFETY: a fresh, zero, page-aligned mapping of the layout's length, which lives as long
+        // as these two; no other such ends are made on our side.
         let (producer, consumer) = unsafe {
             (
                 Producer::attach(mapping.base(), layout, Direction::Send),
@@ -87,7 +89,8 @@ impl Link {
         self.serial
     }
 
-    /// Descriptors that the engine gets beside the memory: the one that wakes it, the one that wakes us.
+    /// Descriptors that the engine gets beside the memory: the one that wakes it, the one that
+    /// wakes us.
     pub(crate) fn wake_fds(&self) -> [RawFd; 2] {
         [self.wake_engine.as_raw_fd(), self.wake_client.as_raw_fd()]
     }
@@ -128,14 +131,16 @@ impl Link {
         Ok(OpenClaim { data, len, token: claim.position() })
     }
 
-    /// The claim that `claim_open` made, if this is one of this link and not yet committed or aborted.
+    /// The claim that `claim_open` made, if this is one of this link and not yet committed or
+    /// aborted.
     pub(crate) fn reclaim(&self, handle: u32, open: &OpenClaim) -> Option<Claim> {
         let len = open.len.checked_add(SEND_HEAD_LEN)?;
         let claim = self.producer.reclaim(open.token, request::SEND, 0, len)?;
         if claim.data.wrapping_add(SEND_HEAD_LEN) != open.data {
             return None;
         }
-        // SAFETY: the ring says that a claim of this length, at least a head's, is here and is nobody else's.
+        // SAFETY: the ring says that a claim of this length, at least a head's, is here and is
+        // nobody else's.
         let mark = unsafe { claim.data.cast::<SendRecord>().read() };
         let expected = SendRecord { handle, service: u32::MAX, tag: open.len as u64 };
         (mark == expected).then_some(claim)
@@ -156,8 +161,8 @@ impl Link {
     /// Copies bytes into a claim; what would go over its end is left out.
     fn fill(&self, claim: &Claim, at: usize, bytes: &[u8]) {
         let len = bytes.len().min(claim.len.saturating_sub(at));
-        // SAFETY: `at + len` is inside the claim, which is ours until it is committed; `bytes` cannot lie in it, since
-        // nobody else knows it.
+        // SAFETY: `at + len` is inside the claim, which is ours until it is committed; `bytes`
+        // cannot lie in it, since nobody else knows it.
         unsafe { claim.data.add(at.min(claim.len)).copy_from_nonoverlapping(bytes.as_ptr(), len) };
     }
 
@@ -174,7 +179,8 @@ impl Link {
         Ok(())
     }
 
-    /// After [`PushError::Full`] for a payload of `len` bytes: asks to be woken when there is room. True: there is already.
+    /// After [`PushError::Full`] for a payload of `len` bytes: asks to be woken when there is room.
+    /// True: there is already.
     pub(crate) fn want_room(&self, len: usize) -> bool {
         self.producer.want_room(len.saturating_add(SEND_HEAD_LEN + CLOSE_LEN as usize))
     }
@@ -197,8 +203,9 @@ impl Link {
         let Some(record) = self.consumer.next()? else { return Ok(None) };
         let token = self.token_base.wrapping_add(record.position);
         self.token_end.store(token.wrapping_add(1), Ordering::SeqCst);
-        // SAFETY: the ring says that the record's bytes lie inside it until it is released, and the ring lives as long as
-        // `self`. Who releases it promises (`Session::release`) to have no reference to it any more.
+        // SAFETY: the ring says that the record's bytes lie inside it until it is released, and the
+        // ring lives as long as `self`. Who releases it promises (`Session::release`) to have no
+        // reference to it any more.
         let bytes = unsafe { slice::from_raw_parts(record.data, record.len) };
         Ok(Some(Taken { token, kind: record.kind, bytes }))
     }
@@ -215,7 +222,8 @@ impl Link {
         (self.token_base..self.token_end.load(Ordering::SeqCst)).contains(&token)
     }
 
-    /// Gives records back to the engine; any thread. Tokens of records that are not held are ignored.
+    /// Gives records back to the engine; any thread. Tokens of records that are not held are
+    /// ignored.
     pub(crate) fn release(&self, tokens: impl Iterator<Item = u64>) {
         let base = self.token_base;
         let mut framed = self.frames_len.load(Ordering::SeqCst) > 0;

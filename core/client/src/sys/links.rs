@@ -1,14 +1,16 @@
-//! The connections of one session: the present one, and those whose memory somebody still reads or writes.
+//! The connections of one session: the present one, and those whose memory somebody still reads or
+//! writes.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::link::Link;
 
-/// Owns the links. Anybody may use them at any time; only the session's owner installs, retires and collects.
+/// Owns the links. Anybody may use them at any time; only the session's owner installs, retires and
+/// collects.
 pub(crate) struct Links {
-    /// Calls that are using a link now. One that never ends, because its thread was stopped for good, keeps memory
-    /// mapped and does no other harm.
+    /// Calls that are using a link now. One that never ends, because its thread was stopped for
+    /// good, keeps memory mapped and does no other harm.
     users: AtomicUsize,
     current: AtomicPtr<Link>,
     /// All of them, the present one included.
@@ -32,7 +34,8 @@ impl Links {
         InUse(self)
     }
 
-    /// Makes a link the present one; `false`, and the link is dropped, when too many old ones are still in use. Owner only.
+    /// Makes a link the present one; `false`, and the link is dropped, when too many old ones are
+    /// still in use. Owner only.
     pub(crate) fn install(&self, link: Box<Link>) -> bool {
         self.collect();
         let Some(place) = self.all.iter().find(|place| place.load(Ordering::SeqCst).is_null())
@@ -56,13 +59,15 @@ impl Links {
         let current = self.current.load(Ordering::SeqCst);
         for place in &self.all {
             let link = place.load(Ordering::SeqCst);
-            // SAFETY: what is in `all` was made by `install`, and only the owner, who is here, frees it.
+            // SAFETY: what is in `all` was made by `install`, and only the owner, who is here,
+            // frees it.
             if link.is_null() || link == current || unsafe { (*link).is_held() } {
                 continue;
             }
             place.store(ptr::null_mut(), Ordering::SeqCst);
             if self.users.load(Ordering::SeqCst) == 0 {
-                // SAFETY: nobody was using links after this one could be found no more, so nobody has it.
+                // SAFETY: nobody was using links after this one could be found no more, so nobody
+                // has it.
                 drop(unsafe { Box::from_raw(link) });
             } else {
                 place.store(link, Ordering::SeqCst);
@@ -82,7 +87,8 @@ impl Drop for Links {
         for place in &mut self.all {
             let link = *place.get_mut();
             if !link.is_null() {
-                // SAFETY: made by `install`, not yet freed, and `&mut self` says that nobody uses it.
+                // SAFETY: made by `install`, not yet freed, and `&mut self` says that nobody uses
+                // it.
                 drop(unsafe { Box::from_raw(link) });
             }
         }
@@ -93,7 +99,8 @@ impl InUse<'_> {
     /// The present link, unless the engine is away.
     pub(crate) fn current(&self) -> Option<&Link> {
         let link = self.0.current.load(Ordering::SeqCst);
-        // SAFETY: found after `enter`, so `collect` sees us and lets it be; it was made by `install`.
+        // SAFETY: found after `enter`, so `collect` sees us and lets it be; it was made by
+        // `install`.
         unsafe { link.as_ref() }
     }
 

@@ -36,7 +36,8 @@ impl Mapping {
             if base == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
             }
-            // A child must not write into its parent's rings. Best effort: every call checks for a fork first.
+            // A child must not write into its parent's rings. Best effort: every call checks for a
+            // fork first.
             libc::madvise(base, len, libc::MADV_DONTFORK);
             Ok((Self { base: base.cast(), len }, fd))
         }
@@ -50,7 +51,8 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `create` mapped exactly this, and whoever holds pointers into it keeps the mapping alive.
+        // SAFETY: `create` mapped exactly this, and whoever holds pointers into it keeps the
+        // mapping alive.
         unsafe { libc::munmap(self.base.cast(), self.len) };
     }
 }

@@ -1,4 +1,5 @@
-//! Where the client touches memory by address and the kernel by system call: the only files of this crate with `unsafe`.
+//! Where the client touches memory by address and the kernel by system call: the only files of this
+//! crate with `unsafe`.
 //!
 //! Everything above this folder is safe code over what is exported here.
 
@@ -6,6 +7,8 @@
 pub(crate) mod fake_engine;
 pub mod fork;
 pub(crate) mod frame;
+#[cfg(test)]
+pub(crate) mod like_c;
 pub(crate) mod link;
 pub(crate) mod links;
 mod memory;

@@ -55,7 +55,8 @@ impl Ready {
     }
 }
 
-/// The epoll set behind a session's descriptor. It is readable as long as something was not [taken](Poll::take).
+/// The epoll set behind a session's descriptor. It is readable as long as something was not
+/// [taken](Poll::take).
 pub(crate) struct Poll {
     set: OwnedFd,
     timer: OwnedFd,
@@ -78,8 +79,8 @@ impl Poll {
         Ok(poll)
     }
 
-    /// Watches a descriptor for readability. All but the socket are edge-triggered: nobody reads them, a new write or
-    /// expiry shows again. The socket stays ready until it is read or closed.
+    /// Watches a descriptor for readability. All but the socket are edge-triggered: nobody reads
+    /// them, a new write or expiry shows again. The socket stays ready until it is read or closed.
     pub(crate) fn watch(&self, fd: RawFd, key: Key) -> io::Result<()> {
         let edge = if matches!(key, Key::Socket) { 0 } else { libc::EPOLLET };
         add(&self.set, fd, libc::EPOLLIN | edge, key as u64)
@@ -92,7 +93,8 @@ impl Poll {
         unsafe { libc::epoll_ctl(self.set.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, nothing) };
     }
 
-    /// What became ready since the last time; makes the set unreadable, but for the socket. Never blocks.
+    /// What became ready since the last time; makes the set unreadable, but for the socket. Never
+    /// blocks.
     pub(crate) fn take(&self) -> Ready {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; 4];
         // SAFETY: room for 4 events is given for 4.
@@ -142,7 +144,8 @@ pub(crate) enum Waited {
     Interrupted,
 }
 
-/// Waits until one of two descriptors is readable or the monotonic clock shows `deadline_ns` (negative: for ever).
+/// Waits until one of two descriptors is readable or the monotonic clock shows `deadline_ns`
+/// (negative: for ever).
 pub(crate) fn wait(fds: [RawFd; 2], deadline_ns: i64) -> Waited {
     let mut fds = fds.map(|fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 });
     let timeout;
@@ -153,7 +156,8 @@ pub(crate) fn wait(fds: [RawFd; 2], deadline_ns: i64) -> Waited {
         timeout = timespec(Duration::from_nanos(left_ns.unsigned_abs()));
         &raw const timeout
     };
-    // SAFETY: two descriptors are given as two, the timeout lives through the call, no signal mask is given.
+    // SAFETY: two descriptors are given as two, the timeout lives through the call, no signal mask
+    // is given.
     let n = unsafe { libc::ppoll(fds.as_mut_ptr(), 2, timeout_pointer, std::ptr::null()) };
     match n {
         0 => Waited::TimedOut,

@@ -5,8 +5,8 @@ use anasazi_queue::status::Status;
 use crate::session::Session;
 
 impl Session {
-    /// Gives kept events back, by their tokens, from any thread and in any order; possible as well after the session was
-    /// closed. Tokens that are not of kept events (anymore) are ignored.
+    /// Gives kept events back, by their tokens, from any thread and in any order; possible as well
+    /// after the session was closed. Tokens that are not of kept events (anymore) are ignored.
     ///
     /// # Errors
     /// `EFORKED` in a child process.

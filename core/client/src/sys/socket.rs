@@ -1,4 +1,5 @@
-//! The engine's socket: connecting, the greeting with its three descriptors, the answer, and the end.
+//! The engine's socket: connecting, the greeting with its three descriptors, the answer, and the
+//! end.
 
 use std::io;
 use std::mem;
@@ -10,7 +11,8 @@ use std::ptr;
 use anasazi_queue::hello::{Hello, Welcome};
 use anasazi_queue::plain::Plain;
 
-/// Connects to the socket file of an engine; never blocks. `EAGAIN`: the engine has too many connections waiting.
+/// Connects to the socket file of an engine; never blocks. `EAGAIN`: the engine has too many
+/// connections waiting.
 pub(crate) fn connect(path: &Path) -> io::Result<OwnedFd> {
     let bytes = path.as_os_str().as_bytes();
     // SAFETY: all-zero is a valid address of no family.
@@ -25,7 +27,8 @@ pub(crate) fn connect(path: &Path) -> io::Result<OwnedFd> {
     }
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     let len = size_of::<libc::sockaddr_un>() as libc::socklen_t;
-    // SAFETY: makes a descriptor, which is ours alone, and connects it to an address that lives through the call.
+    // SAFETY: makes a descriptor, which is ours alone, and connects it to an address that lives
+    // through the call.
     unsafe {
         let fd = match libc::socket(libc::AF_UNIX, kind, 0) {
             -1 => return Err(io::Error::last_os_error()),
@@ -43,8 +46,8 @@ pub(crate) fn send_hello(socket: RawFd, hello: &Hello, fds: [RawFd; 3]) -> io::R
     let bytes = hello.as_bytes();
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = Control([0; CONTROL_LEN]);
-    // SAFETY: all-zero is a valid message header; then it points to `part` and `control`, which live through the call, and
-    // the control buffer has room for one header and three descriptors.
+    // SAFETY: all-zero is a valid message header; then it points to `part` and `control`, which
+    // live through the call, and the control buffer has room for one header and three descriptors.
     let sent = unsafe {
         let mut message: libc::msghdr = mem::zeroed();
         message.msg_iov = &raw mut part;

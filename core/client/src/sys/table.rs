@@ -1,9 +1,11 @@
-//! Handles: index and generation in a pointer's clothes, looked up in memory that is never unmapped.
+//! Handles: index and generation in a pointer's clothes, looked up in memory that is never
+//! unmapped.
 //!
-//! A handle that was removed, was never given out, or belongs to another table is found out by comparing one word; so a
-//! stale handle is an error at any time and from any context, never a wild pointer. Looking up ("pinning") is one atomic
-//! addition: no lock, no allocation, no panic, no thread-local, hence usable in a signal handler. A value is dropped only
-//! when nobody has it pinned, and only by [`Table::insert`] or [`Table::remove`], never by letting go of a pin.
+//! A handle that was removed, was never given out, or belongs to another table is found out by
+//! comparing one word; so a stale handle is an error at any time and from any context, never a wild
+//! pointer. Looking up ("pinning") is one atomic addition: no lock, no allocation, no panic, no
+//! thread-local, hence usable in a signal handler. A value is dropped only when nobody has it
+//! pinned, and only by [`Table::insert`] or [`Table::remove`], never by letting go of a pin.
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -11,13 +13,15 @@ use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-/// A set of values that are known by handle. Meant for statics: chunks of slots are never given back.
+/// A set of values that are known by handle. Meant for statics: chunks of slots are never given
+/// back.
 pub struct Table<T> {
     tag: u8,
     chunks: [AtomicPtr<Slot<T>>; CHUNKS],
     /// Slots ever used.
     fresh: AtomicU32,
-    /// Head of the list of free slots: change counter in the high half, index plus 1 in the low half.
+    /// Head of the list of free slots: change counter in the high half, index plus 1 in the low
+    /// half.
     free: AtomicU64,
     /// Head of the list of removed slots that were still pinned: index plus 1.
     pending: AtomicU32,
@@ -37,7 +41,8 @@ struct Slot<T> {
 }
 
 impl<T: Send + Sync> Table<T> {
-    /// An empty table. `tag` is the first byte of all its handles; a table knows others' handles by it.
+    /// An empty table. `tag` is the first byte of all its handles; a table knows others' handles by
+    /// it.
     pub const fn new(tag: u8) -> Self {
         Self {
             tag,
@@ -48,17 +53,20 @@ impl<T: Send + Sync> Table<T> {
         }
     }
 
-    /// Takes a value in and returns its handle, never 0; `None` when the table holds sixteen million. Lock-free; allocates.
+    /// Takes a value in and returns its handle, never 0; `None` when the table holds sixteen
+    /// million. Lock-free; allocates.
     pub fn insert(&self, value: T) -> Option<u64> {
         self.drop_pending();
         let (index, slot) = self.pop_free().or_else(|| self.take_fresh())?;
-        // SAFETY: the slot is closed and out of all lists, so that only this thread may touch its value.
+        // SAFETY: the slot is closed and out of all lists, so that only this thread may touch its
+        // value.
         unsafe { (*slot.value.get()).write(value) };
         let word = slot.word.fetch_and(!CLOSED, Ordering::Release);
         Some(self.handle(index, generation(word)))
     }
 
-    /// The value behind a handle; `None` if the handle is stale or not of this table. Safe in a signal handler.
+    /// The value behind a handle; `None` if the handle is stale or not of this table. Safe in a
+    /// signal handler.
     pub fn pin(&self, handle: u64) -> Option<Pinned<'_, T>> {
         let slot = self.slot(self.index(handle)?)?;
         let pinned = Pinned { slot };
@@ -67,7 +75,8 @@ impl<T: Send + Sync> Table<T> {
         (generation(word) == handle as u32 && word & CLOSED == 0).then_some(pinned)
     }
 
-    /// As [`Self::pin`], but also for a handle that was removed and whose value is still there, since others have it pinned.
+    /// As [`Self::pin`], but also for a handle that was removed and whose value is still there,
+    /// since others have it pinned.
     pub fn pin_removed(&self, handle: u64) -> Option<Pinned<'_, T>> {
         let slot = self.slot(self.index(handle)?)?;
         let pinned = Pinned { slot };
@@ -76,7 +85,8 @@ impl<T: Send + Sync> Table<T> {
         (generation(word) == handle as u32).then_some(pinned)
     }
 
-    /// The handle of the value in a place, which is what bits 32 to 55 of its handle say, if one lives there.
+    /// The handle of the value in a place, which is what bits 32 to 55 of its handle say, if one
+    /// lives there.
     pub fn handle_at(&self, index: u32) -> Option<u64> {
         let word = self.slot(index)?.word.load(Ordering::SeqCst);
         (index < SLOTS_MAX && word & CLOSED == 0).then(|| self.handle(index, generation(word)))
@@ -120,7 +130,8 @@ impl<T: Send + Sync> Table<T> {
         }
     }
 
-    /// Drops the removed values that have lost their last pin since. `insert` and `remove` do it too.
+    /// Drops the removed values that have lost their last pin since. `insert` and `remove` do it
+    /// too.
     pub fn drop_pending(&self) {
         if self.pending.load(Ordering::Relaxed) == 0 {
             return;
@@ -143,8 +154,9 @@ impl<T: Send + Sync> Table<T> {
         if taken.is_err() {
             return false;
         }
-        // SAFETY: the exchange found the slot closed and without pins, and its new generation, still closed, keeps
-        // everybody out; so this thread alone has the value, which `insert` wrote.
+        // SAFETY: the exchange found the slot closed and without pins, and its new generation,
+        // still closed, keeps everybody out; so this thread alone has the value, which `insert`
+        // wrote.
         unsafe { (*slot.value.get()).assume_init_drop() };
         self.push_free(index, slot);
         true
@@ -225,7 +237,8 @@ impl<T: Send + Sync> Table<T> {
         if first.is_null() {
             return None;
         }
-        // SAFETY: a chunk has `chunk_len` slots, `offset` is below that, and chunks live as long as the table.
+        // SAFETY: a chunk has `chunk_len` slots, `offset` is below that, and chunks live as long as
+        // the table.
         Some(unsafe { &*first.add(offset) })
     }
 
@@ -247,7 +260,8 @@ impl<T> Drop for Table<T> {
                 continue;
             }
             let slots = ptr::slice_from_raw_parts_mut(first, chunk_len(chunk));
-            // SAFETY: `make_chunk` made it as a box of this length, and `&mut self` says that nobody uses it.
+            // SAFETY: `make_chunk` made it as a box of this length, and `&mut self` says that
+            // nobody uses it.
             drop(unsafe { Box::from_raw(slots) });
         }
     }
@@ -256,7 +270,8 @@ impl<T> Drop for Table<T> {
 impl<T> Slot<T> {
     fn closed() -> Self {
         Self {
-            // Generations start at 1, so that the first handle of a table with tag 0 would not be 0.
+            // Generations start at 1, so that the first handle of a table with tag 0 would not be
+            // 0.
             word: AtomicU64::new(1 << 32 | CLOSED),
             next: AtomicU32::new(0),
             value: UnsafeCell::new(MaybeUninit::uninit()),
@@ -279,7 +294,8 @@ impl<T> Pinned<'_, T> {
 impl<T> Deref for Pinned<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        // SAFETY: `pin` found the slot open, so its value was written; no one drops or replaces it while it is pinned.
+        // SAFETY: `pin` found the slot open, so its value was written; no one drops or replaces it
+        // while it is pinned.
         unsafe { (*self.slot.value.get()).assume_init_ref() }
     }
 }
@@ -290,7 +306,8 @@ impl<T> Drop for Pinned<'_, T> {
     }
 }
 
-// SAFETY: a slot hands out `&T` to any thread and lets any thread drop the `T`; the words around it are atomics.
+// SAFETY: a slot hands out `&T` to any thread and lets any thread drop the `T`; the words around it
+// are atomics.
 unsafe impl<T: Send + Sync> Sync for Table<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send + Sync> Send for Table<T> {}
@@ -394,8 +411,8 @@ mod tests {
         assert_eq!(sum, 999 * 1000 / 2);
     }
 
-    /// Threads insert, look up each other's handles and remove; every value is dropped exactly once, and a pinned one
-    /// always reads as what was inserted.
+    /// Threads insert, look up each other's handles and remove; every value is dropped exactly
+    /// once, and a pinned one always reads as what was inserted.
     #[test]
     fn threads_may_do_all_of_it_at_once() {
         let drops = Arc::new(AtomicUsize::new(0));

@@ -163,10 +163,7 @@ fn kept_events_survive_the_close() {
         .unwrap();
     session.close();
     drop(engine);
-    // SAFETY: kept and not yet released, and the session still lives.
-    #[allow(unsafe_code, reason = "as a C program does it")]
-    let bytes = unsafe { std::slice::from_raw_parts(kept.1, 5_000) };
-    assert!(bytes.iter().all(|byte| *byte == 0xAB));
+    assert!(like_c::are_all(kept.1, 5_000, 0xAB));
     assert!(session.holds_events());
     release(&session, &[kept.0]);
     assert!(!session.holds_events());
@@ -198,24 +195,16 @@ fn an_engine_that_cuts_a_session_off_has_the_last_word() {
 fn in_a_child_everything_says_so_and_the_parent_notices_nothing() {
     let (session, engine, _) = open();
     let (group, number) = join(&session, &engine, "room");
-    // SAFETY: the child allocates nothing before it leaves by _exit, but for what `close` drops.
-    #[allow(unsafe_code, reason = "fork has no safe name")]
-    unsafe {
-        let child = libc::fork();
-        if child == 0 {
-            let forked = session.send(group, 4, &[b"x"], 0) == Err(Status::EFORKED)
-                && session.receive(1, &mut |_| Hold::Release) == Err(Status::EFORKED)
-                && session.wait(0) == Err(Status::EFORKED)
-                && session.wake() == Err(Status::EFORKED)
-                && group.leave() == Err(Status::EFORKED)
-                && session.release([8].into_iter()) == Err(Status::EFORKED);
-            drop(session);
-            libc::_exit(if forked { 0 } else { 1 });
-        }
-        let mut status = 0;
-        assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
-        assert_eq!(status, 0);
-    }
+    assert!(like_c::holds_in_child(|| {
+        let forked = session.send(group, 4, &[b"x"], 0) == Err(Status::EFORKED)
+            && session.receive(1, &mut |_| Hold::Release) == Err(Status::EFORKED)
+            && session.wait(0) == Err(Status::EFORKED)
+            && session.wake() == Err(Status::EFORKED)
+            && group.leave() == Err(Status::EFORKED)
+            && like_c::release(&session, &[8]) == Err(Status::EFORKED);
+        session.close();
+        forked
+    }));
     engine.message(number, 1, b"all is well");
     assert_eq!(receive_some(&session)[0].data, b"all is well");
     session.send(group, 4, &[b"here too"], 0).unwrap();

@@ -58,10 +58,7 @@ fn kept_events_stay_readable_and_may_be_released_in_any_order() {
         next = next.wrapping_add(1);
         if kept.len() == 10 {
             let (token, data, byte) = kept.remove((round * 7 % 10) as usize);
-            // SAFETY: kept and not yet released.
-            #[allow(unsafe_code, reason = "as a C program does it")]
-            let bytes = unsafe { std::slice::from_raw_parts(data, 1_000) };
-            assert!(bytes.iter().all(|b| *b == byte), "round {round}");
+            assert!(like_c::are_all(data, 1_000, byte), "round {round}");
             release(&session, &[token]);
         }
     }

@@ -18,6 +18,7 @@ use crate::event::{EventKind, Hold};
 use crate::group::GroupHandle;
 use crate::session::{Session, SessionOptions};
 use crate::sys::fake_engine::{FakeEngine, Listener, is_readable, welcome};
+use crate::sys::like_c;
 
 /// What a test looks at in an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,9 +110,5 @@ fn assert_quiet(session: &Session) {
 }
 
 fn release(session: &Session, tokens: &[u64]) {
-    // SAFETY: the tests have only copies of what they kept, or look at it before they release it.
-    #[allow(unsafe_code, reason = "the call is")]
-    unsafe {
-        session.release(tokens.iter().copied()).unwrap();
-    }
+    like_c::release(session, tokens).unwrap();
 }

@@ -65,10 +65,7 @@ fn kept_events_survive_reconnections_and_can_be_released_later() {
         take_join(&engine, "room");
     }
     for (token, data, byte) in kept.into_iter().rev() {
-        // SAFETY: kept and not yet released.
-        #[allow(unsafe_code, reason = "as a C program does it")]
-        let bytes = unsafe { std::slice::from_raw_parts(data, 3_000) };
-        assert!(bytes.iter().all(|b| *b == byte));
+        assert!(like_c::are_all(data, 3_000, byte));
         release(&session, &[token]);
     }
     assert!(!session.holds_events());

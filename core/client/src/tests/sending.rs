@@ -100,7 +100,8 @@ fn a_wait_for_room_ends_when_there_is_room() {
     });
 }
 
-/// Threads send through one session as fast as they can, to an engine that reads slowly; all waits are for events.
+/// Threads send through one session as fast as they can, to an engine that reads slowly; all waits
+/// are for events.
 #[test]
 fn many_threads_send_in_order_each() {
     const EACH: u64 = 20_000;
@@ -136,22 +137,11 @@ fn a_send_keeps_errno() {
     let (session, engine, _) = open();
     let (group, _) = join(&session, &engine, "room");
     assert!(engine.requests.prepare_sleep(), "so that the send makes a system call");
-    // SAFETY: this thread's errno.
-    #[allow(unsafe_code, reason = "errno has no safe name")]
-    let errno = || unsafe { &mut *libc::__errno_location() };
-    *errno() = 4_242;
+    *like_c::errno() = 4_242;
     assert_eq!(session.send(group, 4, &[b"x"], 0), Ok(()));
     assert_eq!(session.send(group, 99, &[b"x"], 0), Err(Status::EINVAL));
     while session.send(group, 4, &[&[0; 9_000]], 0).is_ok() {}
-    assert_eq!(*errno(), 4_242);
-}
-
-fn put(claim: &crate::OpenClaim, byte: u8) {
-    // SAFETY: an open claim has this room.
-    #[allow(unsafe_code, reason = "as a C program does it")]
-    unsafe {
-        claim.data.write_bytes(byte, claim.len);
-    }
+    assert_eq!(*like_c::errno(), 4_242);
 }
 
 #[test]
@@ -163,8 +153,8 @@ fn a_claim_is_sent_at_its_place_once() {
     let given_up = group.claim(5_000).unwrap();
     session.send(group, 4, &[b"claimed later"], 0).unwrap();
     assert_eq!(engine.poll_request(), None, "nothing overtakes a claim");
-    put(&claim, 7);
-    put(&given_up, 9);
+    like_c::fill(&claim, 7);
+    like_c::fill(&given_up, 9);
     for broken in [
         crate::OpenClaim { len: 101, ..claim },
         crate::OpenClaim { len: 0, ..claim },
@@ -199,7 +189,7 @@ fn a_claim_outlives_its_group_its_connection_and_its_session() {
     engine.left(number, Status::OK, "");
     receive_some(&session);
     assert_quiet(&session);
-    put(&of_left, 1);
+    like_c::fill(&of_left, 1);
     assert_eq!(left.commit(&of_left, 4, 0), Err(Status::ECLOSED));
     assert!(left.commit(&of_left, 4, 0).is_err());
     drop(engine);
@@ -210,11 +200,11 @@ fn a_claim_outlives_its_group_its_connection_and_its_session() {
     }
     let _engine = listener.accept(&welcome(2)).unwrap();
     assert_eq!(kinds(&receive_some(&session)), [EventKind::Resumed]);
-    put(&of_lost, 2);
+    like_c::fill(&of_lost, 2);
     assert_eq!(stays.commit(&of_lost, 4, 0), Err(Status::ELOST));
     let of_closed = stays.claim(70).unwrap();
     drop(session);
-    put(&of_closed, 3);
+    like_c::fill(&of_closed, 3);
     assert_eq!(stays.commit(&of_closed, 4, 0), Err(Status::ECLOSED));
     assert!(stays.abort(&of_closed).is_err());
 }

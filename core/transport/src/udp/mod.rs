@@ -117,7 +117,7 @@ impl Transport for Udp {
         let before = out.len();
         let (unicast, multicast) = (self.unicast.as_fd(), self.multicast.as_ref().map(AsFd::as_fd));
         let drained = self.incoming.receive(unicast, multicast, max, out, &mut self.counters);
-        // Woken for nothing: it was the error queue.
+        // Woken for nothing: it was the error queue, whose error a send in between has used up.
         let for_nothing = max > 0 && out.len() == before;
         if self.incoming.take_suspicion() | self.outgoing.take_suspicion() | for_nothing {
             self.take_network_errors();

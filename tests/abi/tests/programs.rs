@@ -1,0 +1,18 @@
+//! C programs against the library, each a test of its own. They say where they fail.
+
+use std::process::Command;
+
+use anasazi_abi::{compile, run};
+
+fn passes(name: &str) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = compile(&format!("tests/abi/c/{name}.c"), directory.path());
+    // Whatever hangs is a failure too.
+    let printed = run(Command::new("timeout").arg("100").arg(program));
+    assert!(printed.ends_with("ok\n"), "{printed}");
+}
+
+#[test]
+fn a_session_does_all_that_it_can_do() {
+    passes("session");
+}
