@@ -28,21 +28,21 @@ fn await_event(host: &Host, session: &Session, kind: EventKind) -> Status {
 
 /// Nothing that comes later makes the descriptor readable.
 fn expect_silence(host: &Host) {
-    let fd = host.engines()[0].0.fd();
+    let fd = host.engines()[0].engine.fd();
     let long_enough_for_timers = Duration::from_millis(300);
     assert_eq!(poll_readable(&[fd], long_enough_for_timers), [false]);
-    assert_eq!(host.engines()[0].0.process(0), Ok(false));
+    assert_eq!(host.engines()[0].engine.process(0), Ok(false));
 }
 
 #[test]
 fn the_descriptor_of_an_ended_engine_is_never_readable() {
     let host = Host::with(&settings());
-    host.run_until("its own ring", |host| host.engines()[0].0.is_operational());
+    host.run_until("its own ring", |host| host.engines()[0].engine.is_operational());
     let address = host.address(0);
     let session = host.session(0);
     session.join("room", 0, 0).unwrap();
     await_event(&host, &session, EventKind::View);
-    let handle = host.engines()[0].0.handle();
+    let handle = host.engines()[0].engine.handle();
     handle.stop();
     host.run_until("the end", |host| host.has_ended(0));
     assert!(handle.has_ended());
@@ -63,9 +63,9 @@ fn clients_of_a_daemon_that_stopped_are_let_go_at_once() {
     let mut settings = settings();
     settings.set("client.listen", path.to_str().unwrap()).unwrap();
     let host = Host::with(&settings);
-    host.run_until("its own ring", |host| host.engines()[0].0.is_operational());
+    host.run_until("its own ring", |host| host.engines()[0].engine.is_operational());
     let session = host.session_by(Arc::new(DrivenFile(SocketFile(path), host.clone())));
-    host.engines()[0].0.handle().stop();
+    host.engines()[0].engine.handle().stop();
     host.run_until("the end", |host| host.has_ended(0));
     // The engine is still in memory: what tells the client is the end of its connection.
     await_event(&host, &session, EventKind::Suspended);

@@ -52,7 +52,7 @@ fn noise_and_damaged_datagrams_are_counted_and_harmless() {
         (0..len).map(|_| random(&mut state) as u8).collect()
     }));
 
-    host.run_until("its own ring", |host| host.engines()[0].0.is_operational());
+    host.run_until("its own ring", |host| host.engines()[0].engine.is_operational());
     let ring = host.ask(0, "status")["ring"].clone();
     let before = dropped(&host);
     // Few at a time: none is to be lost on the way.
@@ -63,14 +63,14 @@ fn noise_and_damaged_datagrams_are_counted_and_harmless() {
     let expected = before + bad.len() as u64;
     host.run_until("every one counted", |host| dropped(host) == expected);
     assert_eq!(host.ask(0, "status")["ring"], ring);
-    assert!(host.engines()[0].0.is_operational());
+    assert!(host.engines()[0].engine.is_operational());
 }
 
 /// One read of the transport can bring more than a turn takes: the rest is not left lying.
 #[test]
 fn a_burst_is_taken_in_to_the_last_datagram() {
     let host = Host::with(&settings());
-    host.run_until("its own ring", |host| host.engines()[0].0.is_operational());
+    host.run_until("its own ring", |host| host.engines()[0].engine.is_operational());
     let target = Target::Unicast(host.address(0));
     let before = dropped(&host);
     let options = UdpOptions {

@@ -40,9 +40,15 @@ pub fn fresh_group() -> SocketAddr {
     SocketAddr::from(([239, 254 - high, (process >> 8) as u8, low], port))
 }
 
-/// The engines of this program, each with the error that it ended with.
+/// The engines of this program.
 #[derive(Clone, Default)]
-pub struct Host(Arc<Mutex<Vec<(Engine, Option<EngineError>)>>>);
+pub struct Host(Arc<Mutex<Vec<Driven>>>);
+
+/// An engine, and the error that it ended with.
+pub struct Driven {
+    pub engine: Engine,
+    pub error: Option<EngineError>,
+}
 
 impl Host {
     /// With one engine.
@@ -56,21 +62,21 @@ impl Host {
     pub fn add(&self, settings: &Settings) -> usize {
         let engine = Engine::new(settings.validate().unwrap()).unwrap();
         let mut engines = self.engines();
-        engines.push((engine, None));
+        engines.push(Driven { engine, error: None });
         engines.len() - 1
     }
 
-    pub fn engines(&self) -> MutexGuard<'_, Vec<(Engine, Option<EngineError>)>> {
+    pub fn engines(&self) -> MutexGuard<'_, Vec<Driven>> {
         self.0.lock().unwrap()
     }
 
     /// Waits for work, at most that long, and has it done.
     pub fn turn(&self, wait: Duration) {
         let mut engines = self.engines();
-        let fds: Vec<_> = engines.iter().map(|(engine, _)| engine.fd()).collect();
-        for ((engine, error), is_ready) in engines.iter_mut().zip(poll_readable(&fds, wait)) {
-            if is_ready {
-                *error = engine.process(0).err().or(error.take());
+        let fds: Vec<_> = engines.iter().map(|driven| driven.engine.fd()).collect();
+        for (driven, is_ready) in engines.iter_mut().zip(poll_readable(&fds, wait)) {
+            if is_ready && let Err(error) = driven.engine.process(0) {
+                driven.error = Some(error);
             }
         }
     }
@@ -132,7 +138,7 @@ impl Host {
 
     /// The engine has ended, cleanly or not.
     pub fn has_ended(&self, index: usize) -> bool {
-        self.engines()[index].0.has_ended()
+        self.engines()[index].engine.has_ended()
     }
 }
 
@@ -144,7 +150,7 @@ struct Embedded {
 
 impl Connector for Embedded {
     fn open(&self) -> Result<OwnedFd, Failure> {
-        let handle = self.host.engines()[self.index].0.handle();
+        let handle = self.host.engines()[self.index].engine.handle();
         // An engine that is driven here and has ended does not come back.
         handle.connect_socket().map_err(|error| Failure::new(Status::ECLOSED, error.to_string()))
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anasazi_engine::EngineError;
 use anasazi_engine::config::Settings;
 
 use super::*;
@@ -23,7 +24,7 @@ fn expect_ring_of_both(host: &Host) {
     assert!(took < FORMED_WITHIN, "{took:?}");
     let id = |index| host.ask(index, "status")["ring"]["id"].clone();
     assert_eq!(id(0), id(1));
-    assert!(host.engines().iter().all(|(engine, _)| engine.is_operational()));
+    assert!(host.engines().iter().all(|driven| driven.engine.is_operational()));
 }
 
 #[test]
@@ -49,20 +50,17 @@ fn two_engines_form_a_ring_by_unicast() {
 fn two_nodes_with_one_id_are_told_apart_and_the_newcomer_gives_way() {
     let mut settings = set_node(&settings(), 7);
     let host = Host::with(&settings);
-    host.run_until("the older one's ring", |host| host.engines()[0].0.is_operational());
+    host.run_until("the older one's ring", |host| host.engines()[0].engine.is_operational());
     let first = host.address(0);
     settings.set("transport.peers", &first.to_string()).unwrap();
     let newcomer = host.add(&settings);
     host.run_until("the newcomer's end", |host| host.has_ended(newcomer));
-    let error = host.engines()[newcomer].1.clone();
-    let Some(anasazi_engine::EngineError::Protocol(text)) = error else { panic!("{error:?}") };
+    let error = host.engines()[newcomer].error.clone();
+    let Some(EngineError::Protocol(text)) = error else { panic!("{error:?}") };
     assert!(text.contains("id 7 is in use") && text.contains(&first.to_string()), "{text}");
-    assert_eq!(
-        host.engines()[newcomer].0.process(0),
-        Err(anasazi_engine::EngineError::Protocol(text))
-    );
+    assert_eq!(host.engines()[newcomer].engine.process(0), Err(EngineError::Protocol(text)));
 
-    assert!(host.engines()[0].0.is_operational());
+    assert!(host.engines()[0].engine.is_operational());
     let answer = host.ask(0, "events");
     let mut events = answer["events"].as_array().unwrap().iter();
     let event = events.find(|event| event["kind"] == "duplicate-node");
