@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anasazi_client::{EventKind, Hold, JOIN_SEND_ONLY, Status};
 use anasazi_engine::EngineError;
 use anasazi_engine::config::Settings;
 
@@ -66,4 +67,28 @@ fn two_nodes_with_one_id_are_told_apart_and_the_newcomer_gives_way() {
     let event = events.find(|event| event["kind"] == "duplicate-node");
     let text = event.unwrap()["text"].as_str().unwrap();
     assert!(text.contains("id 7") && text.contains("127.0.0.1:"), "{text}");
+}
+
+/// Who is no member hears nothing of its message but that it has its place in the order.
+#[test]
+fn a_tag_from_outside_the_group_comes_back_as_a_receipt() {
+    let host = Host::with(&settings());
+    let session = host.session(0);
+    let group = session.join("room", JOIN_SEND_ONLY, 0).unwrap();
+    let mut receipts = Vec::new();
+    host.run_until("a receipt", |_| {
+        if receipts.is_empty() {
+            // Until its join is through.
+            _ = session.send(group, 4, &[b"from outside"], 41);
+        }
+        let result = session.receive(16, &mut |event| {
+            if event.kind == EventKind::Receipt {
+                receipts.push((event.status, event.tag));
+            }
+            Hold::Release
+        });
+        result.unwrap();
+        !receipts.is_empty()
+    });
+    assert!(receipts.iter().all(|receipt| *receipt == (Status::OK, 41)), "{receipts:?}");
 }
