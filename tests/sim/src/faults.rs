@@ -63,7 +63,6 @@ pub(crate) enum Undo {
 impl Cluster {
     /// Plans the first fault.
     pub fn start_faults(&mut self) {
-        self.faults_expected = true;
         self.plan_fault();
     }
 

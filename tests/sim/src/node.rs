@@ -46,6 +46,8 @@ pub struct Node {
     pub state: &'static str,
     /// It was asked to leave.
     pub leaving: bool,
+    /// It may end without being asked.
+    pub may_stop: bool,
     /// The last things that were told about it.
     pub lines: VecDeque<String>,
 }
@@ -108,6 +110,7 @@ impl Node {
             ring: None,
             state: "down",
             leaving: false,
+            may_stop: false,
             lines: VecDeque::new(),
         }
     }

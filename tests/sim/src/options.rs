@@ -34,6 +34,8 @@ pub struct Options {
     pub timer_scale: u32,
     /// Datagram size.
     pub mtu: usize,
+    /// Every other node takes only the smallest datagrams.
+    pub mixed_mtu: bool,
     /// Packets per rotation.
     pub window: u32,
     /// Largest message, in bytes.
@@ -155,6 +157,7 @@ impl Options {
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
             timer_scale,
             mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
+            mixed_mtu: false,
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
         };
@@ -162,6 +165,7 @@ impl Options {
         // What came later draws from numbers of its own: the older seeds stay what they were.
         let mut later = Random::new(!seed);
         options.network.sparse_peers = later.permille(300);
+        options.mixed_mtu = later.permille(200);
         options.network.residual_loss = later.pick(&[0, 0, 2, 10]);
         options
     }
@@ -175,6 +179,7 @@ impl Options {
         options.faults = Vec::new();
         options.start_within_ms = 0;
         options.timer_scale = 1;
+        options.mixed_mtu = false;
         (options.mtu, options.window) = (limits::MTU_DEFAULT, limits::WINDOW_DEFAULT);
         options.message_len_max = limits::MESSAGE_LEN_DEFAULT;
         options
@@ -413,8 +418,8 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "  protocol: mtu {}, window {}, messages up to {}, timers x{}",
-            self.mtu, self.window, self.message_len_max, self.timer_scale
+            "  protocol: mtu {} (mixed {}), window {}, messages up to {}, timers x{}",
+            self.mtu, self.mixed_mtu, self.window, self.message_len_max, self.timer_scale
         )?;
         writeln!(
             f,
