@@ -28,7 +28,7 @@ pub struct Core {
     node: Node,
     /// Taken out only while a handler runs.
     state: State,
-    /// Addresses and processes about which the operator was told.
+    /// Addresses about which the operator was told.
     told: BTreeSet<SocketAddr>,
 }
 
@@ -71,6 +71,9 @@ impl Core {
     /// Takes one input; drain `poll` afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.node.now = self.node.now.max(now);
+        if let State::Stopped = self.state {
+            return;
+        }
         match input {
             Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
             Input::Timeout => self.on_timeout(),
@@ -136,6 +139,11 @@ impl Core {
         }
     }
 
+    /// How many groups the domain has.
+    pub fn group_count(&self) -> usize {
+        self.node.groups.iter().count()
+    }
+
     /// Where a node was last heard from.
     pub fn address_of(&self, node: crate::NodeId) -> Option<SocketAddr> {
         self.node.book.address(node)
@@ -182,7 +190,7 @@ impl Core {
 
     fn stop(&mut self) {
         let bye = Packet::Bye { process: self.node.me };
-        let known: Vec<SocketAddr> = self.node.book.entries().map(|e| e.address).collect();
+        let known = self.node.book.addresses();
         self.node.send_everywhere(&known, &bye);
         self.node.out.trace(|| Trace::Stopped);
         self.node.out.push(Output::Stopped { fault: None });
@@ -289,9 +297,8 @@ impl Core {
             }
             self.node.book.heard(process, from.address, self.node.now);
         }
-        if multicast {
-            self.node.book.heard_multicast(from.header.node, from.header.boot, self.node.now);
-        }
+        let (node, boot) = (from.header.node, from.header.boot);
+        self.node.book.alive(node, boot, multicast, self.node.now);
         match packet {
             Packet::Bye { process } => {
                 self.step(|state, node| state.on_gone(node, process, Gone::Left));

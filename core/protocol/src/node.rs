@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use core::net::SocketAddr;
-use std::collections::VecDeque;
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::book::Book;
 use crate::config::{Boot, CoreConfig};
@@ -20,6 +21,9 @@ use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
 use crate::wire::{DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
 
+/// For how long it counts that a node held everybody back.
+const BLAME_FOR: Duration = Duration::from_secs(30);
+
 pub(crate) struct Node {
     pub(crate) me: Process,
     pub(crate) config: CoreConfig,
@@ -35,6 +39,10 @@ pub(crate) struct Node {
     /// Bytes of UDP payload per data packet in the present ring: the least that any member is
     /// configured for.
     pub(crate) ring_mtu: usize,
+    /// Packets per rotation in the present ring: the least that any member can take.
+    pub(crate) ring_window: u32,
+    /// Nodes that held everybody back: how often, and when last.
+    blamed: BTreeMap<NodeId, (u32, Instant)>,
     /// Entries of the gather state so far.
     pub(crate) attempts: u64,
     /// Leave as soon as what was accepted is delivered everywhere; since when.
@@ -91,6 +99,8 @@ impl Node {
             candidates: Candidates::default(),
             parts: Parts::default(),
             ring_mtu: config.mtu,
+            ring_window: config.window,
+            blamed: BTreeMap::new(),
             attempts: 0,
             leaving: None,
             message_counter: 0,
@@ -164,6 +174,22 @@ impl Node {
         if let Some((ticket, ring_sequence_max)) = self.storage.wanted(sequence) {
             self.out.push(Output::Persist { ticket, ring_sequence_max });
         }
+    }
+
+    /// This node held everybody back until the ring had to be left.
+    pub(crate) fn blame(&mut self, other: NodeId) {
+        if other != self.me.node {
+            let now = self.now;
+            self.blamed.retain(|_, (_, at)| now.since(*at) < BLAME_FOR);
+            self.blamed.entry(other).or_insert((0, now)).0 += 1;
+        }
+    }
+
+    /// It did so more than once lately: better a ring without it than no ring.
+    pub(crate) fn is_blamed(&self, other: NodeId) -> bool {
+        self.blamed
+            .get(&other)
+            .is_some_and(|(count, at)| *count > 1 && self.now.since(*at) < BLAME_FOR)
     }
 
     /// Takes a message of a local session into the queue.

@@ -179,7 +179,6 @@ impl Cluster {
             multicast: options.network.multicast != Multicast::Off,
             mtu: options.mtu,
             window: options.window,
-            message_len_max: options.message_len_max,
             timers: options.timers(),
             seed: options.seed ^ (node as u64) << 32 ^ self.nodes[node].life << 48,
             trace: true,

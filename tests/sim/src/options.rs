@@ -57,6 +57,8 @@ pub struct NetworkOptions {
     pub late: (u32, u64),
     /// Of a thousand, lost.
     pub loss: u32,
+    /// Of a thousand, lost even when all else is healed.
+    pub residual_loss: u32,
     /// Of a thousand, arriving twice.
     pub duplicate: u32,
     /// Of a thousand, free to overtake others.
@@ -158,7 +160,9 @@ impl Options {
         };
         options.traffic = Traffic::new(&mut random, &options);
         // What came later draws from numbers of its own: the older seeds stay what they were.
-        options.network.sparse_peers = Random::new(!seed).permille(300);
+        let mut later = Random::new(!seed);
+        options.network.sparse_peers = later.permille(300);
+        options.network.residual_loss = later.pick(&[0, 0, 2, 10]);
         options
     }
 
@@ -234,6 +238,7 @@ impl NetworkOptions {
             } else {
                 rare(random, 50)
             },
+            residual_loss: 0,
             duplicate: rare(random, 100),
             reorder: rare(random, 500),
             corrupt: rare(random, 50),
@@ -253,6 +258,7 @@ impl NetworkOptions {
             jitter_us: 20,
             late: (0, 0),
             loss: 0,
+            residual_loss: 0,
             duplicate: 0,
             reorder: 0,
             corrupt: 0,
@@ -266,7 +272,7 @@ impl NetworkOptions {
     pub fn healed(&self) -> Self {
         Self {
             late: (0, 0),
-            loss: 0,
+            loss: self.residual_loss.min(self.loss),
             duplicate: 0,
             reorder: 0,
             corrupt: 0,
@@ -366,12 +372,13 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "  network: {} us + {} us, {}/1000 late by {} us, loss {}, duplicate {}, reorder {}, corrupt {}, replay {} per 1000, {} bytes/ms, unreachable told {}",
+            "  network: {} us + {} us, {}/1000 late by {} us, loss {} (then {}), duplicate {}, reorder {}, corrupt {}, replay {} per 1000, {} bytes/ms, unreachable told {}",
             n.delay_us,
             n.jitter_us,
             n.late.0,
             n.late.1,
             n.loss,
+            n.residual_loss,
             n.duplicate,
             n.reorder,
             n.corrupt,

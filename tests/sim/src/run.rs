@@ -26,6 +26,8 @@ pub struct Outcome {
     pub packet_faults: u64,
     /// Messages delivered, all processes together, as the oracle counts.
     pub deliveries: u64,
+    /// The network was slow, and the protocol's timers with it.
+    pub wide: bool,
     /// From the end of all faults to one ring, in nanoseconds.
     pub settled_in: u64,
     /// A number of everything that happened, if it was asked for.
@@ -52,6 +54,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         faults: 0,
         packet_faults: 0,
         deliveries: 0,
+        wide: options.timer_scale > 1,
         settled_in: 0,
         digest: 0,
         failure: None,

@@ -40,6 +40,8 @@ impl Cluster {
                 }
                 Output::Message(message) => self.message(node, &message),
                 Output::View(view) => self.view(node, &view),
+                // The clients here look at deliveries alone.
+                Output::Ordered { .. } => {}
                 Output::JoinRefused { session, reason, .. } => {
                     let what = format!("n{} refuses a join of {:x}: {reason}", node + 1, session.0);
                     self.fail(Failure::Client(what));

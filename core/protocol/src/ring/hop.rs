@@ -73,6 +73,7 @@ impl Ring {
         let asked: u64 = token.requests.iter().map(|(_, count)| u64::from(*count)).sum();
         let last = |(first, count): &(u64, u16)| first.saturating_add(u64::from(*count)) - 1;
         token.seq <= self.aru + ahead
+            && token.token_sequence < u64::MAX / 2
             && asked <= ahead
             && token.requests.iter().all(|r| r.1 > 0 && last(r) <= token.seq)
     }

@@ -114,6 +114,7 @@ impl State {
     /// A process is known to be gone.
     pub(crate) fn on_gone(self, node: &mut Node, process: Process, gone: Gone) -> Self {
         node.candidates.gone(process);
+        node.book.gone(process);
         match self {
             Self::Operational(s) if s.ring.has_member(process) => {
                 let cause = gone_cause(process, gone);

@@ -31,6 +31,7 @@ impl Probation {
             probation: true,
             ring: RingId { sequence: 0, representative: node.me },
             members: vec![node.me],
+            representative: None,
             heard: Vec::new(),
         };
         node.out.stats.beacons_sent += 1;
@@ -77,7 +78,7 @@ impl Probation {
     /// A ring of its own.
     fn end(self, node: &mut Node, sequence: u64) -> State {
         let ring = RingId { sequence, representative: node.me };
-        node.storage.saw(ring);
+        node.storage.saw(sequence);
         node.moved("probation", "operational", &Cause::Boot);
         let members = vec![node.me];
         node.out.trace(|| Trace::Regular { ring, members: members.clone() });

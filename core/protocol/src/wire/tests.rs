@@ -28,6 +28,7 @@ fn packets() -> Vec<Packet> {
         obligation: vec![NodeId(2), NodeId(3)],
         multicast_heard: vec![NodeId(1)],
         mtu: 1_400,
+        window: 512,
     };
     let content = Bytes::from_static(b"frames");
     let data = Data {
@@ -35,7 +36,6 @@ fn packets() -> Vec<Packet> {
         ordinal: 3,
         origin: NodeId(2),
         safe: true,
-        repeat: false,
         recovery: true,
         token_sequence: 44,
         safe_line: 2,
@@ -76,6 +76,7 @@ fn packets() -> Vec<Packet> {
         probation: true,
         ring: ring(),
         members: vec![process(1), process(2)],
+        representative: "10.0.0.1:7000".parse().ok(),
         heard: vec![process(9)],
     };
     vec![
@@ -154,7 +155,7 @@ fn parts_come_together_and_strangers_pieces_are_bounded() {
     for piece in pieces.into_iter().rev() {
         let Packet::Part { id, index, count, kind, piece } = piece else { panic!("a part") };
         let piece = Piece { id, index, count, kind, bytes: piece };
-        whole = whole.or(parts.add(NodeId(2), 5, piece));
+        whole = parts.add(NodeId(2), 5, piece).or(whole);
     }
     assert_eq!(whole, Some((5, large)));
     let endless = Piece { id: 1, index: 0, count: u16::MAX, kind: 5, bytes: Bytes::new() };
