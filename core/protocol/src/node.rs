@@ -178,6 +178,7 @@ impl Node {
 
     /// This node held everybody back until the ring had to be left.
     pub(crate) fn blame(&mut self, other: NodeId) {
+        self.book.doubt_multicast();
         if other != self.me.node {
             let now = self.now;
             self.blamed.retain(|_, (_, at)| now.since(*at) < BLAME_FOR);
