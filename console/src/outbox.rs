@@ -102,7 +102,7 @@ impl Outbox {
         match self.lost {
             0 => Ok(()),
             lost => Err(Fault::failed(format!(
-                "{lost} of {} messages may be lost: the engine went away before they were delivered",
+                "{lost} of {} messages may be lost: the engine went away before their delivery",
                 self.sent
             ))),
         }

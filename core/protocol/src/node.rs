@@ -152,8 +152,8 @@ impl Node {
         }
     }
 
-    pub(crate) fn send_to_node(&mut self, node: NodeId, packet: &Packet) {
-        if let Some(address) = self.book.address(node) {
+    pub(crate) fn send_to(&mut self, process: Process, packet: &Packet) {
+        if let Some(address) = self.book.address(process) {
             self.send(address, packet);
         }
     }

@@ -192,7 +192,6 @@ fn old_datagrams_come_again_ten_seconds_later() {
 
 /// The same, with datagrams of a node that is gone for ever.
 #[test]
-#[ignore = "an old beacon still starts a merge that leads nowhere"]
 fn what_the_dead_said_comes_again_ten_seconds_later() {
     say_again(true);
 }

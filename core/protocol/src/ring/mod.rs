@@ -229,7 +229,7 @@ impl Ring {
         } else {
             let me = node.me;
             for member in self.members.iter().filter(|p| **p != me) {
-                if let Some(address) = node.book.address(member.node) {
+                if let Some(address) = node.book.address(*member) {
                     node.transmit(Destination::Unicast(address), bytes.clone());
                 }
             }
