@@ -1,4 +1,5 @@
-//! The cluster: real cores on simulated machines, a simulated network between them, and the oracle watching.
+//! The cluster: real cores on simulated machines, a simulated network between them, and the oracle
+//! watching.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -295,7 +296,8 @@ impl Cluster {
         self.nodes[node].life == life && self.nodes[node].core.is_some()
     }
 
-    /// Something comes in at a machine; a process that does not run finds it later, unless the kernel had no room.
+    /// Something comes in at a machine; a process that does not run finds it later, unless the
+    /// kernel had no room.
     fn arrive(&mut self, node: usize, input: Input) {
         if let Input::Datagram { from, multicast: false, .. } = input
             && self.nodes[node].core.is_none()

@@ -66,7 +66,8 @@ impl Cluster {
         self.plan_fault();
     }
 
-    /// All faults end now. Who is down starts again, or stays down if `all` is not asked for and chance says so.
+    /// All faults end now. Who is down starts again, or stays down if `all` is not asked for and
+    /// chance says so.
     pub fn heal(&mut self, all: bool) {
         self.epoch += 1;
         self.tell(None, "HEALED");

@@ -84,7 +84,8 @@ impl Cluster {
         }
     }
 
-    /// Lets it go on: what waits in the sockets comes at once, multicast first, and timers are late.
+    /// Lets it go on: what waits in the sockets comes at once, multicast first, and timers are
+    /// late.
     pub fn resume(&mut self, node: usize) {
         let n = &mut self.nodes[node];
         if !std::mem::take(&mut n.paused) {

@@ -1,4 +1,5 @@
-//! A simulated machine: its disk, its clock, its socket's buffer, and the core that runs on it, if one does.
+//! A simulated machine: its disk, its clock, its socket's buffer, and the core that runs on it, if
+//! one does.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,4 +1,5 @@
-//! Nodes that should not be there: a second one with the same id, one of another cluster, one that is set up otherwise.
+//! Nodes that should not be there: a second one with the same id, one of another cluster, one that
+//! is set up otherwise.
 
 mod scene;
 
@@ -59,8 +60,8 @@ fn of_two_that_start_together_with_one_id_one_gives_way() {
     assert!(cluster.finish(true).is_ok());
 }
 
-/// They start on the two sides of a partition, so neither knows of the other in time: both say so, and never share a
-/// ring.
+/// They start on the two sides of a partition, so neither knows of the other in time: both say so,
+/// and never share a ring.
 #[test]
 fn twins_that_meet_later_never_share_a_ring() {
     let mut cluster = with_twin(4);
