@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 
 use crate::counters::TransportCounters;
 use crate::sys::receive::ReceiveBatch;
@@ -16,6 +16,8 @@ use crate::transport::Received;
 pub(crate) struct Incoming {
     batch: ReceiveBatch,
     local: SocketAddr,
+    /// Datagrams are copied into it, many to one allocation.
+    arena: BytesMut,
     /// To be given out next.
     ready: VecDeque<Received>,
     /// Read from the unicast socket; waits for the multicast socket to be empty.
@@ -37,7 +39,15 @@ impl Incoming {
     pub(crate) fn new(local: SocketAddr) -> Self {
         let batch = ReceiveBatch::new();
         let (ready, held) = (VecDeque::new(), Vec::new());
-        Self { batch, local, ready, held, dropped: [0; 2], suspicion: false }
+        Self {
+            batch,
+            local,
+            arena: BytesMut::with_capacity(ARENA_LEN),
+            ready,
+            held,
+            dropped: [0; 2],
+            suspicion: false,
+        }
     }
 
     /// See [`Transport::receive`](crate::Transport::receive).
@@ -89,7 +99,7 @@ impl Incoming {
         lane: Lane,
         counters: &mut TransportCounters,
     ) -> bool {
-        let Self { batch, local, ready, held, .. } = self;
+        let Self { batch, local, ready, held, arena, .. } = self;
         counters.received_calls += 1;
         let result = batch.receive(socket, |from, bytes| {
             let multicast = matches!(lane, Lane::Multicast);
@@ -99,7 +109,9 @@ impl Incoming {
             }
             counters.received_datagrams += 1;
             counters.received_bytes += bytes.len() as u64;
-            let received = Received { from, multicast, bytes: Bytes::copy_from_slice(bytes) };
+            arena.extend_from_slice(bytes);
+            let copied = arena.split().freeze();
+            let received = Received { from, multicast, bytes: copied };
             match lane {
                 Lane::Unicast => held.push(received),
                 Lane::Multicast => ready.push_back(received),
@@ -127,3 +139,5 @@ impl Incoming {
 /// Reads from each socket in one call: own copies use up reads without filling the room, and must
 /// not keep it busy.
 const READS_PER_CALL: usize = 32;
+/// Bytes of an allocation for datagrams.
+const ARENA_LEN: usize = 64 << 10;
