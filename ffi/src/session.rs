@@ -78,17 +78,16 @@ pub extern "C" fn anz_conn_close(c: *mut anz_conn_t) -> anz_status_t {
         if c.is_null() {
             return Ok(());
         }
-        let session = pin(&SESSIONS, c)?;
-        let was_open = session.is_open();
+        let session = open_session(c)?;
         session.close();
         let lingers = session.holds_events();
         drop(session);
         let handle = c.addr() as u64;
-        let evicted = match (lingers, was_open) {
-            (false, _) => handle,
-            (true, true) => LINGERING[LINGERED.fetch_add(1, Ordering::SeqCst) % LINGERING.len()]
-                .swap(handle, Ordering::SeqCst),
-            (true, false) => 0,
+        let evicted = if lingers {
+            let place = LINGERED.fetch_add(1, Ordering::SeqCst) % LINGERING.len();
+            LINGERING[place].swap(handle, Ordering::SeqCst)
+        } else {
+            handle
         };
         SESSIONS.remove(evicted);
         Ok(())

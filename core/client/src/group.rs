@@ -149,6 +149,13 @@ impl GroupHandle {
         GROUPS.insert(group).map(Self)
     }
 
+    /// Makes all handles of a session stale.
+    pub(crate) fn remove_all_of(core: &Arc<Core>) {
+        Self::each_of(core, |handle, _| handle.remove());
+        // Shown means pinned: now they are not any more.
+        GROUPS.drop_pending();
+    }
+
     pub(crate) fn remove(self) {
         GROUPS.remove(self.0);
     }

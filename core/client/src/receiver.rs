@@ -210,7 +210,7 @@ impl Receiver {
         self.local.clear();
         self.put_aside.clear();
         core.set_phase(Phase::Down);
-        GroupHandle::each_of(core, |handle, _| handle.remove());
+        GroupHandle::remove_all_of(core);
     }
 
     /// Makes the descriptor readable until the next turn.

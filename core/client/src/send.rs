@@ -92,7 +92,8 @@ impl GroupHandle {
         group.core.check_fork()?;
         let in_use = group.core.links.enter();
         let found = in_use.all().find_map(|link| Some((link, link.reclaim(self.number(), claim)?)));
-        let (link, ring_claim) = found.ok_or(Status::EINVAL)?;
+        let stale = || if self.pin().is_some() { Status::EINVAL } else { Status::ECLOSED };
+        let (link, ring_claim) = found.ok_or_else(stale)?;
         let present = in_use.current().is_some_and(|present| present.serial() == link.serial());
         let is_over = group.stage() != GroupStage::Live || group.core.phase() != Phase::Open;
         let result = match (is_over, present) {

@@ -273,3 +273,24 @@ fn describe_sessions(sessions: &Sessions) -> Vec<Value> {
     };
     sessions.describe().into_iter().map(row).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is served may ask; who could end this process anyway may act.
+    #[test]
+    fn actions_are_for_the_trusted() {
+        let check = |json: &str, trusted| {
+            parse(json.as_bytes()).and_then(|request| request.check_allowed(trusted))
+        };
+        for action in ["shutdown", "heal", "isolate", "loss"] {
+            let json = json!({ "do": action }).to_string();
+            assert!(check(&json, true).is_ok());
+            let Err(Refusal(status, text)) = check(&json, false) else { panic!("{action}") };
+            assert_eq!(status, Status::EACCES);
+            assert!(text.contains(action) && text.contains("root"), "{text}");
+        }
+        assert!(check("{\"query\":\"status\"}", false).is_ok());
+    }
+}

@@ -28,7 +28,11 @@ const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
 pub(crate) enum Upward {
     Message(MessageDelivery),
     View(GroupView),
-    Ordered { session: SessionId, group: GroupId, tag: u64 },
+    Ordered {
+        session: SessionId,
+        group: GroupId,
+        tag: u64,
+    },
     JoinRefused {
         session: SessionId,
         group: GroupId,

@@ -324,6 +324,7 @@ impl Engine {
     fn begin_to_leave_if_asked(&mut self) {
         if self.shared.stop.load(Ordering::Acquire) && !self.leaving {
             self.leaving = true;
+            self.sessions.begin_to_stop();
             self.domains[0].shutdown(&mut self.up);
         }
     }

@@ -231,7 +231,6 @@ int main(void)
     ev = next_of(conn, ANZ_EV_LEFT);
     CHECK(ev.group == group && ev.status == ANZ_ECLOSED && ev.len > 0);
     ev = next_event(conn);
-    fprintf(stderr, "type %d status %d %.*s\n", ev.type, ev.status, (int)ev.len, (const char*)ev.data);
     CHECK(ev.type == ANZ_EV_CLOSED && ev.status == ANZ_ECLOSED && ev.len > 0);
     CHECK(anz_recv(conn, &ev, 1) == ANZ_ECLOSED);
     IS(anz_engine_stop(engine), ANZ_ECLOSED);

@@ -16,3 +16,18 @@ fn passes(name: &str) {
 fn a_session_does_all_that_it_can_do() {
     passes("session");
 }
+
+#[test]
+fn stale_and_wild_handles_are_told_from_good_ones() {
+    passes("stale");
+}
+
+#[test]
+fn a_signal_handler_may_send_at_any_moment() {
+    passes("storm");
+}
+
+#[test]
+fn a_child_cannot_use_its_parents_handles_and_does_them_no_harm() {
+    passes("forked");
+}

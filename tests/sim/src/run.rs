@@ -1,5 +1,6 @@
-//! One seed from beginning to end: first faults, under which only safety is asked for; then everything is healed, and
-//! the cluster must come to one ring, deliver all that was accepted, and stay at rest.
+//! One seed from beginning to end: first faults, under which only safety is asked for; then
+//! everything is healed, and the cluster must come to one ring, deliver all that was accepted, and
+//! stay at rest.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

@@ -127,7 +127,8 @@ fn one_of_each_kind() -> BTreeMap<&'static str, Bytes> {
     seen
 }
 
-/// A panic is our bug, never bad input: every bit of every kind is turned, every kind is cut at every length.
+/// A panic is our bug, never bad input: every bit of every kind is turned, every kind is cut at
+/// every length.
 #[test]
 fn damaged_datagrams_are_counted_and_change_nothing() {
     let mut scene = Scene::new(3);
@@ -159,7 +160,8 @@ fn damaged_datagrams_are_counted_and_change_nothing() {
     scene.end();
 }
 
-/// Damage that the checksum does not show: each byte after the header takes extreme values, and the seal is renewed.
+/// Damage that the checksum does not show: each byte after the header takes extreme values, and the
+/// seal is renewed.
 #[test]
 fn well_sealed_nonsense_does_no_harm() {
     let mut scene = Scene::new(3);
@@ -173,14 +175,16 @@ fn well_sealed_nonsense_does_no_harm() {
                 forged[sealed..].copy_from_slice(&checksum);
                 assert_eq!(kind_name(&forged), kind);
                 scene.cluster.inject(1, 0, false, forged.into());
-                // A forgery may well end a ring; it must not end a core, nor what the oracle asks for.
+                // A forgery may well end a ring; it must not end a core, nor what the oracle asks
+                // for.
                 scene.expect_good();
             }
         }
     }
 }
 
-/// Everything that was said in the first seconds, with a crash and a merge, is said again ten seconds later.
+/// Everything that was said in the first seconds, with a crash and a merge, is said again ten
+/// seconds later.
 #[test]
 fn old_datagrams_come_again_ten_seconds_later() {
     say_again(false);
@@ -188,7 +192,6 @@ fn old_datagrams_come_again_ten_seconds_later() {
 
 /// The same, with datagrams of a node that is gone for ever.
 #[test]
-#[ignore = "an old beacon still starts a merge that leads nowhere"]
 fn what_the_dead_said_comes_again_ten_seconds_later() {
     say_again(true);
 }

@@ -91,11 +91,15 @@ impl Sessions {
 
     fn end_membership(&mut self, view: &GroupView, session: SessionId) {
         let Some(member) = self.groups.remove_first(view.group, session, |_| true) else { return };
+        let is_stopping = self.is_stopping;
         self.with(session, |connection| {
             let asked = connection
                 .handles
                 .remove(&member.handle)
                 .is_some_and(|handle| handle.role == Role::Leaver);
+            if is_stopping && !asked {
+                return Ok(());
+            }
             let status = if asked { Status::OK } else { Status::ECLOSED };
             connection.left(member.handle, status, &view.reason)
         });

@@ -85,6 +85,8 @@ pub struct Sessions {
     dead: Vec<Box<Connection>>,
     /// Messages are copied into it, many to one allocation.
     arena: BytesMut,
+    /// The engine leaves.
+    is_stopping: bool,
 }
 
 /// A session, for people.
@@ -141,7 +143,14 @@ impl Sessions {
             endings: VecDeque::new(),
             dead: Vec::new(),
             arena: BytesMut::with_capacity(ARENA_LEN),
+            is_stopping: false,
         }
+    }
+
+    /// The engine begins to leave. Memberships that end now end because of it: sessions are not told
+    /// of each, since they keep their groups and join them again once they reach an engine.
+    pub fn begin_to_stop(&mut self) {
+        self.is_stopping = true;
     }
 
     /// A descriptor with one of the sessions' keys is ready.

@@ -222,14 +222,14 @@ impl Ring {
     fn transmit(&self, node: &mut Node, data: Data) -> Bytes {
         let packet = Packet::Data(data);
         let header = node.header(packet.kind());
-        let bytes = seal(&header, node.config.mtu, |w| packet.encode(w));
+        let bytes = seal(&mut node.arena, &header, node.config.mtu, |w| packet.encode(w));
         let content = bytes.slice(DATA_CONTENT_AT..bytes.len() - 4);
         if self.multicast {
             node.transmit(Destination::Multicast, bytes);
         } else {
             let me = node.me;
             for member in self.members.iter().filter(|p| **p != me) {
-                if let Some(address) = node.book.address(member.node) {
+                if let Some(address) = node.book.address(*member) {
                     node.transmit(Destination::Unicast(address), bytes.clone());
                 }
             }

@@ -257,7 +257,8 @@ impl Gather {
         self.join_at = node.now + node.random.around(repeat);
         node.out.stats.joins_sent += 1;
         let processes = |(n, i): (&NodeId, &Incarnation)| {
-            (Process { node: *n, incarnation: *i }, node.book.address(*n))
+            let process = Process { node: *n, incarnation: *i };
+            (process, node.book.address(process))
         };
         let join = Join {
             process: node.me,
@@ -269,8 +270,10 @@ impl Gather {
             members: self.members(node),
             heard: self.heard.keys().copied().collect(),
         };
-        let others = self.proposed.keys().filter(|n| **n != node.me.node);
-        let addresses: Vec<SocketAddr> = others.filter_map(|n| node.book.address(*n)).collect();
+        let others = self.proposed.iter().filter(|(n, _)| **n != node.me.node);
+        let process = |(n, i): (&NodeId, &Incarnation)| Process { node: *n, incarnation: *i };
+        let addresses: Vec<SocketAddr> =
+            others.filter_map(|other| node.book.address(process(other))).collect();
         node.send_everywhere(&addresses, &Packet::Join(join));
     }
 

@@ -44,9 +44,9 @@ struct Messages;
 impl Source for Messages {
     fn next(&mut self, node: &mut Node) -> Option<Outgoing> {
         let content_len_max = node.content_len_max();
-        let packed = node.queue.pack(content_len_max)?;
+        let packed = node.queue.pack(content_len_max, &mut node.arena)?;
         Some(Outgoing {
-            content: packed.content.bytes.into(),
+            content: packed.content,
             safe: packed.safe,
             recovery: false,
             completed: packed.completed,
@@ -219,7 +219,7 @@ impl Operational {
             return State::Operational(self);
         }
         let addresses: Vec<SocketAddr> =
-            self.others().filter_map(|p| node.book.address(p.node)).collect();
+            self.others().filter_map(|p| node.book.address(*p)).collect();
         let bye = Packet::Bye { process: node.me };
         (0..3).for_each(|_| node.send_everywhere(&addresses, &bye));
         node.out.trace(|| Trace::Stopped);
@@ -255,7 +255,7 @@ impl Operational {
             probation: false,
             ring: self.ring.id,
             members: self.ring.members.clone(),
-            representative: node.book.address(self.ring.members[0].node),
+            representative: node.book.address(self.ring.members[0]),
             heard: node.candidates.processes(node.now, self.fresh(node)),
         })
     }
@@ -265,7 +265,7 @@ impl Operational {
         self.beacon_at = node.now + node.random.around(interval);
         node.out.stats.beacons_sent += 1;
         let is_member = |address: &SocketAddr| {
-            node.book.process_at(*address).is_some_and(|p| self.ring.has_member(p))
+            node.book.processes_at(*address).any(|p| self.ring.has_member(p))
         };
         let mut absent: Vec<SocketAddr> = Vec::new();
         let known = if self.ring.is_representative() { node.book.addresses() } else { Vec::new() };

@@ -51,10 +51,7 @@ impl Probation {
                 let (id, other) = (node.me.node, owner.incarnation);
                 let address = from.address;
                 node.out.event(Event::DuplicateNode { node: id, address, other });
-                let fault = format!(
-                    "node id {id} is in use by the process at {address}: give each node its own \
-                     node.id, or none to have one drawn"
-                );
+                let fault = crate::core::in_use(id, address);
                 node.out.push(Output::Stopped { fault: Some(fault) });
                 State::Stopped
             }

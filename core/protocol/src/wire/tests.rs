@@ -99,7 +99,7 @@ fn packets() -> Vec<Packet> {
 fn body(packet: &Packet) -> Bytes {
     let mut w = Writer::default();
     packet.encode(&mut w);
-    Bytes::from(w.bytes)
+    w.bytes.freeze()
 }
 
 fn header(kind: u8) -> Header {
@@ -130,7 +130,7 @@ fn every_truncation_is_refused_or_shorter_content() {
 #[test]
 fn the_seal_refuses_every_flipped_bit_and_every_cut() {
     for packet in packets() {
-        let whole = seal(&header(packet.kind()), 100, |w| packet.encode(w));
+        let whole = seal(&mut Arena::default(), &header(packet.kind()), 100, |w| packet.encode(w));
         assert!(open(&whole, CLUSTER, 0).is_ok());
         assert_eq!(open(&whole, CLUSTER + 1, 0), Err(WireError::OtherCluster));
         assert_eq!(open(&whole, CLUSTER, 1), Err(WireError::OtherDomain));
