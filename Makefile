@@ -30,7 +30,7 @@ demo-build: build
 test: ## Every test, within 30 minutes on 2 cores
 	@$(PYTHON) tests/run.py
 
-bench: build lib ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
+bench: build ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
 	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \
 		$(if $(QUICK),--quick)
 

@@ -49,7 +49,8 @@ class Daemon:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [self.demo.bin / "anasazid", "--config", self.config],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.demo.environment)
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.demo.environment,
+                start_new_session=True)
         self.demo.until(lambda: self.demo.ask(self.socket, "status") is not None,
                         f"{self.name} answers")
 
@@ -84,7 +85,7 @@ class Member:
             self.process = subprocess.Popen(
                 [self.demo.member, "--group", GROUP, "--name", self.name, *self.engine],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-                env=self.demo.environment)
+                env=self.demo.environment, start_new_session=True)
         threading.Thread(target=self._listen, args=(self.process,), daemon=True).start()
 
     def _listen(self, process):
@@ -203,6 +204,21 @@ class Demo:
     def tell_all(self, command):
         for member in self.members:
             member.tell(command)
+
+    def describe(self):
+        """What everybody says, for whoever has to find out what went wrong."""
+        lines = []
+        for node, path in self.sockets.items():
+            answer = self.ask(path, "status") or {}
+            ring = answer.get("ring") or {}
+            nodes = [member["node"] for member in ring.get("members", [])]
+            lines.append(f"engine {node}: {answer.get('state', 'does not answer')}, ring of {nodes}")
+            events = (self.ask(path, "events") or {}).get("events", [])
+            lines += [f"    {event['time_ms']} {event['text']}" for event in events[-10:]]
+        for member in self.members:
+            views = member.since(0, "view")
+            lines.append(f"{member.name}: last view {views[-1]['members'] if views else 'none'}")
+        return "\n".join(lines)
 
     # -- the story -----------------------------------------------------------------------------------
 
@@ -355,6 +371,9 @@ class Demo:
             time.sleep(0.1)
 
     def end(self):
+        # Whoever is impatient must not keep processes and files from being cleared away.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         for one in [*self.members, *self.daemons]:
             one.end()
         shutil.rmtree(self.place, ignore_errors=True)
@@ -431,8 +450,8 @@ def main():
     demo = Demo(arguments)
     try:
         is_right = demo.run()
-    except Trouble as trouble:
-        demo.show(f"FAILED: {trouble}")
+    except (Trouble, subprocess.TimeoutExpired) as trouble:
+        demo.show(f"FAILED: {trouble}\n{demo.describe()}")
         demo.figures["trouble"] = str(trouble)
         is_right = False
     except KeyboardInterrupt:

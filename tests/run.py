@@ -95,6 +95,8 @@ def main():
         print("\n".join(f"{step.name:10} {step.what}" for step in chosen))
         return 0
     os.chdir(TOP)
+    # So that what runs is ended with this.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     LOGS.mkdir(parents=True, exist_ok=True)
     install_packages()
     started = time.monotonic()

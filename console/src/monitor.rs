@@ -1,5 +1,5 @@
-//! `monitor`: a group's views and messages as they come. The monitor is a member like any other: the
-//! others see it join.
+//! `monitor`: a group's views and messages as they come. The monitor is a member like any other:
+//! the others see it join.
 
 use anasazi_client::{OwnedEvent, Session};
 

@@ -82,6 +82,11 @@ impl Outbox {
         self.waiting.len() < WAITING_MAX
     }
 
+    /// How many the engine has taken.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// Everything is with the engine.
     pub(crate) fn is_sent(&self) -> bool {
         self.waiting.is_empty()
@@ -97,7 +102,7 @@ impl Outbox {
         match self.lost {
             0 => Ok(()),
             lost => Err(Fault::failed(format!(
-                "{lost} of {} messages may be lost: the engine went away before they were delivered",
+                "{lost} of {} messages may be lost: the engine went away before their delivery",
                 self.sent
             ))),
         }

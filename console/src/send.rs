@@ -7,12 +7,14 @@
 use std::time::Duration;
 
 use anasazi_client::{JOIN_SEND_ONLY, OwnedEvent, Status};
+use serde_json::json;
 
 use crate::fault::{Exit, Fault};
 use crate::live::{self, Live, Step};
 use crate::options::{General, Send};
 use crate::outbox::Outbox;
 use crate::place::{Need, Place};
+use crate::print;
 
 pub(crate) fn run(general: &General, options: &Send) -> Result<(), Fault> {
     let place = Place::open(general, Need::Any)?;
@@ -39,7 +41,11 @@ fn join_and_send(place: &Place, general: &General, options: &Send) -> Result<(),
         hand_over(&live, place, options, &mut outbox)
     };
     live.leave(group);
-    result.and_then(|()| outbox.check_lost())
+    result.and_then(|()| outbox.check_lost())?;
+    if general.json {
+        print::line(&json!({ "sent": outbox.sent() }).to_string())?;
+    }
+    Ok(())
 }
 
 /// Waits until somebody else is in the group.

@@ -247,7 +247,7 @@ fn what_is_sent_is_seen_by_a_monitor_in_order() {
     let mut monitor = place.start(&["--json", "monitor", "room", "--count", "3"]);
     monitor.await_json(&["\"view\""]);
     place.run(&["send", "room", "first"]).expect(0, &[]);
-    place.run(&["send", "room", "--safe", "second"]).expect(0, &[]);
+    place.run(&["--json", "send", "room", "--safe", "second"]).expect(0, &["{\"sent\":1}"]);
     let mut lines = place.start(&["send", "room", "-"]);
     lines.say("third");
     lines.end_of_input();
@@ -283,6 +283,33 @@ fn a_reader_that_goes_away_ends_the_chat() {
     writeln!(input, "hello").unwrap();
     let mut chat =
         Running { child: chat, input: Some(input), lines: channel().1, seen: Vec::new() };
+    assert_eq!(chat.await_end(), Some(0));
+}
+
+#[test]
+fn a_chat_outlives_its_engine() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let socket = directory.path().join("anasazi.sock");
+    let listen = format!("client.listen={}", socket.display());
+    // An engine in a process that can be killed.
+    let host = || {
+        let alone = ["--set", "transport.multicast=off", "--url", "inproc:host"];
+        let mut host =
+            Running::start(&[&["--set", &listen], &alone[..], &["chat", "host"]].concat());
+        host.await_line(&["* you are"]);
+        host
+    };
+    let first = host();
+    let mut chat = Running::start(&["--url", &format!("shm:{}", socket.display()), "chat", "room"]);
+    chat.await_line(&["* you are"]);
+    drop(first);
+    chat.await_line(&["* the engine is gone"]);
+    let _second = host();
+    chat.await_line(&["* the engine is back"]);
+    chat.await_line(&["* you are"]);
+    chat.say("still here");
+    chat.await_line(&["] still here"]);
+    chat.end_of_input();
     assert_eq!(chat.await_end(), Some(0));
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures total order multicast on this machine: as many messages as it takes, and paced ones for
-their latency. As root in network namespaces, else on loopback; against Corosync where that is
-installed. Ends only what it started.
+"""Measures total order multicast on this machine: as many messages as it takes, paced ones for
+their latency, and the fail-over when a daemon is killed. As root in network namespaces, else on
+loopback; against Corosync where that is installed. Ends only what it started.
 
 A row is the best of several rounds, in which the clusters take turns: the machine's mood is the
 same for all. Exit status: 0 if all members always had the same order, 1 if not or if something went
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+import failover
 from clusters import Anasazi, Corosync
 from hosts import Loopback, Namespaces, Trouble
 
@@ -34,19 +35,24 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="anasazi-bench-") as place:
         hosts = make_hosts(arguments)
-        clusters = []
+        clusters, fail_overs_ms = [], {}
         try:
             clusters = make_clusters(arguments, hosts, pathlib.Path(place))
             for cluster in clusters:
                 say(f"starting {cluster.name} on {hosts.count} hosts ({hosts.what})")
                 cluster.start()
             rows = measure_all(arguments, clusters)
+            for cluster in clusters:
+                fail_overs_ms[cluster.name] = failover.measure(cluster, arguments.rounds)
+                say(failover.line(cluster.name, fail_overs_ms[cluster.name]))
         finally:
             for cluster in clusters:
                 cluster.stop()
             hosts.remove()
     print(table(rows), flush=True)
-    write(arguments.json, hosts, rows)
+    for name, times_ms in fail_overs_ms.items():
+        print(failover.line(name, times_ms), flush=True)
+    write(arguments.json, hosts, rows, fail_overs_ms)
     return 0 if all(row["same_order"] for row in rows) else 1
 
 
@@ -173,7 +179,8 @@ HEADINGS = (f"{'cluster':9} {'bytes':>6} {'service':7} {'sent/s':>6} {'messages/
 def table(rows):
     return "\n".join(["", HEADINGS, *map(line, rows), "",
         "messages/s, MB/s: delivered at each host. sent/s: by each member; flood: as fast as it\n"
-        "goes, so that latency is that of full queues. cpu: of the daemons, per message and host."])
+        "goes, so that latency is that of full queues. cpu: of the daemons, per message and host.\n"
+        "fail-over: from kill -9 of a daemon to the new view at the last of the others.", ""])
 
 
 def line(row):
@@ -184,13 +191,13 @@ def line(row):
             f"{row['p99_us']:9,.0f} {row['daemon_cpu_us']:7.2f}  {order}")
 
 
-def write(path, hosts, rows):
+def write(path, hosts, rows, fail_overs_ms):
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "hosts": hosts.count,
              "network": hosts.what, "kernel": platform.release(), "cores": os.cpu_count(),
-             "load": os.getloadavg()[0], "rows": rows}
+             "load": os.getloadavg()[0], "rows": rows, "fail_over_ms": fail_overs_ms}
     path.write_text(json.dumps(about, indent=1) + "\n")
     say(f"figures: {path}")
 

@@ -40,8 +40,22 @@ class Cluster:
                 daemon.wait()
         self.daemons = []
 
+    def kill(self, index):
+        """Ends a daemon without warning; returns when (CLOCK_MONOTONIC, nanoseconds)."""
+        moment = time.monotonic_ns()
+        self.daemons[index].kill()
+        self.daemons[index].wait()
+        return moment
+
+    def start_again(self, index):
+        """Starts a daemon that was killed."""
+        self._start(index)
+
     def cpu_s(self):
         """Processor time of all daemons so far."""
+        for index, daemon in enumerate(self.daemons):
+            if daemon.poll() is not None:
+                raise Trouble(f"{self.name} {index + 1} ended; {self._last_words(index)}")
         return sum(cpu_s(daemon.pid) for daemon in self.daemons)
 
     def environment(self, _index):
@@ -52,21 +66,25 @@ class Cluster:
         raise NotImplementedError
 
     def _run(self, index, command):
-        log = self.place / f"{self.name}{index + 1}.log"
-        with open(log, "wb") as output:
-            self.daemons.append(subprocess.Popen(
+        with open(self._log(index), "ab") as output:
+            daemon = subprocess.Popen(
                 self.hosts.command(index, command), stdin=subprocess.DEVNULL, stdout=output,
-                stderr=output))
+                stderr=output)
+        self.daemons[index:index + 1] = [daemon]
 
     def _until(self, is_so, index, what):
         limit = time.monotonic() + START_S_MAX
         daemon = self.daemons[index]
         while not is_so():
             if daemon.poll() is not None or time.monotonic() > limit:
-                log = self.place / f"{self.name}{index + 1}.log"
-                words = log.read_text(errors="replace")[-2000:]
-                raise Trouble(f"{self.name} {index + 1}: {what}; it says:\n{words}")
+                raise Trouble(f"{self.name} {index + 1} {what}; {self._last_words(index)}")
             time.sleep(0.02)
+
+    def _last_words(self, index):
+        return "it says:\n" + self._log(index).read_text(errors="replace")[-2000:]
+
+    def _log(self, index):
+        return self.place / f"{self.name}{index + 1}.log"
 
 
 class Anasazi(Cluster):
@@ -96,13 +114,15 @@ class Anasazi(Cluster):
             f'[transport]\nbind = "{self.addresses[index]}"\npeers = [{others}]\n'
             f'multicast = "239.192.77.1:{self.group_port}"\n'
             f'[client]\nlisten = "{self._socket(index)}"\nlisten_mode = "0600"\n')
+        # One of a killed daemon says nothing about the next.
+        self._socket(index).unlink(missing_ok=True)
         self._run(index, [self.release / "anasazid", "--config", config])
         self._until(self._socket(index).exists, index, "does not start")
 
 
 class Corosync(Cluster):
-    """One corosync on each host: knet, without encryption. For root, in namespaces, where it has its
-    names to itself."""
+    """One corosync on each host: knet, without encryption. For root, in namespaces, where it has
+    its names to itself."""
 
     name = "corosync"
     backend = "corosync_backend.h"
@@ -119,13 +139,24 @@ class Corosync(Cluster):
             return "no corosync/cpg.h (Debian: libcpg-dev)"
         return None
 
+    def stop(self):
+        pids = [daemon.pid for daemon in self.daemons]
+        super().stop()
+        for pid in pids:
+            forget(pid)
+
+    def kill(self, index):
+        moment = super().kill(index)
+        forget(self.daemons[index].pid)
+        return moment
+
     def _start(self, index):
         nodes = "".join(
             f"node {{\n nodeid: {i + 1}\n name: n{i + 1}\n"
             f" ring0_addr: {Namespaces.address(i)}\n}}\n" for i in range(self.hosts.count))
         folder = self.place / f"corosync{index + 1}"
         for name in ("lib", "run"):
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
         config = folder / "corosync.conf"
         config.write_text(
             "totem {\n version: 2\n cluster_name: bench\n transport: knet\n crypto_cipher: none\n"
@@ -136,6 +167,13 @@ class Corosync(Cluster):
         script = (f"mount --bind {folder}/lib /var/lib/corosync && mount --bind {folder}/run /run "
                   f"&& exec corosync -f -c {config}")
         self._run(index, ["unshare", "-m", "sh", "-c", script])
+
+
+def forget(pid):
+    """Removes the shared memory that a Corosync leaves behind."""
+    for pattern in (f"qb-corosync-{pid}-*", f"qb-{pid}-*"):
+        for path in pathlib.Path("/dev/shm").glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def cpu_s(pid):

@@ -1,6 +1,7 @@
 /* One member of the benchmark: sends to its group, receives everybody's messages, measures.
  *
  *     flood NODE NODES LEN SECONDS RATE WINDOW [safe]
+ *     flood watch
  *
  * NODE 0 .. NODES-1; LEN bytes a message; RATE messages a second, 0 = as fast as WINDOW own
  * messages that are not delivered yet allow.
@@ -8,6 +9,9 @@
  * The group's own order is the clock of the measure: a member says HELLO when it sees all members,
  * and every member starts when it has heard all HELLOs and ends when it has heard all ENDs. So all
  * measure the same messages, and must come to the same hash over (sender, number) of all of them.
+ *
+ * `watch` sends nothing; it prints how many members there are and when it heard of it, a line for
+ * each change, until its standard input ends.
  *
  * Prints a line of JSON. Exit status: 0; 1 for a failure that it explains; 5: the session ended. */
 #define _GNU_SOURCE
@@ -19,6 +23,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { NODES_MAX = 64, MEET_S_MAX = 60, END_S_MAX = 30 };
 /* Latency in buckets: STEPS a power of two, so within 1.6 %. */
@@ -37,7 +42,7 @@ static _Atomic uint64_t own_delivered;
 static _Atomic int members, hellos, ends, sender_waits;
 
 /* The receiving thread's. */
-static int node, nodes, want_safe;
+static int node, nodes, want_safe, watches;
 static uint64_t delivered, delivered_len, gaps, start_ns, end_ns, expected[NODES_MAX];
 static uint64_t order = 0xcbf29ce484222325, latencies[BUCKETS];
 
@@ -111,6 +116,9 @@ static void on_message(const void *data, size_t len) {
 static void on_members(int count) {
     members = count;
     tell();
+    if (!watches) return;
+    printf("{\"members\":%d,\"ns\":%llu}\n", count, (unsigned long long)now_ns());
+    fflush(stdout);
 }
 
 #include BACKEND
@@ -197,8 +205,19 @@ static void report(uint64_t sent, uint64_t again) {
            latency_us(0.5), latency_us(0.99), latency_us(1 - 1e-9), cpu_s);
 }
 
+static int watch(void) {
+    pthread_t receiver;
+    nodes = NODES_MAX; /* nobody says END */
+    watches = 1;
+    if (b_init() != 0) fail("cannot join");
+    if (pthread_create(&receiver, NULL, receive, NULL) != 0) fail("no thread");
+    for (char byte; read(STDIN_FILENO, &byte, 1) > 0;) {}
+    return 0;
+}
+
 int main(int count, char **arguments) {
     pthread_t receiver;
+    if (count == 2 && !strcmp(arguments[1], "watch")) return watch();
     if (count < 7) fail("usage: flood NODE NODES LEN SECONDS RATE WINDOW [safe]");
     node = atoi(arguments[1]);
     nodes = atoi(arguments[2]);

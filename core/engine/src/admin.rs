@@ -39,14 +39,18 @@ impl Admin {
         Self { config, journal, started_ns: now_ns() }
     }
 
+    /// `trusted`: asked by a user who may do more than ask.
     pub(crate) fn answer(
         &self,
         json: &[u8],
+        trusted: bool,
         domains: &mut [Domain],
         sessions: &Sessions,
     ) -> Answer {
-        let result =
-            parse(json).and_then(|request| self.carry_out(&request, &mut domains[0], sessions));
+        let result = parse(json).and_then(|request| {
+            request.check_allowed(trusted)?;
+            self.carry_out(&request, &mut domains[0], sessions)
+        });
         match result {
             Ok((value, shutdown)) => {
                 Answer { status: Status::OK, json: value.to_string(), shutdown }
@@ -110,7 +114,7 @@ impl Admin {
             "ring": ring,
             "uptime_ms": (now_ns() - self.started_ns) / 1_000_000,
             "sessions": sessions.len(),
-            "groups": domain.core.groups().count(),
+            "groups": domain.core.group_count(),
             "warnings": self.journal.warnings(),
         })
     }
@@ -161,6 +165,22 @@ impl Admin {
 enum Request {
     Query(String),
     Do(String, Value),
+}
+
+impl Request {
+    /// Actions are for those who could stop this process anyway.
+    fn check_allowed(&self, trusted: bool) -> Result<(), Refusal> {
+        match self {
+            Self::Do(what, _) if !trusted => {
+                let text = format!(
+                    "{what:?} may be asked for by root and by the engine's own user only: run the \
+                     command as one of them"
+                );
+                Err(Refusal(Status::EACCES, text))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 fn parse(json: &[u8]) -> Result<Request, Refusal> {
@@ -252,4 +272,25 @@ fn describe_sessions(sessions: &Sessions) -> Vec<Value> {
         })
     };
     sessions.describe().into_iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is served may ask; who could end this process anyway may act.
+    #[test]
+    fn actions_are_for_the_trusted() {
+        let check = |json: &str, trusted| {
+            parse(json.as_bytes()).and_then(|request| request.check_allowed(trusted))
+        };
+        for action in ["shutdown", "heal", "isolate", "loss"] {
+            let json = json!({ "do": action }).to_string();
+            assert!(check(&json, true).is_ok());
+            let Err(Refusal(status, text)) = check(&json, false) else { panic!("{action}") };
+            assert_eq!(status, Status::EACCES);
+            assert!(text.contains(action) && text.contains("root"), "{text}");
+        }
+        assert!(check("{\"query\":\"status\"}", false).is_ok());
+    }
 }

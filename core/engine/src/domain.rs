@@ -28,6 +28,11 @@ const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
 pub(crate) enum Upward {
     Message(MessageDelivery),
     View(GroupView),
+    Ordered {
+        session: SessionId,
+        group: GroupId,
+        tag: u64,
+    },
     JoinRefused {
         session: SessionId,
         group: GroupId,
@@ -78,7 +83,6 @@ impl Domain {
             multicast: transport.has_multicast(),
             mtu: config.transport.mtu,
             window: window(config, &transport),
-            message_len_max: config.message.len_max,
             timers: config.ring.timers(),
             seed,
             trace: false,
@@ -111,6 +115,11 @@ impl Domain {
             self.handle(Input::Evidence { address, kind: Evidence::Unreachable }, up);
         }
         self.unreachable = unreachable;
+        self.backlog
+    }
+
+    /// There is certainly more to receive, whether or not a descriptor says so.
+    pub(crate) fn has_backlog(&self) -> bool {
         self.backlog
     }
 
@@ -152,6 +161,9 @@ impl Domain {
                 }
                 Output::Message(message) => up.push(Upward::Message(message)),
                 Output::View(view) => up.push(Upward::View(view)),
+                Output::Ordered { session, group, tag } => {
+                    up.push(Upward::Ordered { session, group, tag });
+                }
                 Output::JoinRefused { session, group, reason } => {
                     up.push(Upward::JoinRefused { session, group, reason });
                 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anasazi_protocol::Instant;
@@ -206,7 +206,8 @@ impl Engine {
             }
         }
         self.ready = ready;
-        let mut more = datagrams && self.receive();
+        // What the transport has read already makes no descriptor ready.
+        let mut more = (datagrams || self.domains[0].has_backlog()) && self.receive();
         self.domains[0].tick(&mut self.up);
         self.begin_to_leave_if_asked();
         self.hand_up();
@@ -232,36 +233,33 @@ impl Engine {
         true
     }
 
-    /// Gives sessions' requests to the core, as long as it has room. True if more are waiting and
-    /// can be taken.
+    /// Gives sessions' requests to the core, as long as it has room, and answers their queries even
+    /// if it has none: then they are needed most. True if more can be taken right now.
     fn take_requests(&mut self, budget: usize) -> bool {
-        if !self.domains[0].core.accepts_sends() {
-            return false;
-        }
         let Self { sessions, domains, up, .. } = self;
         let mut queries = Vec::new();
-        let mut full = false;
-        let more = sessions.poll(budget, &mut |request| match request {
+        let accepting = domains[0].core.accepts_sends();
+        let more = sessions.poll(budget, accepting, &mut |request| match request {
             Request::Command(command) => {
                 domains[0].command(command, up);
-                full = !domains[0].core.accepts_sends();
-                !full
+                domains[0].core.accepts_sends()
             }
-            Request::Query { session, tag, json } => {
-                queries.push((session, tag, json));
+            Request::Query { session, tag, trusted, json } => {
+                queries.push((session, tag, trusted, json));
                 true
             }
         });
         self.hand_up();
-        for (session, tag, json) in queries {
-            let answer = self.admin.answer(json.as_bytes(), &mut self.domains, &self.sessions);
+        for (session, tag, trusted, json) in queries {
+            let (domains, sessions) = (&mut self.domains, &self.sessions);
+            let answer = self.admin.answer(json.as_bytes(), trusted, domains, sessions);
             if answer.shutdown {
                 self.shared.stop.store(true, Ordering::Release);
                 self.shared.waker.wake();
             }
             self.sessions.reply(session, tag, answer.status, &answer.json, false);
         }
-        more && !full
+        more
     }
 
     fn finish_turn(&mut self) -> Result<(), EngineError> {
@@ -269,15 +267,14 @@ impl Engine {
         self.hand_up();
         self.sessions.expire(&self.poller, Instant(now_ns()));
         self.sessions.flush(&self.poller);
+        if let Some(result) = &self.ended {
+            return result.clone();
+        }
         let deadlines = [self.domains[0].core.deadline(), self.sessions.deadline()];
         let deadline = deadlines.into_iter().flatten().min().map(|at| at.0);
         self.poller
             .set_timer(deadline)
-            .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))?;
-        match &self.ended {
-            Some(Err(error)) => Err(error.clone()),
-            _ => Ok(()),
-        }
+            .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))
     }
 
     /// What the domains have for sessions and for the operator, in order.
@@ -287,6 +284,9 @@ impl Engine {
             match item {
                 Upward::Message(message) => self.sessions.message(&message),
                 Upward::View(view) => self.sessions.view(&view),
+                Upward::Ordered { session, group, tag } => {
+                    self.sessions.ordered(session, group, tag);
+                }
                 Upward::JoinRefused { session, group, reason } => {
                     self.sessions.join_refused(session, group, reason);
                 }
@@ -306,12 +306,19 @@ impl Engine {
         // and they try again.
         if fault.is_some() || self.listener.is_none() {
             self.sessions.close_all(status, reason, &self.poller);
+        } else {
+            self.sessions.hang_up_on_all(&self.poller);
         }
         if let Some(listener) = self.listener.take() {
             Readiness::remove(&self.poller, listener.fd());
         }
+        for fd in self.domains.iter().flat_map(|domain| domain.transport.fds()) {
+            Readiness::remove(&self.poller, fd);
+        }
+        // Nothing makes the descriptor readable any more: a host that polls it is left in peace.
+        self.poller.retire();
         self.ended = Some(fault.map_or(Ok(()), |text| Err(EngineError::Protocol(text))));
-        self.shared.ended.store(true, Ordering::Release);
+        self.shared.end();
     }
 
     fn begin_to_leave_if_asked(&mut self) {
@@ -323,9 +330,7 @@ impl Engine {
     }
 
     fn take_in_connections(&mut self) {
-        let connected = core::mem::take(
-            &mut *self.shared.connected.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let connected = core::mem::take(&mut *self.shared.connected());
         for socket in connected {
             self.sessions.accept(socket, &self.poller, Instant(now_ns()));
         }
@@ -342,7 +347,20 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Release);
+        self.shared.end();
+    }
+}
+
+impl Shared {
+    fn connected(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// No more connections; those that were not taken in are closed.
+    fn end(&self) {
+        let mut connected = self.connected();
+        self.ended.store(true, Ordering::Release);
+        connected.clear();
     }
 }
 
@@ -364,11 +382,13 @@ impl EngineHandle {
     /// # Errors
     /// No descriptors left; the engine has ended (`ConnectionRefused`).
     pub fn connect_socket(&self) -> io::Result<OwnedFd> {
+        let (client, engine) = pair()?;
+        let mut connected = self.0.connected();
         if self.has_ended() {
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the engine has ended"));
         }
-        let (client, engine) = pair()?;
-        self.0.connected.lock().unwrap_or_else(PoisonError::into_inner).push(engine);
+        connected.push(engine);
+        drop(connected);
         self.0.waker.wake();
         Ok(client)
     }

@@ -7,6 +7,8 @@ use tracing::{debug, error, info, warn};
 
 /// Events kept.
 const EVENTS_MAX: usize = 256;
+/// Warnings kept.
+const WARNINGS_MAX: usize = 32;
 
 /// One event in words.
 #[derive(Clone, Debug)]
@@ -37,6 +39,15 @@ impl Journal {
 
     pub(crate) fn warn(&mut self, text: String) {
         warn!(target: "anasazi::engine", "{text}");
+        self.keep(&text.clone(), text);
+    }
+
+    /// Keeps a warning, instead of those that begin as it does; the oldest gives way.
+    fn keep(&mut self, beginning: &str, text: String) {
+        self.warnings.retain(|warning| !warning.starts_with(beginning));
+        if self.warnings.len() == WARNINGS_MAX {
+            self.warnings.remove(0);
+        }
         self.warnings.push(text);
     }
 
@@ -50,11 +61,8 @@ impl Journal {
             _ => warn!(target: "anasazi::protocol", kind, "{text}"),
         }
         match event {
-            Event::MulticastUnusable { .. } | Event::StorageLost
-                if !self.warnings.contains(&text) =>
-            {
-                self.warnings.push(text.clone());
-            }
+            Event::MulticastUnusable { .. } => self.keep(MULTICAST_UNUSABLE, text.clone()),
+            Event::StorageLost => self.keep(&text, text.clone()),
             Event::Installed { multicast: true, .. } => {
                 self.warnings.retain(|w| !w.starts_with(MULTICAST_UNUSABLE));
             }
@@ -124,4 +132,42 @@ fn describe(event: &Event) -> (&'static str, String) {
 fn nodes(members: &[Process]) -> String {
     let ids: Vec<_> = members.iter().map(|p| p.node.to_string()).collect();
     ids.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use anasazi_protocol::{Incarnation, NodeId, RingId};
+
+    use super::*;
+
+    fn installed(multicast: bool) -> Event {
+        let process = Process { node: NodeId(1), incarnation: Incarnation(1) };
+        Event::Installed {
+            ring: RingId { sequence: 4, representative: process },
+            members: vec![process],
+            cause: anasazi_protocol::event::Cause::CommitTimeout,
+            took_us: 1,
+            multicast,
+        }
+    }
+
+    #[test]
+    fn warnings_of_one_kind_replace_each_other_and_go_when_they_no_longer_hold() {
+        let mut journal = Journal::default();
+        journal.warn("first".to_owned());
+        journal.warn("first".to_owned());
+        for node in 0..50 {
+            journal.record(0, &Event::MulticastUnusable { node: NodeId(node) });
+            journal.record(0, &Event::StorageLost);
+        }
+        assert_eq!(journal.warnings().len(), 3);
+        assert!(journal.warnings()[1].contains("node 49"), "{:?}", journal.warnings());
+        journal.record(0, &installed(false));
+        assert_eq!(journal.warnings().len(), 3);
+        journal.record(0, &installed(true));
+        assert_eq!(journal.warnings().len(), 2);
+        (0..100).for_each(|number| journal.warn(format!("{number}.")));
+        assert_eq!(journal.warnings().len(), WARNINGS_MAX);
+        assert_eq!(journal.warnings().last().map(String::as_str), Some("99."));
+    }
 }

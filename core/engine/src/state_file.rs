@@ -11,14 +11,15 @@
 //! Everything here blocks on the disk.
 
 mod error;
+mod lock;
 mod slot;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub use error::StateFileError;
+use lock::Locked;
 use slot::{SLOT_LEN, Slot};
 
 /// What is stored. Incarnation and ring number only grow.
@@ -35,12 +36,12 @@ pub struct Stored {
 /// The state file of a running node, locked against others until it is dropped.
 #[derive(Debug)]
 pub struct StateFile {
-    file: File,
+    file: Locked,
     path: PathBuf,
     /// In `newest`, durable; none in a new file.
     stored: Option<Stored>,
     generation: u64,
-    /// The slot that must not be written next.
+    /// The slot that is relied on.
     newest: usize,
     warning: Option<String>,
 }
@@ -56,7 +57,7 @@ impl StateFile {
     pub fn open(directory: &Path) -> Result<(Self, Option<Stored>), StateFileError> {
         let names = open_directory(directory)?;
         let path = directory.join(FILE_NAME);
-        let file = match open_locked(&path, false)? {
+        let file = match Locked::open(&path, false)? {
             Some(file) => file,
             None => create(directory, &names, &path)?,
         };
@@ -103,10 +104,15 @@ impl StateFile {
         }
         let generation = self.generation + 1;
         let slot = Slot { generation, stored: Some(*values) };
-        let other = 1 - self.newest;
-        self.write_durably(other, &slot)?;
-        (self.stored, self.generation, self.newest) = (Some(*values), generation, other);
-        self.write_durably(1 - other, &slot)
+        let [first, second] = self.write_order();
+        self.write_durably(first, &slot)?;
+        (self.stored, self.generation, self.newest) = (Some(*values), generation, first);
+        self.write_durably(second, &slot)
+    }
+
+    /// Never first the slot that is relied on: the other one may be old or damaged.
+    fn write_order(&self) -> [usize; 2] {
+        [1 - self.newest, self.newest]
     }
 
     fn write_durably(&self, index: usize, slot: &Slot) -> Result<(), StateFileError> {
@@ -126,7 +132,7 @@ impl StateFile {
 pub fn reset(directory: &Path) -> Result<Option<PathBuf>, StateFileError> {
     let names = open_directory(directory)?;
     let path = directory.join(FILE_NAME);
-    let Some(_locked) = open_locked(&path, false)? else { return Ok(None) };
+    let Some(_locked) = Locked::open(&path, false)? else { return Ok(None) };
     let aside = directory.join(format!("{FILE_NAME}.bad"));
     fs::rename(&path, &aside).map_err(StateFileError::io("rename", &path))?;
     names.sync_all().map_err(StateFileError::io("write", directory))?;
@@ -160,45 +166,15 @@ fn open_directory(directory: &Path) -> Result<File, StateFileError> {
     File::open(directory).map_err(StateFileError::io("open", directory))
 }
 
-/// Opens and locks a file; `None` if it does not exist.
-fn open_locked(path: &Path, create: bool) -> Result<Option<File>, StateFileError> {
-    for _ in 0..LOCK_ATTEMPTS {
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(create).mode(FILE_MODE);
-        let file = match options.open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && !create => {
-                return Ok(None);
-            }
-            Err(error) => return Err(StateFileError::io("open", path)(error)),
-        };
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StateFileError::InUse { path: path.to_owned() });
-            }
-            Err(TryLockError::Error(error)) => return Err(StateFileError::io("lock", path)(error)),
-        }
-        // Somebody may have renamed it before we had the lock; then this is not the file of that
-        // name any more.
-        let opened = file.metadata().map_err(StateFileError::io("read", path))?;
-        let named = fs::metadata(path);
-        if named.is_ok_and(|named| (named.dev(), named.ino()) == (opened.dev(), opened.ino())) {
-            return Ok(Some(file));
-        }
-    }
-    Err(StateFileError::InUse { path: path.to_owned() })
-}
-
 /// Makes a new file with nothing stored. It gets its name only when it is whole, so that a crash
 /// leaves no half of one.
-fn create(directory: &Path, names: &File, path: &Path) -> Result<File, StateFileError> {
+fn create(directory: &Path, names: &File, path: &Path) -> Result<Locked, StateFileError> {
     let draft = directory.join(format!("{FILE_NAME}.new"));
-    let Some(file) = open_locked(&draft, true)? else {
+    let Some(file) = Locked::open(&draft, true)? else {
         return Err(StateFileError::InUse { path: draft });
     };
     // Whoever held the draft before us may have given it its name, and be gone or running.
-    if let Some(other) = open_locked(path, false)? {
+    if let Some(other) = Locked::open(path, false)? {
         remove(&draft);
         return Ok(other);
     }
@@ -246,16 +222,11 @@ fn slot_offset(index: usize) -> u64 {
 }
 
 const FILE_NAME: &str = "anasazi-node.state";
-/// Only the daemon's user: who could write it could make the node repeat itself.
-const FILE_MODE: u32 = 0o600;
 /// The slots share no page and no sector, so one write cannot damage both.
 const SLOT_STRIDE: u64 = 4_096;
 const FILE_LEN: u64 = 2 * SLOT_STRIDE;
 /// Far above what counting can reach, and far below where adding could overflow.
 const VALUE_MAX: u64 = 1 << 60;
-/// Another process would have to rename the file between our opening and locking it, this many
-/// times.
-const LOCK_ATTEMPTS: u32 = 8;
 
 const _: () = assert!(SLOT_LEN as u64 <= SLOT_STRIDE);
 

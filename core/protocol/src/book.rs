@@ -1,11 +1,12 @@
-//! Where the other nodes are. Learned from what they send, and until then from what others say of
-//! them.
+//! Where the other processes are. Learned from what they send, and until then from what others say
+//! of them. By process, not by node: when two processes run with one node id, what is meant for one
+//! must not go to the other.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::id::{NodeId, Process};
+use crate::id::{Incarnation, NodeId, Process};
 use crate::limits;
 use crate::time::Instant;
 
@@ -13,87 +14,129 @@ use crate::time::Instant;
 const MULTICAST_FRESH: Duration = Duration::from_secs(3);
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub(crate) process: Process,
-    pub(crate) address: SocketAddr,
-    pub(crate) heard_at: Instant,
+struct Entry {
+    address: SocketAddr,
+    heard_at: Instant,
     multicast_at: Option<Instant>,
+    /// Of its newest membership packet.
+    counter: u64,
 }
 
 #[derive(Default)]
 pub(crate) struct Book {
-    entries: BTreeMap<NodeId, Entry>,
+    entries: BTreeMap<Process, Entry>,
 }
 
 impl Book {
-    /// A membership packet of `process` came from `address`. An older incarnation changes nothing.
-    pub(crate) fn heard(&mut self, process: Process, address: SocketAddr, now: Instant) {
-        let fresh = Entry { process, address, heard_at: now, multicast_at: None };
-        match self.entries.get_mut(&process.node) {
-            Some(e) if e.process == process => (e.address, e.heard_at) = (address, now),
-            Some(e) if e.process.incarnation > process.incarnation => {}
-            Some(e) => *e = fresh,
-            None => {
-                if self.entries.len() >= 2 * limits::CANDIDATES_MAX {
-                    self.forget_oldest();
-                }
-                self.entries.insert(process.node, fresh);
+    /// A membership packet of `process` came from `address`. False if it is not newer than the
+    /// newest one: a copy, or a late one that must not count any more. Several processes may have
+    /// had one address, one after the other.
+    pub(crate) fn heard(
+        &mut self,
+        process: Process,
+        address: SocketAddr,
+        counter: u64,
+        now: Instant,
+    ) -> bool {
+        match self.entries.get_mut(&process) {
+            Some(entry) if counter <= entry.counter => return false,
+            Some(entry) => {
+                (entry.counter, entry.heard_at, entry.address) = (counter, now, address);
+            }
+            None => self.insert(process, address, counter, now),
+        }
+        true
+    }
+
+    /// Another node says where `process` is: believed while nothing is known of it.
+    pub(crate) fn told(&mut self, process: Process, address: SocketAddr, now: Instant) {
+        if !self.entries.contains_key(&process) {
+            self.insert(process, address, 0, now);
+        }
+    }
+
+    fn insert(&mut self, process: Process, address: SocketAddr, counter: u64, now: Instant) {
+        if self.entries.len() >= limits::BOOK_MAX {
+            self.forget_oldest();
+        }
+        let entry = Entry { address, heard_at: now, multicast_at: None, counter };
+        self.entries.insert(process, entry);
+    }
+
+    /// A datagram of this node came, of whatever kind.
+    pub(crate) fn alive(&mut self, node: NodeId, boot: u32, multicast: bool, now: Instant) {
+        let mut of_node = self.entries.range_mut(of_node(node));
+        if let Some((_, e)) = of_node.find(|(p, _)| p.incarnation.0 as u32 == boot) {
+            e.heard_at = now;
+            if multicast {
+                e.multicast_at = Some(now);
             }
         }
     }
 
-    /// Another node says where `process` is; believed only while nothing is known.
-    pub(crate) fn told(&mut self, process: Process, address: SocketAddr, now: Instant) {
-        if self
-            .entries
-            .get(&process.node)
-            .is_none_or(|e| e.process.incarnation < process.incarnation)
-        {
-            self.heard(process, address, now);
-        }
+    /// A process is gone: its address may soon be another's.
+    pub(crate) fn gone(&mut self, process: Process) {
+        self.entries.remove(&process);
     }
 
-    /// A datagram of this node came by multicast.
-    pub(crate) fn heard_multicast(&mut self, node: NodeId, boot: u32, now: Instant) {
-        if let Some(e) = self.entries.get_mut(&node)
-            && e.process.incarnation.0 as u32 == boot
-        {
-            e.multicast_at = Some(now);
-        }
+    pub(crate) fn address(&self, process: Process) -> Option<SocketAddr> {
+        self.entries.get(&process).map(|e| e.address)
     }
 
-    pub(crate) fn address(&self, node: NodeId) -> Option<SocketAddr> {
-        self.entries.get(&node).map(|e| e.address)
+    /// Where the node was heard last, whichever its process.
+    pub(crate) fn latest_address(&self, node: NodeId) -> Option<SocketAddr> {
+        let latest = self.entries.range(of_node(node)).max_by_key(|(_, e)| e.heard_at);
+        latest.map(|(_, e)| e.address)
     }
 
-    pub(crate) fn process_at(&self, address: SocketAddr) -> Option<Process> {
-        self.entries.values().find(|e| e.address == address).map(|e| e.process)
+    pub(crate) fn processes_at(&self, address: SocketAddr) -> impl Iterator<Item = Process> {
+        self.entries.iter().filter(move |(_, e)| e.address == address).map(|(p, _)| *p)
     }
 
-    /// The process at this address, unless it was heard within `recently`.
+    /// The processes at this address, but for those heard within `recently`.
     pub(crate) fn silent_at(
         &self,
         address: SocketAddr,
         now: Instant,
         recently: Duration,
-    ) -> Option<Process> {
-        let silent = |e: &&Entry| e.address == address && now.since(e.heard_at) >= recently;
-        self.entries.values().find(silent).map(|e| e.process)
+    ) -> Vec<Process> {
+        let silent = |e: &Entry| e.address == address && now.since(e.heard_at) >= recently;
+        self.entries.iter().filter(|(_, e)| silent(e)).map(|(p, _)| *p).collect()
+    }
+
+    /// Something was not received: multicast has to show again that it works.
+    pub(crate) fn doubt_multicast(&mut self) {
+        self.entries.values_mut().for_each(|e| e.multicast_at = None);
     }
 
     pub(crate) fn multicast_heard(&self, now: Instant) -> Vec<NodeId> {
-        let fresh = |e: &&Entry| e.multicast_at.is_some_and(|at| now.since(at) < MULTICAST_FRESH);
-        self.entries.values().filter(fresh).map(|e| e.process.node).collect()
+        let fresh = |e: &Entry| e.multicast_at.is_some_and(|at| now.since(at) < MULTICAST_FRESH);
+        self.entries.iter().filter(|(_, e)| fresh(e)).map(|(p, _)| p.node).collect()
     }
 
-    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+    /// Addresses, the most recently heard first.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        let mut entries: Vec<&Entry> = self.entries.values().collect();
+        entries.sort_by_key(|e| core::cmp::Reverse(e.heard_at));
+        let mut addresses: Vec<SocketAddr> = Vec::with_capacity(entries.len());
+        for entry in entries {
+            if !addresses.contains(&entry.address) {
+                addresses.push(entry.address);
+            }
+        }
+        addresses
     }
 
+    /// Members of a ring are heard all the time, so they are never the oldest.
     fn forget_oldest(&mut self) {
-        if let Some(node) = self.entries.values().min_by_key(|e| e.heard_at).map(|e| e.process.node)
+        if let Some(process) = self.entries.iter().min_by_key(|(_, e)| e.heard_at).map(|(p, _)| *p)
         {
-            self.entries.remove(&node);
+            self.entries.remove(&process);
         }
     }
+}
+
+fn of_node(node: NodeId) -> core::ops::RangeInclusive<Process> {
+    let process = |i| Process { node, incarnation: Incarnation(i) };
+    process(0)..=process(u64::MAX)
 }

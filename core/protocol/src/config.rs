@@ -21,8 +21,6 @@ pub struct CoreConfig {
     pub mtu: usize,
     /// Packets per rotation of the token, all members together.
     pub window: u32,
-    /// Largest message, in bytes.
-    pub message_len_max: usize,
     /// When to do what.
     pub timers: Timers,
     /// Seed of every random choice.
@@ -40,7 +38,6 @@ impl Default for CoreConfig {
             multicast: true,
             mtu: limits::MTU_DEFAULT,
             window: limits::WINDOW_DEFAULT,
-            message_len_max: limits::MESSAGE_LEN_DEFAULT,
             timers: Timers::default(),
             seed: 1,
             trace: false,

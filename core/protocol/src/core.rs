@@ -28,7 +28,7 @@ pub struct Core {
     node: Node,
     /// Taken out only while a handler runs.
     state: State,
-    /// Addresses and processes about which the operator was told.
+    /// Addresses about which the operator was told.
     told: BTreeSet<SocketAddr>,
 }
 
@@ -71,6 +71,9 @@ impl Core {
     /// Takes one input; drain `poll` afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.node.now = self.node.now.max(now);
+        if let State::Stopped = self.state {
+            return;
+        }
         match input {
             Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
             Input::Timeout => self.on_timeout(),
@@ -85,7 +88,7 @@ impl Core {
                 // A process that has just spoken is not gone: the answer is about one that was
                 // there before it.
                 let recently = self.node.config.timers.token_repeat;
-                if let Some(process) = self.node.book.silent_at(address, now, recently) {
+                for process in self.node.book.silent_at(address, now, recently) {
                     self.step(|state, node| state.on_gone(node, process, Gone::Unreachable));
                 }
             }
@@ -127,7 +130,7 @@ impl Core {
     /// Where it is.
     pub fn status(&self) -> Status {
         let ring = self.state.ring();
-        let address = |p: &Process| (*p, self.node.book.address(p.node));
+        let address = |p: &Process| (*p, self.node.book.address(*p));
         Status {
             state: self.state.name(),
             ring: ring.map(|r| r.id),
@@ -136,9 +139,14 @@ impl Core {
         }
     }
 
+    /// How many groups the domain has.
+    pub fn group_count(&self) -> usize {
+        self.node.groups.iter().count()
+    }
+
     /// Where a node was last heard from.
     pub fn address_of(&self, node: crate::NodeId) -> Option<SocketAddr> {
-        self.node.book.address(node)
+        self.node.book.latest_address(node)
     }
 
     /// All groups of the domain, as this node has them now.
@@ -161,7 +169,7 @@ impl Core {
         self.step(State::on_timeout);
         let overdue = |since| self.node.now.since(since) >= SHUTDOWN_WITHIN;
         if self.node.leaving.is_some_and(overdue) && !matches!(self.state, State::Stopped) {
-            self.stop();
+            self.stop(None);
         }
     }
 
@@ -171,7 +179,7 @@ impl Core {
         }
         self.node.leaving = Some(self.node.now);
         if let State::Probation(_) = self.state {
-            return self.stop();
+            return self.stop(None);
         }
         for session in self.node.groups.local_sessions() {
             let (kind, group) = (FrameKind::Disconnect, GroupId::default());
@@ -180,12 +188,12 @@ impl Core {
         self.step(State::on_work);
     }
 
-    fn stop(&mut self) {
+    fn stop(&mut self, fault: Option<String>) {
         let bye = Packet::Bye { process: self.node.me };
-        let known: Vec<SocketAddr> = self.node.book.entries().map(|e| e.address).collect();
+        let known = self.node.book.addresses();
         self.node.send_everywhere(&known, &bye);
         self.node.out.trace(|| Trace::Stopped);
-        self.node.out.push(Output::Stopped { fault: None });
+        self.node.out.push(Output::Stopped { fault });
         self.state = State::Stopped;
     }
 
@@ -287,11 +295,19 @@ impl Core {
             if process.node == self.node.me.node {
                 return self.on_namesake(from, process);
             }
-            self.node.book.heard(process, from.address, self.node.now);
+            let probation = matches!(&packet, Packet::Beacon(beacon) if beacon.probation);
+            // Who is on probation is nobody's peer yet, and may be about to be turned away.
+            if probation {
+                return;
+            }
+            let (counter, now) = (header.counter, self.node.now);
+            if !self.node.book.heard(process, from.address, counter, now) {
+                self.node.out.stats.dropped_stale += 1;
+                return;
+            }
         }
-        if multicast {
-            self.node.book.heard_multicast(from.header.node, from.header.boot, self.node.now);
-        }
+        let (node, boot) = (from.header.node, from.header.boot);
+        self.node.book.alive(node, boot, multicast, self.node.now);
         match packet {
             Packet::Bye { process } => {
                 self.step(|state, node| state.on_gone(node, process, Gone::Left));
@@ -300,6 +316,10 @@ impl Core {
                 let mine = owner.node == self.node.me.node && answered == self.node.me.incarnation;
                 if mine && self.tell_once(from.address) {
                     self.tell_duplicate(from.address, owner);
+                }
+                // To all others a newer process of a node replaces the older one.
+                if mine && owner.incarnation > self.node.me.incarnation {
+                    self.stop(Some(in_use(owner.node, from.address)));
                 }
             }
             packet => self.step(|state, node| state.on_packet(node, from, packet)),
@@ -325,6 +345,13 @@ impl Core {
         let (node, other) = (other.node, other.incarnation);
         self.node.out.event(Event::DuplicateNode { node, address, other });
     }
+}
+
+pub(crate) fn in_use(node: crate::NodeId, address: SocketAddr) -> String {
+    format!(
+        "node id {node} is in use by the process at {address}: give each node its own node.id, or \
+         none to have one drawn"
+    )
 }
 
 /// The process that a packet says it comes from.

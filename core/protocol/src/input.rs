@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use crate::id::{GroupId, SessionId};
 
-/// One thing that happened. Borrowed bytes are copied out before `handle` returns.
+/// One thing that happened.
 #[derive(Debug)]
 pub enum Input {
     /// A datagram arrived. Anything may be in it.

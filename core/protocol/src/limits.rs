@@ -31,12 +31,16 @@ pub const SEND_QUEUE_MESSAGES_MAX: usize = 4_096;
 pub const SEND_QUEUE_LEN_MAX: usize = 8 << 20;
 /// Room kept free in every data packet for the recovery wrapper, in bytes.
 pub const ENCAPSULATION_LEN: usize = 64;
-/// Largest control packet (join, plan, beacon) before it is cut into parts, in bytes.
+/// Largest control packet (join, plan, beacon) that is put together from parts, in bytes.
 pub const CONTROL_LEN_MAX: usize = 256 << 10;
 /// Groups in a domain.
 pub const GROUPS_MAX: usize = 1 << 16;
+/// Nodes of which the address is remembered.
+pub const BOOK_MAX: usize = 512;
 /// Foreign rings remembered as merge candidates.
 pub const CANDIDATES_MAX: usize = 256;
+/// A ring number this far above one's own is damage or malice: nobody gets there in a lifetime.
+pub const RING_SEQUENCE_LEAP_MAX: u64 = 1 << 40;
 /// Ring numbers reserved ahead on disk, so that forming a ring need not wait for a write.
 pub const RING_SEQUENCE_RESERVE: u64 = 1_024;
 
@@ -44,4 +48,5 @@ const _: () = assert!(WINDOW_DEFAULT <= WINDOW_MAX);
 const _: () = assert!((WINDOW_MAX as u64) < GAP_MAX);
 const _: () = assert!(HELD_BITMAP_LEN_MAX * 8 >= GAP_MAX as usize);
 const _: () = assert!(MTU_MIN <= MTU_DEFAULT && MTU_DEFAULT <= MTU_MAX);
+const _: () = assert!(BOOK_MAX >= 2 * MEMBERS_MAX);
 const _: () = assert!(MESSAGE_LEN_DEFAULT <= MESSAGE_LEN_MAX);

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use core::net::SocketAddr;
-use std::collections::VecDeque;
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::book::Book;
 use crate::config::{Boot, CoreConfig};
@@ -18,7 +19,10 @@ use crate::storage::Storage;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
+use crate::wire::{Arena, DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
+
+/// For how long it counts that a node held everybody back.
+const BLAME_FOR: Duration = Duration::from_secs(30);
 
 pub(crate) struct Node {
     pub(crate) me: Process,
@@ -35,10 +39,15 @@ pub(crate) struct Node {
     /// Bytes of UDP payload per data packet in the present ring: the least that any member is
     /// configured for.
     pub(crate) ring_mtu: usize,
+    /// Packets per rotation in the present ring: the least that any member can take.
+    pub(crate) ring_window: u32,
+    /// Nodes that held everybody back: how often, and when last.
+    blamed: BTreeMap<NodeId, (u32, Instant)>,
     /// Entries of the gather state so far.
     pub(crate) attempts: u64,
     /// Leave as soon as what was accepted is delivered everywhere; since when.
     pub(crate) leaving: Option<Instant>,
+    pub(crate) arena: Arena,
     message_counter: u64,
     part_counter: u32,
     /// Own accepted messages with their tags, oldest first.
@@ -91,8 +100,11 @@ impl Node {
             candidates: Candidates::default(),
             parts: Parts::default(),
             ring_mtu: config.mtu,
+            ring_window: config.window,
+            blamed: BTreeMap::new(),
             attempts: 0,
             leaving: None,
+            arena: Arena::default(),
             message_counter: 0,
             part_counter: 0,
             tags: VecDeque::new(),
@@ -129,10 +141,12 @@ impl Node {
         let room = self.config.mtu - SEAL_LEN;
         if body.bytes.len() <= room {
             let header = self.header(packet.kind());
-            return vec![seal(&header, body.bytes.len(), |w| w.slice(&body.bytes))];
+            return vec![seal(&mut self.arena, &header, body.bytes.len(), |w| {
+                w.slice(&body.bytes)
+            })];
         }
         self.part_counter = self.part_counter.wrapping_add(1);
-        let pieces = split(self.part_counter, packet.kind(), Bytes::from(body.bytes), room - 16);
+        let pieces = split(self.part_counter, packet.kind(), body.bytes.freeze(), room - 16);
         pieces.iter().flat_map(|piece| self.datagrams(piece)).collect()
     }
 
@@ -142,8 +156,8 @@ impl Node {
         }
     }
 
-    pub(crate) fn send_to_node(&mut self, node: NodeId, packet: &Packet) {
-        if let Some(address) = self.book.address(node) {
+    pub(crate) fn send_to(&mut self, process: Process, packet: &Packet) {
+        if let Some(address) = self.book.address(process) {
             self.send(address, packet);
         }
     }
@@ -164,6 +178,23 @@ impl Node {
         if let Some((ticket, ring_sequence_max)) = self.storage.wanted(sequence) {
             self.out.push(Output::Persist { ticket, ring_sequence_max });
         }
+    }
+
+    /// This node held everybody back until the ring had to be left.
+    pub(crate) fn blame(&mut self, other: NodeId) {
+        self.book.doubt_multicast();
+        if other != self.me.node {
+            let now = self.now;
+            self.blamed.retain(|_, (_, at)| now.since(*at) < BLAME_FOR);
+            self.blamed.entry(other).or_insert((0, now)).0 += 1;
+        }
+    }
+
+    /// It did so more than once lately: better a ring without it than no ring.
+    pub(crate) fn is_blamed(&self, other: NodeId) -> bool {
+        self.blamed
+            .get(&other)
+            .is_some_and(|(count, at)| *count > 1 && self.now.since(*at) < BLAME_FOR)
     }
 
     /// Takes a message of a local session into the queue.

@@ -27,6 +27,16 @@ pub enum Output {
     },
     /// A message for the local members of a group.
     Message(MessageDelivery),
+    /// An own tagged message has its place in the order, but its sender is no member of the group
+    /// and will not see it there.
+    Ordered {
+        /// Who sent it.
+        session: SessionId,
+        /// To which group.
+        group: GroupId,
+        /// Its tag.
+        tag: u64,
+    },
     /// A view for the local members of a group.
     View(GroupView),
     /// A join that was refused: the name's hash is taken, or a limit is reached.

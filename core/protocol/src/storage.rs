@@ -1,7 +1,6 @@
 //! Ring numbers that may be used: a number is promised to a ring only once it is durably reserved,
 //! so that no later incarnation of this node can promise it again (axiom C4).
 
-use crate::id::RingId;
 use crate::limits;
 
 pub(crate) struct Storage {
@@ -18,9 +17,11 @@ impl Storage {
         Self { sequence_max: floor, reserved, pending: None, tickets: 0 }
     }
 
-    /// A ring with this id exists, or may.
-    pub(crate) fn saw(&mut self, ring: RingId) {
-        self.sequence_max = self.sequence_max.max(ring.sequence);
+    /// Somebody has seen or promised this ring number.
+    pub(crate) fn saw(&mut self, sequence: u64) {
+        if sequence <= self.sequence_max.saturating_add(limits::RING_SEQUENCE_LEAP_MAX) {
+            self.sequence_max = self.sequence_max.max(sequence);
+        }
     }
 
     pub(crate) fn may_promise(&self, sequence: u64) -> bool {

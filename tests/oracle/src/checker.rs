@@ -22,14 +22,15 @@ const EXCERPT_AFTER: usize = 3;
 /// What is known about a log beforehand.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Its clients send to a group only while they are members of it. Without this, G6 cannot be told from a log.
+    /// Its clients send to a group only while they are members of it. Without this, G6 cannot be
+    /// told from a log.
     pub senders_are_members: bool,
     /// Nodes of which two processes run at the same time, on purpose.
     pub twins: BTreeSet<NodeId>,
 }
 
-/// Checks event logs of any number of processes. Records come in the order in which things happened, as a simulator has
-/// them: a message is sent before it is delivered.
+/// Checks event logs of any number of processes. Records come in the order in which things
+/// happened, as a simulator has them: a message is sent before it is delivered.
 #[derive(Debug, Default)]
 pub struct Checker {
     history: History,
@@ -72,7 +73,8 @@ impl Checker {
         Ok(())
     }
 
-    /// Judges the whole. `quiesced`: the run ended healed and at rest, so nothing may be outstanding.
+    /// Judges the whole. `quiesced`: the run ended healed and at rest, so nothing may be
+    /// outstanding.
     pub fn finish(self, quiesced: bool) -> Result<Summary, Violation> {
         (finish::check(&self.history, quiesced))
             .and_then(|()| group::check_finished(&self.history, quiesced))

@@ -94,7 +94,8 @@ pub(crate) struct MessageHistory {
     pub safe: bool,
     pub hash: u64,
     pub sent: Place,
-    /// The last that the sender had delivered in its regular configuration when it accepted the message.
+    /// The last that the sender had delivered in its regular configuration when it accepted the
+    /// message.
     pub known: Option<(RingId, u64, u32)>,
     pub ordered: Option<OrderedAt>,
 }
@@ -107,7 +108,8 @@ pub(crate) struct OrderedAt {
     pub place: Place,
 }
 
-/// How a process's stay in a ring (its regular configuration and the transitional one after it) ended.
+/// How a process's stay in a ring (its regular configuration and the transitional one after it)
+/// ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     /// It installed the next regular configuration.

@@ -1,8 +1,10 @@
-//! The oracle: reads what processes say they did, and judges it by the axioms of extended virtual synchrony.
+//! The oracle: reads what processes say they did, and judges it by the axioms of extended virtual
+//! synchrony.
 //!
-//! It reads event logs only ([`Record`]), never a core's insides, so the same code judges simulated runs and the trace
-//! files of real daemons. [`Checker::observe`] makes the checks that need no future; [`Checker::finish`] the others.
-//! A [`Violation`] names the axiom, says in one sentence what broke it, and shows the histories around that place.
+//! It reads event logs only ([`Record`]), never a core's insides, so the same code judges simulated
+//! runs and the trace files of real daemons. [`Checker::observe`] makes the checks that need no
+//! future; [`Checker::finish`] the others. A [`Violation`] names the axiom, says in one sentence
+//! what broke it, and shows the histories around that place.
 #![forbid(unsafe_code)]
 
 mod checker;

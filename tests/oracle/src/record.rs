@@ -1,4 +1,5 @@
-//! What the oracle reads: one record per thing that a process said it did, and what the harness did to the process.
+//! What the oracle reads: one record per thing that a process said it did, and what the harness did
+//! to the process.
 
 use std::fmt;
 
@@ -23,8 +24,8 @@ pub struct Record {
 pub enum Entry {
     /// The harness started the process. Always its first record.
     Boot {
-        /// What an earlier incarnation had made durable was read back. Without it the node may use ring numbers again,
-        /// in a ring id that differs by the representative's incarnation only.
+        /// What an earlier incarnation had made durable was read back. Without it the node may use
+        /// ring numbers again, in a ring id that differs by the representative's incarnation only.
         stored: bool,
     },
     /// The harness killed the process. Always its last record.

@@ -1,4 +1,5 @@
-//! Each rule about configurations, and about what may be delivered around a change, has a log that breaks it.
+//! Each rule about configurations, and about what may be delivered around a change, has a log that
+//! breaks it.
 
 mod log;
 

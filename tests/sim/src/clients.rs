@@ -18,7 +18,8 @@ impl Cluster {
         self.nodes[node].sessions.iter().find(|s| s.member.session == session)
     }
 
-    /// Lets a session do something, and the node take notice. Nothing happens if the session is gone.
+    /// Lets a session do something, and the node take notice. Nothing happens if the session is
+    /// gone.
     pub fn with_session(
         &mut self,
         node: usize,

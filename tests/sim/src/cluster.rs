@@ -1,10 +1,11 @@
-//! The cluster: real cores on simulated machines, a simulated network between them, and the oracle watching.
+//! The cluster: real cores on simulated machines, a simulated network between them, and the oracle
+//! watching.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record, Summary};
-use anasazi_protocol::{Evidence, Input, SessionId};
+use anasazi_protocol::{CoreConfig, Evidence, Input, SessionId};
 use bytes::Bytes;
 
 use crate::digest::Digest;
@@ -36,6 +37,8 @@ pub struct Cluster {
     pub network: Network,
     /// Decides what each datagram's fate is before the network does: `false` loses it.
     pub filter: Option<Filter>,
+    /// Changes what a node is told when it starts.
+    pub configure: Option<Configure>,
     /// Counts.
     pub counts: Counts,
     pub(crate) random: Random,
@@ -43,8 +46,6 @@ pub struct Cluster {
     pub(crate) story: Story,
     /// Faults planned in an earlier epoch do not happen any more.
     pub(crate) epoch: u64,
-    /// Processes may end.
-    pub(crate) faults_expected: bool,
     /// Sessions act by themselves.
     pub(crate) traffic_on: bool,
     pub(crate) failure: Option<Failure>,
@@ -55,6 +56,9 @@ pub struct Cluster {
 
 /// Looks at a datagram about to be sent from one node to another.
 pub type Filter = Box<dyn FnMut(&Passing<'_>) -> bool>;
+
+/// Changes the configuration of a node, by its index.
+pub type Configure = Box<dyn FnMut(usize, &mut CoreConfig)>;
 
 /// A datagram about to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -143,12 +147,12 @@ impl Cluster {
             nodes,
             network,
             filter: None,
+            configure: None,
             counts: Counts::default(),
             random,
             schedule: Schedule::default(),
             story: Story::default(),
             epoch: 0,
-            faults_expected: false,
             traffic_on: options.traffic.interval_us > 0,
             failure: None,
             digest: None,
@@ -292,7 +296,8 @@ impl Cluster {
         self.nodes[node].life == life && self.nodes[node].core.is_some()
     }
 
-    /// Something comes in at a machine; a process that does not run finds it later, unless the kernel had no room.
+    /// Something comes in at a machine; a process that does not run finds it later, unless the
+    /// kernel had no room.
     fn arrive(&mut self, node: usize, input: Input) {
         if let Input::Datagram { from, multicast: false, .. } = input
             && self.nodes[node].core.is_none()

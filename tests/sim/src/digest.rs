@@ -1,4 +1,5 @@
-//! One number for everything that happened: equal for two runs of one seed, or something is not deterministic.
+//! One number for everything that happened: equal for two runs of one seed, or something is not
+//! deterministic.
 
 use std::fmt::{self, Write};
 

@@ -63,11 +63,11 @@ pub(crate) enum Undo {
 impl Cluster {
     /// Plans the first fault.
     pub fn start_faults(&mut self) {
-        self.faults_expected = true;
         self.plan_fault();
     }
 
-    /// All faults end now. Who is down starts again, or stays down if `all` is not asked for and chance says so.
+    /// All faults end now. Who is down starts again, or stays down if `all` is not asked for and
+    /// chance says so.
     pub fn heal(&mut self, all: bool) {
         self.epoch += 1;
         self.tell(None, "HEALED");

@@ -1,7 +1,9 @@
-//! The deterministic simulator: a whole cluster in one thread and in virtual time, made of real cores, a simulated
-//! network, simulated disks, clocks and clients, with the oracle watching every step. One seed is one run, for ever.
+//! The deterministic simulator: a whole cluster in one thread and in virtual time, made of real
+//! cores, a simulated network, simulated disks, clocks and clients, with the oracle watching every
+//! step. One seed is one run, for ever.
 //!
-//! [`run::run`] takes a seed from its options to its outcome. Directed scenarios drive a [`cluster::Cluster`] by hand.
+//! [`run::run`] takes a seed from its options to its outcome. Directed scenarios drive a
+//! [`cluster::Cluster`] by hand.
 #![forbid(unsafe_code)]
 
 pub mod clients;

@@ -1,7 +1,7 @@
 //! Starts and ends of processes, and what their disks remember.
 
 use anasazi_oracle::Entry;
-use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Input, Process};
+use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Input, Process, limits};
 
 use crate::cluster::{Cluster, Happening};
 use crate::node::Disk;
@@ -71,6 +71,11 @@ impl Cluster {
         self.feed(node, Input::Shutdown);
     }
 
+    /// A node may stop by itself: it is configured wrongly on purpose.
+    pub fn expect_stop(&mut self, node: usize) {
+        self.nodes[node].may_stop = true;
+    }
+
     /// Stops a process as SIGSTOP does.
     pub fn pause(&mut self, node: usize) {
         if self.nodes[node].core.is_some() && !self.nodes[node].paused {
@@ -79,7 +84,8 @@ impl Cluster {
         }
     }
 
-    /// Lets it go on: what waits in the sockets comes at once, multicast first, and timers are late.
+    /// Lets it go on: what waits in the sockets comes at once, multicast first, and timers are
+    /// late.
     pub fn resume(&mut self, node: usize) {
         let n = &mut self.nodes[node];
         if !std::mem::take(&mut n.paused) {
@@ -102,7 +108,7 @@ impl Cluster {
 
     /// The core has ended by itself.
     pub(crate) fn stopped(&mut self, node: usize, fault: Option<String>) {
-        let expected = self.nodes[node].leaving || self.faults_expected;
+        let expected = self.nodes[node].leaving || self.nodes[node].may_stop;
         self.record(node, Entry::Crash);
         self.tell(Some(node), &format!("STOPPED {}", fault.as_deref().unwrap_or("cleanly")));
         self.nodes[node].lose();
@@ -174,16 +180,19 @@ impl Cluster {
             _ => self.nodes.len(),
         };
         let peers = self.nodes.iter().take(known).map(|n| n.address).collect();
-        CoreConfig {
+        let mut config = CoreConfig {
             peers,
             multicast: options.network.multicast != Multicast::Off,
-            mtu: options.mtu,
+            mtu: if options.mixed_mtu && node % 2 == 1 { limits::MTU_MIN } else { options.mtu },
             window: options.window,
-            message_len_max: options.message_len_max,
             timers: options.timers(),
             seed: options.seed ^ (node as u64) << 32 ^ self.nodes[node].life << 48,
             trace: true,
             ..CoreConfig::default()
+        };
+        if let Some(configure) = &mut self.configure {
+            configure(node, &mut config);
         }
+        config
     }
 }

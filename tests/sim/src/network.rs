@@ -102,7 +102,8 @@ impl Network {
         }
     }
 
-    /// When a datagram of this length has left its sender; it is lost if too much waits there already.
+    /// When a datagram of this length has left its sender; it is lost if too much waits there
+    /// already.
     pub fn leave(&mut self, now: u64, from: usize, len: usize) -> Option<u64> {
         if self.options.bytes_per_ms == 0 {
             return Some(now);
@@ -175,7 +176,8 @@ impl Network {
         time
     }
 
-    /// Flips a few bits, or cuts the end off. Both are within what the checksum finds with certainty or nearly so.
+    /// Flips a few bits, or cuts the end off. Both are within what the checksum finds with
+    /// certainty or nearly so.
     fn damage(&mut self, bytes: &Bytes) -> Bytes {
         self.faults += 1;
         if bytes.is_empty() || self.random.permille(300) {

@@ -1,4 +1,5 @@
-//! A simulated machine: its disk, its clock, its socket's buffer, and the core that runs on it, if one does.
+//! A simulated machine: its disk, its clock, its socket's buffer, and the core that runs on it, if
+//! one does.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -46,6 +47,8 @@ pub struct Node {
     pub state: &'static str,
     /// It was asked to leave.
     pub leaving: bool,
+    /// It may end without being asked.
+    pub may_stop: bool,
     /// The last things that were told about it.
     pub lines: VecDeque<String>,
 }
@@ -108,6 +111,7 @@ impl Node {
             ring: None,
             state: "down",
             leaving: false,
+            may_stop: false,
             lines: VecDeque::new(),
         }
     }

@@ -1,5 +1,6 @@
-//! What a seed decides: the size of the cluster, how bad its world is, and what its clients do. Every kind of fault is
-//! absent in about half of the seeds, because a fault can hide a bug as well as show it.
+//! What a seed decides: the size of the cluster, how bad its world is, and what its clients do.
+//! Every kind of fault is absent in about half of the seeds, because a fault can hide a bug as well
+//! as show it.
 
 use std::fmt;
 use std::time::Duration;
@@ -34,6 +35,8 @@ pub struct Options {
     pub timer_scale: u32,
     /// Datagram size.
     pub mtu: usize,
+    /// Every other node takes only the smallest datagrams.
+    pub mixed_mtu: bool,
     /// Packets per rotation.
     pub window: u32,
     /// Largest message, in bytes.
@@ -45,7 +48,8 @@ pub struct Options {
 pub struct NetworkOptions {
     /// Whether multicast exists and works.
     pub multicast: Multicast,
-    /// Where multicast does not work: nodes are told of the first one's address only, not of everybody's.
+    /// Where multicast does not work: nodes are told of the first one's address only, not of
+    /// everybody's.
     pub sparse_peers: bool,
     /// A sender gets its own multicasts.
     pub loopback: bool,
@@ -57,6 +61,8 @@ pub struct NetworkOptions {
     pub late: (u32, u64),
     /// Of a thousand, lost.
     pub loss: u32,
+    /// Of a thousand, lost even when all else is healed.
+    pub residual_loss: u32,
     /// Of a thousand, arriving twice.
     pub duplicate: u32,
     /// Of a thousand, free to overtake others.
@@ -153,12 +159,16 @@ impl Options {
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
             timer_scale,
             mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
+            mixed_mtu: false,
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
         };
         options.traffic = Traffic::new(&mut random, &options);
         // What came later draws from numbers of its own: the older seeds stay what they were.
-        options.network.sparse_peers = Random::new(!seed).permille(300);
+        let mut later = Random::new(!seed);
+        options.network.sparse_peers = later.permille(300);
+        options.mixed_mtu = later.permille(200);
+        options.network.residual_loss = later.pick(&[0, 0, 2, 10]);
         options
     }
 
@@ -171,6 +181,7 @@ impl Options {
         options.faults = Vec::new();
         options.start_within_ms = 0;
         options.timer_scale = 1;
+        options.mixed_mtu = false;
         (options.mtu, options.window) = (limits::MTU_DEFAULT, limits::WINDOW_DEFAULT);
         options.message_len_max = limits::MESSAGE_LEN_DEFAULT;
         options
@@ -234,6 +245,7 @@ impl NetworkOptions {
             } else {
                 rare(random, 50)
             },
+            residual_loss: 0,
             duplicate: rare(random, 100),
             reorder: rare(random, 500),
             corrupt: rare(random, 50),
@@ -253,6 +265,7 @@ impl NetworkOptions {
             jitter_us: 20,
             late: (0, 0),
             loss: 0,
+            residual_loss: 0,
             duplicate: 0,
             reorder: 0,
             corrupt: 0,
@@ -266,7 +279,7 @@ impl NetworkOptions {
     pub fn healed(&self) -> Self {
         Self {
             late: (0, 0),
-            loss: 0,
+            loss: self.residual_loss.min(self.loss),
             duplicate: 0,
             reorder: 0,
             corrupt: 0,
@@ -315,7 +328,10 @@ impl Traffic {
         let sessions = random.between(1, 3);
         let burst: u64 = random.pick(&[1, 4, 20]);
         let rate = random.pick(&[30, 300, 1_500]) / u64::from(options.timer_scale) + 5;
-        let overload = random.permille(50);
+        // A window that keeps a slow link busy for longer than a token may stay away is no fault of
+        // the protocol.
+        let absurd = options.window > limits::WINDOW_DEFAULT && options.network.bytes_per_ms > 0;
+        let overload = random.permille(50) && !absurd;
         let mtu = options.mtu as u64;
         let mean_len = 100
             + u64::from(long) * 5 * mtu / 2_000
@@ -366,12 +382,14 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "  network: {} us + {} us, {}/1000 late by {} us, loss {}, duplicate {}, reorder {}, corrupt {}, replay {} per 1000, {} bytes/ms, unreachable told {}",
+            "  network: {} us + {} us, {}/1000 late by {} us, loss {} (then {}), duplicate {}, \
+             reorder {}, corrupt {}, replay {} per 1000, {} bytes/ms, unreachable told {}",
             n.delay_us,
             n.jitter_us,
             n.late.0,
             n.late.1,
             n.loss,
+            n.residual_loss,
             n.duplicate,
             n.reorder,
             n.corrupt,
@@ -381,7 +399,8 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "  machines: write {} us, {} per 1000 fail, reserve {}, first ring above {}, timers late by {} us, drift {} ppm, diskless {}, mailbox {}",
+            "  machines: write {} us, {} per 1000 fail, reserve {}, first ring above {}, \
+             timers late by {} us, drift {} ppm, diskless {}, mailbox {}",
             m.persist_us,
             m.persist_failure,
             m.reserve,
@@ -393,7 +412,8 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "  traffic: {} sessions, {} groups, every {} us up to {}, safe {}, long {}, huge {}, churn {}, disconnect {} per 1000",
+            "  traffic: {} sessions, {} groups, every {} us up to {}, \
+             safe {}, long {}, huge {}, churn {}, disconnect {} per 1000",
             t.sessions,
             t.groups,
             t.interval_us,
@@ -406,8 +426,8 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "  protocol: mtu {}, window {}, messages up to {}, timers x{}",
-            self.mtu, self.window, self.message_len_max, self.timer_scale
+            "  protocol: mtu {} (mixed {}), window {}, messages up to {}, timers x{}",
+            self.mtu, self.mixed_mtu, self.window, self.message_len_max, self.timer_scale
         )?;
         writeln!(
             f,

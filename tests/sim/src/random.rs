@@ -1,4 +1,5 @@
-//! The only source of chance: xoshiro256++, seeded through splitmix64. One seed, one run, on every machine.
+//! The only source of chance: xoshiro256++, seeded through splitmix64. One seed, one run, on every
+//! machine.
 
 /// A generator of pseudo-random numbers.
 #[derive(Clone, Debug)]

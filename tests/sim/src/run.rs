@@ -1,5 +1,6 @@
-//! One seed from beginning to end: first faults, under which only safety is asked for; then everything is healed, and
-//! the cluster must come to one ring, deliver all that was accepted, and stay at rest.
+//! One seed from beginning to end: first faults, under which only safety is asked for; then
+//! everything is healed, and the cluster must come to one ring, deliver all that was accepted, and
+//! stay at rest.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -26,6 +27,8 @@ pub struct Outcome {
     pub packet_faults: u64,
     /// Messages delivered, all processes together, as the oracle counts.
     pub deliveries: u64,
+    /// The network was slow, and the protocol's timers with it.
+    pub wide: bool,
     /// From the end of all faults to one ring, in nanoseconds.
     pub settled_in: u64,
     /// A number of everything that happened, if it was asked for.
@@ -52,6 +55,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         faults: 0,
         packet_faults: 0,
         deliveries: 0,
+        wide: options.timer_scale > 1,
         settled_in: 0,
         digest: 0,
         failure: None,

@@ -1,4 +1,5 @@
-//! What will happen, in order of time; what falls on the same time happens in the order in which it was planned.
+//! What will happen, in order of time; what falls on the same time happens in the order in which it
+//! was planned.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;

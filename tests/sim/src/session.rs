@@ -1,4 +1,5 @@
-//! A simulated client: it joins, leaves, sends and goes, and it checks what it gets against what it was promised.
+//! A simulated client: it joins, leaves, sends and goes, and it checks what it gets against what it
+//! was promised.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -211,7 +212,8 @@ fn message_len(random: &mut Random, traffic: &Traffic, (mtu, max): (usize, usize
     random.between(1, high.min(max) as u64) as usize
 }
 
-/// What a message contains: its sender and tag, if there is room, and a pattern that depends on both.
+/// What a message contains: its sender and tag, if there is room, and a pattern that depends on
+/// both.
 pub fn payload(session: SessionId, tag: u64, len: usize) -> Bytes {
     if len < SIGNED_LEN_MIN {
         return Bytes::from(vec![session.0 as u8 ^ len as u8; len]);

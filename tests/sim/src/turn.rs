@@ -1,4 +1,5 @@
-//! One turn of a node: an input goes into its core, and everything that comes out goes where it belongs.
+//! One turn of a node: an input goes into its core, and everything that comes out goes where it
+//! belongs.
 
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
@@ -17,7 +18,8 @@ const TURN: u64 = 20_000;
 const TICK: u64 = 1_000;
 
 impl Cluster {
-    /// Gives a core an input, carries out what it wants, and lets its sessions speak if there is room.
+    /// Gives a core an input, carries out what it wants, and lets its sessions speak if there is
+    /// room.
     pub(crate) fn feed(&mut self, node: usize, input: Input) {
         self.give(node, input);
         self.pump(node);
@@ -40,6 +42,8 @@ impl Cluster {
                 }
                 Output::Message(message) => self.message(node, &message),
                 Output::View(view) => self.view(node, &view),
+                // The clients here look at deliveries alone.
+                Output::Ordered { .. } => {}
                 Output::JoinRefused { session, reason, .. } => {
                     let what = format!("n{} refuses a join of {:x}: {reason}", node + 1, session.0);
                     self.fail(Failure::Client(what));

@@ -30,6 +30,29 @@ fn a_lost_token_is_sent_again() {
     scene.end();
 }
 
+/// One receiver misses a packet: it asks, somebody repeats it, and nobody has to leave.
+#[test]
+fn a_lost_packet_is_sent_again() {
+    for safe in [false, true] {
+        let mut scene = Scene::new(3);
+        let installed = scene.installed();
+        for which in 0..20 {
+            let mut seen = 0;
+            scene.filter(move |passing| {
+                let lost = passing.kind() == "data" && passing.to == 2;
+                seen += usize::from(lost);
+                !lost || seen != which % 5 + 1
+            });
+            (0..5).for_each(|_| scene.send(which % 2, 1_000, safe));
+            scene.rest(ms(150));
+            scene.unfilter();
+        }
+        assert!(scene.stats(2).repeats_requested >= 20);
+        assert_eq!(scene.installed(), installed);
+        scene.end();
+    }
+}
+
 #[test]
 fn the_same_token_is_lost_again_and_again() {
     let mut scene = Scene::new(3);
@@ -104,7 +127,8 @@ fn one_of_each_kind() -> BTreeMap<&'static str, Bytes> {
     seen
 }
 
-/// A panic is our bug, never bad input: every bit of every kind is turned, every kind is cut at every length.
+/// A panic is our bug, never bad input: every bit of every kind is turned, every kind is cut at
+/// every length.
 #[test]
 fn damaged_datagrams_are_counted_and_change_nothing() {
     let mut scene = Scene::new(3);
@@ -136,7 +160,8 @@ fn damaged_datagrams_are_counted_and_change_nothing() {
     scene.end();
 }
 
-/// Damage that the checksum does not show: each byte after the header takes extreme values, and the seal is renewed.
+/// Damage that the checksum does not show: each byte after the header takes extreme values, and the
+/// seal is renewed.
 #[test]
 fn well_sealed_nonsense_does_no_harm() {
     let mut scene = Scene::new(3);
@@ -150,14 +175,16 @@ fn well_sealed_nonsense_does_no_harm() {
                 forged[sealed..].copy_from_slice(&checksum);
                 assert_eq!(kind_name(&forged), kind);
                 scene.cluster.inject(1, 0, false, forged.into());
-                // A forgery may well end a ring; it must not end a core, nor what the oracle asks for.
+                // A forgery may well end a ring; it must not end a core, nor what the oracle asks
+                // for.
                 scene.expect_good();
             }
         }
     }
 }
 
-/// Everything that was said in the first seconds, with a crash and a merge, is said again ten seconds later.
+/// Everything that was said in the first seconds, with a crash and a merge, is said again ten
+/// seconds later.
 #[test]
 fn old_datagrams_come_again_ten_seconds_later() {
     say_again(false);
@@ -201,7 +228,8 @@ fn say_again(one_dies: bool) {
     }
     scene.load(5, 100);
     scene.rest(ms(2_000));
-    assert_eq!(scene.installed(), installed, "what is long past disturbs nobody");
+    let lines = scene.cluster.last_lines();
+    assert_eq!(scene.installed(), installed, "what is long past disturbs nobody\n{lines}");
     scene.end();
 }
 

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     pub(super) lane: Lane,
     pub(super) backlog: Backlog,
     pub(super) handles: BTreeMap<u32, Handle>,
+    /// It has asked the protocol for a membership.
+    pub(super) has_joined: bool,
     /// It has a turn coming.
     pub(super) is_active: bool,
     /// It is to be looked at when flushing.
@@ -99,6 +101,7 @@ impl Connection {
             lane,
             backlog: Backlog::new(backlog_len_max),
             handles: BTreeMap::new(),
+            has_joined: false,
             is_active: false,
             is_dirty: false,
             legacy: None,

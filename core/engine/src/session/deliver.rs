@@ -15,7 +15,9 @@ use super::{Sessions, Slot};
 impl Sessions {
     /// A message for the local members of its group. Then [`Self::flush`].
     pub fn message(&mut self, message: &MessageDelivery) {
-        let is_own = |member: &LocalMember| member.session == message.sender.session;
+        // Sessions of different nodes may have the same number.
+        let is_ours = message.sender.node == self.identity.node;
+        let is_own = |member: &LocalMember| is_ours && member.session == message.sender.session;
         self.deliver_each(
             message.group,
             |member| !(message.no_self && is_own(member)),
@@ -56,6 +58,19 @@ impl Sessions {
                 connection.deliver(event::VIEW, head.as_bytes(), &body)
             },
         );
+    }
+
+    /// A tagged message of a session that is no member of the group has its place in the order: the
+    /// tag's end. Then [`Self::flush`].
+    pub fn ordered(&mut self, session: SessionId, group: GroupId, tag: u64) {
+        self.with(session, |connection| {
+            let of_group = || connection.handles.iter().filter(|(_, h)| h.group == group);
+            let sender = of_group().find(|(_, handle)| handle.role == Role::Sender);
+            match sender.or_else(|| of_group().next()).map(|(handle, _)| *handle) {
+                Some(handle) => connection.receipt(handle, Status::OK, tag),
+                None => Ok(()),
+            }
+        });
     }
 
     /// The protocol refused a join. Then [`Self::flush`].

@@ -32,6 +32,10 @@ pub(super) const TURN_RECORDS_MAX: usize = 64;
 /// Bytes that one session may have carried out before the next one's turn; one record may exceed
 /// it.
 pub(super) const TURN_LEN_MAX: usize = 1 << 20;
+/// A request counts once, and once more for each of these bytes of its ring.
+pub(super) const CHARGE_LEN: usize = 64 << 10;
+/// Queries handed out in one go: an answer can be long, and others wait.
+pub(super) const QUERIES_PER_POLL: usize = 8;
 /// Room kept free in every receive ring for the last word, padding included, in bytes.
 pub(super) const LAST_WORD_LEN: u32 = 1_024;
 /// Longest reason in a last word, in bytes.

@@ -73,6 +73,9 @@ pub struct Sessions {
     waiting: VecDeque<usize>,
     /// Sessions with a turn coming.
     active: VecDeque<(usize, SessionId)>,
+    /// As active, but their next record is a command, and the protocol took none when it was looked
+    /// at.
+    blocked: VecDeque<(usize, SessionId)>,
     /// Sessions to be looked at when flushing.
     dirty: Vec<(usize, SessionId)>,
     /// Sessions that ended and that the protocol has not heard of yet.
@@ -135,6 +138,7 @@ impl Sessions {
             groups: Groups::default(),
             waiting: VecDeque::new(),
             active: VecDeque::new(),
+            blocked: VecDeque::new(),
             dirty: Vec::new(),
             endings: VecDeque::new(),
             dead: Vec::new(),
@@ -201,6 +205,24 @@ impl Sessions {
         self.bury(readiness);
     }
 
+    /// Ends all sessions without a word: their clients take it that the engine is gone, and look for
+    /// it again.
+    pub fn hang_up_on_all(&mut self, readiness: &dyn Readiness) {
+        for slot in 0..self.slots.len() {
+            match std::mem::replace(&mut self.slots[slot], Slot::Free) {
+                Slot::Open(mut connection) => {
+                    // What was delivered is still for it.
+                    let _ = connection.flush();
+                    self.end(connection, slot, None);
+                }
+                Slot::Waiting(waiting) => readiness.remove(waiting.socket.as_raw_fd()),
+                Slot::Free => {}
+            }
+        }
+        self.waiting.clear();
+        self.bury(readiness);
+    }
+
     /// All sessions, oldest first.
     pub fn describe(&self) -> Vec<SessionInfo> {
         let mut all: Vec<_> = self
@@ -249,7 +271,7 @@ impl Sessions {
     }
 
     /// Ends a session: tells it why, if there is anything to tell, and owes the protocol a
-    /// disconnect.
+    /// disconnect if it has ever been, or wanted to be, in a group.
     fn end(&mut self, mut connection: Box<Connection>, slot: usize, ending: Option<&Ending>) {
         let id = connection.id;
         let pid = connection.peer.pid;
@@ -268,7 +290,9 @@ impl Sessions {
             self.groups.remove_first(handle.group, id, |_| true);
         }
         self.by_id.remove(&id);
-        self.endings.push_back(id);
+        if connection.has_joined {
+            self.endings.push_back(id);
+        }
         self.slots[slot] = Slot::Free;
         self.dead.push(connection);
     }

@@ -14,7 +14,9 @@ use bytes::{Buf, Bytes};
 
 use super::connection::{Connection, Ending, Handle, Role};
 use super::groups::LocalMember;
-use super::limits::{HANDLES_MAX, QUERY_LEN_MAX, TURN_LEN_MAX, TURN_RECORDS_MAX};
+use super::limits::{
+    CHARGE_LEN, HANDLES_MAX, QUERIES_PER_POLL, QUERY_LEN_MAX, TURN_LEN_MAX, TURN_RECORDS_MAX,
+};
 use super::{Sessions, reply_parts};
 use crate::sys::memory::Taken;
 
@@ -29,12 +31,14 @@ pub enum Request {
         session: SessionId,
         /// To be given back.
         tag: u64,
+        /// Of a user who could stop this process anyway: root or its own.
+        trusted: bool,
         /// The question: to be a JSON object.
         json: String,
     },
 }
 
-/// Takes requests; false: no more for now, the last one was still taken.
+/// Takes requests; false: no more commands for now, the last one was still taken.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(Request) -> bool;
 
 /// What a record leads to: go on, or stop the session's turn.
@@ -43,76 +47,145 @@ type Step = Result<ControlFlow<Pause>, Ending>;
 /// Why a turn is over before the ring is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pause {
-    /// The sink takes no more.
+    /// The sink takes no more commands.
     Full,
+    /// The next record is a command, and they are not taken now.
+    Blocked,
+    /// The next record is a query, and enough of them were taken, or there is too much to skip.
+    Later,
     /// The session has had its share.
     Share,
 }
 
-impl Sessions {
-    /// Hands requests to `sink`, at most `budget`, in turns between the sessions, until it returns
-    /// false (that request still counts as taken). True: more is waiting, call again, once the sink
-    /// takes more.
-    pub fn poll(&mut self, budget: usize, sink: &mut dyn FnMut(Request) -> bool) -> bool {
-        let mut left = budget;
-        while left > 0 {
-            let goes_on = if let Some(session) = self.endings.pop_front() {
-                left -= 1;
-                sink(Request::Command(Command::Disconnect { session }))
-            } else if let Some((slot, id)) = self.active.pop_front() {
-                self.take_turn((slot, id), &mut left, sink)
-            } else {
-                return false;
-            };
-            if !goes_on {
-                break;
-            }
-        }
-        !self.endings.is_empty() || !self.active.is_empty()
+/// What may be taken during one poll.
+struct Gate {
+    /// Requests, long ones counted for several.
+    budget: usize,
+    commands: bool,
+    queries: usize,
+}
+
+impl Gate {
+    fn is_open(&self) -> bool {
+        self.commands && self.queries > 0
     }
 
-    /// One session's turn. False: the sink takes no more.
-    fn take_turn(&mut self, at: (usize, SessionId), budget: &mut usize, sink: Sink<'_>) -> bool {
-        let Some(mut connection) = self.take_out(at) else { return true };
-        connection.is_active = false;
-        let result = self.carry_out_some(&mut connection, at.0, budget, sink);
-        connection.release_taken();
-        let is_full = result == Ok(Some(Pause::Full));
-        match result {
-            Err(ending) => self.end(connection, at.0, Some(&ending)),
-            // Nothing is left of what a client had sent before it was gone.
-            Ok(None) if connection.legacy.is_some() => self.end(connection, at.0, None),
-            Ok(outcome) => {
-                let goes_on = outcome.is_some() || !connection.lane.sleep();
-                self.put_back(connection, at.0);
-                self.mark_dirty(at.0); // it may have been answered
-                if goes_on {
-                    self.activate(at.0);
+    fn stops(&self, kind: u16) -> Option<Pause> {
+        match kind {
+            request::CLOSE => None,
+            request::QUERY => (self.queries == 0).then_some(Pause::Later),
+            _ => (!self.commands).then_some(Pause::Blocked),
+        }
+    }
+
+    /// Charges for a record that was taken.
+    fn charge(&mut self, taken: Taken) {
+        self.budget = self.budget.saturating_sub(1 + taken.cost / CHARGE_LEN);
+        if taken.kind == request::QUERY {
+            self.queries = self.queries.saturating_sub(1);
+        }
+    }
+}
+
+impl Sessions {
+    /// Hands requests to `sink`, at most `budget`, in turns between the sessions. Commands only if
+    /// `accepting`, and until the sink returns false (that one still counts as taken): sessions
+    /// whose next record is a command then wait, all others still have their queries answered,
+    /// [`QUERIES_PER_POLL`] at most. True: more can be taken by another call right now.
+    pub fn poll(
+        &mut self,
+        budget: usize,
+        accepting: bool,
+        sink: &mut dyn FnMut(Request) -> bool,
+    ) -> bool {
+        let mut gate = Gate { budget, commands: accepting, queries: QUERIES_PER_POLL };
+        let mut later = Vec::new();
+        while gate.budget > 0 {
+            if gate.commands
+                && let Some(session) = self.endings.pop_front()
+            {
+                gate.budget -= 1;
+                gate.commands = sink(Request::Command(Command::Disconnect { session }));
+                continue;
+            }
+            // Those who had to wait come first.
+            let blocked = if gate.commands { self.blocked.pop_front() } else { None };
+            let Some(at) = blocked.or_else(|| self.active.pop_front()) else { break };
+            match self.take_turn(at, &mut gate, sink) {
+                None => {}
+                Some(Pause::Share) => self.active.push_back(at),
+                Some(Pause::Full) => {
+                    gate.commands = false;
+                    self.active.push_back(at);
                 }
+                Some(Pause::Blocked) => self.blocked.push_back(at),
+                Some(Pause::Later) => later.push(at),
             }
         }
-        !is_full
+        self.active.extend(later);
+        !self.active.is_empty()
+            || gate.commands && !(self.blocked.is_empty() && self.endings.is_empty())
+    }
+
+    /// One session's turn, and why there is to be another one.
+    fn take_turn(
+        &mut self,
+        at: (usize, SessionId),
+        gate: &mut Gate,
+        sink: Sink<'_>,
+    ) -> Option<Pause> {
+        let mut connection = self.take_out(at)?;
+        let result = self.carry_out_some(&mut connection, at.0, gate, sink);
+        connection.release_taken();
+        let pause = match result {
+            Err(ending) => {
+                self.end(connection, at.0, Some(&ending));
+                return None;
+            }
+            // Nothing is left of what a client had sent before it was gone.
+            Ok(None) if connection.legacy.is_some() => {
+                self.end(connection, at.0, None);
+                return None;
+            }
+            Ok(None) => (!connection.lane.sleep()).then_some(Pause::Later),
+            Ok(pause) => pause,
+        };
+        connection.is_active = pause.is_some();
+        self.put_back(connection, at.0);
+        self.mark_dirty(at.0); // it may have been answered
+        pause
     }
 
     fn carry_out_some(
         &mut self,
         connection: &mut Connection,
         slot: usize,
-        budget: &mut usize,
+        gate: &mut Gate,
         sink: Sink<'_>,
     ) -> Result<Option<Pause>, Ending> {
         let len_max = self.limits.message_len_max + size_of::<SendRecord>();
+        let no_record = |_| Ending::malformed("no record where one should be");
         let (mut records, mut len) = (0, 0);
-        while records < TURN_RECORDS_MAX && len < TURN_LEN_MAX && *budget > 0 {
+        while records < TURN_RECORDS_MAX && len < TURN_LEN_MAX && gate.budget > 0 {
             if connection.legacy == Some(0) {
                 return Ok(None);
             }
-            let taken = connection.lane.take(&mut self.arena, len_max);
-            let taken = taken.map_err(|_| Ending::malformed("no record where one should be"))?;
+            if !gate.is_open() {
+                let Some(kind) = connection.lane.next_kind().map_err(no_record)? else {
+                    return Ok(None);
+                };
+                if let Some(pause) = gate.stops(kind) {
+                    return Ok(Some(pause));
+                }
+            }
+            let taken = connection.lane.take(&mut self.arena, len_max).map_err(no_record)?;
             let Some(taken) = taken else { return Ok(None) };
+            if gate.stops(taken.kind).is_some() {
+                return Err(Ending::malformed("a record that changed while it was looked at"));
+            }
+            gate.charge(taken);
             records += 1;
-            len += taken.len;
-            *budget -= 1;
+            len += taken.cost;
             if let Some(left) = &mut connection.legacy {
                 *left = left.saturating_sub(taken.len as u64 + 8);
             }
@@ -137,7 +210,10 @@ impl Sessions {
             request::SEND => send(connection, taken.len, payload, sink),
             request::JOIN => self.join(connection, slot, &payload, sink),
             request::LEAVE => leave(connection, &payload, sink),
-            request::QUERY => query(connection, taken.len, &payload, sink),
+            request::QUERY => {
+                let trusted = self.trusted_uids.contains(&connection.peer.uid);
+                query(connection, trusted, taken.len, &payload, sink)
+            }
             request::CLOSE => Err(Ending::new(Status::OK, "closed by its owner")),
             kind => Err(Ending::malformed(&format!("a record of the unknown kind {kind}"))),
         }
@@ -164,6 +240,7 @@ impl Sessions {
                 if is_sender {
                     return go_on();
                 }
+                connection.has_joined = true;
                 let session = connection.id;
                 let handle = record.handle;
                 self.groups.add(group, LocalMember { slot, session, handle, admitted: false });
@@ -269,13 +346,19 @@ fn send(connection: &mut Connection, len: usize, mut payload: Bytes, sink: Sink<
     go_on()
 }
 
-fn query(connection: &mut Connection, len: usize, payload: &[u8], sink: Sink<'_>) -> Step {
+fn query(
+    connection: &mut Connection,
+    trusted: bool,
+    len: usize,
+    payload: &[u8],
+    sink: Sink<'_>,
+) -> Step {
     let Some((record, json)) = QueryRecord::split_from(payload) else { return cut_short() };
     let too_long = len - size_of::<QueryRecord>() > QUERY_LEN_MAX;
     let (status, error) = match std::str::from_utf8(json) {
         Ok(json) if !too_long => {
             let (session, tag) = (connection.id, record.tag);
-            return offer(Request::Query { session, tag, json: json.to_owned() }, sink);
+            return offer(Request::Query { session, tag, trusted, json: json.to_owned() }, sink);
         }
         _ if too_long => (Status::EMSGSIZE, format!("a query has at most {QUERY_LEN_MAX} bytes")),
         _ => (Status::EINVAL, "the query is not UTF-8".to_owned()),
@@ -302,6 +385,4 @@ fn cut_short() -> Step {
 const LEVEL: u32 = 0xFF;
 const SAFE: u32 = 5;
 const NO_SELF: u32 = 0x100;
-/// Accepted; no effect yet.
-const PRIORITIES: u32 = 0x1000 | 0x2000;
-const KNOWN: u32 = LEVEL | NO_SELF | PRIORITIES;
+const KNOWN: u32 = LEVEL | NO_SELF;

@@ -90,7 +90,7 @@ impl Engine {
         let keys = self.epoll.wait(0);
         keys.iter().for_each(|key| self.sessions.ready(*key, &self.epoll));
         let mut requests = Vec::new();
-        let more = self.sessions.poll(1_000, &mut |request| {
+        let more = self.sessions.poll(1_000, true, &mut |request| {
             requests.push(request);
             true
         });

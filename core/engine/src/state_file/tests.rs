@@ -1,5 +1,9 @@
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::sys::privileges;
@@ -140,6 +144,62 @@ fn of_many_that_start_at_once_with_no_file_exactly_one_gets_it() {
 }
 
 #[test]
+fn starts_and_resets_at_once_never_give_out_a_file_twice_or_one_that_was_set_aside() {
+    let directory = temporary();
+    let (path, holders) = (directory.path(), AtomicUsize::new(0));
+    let end = Instant::now() + Duration::from_millis(500);
+    let is_named = |state: &StateFile| {
+        let (named, held) = (fs::metadata(&state.path).unwrap(), state.file.metadata().unwrap());
+        assert_eq!(named.ino(), held.ino(), "the file of that name is another one");
+    };
+    let start = || {
+        while Instant::now() < end {
+            match StateFile::open(path) {
+                Ok((state, _)) => {
+                    assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "held twice");
+                    is_named(&state);
+                    thread::yield_now();
+                    is_named(&state);
+                    holders.fetch_sub(1, Ordering::SeqCst);
+                }
+                Err(error) => assert!(matches!(error, StateFileError::InUse { .. }), "{error}"),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        (0..3).for_each(|_| drop(scope.spawn(start)));
+        while Instant::now() < end {
+            if let Err(error) = reset(path) {
+                assert!(matches!(error, StateFileError::InUse { .. }), "{error}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_file_that_was_set_aside_while_it_was_being_opened_is_not_taken() {
+    let directory = written(&[stored(1, 1)]);
+    let path = file(&directory);
+    let opened_before = File::open(&path).unwrap();
+    assert!(Locked::lock(opened_before.try_clone().unwrap(), &path).unwrap().is_some());
+    reset(directory.path()).unwrap();
+    assert!(Locked::lock(opened_before, &path).unwrap().is_none(), "no file has that name");
+    let opened_aside = File::open(directory.path().join("anasazi-node.state.bad")).unwrap();
+    drop(StateFile::open(directory.path()).unwrap());
+    assert!(Locked::lock(opened_aside, &path).unwrap().is_none(), "another one has that name");
+}
+
+#[test]
+fn the_lock_ends_with_the_engine_and_not_with_the_children_that_were_forked_meanwhile() {
+    let directory = temporary();
+    let (state, _) = StateFile::open(directory.path()).unwrap();
+    let inherited = state.file.try_clone().unwrap();
+    drop(state);
+    assert_eq!(opened(directory.path()), (None, None));
+    drop(inherited);
+}
+
+#[test]
 fn a_draft_of_a_start_that_died_is_no_obstacle() {
     let directory = temporary();
     fs::write(directory.path().join(format!("{FILE_NAME}.new")), vec![0xff; 100_000]).unwrap();
@@ -156,7 +216,7 @@ fn a_torn_write_at_every_byte_leaves_the_old_values_or_the_promised_ones() {
     let directory = written(&[stored(4, 1_000), old]);
     let before = fs::read(file(&directory)).unwrap();
     let (mut state, _) = StateFile::open(directory.path()).unwrap();
-    let first = 1 - state.newest;
+    let [first, second] = state.write_order();
     state.store(&new).unwrap();
     drop(state);
     let after = fs::read(file(&directory)).unwrap();
@@ -179,7 +239,7 @@ fn a_torn_write_at_every_byte_leaves_the_old_values_or_the_promised_ones() {
             let untouched = content[slot(first)] == before[slot(first)];
             assert_eq!(warning.is_some(), !whole && !untouched, "first slot cut at {cut}");
             content[slot(first)].copy_from_slice(&after[slot(first)]);
-            tear(&mut content, 1 - first);
+            tear(&mut content, second);
             fs::write(file(&directory), &content).unwrap();
             assert_eq!(opened(directory.path()).0, Some(new), "second slot cut at {cut}");
         }
@@ -200,6 +260,11 @@ fn one_damaged_slot_is_told_and_repaired_and_costs_nothing() {
         for part in [which, &path, "its checksum is wrong", "check the disk"] {
             assert!(warning.contains(part), "{part:?} is missing in {warning:?}");
         }
+        assert_eq!(
+            state.write_order(),
+            [index, 1 - index],
+            "the whole one stays until it is not alone"
+        );
         state.store(&stored(4, 4_000)).unwrap();
         drop(state);
         assert_eq!(opened(directory.path()), (Some(stored(4, 4_000)), None), "repaired");
@@ -329,7 +394,7 @@ fn reset_sets_the_file_aside() {
 fn a_failed_write_keeps_what_was_stored_and_can_be_tried_again() {
     let directory = written(&[stored(1, 1)]);
     let (mut state, _) = StateFile::open(directory.path()).unwrap();
-    let read_only = File::open(file(&directory)).unwrap();
+    let read_only = Locked(File::open(file(&directory)).unwrap());
     let writable = std::mem::replace(&mut state.file, read_only);
     let text = state.store(&stored(2, 2)).unwrap_err().to_string();
     assert!(text.starts_with(&format!("cannot write {}: ", file(&directory).display())), "{text}");

@@ -16,6 +16,8 @@ use super::nudge::Nudger;
 /// Both rings of a session, as the engine uses them.
 pub struct Lane {
     incoming: Consumer,
+    /// Where the last record taken ended.
+    taken_to: u64,
     outgoing: Producer,
     _mapping: Mapping,
 }
@@ -27,6 +29,8 @@ pub struct Taken {
     pub kind: u16,
     /// Bytes of its payload; more than were copied if it exceeded the limit.
     pub len: usize,
+    /// Bytes of the ring that it took to get here, what was skipped included.
+    pub cost: usize,
 }
 
 impl Lane {
@@ -46,7 +50,7 @@ impl Lane {
                 Producer::attach(base, layout, Direction::Receive),
             )
         };
-        Ok(Self { incoming, outgoing, _mapping: mapping })
+        Ok(Self { incoming, taken_to: 0, outgoing, _mapping: mapping })
     }
 
     /// Copies the next record's payload, at most `len_max` bytes of it, to the end of `into`.
@@ -65,7 +69,17 @@ impl Lane {
             std::ptr::copy_nonoverlapping(record.data, room, copied);
             into.set_len(into.len() + copied);
         }
-        Ok(Some(Taken { kind: record.kind, len: record.len }))
+        let taken_to = record.position + record.len as u64;
+        let cost = (taken_to - std::mem::replace(&mut self.taken_to, taken_to)) as usize;
+        Ok(Some(Taken { kind: record.kind, len: record.len, cost }))
+    }
+
+    /// What the next record is. The client may change that before it is taken.
+    ///
+    /// # Errors
+    /// The client broke the ring.
+    pub fn next_kind(&self) -> Result<Option<u16>, Corrupt> {
+        self.incoming.next_kind()
     }
 
     /// Gives everything that was taken back to the client. True: the client waits for the room,

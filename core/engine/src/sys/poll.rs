@@ -158,6 +158,15 @@ impl Poller {
         Ok(())
     }
 
+    /// Takes timer and waker out of the set: what is left in it alone decides from now on, and
+    /// wakers do nothing any more.
+    pub fn retire(&mut self) {
+        for own in [self.timer.as_raw_fd(), self.waker.0.as_raw_fd()] {
+            // Not being in the set is what is wanted.
+            let _ = self.remove(own);
+        }
+    }
+
     /// A handle that ends waits from elsewhere.
     pub fn waker(&self) -> Waker {
         self.waker.clone()

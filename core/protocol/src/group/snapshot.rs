@@ -5,7 +5,6 @@ use bytes::Bytes;
 
 use super::table::Groups;
 use crate::id::{Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewId};
-use crate::limits;
 use crate::wire::{Reader, WireError, Writer};
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,20 +58,24 @@ impl Snapshot {
                 w.u64(member.session.0);
             }
         }
-        Bytes::from(w.bytes)
+        w.bytes.freeze()
     }
 
     pub(crate) fn decode(bytes: Bytes) -> Result<Self, WireError> {
         let mut r = Reader::new(bytes);
+        // Merged tables may hold more groups than one node may make; the bytes bound them.
         let count = r.u32()? as usize;
-        if count > limits::GROUPS_MAX {
-            return Err(WireError::Invalid("too many groups"));
+        if count > r.remaining() / SNAPSHOT_GROUP_LEN_MIN {
+            return Err(WireError::Truncated);
         }
         let groups = (0..count).map(|_| SnapshotGroup::decode(&mut r)).collect::<Result<_, _>>()?;
         r.end()?;
         Ok(Self { groups })
     }
 }
+
+/// Bytes of a group with a name of no bytes and no members.
+const SNAPSHOT_GROUP_LEN_MIN: usize = 2 + 20 + 8 + 4 + 8 + 1 + 4;
 
 impl SnapshotGroup {
     fn decode(r: &mut Reader) -> Result<Self, WireError> {

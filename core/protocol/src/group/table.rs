@@ -50,6 +50,8 @@ pub(crate) enum GroupOutput {
         frame: u32,
         payload: Vec<Bytes>,
         delivery: Option<MessageDelivery>,
+        /// To a group of which the sender is no member: it will not see it itself.
+        from_outside: Option<(SessionId, GroupId)>,
     },
     View(GroupView),
     Refused {
@@ -105,6 +107,9 @@ impl Groups {
         let sender = MemberId { node: place.origin.node, session: frame.session };
         let at = out.len();
         let mut delivery = None;
+        let from_outside = (frame.kind == FrameKind::Message
+            && !self.is_member(frame.group, sender))
+        .then_some((frame.session, frame.group));
         match frame.kind {
             FrameKind::Message => delivery = self.deliver(frame, sender, safe),
             FrameKind::Join => self.join(place, sender, frame, out),
@@ -122,7 +127,14 @@ impl Groups {
         }
         let message = MessageId { origin: place.origin, counter: frame.counter };
         let frame = place.frame;
-        out.insert(at, GroupOutput::Message { message, frame, payload: pieces, delivery });
+        out.insert(
+            at,
+            GroupOutput::Message { message, frame, payload: pieces, delivery, from_outside },
+        );
+    }
+
+    fn is_member(&self, group: GroupId, member: MemberId) -> bool {
+        self.table.get(&group).is_some_and(|g| g.members.contains(&member))
     }
 
     fn deliver(&mut self, frame: &Frame, sender: MemberId, safe: bool) -> Option<MessageDelivery> {

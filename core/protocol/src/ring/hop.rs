@@ -53,7 +53,7 @@ impl Ring {
         if token.token_sequence <= self.accepted {
             if token.token_sequence == self.accepted {
                 let ack = Packet::TokenAck { ring: self.id, token_sequence: token.token_sequence };
-                node.send_to_node(from, &ack);
+                node.send_to(self.predecessor(), &ack);
             }
             node.out.stats.dropped_stale += 1;
             return false;
@@ -73,6 +73,7 @@ impl Ring {
         let asked: u64 = token.requests.iter().map(|(_, count)| u64::from(*count)).sum();
         let last = |(first, count): &(u64, u16)| first.saturating_add(u64::from(*count)) - 1;
         token.seq <= self.aru + ahead
+            && token.token_sequence < u64::MAX / 2
             && asked <= ahead
             && token.requests.iter().all(|r| r.1 > 0 && last(r) <= token.seq)
     }
@@ -99,7 +100,7 @@ impl Ring {
 
     fn send_token(&self, node: &mut Node) {
         if let Some(token) = &self.last_sent {
-            node.send_to_node(self.successor().node, &Packet::Token(token.clone()));
+            node.send_to(self.successor(), &Packet::Token(token.clone()));
         }
     }
 
@@ -150,8 +151,8 @@ impl Ring {
     fn send_wake(&mut self, node: &mut Node) {
         self.wake_at = Some(node.now + node.config.timers.token_repeat);
         if self.keeper() != self.me {
-            let keeper = self.members[self.keeper()].node;
-            node.send_to_node(keeper, &Packet::Wake { ring: self.id });
+            let keeper = self.members[self.keeper()];
+            node.send_to(keeper, &Packet::Wake { ring: self.id });
         }
     }
 

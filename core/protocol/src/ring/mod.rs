@@ -116,14 +116,20 @@ impl Ring {
         self.members[(self.me + self.members.len() - 1) % self.members.len()]
     }
 
-    /// A data packet of this ring arrived. True if it was new.
-    pub(crate) fn on_data(&mut self, node: &mut Node, data: Data) -> bool {
+    /// A data packet of this ring arrived.
+    pub(crate) fn on_data(&mut self, node: &mut Node, data: Data) {
         let Some(origin) = self.members.iter().position(|p| p.node == data.origin) else {
             node.out.stats.dropped_malformed += 1;
-            return false;
+            return;
         };
         if self.last_sent.as_ref().is_some_and(|t| data.token_sequence > t.token_sequence) {
             self.hop.confirmed();
+        }
+        // A safe line ahead of what this node holds cannot be true: it is one of those who must
+        // hold it.
+        if data.safe_line <= self.aru {
+            self.safe_line = self.safe_line.max(data.safe_line);
+            self.store.drop_up_to(self.safe_line.min(self.delivered));
         }
         let held = Held {
             origin: data.origin,
@@ -131,19 +137,12 @@ impl Ring {
             recovery: data.recovery,
             content: data.content,
         };
-        let new = self.store.insert(data.ordinal, held);
-        if new {
+        if self.store.insert(data.ordinal, held) {
             self.note_origin(data.ordinal, origin);
         } else {
             node.out.stats.packets_duplicate += 1;
         }
         self.advance_aru();
-        // A safe line ahead of what this node holds cannot be true: it is one of those who must
-        // hold it.
-        if data.safe_line <= self.aru {
-            self.safe_line = self.safe_line.max(data.safe_line);
-        }
-        new
     }
 
     /// The next packet to hand on, if its service allows it now.
@@ -199,7 +198,6 @@ impl Ring {
             ordinal,
             origin: node.me.node,
             safe: outgoing.safe,
-            repeat: false,
             recovery: outgoing.recovery,
             token_sequence,
             safe_line: self.safe_line,
@@ -212,7 +210,8 @@ impl Ring {
             recovery: outgoing.recovery,
             content,
         };
-        self.store.insert(ordinal, held);
+        let kept = self.store.insert(ordinal, held);
+        assert!(kept, "flow control lets nothing be ordered that the store cannot keep");
         self.note_origin(ordinal, self.me);
         self.high = ordinal;
         node.out.stats.packets_ordered += 1;
@@ -223,14 +222,14 @@ impl Ring {
     fn transmit(&self, node: &mut Node, data: Data) -> Bytes {
         let packet = Packet::Data(data);
         let header = node.header(packet.kind());
-        let bytes = seal(&header, node.config.mtu, |w| packet.encode(w));
+        let bytes = seal(&mut node.arena, &header, node.config.mtu, |w| packet.encode(w));
         let content = bytes.slice(DATA_CONTENT_AT..bytes.len() - 4);
         if self.multicast {
             node.transmit(Destination::Multicast, bytes);
         } else {
             let me = node.me;
             for member in self.members.iter().filter(|p| **p != me) {
-                if let Some(address) = node.book.address(member.node) {
+                if let Some(address) = node.book.address(*member) {
                     node.transmit(Destination::Unicast(address), bytes.clone());
                 }
             }
@@ -245,7 +244,6 @@ impl Ring {
             ordinal,
             origin: held.origin,
             safe: held.safe,
-            repeat: true,
             recovery: held.recovery,
             token_sequence,
             safe_line: self.safe_line,

@@ -38,7 +38,7 @@ impl Ring {
         Token { ring: self.id, ..Token::default() }
     }
 
-    /// Answers requests and sends what the window allows. True if anything was sent.
+    /// Answers requests and sends what the window allows.
     pub(crate) fn send(&mut self, node: &mut Node, token: &mut Token, source: &mut dyn Source) {
         let before = (self.high.max(token.seq), node.out.stats.packets_repeated);
         self.high = before.0;
@@ -46,7 +46,7 @@ impl Ring {
         let repeated = (node.out.stats.packets_repeated - before.1) as u32;
         let backlog = source.backlog(node);
         let flow = Flow {
-            window: node.config.window,
+            window: node.ring_window,
             others: token.flow.saturating_sub(self.contribution.0),
             backlog,
             backlog_total: token
@@ -55,7 +55,9 @@ impl Ring {
                 .saturating_add(backlog),
             gap: self.high - self.safe_line,
         };
-        let allowed = flow.allowed().saturating_sub(repeated);
+        // Repairing for others must not keep this member from sending anything at all.
+        let allowed = flow.allowed();
+        let allowed = allowed.saturating_sub(repeated).max(allowed.min(1));
         let mut sent = 0;
         while sent < allowed
             && let Some(outgoing) = source.next(node)
@@ -72,12 +74,13 @@ impl Ring {
         }
     }
 
-    /// Orders what is there, on a ring of one: everything is held by everybody at once.
-    pub(crate) fn send_alone(&mut self, node: &mut Node, source: &mut dyn Source) {
-        while let Some(outgoing) = source.next(node) {
-            let ordinal = self.order_and_trace(node, 0, &outgoing);
-            (self.aru, self.safe_line) = (ordinal, ordinal);
-        }
+    /// Orders one packet, on a ring of one: everything is held by everybody at once. False if there
+    /// is nothing. What is ordered must be delivered before the next one.
+    pub(crate) fn send_alone(&mut self, node: &mut Node, source: &mut dyn Source) -> bool {
+        let Some(outgoing) = source.next(node) else { return false };
+        let ordinal = self.order_and_trace(node, 0, &outgoing);
+        (self.aru, self.safe_line) = (ordinal, ordinal);
+        true
     }
 
     fn order_and_trace(
@@ -111,7 +114,7 @@ impl Ring {
     /// request any more.
     fn answer_requests(&mut self, node: &mut Node, token: &mut Token) {
         let requests = core::mem::take(&mut token.requests);
-        let mut budget = node.config.window / 4;
+        let mut budget = (node.ring_window / 4).max(1);
         for (first, count) in requests {
             for ordinal in first..first.saturating_add(u64::from(count)) {
                 if ordinal <= self.safe_line {
@@ -168,6 +171,11 @@ impl Ring {
             (Some(by), _) => Some((token.aru, by, node.now)),
             (None, _) => None,
         };
+    }
+
+    /// Who holds everybody back, if anybody.
+    pub(crate) fn held_back_by(&self) -> Option<NodeId> {
+        self.stall.map(|(_, by, _)| by)
     }
 
     /// Who has held everybody back for too long: requests and repeats do not reach each other.

@@ -37,7 +37,7 @@ impl Candidates {
         if self.by_node.len() >= limits::CANDIDATES_MAX
             && !self.by_node.contains_key(&beacon.process.node)
         {
-            return false;
+            self.forget_oldest();
         }
         let entry = self.by_node.entry(beacon.process.node);
         let known = matches!(entry, std::collections::btree_map::Entry::Occupied(_));
@@ -57,7 +57,8 @@ impl Candidates {
         candidate.process = beacon.process;
         candidate.ring = beacon.ring;
         candidate.members.clone_from(&beacon.members);
-        candidate.mutual = beacon.heard.contains(&me);
+        let speaks_for_its_ring = beacon.members.first() == Some(&beacon.process);
+        candidate.mutual = beacon.heard.contains(&me) && speaks_for_its_ring;
         candidate.heard_at = now;
         let answer = !known || now.since(candidate.answered_at) >= Duration::from_millis(50);
         if answer {
@@ -89,6 +90,11 @@ impl Candidates {
             candidate.not_before = now + candidate.backoff;
             candidate.backoff = (candidate.backoff * 2).min(BACKOFF_MAX);
         }
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.by_node.iter().min_by_key(|(_, c)| c.heard_at).map(|(n, _)| *n);
+        oldest.map(|n| self.by_node.remove(&n));
     }
 
     /// A process is gone.

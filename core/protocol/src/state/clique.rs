@@ -4,12 +4,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::NodeId;
+use crate::node::Node;
 
 /// Pairs that cannot talk to each other, smaller id first.
 pub(super) type Edges = BTreeSet<(NodeId, NodeId)>;
 
 pub(super) fn edge(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
     (a.min(b), a.max(b))
+}
+
+/// Nodes that held this one back lately are as good as out of its reach.
+pub(super) fn blamed_edges(node: &Node, nodes: &BTreeSet<NodeId>) -> Vec<(NodeId, NodeId)> {
+    let blamed = nodes.iter().filter(|n| node.is_blamed(**n));
+    blamed.map(|n| edge(node.me.node, *n)).collect()
 }
 
 /// The clique of `me`. Cliques grow greedily, from the best connected node on, lowest id first.

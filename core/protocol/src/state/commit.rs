@@ -49,7 +49,7 @@ impl Commit {
     /// As a member: answers.
     pub(crate) fn follow(node: &mut Node, history: History, propose: &Propose) -> State {
         let commit = Self::new(node, history, propose.clone(), Role::Member);
-        node.send_to_node(commit.leader(), &Packet::State(commit.state.clone()));
+        node.send_to(commit.leader(), &Packet::State(commit.state.clone()));
         State::Commit(commit)
     }
 
@@ -71,8 +71,8 @@ impl Commit {
         self.propose.ring
     }
 
-    fn leader(&self) -> NodeId {
-        self.ring().representative.node
+    fn leader(&self) -> Process {
+        self.ring().representative
     }
 
     fn members(&self) -> Vec<Process> {
@@ -140,10 +140,10 @@ impl Commit {
             Some(plan) => (Packet::Plan(plan.clone()), acks.clone()),
             None => (Packet::Propose(self.propose.clone()), states.keys().copied().collect()),
         };
-        let missing = self.propose.members.iter().map(|(p, _)| p.node);
-        let missing = missing.filter(|n| *n != node.me.node && !done.contains(n));
+        let missing = self.propose.members.iter().map(|(p, _)| *p);
+        let missing = missing.filter(|p| *p != node.me && !done.contains(&p.node));
         for member in missing.collect::<Vec<_>>() {
-            node.send_to_node(member, &packet);
+            node.send_to(member, &packet);
         }
     }
 
@@ -180,7 +180,7 @@ impl Commit {
         let leader = self.leader();
         let state = Recovery::enter(node, self.history, plan, &self.propose);
         if let State::Recovery(_) = state {
-            node.send_to_node(leader, &Packet::PlanAck(ack));
+            node.send_to(leader, &Packet::PlanAck(ack));
         }
         state
     }

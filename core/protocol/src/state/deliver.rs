@@ -47,7 +47,7 @@ pub(super) fn deliver(
 pub(super) fn emit(node: &mut Node, place: Place, safe: bool, outputs: Vec<GroupOutput>) {
     for output in outputs {
         match output {
-            GroupOutput::Message { message, frame, payload, delivery } => {
+            GroupOutput::Message { message, frame, payload, delivery, from_outside } => {
                 let hash = || hash64(&payload.concat());
                 node.out.stats.messages_delivered += 1;
                 node.out.trace(|| Trace::Deliver {
@@ -60,6 +60,9 @@ pub(super) fn emit(node: &mut Node, place: Place, safe: bool, outputs: Vec<Group
                 });
                 let own = message.origin == node.me;
                 let tag = if own { node.take_tag(message.counter) } else { 0 };
+                if let (Some((session, group)), true) = (from_outside, tag != 0) {
+                    node.out.push(Output::Ordered { session, group, tag });
+                }
                 if let Some(mut delivery) = delivery {
                     delivery.tag = tag;
                     let (group, sender) = (delivery.group, delivery.sender);

@@ -6,13 +6,15 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clique::{Edges, clique_of, edge};
+use super::clique::{Edges, blamed_edges, clique_of, edge};
 use super::{Commit, History, Sender, State, gone_cause};
 use crate::event::Cause;
 use crate::id::{Incarnation, NodeId, Process, RingId};
 use crate::limits;
 use crate::node::Node;
+use crate::output::Output;
 use crate::time::Instant;
+use crate::trace::Trace;
 use crate::wire::{Gone, Join, Packet, Propose};
 
 /// Joins that change something are answered at once, but not more often than this.
@@ -64,6 +66,8 @@ impl Gather {
         });
         let members = gather.history.ring.members.clone();
         members.iter().chain(invited).for_each(|p| gather.propose(*p));
+        let nodes = gather.proposed.keys().copied().collect();
+        gather.edges.extend(blamed_edges(node, &nodes));
         gather.send_join(node);
         gather.check(node)
     }
@@ -134,23 +138,35 @@ impl Gather {
         if stale || self.history.dead.contains_key(&from) {
             return State::Gather(self);
         }
+        if self.is_superseded(node, &join) {
+            return superseded(node);
+        }
         let before = self.fingerprint();
         if join.dead.iter().any(|(p, _)| *p == node.me) {
             self.edges.insert(edge(node.me.node, from.node));
         }
         for (process, address) in &join.proposed {
+            if process.node == node.me.node {
+                continue;
+            }
             self.propose(*process);
-            if let Some(address) = address.filter(|_| process.node != node.me.node) {
-                node.book.told(*process, address, node.now);
+            if let Some(address) = address {
+                node.book.told(*process, *address, node.now);
             }
         }
+        // Only what concerns those considered is taken over: what grows is bounded by them.
         for (process, gone) in &join.dead {
-            if *process != node.me {
+            if *process != node.me && self.proposed.contains_key(&process.node) {
                 self.history.dead.entry(*process).or_insert(*gone);
             }
         }
-        self.edges.extend(join.edges.iter().map(|(a, b)| edge(*a, *b)));
-        node.storage.sequence_max = node.storage.sequence_max.max(join.ring_sequence_max);
+        let concerned = |(a, b): &&(NodeId, NodeId)| {
+            self.proposed.contains_key(a) && self.proposed.contains_key(b)
+        };
+        let edges: Vec<_> =
+            join.edges.iter().filter(concerned).map(|(a, b)| edge(*a, *b)).collect();
+        self.edges.extend(edges);
+        node.storage.saw(join.ring_sequence_max);
         let heard = Heard {
             attempt: join.attempt,
             ring_sequence_max: join.ring_sequence_max,
@@ -185,8 +201,15 @@ impl Gather {
             self.answer_soon(node);
             return State::Gather(self);
         }
-        node.storage.saw(propose.ring);
+        node.storage.saw(propose.ring.sequence);
         Commit::follow(node, self.history, propose)
+    }
+
+    /// A member of the old ring knows a newer process of this node: this one was away, and another
+    /// has taken its place.
+    fn is_superseded(&self, node: &Node, join: &Join) -> bool {
+        let newer = |p: &Process| p.node == node.me.node && p.incarnation > node.me.incarnation;
+        self.history.ring.has_member(join.process) && join.proposed.iter().any(|(p, _)| newer(p))
     }
 
     fn propose(&mut self, process: Process) {
@@ -234,7 +257,8 @@ impl Gather {
         self.join_at = node.now + node.random.around(repeat);
         node.out.stats.joins_sent += 1;
         let processes = |(n, i): (&NodeId, &Incarnation)| {
-            (Process { node: *n, incarnation: *i }, node.book.address(*n))
+            let process = Process { node: *n, incarnation: *i };
+            (process, node.book.address(process))
         };
         let join = Join {
             process: node.me,
@@ -246,8 +270,10 @@ impl Gather {
             members: self.members(node),
             heard: self.heard.keys().copied().collect(),
         };
-        let others = self.proposed.keys().filter(|n| **n != node.me.node);
-        let addresses: Vec<SocketAddr> = others.filter_map(|n| node.book.address(*n)).collect();
+        let others = self.proposed.iter().filter(|(n, _)| **n != node.me.node);
+        let process = |(n, i): (&NodeId, &Incarnation)| Process { node: *n, incarnation: *i };
+        let addresses: Vec<SocketAddr> =
+            others.filter_map(|other| node.book.address(process(other))).collect();
         node.send_everywhere(&addresses, &Packet::Join(join));
     }
 
@@ -293,7 +319,7 @@ impl Gather {
             return State::Gather(self);
         }
         let ring = RingId { sequence, representative: node.me };
-        node.storage.saw(ring);
+        node.storage.saw(sequence);
         let with_attempt = |n: &NodeId| {
             let process = Process { node: *n, incarnation: self.proposed[n] };
             (process, self.heard.get(n).map_or(self.attempt, |h| h.attempt))
@@ -301,6 +327,17 @@ impl Gather {
         let members = members.iter().map(with_attempt).collect();
         Commit::lead(node, self.history, Propose { ring, members })
     }
+}
+
+fn superseded(node: &mut Node) -> State {
+    let fault = format!(
+        "a newer process with node id {} has taken this one's place in its ring: give each node \
+         its own node.id, or stop the other one",
+        node.me.node
+    );
+    node.out.trace(|| Trace::Stopped);
+    node.out.push(Output::Stopped { fault: Some(fault) });
+    State::Stopped
 }
 
 /// Re-enters the gather state after a failed attempt, with those who were to be in it and what was

@@ -49,6 +49,7 @@ impl History {
             obligation: self.obligation.iter().copied().collect(),
             multicast_heard: node.book.multicast_heard(node.now),
             mtu: node.config.mtu as u16,
+            window: node.config.window,
         }
     }
 

@@ -4,11 +4,11 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use super::clique::{clique_of, edge};
+use super::clique::{Edges, blamed_edges, clique_of, edge};
 use super::deliver::deliver_ready;
 use super::{Gather, History, Sender, State};
 use crate::event::{Cause, Event};
-use crate::id::Process;
+use crate::id::{NodeId, Process};
 use crate::limits;
 use crate::node::Node;
 use crate::output::Output;
@@ -44,9 +44,9 @@ struct Messages;
 impl Source for Messages {
     fn next(&mut self, node: &mut Node) -> Option<Outgoing> {
         let content_len_max = node.content_len_max();
-        let packed = node.queue.pack(content_len_max)?;
+        let packed = node.queue.pack(content_len_max, &mut node.arena)?;
         Some(Outgoing {
-            content: packed.content.bytes.into(),
+            content: packed.content,
             safe: packed.safe,
             recovery: false,
             completed: packed.completed,
@@ -84,7 +84,7 @@ impl Operational {
     }
 
     pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
-        let beacon = self.ring.is_representative().then_some(self.beacon_at);
+        let beacon = self.has_beacons_to_send(node).then_some(self.beacon_at);
         let leave = node.leaving.map(|since| since + LEAVE_WITHIN);
         [self.ring.deadline(node), beacon, self.merge_at, leave].into_iter().flatten().min()
     }
@@ -105,6 +105,7 @@ impl Operational {
                 if self.ring.accept(node, from.header.node, &token) {
                     self.visit(node, token);
                     if let Some(stalled) = self.ring.failed_to_receive(node) {
+                        node.blame(stalled);
                         let history = self.leave(node, Cause::FailedToReceive { node: stalled });
                         return Gather::enter(node, history, &[]);
                     }
@@ -139,7 +140,7 @@ impl Operational {
             let history = self.leave(node, cause);
             return Gather::enter(node, history, &[]);
         }
-        if self.ring.is_representative() && self.beacon_at <= node.now {
+        if self.has_beacons_to_send(node) && self.beacon_at <= node.now {
             self.send_beacons(node);
         }
         if self.merge_at.is_some_and(|at| at <= node.now) {
@@ -150,8 +151,9 @@ impl Operational {
 
     pub(crate) fn on_work(mut self: Box<Self>, node: &mut Node) -> State {
         if self.ring.is_alone() {
-            self.ring.send_alone(node, &mut Messages);
-            deliver_ready(node, &mut self.ring);
+            while self.ring.send_alone(node, &mut Messages) {
+                deliver_ready(node, &mut self.ring);
+            }
         } else if !node.queue.is_empty() {
             match self.ring.unpark() {
                 Some(mut token) => {
@@ -203,8 +205,9 @@ impl Operational {
     fn would_grow(&self, node: &Node, join: &Join) -> bool {
         let gone = |p: &Process| join.dead.iter().any(|(dead, _)| dead == p);
         let proposed = join.proposed.iter().map(|(p, _)| p).filter(|p| !gone(p));
-        let nodes = proposed.map(|p| p.node).collect();
-        let edges = join.edges.iter().map(|(a, b)| edge(*a, *b)).collect();
+        let nodes: BTreeSet<NodeId> = proposed.map(|p| p.node).collect();
+        let mut edges: Edges = join.edges.iter().map(|(a, b)| edge(*a, *b)).collect();
+        edges.extend(blamed_edges(node, &nodes));
         clique_of(node.me.node, &nodes, &edges).len() > self.ring.members.len()
     }
 
@@ -216,7 +219,7 @@ impl Operational {
             return State::Operational(self);
         }
         let addresses: Vec<SocketAddr> =
-            self.others().filter_map(|p| node.book.address(p.node)).collect();
+            self.others().filter_map(|p| node.book.address(*p)).collect();
         let bye = Packet::Bye { process: node.me };
         (0..3).for_each(|_| node.send_everywhere(&addresses, &bye));
         node.out.trace(|| Trace::Stopped);
@@ -231,6 +234,12 @@ impl Operational {
 
 /// Finding other rings.
 impl Operational {
+    /// The representative looks for other rings; the others only for the peers that they alone may
+    /// know of.
+    fn has_beacons_to_send(&self, node: &Node) -> bool {
+        self.ring.is_representative() || !node.config.peers.is_empty()
+    }
+
     fn beacon_interval(&self, node: &Node) -> Duration {
         let eager = node.now.since(self.since) < EAGER_FOR;
         if eager { node.config.timers.beacon / 5 } else { node.config.timers.beacon }
@@ -246,6 +255,7 @@ impl Operational {
             probation: false,
             ring: self.ring.id,
             members: self.ring.members.clone(),
+            representative: node.book.address(self.ring.members[0]),
             heard: node.candidates.processes(node.now, self.fresh(node)),
         })
     }
@@ -255,16 +265,21 @@ impl Operational {
         self.beacon_at = node.now + node.random.around(interval);
         node.out.stats.beacons_sent += 1;
         let is_member = |address: &SocketAddr| {
-            node.book.process_at(*address).is_some_and(|p| self.ring.has_member(p))
+            node.book.processes_at(*address).any(|p| self.ring.has_member(p))
         };
-        let known = node.book.entries().map(|e| e.address);
-        let mut absent: Vec<SocketAddr> =
-            node.config.peers.iter().copied().chain(known).filter(|a| !is_member(a)).collect();
-        absent.sort_unstable();
-        absent.dedup();
-        absent.truncate(ABSENT_MAX);
+        let mut absent: Vec<SocketAddr> = Vec::new();
+        let known = if self.ring.is_representative() { node.book.addresses() } else { Vec::new() };
+        for address in node.config.peers.iter().chain(&known) {
+            if absent.len() < ABSENT_MAX && !is_member(address) && !absent.contains(address) {
+                absent.push(*address);
+            }
+        }
         let beacon = self.beacon(node);
-        node.send_everywhere(&absent, &beacon);
+        if self.ring.is_representative() {
+            node.send_everywhere(&absent, &beacon);
+        } else {
+            absent.iter().for_each(|address| node.send(*address, &beacon));
+        }
     }
 
     fn on_beacon(
@@ -278,7 +293,7 @@ impl Operational {
         }
         // Whoever invites a ring has then seen its number: an invitation that has not is an old
         // one.
-        node.storage.saw(beacon.ring);
+        node.storage.saw(beacon.ring.sequence);
         let sender = beacon.process;
         let older = self
             .ring
@@ -288,12 +303,21 @@ impl Operational {
         if let Some(old) = older.copied() {
             return State::Operational(self).on_gone(node, old, Gone::Restarted);
         }
-        if !self.ring.is_representative() || self.ring.has_member(sender) {
+        if self.ring.has_member(sender) {
             return State::Operational(self);
         }
-        if node.candidates.heard(beacon, node.me, node.now) {
+        // Rings meet through their representatives; an ordinary member only says where its own is.
+        let theirs = beacon.members.first().copied().unwrap_or(sender);
+        if let Some(at) = beacon.representative.filter(|_| theirs != sender) {
+            node.book.told(theirs, at, node.now);
+        }
+        let answer = node.candidates.heard(beacon, node.me, node.now);
+        if answer {
             let answer = self.beacon(node);
             node.send(address, &answer);
+        }
+        if !self.ring.is_representative() {
+            return State::Operational(self);
         }
         if self.merge_at.is_none() && !node.candidates.ready(node.now, self.fresh(node)).is_empty()
         {
@@ -320,6 +344,8 @@ impl Operational {
             let clash = |m: &Process| proposed.iter().any(|p| p.node == m.node);
             if candidate.members.iter().any(clash) {
                 refused.push((candidate.process, "a node id is in both rings"));
+            } else if candidate.members.iter().any(|m| node.is_blamed(m.node)) {
+                refused.push((candidate.process, "it has a member that could not keep up lately"));
             } else if proposed.len() + candidate.members.len() > limits::MEMBERS_MAX {
                 refused.push((candidate.process, "together they would have too many members"));
             } else {

@@ -31,6 +31,7 @@ impl Probation {
             probation: true,
             ring: RingId { sequence: 0, representative: node.me },
             members: vec![node.me],
+            representative: None,
             heard: Vec::new(),
         };
         node.out.stats.beacons_sent += 1;
@@ -50,10 +51,7 @@ impl Probation {
                 let (id, other) = (node.me.node, owner.incarnation);
                 let address = from.address;
                 node.out.event(Event::DuplicateNode { node: id, address, other });
-                let fault = format!(
-                    "node id {id} is in use by the process at {address}: give each node its own \
-                     node.id, or none to have one drawn"
-                );
+                let fault = crate::core::in_use(id, address);
                 node.out.push(Output::Stopped { fault: Some(fault) });
                 State::Stopped
             }
@@ -77,7 +75,7 @@ impl Probation {
     /// A ring of its own.
     fn end(self, node: &mut Node, sequence: u64) -> State {
         let ring = RingId { sequence, representative: node.me };
-        node.storage.saw(ring);
+        node.storage.saw(sequence);
         node.moved("probation", "operational", &Cause::Boot);
         let members = vec![node.me];
         node.out.trace(|| Trace::Regular { ring, members: members.clone() });

@@ -37,6 +37,8 @@ impl Recovery {
         let components = Component::all(&plan);
         let mtu = plan.states.iter().map(|s| usize::from(s.mtu)).min();
         node.ring_mtu = mtu.unwrap_or(node.config.mtu);
+        let window = plan.states.iter().map(|s| s.window).min();
+        node.ring_window = window.unwrap_or(node.config.window);
         let me = members.iter().position(|p| *p == node.me);
         let mine = components.as_ref().and_then(|all| {
             all.iter()
@@ -133,6 +135,7 @@ impl Recovery {
             return self.abort(node, Failure::timeout(Cause::TokenLoss { after_ms, suspect }));
         }
         if self.give_up_at <= node.now {
+            self.ring.held_back_by().into_iter().for_each(|by| node.blame(by));
             return self.abort(node, Failure::timeout(Cause::RecoveryTimeout));
         }
         State::Recovery(self)

@@ -76,6 +76,8 @@ pub(crate) struct MemberState {
     pub(crate) multicast_heard: Vec<NodeId>,
     /// Bytes of UDP payload per datagram.
     pub(crate) mtu: u16,
+    /// Packets per rotation that its socket buffer takes.
+    pub(crate) window: u32,
 }
 
 /// Everybody's state, from which everybody computes the same recovery.
@@ -104,6 +106,8 @@ pub(crate) struct Beacon {
     pub(crate) probation: bool,
     pub(crate) ring: RingId,
     pub(crate) members: Vec<Process>,
+    /// Where the first of the members is, if the sender is another.
+    pub(crate) representative: Option<SocketAddr>,
     /// Other rings' representatives that the sender hears.
     pub(crate) heard: Vec<Process>,
 }
@@ -177,6 +181,7 @@ impl MemberState {
         w.nodes(self.obligation.iter());
         w.nodes(self.multicast_heard.iter());
         w.u16(self.mtu);
+        w.u32(self.window);
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
@@ -187,9 +192,12 @@ impl MemberState {
             return Err(WireError::Invalid("member state"));
         }
         let held = r.take(held_len)?.to_vec();
-        let (obligation, multicast_heard, mtu) = (r.nodes()?, r.nodes()?, r.u16()?);
-        if !(limits::MTU_MIN..=limits::MTU_MAX).contains(&usize::from(mtu)) {
-            return Err(WireError::Invalid("mtu"));
+        let (obligation, multicast_heard) = (r.nodes()?, r.nodes()?);
+        let (mtu, window) = (r.u16()?, r.u32()?);
+        if !(limits::MTU_MIN..=limits::MTU_MAX).contains(&usize::from(mtu))
+            || !(1..=limits::WINDOW_MAX).contains(&window)
+        {
+            return Err(WireError::Invalid("mtu or window"));
         }
         let state = Self {
             ring,
@@ -201,6 +209,7 @@ impl MemberState {
             obligation,
             multicast_heard,
             mtu,
+            window,
         };
         Ok(state)
     }
@@ -241,14 +250,16 @@ impl Beacon {
         w.u8(u8::from(self.probation));
         w.ring(self.ring);
         w.processes(self.members.iter());
+        w.address(self.representative);
         w.processes(self.heard.iter());
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, probation, ring) = (r.process()?, r.u8()? == 1, r.ring()?);
-        let (members, heard) = (r.processes()?, r.processes()?);
+        let (members, representative) = (r.processes()?, r.address()?);
+        let heard = r.processes()?;
         within(members.len())?;
-        Ok(Self { process, probation, ring, members, heard })
+        Ok(Self { process, probation, ring, members, representative, heard })
     }
 }
 

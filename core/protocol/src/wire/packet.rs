@@ -58,8 +58,6 @@ pub(crate) struct Data {
     pub(crate) origin: NodeId,
     /// To be delivered only when every member holds it.
     pub(crate) safe: bool,
-    /// Sent again on request.
-    pub(crate) repeat: bool,
     /// Carries the old ring's packets or group tables during recovery, not messages.
     pub(crate) recovery: bool,
     /// The number of the token under which it was sent.
@@ -71,8 +69,7 @@ pub(crate) struct Data {
 }
 
 const DATA_SAFE: u8 = 1;
-const DATA_REPEAT: u8 = 2;
-const DATA_RECOVERY: u8 = 4;
+const DATA_RECOVERY: u8 = 2;
 const DATA_HEADER_LEN: usize = 20 + 8 + 4 + 1 + 8 + 8;
 /// Bytes of a data packet that are not content.
 pub(crate) const DATA_OVERHEAD_LEN: usize = SEAL_LEN + DATA_HEADER_LEN;
@@ -213,9 +210,7 @@ impl Data {
         w.ring(self.ring);
         w.u64(self.ordinal);
         w.u32(self.origin.0);
-        w.u8(if self.safe { DATA_SAFE } else { 0 }
-            | if self.repeat { DATA_REPEAT } else { 0 }
-            | if self.recovery { DATA_RECOVERY } else { 0 });
+        w.u8(if self.safe { DATA_SAFE } else { 0 } | if self.recovery { DATA_RECOVERY } else { 0 });
         w.u64(self.token_sequence);
         w.u64(self.safe_line);
         w.slice(&self.content);
@@ -223,7 +218,7 @@ impl Data {
 
     fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (ring, ordinal, origin, flags) = (r.ring()?, r.u64()?, r.node()?, r.u8()?);
-        if ordinal == 0 || flags & !(DATA_SAFE | DATA_REPEAT | DATA_RECOVERY) != 0 {
+        if ordinal == 0 || ordinal > u64::MAX / 2 || flags & !(DATA_SAFE | DATA_RECOVERY) != 0 {
             return Err(WireError::Invalid("data header"));
         }
         Ok(Self {
@@ -231,7 +226,6 @@ impl Data {
             ordinal,
             origin,
             safe: flags & DATA_SAFE != 0,
-            repeat: flags & DATA_REPEAT != 0,
             recovery: flags & DATA_RECOVERY != 0,
             token_sequence: r.u64()?,
             safe_line: r.u64()?,

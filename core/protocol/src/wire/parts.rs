@@ -46,13 +46,10 @@ impl Parts {
     /// Adds a piece; the kind and body of the packet if it is complete now.
     pub(crate) fn add(&mut self, node: NodeId, boot: u32, piece: Piece) -> Option<(u8, Bytes)> {
         let count = usize::from(piece.count);
-        if piece.index >= piece.count
-            || count * limits::MTU_MIN / 2 > limits::CONTROL_LEN_MAX
-            || piece.bytes.len() > limits::MTU_MAX
-        {
+        if piece.index >= piece.count || count * limits::MTU_MIN / 2 > limits::CONTROL_LEN_MAX {
             return None;
         }
-        if self.by_sender.len() >= limits::CANDIDATES_MAX && !self.by_sender.contains_key(&node) {
+        if self.by_sender.len() >= limits::MEMBERS_MAX && !self.by_sender.contains_key(&node) {
             self.by_sender.pop_first();
         }
         let fresh =
@@ -65,6 +62,11 @@ impl Parts {
             *unfinished = fresh();
         }
         unfinished.pieces[usize::from(piece.index)] = Some(piece.bytes);
+        let len: usize = unfinished.pieces.iter().flatten().map(Bytes::len).sum();
+        if len > limits::CONTROL_LEN_MAX {
+            self.by_sender.remove(&node);
+            return None;
+        }
         if unfinished.pieces.iter().any(Option::is_none) {
             return None;
         }

@@ -28,6 +28,7 @@ fn packets() -> Vec<Packet> {
         obligation: vec![NodeId(2), NodeId(3)],
         multicast_heard: vec![NodeId(1)],
         mtu: 1_400,
+        window: 512,
     };
     let content = Bytes::from_static(b"frames");
     let data = Data {
@@ -35,7 +36,6 @@ fn packets() -> Vec<Packet> {
         ordinal: 3,
         origin: NodeId(2),
         safe: true,
-        repeat: false,
         recovery: true,
         token_sequence: 44,
         safe_line: 2,
@@ -76,6 +76,7 @@ fn packets() -> Vec<Packet> {
         probation: true,
         ring: ring(),
         members: vec![process(1), process(2)],
+        representative: "10.0.0.1:7000".parse().ok(),
         heard: vec![process(9)],
     };
     vec![
@@ -98,7 +99,7 @@ fn packets() -> Vec<Packet> {
 fn body(packet: &Packet) -> Bytes {
     let mut w = Writer::default();
     packet.encode(&mut w);
-    Bytes::from(w.bytes)
+    w.bytes.freeze()
 }
 
 fn header(kind: u8) -> Header {
@@ -129,7 +130,7 @@ fn every_truncation_is_refused_or_shorter_content() {
 #[test]
 fn the_seal_refuses_every_flipped_bit_and_every_cut() {
     for packet in packets() {
-        let whole = seal(&header(packet.kind()), 100, |w| packet.encode(w));
+        let whole = seal(&mut Arena::default(), &header(packet.kind()), 100, |w| packet.encode(w));
         assert!(open(&whole, CLUSTER, 0).is_ok());
         assert_eq!(open(&whole, CLUSTER + 1, 0), Err(WireError::OtherCluster));
         assert_eq!(open(&whole, CLUSTER, 1), Err(WireError::OtherDomain));
@@ -154,7 +155,7 @@ fn parts_come_together_and_strangers_pieces_are_bounded() {
     for piece in pieces.into_iter().rev() {
         let Packet::Part { id, index, count, kind, piece } = piece else { panic!("a part") };
         let piece = Piece { id, index, count, kind, bytes: piece };
-        whole = whole.or(parts.add(NodeId(2), 5, piece));
+        whole = parts.add(NodeId(2), 5, piece).or(whole);
     }
     assert_eq!(whole, Some((5, large)));
     let endless = Piece { id: 1, index: 0, count: u16::MAX, kind: 5, bytes: Bytes::new() };
@@ -163,7 +164,10 @@ fn parts_come_together_and_strangers_pieces_are_bounded() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(kind in 0u8..=20, bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_make_it_panic(
+        kind in 0u8..=20,
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
         let bytes = Bytes::from(bytes);
         let _ = Packet::decode(kind, bytes.clone());
         let _ = open(&bytes, CLUSTER, 0);
@@ -171,7 +175,11 @@ proptest! {
     }
 
     #[test]
-    fn damaged_packets_do_not_make_it_panic(which in 0usize..13, at in 0usize..400, value in any::<u8>()) {
+    fn damaged_packets_do_not_make_it_panic(
+        which in 0usize..13,
+        at in 0usize..400,
+        value in any::<u8>(),
+    ) {
         let packet = packets().swap_remove(which);
         let mut bytes = body(&packet).to_vec();
         let len = bytes.len();

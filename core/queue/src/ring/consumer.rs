@@ -71,26 +71,45 @@ impl Consumer {
     /// # Errors
     /// [`Corrupt`] if the memory holds no record where one should be; then for ever.
     pub fn next(&self) -> Result<Option<Record>, Corrupt> {
+        let Some((position, header)) = self.find()? else { return Ok(None) };
+        self.cursor.store(position + header.total(), Relaxed);
+        Ok(Some(Record {
+            position,
+            kind: header.kind(),
+            flags: header.flags(),
+            data: self.memory.payload(position),
+            len: header.payload_len(),
+        }))
+    }
+
+    /// The kind of the record that [`Self::next`] would give out. A hostile producer can change it
+    /// before that.
+    ///
+    /// # Errors
+    /// As for [`Self::next`].
+    pub fn next_kind(&self) -> Result<Option<u16>, Corrupt> {
+        Ok(self.find()?.map(|(_, header)| header.kind()))
+    }
+
+    /// The next record and where it is; padding before it is passed and released.
+    fn find(&self) -> Result<Option<(u64, Header)>, Corrupt> {
+        let mut skipped = 0;
         for _ in 0..SKIPS_MAX {
             let position = self.cursor.load(Relaxed);
             let Some(header) = self.header_at(position) else { return Ok(None) };
             let header = header.check(self.room_at(position))?;
-            let is_padding = header.kind() == PADDING;
-            if !header.is_held() || !is_padding && header.payload_len() > self.record_len_max() {
+            if !header.is_held() || header.payload_len() > self.record_len_max() {
                 return Err(Corrupt);
             }
-            self.cursor.store(position + header.total(), Relaxed);
-            if is_padding {
-                self.release(position);
-                continue;
+            if header.kind() != PADDING {
+                return Ok(Some((position, header)));
             }
-            return Ok(Some(Record {
-                position,
-                kind: header.kind(),
-                flags: header.flags(),
-                data: self.memory.payload(position),
-                len: header.payload_len(),
-            }));
+            skipped += header.payload_len();
+            if skipped > 2 * self.record_len_max() {
+                return Ok(None);
+            }
+            self.cursor.store(position + header.total(), Relaxed);
+            self.release(position);
         }
         Ok(None)
     }
@@ -258,5 +277,6 @@ impl Consumer {
     }
 }
 
-/// Padding that one call skips: a flood of it must not hold the caller.
+/// Padding that one call skips, at most twice the longest record in bytes: a flood of it, which is
+/// zeroed, must not hold the caller.
 const SKIPS_MAX: usize = 64;

@@ -130,7 +130,7 @@ fn read_control(header: &libc::msghdr) -> (Option<usize>, Option<u32>) {
 }
 
 /// Arrivals per system call; each may be a run of datagrams.
-const ARRIVALS_MAX: usize = 32;
+pub(crate) const ARRIVALS_MAX: usize = 32;
 /// No UDP payload, and no run, is longer.
 const ARRIVAL_LEN_MAX: usize = 1 << 16;
 const CONTROL_LEN: usize = 64;

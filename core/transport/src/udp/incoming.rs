@@ -4,22 +4,29 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 
 use crate::counters::TransportCounters;
-use crate::sys::receive::ReceiveBatch;
+use crate::sys::receive::{ARRIVALS_MAX, ReceiveBatch};
 use crate::transport::Received;
 
-/// Two sockets become one stream: what the unicast socket held is given out only after the
-/// multicast socket, read later, was found empty. A token is thus never seen before data that
-/// arrived before it.
+/// Two sockets become one stream: what the unicast socket held is given out only after all that the
+/// multicast socket held then: when that is found empty, or once as much was read from it as it can
+/// hold. A token is thus never seen before data that arrived before it, and a flood of multicasts
+/// does not hold it for ever.
 pub(crate) struct Incoming {
     batch: ReceiveBatch,
     local: SocketAddr,
+    /// Datagrams are copied into it, many to one allocation.
+    arena: BytesMut,
     /// To be given out next.
     ready: VecDeque<Received>,
-    /// Read from the unicast socket; waits for the multicast socket to be empty.
+    /// Read from the unicast socket; waits for what the multicast socket held then.
     held: Vec<Received>,
+    /// Reads from the multicast socket since the last one from the unicast socket.
+    reads: usize,
+    /// So many reads take everything that the multicast socket can hold.
+    reads_max: usize,
     /// The kernel's drop counters when last heard: unicast, multicast.
     dropped: [u32; 2],
     /// A socket reported an error that the network caused.
@@ -34,10 +41,19 @@ enum Lane {
 }
 
 impl Incoming {
-    pub(crate) fn new(local: SocketAddr) -> Self {
-        let batch = ReceiveBatch::new();
-        let (ready, held) = (VecDeque::new(), Vec::new());
-        Self { batch, local, ready, held, dropped: [0; 2], suspicion: false }
+    /// `buffer_len`: bytes that a socket holds, as the kernel accounts for them.
+    pub(crate) fn new(local: SocketAddr, buffer_len: usize) -> Self {
+        Self {
+            batch: ReceiveBatch::new(),
+            local,
+            arena: BytesMut::new(),
+            ready: VecDeque::new(),
+            held: Vec::new(),
+            reads: 0,
+            reads_max: buffer_len.div_ceil(ARRIVALS_MAX * ARRIVAL_COST_MIN).max(1),
+            dropped: [0; 2],
+            suspicion: false,
+        }
     }
 
     /// See [`Transport::receive`](crate::Transport::receive).
@@ -73,10 +89,14 @@ impl Incoming {
         multicast: Option<BorrowedFd<'_>>,
         counters: &mut TransportCounters,
     ) -> bool {
-        let unicast_drained = self.held.is_empty() && self.read(unicast, Lane::Unicast, counters);
+        let unicast_drained = self.held.is_empty() && {
+            self.reads = 0;
+            self.read(unicast, Lane::Unicast, counters)
+        };
         let multicast_drained =
             multicast.is_none_or(|socket| self.read(socket, Lane::Multicast, counters));
-        if multicast_drained {
+        self.reads += 1;
+        if multicast_drained || self.reads >= self.reads_max {
             self.ready.extend(self.held.drain(..));
         }
         unicast_drained && multicast_drained
@@ -89,7 +109,7 @@ impl Incoming {
         lane: Lane,
         counters: &mut TransportCounters,
     ) -> bool {
-        let Self { batch, local, ready, held, .. } = self;
+        let Self { batch, local, ready, held, arena, .. } = self;
         counters.received_calls += 1;
         let result = batch.receive(socket, |from, bytes| {
             let multicast = matches!(lane, Lane::Multicast);
@@ -99,7 +119,9 @@ impl Incoming {
             }
             counters.received_datagrams += 1;
             counters.received_bytes += bytes.len() as u64;
-            let received = Received { from, multicast, bytes: Bytes::copy_from_slice(bytes) };
+            arena.extend_from_slice(bytes);
+            let copied = arena.split().freeze();
+            let received = Received { from, multicast, bytes: copied };
             match lane {
                 Lane::Unicast => held.push(received),
                 Lane::Multicast => ready.push_back(received),
@@ -127,3 +149,5 @@ impl Incoming {
 /// Reads from each socket in one call: own copies use up reads without filling the room, and must
 /// not keep it busy.
 const READS_PER_CALL: usize = 32;
+/// Bytes that the kernel accounts for the shortest arrival, at least.
+const ARRIVAL_COST_MIN: usize = 512;

@@ -66,12 +66,13 @@ impl Udp {
         let (sockets, warnings) = open::open(options)?;
         let watch = crate::sys::room::RoomWatch::new().map_err(OpenError::system("epoll"))?;
         let group = sockets.multicast.as_ref().and(options.multicast);
+        let buffer_len = sockets.counters.receive_buffer_len as usize;
         let runs = crate::sys::options::knows_send_runs(sockets.unicast.as_fd());
         let udp = Self {
             unicast: sockets.unicast,
             multicast: sockets.multicast,
             local: sockets.local,
-            incoming: Incoming::new(sockets.local),
+            incoming: Incoming::new(sockets.local, buffer_len),
             outgoing: Outgoing::new(group, runs, watch),
             unreachable: Vec::new(),
             counters: sockets.counters,
@@ -116,7 +117,7 @@ impl Transport for Udp {
         let before = out.len();
         let (unicast, multicast) = (self.unicast.as_fd(), self.multicast.as_ref().map(AsFd::as_fd));
         let drained = self.incoming.receive(unicast, multicast, max, out, &mut self.counters);
-        // Woken for nothing: it was the error queue.
+        // Woken for nothing: it was the error queue, whose error a send in between has used up.
         let for_nothing = max > 0 && out.len() == before;
         if self.incoming.take_suspicion() | self.outgoing.take_suspicion() | for_nothing {
             self.take_network_errors();

@@ -114,8 +114,6 @@ impl Outgoing {
             let error = match send::send(socket, rest, &self.runs) {
                 Ok(sent) => {
                     failures = 0;
-                    // When it stopped early, the error that stopped it is not told.
-                    self.suspicion |= sent < self.runs.len();
                     done += count_sent(rest, &self.runs[..sent], counters);
                     continue;
                 }

@@ -178,6 +178,22 @@ fn a_closed_port_is_reported_as_unreachable_and_disturbs_nobody_else() {
 }
 
 #[test]
+fn a_closed_port_in_the_middle_of_a_batch_is_reported_too() {
+    let (mut a, mut b) = (open(&options("127.0.0.1:0")), open(&options("127.0.0.1:0")));
+    let closed = closed_address("127.0.0.1:0");
+    let to_closed = (Target::Unicast(closed), Bytes::from_static(b"anybody?"));
+    a.send(&[unicast(&b, "1"), to_closed, unicast(&b, "2"), unicast(&b, "and 3")]);
+    let got: Vec<_> = receive(&mut b, 3).into_iter().map(|received| received.bytes).collect();
+    assert_eq!(got, ["1", "2", "and 3"]);
+    assert!(sys::wait_readable(&a.fds(), PATIENCE));
+    a.receive(64, &mut Vec::new());
+    let mut unreachable = Vec::new();
+    a.unreachable(&mut unreachable);
+    assert_eq!(unreachable, [closed]);
+    nothing_more(&mut a);
+}
+
+#[test]
 fn many_closed_ports_are_each_reported_and_leave_the_descriptor_quiet() {
     let mut a = open(&options("127.0.0.1:0"));
     let closed: BTreeSet<_> = (0..10).map(|_| closed_address("127.0.0.1:0")).collect();

@@ -34,7 +34,8 @@ fn check_self_delivery(history: &History, quiesced: bool) -> Verdict {
     Ok(())
 }
 
-/// VS, stronger than the classic form: regular and transitional parts are equal each, packets and messages alike.
+/// VS, stronger than the classic form: regular and transitional parts are equal each, packets and
+/// messages alike.
 fn check_together(history: &History) -> Verdict {
     let mut first: BTreeMap<(RingId, RingId), (usize, Stay<'_>)> = BTreeMap::new();
     for (key, process) in history.processes.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! CA: no message is delivered without what its sender knew when it sent it.
 //!
-//! Within one ring the past of a message is small to say: the prefix of the ring that its sender had delivered (a
-//! regular configuration has no holes), and the earlier messages of the same session. So no vector clocks are needed.
+//! Within one ring the past of a message is small to say: the prefix of the ring that its sender
+//! had delivered (a regular configuration has no holes), and the earlier messages of the same
+//! session. So no vector clocks are needed.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +23,8 @@ pub(crate) fn check(history: &History) -> Verdict {
     Ok(())
 }
 
-/// The order of a ring respects what senders knew: earlier messages of the session, and what had been delivered.
+/// The order of a ring respects what senders knew: earlier messages of the session, and what had
+/// been delivered.
 fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdict {
     let mut last: BTreeMap<(Process, SessionId), MessageId> = BTreeMap::new();
     for ((ordinal, frame), id) in &messages.messages {
@@ -41,7 +43,8 @@ fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdi
         }
         if message.known.is_some_and(|(r, o, f)| r == ring && (o, f) >= (*ordinal, *frame)) {
             let sentence = format!(
-                "{}#{} is ordered at {ordinal}.{frame} of ring {ring}, before what its sender had delivered",
+                "{}#{} is ordered at {ordinal}.{frame} of ring {ring}, \
+                 before what its sender had delivered",
                 id.origin, id.counter
             );
             return Err(Finding::new(Axiom::Ca, ordered.place, sentence).and(message.sent));

@@ -18,8 +18,9 @@ pub(crate) fn check(history: &History, quiesced: bool) -> Verdict {
     Ok(())
 }
 
-/// C5: a member of my transitional configuration that installs the new ring came from the old one. The converse, that
-/// everybody who moves along is in it, follows from C1 and C2: the id of a transitional configuration names both rings.
+/// C5: a member of my transitional configuration that installs the new ring came from the old one.
+/// The converse, that everybody who moves along is in it, follows from C1 and C2: the id of a
+/// transitional configuration names both rings.
 fn check_together(history: &History, key: usize, transitional: &Segment) -> Verdict {
     let Configuration::Transitional { old, new } = transitional.configuration else {
         return Ok(());
@@ -32,7 +33,8 @@ fn check_together(history: &History, key: usize, transitional: &Segment) -> Verd
         if came_from != Some(Configuration::Regular(old)) {
             let from = came_from.map_or_else(|| "its boot".to_owned(), |c| c.to_string());
             let sentence = format!(
-                "{} says that {member} moves with it from {old} to {new}, but {member} came from {from}",
+                "{} says that {member} moves with it from {old} to {new}, \
+                 but {member} came from {from}",
                 history.processes[key].process
             );
             let theirs =

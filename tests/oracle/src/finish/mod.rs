@@ -1,6 +1,8 @@
-//! Checks that need the future: what a process may have delivered or not is known when it has left the ring.
+//! Checks that need the future: what a process may have delivered or not is known when it has left
+//! the ring.
 //!
-//! `quiesced` says that the run ended healed and at rest: then a stay that is still open counts as complete.
+//! `quiesced` says that the run ended healed and at rest: then a stay that is still open counts as
+//! complete.
 
 use crate::history::{End, History, ProcessHistory, Stay};
 use crate::violation::Verdict;

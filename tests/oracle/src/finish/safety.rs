@@ -10,7 +10,8 @@ use crate::history::{Delivery, History, ProcessHistory, Segment};
 use crate::violation::{Axiom, Finding, Place, Verdict};
 
 pub(crate) fn check(history: &History, quiesced: bool) -> Verdict {
-    // The promise is the same for all who deliver a message in one configuration; only looked up, never walked.
+    // The promise is the same for all who deliver a message in one configuration; only looked up,
+    // never walked.
     let mut done = HashSet::new();
     for (key, process) in history.processes.iter().enumerate() {
         for segment in &process.segments {

@@ -1,5 +1,5 @@
-//! G3 and G4: a chapter is what the members of one process got in one view. Those who turn the page together have read
-//! the same.
+//! G3 and G4: a chapter is what the members of one process got in one view. Those who turn the page
+//! together have read the same.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,8 @@ fn compare(
     Err(Finding::new(axiom, at(a), sentence).and(at(b)))
 }
 
-/// Both get the next view for the same event in one configuration, or one is told that the other comes with it.
+/// Both get the next view for the same event in one configuration, or one is told that the other
+/// comes with it.
 fn moved_together(
     history: &History,
     next_a: &GroupEvent,

@@ -172,8 +172,8 @@ fn check_continuity(
     Ok(())
 }
 
-/// G10: a view of a regular configuration has members of its ring only; the one view that the configuration itself
-/// causes comes before everything else that the group gets in it.
+/// G10: a view of a regular configuration has members of its ring only; the one view that the
+/// configuration itself causes comes before everything else that the group gets in it.
 fn check_configuration(
     process: &ProcessHistory,
     place: Place,
@@ -210,7 +210,8 @@ fn check_configuration(
     Ok(())
 }
 
-/// A member whose process is not in the current configuration; a session's number tells its incarnation.
+/// A member whose process is not in the current configuration; a session's number tells its
+/// incarnation.
 fn ghost(process: &ProcessHistory, members: &[MemberId]) -> Option<MemberId> {
     let current = process.current()?;
     let present = |m: &MemberId| {

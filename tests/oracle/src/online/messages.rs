@@ -44,7 +44,8 @@ fn check_send(history: &History, place: Place, message: MessageId) -> Verdict {
     }
 }
 
-/// B4, first half: nobody binds an ordinal again; and only the ring that is installed is written to (B3).
+/// B4, first half: nobody binds an ordinal again; and only the ring that is installed is written to
+/// (B3).
 fn check_slot(history: &History, place: Place, ring: RingId, ordinal: u64) -> Verdict {
     check_current(history, place, Configuration::Regular(ring))?;
     let process = history.process(place).process;
@@ -177,7 +178,8 @@ fn check_sent<'a>(
     Ok(known)
 }
 
-/// B1 and TO1: a message is delivered where it was ordered, out of the packet that was just taken, in frame order.
+/// B1 and TO1: a message is delivered where it was ordered, out of the packet that was just taken,
+/// in frame order.
 fn check_place(
     history: &History,
     place: Place,

@@ -1,4 +1,5 @@
-//! Checks that need no future: made at every record, so that a simulation stops at the first diverging step.
+//! Checks that need no future: made at every record, so that a simulation stops at the first
+//! diverging step.
 
 pub(crate) mod configurations;
 pub(crate) mod identity;

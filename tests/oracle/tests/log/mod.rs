@@ -1,5 +1,6 @@
-//! Hand-made logs. Process `n` is node n in incarnation 1; ring `n` is represented by process 1 unless it is a
-//! process's first one; message `(p, c)` is the c-th of process p and has the hash `c`.
+//! Hand-made logs. Process `n` is node n in incarnation 1; ring `n` is represented by process 1
+//! unless it is a process's first one; message `(p, c)` is the c-th of process p and has the hash
+//! `c`.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::collections::BTreeMap;

@@ -97,6 +97,21 @@ fn a_reader_that_stands_still_is_cut_off_and_told() {
     assert_eq!(quick.expect_view().left, 1);
 }
 
+/// Sessions of two nodes that started at the same time have the same numbers.
+#[test]
+fn a_session_of_another_node_is_a_stranger_whatever_its_number() {
+    let mut engine = Engine::new();
+    let client = engine.open();
+    client.join(1, "room");
+    engine.run();
+    client.drain();
+    let same_number = SessionId((1_000 << 24) + 1);
+    let sender = MemberId { node: NodeId(9), session: same_number };
+    engine.sessions.message(&MessageDelivery { sender, no_self: true, tag: 5, ..message(1, 8) });
+    let (head, _) = client.expect_message();
+    assert_eq!((head.sender.node, head.sender.session, head.tag), (9, same_number.0, 0));
+}
+
 #[test]
 fn what_can_never_fit_ends_the_session_in_words() {
     let mut engine = Engine::new();
@@ -154,7 +169,7 @@ fn views_and_messages_are_for_members_only() {
     // Asked for, and not ordered yet.
     client.join(1, "room");
     engine.epoll.wait(0).iter().for_each(|key| engine.sessions.ready(*key, &engine.epoll));
-    engine.sessions.poll(10, &mut |_| true);
+    engine.sessions.poll(10, true, &mut |_| true);
     let id = (1_000 << 24) + 1;
     engine.sessions.message(&message(1, 8));
     engine.sessions.view(&view(ViewKind::Regular, &[5], &[5], &[]));

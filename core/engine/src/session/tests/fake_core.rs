@@ -31,7 +31,7 @@ struct FakeGroup {
 impl FakeCore {
     pub(super) fn handle(&mut self, request: Request, sessions: &mut Sessions) {
         match request {
-            Request::Query { session, tag, json } => {
+            Request::Query { session, tag, json, .. } => {
                 self.log.push(format!("query {} {json}", session.0));
                 sessions.reply(session, tag, Status::OK, &json, false);
             }

@@ -1,6 +1,6 @@
 //! What clients ask for, and what becomes of it.
 
-use anasazi_protocol::Command;
+use anasazi_protocol::{Command, GroupId, SessionId};
 use anasazi_queue::record::{JOIN_SEND_ONLY, ReplyRecord};
 
 use super::*;
@@ -25,7 +25,7 @@ fn joining_sending_leaving() {
 
     anna.send(3, 4, 42, b"hello");
     anna.send(3, 5 | 0x100, 43, b"not to me");
-    anna.send(3, 0x1000, 44, b"");
+    anna.send(3, 0, 44, b"");
     engine.run();
     let (head, body) = anna.expect_message();
     assert_eq!((head.handle, head.service, head.sequence, head.tag), (3, 4, 1, 42));
@@ -151,6 +151,8 @@ fn messages_that_cannot_be_sent_get_receipts() {
     client.send(2, 4, 10, b"unknown handle");
     client.send(1, 0x200 | 4, 11, b"receipt");
     client.send(1, 0x400 | 4, 12, b"same view");
+    client.send(1, 0x1000 | 4, 12, b"ahead of others");
+    client.send(1, 0x2000 | 4, 12, b"behind others");
     client.send(1, 1 << 31, 13, b"from the future");
     client.send(1, 6, 14, b"no such level");
     client.send(1, 4, 15, &[1; MESSAGE_LEN_MAX + 1]);
@@ -160,11 +162,13 @@ fn messages_that_cannot_be_sent_get_receipts() {
         (2, Status::ENOTMEMBER, 10),
         (1, Status::ENOTSUP, 11),
         (1, Status::ENOTSUP, 12),
+        (1, Status::ENOTSUP, 12),
+        (1, Status::ENOTSUP, 12),
         (1, Status::ENOTSUP, 13),
         (1, Status::EINVAL, 14),
         (1, Status::EMSGSIZE, 15),
     ];
-    assert_eq!([(); 6].map(|()| client.expect_receipt()), expected);
+    assert_eq!([(); 8].map(|()| client.expect_receipt()), expected);
     assert_eq!(client.expect_view().handle, 1);
     let (head, body) = client.expect_message();
     assert_eq!((head.tag, body), (16, vec![2; MESSAGE_LEN_MAX]));
@@ -224,7 +228,7 @@ fn turns_are_shared() {
         engine.sessions.ready(key, &engine.epoll);
     }
     let mut requests = 0;
-    let more = engine.sessions.poll(200, &mut |_| {
+    let more = engine.sessions.poll(200, true, &mut |_| {
         requests += 1;
         true
     });
@@ -244,12 +248,155 @@ fn a_full_sink_gets_the_rest_later() {
         engine.sessions.ready(key, &engine.epoll);
     }
     let mut order = Vec::new();
-    while engine.sessions.poll(usize::MAX, &mut |request| {
-        if let Request::Command(Command::Send { session, tag, .. }) = request {
-            order.push((session.0 & 0xF, tag));
-        }
-        false
-    }) {}
+    for _ in 0..12 {
+        let more = engine.sessions.poll(usize::MAX, true, &mut |request| {
+            if let Request::Command(Command::Send { session, tag, .. }) = request {
+                order.push((session.0 & 0xF, tag));
+            }
+            false
+        });
+        assert!(!more, "not before the protocol has room");
+    }
     let expected: Vec<_> = (0..5).flat_map(|tag| [(1, tag), (2, tag)]).collect();
     assert_eq!(order, expected);
+}
+
+/// While the protocol takes nothing, who asks the engine something is answered; what stands behind
+/// a command waits with it.
+#[test]
+fn queries_are_answered_while_commands_wait() {
+    let mut engine = Engine::new();
+    let clients = [engine.open(), engine.open(), engine.open()];
+    let [sends, asks, leaves] = &clients;
+    sends.join(1, "room");
+    sends.query(5, b"behind");
+    asks.query(1, b"a");
+    asks.query(2, b"b");
+    asks.join(1, "room");
+    asks.query(3, b"behind");
+    leaves.push(request::CLOSE, &[], &[]).expect("room");
+    for key in engine.epoll.wait(0) {
+        engine.sessions.ready(key, &engine.epoll);
+    }
+    let mut poll = |accepting| {
+        let mut seen = Vec::new();
+        let more = engine.sessions.poll(usize::MAX, accepting, &mut |request| {
+            seen.push(match request {
+                Request::Query { tag, .. } => format!("query {tag}"),
+                Request::Command(Command::Join { session, .. }) => {
+                    format!("join {}", session.0 & 0xF)
+                }
+                Request::Command(other) => format!("{other:?}"),
+            });
+            true
+        });
+        assert!(!more, "nothing that could be taken now");
+        seen
+    };
+    assert_eq!(poll(false), ["query 1", "query 2"]);
+    assert!(leaves.closed().is_some());
+    assert!(poll(false).is_empty());
+    assert_eq!(poll(true), ["join 1", "query 5", "join 2", "query 3"]);
+    assert!(poll(true).is_empty());
+    // Nobody is forgotten, and everybody sleeps now.
+    asks.query(4, b"{}");
+    engine.run();
+    assert_eq!(asks.next().map(|(kind, _)| kind), Some(event::REPLY));
+}
+
+/// The last command that the protocol had room for does not stop queries either.
+#[test]
+fn a_sink_that_fills_up_still_takes_queries() {
+    let mut engine = Engine::new();
+    let (sends, asks) = (engine.open(), engine.open());
+    sends.join(1, "room");
+    sends.join(2, "other");
+    asks.query(1, b"{}");
+    for key in engine.epoll.wait(0) {
+        engine.sessions.ready(key, &engine.epoll);
+    }
+    let (mut joins, mut queries) = (0, 0);
+    engine.sessions.poll(usize::MAX, true, &mut |request| match request {
+        Request::Query { .. } => {
+            queries += 1;
+            true
+        }
+        Request::Command(_) => {
+            joins += 1;
+            false
+        }
+    });
+    assert_eq!((joins, queries), (1, 1));
+}
+
+#[test]
+fn queries_are_limited_per_poll_and_none_is_lost() {
+    let mut engine = Engine::new();
+    let (asks, sends) = (engine.open(), engine.open());
+    (0..20).for_each(|tag| asks.query(tag, b"{}"));
+    sends.join(1, "room");
+    for key in engine.epoll.wait(0) {
+        engine.sessions.ready(key, &engine.epoll);
+    }
+    let mut seen = Vec::new();
+    let mut joins = 0;
+    let mut counts = Vec::new();
+    loop {
+        let before = seen.len();
+        let more = engine.sessions.poll(usize::MAX, true, &mut |request| {
+            match request {
+                Request::Query { tag, .. } => seen.push(tag),
+                Request::Command(_) => joins += 1,
+            }
+            true
+        });
+        counts.push(seen.len() - before);
+        assert_eq!(joins, 1, "others do not wait for the flood");
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(counts, [8, 8, 4]);
+    assert_eq!(seen, (0..20).collect::<Vec<_>>());
+}
+
+/// A question alone does not trouble the other nodes.
+#[test]
+fn only_who_has_joined_something_is_disconnected() {
+    let mut engine = Engine::new();
+    let (mut asks, mut joins) = (engine.open(), engine.open());
+    asks.query(1, b"{}");
+    let record = JoinRecord { handle: 2, flags: JOIN_SEND_ONLY };
+    asks.push(request::JOIN, record.as_bytes(), b"room").expect("room");
+    joins.join(1, "room");
+    engine.run();
+    engine.core.log.clear();
+    asks.hang_up();
+    joins.hang_up();
+    engine.run();
+    assert_eq!(engine.core.log, [format!("disconnect {}", (1_000_u64 << 24) + 2)]);
+    assert!(engine.sessions.is_empty());
+}
+
+#[test]
+fn a_tag_that_comes_back_without_its_message_is_receipted() {
+    let mut engine = Engine::new();
+    let client = engine.open();
+    for (handle, flags) in [(1, 0), (2, JOIN_SEND_ONLY)] {
+        let record = JoinRecord { handle, flags };
+        client.push(request::JOIN, record.as_bytes(), b"room").expect("room");
+    }
+    engine.run();
+    client.drain();
+    let (session, group) = (SessionId((1_000 << 24) + 1), GroupId::of("room"));
+    engine.sessions.ordered(session, group, 77);
+    assert_eq!(client.expect_receipt(), (2, Status::OK, 77));
+    client.leave(2);
+    engine.run();
+    client.drain();
+    engine.sessions.ordered(session, group, 78);
+    assert_eq!(client.expect_receipt(), (1, Status::OK, 78), "by what it has left");
+    engine.sessions.ordered(session, GroupId::of("other"), 79);
+    engine.sessions.ordered(SessionId(1), group, 80);
+    client.expect_nothing();
 }

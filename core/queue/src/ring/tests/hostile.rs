@@ -188,10 +188,12 @@ fn sabotage_in_the_middle_of_any_call() {
 fn bad_headers_are_reported() {
     let room = u64::from(CAPACITY_MIN);
     let bad_lengths = [1, 7, room + 1, room / 4 + 8 + 128 + 8, 1 << 30, 1 << 31, 0xFFFF_FFFF];
-    for len in bad_lengths {
+    // Of a record, and of padding.
+    for (len, kind) in bad_lengths.into_iter().flat_map(|len| [(len, 1), (len, 0)]) {
         let memory = Fenced::new();
         let (_, consumer) = memory.ends(Direction::Send);
-        memory.word(PAGE / 8).store(len | 1 << 32, Ordering::Relaxed);
+        memory.word(PAGE / 8).store(len | kind << 32, Ordering::Relaxed);
+        assert_eq!(consumer.next_kind().err(), Some(Corrupt), "{len}");
         assert_eq!(consumer.next().err(), Some(Corrupt), "{len}");
         assert_eq!(consumer.next().err(), Some(Corrupt), "{len}: for ever");
         assert!(!consumer.prepare_sleep(), "{len}: to be looked at, not slept on");

@@ -1,0 +1,11 @@
+//! Engines inside a program of its own, which drives them with `poll` and `Engine::process`.
+
+mod ending;
+mod errors;
+mod garbage;
+mod host;
+mod ring;
+#[allow(unsafe_code)]
+mod sys;
+
+use host::{Host, PATIENCE, settings};

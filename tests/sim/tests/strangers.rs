@@ -1,0 +1,152 @@
+//! Nodes that should not be there: a second one with the same id, one of another cluster, one that
+//! is set up otherwise.
+
+mod scene;
+
+use anasazi_protocol::limits;
+use anasazi_sim::cluster::Cluster;
+use anasazi_sim::options::Options;
+use scene::{Scene, ms};
+
+/// The last machine has the first one's configuration file.
+fn with_twin(nodes: usize) -> Cluster {
+    let mut cluster = Cluster::new(Options::quiet(nodes));
+    let twin = nodes - 1;
+    cluster.nodes[twin].id = cluster.nodes[0].id;
+    cluster.expect_twins(0);
+    cluster.expect_stop(0);
+    cluster.expect_stop(twin);
+    cluster
+}
+
+fn told(cluster: &Cluster, node: usize, what: &str) -> bool {
+    cluster.nodes[node].lines.iter().any(|line| line.contains(what))
+}
+
+fn expect_good(cluster: &Cluster) {
+    assert!(cluster.failure().is_none(), "{}", cluster.failure().unwrap());
+}
+
+#[test]
+fn a_second_node_with_a_taken_id_is_turned_away() {
+    let mut cluster = with_twin(4);
+    (0..3).for_each(|node| cluster.boot(node));
+    cluster.run_for(ms(1_000));
+    assert_eq!(cluster.settled(), Ok(()));
+    let installed = cluster.installed();
+    cluster.boot(3);
+    cluster.run_for(ms(3_000));
+    expect_good(&cluster);
+    assert!(cluster.nodes[3].core.is_none(), "it stopped by itself");
+    assert!(told(&cluster, 3, "is in use by the process at 10.0.0.1:7000"));
+    assert!(told(&cluster, 0, "DuplicateNode"), "the other one too: {}", cluster.last_lines());
+    assert_eq!(cluster.settled(), Ok(()));
+    assert_eq!(cluster.installed(), installed, "the others were not disturbed");
+    assert!(cluster.finish(true).is_ok());
+}
+
+#[test]
+fn of_two_that_start_together_with_one_id_one_gives_way() {
+    let mut cluster = with_twin(3);
+    cluster.boot(0);
+    cluster.boot(1);
+    cluster.run_for(ms(5));
+    cluster.boot(2);
+    cluster.run_for(ms(3_000));
+    expect_good(&cluster);
+    let running = [0, 2].iter().filter(|n| cluster.nodes[**n].core.is_some()).count();
+    assert_eq!(running, 1, "{}", cluster.last_lines());
+    assert_eq!(cluster.settled(), Ok(()), "{}", cluster.last_lines());
+    assert!(cluster.finish(true).is_ok());
+}
+
+/// They start on the two sides of a partition, so neither knows of the other in time: both say so,
+/// and never share a ring.
+#[test]
+fn twins_that_meet_later_never_share_a_ring() {
+    let mut cluster = with_twin(4);
+    let cuts = cluster.partition(&[&[0, 1], &[2, 3]]);
+    for node in 0..4 {
+        cluster.boot(node);
+        cluster.run_for(ms(5));
+    }
+    cluster.run_for(ms(1_000));
+    cluster.mend(&cuts);
+    cluster.run_for(ms(10_000));
+    expect_good(&cluster);
+    let either = told(&cluster, 0, "DuplicateNode") || told(&cluster, 3, "DuplicateNode");
+    assert!(either, "{}", cluster.last_lines());
+    let before = cluster.installed();
+    cluster.run_for(ms(5_000));
+    assert_eq!(cluster.installed(), before, "it ends\n{}", cluster.last_lines());
+    // The oracle has seen that no ring had both.
+    assert!(cluster.finish(false).is_ok());
+}
+
+#[test]
+fn another_cluster_on_the_same_network_is_not_met() {
+    let mut cluster = Cluster::new(Options::quiet(4));
+    cluster.configure = Some(Box::new(|node, config| {
+        if node >= 2 {
+            config.cluster = 42;
+        }
+    }));
+    (0..4).for_each(|node| cluster.boot(node));
+    cluster.run_for(ms(3_000));
+    expect_good(&cluster);
+    for node in &cluster.nodes {
+        let members = node.ring.as_ref().map(|(_, members)| members.len());
+        assert_eq!(members, Some(2), "node {}", node.id);
+        let stats = node.core.as_ref().unwrap().stats();
+        assert!(stats.dropped_other_cluster > 0);
+    }
+    assert!(cluster.finish(true).is_ok());
+}
+
+#[test]
+fn nodes_with_other_limits_get_on() {
+    let mut cluster = Cluster::new(Options::quiet(4));
+    cluster.configure = Some(Box::new(|node, config| {
+        config.mtu = [limits::MTU_MIN, 1_400, 4_000, limits::MTU_MAX][node];
+        config.window = [8, 64, 512, limits::WINDOW_MAX][node];
+        config.timers.token_loss *= [1, 2, 1, 3][node];
+        config.timers.consensus *= [2, 1, 3, 1][node];
+    }));
+    (0..4).for_each(|node| cluster.boot(node));
+    cluster.run_for(ms(2_000));
+    let sessions: Vec<_> = (0..4).map(|node| cluster.open_session(node)).collect();
+    for (node, session) in sessions.iter().enumerate() {
+        cluster.with_session(node, *session, |s| {
+            s.join("all");
+            (0..50).for_each(|i| {
+                s.send(anasazi_protocol::GroupId::of("all"), 100 * i + 1, i % 2 == 0, false)
+            });
+        });
+    }
+    assert!(cluster.run_until(ms(5_000), |c| c.at_rest().is_ok()), "{}", cluster.last_lines());
+    cluster.crash(3);
+    assert!(cluster.run_until(ms(5_000), |c| c.at_rest().is_ok()), "{}", cluster.last_lines());
+    expect_good(&cluster);
+    assert!(cluster.finish(true).is_ok());
+}
+
+/// Tables of groups that need many packets.
+#[test]
+fn many_groups_with_long_names_merge() {
+    let mut scene = Scene::new(3);
+    let cuts = scene.cluster.partition(&[&[0], &[1, 2]]);
+    scene.run(ms(1_000));
+    for node in 0..3 {
+        let session = scene.sessions[node];
+        scene.cluster.with_session(node, session, |s| {
+            for group in 0..400 {
+                s.join(&format!("{:0>250}", group * (node + 1)));
+            }
+        });
+    }
+    scene.run(ms(1_000));
+    scene.load(20, 100);
+    scene.cluster.mend(&cuts);
+    scene.settle(ms(5_000));
+    scene.end();
+}
