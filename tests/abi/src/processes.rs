@@ -159,7 +159,7 @@ impl Cluster {
             command.args(["--set", &setting]);
         }
         let listen = format!("client.listen={}", self.socket(name).display());
-        command.args(["--set", &listen, "--set", "log.level=warn"]).env("NOTIFY_SOCKET", &ready);
+        command.args(["--set", &listen, "--set", "log.level=error"]).env("NOTIFY_SOCKET", &ready);
         let daemon = Program::start(&mut command);
         let mut message = [0; 256];
         loop {
