@@ -222,7 +222,7 @@ impl Ring {
     fn transmit(&self, node: &mut Node, data: Data) -> Bytes {
         let packet = Packet::Data(data);
         let header = node.header(packet.kind());
-        let bytes = seal(&header, node.config.mtu, |w| packet.encode(w));
+        let bytes = seal(&mut node.arena, &header, node.config.mtu, |w| packet.encode(w));
         let content = bytes.slice(DATA_CONTENT_AT..bytes.len() - 4);
         if self.multicast {
             node.transmit(Destination::Multicast, bytes);

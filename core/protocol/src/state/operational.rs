@@ -44,9 +44,9 @@ struct Messages;
 impl Source for Messages {
     fn next(&mut self, node: &mut Node) -> Option<Outgoing> {
         let content_len_max = node.content_len_max();
-        let packed = node.queue.pack(content_len_max)?;
+        let packed = node.queue.pack(content_len_max, &mut node.arena)?;
         Some(Outgoing {
-            content: packed.content.bytes.into(),
+            content: packed.content,
             safe: packed.safe,
             recovery: false,
             completed: packed.completed,
