@@ -167,7 +167,7 @@ impl Driven {
         self.drive_owned(&mut *self.own()?, work)
     }
 
-    /// What the engine's own thread does. It waits its turn: a session that connects may be driving.
+    /// What the own thread does. It waits its turn: a session that connects may be driving.
     fn run_to_the_end(&self) {
         let mut owned = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
         // The log says why it ended.

@@ -1,7 +1,9 @@
 //! What the tests of the C interface share: where things are, how they are built, how the header is
 //! laid out.
 
+pub mod calls;
 pub mod layout;
+pub mod prototypes;
 
 use std::env;
 use std::path::{Path, PathBuf};

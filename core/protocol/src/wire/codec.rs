@@ -110,7 +110,8 @@ pub(crate) struct Writer {
     pub(crate) bytes: BytesMut,
 }
 
-/// Where packets are written, many to one allocation: allocators are slow at the length of datagrams.
+/// Where packets are written, many to one allocation: allocators are slow at the length of
+/// datagrams.
 #[derive(Default)]
 pub(crate) struct Arena(BytesMut);
 

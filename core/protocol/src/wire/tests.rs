@@ -164,7 +164,10 @@ fn parts_come_together_and_strangers_pieces_are_bounded() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(kind in 0u8..=20, bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_make_it_panic(
+        kind in 0u8..=20,
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
         let bytes = Bytes::from(bytes);
         let _ = Packet::decode(kind, bytes.clone());
         let _ = open(&bytes, CLUSTER, 0);
@@ -172,7 +175,11 @@ proptest! {
     }
 
     #[test]
-    fn damaged_packets_do_not_make_it_panic(which in 0usize..13, at in 0usize..400, value in any::<u8>()) {
+    fn damaged_packets_do_not_make_it_panic(
+        which in 0usize..13,
+        at in 0usize..400,
+        value in any::<u8>(),
+    ) {
         let packet = packets().swap_remove(which);
         let mut bytes = body(&packet).to_vec();
         let len = bytes.len();
