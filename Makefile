@@ -39,7 +39,7 @@ lib: ## libanasazi.so and libanasazi.a
 	@ffi/link.sh $(release)
 
 header: ## include/anasazi.h, made anew of ffi/
-	ANASAZI_UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed
+	UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed
 
 clean: ## Removes what was built
 	$(CARGO) clean

@@ -205,6 +205,21 @@ class Demo:
         for member in self.members:
             member.tell(command)
 
+    def describe(self):
+        """What everybody says, for whoever has to find out what went wrong."""
+        lines = []
+        for node, path in self.sockets.items():
+            answer = self.ask(path, "status") or {}
+            ring = answer.get("ring") or {}
+            nodes = [member["node"] for member in ring.get("members", [])]
+            lines.append(f"engine {node}: {answer.get('state', 'does not answer')}, ring of {nodes}")
+            events = (self.ask(path, "events") or {}).get("events", [])
+            lines += [f"    {event['time_ms']} {event['text']}" for event in events[-10:]]
+        for member in self.members:
+            views = member.since(0, "view")
+            lines.append(f"{member.name}: last view {views[-1]['members'] if views else 'none'}")
+        return "\n".join(lines)
+
     # -- the story -----------------------------------------------------------------------------------
 
     def run(self):
@@ -436,7 +451,7 @@ def main():
     try:
         is_right = demo.run()
     except (Trouble, subprocess.TimeoutExpired) as trouble:
-        demo.show(f"FAILED: {trouble}")
+        demo.show(f"FAILED: {trouble}\n{demo.describe()}")
         demo.figures["trouble"] = str(trouble)
         is_right = False
     except KeyboardInterrupt:

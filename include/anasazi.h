@@ -406,8 +406,9 @@ ANZ_API int anz_conn_fd(const anz_conn_t *c);
  * MT-Safe NB */
 ANZ_API anz_status_t anz_conn_self(const anz_conn_t *c, anz_member_t *out);
 
-/* "node/session", the node in decimal, the session in hexadecimal digits. 40 bytes are enough;
- * ANZ_EINVAL if cap is not. MT-Safe NB */
+/* "node/session", for people: the node's number, and the session's within the present start of
+ * its node, as in the reasons of views. 40 bytes are enough; ANZ_EINVAL if cap is not. MT-Safe
+ * NB */
 ANZ_API anz_status_t anz_member_name(const anz_conn_t *c, const anz_member_t *m, char *buf,
                                      size_t cap);
 

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -21,12 +21,14 @@ use crate::log::LogSink;
 
 /// What a handle stands for.
 pub(crate) struct Driven {
-    /// The owner's; empty once a panic was caught in it.
+    /// The owner's; empty once its thread has ended, or a panic was caught in it.
     engine: Mutex<Option<Engine>>,
     handle: EngineHandle,
     fd: RawFd,
     fork_mark: u64,
     is_poisoned: AtomicBool,
+    /// Its thread has come to its end, and it with it.
+    has_left: AtomicBool,
     log: Option<LogSink>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -53,6 +55,7 @@ pub unsafe extern "C" fn anz_engine_new(
                 engine: Mutex::new(Some(engine)),
                 fork_mark: fork::mark(),
                 is_poisoned: AtomicBool::new(false),
+                has_left: AtomicBool::new(false),
                 log,
                 thread: Mutex::new(None),
             };
@@ -134,8 +137,7 @@ pub extern "C" fn anz_engine_start_thread(e: *mut anz_engine_t) -> anz_status_t 
         let address = e.addr() as u64;
         let work = move || {
             if let Ok(driven) = usable(pointer(address)) {
-                // Its log says why it ended, and so do its sessions.
-                _ = driven.drive(Engine::run);
+                driven.run_to_the_end();
             }
         };
         *thread = Some(spawn_without_signals(work).map_err(|_| Status::ENOMEM)?);
@@ -157,14 +159,31 @@ pub extern "C" fn anz_engine_stop(e: *mut anz_engine_t) -> anz_status_t {
 }
 
 impl Driven {
-    /// Lets the one thread at a time that may drive the engine do it. A panic is caught and puts
-    /// the engine out of use.
+    /// Lets the one thread at a time that may drive the engine do it.
     fn drive<R>(
         &self,
         work: impl FnOnce(&mut Engine) -> Result<R, EngineError>,
     ) -> Result<R, Status> {
-        let mut owned = self.own()?;
-        let Some(engine) = owned.as_mut() else { return Err(Status::EINTERNAL) };
+        self.drive_owned(&mut *self.own()?, work)
+    }
+
+    /// What the own thread does. It waits its turn: a session that connects may be driving.
+    fn run_to_the_end(&self) {
+        let mut owned = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        // The log says why it ended.
+        _ = self.drive_owned(&mut owned, Engine::run);
+        // Nobody else will drive it: its sessions are not to wait for it.
+        self.has_left.store(true, Ordering::SeqCst);
+        *owned = None;
+    }
+
+    /// A panic is caught and puts the engine out of use.
+    fn drive_owned<R>(
+        &self,
+        owned: &mut Option<Engine>,
+        work: impl FnOnce(&mut Engine) -> Result<R, EngineError>,
+    ) -> Result<R, Status> {
+        let Some(engine) = owned.as_mut() else { return Err(Status::ECLOSED) };
         let logged = || {
             LogSink::during(self.log, || {
                 work(engine)
@@ -263,6 +282,9 @@ fn usable(e: *const anz_engine_t) -> Result<Pinned<'static, Driven>, Status> {
     }
     if driven.is_poisoned.load(Ordering::SeqCst) {
         return Err(Status::EINTERNAL);
+    }
+    if driven.has_left.load(Ordering::SeqCst) {
+        return Err(Status::ECLOSED);
     }
     Ok(driven)
 }

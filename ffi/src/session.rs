@@ -116,8 +116,8 @@ pub unsafe extern "C" fn anz_conn_self(
     })
 }
 
-/// "node/session", the node in decimal, the session in hexadecimal digits. 40 bytes are enough;
-/// ANZ_EINVAL if cap is not. MT-Safe NB
+/// "node/session", for people: the node's number, and the session's within the present start of its
+/// node, as in the reasons of views. 40 bytes are enough; ANZ_EINVAL if cap is not. MT-Safe NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_member_name(
     c: *const anz_conn_t,
@@ -130,7 +130,8 @@ pub unsafe extern "C" fn anz_member_name(
         // SAFETY: the caller passes NULL or a member, and a buffer of that capacity.
         unsafe {
             let member = m.as_ref().ok_or(Status::EINVAL)?;
-            put_text(&format!("{}/{:x}", member.node, member.session), buf, cap)
+            let number = member.session & SESSION_NUMBER_MASK;
+            put_text(&format!("{}/{number}", member.node), buf, cap)
         }
     })
 }
@@ -300,6 +301,8 @@ static FORK_MARK: AtomicU64 = AtomicU64::new(0);
 /// Closed sessions whose events are still held.
 static LINGERING: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
 static LINGERED: AtomicUsize = AtomicUsize::new(0);
+/// Of a session's identity, which is unique for ever, what counts the sessions of one start.
+const SESSION_NUMBER_MASK: u64 = (1 << 24) - 1;
 /// What version 1.0 had.
 const STATS_SIZE_MIN: usize = 104;
 pub(crate) const STRUCT_SIZE_MAX: usize = 4_096;

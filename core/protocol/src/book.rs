@@ -104,6 +104,11 @@ impl Book {
         self.entries.iter().filter(|(_, e)| silent(e)).map(|(p, _)| *p).collect()
     }
 
+    /// Something was not received: multicast has to show again that it works.
+    pub(crate) fn doubt_multicast(&mut self) {
+        self.entries.values_mut().for_each(|e| e.multicast_at = None);
+    }
+
     pub(crate) fn multicast_heard(&self, now: Instant) -> Vec<NodeId> {
         let fresh = |e: &Entry| e.multicast_at.is_some_and(|at| now.since(at) < MULTICAST_FRESH);
         self.entries.iter().filter(|(_, e)| fresh(e)).map(|(p, _)| p.node).collect()

@@ -60,7 +60,8 @@ impl fmt::Display for Cause {
             Self::TokenLoss { after_ms, suspect: Some(node) } => {
                 write!(
                     f,
-                    "no token for {after_ms} ms, last passed to node {node} which never confirmed it"
+                    "no token for {after_ms} ms, last passed to node {node} which never confirmed \
+                     it"
                 )
             }
             Self::TokenLoss { after_ms, suspect: None } => write!(f, "no token for {after_ms} ms"),

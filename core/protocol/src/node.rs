@@ -19,7 +19,7 @@ use crate::storage::Storage;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
+use crate::wire::{Arena, DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
 
 /// For how long it counts that a node held everybody back.
 const BLAME_FOR: Duration = Duration::from_secs(30);
@@ -47,6 +47,7 @@ pub(crate) struct Node {
     pub(crate) attempts: u64,
     /// Leave as soon as what was accepted is delivered everywhere; since when.
     pub(crate) leaving: Option<Instant>,
+    pub(crate) arena: Arena,
     message_counter: u64,
     part_counter: u32,
     /// Own accepted messages with their tags, oldest first.
@@ -103,6 +104,7 @@ impl Node {
             blamed: BTreeMap::new(),
             attempts: 0,
             leaving: None,
+            arena: Arena::default(),
             message_counter: 0,
             part_counter: 0,
             tags: VecDeque::new(),
@@ -139,10 +141,12 @@ impl Node {
         let room = self.config.mtu - SEAL_LEN;
         if body.bytes.len() <= room {
             let header = self.header(packet.kind());
-            return vec![seal(&header, body.bytes.len(), |w| w.slice(&body.bytes))];
+            return vec![seal(&mut self.arena, &header, body.bytes.len(), |w| {
+                w.slice(&body.bytes)
+            })];
         }
         self.part_counter = self.part_counter.wrapping_add(1);
-        let pieces = split(self.part_counter, packet.kind(), Bytes::from(body.bytes), room - 16);
+        let pieces = split(self.part_counter, packet.kind(), body.bytes.freeze(), room - 16);
         pieces.iter().flat_map(|piece| self.datagrams(piece)).collect()
     }
 
@@ -178,6 +182,7 @@ impl Node {
 
     /// This node held everybody back until the ring had to be left.
     pub(crate) fn blame(&mut self, other: NodeId) {
+        self.book.doubt_multicast();
         if other != self.me.node {
             let now = self.now;
             self.blamed.retain(|_, (_, at)| now.since(*at) < BLAME_FOR);

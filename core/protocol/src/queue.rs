@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 
 use crate::id::{GroupId, SessionId};
 use crate::limits;
-use crate::wire::Writer;
 use crate::wire::frame::{FRAGMENT_FRAME_LEN, FRAME_LEN, Fragment, Frame, FrameKind};
+use crate::wire::{Arena, Writer};
 
 /// A message that waits.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ pub(crate) struct Waiting {
 
 /// Content for one packet, and the messages that it completes.
 pub(crate) struct Packed {
-    pub(crate) content: Writer,
+    pub(crate) content: Bytes,
     pub(crate) safe: bool,
     /// Counter of each completed message, with its frame's number in the packet, from 1.
     pub(crate) completed: Vec<(u64, u32)>,
@@ -75,9 +75,20 @@ impl SendQueue {
     }
 
     /// The content of the next packet, at most `content_len_max` bytes.
-    pub(crate) fn pack(&mut self, content_len_max: usize) -> Option<Packed> {
-        let mut content = Writer::with_capacity(content_len_max);
+    pub(crate) fn pack(&mut self, content_len_max: usize, arena: &mut Arena) -> Option<Packed> {
         let safe = self.waiting.front()?.safe;
+        let fill = |content: &mut Writer| self.fill(content, content_len_max, safe);
+        let (content, completed) = arena.write(content_len_max, fill);
+        (!content.is_empty()).then_some(Packed { content, safe, completed })
+    }
+
+    /// Completed messages, as in `Packed`.
+    fn fill(
+        &mut self,
+        content: &mut Writer,
+        content_len_max: usize,
+        safe: bool,
+    ) -> Vec<(u64, u32)> {
         let mut completed = Vec::new();
         let mut frame_number = 0;
         while let Some(first) = self.waiting.front() {
@@ -100,7 +111,7 @@ impl SendQueue {
                 }),
                 payload: first.payload.slice(self.offset..self.offset + take),
             };
-            frame.encode(&mut content);
+            frame.encode(content);
             self.offset += take;
             if self.offset == first.payload.len() {
                 completed.push((first.counter, frame_number));
@@ -109,7 +120,7 @@ impl SendQueue {
                 self.waiting.pop_front();
             }
         }
-        (frame_number > 0).then_some(Packed { content, safe, completed })
+        completed
     }
 }
 

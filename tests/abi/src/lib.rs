@@ -1,7 +1,10 @@
 //! What the tests of the C interface share: where things are, how they are built, how the header is
 //! laid out.
 
+pub mod calls;
 pub mod layout;
+pub mod processes;
+pub mod prototypes;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -43,7 +46,14 @@ pub fn release() -> &'static Path {
 
 /// Compiles a C program of this project against the header and the library.
 pub fn compile(source: &str, into: &Path) -> PathBuf {
-    let source = root().join(source);
+    compile_file(&root().join(source), into)
+}
+
+/// Compiles any C program against the header and the library.
+///
+/// # Panics
+/// If the compiler has anything to say.
+pub fn compile_file(source: &Path, into: &Path) -> PathBuf {
     let program = into.join(source.file_stem().expect("a file's name"));
     run(Command::new("cc")
         .args(["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-pedantic", "-Werror"])
@@ -51,7 +61,7 @@ pub fn compile(source: &str, into: &Path) -> PathBuf {
         .arg(root().join("include"))
         .arg("-o")
         .arg(&program)
-        .arg(&source)
+        .arg(source)
         .arg("-L")
         .arg(release())
         .arg("-lanasazi")

@@ -58,7 +58,7 @@ impl Snapshot {
                 w.u64(member.session.0);
             }
         }
-        Bytes::from(w.bytes)
+        w.bytes.freeze()
     }
 
     pub(crate) fn decode(bytes: Bytes) -> Result<Self, WireError> {

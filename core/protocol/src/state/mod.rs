@@ -1,15 +1,15 @@
 //! Who is in the ring: one file per state, one transition table.
 //!
 //! ```text
-//!              boot        no other process has this node's id
-//!  (start) ──────> Probation ───────────────────────────────> Operational <─────────────┐
-//!                      │                                        │  ^                    │
-//!                      │ id in use        token lost, evidence, │  │ alone: nothing     │ everybody holds
-//!                      v                  join, merge, bye      v  │ to agree on        │ everything
-//!                   Stopped <── left ──── (any)              Gather ──> Commit ──> Recovery
-//!                                                               ^ consensus │  plan   │
-//!                                                               └───────────┴─────────┘
-//!                                                      timeout, newer join, evidence
+//!         boot         no other process has this node's id
+//!  start ------> Probation -------------------------> Operational <------------------+
+//!                    |                                  |                            |
+//!                    | id in use         token lost, evidence, join, merge           |
+//!                    v                                  v       everybody holds all  |
+//!                 Stopped <--- left (from any)       Gather --> Commit --> Recovery -+
+//!                                                       ^ agreed   |  plan    |
+//!                                                       +----------+----------+
+//!                                                    timeout, newer join, evidence
 //! ```
 //! Messages are delivered in `Operational`, and at the end of `Recovery`, in one step with the new
 //! configuration.

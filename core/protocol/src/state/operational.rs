@@ -44,9 +44,9 @@ struct Messages;
 impl Source for Messages {
     fn next(&mut self, node: &mut Node) -> Option<Outgoing> {
         let content_len_max = node.content_len_max();
-        let packed = node.queue.pack(content_len_max)?;
+        let packed = node.queue.pack(content_len_max, &mut node.arena)?;
         Some(Outgoing {
-            content: packed.content.bytes.into(),
+            content: packed.content,
             safe: packed.safe,
             recovery: false,
             completed: packed.completed,
@@ -62,6 +62,9 @@ impl Operational {
     /// Starts with a new ring, holding its token if this node was the one to install it first.
     pub(crate) fn enter(node: &mut Node, mut ring: Ring, token: Option<Token>) -> State {
         ring.token_at = node.now;
+        if !ring.is_alone() {
+            ring.overdue_after_a_round(node);
+        }
         node.candidates.installed(&ring.members, node.now);
         let mut operational = Box::new(Self {
             ring,

@@ -1,6 +1,6 @@
 //! A bounds-checked reader and a growing writer.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use core::net::{IpAddr, SocketAddr};
 
 use super::header::WireError;
@@ -107,16 +107,40 @@ impl Reader {
 /// Appends to a buffer.
 #[derive(Default)]
 pub(crate) struct Writer {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: BytesMut,
+}
+
+/// Where packets are written, many to one allocation: allocators are slow at the length of
+/// datagrams.
+#[derive(Default)]
+pub(crate) struct Arena(BytesMut);
+
+impl Arena {
+    /// What `write` appends, about `len` bytes of it, and what it returns.
+    pub(crate) fn write<T>(
+        &mut self,
+        len: usize,
+        write: impl FnOnce(&mut Writer) -> T,
+    ) -> (Bytes, T) {
+        let mut bytes = core::mem::take(&mut self.0);
+        if bytes.capacity() < len {
+            bytes.reserve(ARENA_LEN.max(len));
+        }
+        let mut w = Writer { bytes };
+        let result = write(&mut w);
+        let written = w.bytes.split().freeze();
+        self.0 = w.bytes;
+        (written, result)
+    }
 }
 
 impl Writer {
     pub(crate) fn with_capacity(len: usize) -> Self {
-        Self { bytes: Vec::with_capacity(len) }
+        Self { bytes: BytesMut::with_capacity(len) }
     }
 
     pub(crate) fn u8(&mut self, v: u8) {
-        self.bytes.push(v);
+        self.bytes.extend_from_slice(&[v]);
     }
 
     pub(crate) fn u16(&mut self, v: u16) {
@@ -176,3 +200,6 @@ impl Writer {
         self.process(v.representative);
     }
 }
+
+/// Bytes of an allocation.
+const ARENA_LEN: usize = 64 << 10;

@@ -13,7 +13,7 @@
 
 use bytes::Bytes;
 
-use super::codec::{Reader, Writer};
+use super::codec::{Arena, Reader, Writer};
 use crate::id::NodeId;
 
 /// Version of the outer format.
@@ -47,19 +47,25 @@ pub(crate) struct Header {
 }
 
 /// A whole datagram: header, what `body` writes, checksum.
-pub(crate) fn seal(header: &Header, len_hint: usize, body: impl FnOnce(&mut Writer)) -> Bytes {
-    let mut w = Writer::with_capacity(len_hint + SEAL_LEN);
-    w.slice(&[VERSION, header.kind, 0, 0]);
-    w.u16(header.domain);
-    w.u16(0);
-    w.u64(header.cluster);
-    w.u32(header.node.0);
-    w.u32(header.boot);
-    w.u64(header.counter);
-    body(&mut w);
-    let checksum = crc32c::crc32c(&w.bytes);
-    w.u32(checksum);
-    Bytes::from(w.bytes)
+pub(crate) fn seal(
+    arena: &mut Arena,
+    header: &Header,
+    len_hint: usize,
+    body: impl FnOnce(&mut Writer),
+) -> Bytes {
+    let write = |w: &mut Writer| {
+        w.slice(&[VERSION, header.kind, 0, 0]);
+        w.u16(header.domain);
+        w.u16(0);
+        w.u64(header.cluster);
+        w.u32(header.node.0);
+        w.u32(header.boot);
+        w.u64(header.counter);
+        body(w);
+        let checksum = crc32c::crc32c(&w.bytes);
+        w.u32(checksum);
+    };
+    arena.write(len_hint + SEAL_LEN, write).0
 }
 
 /// Checks a datagram and takes the seal off. The checksum comes before everything but the version,

@@ -13,7 +13,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use codec::{Reader, Writer};
+pub(crate) use codec::{Arena, Reader, Writer};
 pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};
 pub(crate) use membership::{Beacon, Gone, Join, MemberState, Plan, PlanAck, Propose};
 pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Token};

@@ -99,7 +99,7 @@ fn packets() -> Vec<Packet> {
 fn body(packet: &Packet) -> Bytes {
     let mut w = Writer::default();
     packet.encode(&mut w);
-    Bytes::from(w.bytes)
+    w.bytes.freeze()
 }
 
 fn header(kind: u8) -> Header {
@@ -130,7 +130,7 @@ fn every_truncation_is_refused_or_shorter_content() {
 #[test]
 fn the_seal_refuses_every_flipped_bit_and_every_cut() {
     for packet in packets() {
-        let whole = seal(&header(packet.kind()), 100, |w| packet.encode(w));
+        let whole = seal(&mut Arena::default(), &header(packet.kind()), 100, |w| packet.encode(w));
         assert!(open(&whole, CLUSTER, 0).is_ok());
         assert_eq!(open(&whole, CLUSTER + 1, 0), Err(WireError::OtherCluster));
         assert_eq!(open(&whole, CLUSTER, 1), Err(WireError::OtherDomain));
@@ -164,7 +164,10 @@ fn parts_come_together_and_strangers_pieces_are_bounded() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(kind in 0u8..=20, bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn no_bytes_make_it_panic(
+        kind in 0u8..=20,
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
         let bytes = Bytes::from(bytes);
         let _ = Packet::decode(kind, bytes.clone());
         let _ = open(&bytes, CLUSTER, 0);
@@ -172,7 +175,11 @@ proptest! {
     }
 
     #[test]
-    fn damaged_packets_do_not_make_it_panic(which in 0usize..13, at in 0usize..400, value in any::<u8>()) {
+    fn damaged_packets_do_not_make_it_panic(
+        which in 0usize..13,
+        at in 0usize..400,
+        value in any::<u8>(),
+    ) {
         let packet = packets().swap_remove(which);
         let mut bytes = body(&packet).to_vec();
         let len = bytes.len();

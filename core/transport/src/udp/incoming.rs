@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 
 use crate::counters::TransportCounters;
 use crate::sys::receive::{ARRIVALS_MAX, ReceiveBatch};
@@ -17,6 +17,8 @@ use crate::transport::Received;
 pub(crate) struct Incoming {
     batch: ReceiveBatch,
     local: SocketAddr,
+    /// Datagrams are copied into it, many to one allocation.
+    arena: BytesMut,
     /// To be given out next.
     ready: VecDeque<Received>,
     /// Read from the unicast socket; waits for what the multicast socket held then.
@@ -44,6 +46,7 @@ impl Incoming {
         Self {
             batch: ReceiveBatch::new(),
             local,
+            arena: BytesMut::new(),
             ready: VecDeque::new(),
             held: Vec::new(),
             reads: 0,
@@ -106,7 +109,7 @@ impl Incoming {
         lane: Lane,
         counters: &mut TransportCounters,
     ) -> bool {
-        let Self { batch, local, ready, held, .. } = self;
+        let Self { batch, local, ready, held, arena, .. } = self;
         counters.received_calls += 1;
         let result = batch.receive(socket, |from, bytes| {
             let multicast = matches!(lane, Lane::Multicast);
@@ -116,7 +119,9 @@ impl Incoming {
             }
             counters.received_datagrams += 1;
             counters.received_bytes += bytes.len() as u64;
-            let received = Received { from, multicast, bytes: Bytes::copy_from_slice(bytes) };
+            arena.extend_from_slice(bytes);
+            let copied = arena.split().freeze();
+            let received = Received { from, multicast, bytes: copied };
             match lane {
                 Lane::Unicast => held.push(received),
                 Lane::Multicast => ready.push_back(received),

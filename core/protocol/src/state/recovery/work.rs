@@ -85,7 +85,7 @@ impl Work {
             w.u32(count as u32);
             w.slice(&bytes[index * step..bytes.len().min((index + 1) * step)]);
             let kind = Kind::TablePiece { last: index + 1 == count };
-            self.ready.push_back((w.bytes.into(), kind));
+            self.ready.push_back((w.bytes.freeze(), kind));
         }
     }
 
@@ -101,7 +101,7 @@ impl Work {
             w.u32(held.origin.0);
             w.u8(u8::from(held.safe));
             w.slice(&held.content);
-            self.ready.push_back((w.bytes.into(), Kind::OldPacket));
+            self.ready.push_back((w.bytes.freeze(), Kind::OldPacket));
         }
     }
 

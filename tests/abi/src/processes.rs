@@ -1,0 +1,184 @@
+//! Daemons and programs of a test: started, listened to line by line, ended.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use crate::release;
+
+/// A program whose output is read line by line. Killed when dropped.
+pub struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    lines: Receiver<String>,
+    /// All that it printed so far.
+    pub printed: Vec<String>,
+}
+
+impl Program {
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let output = BufReader::new(child.stdout.take().expect("piped"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { input: child.stdin.take(), child, lines, printed: Vec::new() }
+    }
+
+    /// Types lines.
+    ///
+    /// # Panics
+    /// If it does not read any more.
+    pub fn type_lines(&mut self, text: &str) {
+        let input = self.input.as_mut().expect("an open input");
+        input
+            .write_all(text.as_bytes())
+            .and_then(|()| input.flush())
+            .expect("a program that reads");
+    }
+
+    /// Says that there is no more input.
+    pub fn end_input(&mut self) {
+        self.input = None;
+    }
+
+    /// Waits for a line with this text in it, and returns the line.
+    ///
+    /// # Panics
+    /// If it does not come within 20 s.
+    pub fn expect(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.lines.recv_timeout(left) else {
+                panic!("no line with {text:?}, but:\n{}", self.printed.join("\n"));
+            };
+            self.printed.push(line.clone());
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits for its end, which must be a good one, and returns all that it printed.
+    ///
+    /// # Panics
+    /// If it fails, or does not end within 20 s after its last line.
+    pub fn finish(mut self) -> Vec<String> {
+        self.end_input();
+        // The lines end with the program.
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.printed.push(line);
+        }
+        let ended = self.child.try_wait().expect("a child");
+        let status = ended.or_else(|| self.child.wait().ok()).expect("its status");
+        assert!(status.success(), "{status}:\n{}", self.printed.join("\n"));
+        std::mem::take(&mut self.printed)
+    }
+
+    /// Kills it.
+    ///
+    /// # Panics
+    /// If the system does not let us.
+    pub fn kill(&mut self) {
+        self.child.kill().and_then(|()| self.child.wait()).expect("our own child");
+    }
+
+    /// Its process number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+/// A cluster of its own on this host, in a directory of its own.
+pub struct Cluster {
+    directory: tempfile::TempDir,
+    port: u16,
+}
+
+impl Cluster {
+    /// Nothing runs yet.
+    ///
+    /// # Panics
+    /// If there is no directory or no port to be had.
+    pub fn new() -> Self {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let port = socket.local_addr().expect("its number").port();
+        Self { directory: tempfile::tempdir().expect("a directory"), port }
+    }
+
+    /// Where files of the test can be.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Settings that keep its engines among themselves, as `KEY=VALUE`.
+    pub fn settings(&self) -> [String; 2] {
+        let multicast = format!("transport.multicast=239.192.77.9:{}", self.port);
+        [format!("cluster=test-{}", self.port), multicast]
+    }
+
+    /// The URL of a daemon.
+    pub fn url(&self, daemon: &str) -> String {
+        format!("shm:{}", self.socket(daemon).display())
+    }
+
+    /// Starts a daemon and waits until it serves clients.
+    ///
+    /// # Panics
+    /// If it does not within 20 s.
+    pub fn start_daemon(&self, name: &str) -> Program {
+        let ready = self.directory().join(format!("{name}.ready"));
+        _ = fs::remove_file(&ready);
+        let notified = UnixDatagram::bind(&ready).expect("a socket to be notified");
+        notified.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        let mut command = Command::new(release().join("anasazid"));
+        for setting in self.settings() {
+            command.args(["--set", &setting]);
+        }
+        let listen = format!("client.listen={}", self.socket(name).display());
+        command.args(["--set", &listen, "--set", "log.level=error"]).env("NOTIFY_SOCKET", &ready);
+        let daemon = Program::start(&mut command);
+        let mut message = [0; 256];
+        loop {
+            let len = notified.recv(&mut message).expect("a daemon that says that it is ready");
+            if message[..len].starts_with(b"READY=1") {
+                return daemon;
+            }
+        }
+    }
+
+    fn socket(&self, daemon: &str) -> PathBuf {
+        self.directory().join(format!("{daemon}.sock"))
+    }
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,108 @@
+//! The examples do what they say, over daemons that come and go.
+
+use std::process::Command;
+
+use anasazi_abi::processes::{Cluster, Program};
+use anasazi_abi::{compile, run};
+
+#[test]
+fn chat_shows_the_same_to_everybody() {
+    let cluster = Cluster::new();
+    let _daemons = [cluster.start_daemon("a"), cluster.start_daemon("b")];
+    let chat = compile("bindings/c-examples/chat.c", cluster.directory());
+    let talk = |daemon: &str| {
+        let url = cluster.url(daemon);
+        Program::start(Command::new(&chat).args(["-u", &url, "-n", "4", "room"]))
+    };
+    let (mut first, mut second) = (talk("a"), talk("b"));
+    first.expect("* 2 here");
+    second.expect("* 2 here");
+    first.type_lines("one\ntwo\n");
+    second.type_lines("three\nfour");
+    second.end_input();
+    let messages = |lines: Vec<String>| -> Vec<String> {
+        lines.into_iter().filter(|line| !line.starts_with('*')).collect()
+    };
+    let (first, second) = (messages(first.finish()), messages(second.finish()));
+    assert_eq!(first, second);
+    let mut texts: Vec<&str> =
+        first.iter().filter_map(|line| Some(line.split_once(": ")?.1)).collect();
+    texts.sort_unstable();
+    assert_eq!(texts, ["four", "one", "three", "two"]);
+}
+
+#[test]
+fn chat_survives_a_daemon_that_is_killed_and_one_that_is_stopped() {
+    let cluster = Cluster::new();
+    let mut daemon = cluster.start_daemon("a");
+    let url = cluster.url("a");
+    let program = compile("bindings/c-examples/chat.c", cluster.directory());
+    let mut chat = Program::start(Command::new(program).args(["-u", &url, "room"]));
+    chat.expect("* 1 here");
+    for way in ["KILL", "TERM"] {
+        run(Command::new("kill").args([format!("-{way}"), daemon.id().to_string()]));
+        chat.expect("connecting again");
+        daemon = cluster.start_daemon("a");
+        chat.expect("* connected again");
+        chat.expect("* 1 here");
+        chat.type_lines(&format!("after {way}\n"));
+        chat.expect(&format!("after {way}"));
+    }
+    chat.end_input();
+    let printed = chat.finish();
+    assert!(!printed.iter().any(|line| line.contains("ANZ_")), "{printed:?}");
+}
+
+#[test]
+fn replicas_of_the_store_stay_equal() {
+    let cluster = Cluster::new();
+    let _daemons = [cluster.start_daemon("a"), cluster.start_daemon("b")];
+    let kv = compile("bindings/c-examples/kv.c", cluster.directory());
+    let replica =
+        |daemon: &str| Program::start(Command::new(&kv).args(["store", &cluster.url(daemon)]));
+    let mut replicas = [replica("a"), replica("b"), replica("b")];
+    for (n, replica) in replicas.iter_mut().enumerate() {
+        let sets: String = (0..50).map(|k| format!("set key{} {n}-{k}\n", k % 7)).collect();
+        replica.type_lines(&format!("await 3 0\n{sets}await 3 150\ndump\n"));
+    }
+    for replica in &mut replicas {
+        replica.expect("version 150");
+    }
+    // Who comes later gets it all; what the others do meanwhile is lost to nobody.
+    let mut late = replica("a");
+    replicas[0].type_lines("set late yes\n");
+    late.type_lines("await 4 151\nget late\ndump\n");
+    late.expect("yes");
+    late.expect("version 151");
+    let state = |lines: &[String]| {
+        let mut state: Vec<String> =
+            lines.iter().filter(|line| line.contains("set ")).cloned().collect();
+        state.sort_unstable();
+        state
+    };
+    let [first, second, third] = replicas.each_ref().map(|replica| state(&replica.printed));
+    assert_eq!(first.len(), 7);
+    assert_eq!(first, second);
+    assert_eq!(first, third);
+    let late: Vec<String> =
+        state(&late.printed).into_iter().filter(|line| !line.contains("late")).collect();
+    assert_eq!(first, late);
+}
+
+#[test]
+fn engines_in_poll_loops_find_each_other() {
+    let cluster = Cluster::new();
+    let program = compile("bindings/c-examples/poll_loop.c", cluster.directory());
+    let start = || {
+        let mut command = Command::new(&program);
+        for setting in cluster.settings() {
+            command.args(["-s", &setting]);
+        }
+        Program::start(command.args(["-n", "60", "room"]))
+    };
+    let (mut first, mut second) = (start(), start());
+    first.expect("view of 2");
+    second.expect("view of 2");
+    assert!(first.finish().len() >= 60);
+    assert!(second.finish().len() >= 60);
+}

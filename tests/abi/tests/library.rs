@@ -1,0 +1,82 @@
+//! The shared library as the linker and the loader see it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use anasazi_abi::calls::Code;
+use anasazi_abi::prototypes::functions;
+use anasazi_abi::{release, run};
+
+fn inspect(tool: &str, arguments: &[&str]) -> String {
+    run(Command::new(tool).args(arguments).arg(release().join("libanasazi.so.1")))
+}
+
+#[test]
+fn it_exports_what_the_header_declares_and_nothing_else() {
+    let listing = inspect("nm", &["-D", "--defined-only"]);
+    let exported: BTreeSet<&str> = listing
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2))
+        .filter(|name| *name != "ANASAZI_1.0")
+        .map(|name| name.strip_suffix("@@ANASAZI_1.0").unwrap_or(name))
+        .collect();
+    let declared = functions();
+    let declared: BTreeSet<&str> = declared.iter().map(|function| &function.name[..]).collect();
+    assert_eq!(exported, declared);
+    assert!(listing.lines().all(|line| line.contains("ANASAZI_1.0")), "{listing}");
+}
+
+#[test]
+fn it_has_its_soname_stays_loaded_and_binds_at_once() {
+    let dynamic = inspect("readelf", &["-d", "-W"]);
+    let has = |tag: &str, value: &str| {
+        dynamic.lines().any(|line| line.contains(tag) && line.contains(value))
+    };
+    assert!(has("(SONAME)", "[libanasazi.so.1]"), "{dynamic}");
+    assert!(has("(FLAGS_1)", "NODELETE"), "{dynamic}");
+    assert!(has("(FLAGS_1)", "NOW"), "{dynamic}");
+    assert!(!has("(FLAGS)", "STATIC_TLS"), "{dynamic}");
+    let needed: Vec<&str> = dynamic.lines().filter(|line| line.contains("(NEEDED)")).collect();
+    let known = ["libc.so", "libgcc_s.so", "libm.so", "ld-linux", "libpthread.so", "libdl.so"];
+    assert!(
+        needed.iter().all(|line| known.iter().any(|name| line.contains(name))),
+        "it needs what a C program does not have: {needed:?}"
+    );
+    let link = release().join("libanasazi.so");
+    assert_eq!(fs::read_link(link).expect("a symlink").to_str(), Some("libanasazi.so.1"));
+}
+
+/// Functions that a signal handler may call reach nothing that it must not: no allocator, no panic,
+/// no thread-local, nothing of another library but what is safe there too.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn what_signal_handlers_may_call_calls_nothing_that_they_may_not() {
+    let listing = inspect("objdump", &["-d", "--no-show-raw-insn"]);
+    let code = Code::read(&listing, &inspect("readelf", &["-r", "-W"]));
+    let safe: Vec<String> = functions()
+        .into_iter()
+        .filter(|function| function.comment.contains("AS-Safe"))
+        .map(|function| function.name)
+        .collect();
+    for name in ["anz_mcast", "anz_mcastv", "anz_claim", "anz_commit", "anz_abort"] {
+        assert!(safe.iter().any(|safe| safe == name), "{name} is not tagged: {safe:?}");
+    }
+    let words = ["panic", "alloc", "tls_get", "fmt"];
+    for function in &safe {
+        let mut found = code.reaches(function, &words);
+        // Signal-safe by POSIX, or by what it is: the address of this thread's errno.
+        for harmless in
+            ["memcpy", "memmove", "memset", "memcmp", "bcmp", "write", "__errno_location"]
+        {
+            found.remove(harmless);
+        }
+        assert!(found.is_empty(), "{function} reaches {found:?}");
+    }
+    // The walk finds what there is to find.
+    let joins = code.reaches("anz_join", &words);
+    assert!(
+        joins.contains("malloc") && joins.iter().any(|name| name.contains("panic")),
+        "{joins:?}"
+    );
+}
