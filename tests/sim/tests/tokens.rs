@@ -289,7 +289,6 @@ fn nodes_know_the_first_one_only() {
 }
 
 #[test]
-#[ignore = "a member is taken for a slow one, and kept out for long"]
 fn multicast_stops_working() {
     let mut scene = Scene::new(3);
     for from in 0..3 {
