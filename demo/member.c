@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -271,6 +272,16 @@ static int read_commands(void) {
     return 1;
 }
 
+/* What the engine in this program has to say; only calls that a signal handler may make. */
+static void log_line(void *unused, int level, const char *part, const char *text, size_t len) {
+    char number = (char)('0' + level);
+    struct iovec pieces[] = {{&number, 1},       {" ", 1}, {(void *)part, strlen(part)}, {": ", 2},
+                             {(void *)text, len}, {"\n", 1}};
+    ssize_t ignored = writev(STDERR_FILENO, pieces, sizeof pieces / sizeof *pieces);
+    (void)ignored;
+    (void)unused;
+}
+
 static void open_session(void) {
     anz_error_t error = {.struct_size = sizeof error};
     anz_config_t *config = NULL;
@@ -279,6 +290,7 @@ static void open_session(void) {
         return;
     }
     if (anz_config_new(&config) != ANZ_OK) fail("no memory");
+    anz_config_set_log(config, log_line, ANZ_LOG_INFO, NULL);
     if (anz_config_load(config, engine_file, &error) != ANZ_OK
         || anz_engine_new(config, &engine, &error) != ANZ_OK)
         fail("%s", error.message);

@@ -13,10 +13,10 @@ pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
         .map_err(|error| (Exit::Engine, format!("signals cannot be caught: {error}")))?;
     let mut engine = Engine::new(config).map_err(failed)?;
     let mut supervisor = Supervisor::start();
-    let (handle, leaving) = (engine.handle(), supervisor.clone());
+    let handle = engine.handle();
     caught
         .on_stop(move || {
-            leaving.stopping();
+            Supervisor::stopping();
             handle.stop();
         })
         .map_err(|error| (Exit::Engine, format!("no thread for signals: {error}")))?;

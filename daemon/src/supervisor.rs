@@ -9,7 +9,6 @@ use sd_notify::NotifyState;
 
 /// Sends what systemd waits for. Called from the engine's own loop, so that an engine that hangs
 /// stops sending and is restarted by the watchdog.
-#[derive(Clone)]
 pub(crate) struct Supervisor {
     notices: SyncSender<NotifyState<'static>>,
     watchdog: Option<Duration>,
@@ -58,9 +57,10 @@ impl Supervisor {
         }
     }
 
-    /// The engine was asked to leave.
-    pub(crate) fn stopping(&self) {
-        self.tell(NotifyState::Stopping);
+    /// The engine was asked to leave. Said by the caller itself, not the engine's thread: the
+    /// process may have ended before another thread got to it.
+    pub(crate) fn stopping() {
+        let _ = sd_notify::notify(&[NotifyState::Stopping]);
     }
 
     fn tell(&self, notice: NotifyState<'static>) {

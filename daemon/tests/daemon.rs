@@ -1,7 +1,7 @@
 //! The daemon as its operator sees it: messages, exit codes, signals, systemd.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::UdpSocket;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
@@ -142,7 +142,13 @@ impl Systemd {
 
     fn next(&self) -> String {
         let mut bytes = [0; 256];
-        let length = self.socket.recv(&mut bytes).expect("a notice in time");
+        let length = loop {
+            match self.socket.recv(&mut bytes) {
+                // A child was stopped or ended.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                received => break received.expect("a notice in time"),
+            }
+        };
         String::from_utf8_lossy(&bytes[..length]).trim().to_owned()
     }
 }
@@ -245,11 +251,12 @@ fn a_bad_configuration_starts_nothing() {
 #[test]
 fn what_is_missing_outside_has_its_own_exit_code() {
     let taken = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    let address = taken.local_addr().expect("an address").to_string();
+    let address = taken.local_addr().expect("an address");
+    let port = format!("UDP port {} of 127.0.0.1", address.port());
     let place = Place::new("");
     for (assignment, code, named) in [
-        (format!("transport.bind={address}"), 4, address.as_str()),
-        ("transport.bind=192.0.2.1:7000".to_owned(), 4, "192.0.2.1:7000"),
+        (format!("transport.bind={address}"), 4, port.as_str()),
+        ("transport.bind=192.0.2.1:7000".to_owned(), 4, "192.0.2.1 (transport.bind)"),
         ("state.dir=/dev/null/state".to_owned(), 3, "/dev/null/state"),
         ("client.listen=/dev/null/a.sock".to_owned(), 5, "/dev/null/a.sock"),
     ] {

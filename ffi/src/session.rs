@@ -301,7 +301,7 @@ static FORK_MARK: AtomicU64 = AtomicU64::new(0);
 /// Closed sessions whose events are still held.
 static LINGERING: [AtomicU64; 16] = [const { AtomicU64::new(0) }; 16];
 static LINGERED: AtomicUsize = AtomicUsize::new(0);
-/// Of a session's identity, which is unique for ever, what counts the sessions of one start of a node.
+/// Of a session's identity, which is unique for ever, what counts the sessions of one start.
 const SESSION_NUMBER_MASK: u64 = (1 << 24) - 1;
 /// What version 1.0 had.
 const STATS_SIZE_MIN: usize = 104;

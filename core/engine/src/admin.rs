@@ -8,9 +8,9 @@ use anasazi_protocol::{NodeId, Stats, ViewId};
 use anasazi_queue::status::Status;
 use serde_json::{Value, json};
 
-use crate::config::ValidConfig;
+use crate::config::{Effective, ValidConfig};
 use crate::domain::Domain;
-use crate::journal::Journal;
+use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
 use crate::sys::poll::now_ns;
 use anasazi_transport::Transport;
@@ -75,7 +75,8 @@ impl Admin {
                 "groups" => json!({ "groups": groups(domain) }),
                 "sessions" => json!({ "sessions": describe_sessions(sessions) }),
                 "stats" => {
-                    json!({ "protocol": stats(&domain.core.stats()), "transport": transport(domain) })
+                    let protocol = stats(&domain.core.stats());
+                    json!({ "protocol": protocol, "transport": transport(domain) })
                 }
                 "events" => json!({ "events": self.events() }),
                 "config" => json!({ "config": self.effective_config() }),
@@ -120,20 +121,23 @@ impl Admin {
     }
 
     fn events(&self) -> Vec<Value> {
-        let entry = |e: &crate::journal::Entry| json!({ "time_ms": e.time_ms, "kind": e.kind, "text": e.text });
+        let entry = |e: &Entry| json!({ "time_ms": e.time_ms, "kind": e.kind, "text": e.text });
         self.journal.entries().map(entry).collect()
     }
 
     fn effective_config(&self) -> Vec<Value> {
-        let row = |e: &crate::config::Effective| json!({ "key": e.key, "value": e.value, "origin": e.origin.to_string() });
+        let row = |e: &Effective| {
+            let origin = e.origin.to_string();
+            json!({ "key": e.key, "value": e.value, "origin": origin })
+        };
         self.config.effective().iter().map(row).collect()
     }
 
     /// Faults, for tests: only where the configuration allows them by name.
     fn inject(&self, what: &str, arguments: &Value, domain: &mut Domain) -> Result<(), Refusal> {
         if !self.config.transport.allow_faults {
-            let text = "fault injection is not allowed here: it takes transport.allow_faults = true \
-                        in the configuration";
+            let text = "fault injection is not allowed here: it takes transport.allow_faults = \
+                        true in the configuration";
             return Err(Refusal(Status::EACCES, text.to_owned()));
         }
         match what {

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   transport.rs  the trait            counters.rs  what it counts
-//!   udp/          sockets, order of receiving, runs for segmentation offload, errors that say what to do
+//!   udp/          sockets, order of receiving, runs for segmentation offload, errors that help
 //!   memory.rs     a network of queues  faulty.rs    loss and partitions
 //!   sys/          the system calls, behind safe functions; the only `unsafe` of this crate
 //! ```

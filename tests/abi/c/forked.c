@@ -1,5 +1,5 @@
-/* In a child, inherited handles say so; closing and freeing them is allowed and does nothing to the parent; and the child may
- * open its own. */
+/* In a child, inherited handles say so; closing and freeing them is allowed and does nothing to
+ * the parent; and the child may open its own. */
 #define _GNU_SOURCE
 #include "check.h"
 #include <sys/wait.h>

@@ -1,4 +1,4 @@
-//! What a function of a shared library can reach: read from its instructions, as objdump shows them.
+//! What a function of a shared library can reach, read from its instructions as objdump has them.
 //!
 //! A function's instructions are followed from its first one, so that what is only there for
 //! unwinding, and never runs, does not count. x86-64 only.
@@ -10,7 +10,7 @@ pub struct Code {
     /// By address.
     instructions: BTreeMap<u64, Instruction>,
     functions: BTreeMap<u64, String>,
-    /// Address of an entry of the loader's table, to the name or address that the loader puts there.
+    /// Address of an entry of the loader's table, to the name or address that is put there.
     table: BTreeMap<u64, Target>,
 }
 
@@ -57,8 +57,8 @@ impl Code {
     }
 
     /// Names of the functions of other libraries that a function of this one can reach, and
-    /// `(unknown)` if it calls or jumps to where cannot be read; names of its own that contain one of
-    /// `words` too.
+    /// `(unknown)` if it calls or jumps to where cannot be read; names of its own that contain one
+    /// of `words` too.
     pub fn reaches(&self, function: &str, words: &[&str]) -> BTreeSet<String> {
         let start = self.functions.iter().find(|(_, name)| *name == function);
         let (start, _) = start.unwrap_or_else(|| panic!("no function {function}"));

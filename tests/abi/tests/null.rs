@@ -1,5 +1,5 @@
-//! NULL for every pointer of every function, one at a time and all at once: a status, never a crash.
-//! The calls are made of the header, so a new function is in at once.
+//! NULL for every pointer of every function, one at a time and all at once: a status, never a
+//! crash. The calls are made of the header, so a new function is in at once.
 
 use std::fmt::Write;
 use std::fs;
@@ -43,7 +43,8 @@ fn program() -> (String, usize) {
     }
     let check = root().join("tests/abi/c/check.h");
     let text = format!(
-        "#define _GNU_SOURCE\n#include \"{}\"\n{PREPARED}\n{body}    puts(\"ok\");\n    return 0;\n}}\n",
+        "#define _GNU_SOURCE\n#include \"{}\"\n{PREPARED}\n{body}    puts(\"ok\");\n    \
+         return 0;\n}}\n",
         check.display()
     );
     (text, calls)

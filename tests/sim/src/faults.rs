@@ -49,6 +49,11 @@ impl Kind {
         Self::Leave,
         Self::ColdStart,
     ];
+
+    /// No process ends by it.
+    pub fn is_brief(self) -> bool {
+        !matches!(self, Self::Crash | Self::CrashLosingDisk | Self::Leave | Self::ColdStart)
+    }
 }
 
 /// How a fault goes.
@@ -108,11 +113,15 @@ impl Cluster {
         if self.options.faults.is_empty() {
             return;
         }
-        let kind = self.options.faults[self.random.index(self.options.faults.len())];
+        let mut kind = self.options.faults[self.random.index(self.options.faults.len())];
         self.counts.faults += 1;
         let last = self.options.timers().token_loss.as_millis() as u64;
         // Around the times at which the protocol decides something, and sometimes much longer.
-        let most = self.random.pick(&[last / 2, last, last * 3, last * 12]);
+        let mut most = self.random.pick(&[last / 2, last, last * 3, last * 12]);
+        if self.options.restless {
+            most = self.random.pick(&[last / 80, last / 20, last / 5, last * 2]);
+            kind = if self.random.permille(40) { Kind::Crash } else { kind };
+        }
         let last = self.random.between(1, most) * MS;
         match kind {
             Kind::Partition => self.random_partition(last),

@@ -25,6 +25,8 @@ pub struct Options {
     pub traffic: Traffic,
     /// Kinds of faults that come and go.
     pub faults: Vec<Kind>,
+    /// Faults come so fast that most of them hit the repair of the one before.
+    pub restless: bool,
     /// Mean time between two of them, in milliseconds.
     pub fault_interval_ms: u64,
     /// How long faults go on, in milliseconds.
@@ -154,6 +156,7 @@ impl Options {
             machine: MachineOptions::new(&mut random),
             traffic: Traffic::none(),
             faults,
+            restless: false,
             fault_interval_ms,
             fault_time_ms: random.between(4_000, 15_000),
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
@@ -167,9 +170,20 @@ impl Options {
         // What came later draws from numbers of its own: the older seeds stay what they were.
         let mut later = Random::new(!seed);
         options.network.sparse_peers = later.permille(300);
+        if later.permille(200) {
+            options.make_restless(&mut later);
+        }
         options.mixed_mtu = later.permille(200);
         options.network.residual_loss = later.pick(&[0, 0, 2, 10]);
         options
+    }
+
+    fn make_restless(&mut self, random: &mut Random) {
+        self.restless = true;
+        self.fault_interval_ms = random.between(3, 30) * u64::from(self.timer_scale);
+        self.fault_time_ms = random.between(2_000, 5_000);
+        self.faults.retain(|kind| kind.is_brief());
+        self.faults.extend([Kind::Partition, Kind::Spoil]);
     }
 
     /// A quiet cluster: nothing fails, nobody speaks. Where directed scenarios begin.
@@ -179,6 +193,7 @@ impl Options {
         options.machine = MachineOptions::good();
         options.traffic = Traffic::none();
         options.faults = Vec::new();
+        options.restless = false;
         options.start_within_ms = 0;
         options.timer_scale = 1;
         options.mixed_mtu = false;
@@ -431,8 +446,12 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "  faults: {:?} about every {} ms, for {} ms; starts within {} ms",
-            self.faults, self.fault_interval_ms, self.fault_time_ms, self.start_within_ms
+            "  faults: {:?} about every {} ms (restless {}), for {} ms; starts within {} ms",
+            self.faults,
+            self.fault_interval_ms,
+            self.restless,
+            self.fault_time_ms,
+            self.start_within_ms
         )
     }
 }

@@ -147,8 +147,8 @@ impl Sessions {
         }
     }
 
-    /// The engine begins to leave. Memberships that end now end because of it: sessions are not told
-    /// of each, since they keep their groups and join them again once they reach an engine.
+    /// The engine begins to leave. Memberships that end now end because of it: sessions are not
+    /// told of each, since they keep their groups and join them again once they reach an engine.
     pub fn begin_to_stop(&mut self) {
         self.is_stopping = true;
     }
@@ -205,8 +205,8 @@ impl Sessions {
         self.bury(readiness);
     }
 
-    /// Ends all sessions without a word: their clients take it that the engine is gone, and look for
-    /// it again.
+    /// Ends all sessions without a word: their clients take it that the engine is gone, and look
+    /// for it again.
     pub fn hang_up_on_all(&mut self, readiness: &dyn Readiness) {
         for slot in 0..self.slots.len() {
             match std::mem::replace(&mut self.slots[slot], Slot::Free) {

@@ -91,7 +91,7 @@ impl Sessions {
     /// Hands requests to `sink`, at most `budget`, in turns between the sessions. Commands only if
     /// `accepting`, and until the sink returns false (that one still counts as taken): sessions
     /// whose next record is a command then wait, all others still have their queries answered,
-    /// [`QUERIES_PER_POLL`] at most. True: more can be taken by another call right now.
+    /// a few at most. True: more can be taken by another call right now.
     pub fn poll(
         &mut self,
         budget: usize,

@@ -51,8 +51,9 @@ impl fmt::Display for StateFileError {
         match self {
             Self::InUse { path } => write!(
                 f,
-                "the state file {path} is in use by another daemon or engine: stop it (`fuser {path}` \
-                 names its process), or give this node a state directory of its own (state.dir)",
+                "the state file {path} is in use by another daemon or engine: stop it (`fuser \
+                 {path}` names its process), or give this node a state directory of its own \
+                 (state.dir)",
                 path = path.display(),
             ),
             Self::Damaged { path, problem } => write!(

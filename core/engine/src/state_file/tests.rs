@@ -109,8 +109,8 @@ fn two_cannot_share_a_file() {
     let text = refused(directory.path());
     let path = file(&directory).display().to_string();
     let expected = format!(
-        "the state file {path} is in use by another daemon or engine: stop it (`fuser {path}` names \
-         its process), or give this node a state directory of its own (state.dir)"
+        "the state file {path} is in use by another daemon or engine: stop it (`fuser {path}` \
+         names its process), or give this node a state directory of its own (state.dir)"
     );
     assert_eq!(text, expected);
     assert_eq!(reset(directory.path()).unwrap_err().to_string(), expected);

@@ -61,9 +61,15 @@ impl Ring {
         self.accepted = token.token_sequence;
         self.token_at = node.now;
         self.wake_at = None;
+        self.overdue_after_a_round(node);
         self.hop.confirmed();
         node.out.stats.tokens_received += 1;
         true
+    }
+
+    pub(crate) fn overdue_after_a_round(&mut self, node: &Node) {
+        let timers = &node.config.timers;
+        self.probe_at = Some(node.now + timers.idle_rotate + 2 * timers.token_repeat);
     }
 
     /// Flow control bounds what a token can say; a token outside of that would only make this node
@@ -162,6 +168,12 @@ impl Ring {
         if self.wake_at.is_some_and(|at| at <= node.now) {
             if node.queue.is_empty() { self.wake_at = None } else { self.send_wake(node) }
         }
+        if self.probe_at.is_some_and(|at| at <= node.now) {
+            self.probe_at = None;
+            if !matches!(self.hop, Hop::Parked { .. }) {
+                node.send_to(self.predecessor(), &Packet::Wake { ring: self.id });
+            }
+        }
         match &mut self.hop {
             Hop::Unconfirmed { repeat_at, repeats } if *repeat_at <= node.now => {
                 *repeats += 1;
@@ -191,7 +203,7 @@ impl Ring {
             Hop::Unconfirmed { repeat_at, .. } => (*repeat_at).min(loss),
             Hop::Parked { until, .. } => *until,
         };
-        Some(self.wake_at.map_or(hop, |at| hop.min(at)))
+        [Some(hop), self.wake_at, self.probe_at].into_iter().flatten().min()
     }
 
     fn loss_at(&self, node: &Node) -> Instant {

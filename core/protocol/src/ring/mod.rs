@@ -62,6 +62,9 @@ pub(crate) struct Ring {
     /// The token's aru, who holds it back, and since when it has been the same while there is more
     /// to receive.
     stall: Option<(u64, NodeId, Instant)>,
+    /// When the token is overdue and the predecessor is asked for it: if its process is gone, its
+    /// host will say so, long before the token counts as lost.
+    probe_at: Option<Instant>,
     /// When to ask for the token again, while this node has something to send and the token is
     /// parked elsewhere.
     wake_at: Option<Instant>,
@@ -87,6 +90,7 @@ impl Ring {
             token_at: Instant::default(),
             wake_wanted: false,
             stall: None,
+            probe_at: None,
             wake_at: None,
         }
     }

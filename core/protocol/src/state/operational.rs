@@ -62,6 +62,9 @@ impl Operational {
     /// Starts with a new ring, holding its token if this node was the one to install it first.
     pub(crate) fn enter(node: &mut Node, mut ring: Ring, token: Option<Token>) -> State {
         ring.token_at = node.now;
+        if !ring.is_alone() {
+            ring.overdue_after_a_round(node);
+        }
         node.candidates.installed(&ring.members, node.now);
         let mut operational = Box::new(Self {
             ring,

@@ -99,8 +99,8 @@ impl fmt::Display for OpenError {
             ),
             Self::AddressUnspecified { bind, known } => write!(
                 f,
-                "{} (transport.bind) says nothing about where others can reach this machine: use one \
-                 of {}, or name an interface (transport.interface)",
+                "{} (transport.bind) says nothing about where others can reach this machine: use \
+                 one of {}, or name an interface (transport.interface)",
                 bind.ip(),
                 Addresses(known),
             ),

@@ -171,9 +171,9 @@ fn size_buffers(
     ] {
         if given < wanted {
             warnings.push(format!(
-                "the {kind} buffer has {given} bytes instead of {wanted} ({option}), and bursts may \
-                 be lost: raise the limit (`sysctl -w {limit}={wanted}`), or give this process the \
-                 capability CAP_NET_ADMIN"
+                "the {kind} buffer has {given} bytes instead of {wanted} ({option}), and bursts \
+                 may be lost: raise the limit (`sysctl -w {limit}={wanted}`), or give this process \
+                 the capability CAP_NET_ADMIN"
             ));
         }
     }

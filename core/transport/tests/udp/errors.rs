@@ -46,8 +46,8 @@ fn an_unknown_interface() {
 #[test]
 fn an_address_that_is_not_on_this_host() {
     let text = refused(&options("192.0.2.77:0"));
-    let start = "192.0.2.77 (transport.bind) is not an address of this machine, or its interface is \
-                 down: use one of ";
+    let start = "192.0.2.77 (transport.bind) is not an address of this machine, or its interface \
+                 is down: use one of ";
     assert!(text.starts_with(start), "{text}");
     assert!(text.contains("127.0.0.1 (lo)"), "{text}");
     assert!(!text.contains("::1"), "only addresses of the same family: {text}");
