@@ -1,6 +1,6 @@
-//! A packet is lost to all but its sender, and the sender is gone: what the others ordered behind the
-//! hole is delivered by all who promised, whatever happens to them during the recovery. Each scenario
-//! is repeated with the second blow a little later, through the whole recovery.
+//! A packet is lost to all but its sender, and the sender is gone: what the others ordered behind
+//! the hole is delivered by all who promised, whatever happens to them during the recovery. Each
+//! scenario is repeated with the second blow a little later, through the whole recovery.
 
 mod scene;
 
@@ -12,8 +12,8 @@ use scene::{Scene, ms};
 /// Steps of the sweep, in microseconds.
 const STEP_US: u64 = 40;
 
-/// Five nodes; the first one's packets reach nobody, the second one orders behind them; then the first
-/// crashes and its host says so.
+/// Five nodes; the first one's packets reach nobody, the second one orders behind them; then the
+/// first crashes and its host says so.
 fn with_a_hole(step: u64) -> Scene {
     let mut options = Options::quiet(5);
     options.network.unreachable = true;
