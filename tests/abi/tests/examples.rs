@@ -60,7 +60,10 @@ fn replicas_of_the_store_stay_equal() {
     let kv = compile("bindings/c-examples/kv.c", cluster.directory());
     let replica =
         |daemon: &str| Program::start(Command::new(&kv).args(["store", &cluster.url(daemon)]));
-    let mut replicas = [replica("a"), replica("b"), replica("b")];
+    // One that finds its daemon by the environment.
+    let mut command = Command::new(&kv);
+    let third = Program::start(command.arg("store").env("ANASAZI_URL", cluster.url("b")));
+    let mut replicas = [replica("a"), replica("b"), third];
     for (n, replica) in replicas.iter_mut().enumerate() {
         let sets: String = (0..50).map(|k| format!("set key{} {n}-{k}\n", k % 7)).collect();
         replica.type_lines(&format!("await 3 0\n{sets}await 3 150\ndump\n"));
