@@ -47,7 +47,7 @@ def steps():
     cargo = os.environ.get("CARGO", "cargo")
     locked = ["--workspace", "--locked"]
     if shutil.which("cargo-nextest"):
-        unit = [cargo, "nextest", "run", *locked, "--no-fail-fast"]
+        unit = [cargo, "nextest", "run", *locked, "--no-fail-fast", "--status-level", "fail"]
     else:
         unit = [cargo, "test", *locked, "--lib", "--bins", "--tests", "--no-fail-fast"]
     simulator = RELEASE / "anasazi-sim"
@@ -58,7 +58,7 @@ def steps():
         Step("docs", "the documentation builds without warnings",
              [[cargo, "doc", *locked, "--no-deps"]], 600, {"RUSTDOCFLAGS": "-D warnings"}),
         Step("unit", "unit and integration tests of every crate", [unit], 1200,
-             worth=("tests run:", "test result: FAILED", "skipped")),
+             worth=("Summary [", "skipped:")),
         Step("examples", "the examples in the documentation",
              [[cargo, "test", *locked, "--doc"]], 600),
         Step("loom", "every interleaving of the client rings, as far as they are small",
@@ -73,7 +73,7 @@ def steps():
               [simulator, "determinism", "--seeds", "5"]], 600, worth=("seeds=",)),
         Step("install", "what `make install` installs can be used from where it is",
              [["sh", "packaging/test-install.sh", "SKIP_BUILD=1"]], 300,
-             obstacle=lambda: missing("pkg-config", "readelf"), worth=("skipped",)),
+             obstacle=lambda: missing("pkg-config", "readelf"), worth=("skipped:",)),
         Step("readme", "the first program of the README prints what it says",
              [[sys.executable, "-B", "tests/readme.py", str(RELEASE)]], 120),
         Step("judge", "the judge of the demo finds planted differences",

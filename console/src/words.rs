@@ -24,7 +24,7 @@ pub(crate) fn happening(event: &OwnedEvent, me: Member) -> Vec<String> {
     let line = match event {
         OwnedEvent::View { view: seen, .. } => return view(seen, me),
         OwnedEvent::Suspended { reason } => {
-            format!("* the engine is gone ({}); looking for it", plain(reason))
+            format!("* the engine is gone: {}", plain(reason))
         }
         OwnedEvent::Resumed { identity } => {
             format!("* the engine is back; you are {} now", member(identity))

@@ -43,6 +43,8 @@ pub(crate) struct FakeEngine {
 
 // SAFETY: it owns what it points to.
 unsafe impl Send for FakeEngine {}
+// SAFETY: its ends are made for many threads, and nothing else changes.
+unsafe impl Sync for FakeEngine {}
 
 impl Connector for Listener {
     fn open(&self) -> Result<OwnedFd, Failure> {
@@ -165,6 +167,16 @@ impl FakeEngine {
         let sender = Member { node: 1, session: 77 };
         let record = MessageRecord { handle, service: 4, sender, sequence, tag: sequence * 10 };
         self.push(event::MESSAGE, &[record.as_bytes(), data]);
+    }
+
+    /// As `message`; false if there is no room.
+    pub(crate) fn try_message(&self, handle: u32, sequence: u64, data: &[u8]) -> bool {
+        let record = MessageRecord { handle, sequence, ..MessageRecord::default() };
+        let pushed = self.events.push(event::MESSAGE, 0, &[record.as_bytes(), data]).is_ok();
+        if self.events.wake_needed() {
+            wake::wake(self.wake_client.as_raw_fd());
+        }
+        pushed
     }
 
     pub(crate) fn view(&self, handle: u32, members: &[Member], reason: &str) {

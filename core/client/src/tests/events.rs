@@ -40,6 +40,56 @@ fn the_descriptor_stays_readable_while_events_are_left() {
     assert_quiet(&session);
 }
 
+/// The wake-up for what came first was taken already, and for what came second there was none.
+#[test]
+fn the_descriptor_stays_readable_for_what_came_while_receiving() {
+    let (session, engine, _) = open();
+    let (a, number) = join(&session, &engine, "a");
+    let (b, _) = join(&session, &engine, "b");
+    assert_quiet(&session);
+    while session.send(a, 4, &[&[0; 9_000]], 0).is_ok() {}
+    assert_eq!(session.send(b, 4, &[&[0; 9_000]], 0), Err(Status::EAGAIN));
+    while engine.poll_request().is_some() {}
+    let shown = session.receive(2, &mut |event| {
+        assert_eq!(event.kind, EventKind::Writable);
+        engine.message(number, 1, b"meanwhile");
+        Hold::Release
+    });
+    assert_eq!(shown, Ok(2));
+    assert!(is_readable(session.fd()));
+    assert_eq!(receive(&session, Hold::Release).len(), 2);
+    assert_quiet(&session);
+}
+
+/// However the engine's and the reader's steps fall together.
+#[test]
+fn a_reader_that_looks_only_when_the_descriptor_says_so_gets_everything() {
+    const MESSAGES: u64 = 30_000;
+    let (session, engine, _) = open();
+    let (_, number) = join(&session, &engine, "room");
+    assert_quiet(&session);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for n in 1..=MESSAGES {
+                while !engine.try_message(number, n, b"x") {
+                    std::thread::yield_now();
+                }
+                // So that the reader is often just about to sleep.
+                while n % 7 == 0 && engine.events.used() > 0 {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        let mut seen = 0;
+        while seen < MESSAGES {
+            let deadline_ns = crate::sys::poll::now_ns() + 10_000_000_000;
+            session.wait(deadline_ns).expect("readable while there are events");
+            seen += session.receive(2, &mut |_| Hold::Release).unwrap() as u64;
+        }
+    });
+    assert_quiet(&session);
+}
+
 #[test]
 fn kept_events_stay_readable_and_may_be_released_in_any_order() {
     let (session, engine, _) = open();

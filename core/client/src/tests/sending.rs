@@ -76,6 +76,10 @@ fn after_eagain_each_group_is_told_once_that_there_is_room() {
     session.send(groups[1], 4, &[&message], 0).expect("what Writable promised");
     assert_quiet(&session);
     assert_eq!(session.stats().unwrap().send_again, 4);
+    while session.send(groups[2], 4, &[&message], 0).is_ok() {}
+    while engine.poll_request().is_some() {}
+    let told: Vec<_> = receive_some(&session).into_iter().map(|seen| seen.group).collect();
+    assert_eq!(told, [Some(groups[2])], "the others have been told");
 }
 
 #[test]
