@@ -166,7 +166,6 @@ impl Options {
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
         };
-        options.traffic = Traffic::new(&mut random, &options);
         // What came later draws from numbers of its own: the older seeds stay what they were.
         let mut later = Random::new(!seed);
         options.network.sparse_peers = later.permille(300);
@@ -175,6 +174,7 @@ impl Options {
         }
         options.mixed_mtu = later.permille(200);
         options.network.residual_loss = later.pick(&[0, 0, 2, 10]);
+        options.traffic = Traffic::new(&mut random, &options);
         options
     }
 
@@ -207,8 +207,10 @@ impl Options {
         let (network, nodes) = (&self.network, self.nodes as u64);
         let rotation_us =
             nodes * (network.delay_us + network.jitter_us + self.machine.timer_late_us / 10 + 20);
-        let by_window = u64::from(self.window) * self.mtu as u64 * 1_000_000 / rotation_us;
-        let copies = if network.multicast == Multicast::On { 1 } else { nodes };
+        let copies = if network.multicast == Multicast::On { 1 } else { nodes.max(2) - 1 };
+        let packets = (u64::from(self.window) / copies).max(1);
+        let mtu = if self.mixed_mtu { limits::MTU_MIN } else { self.mtu } as u64;
+        let by_window = packets * mtu * 1_000_000 / rotation_us;
         let by_link = if network.bytes_per_ms == 0 {
             u64::MAX
         } else {
