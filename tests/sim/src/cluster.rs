@@ -128,6 +128,7 @@ pub(crate) enum Happening {
     Pump { node: usize, life: u64 },
     Boot { node: usize, life: u64 },
     Fault { epoch: u64 },
+    Ambush { epoch: u64, node: usize },
     Undo { epoch: u64, undo: Undo },
 }
 
@@ -287,6 +288,7 @@ impl Cluster {
             Happening::Pump { node, life } if self.lives(node, life) => self.pump(node),
             Happening::Boot { node, life } if self.nodes[node].life == life => self.boot(node),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
+            Happening::Ambush { epoch, node } if epoch == self.epoch => self.ambush(node),
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
             _ => {}
         }

@@ -14,6 +14,7 @@ use super::{Contribution, Ring};
 use crate::id::NodeId;
 use crate::limits;
 use crate::node::Node;
+use crate::planted::planted;
 use crate::trace::Trace;
 use crate::wire::{Request, Token};
 
@@ -43,7 +44,9 @@ impl Ring {
     /// Answers requests and sends what the window allows; the last of it stays to be sent behind
     /// the token (`send_behind`).
     pub(crate) fn send(&mut self, node: &mut Node, token: &mut Token, source: &mut dyn Source) {
-        self.high = self.high.max(token.seq);
+        if !planted!("ordinal_from_own_count") {
+            self.high = self.high.max(token.seq);
+        }
         let before = node.out.stats.packets_repeated;
         self.answer_requests(node, token);
         let repeated = (node.out.stats.packets_repeated - before) as u32;
@@ -152,6 +155,9 @@ impl Ring {
                     continue;
                 }
                 self.acceleration.requested(ordinal);
+                if planted!("request_ignored") {
+                    continue;
+                }
                 if budget > 0 && self.store.get(ordinal).is_some() {
                     budget -= 1;
                     self.repeat(node, token.token_sequence + 1, ordinal, by);
@@ -177,12 +183,16 @@ impl Ring {
         }
         token.seq = self.high;
         let me: NodeId = node.me.node;
-        if token.aru > self.aru || token.aru_by == Some(me) || token.aru == received_seq {
-            token.aru = self.aru;
+        let mine = token.aru_by == Some(me) && !planted!("aru_never_raised");
+        let level = token.aru == received_seq || planted!("aru_raised_by_anybody");
+        if token.aru > self.aru || mine || level {
+            let too_much = planted!("aru_off_by_one") && self.aru < token.seq;
+            token.aru = self.aru + u64::from(too_much);
             token.aru_by = Some(me);
         }
         if let Some(previous) = &self.last_sent {
-            let line = previous.aru.min(token.aru);
+            let previous = if planted!("safe_line_one_visit") { token.aru } else { previous.aru };
+            let line = previous.min(token.aru);
             debug_assert!(line <= self.aru, "a safe line above what this member holds");
             self.safe_line = self.safe_line.max(line);
         }
