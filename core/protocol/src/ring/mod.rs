@@ -78,6 +78,8 @@ pub(crate) struct Ring {
     /// The token's aru, who holds it back, and since when it has been the same while there is more
     /// to receive.
     stall: Option<(u64, NodeId, Instant)>,
+    /// Visits since this member's aru moved while it lacked something, and that aru.
+    lacking: (u64, u32),
     /// When the token is overdue and the predecessor is asked for it: if its process is gone, its
     /// host will say so, long before the token counts as lost.
     probe_at: Option<Instant>,
@@ -120,6 +122,7 @@ impl Ring {
             token_at: Instant::default(),
             wake_wanted: false,
             stall: None,
+            lacking: (0, 0),
             probe_at: None,
             wake_at: None,
         }
