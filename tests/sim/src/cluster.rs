@@ -158,8 +158,7 @@ impl Cluster {
             digest: None,
             checker: Checker::new(OracleOptions {
                 senders_are_members: true,
-                ..OracleOptions::default()
-            }),
+                ..OracleOptions::default(), ..OracleOptions::default() }),
             steps: 0,
             options,
         }
