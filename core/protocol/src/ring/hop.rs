@@ -7,8 +7,9 @@ use super::Ring;
 use crate::id::NodeId;
 use crate::limits;
 use crate::node::Node;
+use crate::planted::planted;
 use crate::time::Instant;
-use crate::wire::{Packet, Token};
+use crate::wire::{Packet, Request, Token};
 
 /// Where the token is, as far as this member knows.
 #[derive(Debug)]
@@ -42,7 +43,8 @@ impl Hop {
 impl Ring {
     /// Takes a token if it is a new one for this member.
     pub(crate) fn accept(&mut self, node: &mut Node, from: NodeId, token: &Token) -> bool {
-        if token.ring != self.id || from != self.predecessor().node {
+        let other_ring = token.ring != self.id && !planted!("token_of_any_ring");
+        if other_ring || from != self.predecessor().node {
             node.out.stats.dropped_stale += 1;
             return false;
         }
@@ -50,7 +52,8 @@ impl Ring {
             node.out.stats.dropped_malformed += 1;
             return false;
         }
-        if token.token_sequence <= self.accepted {
+        let twice = planted!("token_accepted_twice") && token.token_sequence == self.accepted;
+        if token.token_sequence <= self.accepted && !twice {
             if token.token_sequence == self.accepted {
                 let ack = Packet::TokenAck { ring: self.id, token_sequence: token.token_sequence };
                 node.send_to(self.predecessor(), &ack);
@@ -76,12 +79,13 @@ impl Ring {
     /// work for nothing.
     fn is_plausible(&self, token: &Token) -> bool {
         let ahead = limits::GAP_MAX + u64::from(limits::WINDOW_MAX);
-        let asked: u64 = token.requests.iter().map(|(_, count)| u64::from(*count)).sum();
-        let last = |(first, count): &(u64, u16)| first.saturating_add(u64::from(*count)) - 1;
+        let asked: u64 = token.requests.iter().map(|r| u64::from(r.count)).sum();
+        let last = |r: &Request| r.first.saturating_add(u64::from(r.count)) - 1;
         token.seq <= self.aru + ahead
             && token.token_sequence < u64::MAX / 2
             && asked <= ahead
-            && token.requests.iter().all(|r| r.1 > 0 && last(r) <= token.seq)
+            && token.window <= limits::WINDOW_MAX
+            && token.requests.iter().all(|r| r.count > 0 && last(r) <= token.seq)
     }
 
     pub(crate) fn on_token_ack(&mut self, token_sequence: u64) {
@@ -149,7 +153,8 @@ impl Ring {
     /// This node has something to send: asks for the token if it may be parked elsewhere.
     pub(crate) fn want_token(&mut self, node: &mut Node) {
         let resting = self.last_sent.as_ref().is_some_and(|t| t.idle_hops > 0);
-        if resting && self.wake_at.is_none() && !matches!(self.hop, Hop::Parked { .. }) {
+        let here = self.arrived.is_some() || matches!(self.hop, Hop::Parked { .. });
+        if resting && self.wake_at.is_none() && !here {
             self.send_wake(node);
         }
     }
@@ -203,7 +208,7 @@ impl Ring {
             Hop::Unconfirmed { repeat_at, .. } => (*repeat_at).min(loss),
             Hop::Parked { until, .. } => *until,
         };
-        [Some(hop), self.wake_at, self.probe_at].into_iter().flatten().min()
+        [Some(hop), self.wake_at, self.probe_at, self.token_due_at()].into_iter().flatten().min()
     }
 
     fn loss_at(&self, node: &Node) -> Instant {
