@@ -33,6 +33,7 @@ pub mod output;
 pub mod planted;
 mod queue;
 mod random;
+pub mod record;
 mod ring;
 mod state;
 mod storage;

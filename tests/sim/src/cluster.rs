@@ -169,7 +169,11 @@ impl Cluster {
     /// Two of the nodes have the same id on purpose.
     pub fn expect_twins(&mut self, node: usize) {
         let twins = [self.nodes[node].id].into();
-        self.checker = Checker::new(OracleOptions { senders_are_members: true, twins });
+        self.checker = Checker::new(OracleOptions {
+            senders_are_members: true,
+            twins,
+            ..OracleOptions::default()
+        });
     }
 
     /// Prints what happens to standard output.
