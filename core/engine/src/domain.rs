@@ -83,10 +83,10 @@ impl Domain {
             multicast: transport.has_multicast(),
             mtu: config.transport.mtu,
             window: window(config, &transport),
-            accelerated: true,
             timers: config.ring.timers(),
             seed,
             trace: false,
+            ..CoreConfig::default()
         };
         let now = Instant(now_ns());
         let domain = Self {

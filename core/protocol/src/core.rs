@@ -43,6 +43,8 @@ pub struct Status {
     pub members: Vec<(Process, Option<SocketAddr>)>,
     /// Its data travels by multicast.
     pub multicast: bool,
+    /// The wire version that its members speak; 0 without a ring.
+    pub wire_version: u8,
 }
 
 /// A group, for people.
@@ -137,6 +139,7 @@ impl Core {
             ring: ring.map(|r| r.id),
             members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
             multicast: ring.is_some_and(|r| r.multicast),
+            wire_version: ring.map_or(0, |r| r.dialect.version()),
         }
     }
 

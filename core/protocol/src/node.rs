@@ -19,7 +19,9 @@ use crate::storage::Storage;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{Arena, DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
+use crate::wire::{
+    Arena, DATA_OVERHEAD_LEN, Dialect, Header, Packet, Parts, SEAL_LEN, Writer, seal, split,
+};
 
 /// For how long it counts that a node held everybody back.
 const BLAME_FOR: Duration = Duration::from_secs(30);
@@ -115,6 +117,10 @@ impl Node {
     /// Content bytes of an ordinary data packet: the recovery wrapper must fit around it later.
     pub(crate) fn content_len_max(&self) -> usize {
         self.ring_mtu - DATA_OVERHEAD_LEN - limits::ENCAPSULATION_LEN
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        Dialect::new(self.config.wire, self.config.features)
     }
 
     pub(crate) fn header(&mut self, kind: u8) -> Header {

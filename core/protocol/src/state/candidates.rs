@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 use crate::time::Instant;
-use crate::wire::Beacon;
+use crate::wire::{Beacon, Dialect};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -17,6 +17,8 @@ pub(crate) struct Candidate {
     pub(crate) process: Process,
     pub(crate) ring: RingId,
     pub(crate) members: Vec<Process>,
+    /// What all its members speak.
+    pub(crate) dialect: Dialect,
     /// Its representative hears this node.
     mutual: bool,
     heard_at: Instant,
@@ -45,6 +47,7 @@ impl Candidates {
             process: beacon.process,
             ring: beacon.ring,
             members: Vec::new(),
+            dialect: beacon.dialect,
             mutual: false,
             heard_at: now,
             answered_at: now,
@@ -56,6 +59,7 @@ impl Candidates {
         }
         candidate.process = beacon.process;
         candidate.ring = beacon.ring;
+        candidate.dialect = beacon.dialect;
         candidate.members.clone_from(&beacon.members);
         let speaks_for_its_ring = beacon.members.first() == Some(&beacon.process);
         candidate.mutual = beacon.heard.contains(&me) && speaks_for_its_ring;

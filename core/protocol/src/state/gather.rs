@@ -145,6 +145,9 @@ impl Gather {
         if join.dead.iter().any(|(p, _)| *p == node.me) {
             self.edges.insert(edge(node.me.node, from.node));
         }
+        if join.dialect.common(node.dialect()).is_none() {
+            self.edges.insert(edge(node.me.node, from.node));
+        }
         for (process, address) in &join.proposed {
             if process.node == node.me.node {
                 continue;
@@ -262,6 +265,7 @@ impl Gather {
         };
         let join = Join {
             process: node.me,
+            dialect: node.dialect(),
             attempt: self.attempt,
             ring_sequence_max: node.storage.sequence_max,
             proposed: self.proposed.iter().map(processes).collect(),

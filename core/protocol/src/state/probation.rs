@@ -28,6 +28,7 @@ impl Probation {
         self.beacon_at = node.now + node.config.timers.probation / 4;
         let beacon = Beacon {
             process: node.me,
+            dialect: node.dialect(),
             probation: true,
             ring: RingId { sequence: 0, representative: node.me },
             members: vec![node.me],
@@ -87,7 +88,8 @@ impl Probation {
             took_us: 0,
             multicast: false,
         });
-        let ring = Ring::new(ring, members, 0, false);
+        let mut ring = Ring::new(ring, members, 0, false);
+        ring.speak(node.dialect());
         Operational::enter(node, ring, None)
     }
 }

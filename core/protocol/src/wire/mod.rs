@@ -5,6 +5,7 @@
 //! what a data packet carries, `parts` cuts control packets that are too large for one datagram.
 
 mod codec;
+mod dialect;
 pub(crate) mod frame;
 mod header;
 mod membership;
@@ -14,6 +15,7 @@ mod parts;
 mod tests;
 
 pub(crate) use codec::{Arena, Reader, Writer};
+pub(crate) use dialect::Dialect;
 pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};
 pub(crate) use membership::{Beacon, Gone, Join, MemberState, Plan, PlanAck, Propose};
 pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Request, Token};

@@ -21,6 +21,7 @@ fn packets() -> Vec<Packet> {
     let state = MemberState {
         ring: ring(),
         process: process(2),
+        dialect: Dialect::new((1, 3), 5),
         old_ring: ring(),
         aru: 9,
         safe_line: 7,
@@ -66,6 +67,7 @@ fn packets() -> Vec<Packet> {
     };
     let join = Join {
         process: process(2),
+        dialect: Dialect::new((2, 2), 1),
         attempt: 3,
         ring_sequence_max: 12,
         proposed: vec![
@@ -80,6 +82,7 @@ fn packets() -> Vec<Packet> {
     };
     let beacon = Beacon {
         process: process(1),
+        dialect: Dialect::new((1, 9), u32::MAX),
         probation: true,
         ring: ring(),
         members: vec![process(1), process(2)],
@@ -94,7 +97,12 @@ fn packets() -> Vec<Packet> {
         Packet::Join(join),
         Packet::Propose(Propose { ring: ring(), members: vec![(process(1), 3), (process(2), 4)] }),
         Packet::State(state.clone()),
-        Packet::Plan(Plan { ring: ring(), multicast: true, states: vec![state] }),
+        Packet::Plan(Plan {
+            ring: ring(),
+            dialect: Dialect::new((1, 2), 4),
+            multicast: true,
+            states: vec![state],
+        }),
         Packet::PlanAck(PlanAck { ring: ring(), process: process(2) }),
         Packet::Beacon(beacon),
         Packet::Bye { process: process(2) },
