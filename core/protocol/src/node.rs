@@ -11,6 +11,7 @@ use crate::event::{Cause, Event, Stats};
 use crate::group::Groups;
 use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, hash64};
 use crate::limits;
+use crate::links::Links;
 use crate::output::{Destination, Output};
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
@@ -20,7 +21,8 @@ use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
 use crate::wire::{
-    Arena, DATA_OVERHEAD_LEN, Dialect, Header, Packet, Parts, SEAL_LEN, Writer, seal, split,
+    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, SEAL_LEN, Writer,
+    seal, split,
 };
 
 /// For how long it counts that a node held everybody back.
@@ -33,6 +35,7 @@ pub(crate) struct Node {
     pub(crate) random: Random,
     pub(crate) out: Outbox,
     pub(crate) book: Book,
+    pub(crate) links: Links,
     pub(crate) storage: Storage,
     pub(crate) queue: SendQueue,
     pub(crate) groups: Groups,
@@ -96,6 +99,7 @@ impl Node {
             random: Random::new(config.seed ^ u64::from(boot.process.node.0)),
             out: Outbox::new(config.trace),
             book: Book::default(),
+            links: Links::default(),
             storage: Storage::new(boot.ring_sequence_floor, boot.ring_sequence_reserved),
             queue: SendQueue::default(),
             groups: Groups::new(boot.process.node),
@@ -166,6 +170,13 @@ impl Node {
         if let Some(address) = self.book.address(process) {
             self.send(address, packet);
         }
+    }
+
+    /// Answers a Join that asks for a merge, and is not taken up.
+    pub(crate) fn decline(&mut self, join: &Join) {
+        let reports = self.links.reports(self.me, self.now);
+        let decline = Decline { process: self.me, attempt: join.attempt, reports };
+        self.send_to(join.process, &Packet::Decline(decline));
     }
 
     /// By multicast if there is one, and by unicast to each of `addresses`.

@@ -112,7 +112,11 @@ impl Commit {
                     Some((_, attempt)) if join.attempt > *attempt => {
                         self.abort(node, Failure::join(join))
                     }
-                    _ => State::Commit(self),
+                    Some(_) => State::Commit(self),
+                    None => {
+                        node.decline(&join);
+                        State::Commit(self)
+                    }
                 }
             }
             _ => {

@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::output::Output;
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::wire::{Gone, Join, Packet, Propose};
+use crate::wire::{Decline, Gone, Join, Packet, Propose};
 
 /// Joins that change something are answered at once, but not more often than this.
 const ANSWER_AFTER: Duration = Duration::from_micros(500);
@@ -68,6 +68,9 @@ impl Gather {
         members.iter().chain(invited).for_each(|p| gather.propose(*p));
         let nodes = gather.proposed.keys().copied().collect();
         gather.edges.extend(blamed_edges(node, &nodes));
+        let bad = gather.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i });
+        let bad: Vec<_> = bad.filter(|p| node.links.is_bad(*p)).collect();
+        gather.edges.extend(bad.iter().map(|p| edge(node.me.node, p.node)));
         gather.send_join(node);
         gather.check(node)
     }
@@ -91,6 +94,7 @@ impl Gather {
             }
             Packet::Join(join) => self.on_join(node, join),
             Packet::Propose(propose) => self.on_propose(node, from, &propose),
+            Packet::Decline(decline) => self.on_decline(node, &decline),
             _ => {
                 node.out.stats.dropped_stale += 1;
                 State::Gather(self)
@@ -132,7 +136,10 @@ impl Gather {
                 let old = Process { node: from.node, incarnation: *known };
                 return self.on_gone(node, old, Gone::Restarted);
             }
-            _ => return State::Gather(self),
+            _ => {
+                node.decline(&join);
+                return State::Gather(self);
+            }
         }
         let stale = self.heard.get(&from.node).is_some_and(|h| h.attempt > join.attempt);
         if stale || self.history.dead.contains_key(&from) {
@@ -142,6 +149,7 @@ impl Gather {
             return superseded(node);
         }
         let before = self.fingerprint();
+        node.links.learn(&join.report, node.me, node.now);
         if join.dead.iter().any(|(p, _)| *p == node.me) {
             self.edges.insert(edge(node.me.node, from.node));
         }
@@ -179,6 +187,22 @@ impl Gather {
         self.silent.remove(&from.node);
         let first = self.heard.insert(from.node, heard).is_none();
         if first || before != self.fingerprint() {
+            self.answer_soon(node);
+        }
+        self.check(node)
+    }
+
+    /// It was invited, and does not come along.
+    fn on_decline(mut self: Box<Self>, node: &mut Node, decline: &Decline) -> State {
+        for report in &decline.reports {
+            node.links.learn(report, node.me, node.now);
+        }
+        let process = decline.process;
+        if decline.attempt == self.attempt
+            && self.proposed.get(&process.node) == Some(&process.incarnation)
+            && !self.heard.contains_key(&process.node)
+            && self.silent.insert(process.node)
+        {
             self.answer_soon(node);
         }
         self.check(node)
@@ -273,6 +297,7 @@ impl Gather {
             edges: self.edges.iter().copied().collect(),
             members: self.members(node),
             heard: self.heard.keys().copied().collect(),
+            report: node.links.own_report(node.me),
         };
         let others = self.proposed.iter().filter(|(n, _)| **n != node.me.node);
         let process = |(n, i): (&NodeId, &Incarnation)| Process { node: *n, incarnation: *i };
@@ -283,24 +308,33 @@ impl Gather {
 
     /// Time is up: nodes that were not heard, or that do not agree, cannot be in this node's ring
     /// now.
-    fn exclude_the_silent(&mut self, node: &Node) {
+    fn exclude_the_silent(&mut self, node: &mut Node) {
         let members = self.members(node);
+        let process = |n: &NodeId| Process { node: *n, incarnation: self.proposed[n] };
         for other in members.iter().filter(|n| **n != node.me.node) {
             match self.heard.get(other) {
                 None if self.heard.values().any(|h| h.heard.contains(other)) => {
                     self.edges.insert(edge(node.me.node, *other));
+                    node.links.bad(process(other), node.now);
                 }
                 None => {
                     self.silent.insert(*other);
+                    // Whoever is invited was heard by somebody just before.
+                    if !self.history.ring.has_member(process(other)) {
+                        node.links.bad(process(other), node.now);
+                    }
                 }
                 // A member that agrees has nothing to be blamed for; a representative that agrees
                 // should have called.
                 Some(heard) if heard.members == members && *other != members[0] => {}
-                Some(_) => {
+                Some(heard) => {
                     let strikes = self.strikes.entry(*other).or_default();
                     *strikes += 1;
                     if *strikes > 1 {
                         self.edges.insert(edge(node.me.node, *other));
+                    }
+                    if !heard.heard.contains(&node.me.node) {
+                        node.links.bad(process(other), node.now);
                     }
                 }
             }

@@ -1,5 +1,6 @@
 //! The ring turns: messages are ordered and delivered, other rings are looked for.
 
+mod links;
 mod merge;
 
 use core::net::SocketAddr;
@@ -25,6 +26,8 @@ pub(crate) struct Operational {
     since: Instant,
     beacon_at: Instant,
     merge_at: Option<Instant>,
+    /// When the representative was last told of links.
+    told_at: Option<Instant>,
     /// Refusals that were told already.
     refused: BTreeSet<Process>,
 }
@@ -62,6 +65,7 @@ impl Operational {
             since: node.now,
             beacon_at: node.now,
             merge_at: None,
+            told_at: None,
             refused: BTreeSet::new(),
         });
         if let Some(token) = token {
@@ -80,7 +84,8 @@ impl Operational {
     pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
         let beacon = self.has_beacons_to_send(node).then_some(self.beacon_at);
         let leave = node.leaving.map(|since| since + LEAVE_WITHIN);
-        [self.ring.deadline(node), beacon, self.merge_at, leave].into_iter().flatten().min()
+        let probe = node.links.deadline();
+        [self.ring.deadline(node), beacon, self.merge_at, leave, probe].into_iter().flatten().min()
     }
 
     pub(crate) fn on_packet(
@@ -114,6 +119,7 @@ impl Operational {
             }
             Packet::Join(join) => self.on_join(node, join),
             Packet::Beacon(beacon) => self.on_beacon(node, from.address, &beacon),
+            Packet::ProbeAnswer(answer) => self.on_probe_answer(node, &answer),
             _ => {
                 node.out.stats.dropped_stale += 1;
                 State::Operational(self)
@@ -132,6 +138,7 @@ impl Operational {
         if self.has_beacons_to_send(node) && self.beacon_at <= node.now {
             self.send_beacons(node);
         }
+        self.probe_links(node);
         if self.merge_at.is_some_and(|at| at <= node.now) {
             return self.merge(node);
         }
@@ -197,6 +204,9 @@ impl Operational {
         let accept = !late && !excludes_me && (same_ring || understood && invited());
         if !accept || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
+            if !late && !same_ring {
+                node.decline(&join);
+            }
             return State::Operational(self);
         }
         let from = join.process.node;

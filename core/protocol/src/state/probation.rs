@@ -34,6 +34,7 @@ impl Probation {
             members: vec![node.me],
             representative: None,
             heard: Vec::new(),
+            reports: Vec::new(),
         };
         node.out.stats.beacons_sent += 1;
         let peers = node.config.peers.clone();

@@ -121,6 +121,10 @@ impl Recovery {
                 State::Recovery(self)
             }
             Packet::Join(join) if self.is_newer(&join) => self.abort(node, Failure::join(join)),
+            Packet::Join(join) if !self.ring.has_member(join.process) => {
+                node.decline(&join);
+                State::Recovery(self)
+            }
             _ => {
                 node.out.stats.dropped_stale += 1;
                 State::Recovery(self)

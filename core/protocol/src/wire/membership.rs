@@ -5,6 +5,7 @@ use core::net::SocketAddr;
 use super::codec::{Reader, Writer};
 use super::dialect::Dialect;
 use super::header::WireError;
+use super::links::Report;
 use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 
@@ -28,6 +29,8 @@ pub(crate) struct Join {
     pub(crate) members: Vec<NodeId>,
     /// Whom this node has heard in this gather.
     pub(crate) heard: Vec<NodeId>,
+    /// What the sender says of its links, beyond this gather.
+    pub(crate) report: Report,
 }
 
 /// How a process is known to be gone: facts, not silence.
@@ -117,6 +120,8 @@ pub(crate) struct Beacon {
     pub(crate) representative: Option<SocketAddr>,
     /// Other rings' representatives that the sender hears.
     pub(crate) heard: Vec<Process>,
+    /// Links that are known to be bad.
+    pub(crate) reports: Vec<Report>,
 }
 
 impl Join {
@@ -142,6 +147,7 @@ impl Join {
         }
         w.nodes(self.members.iter());
         w.nodes(self.heard.iter());
+        self.report.encode(w);
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
@@ -154,6 +160,7 @@ impl Join {
         let edges = (0..r.count(8)?).map(|_| Ok((r.node()?, r.node()?)));
         let edges = edges.collect::<Result<Vec<_>, WireError>>()?;
         let (members, heard) = (r.nodes()?, r.nodes()?);
+        let report = Report::decode(r)?;
         within(proposed.len())?;
         let join = Self {
             process,
@@ -165,6 +172,7 @@ impl Join {
             edges,
             members,
             heard,
+            report,
         };
         Ok(join)
     }
@@ -277,15 +285,18 @@ impl Beacon {
         w.processes(self.members.iter());
         w.address(self.representative);
         w.processes(self.heard.iter());
+        Report::encode_all(&self.reports, w);
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, dialect) = (r.process()?, Dialect::decode(r)?);
         let (probation, ring) = (r.u8()? == 1, r.ring()?);
         let (members, representative) = (r.processes()?, r.address()?);
-        let heard = r.processes()?;
+        let (heard, reports) = (r.processes()?, Report::decode_all(r)?);
         within(members.len())?;
-        Ok(Self { process, dialect, probation, ring, members, representative, heard })
+        let beacon =
+            Self { process, dialect, probation, ring, members, representative, heard, reports };
+        Ok(beacon)
     }
 }
 

@@ -9,7 +9,9 @@ use crate::event::{Cause, Event};
 use crate::id::{NodeId, Process};
 use crate::limits;
 use crate::node::Node;
-use crate::state::clique::{Edges, blamed_edges, clique_of, edge};
+use crate::ring::Ring;
+use crate::state::candidates::Candidate;
+use crate::state::clique::{blamed_edges, edge, largest};
 use crate::state::{Gather, State};
 use crate::wire::{Beacon, Dialect, Gone, Join, Packet};
 
@@ -39,7 +41,7 @@ impl Operational {
         node.config.timers.beacon * 3
     }
 
-    fn beacon(&self, node: &Node) -> Packet {
+    pub(super) fn beacon(&self, node: &mut Node) -> Packet {
         Packet::Beacon(Beacon {
             process: node.me,
             dialect: self.ring.dialect,
@@ -48,6 +50,7 @@ impl Operational {
             members: self.ring.members.clone(),
             representative: node.book.address(self.ring.members[0]),
             heard: node.candidates.processes(node.now, self.fresh(node)),
+            reports: node.links.reports(node.me, node.now),
         })
     }
 
@@ -67,6 +70,10 @@ impl Operational {
         }
         let beacon = self.beacon(node);
         if self.ring.is_representative() {
+            let tells = matches!(&beacon, Packet::Beacon(b) if !b.reports.is_empty());
+            if tells && !self.ring.multicast {
+                self.others().for_each(|member| node.send_to(*member, &beacon));
+            }
             node.send_everywhere(&absent, &beacon);
         } else {
             absent.iter().for_each(|address| node.send(*address, &beacon));
@@ -79,6 +86,13 @@ impl Operational {
         address: SocketAddr,
         beacon: &Beacon,
     ) -> State {
+        let mut news = false;
+        for report in &beacon.reports {
+            news |= node.links.learn(report, node.me, node.now);
+        }
+        if news {
+            self.links_changed(node);
+        }
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
             return State::Operational(self);
         }
@@ -107,15 +121,18 @@ impl Operational {
             let answer = self.beacon(node);
             node.send(address, &answer);
         }
-        if !self.ring.is_representative() {
-            return State::Operational(self);
-        }
-        if self.merge_at.is_none() && !node.candidates.ready(node.now, self.fresh(node)).is_empty()
+        self.consider_merging(node);
+        State::Operational(self)
+    }
+
+    pub(super) fn consider_merging(&mut self, node: &Node) {
+        if self.ring.is_representative()
+            && self.merge_at.is_none()
+            && !node.candidates.ready(node.now, self.fresh(node)).is_empty()
         {
             let rank = self.rank(node);
             self.merge_at = Some(node.now + COLLECT_FOR + RANK_DELAY * rank);
         }
-        State::Operational(self)
     }
 
     /// How many candidates should start a merge before this ring does.
@@ -128,52 +145,87 @@ impl Operational {
     /// Invites the rings that can be merged with.
     pub(super) fn merge(mut self: Box<Self>, node: &mut Node) -> State {
         self.merge_at = None;
-        let mut proposed = self.ring.members.clone();
+        let mut union = Union::new(&self.ring);
         let mut invited = Vec::new();
-        let mut refused: Vec<(Process, String)> = Vec::new();
-        let mut dialect = self.ring.dialect;
+        let mut refused = Vec::new();
         for candidate in node.candidates.ready(node.now, self.fresh(node)) {
-            let clash = |m: &Process| proposed.iter().any(|p| p.node == m.node);
-            if candidate.members.iter().any(clash) {
-                refused.push((candidate.process, "a node id is in both rings".into()));
-            } else if candidate.members.iter().any(|m| node.is_blamed(m.node)) {
-                let why = "it has a member that could not keep up lately";
-                refused.push((candidate.process, why.into()));
-            } else if proposed.len() + candidate.members.len() > limits::MEMBERS_MAX {
-                let why = "together they would have too many members";
-                refused.push((candidate.process, why.into()));
-            } else {
-                let Some(common) = dialect.common(candidate.dialect) else {
-                    refused
-                        .push((candidate.process, no_common_version(dialect, candidate.dialect)));
-                    continue;
-                };
-                dialect = common;
-                proposed.extend(&candidate.members);
-                invited.push(candidate.process.node);
+            match union.refusal(node, candidate) {
+                Some(why) => refused.push((candidate.process, why)),
+                None => {
+                    union.add(candidate);
+                    invited.push((candidate.process.node, candidate.ring));
+                }
             }
         }
-        for (process, reason) in refused {
-            node.candidates.tried(process.node, node.now);
+        for (process, why) in refused {
             if self.refused.insert(process) {
-                node.out.event(Event::MergeRefused { node: process.node, reason });
+                node.out.event(Event::MergeRefused { node: process.node, reason: why });
             }
         }
-        let Some(first) = invited.first().copied() else { return State::Operational(self) };
-        invited.iter().for_each(|n| node.candidates.tried(*n, node.now));
+        let Some((first, _)) = invited.first().copied() else { return State::Operational(self) };
+        invited.iter().for_each(|(_, ring)| node.candidates.tried(*ring, node.now));
         let history = self.leave(node, Cause::Merge { node: first });
-        Gather::enter(node, history, &proposed)
+        Gather::enter(node, history, &union.members)
     }
 
-    /// An invitation is worth a change only if the ring that comes of it, as far as can be told
-    /// from it, is larger than this one.
+    /// An invitation is worth a change only if a ring comes of it, as far as can be told from it,
+    /// that is larger than this one.
     pub(super) fn would_grow(&self, node: &Node, join: &Join) -> bool {
         let gone = |p: &Process| join.dead.iter().any(|(dead, _)| dead == p);
-        let proposed = join.proposed.iter().map(|(p, _)| p).filter(|p| !gone(p));
-        let nodes: BTreeSet<NodeId> = proposed.map(|p| p.node).collect();
-        let mut edges: Edges = join.edges.iter().map(|(a, b)| edge(*a, *b)).collect();
+        let proposed = join.proposed.iter().map(|(p, _)| *p).filter(|p| !gone(p));
+        let proposed: Vec<Process> = proposed.collect();
+        let nodes: BTreeSet<NodeId> = proposed.iter().map(|p| p.node).collect();
+        let mut edges = node.links.edges(node.me, &proposed, node.now);
+        edges.extend(join.edges.iter().map(|(a, b)| edge(*a, *b)));
         edges.extend(blamed_edges(node, &nodes));
-        clique_of(node.me.node, &nodes, &edges).len() > self.ring.members.len()
+        largest(&nodes, &edges) > self.ring.members.len()
+    }
+}
+
+/// The rings that shall become one.
+struct Union {
+    members: Vec<Process>,
+    dialect: Dialect,
+    largest_ring: usize,
+}
+
+impl Union {
+    fn new(ring: &Ring) -> Self {
+        let members = ring.members.clone();
+        Self { largest_ring: members.len(), members, dialect: ring.dialect }
+    }
+
+    fn add(&mut self, candidate: &Candidate) {
+        self.members.extend(&candidate.members);
+        self.largest_ring = self.largest_ring.max(candidate.members.len());
+        self.dialect = self.dialect.common(candidate.dialect).unwrap_or(self.dialect);
+    }
+
+    /// Why a ring should not be added. With bad links between members, a merge is worth a change
+    /// only if a ring comes of it that is larger than each of those that it takes: then changes
+    /// end.
+    fn refusal(&self, node: &Node, candidate: &Candidate) -> Option<String> {
+        let theirs = &candidate.members;
+        if theirs.iter().any(|m| self.members.iter().any(|p| p.node == m.node)) {
+            return Some("a node id is in both rings".into());
+        }
+        if theirs.iter().any(|m| node.is_blamed(m.node)) {
+            return Some("it has a member that could not keep up lately".into());
+        }
+        if self.members.len() + theirs.len() > limits::MEMBERS_MAX {
+            return Some("together they would have too many members".into());
+        }
+        if self.dialect.common(candidate.dialect).is_none() {
+            return Some(no_common_version(self.dialect, candidate.dialect));
+        }
+        let all: Vec<Process> = self.members.iter().chain(theirs).copied().collect();
+        let nodes = all.iter().map(|p| p.node).collect();
+        let edges = node.links.edges(node.me, &all, node.now);
+        if largest(&nodes, &edges) <= self.largest_ring.max(theirs.len()) {
+            let (a, b) = edges.first()?;
+            return Some(format!("nodes {a} and {b} cannot talk to each other"));
+        }
+        None
     }
 }
 
