@@ -172,6 +172,14 @@ impl Node {
         }
     }
 
+    /// Nothing came from that process, though it was asked. Where its address is unknown it was
+    /// not.
+    pub(crate) fn bad_link(&mut self, process: Process) {
+        if self.book.address(process).is_some() {
+            self.links.bad(process, self.now);
+        }
+    }
+
     /// Answers a Join that asks for a merge, and is not taken up.
     pub(crate) fn decline(&mut self, join: &Join) {
         let reports = self.links.reports(self.me, self.now);

@@ -311,17 +311,18 @@ impl Gather {
     fn exclude_the_silent(&mut self, node: &mut Node) {
         let members = self.members(node);
         let process = |n: &NodeId| Process { node: *n, incarnation: self.proposed[n] };
-        for other in members.iter().filter(|n| **n != node.me.node) {
+        let me = node.me.node;
+        for other in members.iter().filter(|n| **n != me) {
             match self.heard.get(other) {
                 None if self.heard.values().any(|h| h.heard.contains(other)) => {
                     self.edges.insert(edge(node.me.node, *other));
-                    node.links.bad(process(other), node.now);
+                    node.bad_link(process(other));
                 }
                 None => {
                     self.silent.insert(*other);
                     // Whoever is invited was heard by somebody just before.
                     if !self.history.ring.has_member(process(other)) {
-                        node.links.bad(process(other), node.now);
+                        node.bad_link(process(other));
                     }
                 }
                 // A member that agrees has nothing to be blamed for; a representative that agrees
@@ -334,7 +335,7 @@ impl Gather {
                         self.edges.insert(edge(node.me.node, *other));
                     }
                     if !heard.heard.contains(&node.me.node) {
-                        node.links.bad(process(other), node.now);
+                        node.bad_link(process(other));
                     }
                 }
             }

@@ -15,7 +15,11 @@ impl Operational {
         let beacon = node.config.timers.beacon;
         let probes = node.links.probes(node.me, node.now, beacon);
         for (process, probe) in &probes {
-            node.send_to(*process, &Packet::Probe(*probe));
+            match node.book.address(*process) {
+                Some(address) => node.send(address, &Packet::Probe(*probe)),
+                // What cannot be probed any more must not stay bad for ever.
+                None => node.links.gone(*process),
+            }
         }
         // Whoever says nothing more of its links is soon not believed any more.
         let renew = self.told_at.is_none_or(|at| node.now.since(at) >= beacon);
