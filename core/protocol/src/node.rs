@@ -181,9 +181,9 @@ impl Node {
     }
 
     /// Answers a Join that asks for a merge, and is not taken up.
-    pub(crate) fn decline(&mut self, join: &Join) {
+    pub(crate) fn decline(&mut self, join: &Join, busy: bool) {
         let reports = self.links.reports(self.me, self.now);
-        let decline = Decline { process: self.me, attempt: join.attempt, reports };
+        let decline = Decline { process: self.me, attempt: join.attempt, busy, reports };
         self.send_to(join.process, &Packet::Decline(decline));
     }
 

@@ -114,7 +114,7 @@ impl Commit {
                     }
                     Some(_) => State::Commit(self),
                     None => {
-                        node.decline(&join);
+                        node.decline(&join, true);
                         State::Commit(self)
                     }
                 }

@@ -32,6 +32,8 @@ pub(crate) struct Gather {
     /// Nodes that nobody heard in time. They are left out altogether, not as bad links: a link to
     /// nobody must not decide who goes with whom.
     silent: BTreeSet<NodeId>,
+    /// Nodes that said that they are gathering with others: they may yet come along.
+    busy: BTreeSet<NodeId>,
     join_at: Instant,
     joined_at: Option<Instant>,
     consensus_at: Instant,
@@ -58,6 +60,7 @@ impl Gather {
             edges: Edges::new(),
             heard: BTreeMap::new(),
             silent: BTreeSet::new(),
+            busy: BTreeSet::new(),
             join_at: node.now,
             joined_at: None,
             consensus_at: node.now + node.config.timers.consensus,
@@ -137,7 +140,7 @@ impl Gather {
                 return self.on_gone(node, old, Gone::Restarted);
             }
             _ => {
-                node.decline(&join);
+                node.decline(&join, true);
                 return State::Gather(self);
             }
         }
@@ -201,9 +204,12 @@ impl Gather {
         if decline.attempt == self.attempt
             && self.proposed.get(&process.node) == Some(&process.incarnation)
             && !self.heard.contains_key(&process.node)
-            && self.silent.insert(process.node)
         {
-            self.answer_soon(node);
+            if decline.busy {
+                self.busy.insert(process.node);
+            } else if self.silent.insert(process.node) {
+                self.answer_soon(node);
+            }
         }
         self.check(node)
     }
@@ -256,6 +262,19 @@ impl Gather {
             }
             Some(_) => {}
         }
+    }
+
+    /// Those that should still be heard: nothing speaks against them yet.
+    fn expected(&self, me: NodeId) -> Vec<NodeId> {
+        let nodes = self.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i });
+        let unheard = nodes.filter(|p| {
+            p.node != me
+                && !self.heard.contains_key(&p.node)
+                && !self.silent.contains(&p.node)
+                && !self.history.dead.contains_key(p)
+                && !self.edges.contains(&edge(me, p.node))
+        });
+        unheard.map(|p| p.node).collect()
     }
 
     /// Those that this node would form a ring with, lowest id first.
@@ -312,16 +331,21 @@ impl Gather {
         let members = self.members(node);
         let process = |n: &NodeId| Process { node: *n, incarnation: self.proposed[n] };
         let me = node.me.node;
-        for other in members.iter().filter(|n| **n != me) {
+        let unheard = self.expected(me);
+        let asked = members.iter().filter(|n| **n != me && !unheard.contains(n));
+        for other in asked.chain(&unheard) {
+            let bad_link = !self.busy.contains(other);
             match self.heard.get(other) {
                 None if self.heard.values().any(|h| h.heard.contains(other)) => {
                     self.edges.insert(edge(node.me.node, *other));
-                    node.bad_link(process(other));
+                    if bad_link {
+                        node.bad_link(process(other));
+                    }
                 }
                 None => {
                     self.silent.insert(*other);
                     // Whoever is invited was heard by somebody just before.
-                    if !self.history.ring.has_member(process(other)) {
+                    if bad_link && !self.history.ring.has_member(process(other)) {
                         node.bad_link(process(other));
                     }
                 }
@@ -347,7 +371,9 @@ impl Gather {
         let members = self.members(node);
         let others = || members.iter().filter(|n| **n != node.me.node);
         let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| h.members == members));
-        if !agreed || members[0] != node.me.node {
+        // Whoever is still to be heard may know of links that change the cliques.
+        let complete = self.expected(node.me.node).is_empty();
+        if !agreed || !complete || members[0] != node.me.node {
             return State::Gather(self);
         }
         let votes = others().filter_map(|n| self.heard.get(n));

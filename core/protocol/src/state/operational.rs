@@ -205,7 +205,7 @@ impl Operational {
         if !accept || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
             if !late && !same_ring {
-                node.decline(&join);
+                node.decline(&join, false);
             }
             return State::Operational(self);
         }

@@ -122,7 +122,7 @@ impl Recovery {
             }
             Packet::Join(join) if self.is_newer(&join) => self.abort(node, Failure::join(join)),
             Packet::Join(join) if !self.ring.has_member(join.process) => {
-                node.decline(&join);
+                node.decline(&join, true);
                 State::Recovery(self)
             }
             _ => {

@@ -61,6 +61,8 @@ pub(crate) struct Decline {
     pub(crate) process: Process,
     /// Of the Join.
     pub(crate) attempt: u64,
+    /// The sender is gathering with others, and may come along later.
+    pub(crate) busy: bool,
     /// What the sender knows of bad links.
     pub(crate) reports: Vec<Report>,
 }
@@ -69,12 +71,13 @@ impl Decline {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.process(self.process);
         w.u64(self.attempt);
+        w.u8(u8::from(self.busy));
         Report::encode_all(&self.reports, w);
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let (process, attempt) = (r.process()?, r.u64()?);
-        Ok(Self { process, attempt, reports: Report::decode_all(r)? })
+        let (process, attempt, busy) = (r.process()?, r.u64()?, r.u8()? == 1);
+        Ok(Self { process, attempt, busy, reports: Report::decode_all(r)? })
     }
 }
 

@@ -113,7 +113,12 @@ fn packets() -> Vec<Packet> {
         Packet::Bye { process: process(2) },
         Packet::Duplicate { owner: process(2), answered: Incarnation(5) },
         Packet::Probe(probe),
-        Packet::Decline(Decline { process: process(2), attempt: 4, reports: vec![report] }),
+        Packet::Decline(Decline {
+            process: process(2),
+            attempt: 4,
+            busy: true,
+            reports: vec![report],
+        }),
         Packet::ProbeAnswer(ProbeAnswer { process: process(2), probe }),
         Packet::Part { id: 1, index: 0, count: 2, kind: 5, piece: content },
     ]
