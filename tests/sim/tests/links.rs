@@ -18,8 +18,8 @@ fn members(scene: &Scene, node: usize) -> usize {
     scene.cluster.nodes[node].ring.as_ref().map_or(0, |(_, members)| members.len())
 }
 
-/// First all are alone, then all links heal but these one-way ones: the rings must come to rest, and
-/// be as large as expected.
+/// First all are alone, then all links heal but these one-way ones: the rings must come to rest,
+/// and be as large as expected.
 fn stable_then_one(options: Options, cuts: &[(usize, usize)], largest: usize) {
     let nodes = options.nodes;
     let mut scene = Scene::with(options);

@@ -4,8 +4,8 @@ use super::codec::{Reader, Writer};
 use super::header::WireError;
 use crate::id::Process;
 
-/// A process's own word about whom it cannot talk to. Nobody else may change it, so that a newer one
-/// of the same process replaces it.
+/// A process's own word about whom it cannot talk to. Nobody else may change it, so that a newer
+/// one of the same process replaces it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Report {
     pub(crate) process: Process,
@@ -54,8 +54,8 @@ pub(crate) struct ProbeAnswer {
     pub(crate) probe: Probe,
 }
 
-/// "Not now, or not with all of you": the answer to a Join that asks for a merge. Without it, whoever
-/// asks would have to take silence for a bad link.
+/// "Not now, or not with all of you": the answer to a Join that asks for a merge. Without it,
+/// whoever asks would have to take silence for a bad link.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Decline {
     pub(crate) process: Process,
