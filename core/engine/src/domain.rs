@@ -95,10 +95,10 @@ impl Domain {
             multicast: transport.has_multicast(),
             mtu: config.transport.mtu,
             window: window(config, &transport),
-            accelerated: true,
             timers: config.ring.timers(),
             seed,
             trace: config.trace.file.is_some(),
+            ..CoreConfig::default()
         };
         let now = Instant(now_ns());
         let (process, stored) = (booted.boot.process, booted.boot.ring_sequence_floor > 0);
