@@ -33,6 +33,7 @@ pub mod output;
 mod queue;
 mod random;
 mod ring;
+pub mod service;
 mod state;
 mod storage;
 pub mod time;
@@ -44,5 +45,8 @@ pub use config::{Boot, CoreConfig, Timers};
 pub use event::{Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};
-pub use output::{Destination, GroupView, MessageDelivery, Output, ViewCause, ViewKind};
+pub use output::{
+    Destination, Fate, GroupView, MessageDelivery, Output, Recipients, ViewCause, ViewKind,
+};
+pub use service::{Audience, Service};
 pub use time::Instant;

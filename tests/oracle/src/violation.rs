@@ -37,6 +37,7 @@ pub enum Axiom {
     G4,
     G5,
     G6,
+    G7,
     G10,
 }
 
@@ -73,6 +74,7 @@ impl Axiom {
             Self::G4 => "members who move to the next view together got the same messages",
             Self::G5 => "membership begins with a view and ends for good",
             Self::G6 => "a member's messages come before the view without it",
+            Self::G7 => "a same-view message is delivered in its view, or nowhere",
             Self::G10 => "a configuration change is one view, before anything else of the new ring",
         }
     }

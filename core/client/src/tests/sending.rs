@@ -12,7 +12,10 @@ fn a_send_arrives_whole_with_service_and_tag() {
     let request = engine.request();
     assert_eq!(request.kind, request::SEND);
     let (record, data) = SendRecord::split_from(&request.bytes).unwrap();
-    assert_eq!(record, SendRecord { handle: number, service: 0x105, tag: 77 });
+    assert_eq!(
+        record,
+        SendRecord { handle: number, service: 0x105, tag: 77, ..SendRecord::default() }
+    );
     assert_eq!(data, b"in three parts");
     session.send(group, 0, &[], 0).expect("an empty message is a message");
     assert_eq!(SendRecord::split_from(&engine.request().bytes).unwrap().1, b"");
@@ -176,7 +179,7 @@ fn a_claim_is_sent_at_its_place_once() {
     assert_eq!(group.abort(&given_up), Err(Status::EINVAL));
     let request = engine.request();
     let (record, data) = SendRecord::split_from(&request.bytes).unwrap();
-    assert_eq!(record, SendRecord { handle: number, service: 5, tag: 11 });
+    assert_eq!(record, SendRecord { handle: number, service: 5, tag: 11, ..SendRecord::default() });
     assert_eq!(data, [7; 100]);
     assert_eq!(&engine.request().bytes[16..], b"claimed later");
     assert_eq!(group.claim(10_001).err(), Some(Status::EMSGSIZE));

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use super::clique::{Edges, blamed_edges, clique_of, edge};
 use super::deliver::deliver_ready;
+use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
 use crate::event::{Cause, Event};
 use crate::id::{NodeId, Process};
@@ -34,6 +35,8 @@ pub(crate) struct Operational {
     since: Instant,
     beacon_at: Instant,
     merge_at: Option<Instant>,
+    /// Packets without order that have come.
+    seen: Seen,
     /// Refusals that were told already.
     refused: BTreeSet<Process>,
 }
@@ -71,6 +74,7 @@ impl Operational {
             since: node.now,
             beacon_at: node.now,
             merge_at: None,
+            seen: Seen::default(),
             refused: BTreeSet::new(),
         });
         if let Some(token) = token {
@@ -120,6 +124,10 @@ impl Operational {
                     self.visit(node, token);
                 }
                 self.finish_leaving(node)
+            }
+            Packet::Unordered { ring, number, content } if ring == self.ring.id => {
+                unordered::receive(node, &self.ring, &mut self.seen, from, (number, content));
+                State::Operational(self)
             }
             Packet::Join(join) => self.on_join(node, join),
             Packet::Beacon(beacon) => self.on_beacon(node, from.address, &beacon),

@@ -39,6 +39,14 @@ pub(crate) enum Packet {
         owner: Process,
         answered: Incarnation,
     },
+    /// A message without order, of a member of the ring.
+    Unordered {
+        ring: RingId,
+        /// Counts the sender's.
+        number: u64,
+        /// One frame.
+        content: Bytes,
+    },
     /// A piece of one of the others.
     Part {
         id: u32,
@@ -79,6 +87,9 @@ const DATA_REPEATED: u8 = 8;
 const DATA_HEADER_LEN: usize = 20 + 8 + 4 + 1 + 8 + 8;
 /// Bytes of a data packet that are not content.
 pub(crate) const DATA_OVERHEAD_LEN: usize = SEAL_LEN + DATA_HEADER_LEN;
+const UNORDERED_OVERHEAD_LEN: usize = SEAL_LEN + 20 + 8 + super::frame::FRAME_LEN;
+// Whatever may be sent without order fits into a packet of the smallest ring.
+const _: () = assert!(UNORDERED_OVERHEAD_LEN + 12 + limits::UNORDERED_LEN_MAX <= limits::MTU_MIN);
 /// Where the content starts in the datagram.
 pub(crate) const DATA_CONTENT_AT: usize = super::header::HEADER_LEN + DATA_HEADER_LEN;
 
@@ -142,6 +153,7 @@ const KIND_BEACON: u8 = 10;
 const KIND_BYE: u8 = 11;
 const KIND_DUPLICATE: u8 = 12;
 const KIND_PART: u8 = 13;
+const KIND_UNORDERED: u8 = 20;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -159,6 +171,7 @@ impl Packet {
             Self::Beacon(_) => KIND_BEACON,
             Self::Bye { .. } => KIND_BYE,
             Self::Duplicate { .. } => KIND_DUPLICATE,
+            Self::Unordered { .. } => KIND_UNORDERED,
             Self::Part { .. } => KIND_PART,
         }
     }
@@ -183,6 +196,11 @@ impl Packet {
             Self::Duplicate { owner, answered } => {
                 w.process(*owner);
                 w.u64(answered.0);
+            }
+            Self::Unordered { ring, number, content } => {
+                w.ring(*ring);
+                w.u64(*number);
+                w.slice(content);
             }
             Self::Part { id, index, count, kind, piece } => {
                 w.u32(*id);
@@ -211,6 +229,9 @@ impl Packet {
             KIND_BYE => Self::Bye { process: r.process()? },
             KIND_DUPLICATE => {
                 Self::Duplicate { owner: r.process()?, answered: Incarnation(r.u64()?) }
+            }
+            KIND_UNORDERED => {
+                Self::Unordered { ring: r.ring()?, number: r.u64()?, content: r.rest() }
             }
             KIND_PART => Self::Part {
                 id: r.u32()?,

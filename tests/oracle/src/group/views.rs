@@ -6,7 +6,7 @@ use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, GroupId, MemberId, SessionId, ViewId};
 
 use super::{Tenure, What};
-use crate::history::{History, ProcessHistory, Segment};
+use crate::history::{History, Owed, ProcessHistory, Segment};
 use crate::record::list;
 use crate::violation::{Axiom, Finding, Place, Verdict};
 
@@ -79,7 +79,9 @@ impl Views {
         if *sequence != tenure.sequence + 1 {
             return wrong(Axiom::G3, format!("after number {}", tenure.sequence));
         }
-        if process.owed.is_none_or(|(owed, _)| owed != *group) || !matches(history, place, trace) {
+        if !process.owed.iter().any(|(owed, _)| *owed == Owed::Group(*group))
+            || !matches(history, place, trace)
+        {
             return wrong(Axiom::G3, "which is not the one just delivered".to_owned());
         }
         if self.senders_are_members && !tenure.members.contains(sender) {
@@ -107,18 +109,20 @@ fn matches(history: &History, place: Place, trace: &Trace) -> bool {
         history.messages.get(&delivery.message).is_some_and(|message| {
             let node = delivery.message.origin.node;
             let from = MemberId { node, session: message.session };
-            (from, message.group, message.hash) == (*sender, *group, *hash)
+            let is_to = message.to.groups().any(|(to, _)| to == *group);
+            is_to && (from, message.hash) == (*sender, *hash)
         })
     })
 }
 
 fn check_nothing_owed(history: &History, place: Place) -> Verdict {
     let process = history.process(place);
-    let Some((group, position)) = process.owed else { return Ok(()) };
-    let sentence = format!(
-        "{} delivers a message to group {:x}, but its own members of the group do not get it",
-        process.process, group.0
-    );
+    let Some((owed, position)) = process.owed.first().copied() else { return Ok(()) };
+    let whom = match owed {
+        Owed::Group(group) => format!("group {:x}, but its own members of the group", group.0),
+        Owed::Session(session) => format!("its session {:x}, but that", session.0),
+    };
+    let sentence = format!("{} delivers a message to {whom} does not get it", process.process);
     Err(Finding::new(Axiom::G3, Place { process: place.process, position }, sentence))
 }
 
