@@ -125,9 +125,9 @@ fn a_message_to_a_peer_is_for_it_alone() {
     assert_eq!((head.handle, head.sequence, head.tag), (0, 0, 0));
     assert_eq!((head.sender.node, head.sender.session), (7, session(1)));
     bert.expect_nothing();
+    assert_eq!(anna.expect_receipt(), (2, Status::EINVAL, 9), "without the order");
     let (head, body): (MessageRecord, _) = anna.expect(event::UNICAST);
     assert_eq!((head.tag, &body[..]), (7, &b"to myself"[..]));
-    assert_eq!(anna.expect_receipt(), (2, Status::EINVAL, 9));
     anna.expect_nothing();
     let to = Audience::Member(MemberId { node: NodeId(7), session: SessionId(session(2)) });
     for (fate, status) in [
@@ -199,9 +199,7 @@ fn same_view_is_the_view_that_the_sender_has_seen() {
     });
     bert.leave(1);
     engine.run();
-    let Some(Request::Command(Command::Send { ref to, .. })) = kept.first() else {
-        panic!("{kept:?}")
-    };
+    let Some(Request::Command(Command::Send { to, .. })) = kept.first() else { panic!("{kept:?}") };
     assert!(matches!(to, Audience::Group(g, Some(_)) if *g == GroupId::of("room")));
     kept.into_iter().for_each(|request| engine.core.handle(request, &mut engine.sessions));
     anna.expect_view();
