@@ -1,4 +1,5 @@
 /* Every way of sending, between two sessions of one engine, and what is refused of it. */
+#define _GNU_SOURCE
 #include "check.h"
 
 static anz_engine_t *engine;
