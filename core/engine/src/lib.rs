@@ -15,9 +15,11 @@ mod engine;
 mod error;
 pub mod inproc;
 mod journal;
+mod recorder;
 pub mod session;
 pub mod state_file;
 pub mod sys;
+mod trace_file;
 mod writer;
 
 pub use engine::{Engine, EngineHandle};

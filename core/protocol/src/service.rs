@@ -9,6 +9,8 @@ use crate::limits;
 /// `Reliable` to `Agreed` give the same, the strongest of them: a message never overtakes another.
 /// The level is carried with the message and given back with its delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[repr(u8)]
 pub enum Service {
     /// One packet of its own, sent at once: no order, no repair of loss, at most once, in the ring
@@ -68,6 +70,8 @@ impl Service {
 /// To whom a message goes. With a view (same-view, axiom G7) it is delivered where the group is in
 /// that view, or nowhere: all members decide alike, at its place in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Audience {
     /// The members of one group.
     Group(GroupId, Option<ViewId>),

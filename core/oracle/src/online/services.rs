@@ -37,8 +37,13 @@ fn check_unordered(
             format!("{} takes {}#{} without order, {what}", process.process, id.origin, id.counter);
         Err(Finding::new(axiom, place, sentence))
     };
+    if process.unordered.contains(&id) {
+        return wrong(Axiom::B2, "a second time".to_owned());
+    }
     let Some(known) = history.messages.get(&id) else {
-        return wrong(Axiom::B1, "which nobody sent".to_owned());
+        // What a killed process said last may be lost.
+        let lost = history.has_lost_tail(id.origin);
+        return if lost { Ok(()) } else { wrong(Axiom::B1, "which nobody sent".to_owned()) };
     };
     let sent = |finding: Finding| finding.and(known.sent);
     if known.service.is_ordered() || known.hash != hash {
@@ -46,9 +51,6 @@ fn check_unordered(
     }
     if known.sent_in != Some(ring) {
         return wrong(Axiom::B3, format!("in ring {ring}, where it was not sent")).map_err(sent);
-    }
-    if process.unordered.contains(&id) {
-        return wrong(Axiom::B2, "a second time".to_owned()).map_err(sent);
     }
     match to {
         Some(Recipients::Session(session)) => check_recipient(process, place, known, *session),
@@ -73,7 +75,8 @@ fn is_given(process: &ProcessHistory, message: &MessageHistory, group: GroupId) 
 
 fn check_unicast(history: &History, place: Place, id: MessageId, session: SessionId) -> Verdict {
     let process = history.process(place);
-    let owed = process.owed.iter().any(|(owed, _)| *owed == Owed::Session(session));
+    let is_open = history.messages.get(&id).is_some_and(|message| message.is_open);
+    let owed = is_open || process.owed.iter().any(|(owed, _)| *owed == Owed::Session(session));
     let last = process.current().and_then(|s| s.deliveries.last()).map(|d| d.message);
     let Some(known) = history.messages.get(&id).filter(|_| owed && last == Some(id)) else {
         let sentence = format!(
@@ -93,7 +96,7 @@ fn check_recipient(
     session: SessionId,
 ) -> Verdict {
     let me = MemberId { node: process.process.node, session };
-    if message.to == Audience::Member(me) && process.has_member(session) {
+    if (message.to == Audience::Member(me) || message.is_open) && process.has_member(session) {
         return Ok(());
     }
     let sentence = format!("{} gives {me} a message that is not for it", process.process);
