@@ -141,9 +141,9 @@ pub const ANZ_SAFE: u32 = 5;
 pub const ANZ_NO_SELF: u32 = 0x100;
 /// or-ed in: ANZ_EV_RECEIPT tells which members delivered it, and in which view
 pub const ANZ_RECEIPT: u32 = 0x200;
-/// or-ed in: deliver in the sending view or not at all (then ANZ_EV_RECEIPT, ANZ_EVIEW). The sending
-/// view is the last one that anz_recv() gave out. For members only, and not for ANZ_UNRELIABLE:
-/// else ANZ_EINVAL.
+/// or-ed in: deliver in the sending view or not at all (then ANZ_EV_RECEIPT, ANZ_EVIEW). The
+/// sending view is the last one that anz_recv() gave out. For members only, and not for
+/// ANZ_UNRELIABLE: else ANZ_EINVAL.
 pub const ANZ_SAME_VIEW: u32 = 0x400;
 /// or-ed in: ahead of this session's other messages that are not yet ordered
 pub const ANZ_PRIO_HIGH: u32 = 0x1000;

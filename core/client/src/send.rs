@@ -22,13 +22,13 @@ use crate::sys::link::{Link, OpenClaim};
 impl GroupHandle {
     /// Sends a message, whose parts are put together, to the group. `service` is a level from 0
     /// (unreliable) to 5 (safe) with `NO_SELF` (0x100) and `SAME_VIEW` (0x400) or-ed in if wanted;
-    /// `tag` comes back with this session's own delivery, or with a receipt. Any thread; safe in a signal handler; never blocks; keeps
-    /// errno. The iterator is gone through twice.
+    /// `tag` comes back with this session's own delivery, or with a receipt. Any thread; safe in a
+    /// signal handler; never blocks; keeps errno. The iterator is gone through twice.
     ///
     /// # Errors
     /// `EAGAIN`: no room now; one `Writable` event of this group tells when there is. `EMSGSIZE`:
-    /// over the engine's limit, or over [`UNRELIABLE_LEN_MAX`] for an unreliable one. `ECLOSED`: the handle is stale. `ENOTMEMBER`: it is being left.
-    /// `EINVAL`, `ENOTSUP`: the service. `EFORKED`.
+    /// over the engine's limit, or over [`UNRELIABLE_LEN_MAX`] for an unreliable one. `ECLOSED`: the
+    /// handle is stale. `ENOTMEMBER`: it is being left. `EINVAL`, `ENOTSUP`: the service. `EFORKED`.
     pub fn send<'a>(
         self,
         service: u32,

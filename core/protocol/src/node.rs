@@ -239,7 +239,7 @@ impl Node {
             self.tags.push_back((counter, tag));
         }
         let kind = FrameKind::Message(Scope::of(to));
-        let group = to.groups().next().map_or(GroupId::default(), |(group, _)| group);
+        let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
         let payload = with_head(to, payload);
         self.queue.push(Waiting { kind, session, group, service, no_self, counter, payload });
     }

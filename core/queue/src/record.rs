@@ -2,10 +2,10 @@
 //! machine), all structs are `repr(C)` without padding, every record's payload starts 8-byte
 //! aligned.
 //!
-//! Client to engine, through the send ring: `JOIN`, `PEER`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They are
-//! carried out in ring order, so a leave comes after the messages sent before it. Engine to client,
-//! through the receive ring: `MESSAGE`, `UNICAST`, `MULTI`, `VIEW`, `LEFT`, `REPLY`, `RECEIPT`, `CLOSED`: one ordered
-//! stream.
+//! Client to engine, through the send ring: `JOIN`, `PEER`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They
+//! are carried out in ring order, so a leave comes after the messages sent before it. Engine to
+//! client, through the receive ring: `MESSAGE`, `UNICAST`, `MULTI`, `VIEW`, `LEFT`, `REPLY`,
+//! `RECEIPT`, `CLOSED`: one ordered stream.
 //!
 //! `handle` is a number that the client gives to each group it joins; the engine gives it back and
 //! knows nothing else of it.

@@ -468,7 +468,8 @@ impl fmt::Display for Options {
         writeln!(
             f,
             "  traffic: {} sessions, {} groups, every {} us up to {}, \
-             safe {}, unreliable {}, unicast {}, multi {}, same view {}, long {}, huge {}, churn {}, disconnect {} per 1000",
+             safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
+             long {}, huge {}, churn {}, disconnect {} per 1000",
             t.sessions,
             t.groups,
             t.interval_us,

@@ -108,7 +108,7 @@ pub(crate) fn send(node: &mut Node, ring: Option<&Ring>, letter: Letter) {
     };
     let fate = match ring {
         Ok(ring) => {
-            let group = to.groups().next().map_or(GroupId::default(), |(group, _)| group);
+            let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
             let frame = Frame {
                 kind: FrameKind::Message(Scope::of(&to)),
                 no_self,
