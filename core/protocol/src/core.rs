@@ -10,7 +10,7 @@ use crate::id::{GroupId, MemberId, Process, RingId, ViewId};
 use crate::input::{Command, Evidence, Input};
 use crate::node::Node;
 use crate::output::Output;
-use crate::queue::Waiting;
+use crate::state::unordered::{self, Letter};
 use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
 use crate::trace::Trace;
@@ -73,6 +73,7 @@ impl Core {
     /// Takes one input; drain `poll` afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.node.now = self.node.now.max(now);
+        self.node.pace.refill(self.node.now);
         if let State::Stopped = self.state {
             return;
         }
@@ -110,13 +111,15 @@ impl Core {
             State::Stopped => None,
             _ => self.node.leaving.map(|since| since + SHUTDOWN_WITHIN),
         };
-        self.state.deadline(&self.node).into_iter().chain(leave).min()
+        let pace = self.node.pace.deadline();
+        [self.state.deadline(&self.node), leave, pace].into_iter().flatten().min()
     }
 
     /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves
     /// too, for their order).
     pub fn accepts_sends(&self) -> bool {
         self.node.queue.has_room()
+            && self.node.pace.has_room()
             && self.node.leaving.is_none()
             && !matches!(self.state, State::Stopped)
     }
@@ -215,14 +218,26 @@ impl Core {
                 let (kind, group) = (FrameKind::Disconnect, GroupId::default());
                 node.accept_control(kind, session, group, Bytes::new());
             }
-            Command::Send { session, group, safe, no_self, tag, payload } => {
-                let kind = FrameKind::Message;
-                let counter = 0;
-                let message = Waiting { kind, session, group, safe, no_self, counter, payload };
-                node.accept(tag, message);
+            Command::Send { session, to, service, no_self, tag, payload } => {
+                if !service.is_ordered() {
+                    let letter = Letter { session, to, no_self, tag, payload };
+                    return self.send_unordered(letter);
+                }
+                node.accept(session, &to, (service, no_self, tag), payload);
             }
         }
         self.step(State::on_work);
+    }
+}
+
+/// Messages without order.
+impl Core {
+    fn send_unordered(&mut self, letter: Letter) {
+        let ring = match &self.state {
+            State::Operational(operational) => Some(&operational.ring),
+            _ => None,
+        };
+        unordered::send(&mut self.node, ring, letter);
     }
 }
 

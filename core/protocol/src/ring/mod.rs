@@ -304,7 +304,8 @@ impl Ring {
         }
     }
 
-    fn transmit(&self, node: &mut Node, bytes: Bytes) {
+    /// Sends a datagram to all other members.
+    pub(crate) fn transmit(&self, node: &mut Node, bytes: Bytes) {
         if self.multicast {
             node.transmit(Destination::Multicast, bytes);
             return;

@@ -24,6 +24,7 @@ mod history;
 mod operational;
 mod probation;
 mod recovery;
+pub(crate) mod unordered;
 
 use core::net::SocketAddr;
 

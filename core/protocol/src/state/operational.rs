@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use super::deliver::deliver_ready;
+use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
 use crate::event::Cause;
 use crate::id::Process;
@@ -28,6 +29,8 @@ pub(crate) struct Operational {
     merge_at: Option<Instant>,
     /// When the representative was last told of links.
     told_at: Option<Instant>,
+    /// Packets without order that have come.
+    seen: Seen,
     /// Refusals that were told already.
     refused: BTreeSet<Process>,
 }
@@ -66,6 +69,7 @@ impl Operational {
             beacon_at: node.now,
             merge_at: None,
             told_at: None,
+            seen: Seen::default(),
             refused: BTreeSet::new(),
         });
         if let Some(token) = token {
@@ -116,6 +120,10 @@ impl Operational {
                     self.visit(node, token);
                 }
                 self.finish_leaving(node)
+            }
+            Packet::Unordered { ring, number, content } if ring == self.ring.id => {
+                unordered::receive(node, &self.ring, &mut self.seen, from, (number, content));
+                State::Operational(self)
             }
             Packet::Join(join) => self.on_join(node, join),
             Packet::Beacon(beacon) => self.on_beacon(node, from.address, &beacon),

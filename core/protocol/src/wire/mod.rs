@@ -4,6 +4,7 @@
 //! `header` and the checksum seal enclose every datagram, `packet` is what it means, `frame` is
 //! what a data packet carries, `parts` cuts control packets that are too large for one datagram.
 
+pub(crate) mod audience;
 mod codec;
 mod dialect;
 pub(crate) mod frame;
