@@ -27,8 +27,9 @@ impl GroupHandle {
     ///
     /// # Errors
     /// `EAGAIN`: no room now; one `Writable` event of this group tells when there is. `EMSGSIZE`:
-    /// over the engine's limit, or over [`UNRELIABLE_LEN_MAX`] for an unreliable one. `ECLOSED`: the
-    /// handle is stale. `ENOTMEMBER`: it is being left. `EINVAL`, `ENOTSUP`: the service. `EFORKED`.
+    /// over the engine's limit, or over [`UNRELIABLE_LEN_MAX`] for an unreliable one. `ECLOSED`:
+    /// the handle is stale. `ENOTMEMBER`: it is being left. `EINVAL`, `ENOTSUP`: the service.
+    /// `EFORKED`.
     pub fn send<'a>(
         self,
         service: u32,
