@@ -2,6 +2,8 @@
 //! Nothing here is shared with another domain.
 
 use anasazi_protocol::GroupId;
+use anasazi_protocol::record::Entry;
+use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
     Command, Core, CoreConfig, Destination, Event, Evidence, GroupView, Input, Instant,
     MessageDelivery, Output, Process, SessionId, hash64,
@@ -9,12 +11,14 @@ use anasazi_protocol::{
 use anasazi_transport::{Faulty, OpenError, Received, Target, Transport, Udp, UdpOptions};
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::boot::Booted;
 use crate::config::ValidConfig;
 use crate::error::EngineError;
 use crate::state_file::Stored;
 use crate::sys::poll::{Waker, now_ns};
+use crate::trace_file::TraceFile;
 use crate::writer::Writer;
 
 /// Datagrams taken in before what they cause is sent.
@@ -50,6 +54,7 @@ pub(crate) struct Domain {
     pub(crate) transport: Faulty<Udp>,
     pub(crate) process: Process,
     writer: Option<Writer>,
+    trace: Option<TraceFile>,
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
     unreachable: Vec<SocketAddr>,
@@ -85,13 +90,17 @@ impl Domain {
             window: window(config, &transport),
             timers: config.ring.timers(),
             seed,
-            trace: false,
+            trace: config.trace.file.is_some(),
         };
         let now = Instant(now_ns());
+        let (process, stored) = (booted.boot.process, booted.boot.ring_sequence_floor > 0);
+        let open_trace = |path: &PathBuf| TraceFile::open(path, process, stored, now.0);
+        let trace = config.trace.file.as_ref().map(open_trace).transpose()?;
         let domain = Self {
             core: Core::new(core_config, booted.boot, now),
             transport,
-            process: booted.boot.process,
+            process,
+            trace,
             writer: booted.file.map(|file| Writer::new(file, waker.clone())),
             received: Vec::with_capacity(RECEIVE_BATCH_MAX),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
@@ -168,7 +177,7 @@ impl Domain {
                     up.push(Upward::JoinRefused { session, group, reason });
                 }
                 Output::Event(event) => up.push(Upward::Event(event)),
-                Output::Trace(_) => {}
+                Output::Trace(trace) => self.trace(trace),
                 Output::Stopped { fault } => up.push(Upward::Stopped { fault }),
             }
         }
@@ -185,8 +194,17 @@ impl Domain {
         }
     }
 
+    fn trace(&mut self, trace: Trace) {
+        if let Some(file) = &mut self.trace {
+            file.record(now_ns(), Entry::Trace(trace));
+        }
+    }
+
     /// Sends what is queued.
     pub(crate) fn flush(&mut self) {
+        if let Some(file) = &mut self.trace {
+            file.hand_over();
+        }
         if !self.sending.is_empty() {
             self.transport.send(&self.sending);
             self.sending.clear();

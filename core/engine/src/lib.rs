@@ -18,6 +18,7 @@ mod journal;
 pub mod session;
 pub mod state_file;
 pub mod sys;
+mod trace_file;
 mod writer;
 
 pub use engine::{Engine, EngineHandle};

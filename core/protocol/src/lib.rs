@@ -32,6 +32,7 @@ mod node;
 pub mod output;
 mod queue;
 mod random;
+pub mod record;
 mod ring;
 mod state;
 mod storage;

@@ -11,8 +11,8 @@ use crate::history::History;
 use crate::online::configurations::{self, RingIds};
 use crate::online::identity::Identities;
 use crate::online::messages;
-use crate::record::{Entry, Record};
 use crate::violation::{Excerpt, Finding, Place, Verdict, Violation};
+use anasazi_protocol::record::{Entry, Record};
 
 /// Records of a process shown before the one in question.
 const EXCERPT_BEFORE: usize = 7;

@@ -6,8 +6,8 @@ use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, GroupId, MessageId, NodeId, Process, RingId, SessionId};
 
 use crate::group::GroupHistory;
-use crate::record::{Entry, Record};
 use crate::violation::Place;
+use anasazi_protocol::record::{Entry, Record};
 
 /// All that is known.
 #[derive(Debug, Default)]
@@ -152,7 +152,7 @@ impl History {
     /// Adds a record, found to be in order, to the indexes.
     pub(crate) fn index(&mut self, place: Place, entry: &Entry) {
         match entry {
-            Entry::Boot { .. } => {}
+            Entry::Boot { .. } | Entry::Lost { .. } => {}
             Entry::Crash => self.processes[place.process].ended(place.position),
             Entry::Trace(trace) => self.index_trace(place, trace),
         }

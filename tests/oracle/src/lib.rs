@@ -12,9 +12,8 @@ mod finish;
 mod group;
 mod history;
 mod online;
-mod record;
 mod violation;
 
+pub use anasazi_protocol::record::{Entry, Record};
 pub use checker::{Checker, Options, Summary};
-pub use record::{Entry, Record};
 pub use violation::{Axiom, Excerpt, Violation};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use anasazi_protocol::Process;
 
-use crate::record::Record;
+use anasazi_protocol::record::Record;
 
 /// The rules, by the ids that docs/PROTOCOL.md uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -30,6 +30,8 @@ pub struct ValidConfig {
     pub client: ClientConfig,
     /// `log.*`
     pub log: LogConfig,
+    /// `trace.*`
+    pub trace: TraceConfig,
     /// `connect.*`
     pub connect: ConnectConfig,
     /// `session.*`
@@ -150,6 +152,13 @@ pub struct LogConfig {
     pub level: String,
 }
 
+/// The event log that the oracle reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceConfig {
+    /// Appended to; `None`: not written.
+    pub file: Option<PathBuf>,
+}
+
 /// Opening a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectConfig {
@@ -190,6 +199,7 @@ impl ValidConfig {
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },
             client: read.client(),
             log: LogConfig { level: read.text("log.level") },
+            trace: TraceConfig { file: read.path("trace.file") },
             connect: ConnectConfig {
                 timeout: read.duration("connect.timeout_ms"),
                 asynchronous: read.boolean("connect.async"),

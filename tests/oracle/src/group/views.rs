@@ -7,8 +7,8 @@ use anasazi_protocol::{Configuration, GroupId, MemberId, SessionId, ViewId};
 
 use super::{Tenure, What};
 use crate::history::{History, ProcessHistory, Segment};
-use crate::record::list;
 use crate::violation::{Axiom, Finding, Place, Verdict};
+use anasazi_protocol::record::list;
 
 /// The first seen members of every view.
 #[derive(Debug, Default)]
