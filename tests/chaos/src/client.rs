@@ -56,9 +56,13 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
     let session = Session::open(connector, how).map_err(|failure| failure.message)?;
     let session = Arc::new(session);
     let orders = listen(&session);
+    let log = ClientLog::create(&options.log)
+        .map_err(|error| format!("cannot write {}: {error}", options.log.display()))?;
     let random = Random::new(options.seed.wrapping_add(options.start));
     let mut client = Client {
         session,
+        log,
+        me: MemberId::default(),
         random,
         options,
         groups: BTreeMap::new(),
@@ -71,6 +75,9 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
 
 struct Client {
     session: Arc<Session>,
+    log: ClientLog,
+    /// As of the last `Resumed`.
+    me: MemberId,
     random: Random,
     options: Options,
     groups: BTreeMap<String, Group>,
@@ -130,7 +137,10 @@ impl Client {
             }
             let left = due.saturating_duration_since(Instant::now());
             match self.session.next_event(Some(left)) {
-                Ok(Some(event)) => self.take(event)?,
+                Ok(Some(event)) => {
+                    self.write_down(&event)?;
+                    self.take(event)?;
+                }
                 Ok(None) | Err(Status::EINTR) => {}
                 Err(status) => return Err(format!("receive: {}", status.text())),
             }
@@ -145,6 +155,44 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// What happened, for the oracle.
+    fn write_down(&mut self, event: &OwnedEvent) -> Result<(), String> {
+        let group_of = |handle: &GroupHandle| {
+            let mut groups = self.groups.iter();
+            groups.find(|(_, group)| group.handle == *handle).map(|(name, _)| GroupId::of(name))
+        };
+        let entry = match event {
+            OwnedEvent::Message { group, sender, sequence, data, .. } => {
+                group_of(group).map(|group| ClientEntry::Message {
+                    group,
+                    sender: member(sender),
+                    sequence: *sequence,
+                    hash: hash64(data),
+                })
+            }
+            OwnedEvent::View { group, view } => {
+                group_of(group).map(|group| view_entry(group, view, false))
+            }
+            OwnedEvent::Transitional { group, view } => {
+                group_of(group).map(|group| view_entry(group, view, true))
+            }
+            OwnedEvent::Left { group, .. } => {
+                group_of(group).map(|group| ClientEntry::Left { group })
+            }
+            OwnedEvent::Suspended { .. } => Some(ClientEntry::Suspended),
+            OwnedEvent::Resumed { identity } => {
+                self.me = member(identity);
+                Some(ClientEntry::Resumed)
+            }
+            OwnedEvent::Closed { .. } => Some(ClientEntry::Closed),
+            OwnedEvent::Receipt { .. } | OwnedEvent::Reply { .. } | OwnedEvent::Writable { .. } => {
+                return Ok(());
+            }
+        };
+        let entry = entry.ok_or("an event of a group that was never joined, or left before")?;
+        self.log.write(self.me, entry).map_err(|error| format!("cannot write the log: {error}"))
     }
 
     fn take(&mut self, event: OwnedEvent) -> Result<(), String> {
@@ -257,6 +305,29 @@ impl Client {
         };
         self.groups.insert(name.to_owned(), group);
         Ok(())
+    }
+}
+
+fn member(member: &Member) -> MemberId {
+    MemberId { node: node(member.node), session: SessionId(member.session) }
+}
+
+/// Nodes have 32 bits; one with more is none that a daemon can have meant.
+fn node(number: u64) -> NodeId {
+    NodeId(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn view_entry(group: GroupId, view: &OwnedView, transitional: bool) -> ClientEntry {
+    let id = view.id;
+    let incarnation = Incarnation(id.ring_incarnation);
+    let representative = Process { node: node(id.ring_rep), incarnation };
+    let ring = RingId { sequence: id.ring_seq, representative };
+    ClientEntry::View {
+        group,
+        id: ViewId { ring, ordinal: id.ordinal, sub: id.sub },
+        transitional,
+        members: view.members.iter().map(member).collect(),
+        together: view.together.iter().map(member).collect(),
     }
 }
 

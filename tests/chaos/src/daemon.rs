@@ -63,10 +63,6 @@ impl Daemon {
         })
     }
 
-    pub(crate) fn is_running(&self) -> bool {
-        self.child.is_some()
-    }
-
     /// Starts it, unless it runs; each start has a trace file of its own.
     pub(crate) fn start(&mut self) -> Result<(), Trouble> {
         if self.child.is_some() {
@@ -75,12 +71,14 @@ impl Daemon {
         self.starts += 1;
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let log = log.map_err(Trouble::io("cannot write a log"))?;
+        let trace = self.traces.join(format!("node{}-{}.trace", self.node + 1, self.starts));
         let [enter, namespace] = &self.inside;
         let child = Command::new(enter)
             .arg(namespace)
             .arg(&self.program)
             .arg("--config")
             .arg(&self.config)
+            .args(["--set", &format!("trace.file={}", trace.display())])
             .env_remove("NOTIFY_SOCKET")
             .env_remove("ANASAZI_LOG")
             .stdin(Stdio::null())

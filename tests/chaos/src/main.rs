@@ -9,7 +9,7 @@
 //! | `cluster`, `daemon`, `clients` | the processes, from outside |
 //! | `client` | the client program |
 //! | `network`, `place` | what is made in the system, and removed again |
-//! | `verdict` | the logs, before the oracle |
+//! | `verdict`, `gaps` | what the logs say, before the oracle and of the token |
 #![deny(unsafe_code)]
 
 mod campaign;
@@ -19,6 +19,7 @@ mod cluster;
 mod command;
 mod daemon;
 mod faults;
+mod gaps;
 mod nemesis;
 mod network;
 mod pace;

@@ -2,13 +2,13 @@
 //! dead.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cluster::{Cluster, NODES, Setup};
 use crate::nemesis::Busy;
 use crate::pace::Pace;
 use crate::trouble::Trouble;
-use crate::verdict;
+use crate::{gaps, verdict};
 
 /// Busy loops for each core.
 const LOOPS_PER_CORE: usize = 2;
@@ -49,6 +49,8 @@ fn watch(cluster: &mut Cluster, time: Duration, pace: &Pace) -> Result<Quiet, Tr
     if before.len() < NODES {
         return Err(Trouble::Stuck(format!("only {} daemons answer at rest", before.len())));
     }
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_ns = u64::try_from(unix.as_nanos()).unwrap_or(0);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let loops = cores * LOOPS_PER_CORE;
     let mut busy = Busy::default();
@@ -68,6 +70,6 @@ fn watch(cluster: &mut Cluster, time: Duration, pace: &Pace) -> Result<Quiet, Tr
     last.extend(cluster.changes());
     let changes = last.iter().map(|(node, count)| count - before[node]).sum();
     let verdict = verdict::judge(cluster.place.path(), true).map_err(Trouble::Violation)?;
-    let gap_worst = verdict::gap_worst(cluster.place.path());
+    let gap_worst = gaps::worst(cluster.place.path(), since_ns);
     Ok(Quiet { seconds, loops, changes, gap_worst, deliveries: verdict.deliveries })
 }

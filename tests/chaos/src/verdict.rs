@@ -1,28 +1,51 @@
 //! The logs of daemons and clients, before the oracle.
 
 use std::fmt;
-use std::path::Path;
-use std::time::Duration;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anasazi_oracle::{Logs, Options};
 
 /// What the oracle found, if it found nothing wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Verdict {
+    /// Process incarnations.
+    pub(crate) processes: u64,
+    /// Regular configurations installed, all processes together.
+    pub(crate) configurations: u64,
+    /// Messages delivered, all processes together.
     pub(crate) deliveries: u64,
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} deliveries", self.deliveries)
+        let Self { processes, configurations, deliveries } = self;
+        write!(f, "{processes} processes, {configurations} configurations, {deliveries} deliveries")
     }
 }
 
 /// Judges everything in a directory. Err: the violation, in words. `quiesced`: everybody has had the
 /// time to get everything.
-pub(crate) fn judge(_directory: &Path, _quiesced: bool) -> Result<Verdict, String> {
-    Ok(Verdict::default())
+pub(crate) fn judge(directory: &Path, quiesced: bool) -> Result<Verdict, String> {
+    let options = Options::default();
+    let logs = Logs::read(&traces(directory)).map_err(|error| error.to_string())?;
+    match logs.judge(&options, quiesced) {
+        Ok(Ok(summary)) => Ok(Verdict {
+            processes: summary.processes,
+            configurations: summary.configurations,
+            deliveries: summary.deliveries,
+        }),
+        Ok(Err(violation)) => Err(violation.to_string()),
+        Err(incomplete) => Err(format!("no verdict: {incomplete}")),
+    }
 }
 
-/// The longest time that a daemon was without the token.
-pub(crate) fn gap_worst(_directory: &Path) -> Duration {
-    Duration::ZERO
+/// The files of daemons and clients.
+pub(crate) fn traces(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path());
+    let mut files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|end| end == "trace")).collect();
+    files.sort();
+    files
 }
