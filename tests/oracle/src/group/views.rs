@@ -79,7 +79,7 @@ impl Views {
         if *sequence != tenure.sequence + 1 {
             return wrong(Axiom::G3, format!("after number {}", tenure.sequence));
         }
-        if process.owed.is_none_or(|(owed, _)| owed != *group) || !matches(history, place, trace) {
+        if !matches(history, place, trace) {
             return wrong(Axiom::G3, "which is not the one just delivered".to_owned());
         }
         if self.senders_are_members && !tenure.members.contains(sender) {
@@ -102,12 +102,17 @@ impl Views {
 /// The message is the one that the process delivered last.
 fn matches(history: &History, place: Place, trace: &Trace) -> bool {
     let Trace::GroupMessage { group, sender, hash, .. } = trace else { return false };
-    let delivery = history.process(place).current().and_then(|s| s.deliveries.last());
+    let process = history.process(place);
+    let delivery = process.current().and_then(|s| s.deliveries.last());
     delivery.is_some_and(|delivery| {
         history.messages.get(&delivery.message).is_some_and(|message| {
             let node = delivery.message.origin.node;
+            if message.inferred {
+                return (node, message.hash) == (sender.node, *hash);
+            }
             let from = MemberId { node, session: message.session };
-            (from, message.group, message.hash) == (*sender, *group, *hash)
+            process.owed.is_some_and(|(owed, _)| owed == *group)
+                && (from, message.group, message.hash) == (*sender, *group, *hash)
         })
     })
 }

@@ -95,6 +95,10 @@ impl Log {
         self
     }
 
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
     pub fn trace(&mut self, node: u32, trace: Trace) -> &mut Self {
         self.add(process(node), Entry::Trace(trace))
     }
