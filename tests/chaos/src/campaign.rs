@@ -15,6 +15,8 @@ use crate::verdict;
 pub(crate) const ROUNDS_PER_SEED: u64 = 5;
 /// Before the faults, and after them.
 const STEADY: Duration = Duration::from_millis(500);
+/// Until what was done is in the files.
+const WRITTEN: Duration = Duration::from_millis(200);
 
 /// What was done, and what came of it.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +89,9 @@ impl Campaign {
     ) -> Result<(), Trouble> {
         let mut random = Random::new(seed);
         for round in 1..=rounds {
+            if round > 1 {
+                cluster.go();
+            }
             let done = run_round(&mut random, round, cluster, pace, sums);
             sums.rounds += 1;
             if let Err(trouble) = done {
@@ -101,6 +106,8 @@ impl Campaign {
                 return Err(trouble);
             }
         }
+        // Nothing is sent any more; the threads that write the logs come to their end.
+        pace.wait(WRITTEN)?;
         let started = Instant::now();
         let verdict = verdict::judge(cluster.place.path(), true).map_err(|text| {
             sums.violations += 1;
@@ -135,7 +142,5 @@ fn run_round(
     let took = cluster.await_one_ring()?;
     sums.settled_ms.push(u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
     pace.wait(STEADY)?;
-    cluster.rest(round)?;
-    cluster.go();
-    Ok(())
+    cluster.rest(round)
 }

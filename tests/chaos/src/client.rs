@@ -11,7 +11,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anasazi_client::{
-    GroupHandle, Member, OwnedEvent, Session, SessionOptions, SocketFile, Status,
+    GroupHandle, Member, OwnedEvent, OwnedView, Session, SessionOptions, SocketFile, Status,
+};
+use anasazi_oracle::{ClientEntry, ClientLog};
+use anasazi_protocol::{
+    GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewId, hash64,
 };
 use clap::Args;
 

@@ -4,7 +4,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anasazi_oracle::{Logs, Options};
+use anasazi_oracle::Options;
+use anasazi_oracle::offline::Logs;
 
 /// What the oracle found, if it found nothing wrong.
 #[derive(Clone, Debug, Default)]
