@@ -115,7 +115,7 @@ impl Campaign {
         })?;
         sums.deliveries += verdict.deliveries;
         eprintln!("  judged in {:.1} s: {verdict}", started.elapsed().as_secs_f64());
-        Ok(())
+        cluster.stop().inspect_err(|_| sums.stuck += 1)
     }
 }
 

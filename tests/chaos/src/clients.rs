@@ -1,11 +1,13 @@
 //! The clients as the run sees them: processes that are told what to do, and killed.
 
-use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::fs::{self, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
+
+use anasazi_oracle::{ClientEntry, ClientRecord};
 
 use crate::cluster::Setup;
 use crate::network::Network;
@@ -117,6 +119,10 @@ impl Client {
         // Both fail only if it has ended already.
         let _ = running.child.kill();
         let _ = running.child.wait();
+        let log = self.place.join(format!("client{}-{}.trace", self.number + 1, self.starts));
+        if let Err(error) = end_log(&log) {
+            eprintln!("{}: {error}", log.display());
+        }
         true
     }
 
@@ -133,7 +139,7 @@ impl Client {
         let status = self.running.as_mut()?.child.try_wait().ok().flatten()?;
         self.running = None;
         let name = format!("client{}-{}.err", self.number + 1, self.starts);
-        let errors = std::fs::read_to_string(self.place.join(name)).unwrap_or_default();
+        let errors = fs::read_to_string(self.place.join(name)).unwrap_or_default();
         Some(format!("client {} ended with {status}:\n{errors}", self.number + 1))
     }
 
@@ -143,6 +149,23 @@ impl Client {
         let (number, node) = (self.number + 1, self.node + 1);
         format!("  client {number} at node {node}: {}", said.map_or("said nothing", |said| said))
     }
+}
+
+/// Writes down for a client that was killed that it sees nothing more, in place of the piece of a
+/// line that the kill may have left.
+fn end_log(path: &Path) -> io::Result<()> {
+    let text = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        text => text?,
+    };
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let lines = text[..whole].split(|byte| *byte == b'\n');
+    let Some(last) = lines.rev().find(|line| !line.is_empty()) else { return Ok(()) };
+    let last: ClientRecord = serde_json::from_slice(last)?;
+    let end = ClientRecord { index: last.index + 1, entry: ClientEntry::Closed, ..last };
+    let file = OpenOptions::new().append(true).open(path)?;
+    file.set_len(whole as u64)?;
+    writeln!(&file, "{}", serde_json::to_string(&end)?)
 }
 
 impl Drop for Client {

@@ -194,6 +194,13 @@ impl Cluster {
         self.clients.iter_mut().for_each(|client| client.tell("go"));
     }
 
+    /// All daemons leave at the same time, and must be able to.
+    pub(crate) fn stop(&mut self) -> Result<(), Trouble> {
+        self.clients.clear();
+        self.daemons.iter_mut().for_each(Daemon::ask_to_leave);
+        self.daemons.iter_mut().try_for_each(|daemon| daemon.await_end(&self.pace))
+    }
+
     /// How many configurations each daemon has installed since it was started.
     pub(crate) fn changes(&mut self) -> BTreeMap<usize, u64> {
         let mut changes = BTreeMap::new();

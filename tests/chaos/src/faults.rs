@@ -8,8 +8,9 @@ use crate::random::Random;
 /// One thing that goes wrong for a while.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// SIGKILL; started again at the end. With all nodes: a cold start.
-    Kill { nodes: Vec<usize> },
+    /// SIGKILL; started again at the end, some without what they had stored. With all nodes: a cold
+    /// start.
+    Kill { nodes: Vec<usize>, wiped: bool },
     /// SIGSTOP, SIGCONT at the end.
     Pause { node: usize },
     /// SIGTERM; started again at the end.
@@ -64,9 +65,9 @@ fn draw_fault(random: &mut Random, nodes: usize, clients: usize) -> Fault {
     match random.index(16) {
         0 | 1 => {
             let count = random.between(1..=2) as usize;
-            Fault::Kill { nodes: random.choose(count, nodes) }
+            Fault::Kill { nodes: random.choose(count, nodes), wiped: random.percent(25) }
         }
-        2 => Fault::Kill { nodes: (0..nodes).collect() },
+        2 => Fault::Kill { nodes: (0..nodes).collect(), wiped: false },
         3 => Fault::Pause { node },
         4 => Fault::Restart { node },
         5..=7 => draw_cut(random, nodes),
@@ -120,7 +121,8 @@ impl fmt::Display for Fault {
             nodes.iter().map(|node| (node + 1).to_string()).collect::<Vec<_>>().join(" ")
         };
         match self {
-            Self::Kill { nodes } => write!(f, "kill {}", names(nodes)),
+            Self::Kill { nodes, wiped: false } => write!(f, "kill {}", names(nodes)),
+            Self::Kill { nodes, .. } => write!(f, "kill and wipe {}", names(nodes)),
             Self::Pause { node } => write!(f, "pause {}", node + 1),
             Self::Restart { node } => write!(f, "restart {}", node + 1),
             Self::Cut { shape, pairs } => {
@@ -131,13 +133,71 @@ impl fmt::Display for Fault {
             Self::Loss { nodes, percent } => write!(f, "loss of {percent} % at {}", names(nodes)),
             Self::Unlink { node, link: Link::Down } => write!(f, "interface down at {}", node + 1),
             Self::Unlink { node, .. } => write!(f, "cable out at {}", node + 1),
-            Self::Slow { node, kbit } => write!(f, "{kbit} kbit/s from {}", node + 1),
+            Self::Slow { node, kbit } => write!(f, "slow line from {} ({kbit} kbit/s)", node + 1),
             Self::SmallMtu { node, mtu } => write!(f, "MTU {mtu} at {}", node + 1),
             Self::FullDisk { node } => write!(f, "full disk at {}", node + 1),
-            Self::Busy { loops } => write!(f, "{loops} busy loops"),
+            Self::Busy { loops } => write!(f, "busy loops: {loops}"),
             Self::Hangups { node } => write!(f, "SIGHUPs to {}", node + 1),
             Self::KillClients { clients } => write!(f, "kill clients {}", names(clients)),
             Self::PauseClient { client } => write!(f, "pause client {}", client + 1),
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_of_fault_comes_and_none_stays_too_long() {
+        let mut random = Random::new(1);
+        let mut kinds = BTreeSet::new();
+        for _ in 0..500 {
+            let faults = draw(&mut random, 5, 10);
+            assert!((1..=3).contains(&faults.len()));
+            for timed in faults {
+                assert!(timed.until_ms - timed.from_ms <= 3_000, "{timed:?}");
+                let text = timed.fault.to_string();
+                let words = text.split(|c: char| c.is_ascii_digit());
+                kinds.insert(words.collect::<Vec<_>>()[0].trim().to_owned());
+            }
+        }
+        let kinds: Vec<_> = kinds.iter().map(String::as_str).collect();
+        assert_eq!(kinds, KINDS);
+    }
+
+    #[test]
+    fn a_cut_names_nobody_as_deaf_to_himself_and_one_seed_is_one_list() {
+        for seed in 0..200 {
+            let Fault::Cut { pairs, .. } = draw_cut(&mut Random::new(seed), 5) else { panic!() };
+            assert!(!pairs.is_empty() && pairs.iter().all(|(a, b)| a != b && *a < 5 && *b < 5));
+            let told = |seed| format!("{:?}", draw(&mut Random::new(seed), 5, 10));
+            assert_eq!(told(seed), told(seed));
+        }
+    }
+
+    const KINDS: [&str; 19] = [
+        "MTU",
+        "SIGHUPs to",
+        "busy loops:",
+        "cable out at",
+        "cut (bridge)",
+        "cut (halves)",
+        "cut (one alone)",
+        "cut (one is deaf)",
+        "cut (one is mute)",
+        "cut (overlapping majorities)",
+        "full disk at",
+        "interface down at",
+        "kill",
+        "kill and wipe",
+        "kill clients",
+        "loss of",
+        "pause",
+        "pause client",
+        "restart",
+        "slow line from",
+    ];
 }

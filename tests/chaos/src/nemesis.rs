@@ -86,9 +86,12 @@ impl Nemesis {
     fn begin(&mut self, cluster: &mut Cluster, fault: Fault) -> Result<(), Trouble> {
         let network = &cluster.network;
         match &fault {
-            Fault::Kill { nodes } => {
+            Fault::Kill { nodes, wiped } => {
                 for node in nodes {
                     self.kills += u64::from(cluster.daemons[*node].kill());
+                    if *wiped {
+                        cluster.place.wipe_disk(*node);
+                    }
                 }
             }
             Fault::Pause { node } => cluster.daemons[*node].signal(libc::SIGSTOP),
@@ -117,7 +120,7 @@ impl Nemesis {
         // A like fault may still go on: then this one's end waits for the other's.
         let network = &cluster.network;
         match fault {
-            Fault::Kill { nodes } => {
+            Fault::Kill { nodes, .. } => {
                 nodes.iter().try_for_each(|node| cluster.daemons[*node].start())?;
             }
             Fault::Pause { node } => cluster.daemons[*node].signal(libc::SIGCONT),

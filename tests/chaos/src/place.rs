@@ -67,6 +67,17 @@ impl Place {
         let _ = fs::remove_file(self.disks[node].join(BALLAST));
     }
 
+    /// Forgets what the node, which does not run, had stored.
+    pub(crate) fn wipe_disk(&self, node: usize) {
+        for entry in fs::read_dir(&self.disks[node]).into_iter().flatten().flatten() {
+            if entry.file_name() != BALLAST
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                eprintln!("{} stays: {error}", entry.path().display());
+            }
+        }
+    }
+
     /// The directory stays; where it is.
     pub(crate) fn keep(&mut self) -> &Path {
         self.kept = true;
