@@ -2,7 +2,7 @@
 //! mark to each of its groups, and says so when the marks of all members have come: all that was
 //! sent before them has come, too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,8 +99,8 @@ struct Group {
     members: Vec<Member>,
     /// The mark has still to be sent.
     owes_mark: bool,
-    /// Whose marks have come.
-    marks: BTreeSet<(u64, u64)>,
+    /// The last marks that have come, by sender.
+    marks: BTreeMap<(u64, u64), u64>,
 }
 
 enum Order {
@@ -203,11 +203,11 @@ impl Client {
         let resting = self.resting.is_some();
         match event {
             OwnedEvent::Message { group, sender, data, .. } => {
-                let number = self.resting.map(|number| format!("rest {number}"));
-                if let (Some(number), Some(group)) = (number, self.group(group))
-                    && data == number.as_bytes()
-                {
-                    group.marks.insert((sender.node, sender.session));
+                // It may come before this client itself is told to rest.
+                let text = std::str::from_utf8(&data).unwrap_or_default();
+                let number = text.strip_prefix("rest ").and_then(|number| number.parse().ok());
+                if let (Some(number), Some(group)) = (number, self.group(group)) {
+                    group.marks.insert((sender.node, sender.session), number);
                 }
             }
             OwnedEvent::View { group, view } => {
@@ -236,7 +236,6 @@ impl Client {
     fn begin_rest(&mut self, number: u64) {
         (self.resting, self.has_rested) = (Some(number), false);
         for group in self.groups.values_mut() {
-            group.marks.clear();
             group.owes_mark = !group.members.is_empty();
         }
     }
@@ -257,7 +256,8 @@ impl Client {
     fn look_for_rest(&mut self) {
         let Some(number) = self.resting.filter(|_| !self.has_rested) else { return };
         let is_quiet = |group: &Group| {
-            let has_come = |member: &Member| group.marks.contains(&(member.node, member.session));
+            let has_come =
+                |member: &Member| group.marks.get(&(member.node, member.session)) == Some(&number);
             !group.is_leaving && !group.members.is_empty() && group.members.iter().all(has_come)
         };
         if self.groups.values().all(is_quiet) {
@@ -305,7 +305,7 @@ impl Client {
             is_leaving: false,
             members: Vec::new(),
             owes_mark: false,
-            marks: BTreeSet::new(),
+            marks: BTreeMap::new(),
         };
         self.groups.insert(name.to_owned(), group);
         Ok(())
