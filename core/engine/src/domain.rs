@@ -88,6 +88,7 @@ impl Domain {
             multicast: transport.has_multicast(),
             mtu: config.transport.mtu,
             window: window(config, &transport),
+            accelerated: true,
             timers: config.ring.timers(),
             seed,
             trace: config.trace.file.is_some(),
@@ -118,6 +119,9 @@ impl Domain {
             self.handle(Input::Datagram { from, multicast, bytes }, up);
         }
         self.received = received;
+        if !self.backlog {
+            self.handle(Input::Drained, up);
+        }
         let mut unreachable = core::mem::take(&mut self.unreachable);
         self.transport.unreachable(&mut unreachable);
         for address in unreachable.drain(..) {

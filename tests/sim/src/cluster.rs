@@ -309,6 +309,10 @@ impl Cluster {
             }
         } else {
             self.feed(node, input);
+            // A busy machine reads on before it is done with what it has.
+            if self.random.coin() {
+                self.feed(node, Input::Drained);
+            }
         }
     }
 
