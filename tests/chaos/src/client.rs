@@ -1,6 +1,6 @@
-//! The client program: joins, leaves and sends by chance, until it is told to rest. Then it sends one
-//! mark to each of its groups, and says so when the marks of all members have come: all that was
-//! sent before them has come, too.
+//! The client program: joins, leaves and sends by chance, until it is told to rest. Then it sends
+//! one mark to each of its groups, and says so when the marks of all members have come: all that
+//! was sent before them has come, too.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write, stdin, stdout};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -71,7 +71,8 @@ impl Setup {
         format!(
             "cluster = \"chaos-{}\"\n[node]\nid = {}\n[state]\ndir = \"{}\"\n[transport]\n\
              bind = \"{}:{PORT}\"\nmulticast = \"{multicast}\"\npeers = [{peers}]\n{buffers}\
-             [message]\nlen_max = \"64 KiB\"\n[client]\nlisten = \"{}\"\n[log]\nlevel = \"info,anasazi::protocol=debug\"\n",
+             [message]\nlen_max = \"64 KiB\"\n[client]\nlisten = \"{}\"\n[log]\n\
+             level = \"info,anasazi::protocol=debug\"\n",
             self.seed,
             node + 1,
             place.disk(node).display(),
@@ -93,13 +94,13 @@ pub(crate) struct Cluster {
 
 impl Cluster {
     /// Starts daemons and clients, and waits until they are together.
-    pub(crate) fn start(setup: &Setup, program: &PathBuf, pace: &Pace) -> Result<Self, Trouble> {
+    pub(crate) fn start(setup: &Setup, program: &Path, pace: &Pace) -> Result<Self, Trouble> {
         let place = Place::create(&format!("seed{}", setup.seed), NODES)?;
         let network = Network::create(NODES)?;
         let mut daemons = Vec::new();
         for node in 0..NODES {
             let config = setup.config(node, &place);
-            daemons.push(Daemon::new(node, program.clone(), &network, &place, &config)?);
+            daemons.push(Daemon::new(node, program.to_path_buf(), &network, &place, &config)?);
         }
         let clients = (0..NODES * CLIENTS_PER_NODE)
             .map(|number| Client::new(number, number / CLIENTS_PER_NODE, setup, &network, &place))

@@ -19,6 +19,8 @@ use crate::trouble::Trouble;
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How long it may take to answer a question.
 const ANSWER_MAX: Duration = Duration::from_millis(300);
+/// When a daemon certainly catches signals.
+const CATCHES_AFTER: Duration = Duration::from_secs(1);
 
 /// An anasazid at a node.
 pub(crate) struct Daemon {
@@ -30,6 +32,7 @@ pub(crate) struct Daemon {
     socket: PathBuf,
     traces: PathBuf,
     starts: u32,
+    started: Instant,
     child: Option<Child>,
     /// It was told to leave, or killed: its end is no surprise.
     is_leaving: bool,
@@ -57,6 +60,7 @@ impl Daemon {
             socket: place.file(&format!("node{name}.sock")),
             traces: place.path().to_path_buf(),
             starts: 0,
+            started: Instant::now(),
             child: None,
             is_leaving: false,
             asked: None,
@@ -86,7 +90,7 @@ impl Daemon {
             .stderr(log)
             .spawn()
             .map_err(Trouble::io("cannot start a daemon"))?;
-        (self.child, self.is_leaving) = (Some(child), false);
+        (self.child, self.is_leaving, self.started) = (Some(child), false, Instant::now());
         Ok(())
     }
 
@@ -105,6 +109,13 @@ impl Daemon {
         if let Some(child) = &self.child {
             // It fails only if the daemon has ended already, which others notice.
             let _ = sys::signal(child.id(), signal);
+        }
+    }
+
+    /// SIGHUP; which nobody survives who has just begun and has not got to catching it.
+    pub(crate) fn hang_up(&self) {
+        if self.started.elapsed() > CATCHES_AFTER {
+            self.signal(libc::SIGHUP);
         }
     }
 

@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    const KINDS: [&str; 19] = [
+    const KINDS: [&str; 20] = [
         "MTU",
         "SIGHUPs to",
         "busy loops:",

@@ -1,5 +1,5 @@
-//! `anasazi-chaos`: five real daemons with their clients in network namespaces; everything goes wrong
-//! that can, and the oracle judges what daemons and clients say they saw.
+//! `anasazi-chaos`: five real daemons with their clients in network namespaces; everything goes
+//! wrong that can, and the oracle judges what daemons and clients say they saw.
 //!
 //! | file | what |
 //! |---|---|

@@ -67,7 +67,7 @@ impl Nemesis {
             .collect();
         while !stormy.is_empty() && Instant::now() < until {
             for node in &stormy {
-                cluster.daemons[*node].signal(libc::SIGHUP);
+                cluster.daemons[*node].hang_up();
             }
             pace.wait(HANGUP_EVERY)?;
         }

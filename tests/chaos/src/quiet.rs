@@ -1,7 +1,7 @@
 //! Nothing goes wrong, but busy loops compete for every core: no daemon may take another one for
 //! dead.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cluster::{Cluster, NODES, Setup};
@@ -28,7 +28,7 @@ pub(crate) struct Quiet {
 
 /// Watches a cluster under load for so long.
 pub(crate) fn run(
-    program: &PathBuf,
+    program: &Path,
     time: Duration,
     keep: bool,
     pace: &Pace,

@@ -25,8 +25,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Judges everything in a directory. Err: the violation, in words. `quiesced`: everybody has had the
-/// time to get everything.
+/// Judges everything in a directory. Err: the violation, in words. `quiesced`: everybody has had
+/// the time to get everything.
 pub(crate) fn judge(directory: &Path, quiesced: bool) -> Result<Verdict, String> {
     let options = Options::default();
     let logs = Logs::read(&traces(directory)).map_err(|error| error.to_string())?;
