@@ -70,7 +70,8 @@ impl Campaign {
         );
         let mut cluster = Cluster::start(&setup, &self.program, pace)?;
         let judged = self.rounds_of(seed, rounds, &mut cluster, pace, sums);
-        if self.keep || matches!(judged, Err(Trouble::Stuck(_) | Trouble::Violation(_))) {
+        if self.keep || matches!(&judged, Err(trouble) if !matches!(trouble, Trouble::Interrupted))
+        {
             eprintln!("logs are kept in {}", cluster.place.keep().display());
         }
         if judged.is_err() {
@@ -96,26 +97,30 @@ impl Campaign {
             sums.rounds += 1;
             if let Err(trouble) = done {
                 sums.stuck += u64::from(matches!(trouble, Trouble::Stuck(_)));
-                // What is wrong with the order may be why nothing goes on.
-                if let (Trouble::Stuck(text), Err(worse)) =
-                    (&trouble, verdict::judge(cluster.place.path(), false))
-                {
-                    sums.violations += 1;
-                    return Err(Trouble::Violation(format!("{worse}\nand besides: {text}")));
-                }
-                return Err(trouble);
+                return Err(worse_than(trouble, cluster, sums));
             }
         }
         // Nothing is sent any more; the threads that write the logs come to their end.
         pace.wait(WRITTEN)?;
         let started = Instant::now();
-        let verdict = verdict::judge(cluster.place.path(), true).map_err(|text| {
-            sums.violations += 1;
-            Trouble::Violation(text)
+        let verdict = verdict::judge(cluster.place.path(), true).inspect_err(|trouble| {
+            sums.violations += u64::from(matches!(trouble, Trouble::Violation(_)));
         })?;
         sums.deliveries += verdict.deliveries;
         eprintln!("  judged in {:.1} s: {verdict}", started.elapsed().as_secs_f64());
         cluster.stop().inspect_err(|_| sums.stuck += 1)
+    }
+}
+
+/// What is wrong with the order may be why nothing goes on.
+fn worse_than(trouble: Trouble, cluster: &Cluster, sums: &mut Sums) -> Trouble {
+    let Trouble::Stuck(text) = &trouble else { return trouble };
+    match verdict::judge(cluster.place.path(), false) {
+        Err(Trouble::Violation(worse)) => {
+            sums.violations += 1;
+            Trouble::Violation(format!("{worse}\nand besides: {text}"))
+        }
+        _ => trouble,
     }
 }
 

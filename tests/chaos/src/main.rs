@@ -103,13 +103,10 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().action {
         Action::Run { rounds, seed, shared } => run(rounds, seed, shared),
         Action::Quiet { minutes, shared } => be_quiet(minutes, shared),
-        Action::Judge { directory } => match verdict::judge(&directory, false) {
-            Ok(verdict) => {
-                print(&verdict.to_string());
-                Ok(true)
-            }
-            Err(text) => Err(Trouble::Violation(text)),
-        },
+        Action::Judge { directory } => verdict::judge(&directory, false).map(|verdict| {
+            print(&verdict.to_string());
+            true
+        }),
         Action::Client(options) => client::run(options).map(|()| true).map_err(Trouble::Setup),
         Action::Spin => {
             nemesis::spin();

@@ -70,7 +70,7 @@ fn watch(cluster: &mut Cluster, time: Duration, pace: &Pace) -> Result<Quiet, Tr
     last.extend(cluster.changes());
     let changes = last.iter().map(|(node, count)| count - before[node]).sum();
     pace.wait(LOOK)?;
-    let verdict = verdict::judge(cluster.place.path(), true).map_err(Trouble::Violation)?;
+    let verdict = verdict::judge(cluster.place.path(), true)?;
     let gap_worst = gaps::worst(cluster.place.path(), since_ns);
     Ok(Quiet { seconds, loops, changes, gap_worst, deliveries: verdict.deliveries })
 }

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anasazi_oracle::Options;
-use anasazi_oracle::offline::Logs;
+use anasazi_oracle::offline::{Logs, NoVerdict};
+
+use crate::trouble::Trouble;
 
 /// What the oracle found, if it found nothing wrong.
 #[derive(Clone, Debug, Default)]
@@ -25,20 +27,18 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Judges everything in a directory. Err: the violation, in words. `quiesced`: everybody has had
-/// the time to get everything.
-pub(crate) fn judge(directory: &Path, quiesced: bool) -> Result<Verdict, String> {
-    let options = Options::default();
-    let logs = Logs::read(&traces(directory)).map_err(|error| error.to_string())?;
-    match logs.judge(&options, quiesced) {
-        Ok(Ok(summary)) => Ok(Verdict {
-            processes: summary.processes,
-            configurations: summary.configurations,
-            deliveries: summary.deliveries,
-        }),
-        Ok(Err(violation)) => Err(violation.to_string()),
-        Err(incomplete) => Err(format!("no verdict: {incomplete}")),
-    }
+/// Judges everything in a directory. Err: a violation, or why there is no verdict. `quiesced`:
+/// everybody has had the time to get everything.
+pub(crate) fn judge(directory: &Path, quiesced: bool) -> Result<Verdict, Trouble> {
+    let no_verdict = |why: NoVerdict| Trouble::Setup(format!("no verdict: {why}"));
+    let logs = Logs::read(&traces(directory)).map_err(no_verdict)?;
+    let judged = logs.judge(&Options::default(), quiesced).map_err(no_verdict)?;
+    let summary = judged.map_err(|violation| Trouble::Violation(violation.to_string()))?;
+    Ok(Verdict {
+        processes: summary.processes,
+        configurations: summary.configurations,
+        deliveries: summary.deliveries,
+    })
 }
 
 /// The files of daemons and clients.
