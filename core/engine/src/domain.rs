@@ -11,11 +11,13 @@ use anasazi_protocol::{
 use anasazi_transport::{Faulty, OpenError, Received, Target, Transport, Udp, UdpOptions};
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 
 use crate::boot::Booted;
 use crate::config::ValidConfig;
 use crate::error::EngineError;
+use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::sys::poll::{Waker, now_ns};
 use crate::trace_file::TraceFile;
@@ -43,6 +45,10 @@ pub(crate) enum Upward {
         reason: &'static str,
     },
     Event(Event),
+    /// An invariant of the core broke; it says nothing more.
+    Broken {
+        fault: String,
+    },
     /// The domain has ended; cleanly, or with a fault in words.
     Stopped {
         fault: Option<String>,
@@ -55,6 +61,7 @@ pub(crate) struct Domain {
     pub(crate) process: Process,
     writer: Option<Writer>,
     trace: Option<TraceFile>,
+    pub(crate) recorder: Recorder,
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
     unreachable: Vec<SocketAddr>,
@@ -102,6 +109,7 @@ impl Domain {
             transport,
             process,
             trace,
+            recorder: Recorder::new(process, config.recorder.dir.clone()),
             writer: booted.file.map(|file| Writer::new(file, waker.clone())),
             received: Vec::with_capacity(RECEIVE_BATCH_MAX),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
@@ -158,10 +166,25 @@ impl Domain {
         self.handle(Input::Shutdown, up);
     }
 
-    /// One input, and everything that comes of it.
+    /// One input, and everything that comes of it; nothing, if that breaks an invariant.
     fn handle(&mut self, input: Input, up: &mut Vec<Upward>) {
-        self.core.handle(Instant(now_ns()), input);
-        self.drain(up);
+        let now = Instant(now_ns());
+        if self.recorder.is_broken() {
+            return;
+        }
+        self.recorder.note(now, &input);
+        let before = up.len();
+        let work = || {
+            self.recorder.break_if_asked();
+            self.core.handle(now, input);
+            self.drain(up);
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            // What it said last may be wrong as well.
+            self.sending.clear();
+            up.truncate(before);
+            up.push(Upward::Broken { fault: self.recorder.broke(&*panic) });
+        }
     }
 
     /// What the core has to say; at the start before any input as well.
@@ -180,7 +203,10 @@ impl Domain {
                 Output::JoinRefused { session, group, reason } => {
                     up.push(Upward::JoinRefused { session, group, reason });
                 }
-                Output::Event(event) => up.push(Upward::Event(event)),
+                Output::Event(event) => {
+                    self.recorder.event(Instant(now_ns()), &event);
+                    up.push(Upward::Event(event));
+                }
                 Output::Trace(trace) => self.trace(trace),
                 Output::Stopped { fault } => up.push(Upward::Stopped { fault }),
             }

@@ -15,6 +15,7 @@ mod engine;
 mod error;
 pub mod inproc;
 mod journal;
+mod recorder;
 pub mod session;
 pub mod state_file;
 pub mod sys;

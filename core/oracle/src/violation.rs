@@ -38,11 +38,48 @@ pub enum Axiom {
     G4,
     G5,
     G6,
+    G8,
+    G9,
     G10,
     Cl,
 }
 
 impl Axiom {
+    /// All of them, in the order of docs/PROTOCOL.md.
+    pub const ALL: [Self; 31] = [
+        Self::Log,
+        Self::Id,
+        Self::B1,
+        Self::B2,
+        Self::B3,
+        Self::B4,
+        Self::C1,
+        Self::C2,
+        Self::C3,
+        Self::C4,
+        Self::C5,
+        Self::C6,
+        Self::Sd,
+        Self::Vs,
+        Self::Ca,
+        Self::To1,
+        Self::To2,
+        Self::To3,
+        Self::RegMax,
+        Self::Sa1,
+        Self::Sa2,
+        Self::G1,
+        Self::G2,
+        Self::G3,
+        Self::G4,
+        Self::G5,
+        Self::G6,
+        Self::G8,
+        Self::G9,
+        Self::G10,
+        Self::Cl,
+    ];
+
     /// What the rule promises.
     pub fn title(self) -> &'static str {
         match self {
@@ -75,6 +112,8 @@ impl Axiom {
             Self::G4 => "members who move to the next view together got the same messages",
             Self::G5 => "membership begins with a view and ends for good",
             Self::G6 => "a member's messages come before the view without it",
+            Self::G8 => "a group is told exactly if some of it do not come along",
+            Self::G9 => "a change that does not touch a group is not shown to it",
             Self::Cl => "a client sees exactly what its node gave to it",
             Self::G10 => "a configuration change is one view, before anything else of the new ring",
         }

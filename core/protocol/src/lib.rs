@@ -30,6 +30,7 @@ pub mod input;
 pub mod limits;
 mod node;
 pub mod output;
+pub mod planted;
 mod queue;
 mod random;
 pub mod record;

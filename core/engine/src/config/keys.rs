@@ -270,6 +270,13 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         kind: Kind::Path { len_max: 4_000 },
+        effect: "Directory for the flight recorder: what the node was given last, written when \
+                 an invariant of the protocol breaks, which is a bug, before the engine stops. \
+                 Empty: state.dir; without that, the last lines go to the log.",
+        ..key("recorder.dir", "")
+    },
+    Key {
+        kind: Kind::Path { len_max: 4_000 },
         effect: "File to which this node appends what it did, one JSON object a line, for \
                  `anasazi trace check`: it judges the files of all nodes by the promises of \
                  docs/PROTOCOL.md. Empty: none. What the disk cannot take in time is left out, \

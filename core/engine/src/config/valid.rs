@@ -30,6 +30,8 @@ pub struct ValidConfig {
     pub client: ClientConfig,
     /// `log.*`
     pub log: LogConfig,
+    /// `recorder.*`
+    pub recorder: RecorderConfig,
     /// `trace.*`
     pub trace: TraceConfig,
     /// `connect.*`
@@ -152,6 +154,13 @@ pub struct LogConfig {
     pub level: String,
 }
 
+/// What is kept for the case of a bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecorderConfig {
+    /// Where it is written; `None`: to the log.
+    pub dir: Option<PathBuf>,
+}
+
 /// The event log that the oracle reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceConfig {
@@ -199,6 +208,9 @@ impl ValidConfig {
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },
             client: read.client(),
             log: LogConfig { level: read.text("log.level") },
+            recorder: RecorderConfig {
+                dir: read.path("recorder.dir").or_else(|| read.path("state.dir")),
+            },
             trace: TraceConfig { file: read.path("trace.file") },
             connect: ConnectConfig {
                 timeout: read.duration("connect.timeout_ms"),

@@ -3,6 +3,7 @@
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, MemberId, SessionId, ViewId};
 
+mod changes;
 mod chapters;
 pub(crate) mod clients;
 mod views;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, GroupId, MemberId, SessionId, ViewId};
 
-use super::{Tenure, What};
+use super::{Tenure, What, changes};
 use crate::history::{History, ProcessHistory, Segment};
 use crate::violation::{Axiom, Finding, Place, Verdict};
 use anasazi_protocol::record::list;
@@ -20,6 +20,11 @@ pub(crate) struct Views {
 
 impl Views {
     pub(crate) fn check(&mut self, history: &History, place: Place, trace: &Trace) -> Verdict {
+        self.check_alone(history, place, trace)?;
+        changes::check(history, place, trace)
+    }
+
+    fn check_alone(&mut self, history: &History, place: Place, trace: &Trace) -> Verdict {
         match trace {
             Trace::GroupView { .. } => self.check_view(history, place, trace),
             Trace::GroupMessage { .. } => self.check_message(history, place, trace),
@@ -217,7 +222,7 @@ fn check_configuration(
 
 /// A member whose process is not in the current configuration; a session's number tells its
 /// incarnation.
-fn ghost(process: &ProcessHistory, members: &[MemberId]) -> Option<MemberId> {
+pub(super) fn ghost(process: &ProcessHistory, members: &[MemberId]) -> Option<MemberId> {
     let current = process.current()?;
     let present = |m: &MemberId| {
         (current.members.iter()).any(|p| p.node == m.node && p.incarnation.0 == m.session.0 >> 24)
