@@ -60,7 +60,8 @@ fn holds(summary: &Summary) -> Value {
 fn violated(violation: &Violation) -> Value {
     let histories = violation.excerpts.iter().map(|excerpt| {
         let lines = excerpt.lines.iter().map(|(number, line)| {
-            json!({ "index": number, "text": line.trim_start(), "marked": *number == excerpt.marked })
+            let marked = *number == excerpt.marked;
+            json!({ "index": number, "text": line.trim_start(), "marked": marked })
         });
         json!({ "of": excerpt.whose, "records": lines.collect::<Vec<_>>() })
     });

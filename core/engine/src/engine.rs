@@ -300,7 +300,7 @@ impl Engine {
 
     fn end(&mut self, fault: Option<EngineError>) {
         let reason =
-            fault.as_ref().map_or("the engine was stopped".to_owned(), ToString::to_string);
+            fault.as_ref().map_or_else(|| "the engine was stopped".to_owned(), ToString::to_string);
         let status = match &fault {
             None => Status::ECLOSED,
             // An engine of this process does not come back; a daemon does.

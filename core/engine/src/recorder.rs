@@ -1,5 +1,6 @@
 //! The flight recorder: what the core was given last, kept always and written only when an
-//! invariant inside it breaks. Then nothing that it says can be trusted any more, so the domain ends.
+//! invariant inside it breaks. Then nothing that it says can be trusted any more, so the domain
+//! ends.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -76,6 +77,8 @@ impl Recorder {
                 Note::Persisted { ticket: *ticket, durable: *durable }
             }
             Input::Evidence { address, kind: Evidence::Unreachable } => Note::Unreachable(*address),
+            // After every batch; it says nothing that the datagrams do not.
+            Input::Drained => return,
             Input::Timeout => Note::Timeout,
             Input::Shutdown => Note::Shutdown,
         };

@@ -1,4 +1,5 @@
-//! G8 and G9: a change of configuration shows itself to the groups that it touches, and to no others.
+//! G8 and G9: a change of configuration shows itself to the groups that it touches, and to no
+//! others.
 
 use std::collections::BTreeSet;
 

@@ -107,9 +107,9 @@ impl Merge {
         }
     }
 
-    /// Everybody waits for what no log has, or for each other: the oracle shall see one of them. Who
-    /// waits for a process that has no more to say goes first: those words were lost with it, or
-    /// never said. Everybody else may only be waiting for that one.
+    /// Everybody waits for what no log has, or for each other: the oracle shall see one of them.
+    /// Who waits for a process that has no more to say goes first: those words were lost with it,
+    /// or never said. Everybody else may only be waiting for that one.
     fn force(&mut self) -> Option<usize> {
         let mut best = None;
         for (lane, (fact, whose)) in &self.blocked {

@@ -65,8 +65,8 @@ impl Logs {
 
     /// Judges everything. `quiesced`: the nodes had healed and were at rest when the files were
     /// taken, so that nothing may be outstanding; then a file without an end is that of a process
-    /// that still runs, unless a later one of its node, or a `Crash` record, says otherwise. Without
-    /// it such a process counts as killed.
+    /// that still runs, unless a later one of its node, or a `Crash` record, says otherwise.
+    /// Without it such a process counts as killed.
     ///
     /// # Errors
     /// The files are incomplete. The inner result is the verdict.
