@@ -15,7 +15,9 @@ use crate::wire::{Probe, Report};
 /// A report that was not renewed for this long says nothing any more.
 const REPORT_LIFE: Duration = Duration::from_secs(10);
 /// Each time a link turns bad again it has to be good for twice as long, so many times.
-const DOUBLINGS_MAX: u32 = 3;
+const DOUBLINGS_MAX: u32 = 2;
+/// The time for which a link has to be good, as a part of the time between beacons.
+const PROOF: u32 = 4;
 /// A link that turned bad is probed more often for this long.
 const EAGER_FOR: Duration = Duration::from_secs(60);
 /// Probes sent at one time.
@@ -115,7 +117,7 @@ impl Links {
         let since = if link.is_good(now, beacon) { link.good.map_or(now, |g| g.1) } else { now };
         link.good = Some((now, since));
         link.probe_at = link.probe_at.min(now + beacon / 10);
-        if now.since(since) < (beacon / 2) * (1 << link.flaps) {
+        if now.since(since) < (beacon / PROOF) * (1 << link.flaps) {
             return false;
         }
         (link.bad, link.since, link.good) = (false, now, None);
@@ -259,14 +261,14 @@ mod tests {
         let mut links = Links::default();
         links.bad(process(2), at(0));
         assert!(links.is_bad(process(2)));
-        assert_eq!(good_after(&mut links, 0), 500);
+        assert_eq!(good_after(&mut links, 0), 300);
         assert!(!links.is_bad(process(2)) && links.deadline().is_none());
         links.bad(process(2), at(1_000));
-        assert_eq!(good_after(&mut links, 1_000), 1_000);
+        assert_eq!(good_after(&mut links, 1_000), 500);
         links.bad(process(2), at(3_000));
-        assert_eq!(good_after(&mut links, 3_000), 2_000);
+        assert_eq!(good_after(&mut links, 3_000), 1_000);
         links.bad(process(2), at(30_000));
-        assert_eq!(good_after(&mut links, 30_000), 500, "it has been good for long");
+        assert_eq!(good_after(&mut links, 30_000), 300, "it has been good for long");
     }
 
     #[test]

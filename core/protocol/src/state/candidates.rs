@@ -118,6 +118,8 @@ impl Candidates {
         self.by_node.retain(|_, c| {
             !members.contains(&c.process) && now.since(c.heard_at) < Duration::from_secs(60)
         });
+        // Whoever is still there will say so again: what was heard before proves nothing now.
+        self.by_node.values_mut().for_each(|c| c.mutual = false);
     }
 }
 
