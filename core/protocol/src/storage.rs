@@ -3,6 +3,7 @@
 
 use crate::limits;
 
+#[derive(Clone, Hash)]
 pub(crate) struct Storage {
     /// Highest ring number seen or promised.
     pub(crate) sequence_max: u64,

@@ -6,7 +6,7 @@ use crate::id::{
 };
 
 /// One entry of a process's log. Axioms are cited by their ids in docs/PROTOCOL.md.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Trace {
     /// A message of a local session was accepted.
     Send {

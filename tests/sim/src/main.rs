@@ -1,6 +1,9 @@
 //! `anasazi-sim`: runs seeds, replays one, proves that runs are deterministic.
 #![forbid(unsafe_code)]
 
+#[path = "main/explore.rs"]
+mod explore;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +56,8 @@ enum Action {
         #[arg(long)]
         nodes: Option<usize>,
     },
+    /// Explore every order of events in a small cluster, within bounds.
+    Explore(explore::Arguments),
     /// Run seeds twice and compare everything that happened.
     Determinism {
         /// The first seed.
@@ -73,6 +78,7 @@ fn main() -> ExitCode {
             campaign.report(json)
         }
         Action::Replay { seed, nodes } => replay(seed, nodes),
+        Action::Explore(arguments) => arguments.explore(),
         Action::Determinism { from, seeds } => (from..from + seeds).all(same_twice),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -9,12 +9,12 @@ use crate::id::NodeId;
 use crate::limits;
 use crate::wire::frame::Frame;
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct Fragments {
     by_origin: BTreeMap<NodeId, Unfinished>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 struct Unfinished {
     counter: u64,
     len: usize,

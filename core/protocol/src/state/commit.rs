@@ -13,6 +13,7 @@ use crate::node::Node;
 use crate::time::Instant;
 use crate::wire::{MemberState, Packet, Plan, PlanAck, Propose};
 
+#[derive(Clone, Hash)]
 pub(crate) struct Commit {
     pub(crate) history: History,
     propose: Propose,
@@ -22,6 +23,7 @@ pub(crate) struct Commit {
     give_up_at: Instant,
 }
 
+#[derive(Clone, Hash)]
 enum Role {
     Member,
     /// The representative.

@@ -29,6 +29,7 @@ const ABSENT_MAX: usize = 64;
 /// A clean leave does not wait longer than this for its last messages.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
+#[derive(Clone, Hash)]
 pub(crate) struct Operational {
     pub(crate) ring: Ring,
     since: Instant,

@@ -7,7 +7,7 @@ use super::header::WireError;
 use crate::id::{GroupId, SessionId};
 
 /// What a message means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FrameKind {
     /// From a session to a group.
     Message,
@@ -20,7 +20,7 @@ pub(crate) enum FrameKind {
 }
 
 /// A message or a fragment of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Frame {
     pub(crate) kind: FrameKind,
     pub(crate) no_self: bool,
@@ -34,7 +34,7 @@ pub(crate) struct Frame {
 }
 
 /// Which fragment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fragment {
     /// Bytes of the message before this fragment.
     pub(crate) offset: u32,
