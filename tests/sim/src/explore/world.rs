@@ -54,7 +54,7 @@ pub enum Step {
         /// There is more to read.
         busy: bool,
     },
-    /// It arrives, and a copy of it stays under way.
+    /// There are two of it from now on.
     Double(usize),
     /// It is lost.
     Drop(usize),
@@ -79,7 +79,20 @@ pub struct World {
     sent: u8,
     /// When anything but the token was last spoken of.
     said_at: Instant,
+    /// Of the last step that was no fault; none at the beginning.
+    last: Option<Last>,
     log: Log,
+}
+
+/// What a step was.
+#[derive(Clone, Copy, Hash)]
+struct Last {
+    /// Whose.
+    node: usize,
+    /// Time passed.
+    waited: bool,
+    /// Datagrams from this one on are its work.
+    fresh: usize,
 }
 
 #[derive(Clone)]
@@ -122,6 +135,7 @@ impl World {
             budget: Budget::default(),
             sent: 0,
             said_at: BEGIN,
+            last: None,
             log: None,
         };
         for index in 0..nodes {
@@ -167,11 +181,16 @@ impl World {
     /// same futures, and the oracle says the same of them.
     pub fn fingerprint(&self) -> u128 {
         let nodes: Vec<_> = self.nodes.iter().map(|n| (n.digest, n.history)).collect();
-        let under_way = self.flights.iter().fold(0_u128, |sum, f| sum.wrapping_add(f.digest));
-        Digest::of(&(self.now, self.said_at, nodes, under_way, &self.cuts, self.budget, self.sent))
+        let sum = |flights: &[Flight]| flights.iter().fold(0_u128, |n, f| n.wrapping_add(f.digest));
+        let last = self.last.filter(|_| self.budget.faults > 0 || self.budget.messages > 0);
+        let last = last.map(|last| (last.node, last.waited, sum(&self.flights[last.fresh..])));
+        let common = (self.now, self.said_at, &self.cuts, self.budget, self.sent);
+        Digest::of(&(common, nodes, sum(&self.flights), last))
     }
 
-    /// Everything that may happen next. What cannot be told apart is listed once.
+    /// Everything that may happen next. What cannot be told apart is listed once; what would come to
+    /// the same if it happened earlier is not listed now: datagrams are lost or doubled when they are
+    /// sent, nodes die and are cut off just after they did something.
     pub fn choices(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut seen = BTreeSet::new();
@@ -181,23 +200,30 @@ impl World {
                 if self.flights.iter().filter(|f| f.to == flight.to).count() > 1 {
                     steps.push(Step::Deliver { flight: index, busy: true });
                 }
-                if self.budget.faults > 0 {
-                    steps.extend([Step::Drop(index), Step::Double(index)]);
-                }
             }
         }
         self.add_timers(&mut steps);
-        if self.budget.messages > 0 {
+        let sends = |last: Last| last.waited || last.node == self.sender();
+        if self.budget.messages > 0 && self.last.is_none_or(sends) {
             steps.push(Step::Send);
         }
         if self.budget.faults > 0 {
-            let alive = self.alive();
-            steps.extend(alive.iter().filter(|_| alive.len() > 1).map(|node| Step::Crash(*node)));
-            let pairs = alive.iter().flat_map(|a| alive.iter().map(|b| (*a, *b)));
-            let cut = pairs.filter(|(a, b)| a < b && !self.cuts.contains(&(*a, *b)));
-            steps.extend(cut.map(|(a, b)| Step::Cut(a, b)));
+            self.add_faults(&mut steps);
         }
         steps
+    }
+
+    fn add_faults(&self, steps: &mut Vec<Step>) {
+        let fresh = self.last.map_or(0, |last| last.fresh)..self.flights.len();
+        steps.extend(fresh.flat_map(|index| [Step::Drop(index), Step::Double(index)]));
+        let acted = |node: usize| self.last.is_none_or(|last| last.node == node);
+        let alive = self.alive();
+        let crash = alive.iter().filter(|node| acted(**node) && alive.len() > 1);
+        steps.extend(crash.map(|node| Step::Crash(*node)));
+        let pairs = alive.iter().flat_map(|a| alive.iter().map(|b| (*a, *b))).filter(|(a, b)| a < b);
+        let cut = pairs.filter(|(a, b)| acted(*a) || acted(*b));
+        let cut = cut.filter(|pair| !self.cuts.contains(pair));
+        steps.extend(cut.map(|(a, b)| Step::Cut(a, b)));
     }
 
     /// Timers run out in the order of their deadlines; those that are due may be late.
@@ -217,37 +243,62 @@ impl World {
         match step {
             Step::Deliver { flight, busy } => {
                 let flight = self.flights.remove(flight);
+                self.begin(flight.to, false);
                 self.arrive(flight, busy);
-            }
-            Step::Double(flight) => {
-                self.budget.faults -= 1;
-                self.arrive(self.flights[flight].clone(), false);
-            }
-            Step::Drop(flight) => {
-                self.budget.faults -= 1;
-                self.flights.remove(flight);
             }
             Step::Fire(node) => {
                 let deadline = self.deadline(node).unwrap_or(self.now);
-                if deadline > self.now {
+                let waits = deadline > self.now;
+                if waits {
                     self.budget.delays -= u8::from(!self.flights.is_empty());
                     self.now = deadline;
                 }
+                self.begin(node, waits);
                 self.feed(node, Input::Timeout);
             }
-            Step::Send => self.send(),
-            Step::Crash(node) => {
+            Step::Send => {
+                self.begin(self.sender(), false);
+                self.send();
+            }
+            fault => {
                 self.budget.faults -= 1;
+                self.go_wrong(fault);
+            }
+        }
+    }
+
+    fn begin(&mut self, node: usize, waited: bool) {
+        self.last = Some(Last { node, waited, fresh: self.flights.len() });
+    }
+
+    fn go_wrong(&mut self, fault: Step) {
+        match fault {
+            Step::Drop(flight) => {
+                self.flights.remove(flight);
+            }
+            Step::Double(flight) => self.flights.push(self.flights[flight].clone()),
+            Step::Crash(node) => {
                 self.nodes[node].core = None;
                 self.nodes[node].digest = 0;
+                // What was on its way to it comes to nothing.
+                let fresh = self.last.map(|last| last.fresh);
+                let before = fresh.map_or(0, |fresh| {
+                    self.flights[..fresh].iter().filter(|f| f.to != node).count()
+                });
                 self.flights.retain(|f| f.to != node);
+                self.last = self.last.map(|last| Last { fresh: before, ..last });
                 self.record(node, Entry::Crash);
             }
             Step::Cut(a, b) => {
-                self.budget.faults -= 1;
                 self.cuts.insert((a, b));
             }
+            Step::Deliver { .. } | Step::Fire(_) | Step::Send => unreachable!("no faults"),
         }
+    }
+
+    /// Who sends the next message.
+    fn sender(&self) -> usize {
+        usize::from(self.sent) % self.nodes.len()
     }
 
     /// The nodes that run.
@@ -270,7 +321,7 @@ impl World {
 
     fn send(&mut self) {
         self.budget.messages -= 1;
-        let node = usize::from(self.sent) % self.nodes.len();
+        let node = self.sender();
         let safe = self.sent.is_multiple_of(2);
         self.sent += 1;
         let payload = Bytes::copy_from_slice(&[self.sent]);
@@ -421,7 +472,7 @@ impl World {
             Step::Double(i) => format!("DOUBLE {}", flight(i)),
             Step::Drop(i) => format!("DROP {}", flight(i)),
             Step::Fire(i) => format!("timer of n{}", i + 1),
-            Step::Send => format!("n{} sends", usize::from(self.sent) % self.nodes.len() + 1),
+            Step::Send => format!("n{} sends", self.sender() + 1),
             Step::Crash(i) => format!("CRASH n{}", i + 1),
             Step::Cut(a, b) => format!("CUT n{} | n{}", a + 1, b + 1),
         }
