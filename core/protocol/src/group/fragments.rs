@@ -10,7 +10,7 @@ use crate::limits;
 use crate::wire::frame::Frame;
 
 #[derive(Clone, Default, Hash)]
-pub(super) struct Fragments {
+pub(crate) struct Fragments {
     by_origin: BTreeMap<NodeId, Unfinished>,
 }
 
@@ -24,7 +24,7 @@ struct Unfinished {
 
 impl Fragments {
     /// The whole message, once its last piece is here.
-    pub(super) fn add(&mut self, origin: NodeId, frame: &Frame) -> Option<Vec<Bytes>> {
+    pub(crate) fn add(&mut self, origin: NodeId, frame: &Frame) -> Option<Vec<Bytes>> {
         let Some(fragment) = frame.fragment else {
             return Some(vec![frame.payload.clone()]);
         };

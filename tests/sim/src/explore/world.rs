@@ -10,7 +10,7 @@ use std::time::Duration;
 use anasazi_oracle::{Checker, Entry, Options, Record, Violation};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Boot, Command, Core, CoreConfig, Destination, GroupId, Incarnation, Input, Instant, NodeId,
+    Boot, Command, Core, CoreConfig, Destination, Evidence, GroupId, Incarnation, Input, Instant, NodeId,
     Output, Process, RingId, SessionId, Timers,
 };
 use bytes::Bytes;
@@ -301,6 +301,49 @@ impl World {
         usize::from(self.sent) % self.nodes.len()
     }
 
+    /// How many datagrams are under way.
+    pub fn under_way(&self) -> usize {
+        self.flights.len()
+    }
+
+    /// Damages a datagram under way, between its header and its checksum, which is made anew: as
+    /// somebody would who means it.
+    pub fn damage(&mut self, flight: usize, at: usize, with: u8) {
+        let flight = &mut self.flights[flight];
+        let mut bytes = flight.bytes.to_vec();
+        let body = HEADER_LEN..bytes.len() - CHECKSUM_LEN;
+        if let Some(byte) = bytes[body].get_mut(at) {
+            *byte ^= with;
+        }
+        flight.bytes = sealed(bytes);
+        flight.digest = Digest::of(&(flight.from, flight.to, flight.multicast, &flight.bytes));
+    }
+
+    /// Puts a datagram under way that no node has sent, sealed as if one had.
+    pub fn forge(&mut self, from: usize, to: usize, bytes: Vec<u8>) {
+        if bytes.len() >= HEADER_LEN + CHECKSUM_LEN {
+            let bytes = sealed(bytes);
+            let digest = Digest::of(&(from, to, false, &bytes));
+            self.flights.push(Flight { from, to, multicast: false, bytes, digest });
+        }
+    }
+
+    /// A node's host is told that nobody listens where another one is.
+    pub fn evidence(&mut self, node: usize, about: usize, kind: Evidence) {
+        self.feed(node, Input::Evidence { address: address(about), kind });
+    }
+
+    /// A node is asked to leave.
+    pub fn leave(&mut self, node: usize) {
+        self.feed(node, Input::Shutdown);
+    }
+
+    /// All that was said so far, the last first.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        let entries = std::iter::successors(self.log.as_ref(), |entries| entries.before.as_ref());
+        entries.map(|entries| &entries.record)
+    }
+
     /// The nodes that run.
     pub fn alive(&self) -> Vec<usize> {
         (0..self.nodes.len()).filter(|i| self.nodes[*i].core.is_some()).collect()
@@ -447,12 +490,7 @@ impl World {
     /// # Errors
     /// An axiom is violated.
     pub fn judge(&self, quiesced: bool) -> Result<(), Box<Violation>> {
-        let mut records = Vec::new();
-        let mut log = &self.log;
-        while let Some(entries) = log {
-            records.push(&entries.record);
-            log = &entries.before;
-        }
+        let records: Vec<_> = self.records().collect();
         let mut checker = Checker::new(Options { senders_are_members: true, ..Options::default() });
         records.iter().rev().try_for_each(|record| checker.observe(record))?;
         checker.finish(quiesced)?;
@@ -492,6 +530,17 @@ impl fmt::Display for World {
 
 /// For so long a ring is left alone before it counts as settled.
 const RESTING: Duration = Duration::from_millis(100);
+
+/// Bytes of a datagram before its body, and after it.
+const HEADER_LEN: usize = 32;
+const CHECKSUM_LEN: usize = 4;
+
+fn sealed(mut bytes: Vec<u8>) -> Bytes {
+    bytes.truncate(bytes.len() - CHECKSUM_LEN);
+    let checksum = crc32c::crc32c(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes.into()
+}
 
 fn process(index: usize) -> Process {
     Process { node: NodeId(index as u32 + 1), incarnation: Incarnation(1) }
