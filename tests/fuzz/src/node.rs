@@ -48,7 +48,7 @@ pub(crate) fn two_nodes(data: &[u8]) {
         let Some(step) = choices.get(input.below(choices.len())) else { break };
         step_within_bounds(&mut world, *step);
     }
-    let settle = flags & 64 != 0;
+    let settle = flags & 0xC0 == 0xC0;
     if settle && let Err(stuck) = world.settle() {
         panic!("{stuck}");
     }

@@ -1,6 +1,7 @@
 //! The handshake and the records of a client that does anything. Beside it lives an honest one, who
 //! must be served whatever the other does.
 
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
 use anasazi_engine::session::{Request, SessionLimits, Sessions};
@@ -135,7 +136,12 @@ fn act(engine: &mut Engine, client: &mut RawClient, input: &mut Input<'_>) {
             client.drain();
         }
         9 => add(&client.wake_engine, u64::from(input.u8()) + 1),
-        10 if client.socket.is_some() => client.say(input.take(4), &[]),
+        10 => {
+            if let Some(socket) = &client.socket {
+                // It may be closed already.
+                let _ = socket::send(socket.as_fd(), input.take(4));
+            }
+        }
         11 if input.u8() > 240 => client.socket = None,
         12 => {
             engine.run(input.coin());

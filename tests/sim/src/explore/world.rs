@@ -10,8 +10,8 @@ use std::time::Duration;
 use anasazi_oracle::{Checker, Entry, Options, Record, Violation};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Boot, Command, Core, CoreConfig, Destination, Evidence, GroupId, Incarnation, Input, Instant, NodeId,
-    Output, Process, RingId, SessionId, Timers,
+    Boot, Command, Core, CoreConfig, Destination, Evidence, GroupId, Incarnation, Input, Instant,
+    NodeId, Output, Process, RingId, SessionId, Timers,
 };
 use bytes::Bytes;
 
@@ -120,13 +120,7 @@ struct Entries {
 impl World {
     /// Some nodes that have just started.
     pub fn booted(nodes: usize) -> Self {
-        let node = Node {
-            core: None,
-            digest: 0,
-            history: 0,
-            records: 0,
-            ring: None,
-        };
+        let node = Node { core: None, digest: 0, history: 0, records: 0, ring: None };
         let mut world = Self {
             now: BEGIN,
             nodes: vec![node; nodes],
@@ -220,7 +214,8 @@ impl World {
         let alive = self.alive();
         let crash = alive.iter().filter(|node| acted(**node) && alive.len() > 1);
         steps.extend(crash.map(|node| Step::Crash(*node)));
-        let pairs = alive.iter().flat_map(|a| alive.iter().map(|b| (*a, *b))).filter(|(a, b)| a < b);
+        let pairs =
+            alive.iter().flat_map(|a| alive.iter().map(|b| (*a, *b))).filter(|(a, b)| a < b);
         let cut = pairs.filter(|(a, b)| acted(*a) || acted(*b));
         let cut = cut.filter(|pair| !self.cuts.contains(pair));
         steps.extend(cut.map(|(a, b)| Step::Cut(a, b)));
@@ -275,6 +270,9 @@ impl World {
         match fault {
             Step::Drop(flight) => {
                 self.flights.remove(flight);
+                if let Some(last) = self.last.as_mut().filter(|last| flight < last.fresh) {
+                    last.fresh -= 1;
+                }
             }
             Step::Double(flight) => self.flights.push(self.flights[flight].clone()),
             Step::Crash(node) => {
@@ -576,8 +574,20 @@ fn config(index: usize) -> CoreConfig {
 
 fn kind_name(kind: u8) -> &'static str {
     const NAMES: [&str; 14] = [
-        "?", "data", "token", "token ack", "wake", "join", "propose", "state", "plan", "plan ack",
-        "beacon", "bye", "duplicate", "part",
+        "?",
+        "data",
+        "token",
+        "token ack",
+        "wake",
+        "join",
+        "propose",
+        "state",
+        "plan",
+        "plan ack",
+        "beacon",
+        "bye",
+        "duplicate",
+        "part",
     ];
     NAMES.get(usize::from(kind)).copied().unwrap_or("?")
 }
