@@ -2,6 +2,8 @@
 //! Nothing here is shared with another domain.
 
 use anasazi_protocol::GroupId;
+use anasazi_protocol::record::Entry;
+use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
     Command, Core, CoreConfig, Destination, Event, Evidence, GroupView, Input, Instant,
     MessageDelivery, Output, Process, SessionId, hash64,
@@ -9,12 +11,16 @@ use anasazi_protocol::{
 use anasazi_transport::{Faulty, OpenError, Received, Target, Transport, Udp, UdpOptions};
 use bytes::Bytes;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 use crate::boot::Booted;
 use crate::config::ValidConfig;
 use crate::error::EngineError;
+use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::sys::poll::{Waker, now_ns};
+use crate::trace_file::TraceFile;
 use crate::writer::Writer;
 
 /// Datagrams taken in before what they cause is sent.
@@ -39,6 +45,10 @@ pub(crate) enum Upward {
         reason: &'static str,
     },
     Event(Event),
+    /// An invariant of the core broke; it says nothing more.
+    Broken {
+        fault: String,
+    },
     /// The domain has ended; cleanly, or with a fault in words.
     Stopped {
         fault: Option<String>,
@@ -50,6 +60,8 @@ pub(crate) struct Domain {
     pub(crate) transport: Faulty<Udp>,
     pub(crate) process: Process,
     writer: Option<Writer>,
+    trace: Option<TraceFile>,
+    pub(crate) recorder: Recorder,
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
     unreachable: Vec<SocketAddr>,
@@ -86,13 +98,18 @@ impl Domain {
             accelerated: true,
             timers: config.ring.timers(),
             seed,
-            trace: false,
+            trace: config.trace.file.is_some(),
         };
         let now = Instant(now_ns());
+        let (process, stored) = (booted.boot.process, booted.boot.ring_sequence_floor > 0);
+        let open_trace = |path: &PathBuf| TraceFile::open(path, process, stored, now.0);
+        let trace = config.trace.file.as_ref().map(open_trace).transpose()?;
         let domain = Self {
             core: Core::new(core_config, booted.boot, now),
             transport,
-            process: booted.boot.process,
+            process,
+            trace,
+            recorder: Recorder::new(process, config.recorder.dir.clone()),
             writer: booted.file.map(|file| Writer::new(file, waker.clone())),
             received: Vec::with_capacity(RECEIVE_BATCH_MAX),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
@@ -149,10 +166,25 @@ impl Domain {
         self.handle(Input::Shutdown, up);
     }
 
-    /// One input, and everything that comes of it.
+    /// One input, and everything that comes of it; nothing, if that breaks an invariant.
     fn handle(&mut self, input: Input, up: &mut Vec<Upward>) {
-        self.core.handle(Instant(now_ns()), input);
-        self.drain(up);
+        let now = Instant(now_ns());
+        if self.recorder.is_broken() {
+            return;
+        }
+        self.recorder.note(now, &input);
+        let before = up.len();
+        let work = || {
+            self.recorder.break_if_asked();
+            self.core.handle(now, input);
+            self.drain(up);
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            // What it said last may be wrong as well.
+            self.sending.clear();
+            up.truncate(before);
+            up.push(Upward::Broken { fault: self.recorder.broke(&*panic) });
+        }
     }
 
     /// What the core has to say; at the start before any input as well.
@@ -171,8 +203,11 @@ impl Domain {
                 Output::JoinRefused { session, group, reason } => {
                     up.push(Upward::JoinRefused { session, group, reason });
                 }
-                Output::Event(event) => up.push(Upward::Event(event)),
-                Output::Trace(_) => {}
+                Output::Event(event) => {
+                    self.recorder.event(Instant(now_ns()), &event);
+                    up.push(Upward::Event(event));
+                }
+                Output::Trace(trace) => self.trace(trace),
                 Output::Stopped { fault } => up.push(Upward::Stopped { fault }),
             }
         }
@@ -189,8 +224,17 @@ impl Domain {
         }
     }
 
+    fn trace(&mut self, trace: Trace) {
+        if let Some(file) = &mut self.trace {
+            file.record(now_ns(), Entry::Trace(trace));
+        }
+    }
+
     /// Sends what is queued.
     pub(crate) fn flush(&mut self) {
+        if let Some(file) = &mut self.trace {
+            file.hand_over();
+        }
         if !self.sending.is_empty() {
             self.transport.send(&self.sending);
             self.sending.clear();

@@ -291,21 +291,26 @@ impl Engine {
                     self.sessions.join_refused(session, group, reason);
                 }
                 Upward::Event(event) => self.admin.journal.record(now_ns(), &event),
-                Upward::Stopped { fault } => self.end(fault),
+                Upward::Stopped { fault } => self.end(fault.map(EngineError::Protocol)),
+                Upward::Broken { fault } => self.end(Some(EngineError::Broken(fault))),
             }
         }
         self.up = up;
     }
 
-    fn end(&mut self, fault: Option<String>) {
-        let (status, reason) = match &fault {
-            None => (Status::ECLOSED, "the engine was stopped"),
-            Some(text) => (Status::ESTATE, text.as_str()),
+    fn end(&mut self, fault: Option<EngineError>) {
+        let reason =
+            fault.as_ref().map_or_else(|| "the engine was stopped".to_owned(), ToString::to_string);
+        let status = match &fault {
+            None => Status::ECLOSED,
+            // An engine of this process does not come back; a daemon does.
+            Some(EngineError::Broken(_)) if self.listener.is_none() => Status::EINTERNAL,
+            Some(_) => Status::ESTATE,
         };
         // A daemon that stops cleanly is likely to come back: its clients' connections just end,
         // and they try again.
         if fault.is_some() || self.listener.is_none() {
-            self.sessions.close_all(status, reason, &self.poller);
+            self.sessions.close_all(status, &reason, &self.poller);
         } else {
             self.sessions.hang_up_on_all(&self.poller);
         }
@@ -317,7 +322,7 @@ impl Engine {
         }
         // Nothing makes the descriptor readable any more: a host that polls it is left in peace.
         self.poller.retire();
-        self.ended = Some(fault.map_or(Ok(()), |text| Err(EngineError::Protocol(text))));
+        self.ended = Some(fault.map_or(Ok(()), Err));
         self.shared.end();
     }
 

@@ -18,9 +18,11 @@ mod error;
 pub mod fuzz;
 pub mod inproc;
 mod journal;
+mod recorder;
 pub mod session;
 pub mod state_file;
 pub mod sys;
+mod trace_file;
 mod writer;
 
 pub use engine::{Engine, EngineHandle};

@@ -128,6 +128,7 @@ pub(crate) enum Happening {
     Pump { node: usize, life: u64 },
     Boot { node: usize, life: u64 },
     Fault { epoch: u64 },
+    Ambush { epoch: u64, node: usize },
     Undo { epoch: u64, undo: Undo },
 }
 
@@ -168,7 +169,11 @@ impl Cluster {
     /// Two of the nodes have the same id on purpose.
     pub fn expect_twins(&mut self, node: usize) {
         let twins = [self.nodes[node].id].into();
-        self.checker = Checker::new(OracleOptions { senders_are_members: true, twins });
+        self.checker = Checker::new(OracleOptions {
+            senders_are_members: true,
+            twins,
+            ..OracleOptions::default()
+        });
     }
 
     /// Prints what happens to standard output.
@@ -287,6 +292,7 @@ impl Cluster {
             Happening::Pump { node, life } if self.lives(node, life) => self.pump(node),
             Happening::Boot { node, life } if self.nodes[node].life == life => self.boot(node),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
+            Happening::Ambush { epoch, node } if epoch == self.epoch => self.ambush(node),
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
             _ => {}
         }

@@ -3,6 +3,7 @@
 
 #[path = "main/explore.rs"]
 mod explore;
+mod planted;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -58,6 +59,24 @@ enum Action {
     },
     /// Explore every order of events in a small cluster, within bounds.
     Explore(explore::Arguments),
+    /// Plant bugs, one after the other, and see how many seeds it takes to find each. Fails if any
+    /// is not found.
+    Planted {
+        /// Only this one.
+        name: Option<String>,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// At most so many seeds for each.
+        #[arg(long, default_value_t = 300)]
+        seeds: u64,
+        /// Threads; each has its own bug.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run seeds twice and compare everything that happened.
     Determinism {
         /// The first seed.
@@ -76,6 +95,9 @@ fn main() -> ExitCode {
             let campaign = Campaign { limit, stop, ..Campaign::new(from, seeds, nodes) };
             campaign.run(threads.max(1));
             campaign.report(json)
+        }
+        Action::Planted { name, from, seeds, threads, json } => {
+            planted::run_all(name.as_deref(), from, seeds, threads.max(1), json)
         }
         Action::Replay { seed, nodes } => replay(seed, nodes),
         Action::Explore(arguments) => arguments.explore(),

@@ -27,6 +27,9 @@ pub struct Options {
     pub faults: Vec<Kind>,
     /// Faults come so fast that most of them hit the repair of the one before.
     pub restless: bool,
+    /// Of a thousand changes of state, so many are the moment for a fault, where ambushes are among
+    /// them.
+    pub ambush: u32,
     /// Mean time between two of them, in milliseconds.
     pub fault_interval_ms: u64,
     /// How long faults go on, in milliseconds.
@@ -157,6 +160,7 @@ impl Options {
             traffic: Traffic::none(),
             faults,
             restless: false,
+            ambush: 150,
             fault_interval_ms,
             fault_time_ms: random.between(4_000, 15_000),
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
@@ -175,7 +179,25 @@ impl Options {
         options.mixed_mtu = later.permille(200);
         options.network.residual_loss = later.pick(&[0, 0, 2, 10]);
         options.traffic = Traffic::new(&mut random, &options);
+        if later.permille(100) {
+            options.besiege(&mut later);
+        }
         options
+    }
+
+    /// A few nodes under load, much loss, and faults just when a repair is at its most delicate:
+    /// where holes in the order and attempts that fail half-way meet.
+    fn besiege(&mut self, random: &mut Random) {
+        self.make_restless(random);
+        self.faults.push(Kind::Ambush);
+        self.ambush = random.between(200, 700) as u32;
+        self.network.loss = random.between(50, 300) as u32;
+        self.traffic.safe = random.between(300, 1_000) as u32;
+        self.traffic.burst = random.between(4, 20);
+        if self.timer_scale == 1 {
+            self.traffic.interval_us = self.traffic.interval_us.clamp(1, 20_000);
+        }
+        self.fault_time_ms *= 2;
     }
 
     fn make_restless(&mut self, random: &mut Random) {

@@ -158,6 +158,7 @@ impl Cluster {
     fn event(&mut self, node: usize, event: &anasazi_protocol::Event) {
         if let anasazi_protocol::Event::State { to, .. } = event {
             self.nodes[node].state = to;
+            self.lie_in_wait(node);
         }
         self.tell(Some(node), &describe(event));
     }

@@ -43,7 +43,7 @@ fn section<'a>(text: &'a str, name: &str) -> impl Iterator<Item = (usize, &'a st
 }
 
 /// Folder of a crate, and the crates of this project that it may use.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("core/protocol", &[]),
     ("core/transport", &[]),
     ("core/queue", &[]),
@@ -51,7 +51,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("core/client", &["queue"]),
     ("ffi", &["client", "engine", "queue"]),
     ("daemon", &["engine"]),
-    ("console", &["client", "engine"]),
+    ("console", &["client", "engine", "oracle"]),
+    ("core/oracle", &["protocol"]),
 ];
 
 #[test]
