@@ -64,8 +64,8 @@ pub(crate) struct Outbox {
     tracing: bool,
 }
 
-/// Of the counters only the one that travels decides anything. Outputs are drained whenever a core is
-/// looked at.
+/// Of the counters only the one that travels decides anything. Outputs are drained whenever a core
+/// is looked at.
 impl Hash for Outbox {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.stats.datagrams_sent.hash(state);

@@ -1,9 +1,9 @@
-//! The fuzz targets: for any bytes at all, nothing panics, nothing grows without bound, and what the
-//! axioms say holds. A target is an ordinary function, so that the same code runs under libFuzzer
-//! (`make fuzz`, see `libfuzzer/`) and in `tests/replay.rs` over the committed corpora.
+//! The fuzz targets: for any bytes at all, nothing panics, nothing grows without bound, and what
+//! the axioms say holds. A target is an ordinary function, so that the same code runs under
+//! libFuzzer (`make fuzz`, see `libfuzzer/`) and in `tests/replay.rs` over the committed corpora.
 //!
-//! Checksums are made right by the targets, not skipped by the parsers; only `auth_open` leaves them
-//! as they come.
+//! Checksums are made right by the targets, not skipped by the parsers; only `auth_open` leaves
+//! them as they come.
 //!
 //! | file | targets |
 //! |---|---|

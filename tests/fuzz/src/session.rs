@@ -92,7 +92,8 @@ pub(crate) fn session_ops(data: &[u8]) {
     serve_another(&mut engine);
 }
 
-/// Mostly a right hello, sometimes with a few bytes changed, with too few descriptors, or too short.
+/// Mostly a right hello, sometimes with a few bytes changed, with too few descriptors, or too
+/// short.
 fn greet(client: &RawClient, input: &mut Input<'_>) {
     let mut hello = client.hello().as_bytes().to_vec();
     let fds = client.fds();

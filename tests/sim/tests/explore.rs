@@ -1,5 +1,6 @@
 //! The systematic exploration, as far as it is small.
 
+use anasazi_protocol::planted;
 use anasazi_sim::explore::{Bounds, Budget, Start, explore};
 
 fn bounds(nodes: usize, start: Start, budget: Budget, depth: u16) -> Bounds {
@@ -38,4 +39,17 @@ fn an_exploration_is_repeatable() {
     let states =
         || explore(bounds(2, Start::Ring, budget, 5)).map(|r| (r.states, r.steps, r.paths));
     assert_eq!(states(), states());
+}
+
+/// The exploration can find something. Bugs are planted for one thread.
+#[test]
+fn a_safe_message_delivered_too_early_is_found() {
+    planted::set(Some("safe_as_agreed")).expect("the bug is known");
+    let budget = Budget { faults: 1, delays: 0, messages: 1 };
+    let (nodes, start, depth, settle_every) = (3, Start::Ring, 12, 8);
+    let bounds = Bounds { nodes, start, budget, depth, settle_every, limit: None };
+    let report = explore(bounds).expect("the start is reached");
+    let failure = report.failure.as_ref().expect("the bug is found");
+    assert!(!failure.story.is_empty() && failure.what.contains("violated"), "{report}");
+    assert!(report.states < 20_000, "it takes {} states", report.states);
 }

@@ -9,7 +9,8 @@ use crate::input::Input;
 
 /// Calls of one run.
 const CALLS_MAX: usize = 200;
-/// Where the bytes of the first ring begin, in words; before it are the words that both sides share.
+/// Where the bytes of the first ring begin, in words; before it are the words that both sides
+/// share.
 const DATA_AT: usize = 512;
 
 thread_local! {

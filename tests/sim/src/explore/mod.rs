@@ -1,16 +1,16 @@
 //! Systematic exploration: from one start, every order in which datagrams may arrive, be lost or be
-//! doubled, timers may run out, messages may be sent and nodes may die, up to a bound; and the oracle
-//! on every path. What random runs hit by luck is hit here because it is there.
+//! doubled, timers may run out, messages may be sent and nodes may die, up to a bound; and the
+//! oracle on every path. What random runs hit by luck is hit here because it is there.
 //!
 //! A path ends where everything is at rest, or after so many choices ([`Bounds::depth`]; a step
 //! without an alternative is none). A state reached twice, with the same history at every process,
 //! is followed once: what one node does commutes with what another does, so most paths meet again.
-//! At the end of a path the oracle reads its log; of some paths ([`Bounds::settle_every`]) the end is
-//! healed and run until all nodes are in one ring, which also finds those that are stuck.
+//! At the end of a path the oracle reads its log; of some paths ([`Bounds::settle_every`]) the end
+//! is healed and run until all nodes are in one ring, which also finds those that are stuck.
 //!
-//! It was shown to find something: with safe messages delivered as soon as this node holds everything
-//! before them, whether or not the others do, it reported VS after 719 states with three nodes and
-//! one fault, and after 12,225 with two.
+//! It was shown to find something: with safe messages delivered as soon as this node holds
+//! everything before them, whether or not the others do, it reported VS after 719 states with three
+//! nodes and one fault, and after 12,225 with two.
 //!
 //! | file | what |
 //! |---|---|

@@ -182,9 +182,9 @@ impl World {
         Digest::of(&(common, nodes, sum(&self.flights), last))
     }
 
-    /// Everything that may happen next. What cannot be told apart is listed once; what would come to
-    /// the same if it happened earlier is not listed now: datagrams are lost or doubled when they are
-    /// sent, nodes die and are cut off just after they did something.
+    /// Everything that may happen next. What cannot be told apart is listed once; what would come
+    /// to the same if it happened earlier is not listed now: datagrams are lost or doubled when
+    /// they are sent, nodes die and are cut off just after they did something.
     pub fn choices(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut seen = BTreeSet::new();

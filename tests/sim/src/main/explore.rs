@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Of so many path ends, one is healed and must settle.
     #[arg(long, default_value_t = 16)]
     settle_every: u64,
+    /// Plant this bug first; see `planted`.
+    #[arg(long)]
+    planted: Option<String>,
     /// Stop after so many seconds, whatever is left.
     #[arg(long)]
     seconds: Option<u64>,
@@ -37,6 +40,12 @@ pub struct Arguments {
 impl Arguments {
     /// Explores and prints; whether nothing was found.
     pub fn explore(&self) -> bool {
+        if let Some(name) = &self.planted
+            && let Err(error) = anasazi_protocol::planted::set(Some(name))
+        {
+            super::print(&error);
+            return false;
+        }
         let bounds = Bounds {
             nodes: usize::from(self.nodes),
             start: if self.boot { Start::Boot } else { Start::Ring },
