@@ -43,5 +43,7 @@ pub use sys::link::OpenClaim;
 pub use url::{DAEMON_CONFIGURATION, DAEMON_SOCKET, Url};
 
 /// What both sides say to each other, re-exported: status codes, members, view ids.
-pub use anasazi_queue::record::{JOIN_SEND_ONLY, Member, ViewId};
+pub use anasazi_queue::record::{
+    GROUPS_PER_MESSAGE_MAX, JOIN_SEND_ONLY, Member, UNRELIABLE_LEN_MAX, ViewId,
+};
 pub use anasazi_queue::status::Status;

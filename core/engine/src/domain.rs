@@ -1,12 +1,11 @@
 //! One domain: its protocol core with the transport, the clock and the storage that it needs.
 //! Nothing here is shared with another domain.
 
-use anasazi_protocol::GroupId;
 use anasazi_protocol::record::Entry;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Command, Core, CoreConfig, Destination, Event, Evidence, GroupView, Input, Instant,
-    MessageDelivery, Output, Process, SessionId, hash64,
+    Audience, Command, Core, CoreConfig, Destination, Event, Evidence, Fate, GroupView, Input,
+    Instant, MessageDelivery, Output, Process, SessionId, hash64,
 };
 use anasazi_transport::{Faulty, OpenError, Received, Target, Transport, Udp, UdpOptions};
 use bytes::Bytes;
@@ -34,14 +33,15 @@ const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
 pub(crate) enum Upward {
     Message(MessageDelivery),
     View(GroupView),
-    Ordered {
+    Receipt {
         session: SessionId,
-        group: GroupId,
+        to: Audience,
         tag: u64,
+        fate: Fate,
     },
     JoinRefused {
         session: SessionId,
-        group: GroupId,
+        group: anasazi_protocol::GroupId,
         reason: &'static str,
     },
     Event(Event),
@@ -95,10 +95,10 @@ impl Domain {
             multicast: transport.has_multicast(),
             mtu: config.transport.mtu,
             window: window(config, &transport),
-            accelerated: true,
             timers: config.ring.timers(),
             seed,
             trace: config.trace.file.is_some(),
+            ..CoreConfig::default()
         };
         let now = Instant(now_ns());
         let (process, stored) = (booted.boot.process, booted.boot.ring_sequence_floor > 0);
@@ -197,8 +197,8 @@ impl Domain {
                 }
                 Output::Message(message) => up.push(Upward::Message(message)),
                 Output::View(view) => up.push(Upward::View(view)),
-                Output::Ordered { session, group, tag } => {
-                    up.push(Upward::Ordered { session, group, tag });
+                Output::Receipt { session, to, tag, fate } => {
+                    up.push(Upward::Receipt { session, to, tag, fate });
                 }
                 Output::JoinRefused { session, group, reason } => {
                     up.push(Upward::JoinRefused { session, group, reason });

@@ -284,8 +284,8 @@ impl Engine {
             match item {
                 Upward::Message(message) => self.sessions.message(&message),
                 Upward::View(view) => self.sessions.view(&view),
-                Upward::Ordered { session, group, tag } => {
-                    self.sessions.ordered(session, group, tag);
+                Upward::Receipt { session, to, tag, fate } => {
+                    self.sessions.receipt(session, &to, tag, fate);
                 }
                 Upward::JoinRefused { session, group, reason } => {
                     self.sessions.join_refused(session, group, reason);

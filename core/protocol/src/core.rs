@@ -10,12 +10,12 @@ use crate::id::{GroupId, MemberId, Process, RingId, ViewId};
 use crate::input::{Command, Evidence, Input};
 use crate::node::Node;
 use crate::output::Output;
-use crate::queue::Waiting;
+use crate::state::unordered::{self, Letter};
 use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{Gone, Header, Packet, Piece, WireError, open};
+use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, WireError, open};
 use crate::{Boot, CoreConfig};
 
 /// A clean leave that cannot be completed, because no ring is formed, ends after this.
@@ -48,6 +48,8 @@ pub struct Status {
     pub members: Vec<(Process, Option<SocketAddr>)>,
     /// Its data travels by multicast.
     pub multicast: bool,
+    /// The wire version that its members speak; 0 without a ring.
+    pub wire_version: u8,
 }
 
 /// A group, for people.
@@ -76,6 +78,7 @@ impl Core {
     /// Takes one input; drain `poll` afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
         self.node.now = self.node.now.max(now);
+        self.node.pace.refill(self.node.now);
         if let State::Stopped = self.state {
             return;
         }
@@ -113,13 +116,15 @@ impl Core {
             State::Stopped => None,
             _ => self.node.leaving.map(|since| since + SHUTDOWN_WITHIN),
         };
-        self.state.deadline(&self.node).into_iter().chain(leave).min()
+        let pace = self.node.pace.deadline();
+        [self.state.deadline(&self.node), leave, pace].into_iter().flatten().min()
     }
 
     /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves
     /// too, for their order).
     pub fn accepts_sends(&self) -> bool {
         self.node.queue.has_room()
+            && self.node.pace.has_room()
             && self.node.leaving.is_none()
             && !matches!(self.state, State::Stopped)
     }
@@ -142,6 +147,7 @@ impl Core {
             ring: ring.map(|r| r.id),
             members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
             multicast: ring.is_some_and(|r| r.multicast),
+            wire_version: ring.map_or(0, |r| r.dialect.version()),
         }
     }
 
@@ -217,14 +223,26 @@ impl Core {
                 let (kind, group) = (FrameKind::Disconnect, GroupId::default());
                 node.accept_control(kind, session, group, Bytes::new());
             }
-            Command::Send { session, group, safe, no_self, tag, payload } => {
-                let kind = FrameKind::Message;
-                let counter = 0;
-                let message = Waiting { kind, session, group, safe, no_self, counter, payload };
-                node.accept(tag, message);
+            Command::Send { session, to, service, no_self, tag, payload } => {
+                if !service.is_ordered() {
+                    let letter = Letter { session, to, no_self, tag, payload };
+                    return self.send_unordered(letter);
+                }
+                node.accept(session, &to, (service, no_self, tag), payload);
             }
         }
         self.step(State::on_work);
+    }
+}
+
+/// Messages without order.
+impl Core {
+    fn send_unordered(&mut self, letter: Letter) {
+        let ring = match &self.state {
+            State::Operational(operational) => Some(&operational.ring),
+            _ => None,
+        };
+        unordered::send(&mut self.node, ring, letter);
     }
 }
 
@@ -307,6 +325,7 @@ impl Core {
                 return;
             }
             let (counter, now) = (header.counter, self.node.now);
+            self.node.links.seen(process);
             if !self.node.book.heard(process, from.address, counter, now) {
                 self.node.out.stats.dropped_stale += 1;
                 return;
@@ -317,6 +336,11 @@ impl Core {
         match packet {
             Packet::Bye { process } => {
                 self.step(|state, node| state.on_gone(node, process, Gone::Left));
+            }
+            Packet::Probe(_) if matches!(self.state, State::Probation(_)) => {}
+            Packet::Probe(probe) => {
+                let answer = ProbeAnswer { process: self.node.me, probe };
+                self.node.send(from.address, &Packet::ProbeAnswer(answer));
             }
             Packet::Duplicate { owner, answered } if !matches!(self.state, State::Probation(_)) => {
                 let mine = owner.node == self.node.me.node && answered == self.node.me.incarnation;
@@ -367,6 +391,9 @@ fn claimed_process(packet: &Packet) -> Option<Process> {
         Packet::Beacon(beacon) => Some(beacon.process),
         Packet::State(state) => Some(state.process),
         Packet::Bye { process } => Some(*process),
+        Packet::Probe(probe) => Some(probe.process),
+        Packet::ProbeAnswer(answer) => Some(answer.process),
+        Packet::Decline(decline) => Some(decline.process),
         _ => None,
     }
 }

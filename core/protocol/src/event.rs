@@ -135,8 +135,8 @@ pub enum Event {
     MergeRefused {
         /// Its representative.
         node: NodeId,
-        /// Why.
-        reason: &'static str,
+        /// Why, as the end of a sentence.
+        reason: String,
     },
 }
 
@@ -194,6 +194,15 @@ stats! {
     messages_accepted,
     /// Messages reached in the order, those for groups without local members among them.
     messages_delivered,
+    /// Messages without order taken from local sessions.
+    unordered_accepted,
+    /// Messages without order received, or looped back to this node.
+    unordered_delivered,
+    /// Messages without order dropped: sent or received between rings, in another ring, of nobody
+    /// in it, too long, or again.
+    unordered_dropped,
+    /// Same-view messages reached in another view, and so given to nobody.
+    messages_refused,
     /// Views given to local members.
     views_delivered,
     /// Regular configurations installed.

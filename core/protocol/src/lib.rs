@@ -31,6 +31,7 @@ mod group;
 pub mod id;
 pub mod input;
 pub mod limits;
+mod links;
 mod node;
 pub mod output;
 pub mod planted;
@@ -38,6 +39,7 @@ mod queue;
 mod random;
 pub mod record;
 mod ring;
+pub mod service;
 mod state;
 mod storage;
 pub mod time;
@@ -49,5 +51,8 @@ pub use config::{Boot, CoreConfig, Timers};
 pub use event::{Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};
-pub use output::{Destination, GroupView, MessageDelivery, Output, ViewCause, ViewKind};
+pub use output::{
+    Destination, Fate, GroupView, MessageDelivery, Output, Recipients, ViewCause, ViewKind,
+};
+pub use service::{Audience, Service};
 pub use time::Instant;

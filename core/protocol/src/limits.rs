@@ -13,6 +13,10 @@ pub const MEMBERS_MAX: usize = 128;
 pub const MTU_MIN: usize = 1_200;
 /// Default datagram size, in bytes of UDP payload.
 pub const MTU_DEFAULT: usize = 1_400;
+/// Wire versions that this code speaks, lowest and highest.
+pub const WIRE_VERSIONS: (u8, u8) = (1, 1);
+/// Feature bit of a ring: the last packets of a visit go out behind the token.
+pub const FEATURE_ACCELERATED: u32 = 1;
 /// Largest datagram size, in bytes of UDP payload.
 pub const MTU_MAX: usize = 8_900;
 /// Packets that may be ordered but not yet known to be held by all; the capacity of the store.
@@ -33,20 +37,33 @@ pub const SEND_QUEUE_LEN_MAX: usize = 8 << 20;
 pub const ENCAPSULATION_LEN: usize = 64;
 /// Largest control packet (join, plan, beacon) that is put together from parts, in bytes.
 pub const CONTROL_LEN_MAX: usize = 256 << 10;
+/// Longest message without order to one group or session, in bytes: it fits into one packet of
+/// every ring.
+pub const UNORDERED_LEN_MAX: usize = 1_024;
+/// Bytes less for each group of a message without order to several.
+pub const UNORDERED_GROUP_LEN: usize = 9;
+/// Packets without order that a node sends in a millisecond.
+pub const UNORDERED_PER_MS_MAX: u32 = 128;
+/// Groups that one message may go to.
+pub const GROUPS_PER_MESSAGE_MAX: usize = 64;
 /// Groups in a domain.
 pub const GROUPS_MAX: usize = 1 << 16;
 /// Nodes of which the address is remembered.
 pub const BOOK_MAX: usize = 512;
 /// Foreign rings remembered as merge candidates.
 pub const CANDIDATES_MAX: usize = 256;
+/// Bad links that a beacon tells of.
+pub const REPORTED_LINKS_MAX: usize = 512;
 /// A ring number this far above one's own is damage or malice: nobody gets there in a lifetime.
 pub const RING_SEQUENCE_LEAP_MAX: u64 = 1 << 40;
 /// Ring numbers reserved ahead on disk, so that forming a ring need not wait for a write.
 pub const RING_SEQUENCE_RESERVE: u64 = 1_024;
 
+const _: () = assert!(WIRE_VERSIONS.0 <= WIRE_VERSIONS.1);
 const _: () = assert!(WINDOW_DEFAULT <= WINDOW_MAX);
 const _: () = assert!((WINDOW_MAX as u64) < GAP_MAX);
 const _: () = assert!(HELD_BITMAP_LEN_MAX * 8 >= GAP_MAX as usize);
 const _: () = assert!(MTU_MIN <= MTU_DEFAULT && MTU_DEFAULT <= MTU_MAX);
 const _: () = assert!(BOOK_MAX >= 2 * MEMBERS_MAX);
+const _: () = assert!(GROUPS_PER_MESSAGE_MAX * UNORDERED_GROUP_LEN < UNORDERED_LEN_MAX);
 const _: () = assert!(MESSAGE_LEN_DEFAULT <= MESSAGE_LEN_MAX);

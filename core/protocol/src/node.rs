@@ -12,15 +12,22 @@ use crate::event::{Cause, Event, Stats};
 use crate::group::Groups;
 use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, hash64};
 use crate::limits;
+use crate::links::Links;
 use crate::output::{Destination, Output};
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
+use crate::service::{Audience, Service};
 use crate::state::candidates::Candidates;
+use crate::state::unordered::Pace;
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::trace::Trace;
+use crate::wire::audience::{Scope, with_head};
 use crate::wire::frame::FrameKind;
-use crate::wire::{Arena, DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
+use crate::wire::{
+    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, SEAL_LEN, Writer,
+    seal, split,
+};
 
 /// For how long it counts that a node held everybody back.
 const BLAME_FOR: Duration = Duration::from_secs(30);
@@ -33,6 +40,7 @@ pub(crate) struct Node {
     pub(crate) random: Random,
     pub(crate) out: Outbox,
     pub(crate) book: Book,
+    pub(crate) links: Links,
     pub(crate) storage: Storage,
     pub(crate) queue: SendQueue,
     pub(crate) groups: Groups,
@@ -51,6 +59,9 @@ pub(crate) struct Node {
     pub(crate) leaving: Option<Instant>,
     pub(crate) arena: Arena,
     message_counter: u64,
+    /// Packets without order sent so far, and how many may be sent now.
+    pub(crate) unordered_counter: u64,
+    pub(crate) pace: Pace,
     part_counter: u32,
     /// Own accepted messages with their tags, oldest first.
     tags: VecDeque<(u64, u64)>,
@@ -105,6 +116,7 @@ impl Node {
             random: Random::new(config.seed ^ u64::from(boot.process.node.0)),
             out: Outbox::new(config.trace),
             book: Book::default(),
+            links: Links::default(),
             storage: Storage::new(boot.ring_sequence_floor, boot.ring_sequence_reserved),
             queue: SendQueue::default(),
             groups: Groups::new(boot.process.node),
@@ -117,6 +129,8 @@ impl Node {
             leaving: None,
             arena: Arena::default(),
             message_counter: 0,
+            unordered_counter: 0,
+            pace: Pace::new(now),
             part_counter: 0,
             tags: VecDeque::new(),
             config,
@@ -126,6 +140,10 @@ impl Node {
     /// Content bytes of an ordinary data packet: the recovery wrapper must fit around it later.
     pub(crate) fn content_len_max(&self) -> usize {
         self.ring_mtu - DATA_OVERHEAD_LEN - limits::ENCAPSULATION_LEN
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        Dialect::new(self.config.wire, self.config.features)
     }
 
     pub(crate) fn header(&mut self, kind: u8) -> Header {
@@ -173,6 +191,21 @@ impl Node {
         }
     }
 
+    /// Nothing came from that process, though it was asked. Where its address is unknown it was
+    /// not.
+    pub(crate) fn bad_link(&mut self, process: Process) {
+        if self.book.address(process).is_some() {
+            self.links.bad(process, self.now);
+        }
+    }
+
+    /// Answers a Join that asks for a merge, and is not taken up.
+    pub(crate) fn decline(&mut self, join: &Join, busy: bool) {
+        let reports = self.links.reports(self.me, self.now);
+        let decline = Decline { process: self.me, attempt: join.attempt, busy, reports };
+        self.send_to(join.process, &Packet::Decline(decline));
+    }
+
     /// By multicast if there is one, and by unicast to each of `addresses`.
     pub(crate) fn send_everywhere(&mut self, addresses: &[SocketAddr], packet: &Packet) {
         for bytes in self.datagrams(packet) {
@@ -208,23 +241,43 @@ impl Node {
             .is_some_and(|(count, at)| *count > 1 && self.now.since(*at) < BLAME_FOR)
     }
 
-    /// Takes a message of a local session into the queue.
-    pub(crate) fn accept(&mut self, tag: u64, mut message: Waiting) {
+    /// Counts a message of a local session, and names it.
+    pub(crate) fn accepted(
+        &mut self,
+        session: SessionId,
+        to: &Audience,
+        service: Service,
+        payload: &[u8],
+    ) -> MessageId {
         self.message_counter += 1;
-        message.counter = self.message_counter;
+        let message = MessageId { origin: self.me, counter: self.message_counter };
         self.out.stats.messages_accepted += 1;
-        if tag != 0 {
-            self.tags.push_back((message.counter, tag));
-        }
-        let (origin, counter) = (self.me, message.counter);
         self.out.trace(|| Trace::Send {
-            message: MessageId { origin, counter },
-            session: message.session,
-            group: message.group,
-            safe: message.safe,
-            hash: hash64(&message.payload),
+            message,
+            session,
+            to: to.clone(),
+            service,
+            hash: hash64(payload),
         });
-        self.queue.push(message);
+        message
+    }
+
+    /// Takes a message of a local session into the queue.
+    pub(crate) fn accept(
+        &mut self,
+        session: SessionId,
+        to: &Audience,
+        (service, no_self, tag): (Service, bool, u64),
+        payload: Bytes,
+    ) {
+        let counter = self.accepted(session, to, service, &payload).counter;
+        if tag != 0 {
+            self.tags.push_back((counter, tag));
+        }
+        let kind = FrameKind::Message(Scope::of(to));
+        let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
+        let payload = with_head(to, payload);
+        self.queue.push(Waiting { kind, session, group, service, no_self, counter, payload });
     }
 
     /// A control message: agreed, in order with everything else.
@@ -235,9 +288,9 @@ impl Node {
         group: GroupId,
         payload: Bytes,
     ) {
-        let message =
-            Waiting { kind, session, group, safe: false, no_self: false, counter: 0, payload };
-        self.accept(0, message);
+        let (to, service, no_self) = (Audience::Group(group, None), Service::Agreed, false);
+        let counter = self.accepted(session, &to, service, &payload).counter;
+        self.queue.push(Waiting { kind, session, group, service, no_self, counter, payload });
     }
 
     /// The tag of an own message that is being delivered; older ones without delivery are

@@ -123,7 +123,9 @@ fn act(engine: &mut Engine, client: &mut RawClient, input: &mut Input<'_>) {
         }
         2..=4 => {
             let (handle, service) = (input.u8().into(), input.u32());
-            let send = SendRecord { handle, service, tag: input.u8().into() };
+            let (groups, views) = (input.u8().into(), input.u8().into());
+            let tag = input.u8().into();
+            let send = SendRecord { handle, service, tag, groups, views };
             push(client, request::SEND, send.as_bytes(), input);
         }
         5 => push(client, request::QUERY, QueryRecord { tag: 3 }.as_bytes(), input),

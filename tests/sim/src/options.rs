@@ -129,6 +129,14 @@ pub struct Traffic {
     pub burst: u64,
     /// Of a thousand messages, safe ones.
     pub safe: u32,
+    /// Of a thousand messages, ones without order.
+    pub unreliable: u32,
+    /// Of a thousand messages, to one session.
+    pub unicast: u32,
+    /// Of a thousand messages, to all groups of the session at once.
+    pub multi: u32,
+    /// Of a thousand ordered messages to groups, to be delivered in the sender's view only.
+    pub same_view: u32,
     /// Of a thousand messages, longer than a packet.
     pub long: u32,
     /// Of a thousand messages, as long as is allowed.
@@ -391,6 +399,10 @@ impl Traffic {
             churn: zero_or(random, 100),
             disconnect: zero_or(random, 20),
             drain_limit: Duration::from_secs(drain),
+            unreliable: zero_or(random, 300),
+            unicast: zero_or(random, 200),
+            multi: zero_or(random, 300),
+            same_view: zero_or(random, 300),
         }
     }
 
@@ -402,6 +414,10 @@ impl Traffic {
             interval_us: 0,
             burst: 1,
             safe: 0,
+            unreliable: 0,
+            unicast: 0,
+            multi: 0,
+            same_view: 0,
             long: 0,
             huge: 0,
             churn: 0,
@@ -452,12 +468,17 @@ impl fmt::Display for Options {
         writeln!(
             f,
             "  traffic: {} sessions, {} groups, every {} us up to {}, \
-             safe {}, long {}, huge {}, churn {}, disconnect {} per 1000",
+             safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
+             long {}, huge {}, churn {}, disconnect {} per 1000",
             t.sessions,
             t.groups,
             t.interval_us,
             t.burst,
             t.safe,
+            t.unreliable,
+            t.unicast,
+            t.multi,
+            t.same_view,
             t.long,
             t.huge,
             t.churn,

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use anasazi_protocol::{
-    Command, GroupId, GroupView, MemberId, MessageDelivery, NodeId, SessionId, ViewKind,
+    Audience, Command, Fate, GroupId, GroupView, MemberId, MessageDelivery, NodeId, Recipients,
+    Service, SessionId, ViewId, ViewKind,
 };
 use bytes::{Bytes, BytesMut};
 
@@ -39,6 +40,7 @@ pub struct Session {
 /// What a session knows about one of its groups.
 #[derive(Debug)]
 struct Membership {
+    view: ViewId,
     members: Vec<MemberId>,
     sequence: u64,
 }
@@ -81,10 +83,18 @@ impl Session {
 
     /// Sends a message of this length.
     pub fn send(&mut self, group: GroupId, len: usize, safe: bool, no_self: bool) {
-        self.tags_sent += 1;
-        let (session, tag) = (self.member.session, self.tags_sent);
+        let service = if safe { Service::Safe } else { Service::Agreed };
+        self.send_to(Audience::Group(group, None), len, service, no_self);
+    }
+
+    /// Sends a message of this length in any way. One without order has no tag: it may not come
+    /// back.
+    pub fn send_to(&mut self, to: Audience, len: usize, service: Service, no_self: bool) {
+        self.tags_sent += u64::from(service.is_ordered());
+        let session = self.member.session;
+        let tag = if service.is_ordered() { self.tags_sent } else { 0 };
         let payload = payload(session, tag, len);
-        self.queue.push_back(Command::Send { session, group, safe, no_self, tag, payload });
+        self.queue.push_back(Command::Send { session, to, service, no_self, tag, payload });
     }
 
     /// Does something by chance; `false` if it ended.
@@ -109,10 +119,34 @@ impl Session {
         let group = self.wanted[random.index(self.wanted.len())];
         for _ in 0..random.between(1, traffic.burst) {
             let len = message_len(random, traffic, lens);
-            let (safe, no_self) = (random.permille(traffic.safe), random.permille(50));
-            self.send(group, len, safe, no_self);
+            let (service, no_self) = (draw_service(random, traffic), random.permille(50));
+            let to = self.draw_audience(random, traffic, (group, service));
+            let max = if service.is_ordered() { len } else { to.unordered_len_max() };
+            self.send_to(to, len.min(max), service, no_self);
         }
         true
+    }
+
+    fn draw_audience(
+        &self,
+        random: &mut Random,
+        traffic: &Traffic,
+        (group, service): (GroupId, Service),
+    ) -> Audience {
+        let known = self.groups.get(&group);
+        if random.permille(traffic.unicast)
+            && let Some(known) = known
+        {
+            return Audience::Member(known.members[random.index(known.members.len())]);
+        }
+        // Without order nobody could tell the sender of another view.
+        let same_view = service.is_ordered() && random.permille(traffic.same_view);
+        let view_of =
+            |group: GroupId| self.groups.get(&group).map(|m| m.view).filter(|_| same_view);
+        if self.wanted.len() > 1 && random.permille(traffic.multi) {
+            return Audience::Groups(self.wanted.iter().map(|g| (*g, view_of(*g))).collect());
+        }
+        Audience::Group(group, view_of(group))
     }
 
     /// Everything that it sent to groups it is in has come back.
@@ -155,29 +189,48 @@ impl Session {
             (None, true) => {}
         }
         let members = view.members.to_vec();
-        self.groups.insert(view.group, Membership { members, sequence: 0 });
+        self.groups.insert(view.group, Membership { view: view.id, members, sequence: 0 });
         Ok(())
     }
 
-    /// Takes a message that its node gives out to the members of a group.
+    /// Takes word of an own message that it does not see itself.
+    pub fn receipt(&mut self, tag: u64, fate: Fate) -> Result<(), String> {
+        match fate {
+            Fate::Done | Fate::OtherView | Fate::NotMember => self.back(tag),
+            Fate::NotSent | Fate::TooLong => Err(format!("message {tag} has {fate:?}")),
+        }
+    }
+
+    /// Its messages come back in the order in which it sent them.
+    fn back(&mut self, tag: u64) -> Result<(), String> {
+        self.tags_seen += 1;
+        if tag == self.tags_seen {
+            return Ok(());
+        }
+        Err(format!("{} sees its message {tag} where {} should be", self.member, self.tags_seen))
+    }
+
+    /// Takes a message that its node gives out.
     pub fn message(&mut self, message: &MessageDelivery) -> Result<(), String> {
         let own = message.sender == self.member;
-        if own {
-            self.tags_seen += 1;
-            if message.tag != self.tags_seen {
+        let mut for_me = message.to == Recipients::Session(self.member.session);
+        let ordered = message.service.is_ordered();
+        for (group, sequence) in message.to.groups() {
+            let Some(group) = self.groups.get_mut(&group) else { continue };
+            for_me = true;
+            group.sequence += u64::from(ordered);
+            if sequence != if ordered { group.sequence } else { 0 } {
                 return Err(format!(
-                    "{} sees its message {} where {} should be",
-                    self.member, message.tag, self.tags_seen
+                    "{} gets number {sequence} of its view where {} should be",
+                    self.member, group.sequence
                 ));
             }
         }
-        let Some(group) = self.groups.get_mut(&message.group) else { return Ok(()) };
-        group.sequence += 1;
-        if message.sequence != group.sequence {
-            return Err(format!(
-                "{} gets number {} of its view where {} should be",
-                self.member, message.sequence, group.sequence
-            ));
+        if !for_me {
+            return Ok(());
+        }
+        if own && ordered {
+            self.back(message.tag)?;
         }
         if own && message.no_self {
             return Ok(());
@@ -188,6 +241,16 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn draw_service(random: &mut Random, traffic: &Traffic) -> Service {
+    if random.permille(traffic.unreliable) {
+        return Service::Unreliable;
+    }
+    if random.permille(traffic.safe) {
+        return Service::Safe;
+    }
+    random.pick(&[Service::Reliable, Service::Fifo, Service::Causal, Service::Agreed])
 }
 
 /// `joined` and `left` say how the view differs from the one before.
@@ -248,8 +311,8 @@ mod tests {
 
     fn delivery(payload: Vec<Bytes>, tag: u64) -> MessageDelivery {
         let sender = MemberId { node: NodeId(1), session: SessionId(77) };
-        let (group, safe, no_self, sequence) = (GroupId(1), false, false, 1);
-        MessageDelivery { group, sender, safe, no_self, sequence, tag, payload }
+        let (to, service) = (Recipients::Session(SessionId(77)), Service::Agreed);
+        MessageDelivery { to, sender, service, no_self: false, tag, payload }
     }
 
     #[test]

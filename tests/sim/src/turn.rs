@@ -3,7 +3,7 @@
 
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Destination, GroupView, Input, MessageDelivery, Output, SessionId};
+use anasazi_protocol::{Destination, Fate, GroupView, Input, MessageDelivery, Output, SessionId};
 use bytes::Bytes;
 
 use crate::cluster::{Cluster, Happening, Passing};
@@ -42,8 +42,9 @@ impl Cluster {
                 }
                 Output::Message(message) => self.message(node, &message),
                 Output::View(view) => self.view(node, &view),
-                // The clients here look at deliveries alone.
-                Output::Ordered { .. } => {}
+                Output::Receipt { session, tag, fate, .. } => {
+                    self.receipt(node, session, tag, fate);
+                }
                 Output::JoinRefused { session, reason, .. } => {
                     let what = format!("n{} refuses a join of {:x}: {reason}", node + 1, session.0);
                     self.fail(Failure::Client(what));
@@ -180,6 +181,13 @@ impl Cluster {
         for session in &mut self.nodes[node].sessions {
             result = result.and_then(|()| session.message(message));
         }
+        self.judge(node, result);
+    }
+
+    fn receipt(&mut self, node: usize, session: SessionId, tag: u64, fate: Fate) {
+        let sessions = &mut self.nodes[node].sessions;
+        let found = sessions.iter_mut().find(|s| s.member.session == session);
+        let result = found.map_or(Ok(()), |s| s.receipt(tag, fate));
         self.judge(node, result);
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::id::NodeId;
 use crate::limits;
+use crate::wire::audience::HEAD_LEN_MAX;
 use crate::wire::frame::Frame;
 
 #[derive(Clone, Default, Hash)]
@@ -29,7 +30,7 @@ impl Fragments {
             return Some(vec![frame.payload.clone()]);
         };
         let (offset, total) = (fragment.offset as usize, fragment.total as usize);
-        if offset == 0 && total <= limits::MESSAGE_LEN_MAX {
+        if offset == 0 && total <= limits::MESSAGE_LEN_MAX + HEAD_LEN_MAX {
             let fresh = Unfinished { counter: frame.counter, len: 0, total, pieces: Vec::new() };
             self.by_origin.insert(origin, fresh);
         }

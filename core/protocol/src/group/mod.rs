@@ -4,12 +4,14 @@
 //! | file | what |
 //! |---|---|
 //! | `table` | joins, leaves, disconnects, messages, in order |
+//! | `message` | whom a message reaches |
 //! | `fragments` | pieces of large messages |
 //! | `change` | what a new configuration does to groups |
 //! | `snapshot` | a table as it travels during recovery |
 
 mod change;
 mod fragments;
+mod message;
 mod snapshot;
 mod table;
 

@@ -29,7 +29,7 @@ use crate::output::Destination;
 use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::packet::DATA_CONTENT_AT;
-use crate::wire::{Data, Packet, Token, seal};
+use crate::wire::{Data, Dialect, Packet, Token, seal};
 use waiting::Arrived;
 use window::{Acceleration, Tuner};
 
@@ -60,6 +60,8 @@ pub(crate) struct Ring {
     last_sent: Option<Token>,
     /// What this node added to the token at its last visit.
     contribution: Contribution,
+    /// What all members speak; the ring uses its newest version.
+    pub(crate) dialect: Dialect,
     /// Packets are also sent behind the token, and only what was given out a round ago is asked
     /// for (all members have that feature).
     pub(crate) accelerated: bool,
@@ -113,6 +115,7 @@ impl Ring {
             accepted: 0,
             last_sent: None,
             contribution: Contribution::default(),
+            dialect: Dialect::default(),
             accelerated: false,
             acceleration: Acceleration::default(),
             tuner: Tuner::default(),
@@ -127,6 +130,12 @@ impl Ring {
             probe_at: None,
             wake_at: None,
         }
+    }
+
+    /// Fixes what all members speak.
+    pub(crate) fn speak(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+        self.accelerated = dialect.has(limits::FEATURE_ACCELERATED);
     }
 
     pub(crate) fn is_alone(&self) -> bool {
@@ -296,7 +305,8 @@ impl Ring {
         }
     }
 
-    fn transmit(&self, node: &mut Node, bytes: Bytes) {
+    /// Sends a datagram to all other members.
+    pub(crate) fn transmit(&self, node: &mut Node, bytes: Bytes) {
         if self.multicast {
             node.transmit(Destination::Multicast, bytes);
             return;

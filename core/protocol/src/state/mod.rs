@@ -24,6 +24,7 @@ mod history;
 mod operational;
 mod probation;
 mod recovery;
+pub(crate) mod unordered;
 
 use core::net::SocketAddr;
 
@@ -124,6 +125,7 @@ impl State {
     pub(crate) fn on_gone(self, node: &mut Node, process: Process, gone: Gone) -> Self {
         node.candidates.gone(process);
         node.book.gone(process);
+        node.links.gone(process);
         match self {
             Self::Operational(s) if s.ring.has_member(process) => {
                 let cause = gone_cause(process, gone);

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::codec::{Reader, Writer};
 use super::header::{SEAL_LEN, WireError};
+use super::links::{Decline, Probe, ProbeAnswer};
 use super::membership::{Beacon, Join, MemberState, Plan, PlanAck, Propose};
 use crate::id::{Incarnation, NodeId, Process, RingId};
 use crate::limits;
@@ -38,6 +39,17 @@ pub(crate) enum Packet {
     Duplicate {
         owner: Process,
         answered: Incarnation,
+    },
+    Probe(Probe),
+    ProbeAnswer(ProbeAnswer),
+    Decline(Decline),
+    /// A message without order, of a member of the ring.
+    Unordered {
+        ring: RingId,
+        /// Counts the sender's.
+        number: u64,
+        /// One frame.
+        content: Bytes,
     },
     /// A piece of one of the others.
     Part {
@@ -79,6 +91,9 @@ const DATA_REPEATED: u8 = 8;
 const DATA_HEADER_LEN: usize = 20 + 8 + 4 + 1 + 8 + 8;
 /// Bytes of a data packet that are not content.
 pub(crate) const DATA_OVERHEAD_LEN: usize = SEAL_LEN + DATA_HEADER_LEN;
+const UNORDERED_OVERHEAD_LEN: usize = SEAL_LEN + 20 + 8 + super::frame::FRAME_LEN;
+// Whatever may be sent without order fits into a packet of the smallest ring.
+const _: () = assert!(UNORDERED_OVERHEAD_LEN + 12 + limits::UNORDERED_LEN_MAX <= limits::MTU_MIN);
 /// Where the content starts in the datagram.
 pub(crate) const DATA_CONTENT_AT: usize = super::header::HEADER_LEN + DATA_HEADER_LEN;
 
@@ -145,6 +160,10 @@ const KIND_BEACON: u8 = 10;
 const KIND_BYE: u8 = 11;
 const KIND_DUPLICATE: u8 = 12;
 const KIND_PART: u8 = 13;
+const KIND_PROBE: u8 = 15;
+const KIND_PROBE_ANSWER: u8 = 16;
+const KIND_DECLINE: u8 = 17;
+const KIND_UNORDERED: u8 = 14;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -162,7 +181,11 @@ impl Packet {
             Self::Beacon(_) => KIND_BEACON,
             Self::Bye { .. } => KIND_BYE,
             Self::Duplicate { .. } => KIND_DUPLICATE,
+            Self::Unordered { .. } => KIND_UNORDERED,
             Self::Part { .. } => KIND_PART,
+            Self::Probe(_) => KIND_PROBE,
+            Self::ProbeAnswer(_) => KIND_PROBE_ANSWER,
+            Self::Decline(_) => KIND_DECLINE,
         }
     }
 
@@ -186,6 +209,14 @@ impl Packet {
             Self::Duplicate { owner, answered } => {
                 w.process(*owner);
                 w.u64(answered.0);
+            }
+            Self::Probe(probe) => probe.encode(w),
+            Self::ProbeAnswer(answer) => answer.encode(w),
+            Self::Decline(decline) => decline.encode(w),
+            Self::Unordered { ring, number, content } => {
+                w.ring(*ring);
+                w.u64(*number);
+                w.slice(content);
             }
             Self::Part { id, index, count, kind, piece } => {
                 w.u32(*id);
@@ -214,6 +245,12 @@ impl Packet {
             KIND_BYE => Self::Bye { process: r.process()? },
             KIND_DUPLICATE => {
                 Self::Duplicate { owner: r.process()?, answered: Incarnation(r.u64()?) }
+            }
+            KIND_PROBE => Self::Probe(Probe::decode(&mut r)?),
+            KIND_PROBE_ANSWER => Self::ProbeAnswer(ProbeAnswer::decode(&mut r)?),
+            KIND_DECLINE => Self::Decline(Decline::decode(&mut r)?),
+            KIND_UNORDERED => {
+                Self::Unordered { ring: r.ring()?, number: r.u64()?, content: r.rest() }
             }
             KIND_PART => Self::Part {
                 id: r.u32()?,

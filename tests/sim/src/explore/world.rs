@@ -10,8 +10,8 @@ use std::time::Duration;
 use anasazi_oracle::{Checker, Entry, Options, Record, Violation};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Boot, Command, Core, CoreConfig, Destination, Evidence, GroupId, Incarnation, Input, Instant,
-    NodeId, Output, Process, RingId, SessionId, Timers,
+    Audience, Boot, Command, Core, CoreConfig, Destination, Evidence, GroupId, Incarnation, Input,
+    Instant, NodeId, Output, Process, RingId, Service, SessionId, Timers,
 };
 use bytes::Bytes;
 
@@ -366,8 +366,9 @@ impl World {
         let safe = self.sent.is_multiple_of(2);
         self.sent += 1;
         let payload = Bytes::copy_from_slice(&[self.sent]);
-        let (session, group, tag) = (session(node), GroupId::of(GROUP), 0);
-        let send = Command::Send { session, group, safe, no_self: false, tag, payload };
+        let (session, to, tag) = (session(node), Audience::Group(GroupId::of(GROUP), None), 0);
+        let service = if safe { Service::Safe } else { Service::Agreed };
+        let send = Command::Send { session, to, service, no_self: false, tag, payload };
         self.feed(node, Input::Command(send));
     }
 
@@ -573,7 +574,7 @@ fn config(index: usize) -> CoreConfig {
 }
 
 fn kind_name(kind: u8) -> &'static str {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 18] = [
         "?",
         "data",
         "token",
@@ -588,6 +589,10 @@ fn kind_name(kind: u8) -> &'static str {
         "bye",
         "duplicate",
         "part",
+        "unordered",
+        "probe",
+        "probe answer",
+        "decline",
     ];
     NAMES.get(usize::from(kind)).copied().unwrap_or("?")
 }
