@@ -201,6 +201,12 @@ fn parse(json: &[u8]) -> Result<Request, Refusal> {
     }
 }
 
+/// The request can be read, and is allowed to its sender.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn may_carry_out(json: &[u8], trusted: bool) -> bool {
+    parse(json).and_then(|request| request.check_allowed(trusted)).is_ok()
+}
+
 fn invalid(text: &str) -> Refusal {
     Refusal(Status::EINVAL, text.to_owned())
 }

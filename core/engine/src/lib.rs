@@ -13,6 +13,9 @@ pub mod config;
 mod domain;
 mod engine;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inproc;
 mod journal;
 mod recorder;

@@ -24,6 +24,11 @@ const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
 const TOLD_MAX: usize = 64;
 
 /// One domain's protocol on one node. See the crate's first page for the contract.
+///
+/// A copy, taken when the outputs are drained, goes on just as the original would. What is hashed
+/// is everything that decides what a core will do, so drained cores of equal hash behave alike; the
+/// counters of [`Stats`] are left out. This is for tests that explore many futures of one past.
+#[derive(Clone, Hash)]
 pub struct Core {
     node: Node,
     /// Taken out only while a handler runs.

@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use crate::id::{Incarnation, NodeId, Process, RingId};
 
 /// Why a ring was left. It survives to the operator and, as the reason of a view, to every member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// The process started.
     Boot,

@@ -24,6 +24,9 @@ mod book;
 pub mod config;
 mod core;
 pub mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 pub mod id;
 pub mod input;

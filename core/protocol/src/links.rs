@@ -24,7 +24,7 @@ const EAGER_FOR: Duration = Duration::from_secs(60);
 const PROBES_MAX: usize = 16;
 
 /// Own links, and what others say of theirs.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct Links {
     mine: BTreeMap<Process, Link>,
     reports: BTreeMap<NodeId, Known>,
@@ -33,6 +33,7 @@ pub(crate) struct Links {
     changed_at: Option<Instant>,
 }
 
+#[derive(Clone, Hash)]
 struct Link {
     bad: bool,
     /// When it turned bad or good.
@@ -45,6 +46,7 @@ struct Link {
     good: Option<(Instant, Instant)>,
 }
 
+#[derive(Clone, Hash)]
 struct Known {
     process: Process,
     stamp: u32,
@@ -92,7 +94,7 @@ impl Links {
             .map(|(process, link)| {
                 let pace = match link.is_good(now, beacon) {
                     true => beacon / 10,
-                    false if now.since(link.since) < EAGER_FOR => beacon / 4,
+                    false if now.since(link.since) < EAGER_FOR => beacon / 10,
                     false => beacon / 2,
                 };
                 link.probe_at = now + pace;

@@ -87,7 +87,7 @@ pub enum Fate {
 
 /// Which local sessions get a message. Positions count in each group's order within the view: 1, 2,
 /// 3 ..., the same at every member; 0 for messages without order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Recipients {

@@ -14,7 +14,7 @@ use crate::wire::frame::{FRAGMENT_FRAME_LEN, FRAME_LEN, Fragment, Frame, FrameKi
 use crate::wire::{Arena, Writer};
 
 /// A message that waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Waiting {
     pub(crate) kind: FrameKind,
     pub(crate) session: SessionId,
@@ -34,7 +34,7 @@ pub(crate) struct Packed {
     pub(crate) completed: Vec<(u64, u32)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct SendQueue {
     waiting: VecDeque<Waiting>,
     len: usize,

@@ -69,7 +69,7 @@ impl Service {
 
 /// To whom a message goes. With a view (same-view, axiom G7) it is delivered where the group is in
 /// that view, or nowhere: all members decide alike, at its place in the order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Audience {

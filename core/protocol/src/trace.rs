@@ -8,7 +8,7 @@ use crate::output::Recipients;
 use crate::service::{Audience, Service};
 
 /// One entry of a process's log. Axioms are cited by their ids in docs/PROTOCOL.md.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Trace {

@@ -9,6 +9,7 @@
 pub mod clients;
 pub mod cluster;
 mod digest;
+pub mod explore;
 pub mod faults;
 pub mod health;
 pub mod lifecycle;

@@ -1,6 +1,8 @@
 //! `anasazi-sim`: runs seeds, replays one, proves that runs are deterministic.
 #![forbid(unsafe_code)]
 
+#[path = "main/explore.rs"]
+mod explore;
 mod planted;
 
 use std::io::Write;
@@ -55,6 +57,8 @@ enum Action {
         #[arg(long)]
         nodes: Option<usize>,
     },
+    /// Explore every order of events in a small cluster, within bounds.
+    Explore(explore::Arguments),
     /// Plant bugs, one after the other, and see how many seeds it takes to find each. Fails if any
     /// is not found.
     Planted {
@@ -96,6 +100,7 @@ fn main() -> ExitCode {
             planted::run_all(name.as_deref(), from, seeds, threads.max(1), json)
         }
         Action::Replay { seed, nodes } => replay(seed, nodes),
+        Action::Explore(arguments) => arguments.explore(),
         Action::Determinism { from, seeds } => (from..from + seeds).all(same_twice),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }

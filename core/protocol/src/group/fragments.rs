@@ -10,12 +10,12 @@ use crate::limits;
 use crate::wire::audience::HEAD_LEN_MAX;
 use crate::wire::frame::Frame;
 
-#[derive(Clone, Default)]
-pub(super) struct Fragments {
+#[derive(Clone, Default, Hash)]
+pub(crate) struct Fragments {
     by_origin: BTreeMap<NodeId, Unfinished>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 struct Unfinished {
     counter: u64,
     len: usize,
@@ -25,7 +25,7 @@ struct Unfinished {
 
 impl Fragments {
     /// The whole message, once its last piece is here.
-    pub(super) fn add(&mut self, origin: NodeId, frame: &Frame) -> Option<Vec<Bytes>> {
+    pub(crate) fn add(&mut self, origin: NodeId, frame: &Frame) -> Option<Vec<Bytes>> {
         let Some(fragment) = frame.fragment else {
             return Some(vec![frame.payload.clone()]);
         };

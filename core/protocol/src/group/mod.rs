@@ -16,5 +16,7 @@ mod snapshot;
 mod table;
 
 pub(crate) use change::Change;
+#[cfg(feature = "fuzzing")]
+pub(crate) use fragments::Fragments;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::{GroupOutput, Groups, Place};

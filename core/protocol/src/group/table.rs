@@ -14,7 +14,7 @@ use crate::wire::audience::split_head;
 use crate::wire::frame::{Frame, FrameKind, frames};
 
 /// One group, as every node has it.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(crate) struct Group {
     pub(crate) name: Arc<str>,
     /// In the order of joining.
@@ -25,7 +25,7 @@ pub(crate) struct Group {
 }
 
 /// All groups of the domain.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(crate) struct Groups {
     pub(super) node: NodeId,
     pub(super) table: BTreeMap<GroupId, Group>,

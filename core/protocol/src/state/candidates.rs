@@ -13,6 +13,7 @@ use crate::wire::{Beacon, Dialect};
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+#[derive(Clone, Hash)]
 pub(crate) struct Candidate {
     pub(crate) process: Process,
     pub(crate) ring: RingId,
@@ -28,7 +29,7 @@ pub(crate) struct Candidate {
 }
 
 /// Candidates by representative.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct Candidates {
     by_node: BTreeMap<NodeId, Candidate>,
 }

@@ -21,6 +21,7 @@ use crate::wire::{Decline, Gone, Join, Packet, Propose};
 /// Joins that change something are answered at once, but not more often than this.
 const ANSWER_AFTER: Duration = Duration::from_micros(500);
 
+#[derive(Clone, Hash)]
 pub(crate) struct Gather {
     pub(crate) history: History,
     attempt: u64,
@@ -43,6 +44,7 @@ pub(crate) struct Gather {
 }
 
 /// The newest Join of another node.
+#[derive(Clone, Hash)]
 struct Heard {
     attempt: u64,
     ring_sequence_max: u64,

@@ -43,6 +43,7 @@ pub(crate) use probation::Probation;
 pub(crate) use recovery::Recovery;
 
 /// Where a core is. Each variant holds what is valid in it and nothing else.
+#[derive(Clone, Hash)]
 pub(crate) enum State {
     Probation(Probation),
     Operational(Box<Operational>),

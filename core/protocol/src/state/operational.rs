@@ -22,6 +22,7 @@ use crate::wire::{Join, Packet, Token};
 /// A clean leave does not wait longer than this for its last messages.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
+#[derive(Clone, Hash)]
 pub(crate) struct Operational {
     pub(crate) ring: Ring,
     since: Instant,

@@ -32,6 +32,7 @@ pub(crate) struct Letter {
 }
 
 /// How many packets may still be sent now.
+#[derive(Clone, Hash)]
 pub(crate) struct Pace {
     left: u32,
     since: Instant,
@@ -67,11 +68,11 @@ impl Pace {
 }
 
 /// Which packets of each member of the present ring have come.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct Seen(BTreeMap<NodeId, Window>);
 
 /// The highest number, and which of those below it.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 struct Window {
     high: u64,
     seen: u128,

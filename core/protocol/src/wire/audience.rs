@@ -10,7 +10,7 @@ use crate::limits;
 use crate::service::Audience;
 
 /// How a frame says whom it is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Scope {
     /// The frame's group; no head.
     Group,

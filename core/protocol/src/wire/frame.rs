@@ -9,7 +9,7 @@ use crate::id::{GroupId, SessionId};
 use crate::service::Service;
 
 /// What a message means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FrameKind {
     /// From a session to those in the scope.
     Message(Scope),
@@ -22,7 +22,7 @@ pub(crate) enum FrameKind {
 }
 
 /// A message or a fragment of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Frame {
     pub(crate) kind: FrameKind,
     pub(crate) no_self: bool,
@@ -37,7 +37,7 @@ pub(crate) struct Frame {
 }
 
 /// Which fragment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fragment {
     /// Bytes of the message before this fragment.
     pub(crate) offset: u32,

@@ -98,7 +98,7 @@ const _: () = assert!(UNORDERED_OVERHEAD_LEN + 12 + limits::UNORDERED_LEN_MAX <=
 pub(crate) const DATA_CONTENT_AT: usize = super::header::HEADER_LEN + DATA_HEADER_LEN;
 
 /// The token: that of Totem, extended for recovery and parking.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Token {
     pub(crate) ring: RingId,
     /// Plus 1 at every hop.
@@ -134,7 +134,7 @@ pub(crate) struct Token {
 }
 
 /// Ordinals to be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Request {
     pub(crate) first: u64,
     pub(crate) count: u16,
