@@ -92,11 +92,8 @@ impl Links {
         let due = self.mine.iter_mut().filter(|(_, link)| link.bad && link.probe_at <= now);
         due.take(PROBES_MAX)
             .map(|(process, link)| {
-                let pace = match link.is_good(now, beacon) {
-                    true => beacon / 10,
-                    false if now.since(link.since) < EAGER_FOR => beacon / 10,
-                    false => beacon / 2,
-                };
+                let eager = link.is_good(now, beacon) || now.since(link.since) < EAGER_FOR;
+                let pace = if eager { beacon / 10 } else { beacon / 2 };
                 link.probe_at = now + pace;
                 link.number = link.number.wrapping_add(1);
                 (*process, Probe { process: me, number: link.number })
