@@ -42,7 +42,8 @@ impl RawSession {
     /// Makes rings of these sizes, in bytes, and sends the greeting over a connected socket.
     ///
     /// # Errors
-    /// No descriptors or no memory; the socket is not connected; the sizes are none (`InvalidInput`).
+    /// No descriptors or no memory; the socket is not connected; the sizes are none
+    /// (`InvalidInput`).
     pub fn greet(socket: OwnedFd, send_len: u32, receive_len: u32) -> io::Result<Self> {
         let layout = Layout::new(send_len, receive_len);
         let layout = layout.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;

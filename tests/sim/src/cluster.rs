@@ -1,5 +1,5 @@
-//! The cluster: real engines on simulated machines, a simulated network between them, and the oracle
-//! watching.
+//! The cluster: real engines on simulated machines, a simulated network between them, and the
+//! oracle watching.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! The deterministic simulator: a whole cluster in one thread and in virtual time, made of real
-//! engine turns, a simulated network, simulated disks, clocks and clients, with the oracle watching every
-//! step. One seed is one run, for ever.
+//! engine turns, a simulated network, simulated disks, clocks and clients, with the oracle watching
+//! every step. One seed is one run, for ever.
 //!
 //! [`run::run`] takes a seed from its options to its outcome. Directed scenarios drive a
 //! [`cluster::Cluster`] by hand.

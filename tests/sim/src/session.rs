@@ -1,5 +1,5 @@
-//! A simulated client: it joins, leaves, sends and goes, through the rings of a real session, and it
-//! checks what it gets against what it was promised.
+//! A simulated client: it joins, leaves, sends and goes, through the rings of a real session, and
+//! it checks what it gets against what it was promised.
 
 use std::collections::{BTreeMap, VecDeque};
 
