@@ -86,6 +86,9 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             self.handle(now, Input::Datagram { from, multicast, bytes }, up);
         }
         self.received = received;
+        if !self.backlog {
+            self.handle(now, Input::Drained, up);
+        }
         let mut unreachable = core::mem::take(&mut self.unreachable);
         self.transport.unreachable(&mut unreachable);
         for address in unreachable.drain(..) {

@@ -32,6 +32,7 @@ pub(crate) fn open(config: ValidConfig, waker: &Waker) -> Result<RealTurn, Engin
         multicast: transport.has_multicast(),
         mtu: config.transport.mtu,
         window: window(&config, &transport),
+        accelerated: true,
         timers: config.ring.timers(),
         seed: random_u64()?,
         trace: false,

@@ -29,6 +29,8 @@ pub struct Wire {
     arrived: [VecDeque<Received>; 2],
     unreachable: Vec<SocketAddr>,
     sent: Vec<(Target, Bytes)>,
+    /// The next time that everything was taken in, it is not known yet: a batch was just full.
+    pub(crate) hesitates: bool,
     counters: TransportCounters,
 }
 
@@ -41,6 +43,7 @@ impl Wire {
             arrived: Default::default(),
             unreachable: Vec::new(),
             sent: Vec::new(),
+            hesitates: false,
             counters: TransportCounters::default(),
         }
     }
@@ -97,7 +100,7 @@ impl Transport for Wire {
             let count = queue.len().min(max - out.len().min(max));
             out.extend(queue.drain(..count));
         }
-        self.waiting() == 0
+        self.waiting() == 0 && !std::mem::take(&mut self.hesitates)
     }
 
     fn send(&mut self, batch: &[(Target, Bytes)]) {

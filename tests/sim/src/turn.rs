@@ -31,6 +31,7 @@ impl Cluster {
             turn.session_ready(key, &n.watch);
         }
         let arrived = turn.transport_mut().has_arrived();
+        turn.transport_mut().hesitates = arrived && self.random.permille(300);
         let result = turn.run(now, arrived, 0, &n.watch);
         let more = turn.transport_mut().waiting() > 0 || result == Ok(true);
         self.counts.turns += 1;
