@@ -8,6 +8,7 @@ use anasazi_protocol::{RingId, limits};
 
 use crate::cluster::{Cluster, Happening};
 use crate::network::Lasting;
+use crate::node::Node;
 use crate::options::Options;
 use crate::story::Failure;
 
@@ -56,7 +57,7 @@ impl Liveness {
 pub(crate) struct Judge {
     /// When the last fault ended.
     healed_at: Option<u64>,
-    /// Rings, and nodes without one, when the faults ended.
+    /// Rings, and nodes that are in none or about to leave it, when the faults ended.
     parts: u64,
     /// Configurations that each node installed since.
     installed: BTreeMap<usize, u64>,
@@ -66,8 +67,9 @@ pub(crate) struct Judge {
     visits: BTreeMap<usize, (RingId, u64)>,
     /// Longest time between two visits of a node, in nanoseconds.
     pub(crate) gap_max: u64,
-    /// Nodes whose queues were not empty when last looked at: ring, and packets ordered by then.
-    waiting: BTreeMap<usize, (Option<RingId>, u64)>,
+    /// Nodes whose queues were not empty when last looked at: ring, packets ordered by then, and
+    /// since when that is so.
+    waiting: BTreeMap<usize, (Option<RingId>, u64, u64)>,
     looks: u64,
 }
 
@@ -79,9 +81,12 @@ impl Cluster {
 
     /// The last fault has just ended.
     pub(crate) fn judge_from_here(&mut self) {
+        // Who is about to leave its ring may have to begin alone.
+        let stays = |n: &&Node| n.state == "operational";
+        let staying = self.nodes.iter().filter(stays);
         let rings: BTreeSet<RingId> =
-            self.nodes.iter().filter_map(|n| n.ring.as_ref().map(|(ring, _)| *ring)).collect();
-        let without = self.nodes.iter().filter(|n| n.ring.is_none()).count();
+            staying.filter_map(|n| n.ring.as_ref().map(|(ring, _)| *ring)).collect();
+        let without = self.nodes.iter().filter(|n| !stays(n)).count();
         self.judge = Judge {
             healed_at: Some(self.now),
             parts: (rings.len() + without) as u64,
@@ -180,18 +185,18 @@ impl Cluster {
             return self.liveness_fails(Liveness::L8, &how);
         }
         let waits = stats.send_queue_messages > 0 && self.judge.visits_on;
-        let now = waits.then_some((ring, stats.packets_ordered));
         let before = self.judge.waiting.remove(&node);
-        if let Some(now) = now {
-            self.judge.waiting.insert(node, now);
-            if before == Some(now) && LOOK_EVERY > gap_max(&self.options) {
-                let how = format!(
-                    "n{} has {} messages and ordered none of them",
-                    node + 1,
-                    stats.send_queue_messages
-                );
-                self.liveness_fails(Liveness::L6, &how);
-            }
+        if !waits {
+            return;
+        }
+        let same =
+            before.filter(|(of, ordered, _)| (*of, *ordered) == (ring, stats.packets_ordered));
+        let since = same.map_or(self.now, |(_, _, since)| since);
+        self.judge.waiting.insert(node, (ring, stats.packets_ordered, since));
+        if self.now - since > gap_max(&self.options) {
+            let (name, count) = (node + 1, stats.send_queue_messages);
+            let how = format!("n{name} has {count} messages, and has ordered none for too long");
+            self.liveness_fails(Liveness::L6, &how);
         }
     }
 
@@ -268,4 +273,89 @@ fn gap_max(options: &Options) -> u64 {
         bound += LOSSES_IN_A_ROW * repeat;
     }
     bound.max(timers.token_loss.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn settled(nodes: usize) -> Cluster {
+        settle(Cluster::new(Options::quiet(nodes)))
+    }
+
+    fn settle(mut cluster: Cluster) -> Cluster {
+        let nodes = cluster.nodes.len();
+        (0..nodes).for_each(|node| cluster.boot(node));
+        assert!(cluster.run_until(3 * SECOND, |c| c.settled().is_ok()));
+        cluster
+    }
+
+    fn failure(cluster: &Cluster) -> String {
+        cluster.failure().map(ToString::to_string).unwrap_or_default()
+    }
+
+    #[test]
+    fn two_rings_where_one_should_be_are_l1() {
+        let mut cluster = settled(4);
+        cluster.partition(&[&[0, 1], &[2, 3]]);
+        cluster.run_for(2 * SECOND);
+        assert!(cluster.settled().unwrap_err().starts_with("L1"));
+        for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+            cluster.network.cut_for_good(a, b);
+        }
+        assert_eq!(cluster.settled(), Ok(()), "they cannot hear each other");
+    }
+
+    #[test]
+    fn a_token_that_rests_too_long_is_l2() {
+        let mut cluster = settled(3);
+        cluster.judge.visits_on = true;
+        cluster.run_for(2 * SECOND);
+        assert_eq!(failure(&cluster), "");
+        (0..3).for_each(|node| cluster.pause(node));
+        cluster.run_for(SECOND);
+        cluster.judge_last_visits();
+        assert!(failure(&cluster).contains("L2"), "{}", failure(&cluster));
+    }
+
+    #[test]
+    fn rings_that_come_and_go_are_l5() {
+        let mut cluster = settled(3);
+        cluster.judge_from_here();
+        for _ in 0..3 {
+            let cuts = cluster.partition(&[&[0], &[1, 2]]);
+            cluster.run_for(SECOND);
+            cluster.mend(&cuts);
+            cluster.run_for(2 * SECOND);
+        }
+        assert!(cluster.few_changes().unwrap_err().starts_with("L5"));
+    }
+
+    #[test]
+    fn a_sender_that_does_not_get_on_is_l6() {
+        let group = anasazi_protocol::GroupId::of("g");
+        let stuck = |sender: usize| {
+            // They are more patient than they say.
+            let mut cluster = Cluster::new(Options::quiet(2));
+            cluster.configure = Some(Box::new(|_, c| c.timers.token_loss = 10 * SECOND));
+            let mut cluster = settle(cluster);
+            let session = cluster.open_session(sender);
+            cluster.with_session(sender, session, |s| s.join("g"));
+            cluster.run_for(SECOND);
+            cluster.judge();
+            cluster.judge.visits_on = true;
+            cluster.pause(1 - sender);
+            // The token goes there, and rests.
+            cluster.run_for(Duration::from_millis(200));
+            cluster.with_session(sender, session, |s| s.send(group, 100, true, false));
+            cluster.run_for(SECOND);
+            failure(&cluster).contains("L6")
+        };
+        // One of the two has the token when it is needed.
+        assert!(stuck(0) || stuck(1));
+    }
 }
