@@ -9,7 +9,7 @@ release = $(target)/release
 demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-build test header lib bench clean
+.PHONY: help build demo demo-build test header lib bench soak clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -33,6 +33,10 @@ test: ## Every test, within 30 minutes on 2 cores
 bench: build ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
 	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \
 		$(if $(QUICK),--quick)
+
+soak: ## A long simulator campaign, recorded in docs/RELIABILITY.md (FROM=, SEEDS=)
+	$(CARGO) build --release --locked -p anasazi-sim
+	@$(PYTHON) -B tests/soak/soak.py simulator --from $(or $(FROM),1) --seeds $(or $(SEEDS),2000)
 
 lib: ## libanasazi.so and libanasazi.a
 	$(CARGO) build --release --locked -p anasazi-ffi

@@ -36,10 +36,12 @@ fn request(command: &Command) -> String {
         Command::Heal => json!({ "do": "heal" }),
         Command::Loss { permille } => json!({ "do": "loss", "permille": permille }),
         Command::Shutdown => json!({ "do": "shutdown" }),
-        // The commands that take part in a group ask nothing.
-        Command::Status | Command::Monitor(_) | Command::Send(_) | Command::Chat(_) => {
-            json!({ "query": "status" })
-        }
+        // The commands that take part in a group, and those that read files, ask nothing.
+        Command::Status
+        | Command::Monitor(_)
+        | Command::Send(_)
+        | Command::Chat(_)
+        | Command::Trace(_) => json!({ "query": "status" }),
     };
     value.to_string()
 }

@@ -9,6 +9,7 @@
 //! | `live` | a session's stream of events beside signals, input and a deadline |
 //! | `outbox` | messages on their way to their own delivery |
 //! | `monitor`, `chat`, `send` | the commands that take part in a group |
+//! | `trace` | trace files, judged by the promises of the protocol |
 //! | `words` | members, views and messages in words, and as JSON |
 //! | `print` | standard output that may be closed at any time |
 //! | `fault` | what went wrong, and the exit codes |
@@ -25,6 +26,7 @@ mod place;
 mod print;
 mod send;
 mod table;
+mod trace;
 mod words;
 
 use std::process::ExitCode;
@@ -32,7 +34,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use fault::Fault;
-use options::{Command, Options};
+use options::{Command, Options, Trace};
 
 fn main() -> ExitCode {
     let options = Options::parse();
@@ -51,6 +53,7 @@ fn run(options: &Options) -> Result<(), Fault> {
         Command::Chat(chat) => chat::run(general, chat),
         Command::Monitor(monitor) => monitor::run(general, monitor),
         Command::Send(send) => send::run(general, send),
+        Command::Trace(Trace::Check(check)) => trace::check(general, check),
         question => ask::run(general, question),
     }
 }

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -60,6 +61,9 @@ pub(crate) enum Command {
     Send(Send),
     /// Join a group and talk: lines of standard input are messages
     Chat(Chat),
+    /// What nodes wrote to their trace.file
+    #[command(subcommand)]
+    Trace(Trace),
     /// Ask the engine something in its own words, a JSON object
     Query {
         /// For example {"query":"status"}
@@ -81,6 +85,28 @@ pub(crate) enum Command {
     },
     /// Let the engine leave the cluster and end
     Shutdown,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Trace {
+    /// Judge the files of all nodes together by the promises of docs/PROTOCOL.md
+    Check(Check),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Of every node that took part, and of clients that wrote down what they saw
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// All was healed and at rest when the files were taken: nothing may be outstanding. A file
+    /// without an end is then of a node that still runs, not of one that was killed
+    #[arg(long)]
+    pub(crate) quiesced: bool,
+
+    /// Clients sent to a group only while they were in it: lets G6 be checked
+    #[arg(long)]
+    pub(crate) senders_are_members: bool,
 }
 
 #[derive(Debug, Args)]
@@ -131,5 +157,6 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 const SECONDS_MAX: f64 = 1e6;
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 refused or failed, 2 command line or configuration, 3 no engine reachable, \
-124 the time of --timeout is over.";
+Exit codes: 0 done, 1 refused or failed, or a promise was broken (trace check), 2 command line or \
+configuration, or files that allow no verdict, 3 no engine reachable, 124 the time of --timeout is \
+over.";

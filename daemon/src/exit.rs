@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Network = 4,
     /// The socket at which programs open sessions.
     Socket = 5,
+    /// An invariant broke: a bug. The flight recorder was written.
+    Broken = 6,
 }
 
 impl From<Exit> for ExitCode {

@@ -45,6 +45,7 @@ fn failed(error: EngineError) -> (Exit, String) {
         EngineError::State { .. } => Exit::State,
         EngineError::Network { .. } => Exit::Network,
         EngineError::Socket { .. } => Exit::Socket,
+        EngineError::Broken { .. } => Exit::Broken,
         _ => Exit::Engine,
     };
     (exit, error.to_string())

@@ -358,3 +358,28 @@ fn log_filter_is_obeyed() {
     assert_eq!(log("log.level=off,anasazid=warn"), (true, true));
     assert_eq!(log("log.level=off"), (false, false));
 }
+
+/// A wrong answer is worse than none: the daemon writes what it was given last, and stops.
+#[test]
+fn a_broken_invariant_ends_the_daemon_with_a_record_of_its_last_flight() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let recorder = format!("recorder.dir = \"{}\"\n", directory.path().display());
+    let place = Place::new(&format!("transport.allow_faults = true\nnode.id = 3\n{recorder}"));
+    let mut daemon = place.start(&mut place.command(&[]));
+    daemon.wait_for_log("alone");
+    let socket = anasazi_client::SocketFile(place.path("anasazi.sock"));
+    let options = anasazi_client::SessionOptions {
+        send_ring_len: 4 << 20,
+        receive_ring_len: 4 << 20,
+        connect_timeout: WAIT_MAX,
+        connect_async: false,
+    };
+    let session =
+        anasazi_client::Session::open(std::sync::Arc::new(socket), options).expect("a session");
+    session.query_blocking("{\"do\":\"break\"}", WAIT_MAX).expect("an answer");
+    assert_eq!(daemon.exit_code(), Some(6));
+    assert!(daemon.log().contains("an invariant of the protocol is broken"));
+    let record = fs::read_to_string(directory.path().join("flight-3.txt")).expect("a record");
+    assert!(record.contains("an administrator asked for it"), "{record}");
+    assert!(record.contains("timeout") && record.contains("event: "), "{record}");
+}

@@ -191,7 +191,12 @@ impl Driven {
             })
         };
         match catch_unwind(AssertUnwindSafe(logged)) {
-            Ok(result) => result.map_err(|error| failure(&error).status),
+            Ok(result) => {
+                if let Err(EngineError::Broken(_)) = &result {
+                    self.is_poisoned.store(true, Ordering::SeqCst);
+                }
+                result.map_err(|error| failure(&error).status)
+            }
             Err(_) => {
                 self.is_poisoned.store(true, Ordering::SeqCst);
                 // Its sockets close, so nobody waits for it; should that panic too, it was our last
@@ -266,6 +271,7 @@ pub(crate) fn failure(error: &EngineError) -> Failure {
     let status = match error {
         EngineError::Config(_) => Status::ECONFIG,
         EngineError::System(_) => Status::ENOMEM,
+        EngineError::Broken(_) => Status::EINTERNAL,
         EngineError::State(_)
         | EngineError::Network(_)
         | EngineError::Socket(_)

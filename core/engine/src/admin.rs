@@ -16,7 +16,7 @@ use crate::storage::Storage;
 use anasazi_transport::Transport;
 
 const QUERIES: &str = "status, members, groups, sessions, stats, events, config";
-const ACTIONS: &str = "isolate, heal, loss, shutdown";
+const ACTIONS: &str = "isolate, heal, loss, break, shutdown";
 
 pub(crate) struct Admin {
     config: ValidConfig,
@@ -86,7 +86,7 @@ impl Admin {
             },
             Request::Do(what, arguments) => match what.as_str() {
                 "shutdown" => return Ok((done, true)),
-                "isolate" | "heal" | "loss" => {
+                "isolate" | "heal" | "loss" | "break" => {
                     self.inject(what, arguments, domain)?;
                     done
                 }
@@ -157,6 +157,7 @@ impl Admin {
                 domain.transport.isolate(None);
                 domain.transport.loss_permille(0);
             }
+            "break" => domain.recorder.break_next(),
             "loss" => {
                 let permille = arguments.get("permille").and_then(Value::as_u64);
                 let permille = permille.and_then(|p| u16::try_from(p).ok()).filter(|p| *p <= 1_000);
@@ -300,7 +301,7 @@ mod tests {
         let check = |json: &str, trusted| {
             parse(json.as_bytes()).and_then(|request| request.check_allowed(trusted))
         };
-        for action in ["shutdown", "heal", "isolate", "loss"] {
+        for action in ["shutdown", "heal", "isolate", "loss", "break"] {
             let json = json!({ "do": action }).to_string();
             assert!(check(&json, true).is_ok());
             let Err(Refusal(status, text)) = check(&json, false) else { panic!("{action}") };

@@ -2,6 +2,7 @@
 //! argument; nothing here is shared with another domain.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anasazi_protocol::{
     Boot, Command, Core, CoreConfig, Destination, Event, Evidence, GroupId, GroupView, Input,
@@ -10,6 +11,7 @@ use anasazi_protocol::{
 use anasazi_transport::{Faulty, Received, Target, Transport};
 use bytes::Bytes;
 
+use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::storage::Storage;
 use crate::witness::Witness;
@@ -34,6 +36,10 @@ pub(crate) enum Upward {
         reason: &'static str,
     },
     Event(Event),
+    /// An invariant of the core broke; it says nothing more.
+    Broken {
+        fault: String,
+    },
     /// The domain has ended; cleanly, or with a fault in words.
     Stopped {
         fault: Option<String>,
@@ -45,7 +51,8 @@ pub(crate) struct Domain<T, S> {
     pub(crate) transport: Faulty<T>,
     pub(crate) storage: S,
     pub(crate) process: Process,
-    pub(crate) witness: Option<Box<dyn Witness>>,
+    pub(crate) recorder: Recorder,
+    witness: Option<Box<dyn Witness>>,
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
     unreachable: Vec<SocketAddr>,
@@ -57,10 +64,10 @@ pub(crate) struct Domain<T, S> {
 impl<T: Transport, S: Storage> Domain<T, S> {
     /// Starts the core. Its first outputs wait for [`drain`](Self::drain).
     pub(crate) fn new(
-        config: CoreConfig,
-        boot: Boot,
-        transport: T,
-        storage: S,
+        (config, boot): (CoreConfig, Boot),
+        (transport, storage): (T, S),
+        recorder: Recorder,
+        witness: Option<Box<dyn Witness>>,
         now: Instant,
     ) -> Self {
         let seed = config.seed;
@@ -69,7 +76,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             transport: Faulty::new(transport, seed),
             storage,
             process: boot.process,
-            witness: None,
+            recorder,
+            witness,
             received: Vec::with_capacity(RECEIVE_BATCH_MAX),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
             unreachable: Vec::new(),
@@ -124,10 +132,24 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         self.handle(now, Input::Shutdown, up);
     }
 
-    /// One input, and everything that comes of it.
+    /// One input, and everything that comes of it; nothing, if that breaks an invariant.
     fn handle(&mut self, now: Instant, input: Input, up: &mut Vec<Upward>) {
-        self.core.handle(now, input);
-        self.drain(now, up);
+        if self.recorder.is_broken() {
+            return;
+        }
+        self.recorder.note(now, &input);
+        let before = up.len();
+        let work = || {
+            self.recorder.break_if_asked();
+            self.core.handle(now, input);
+            self.drain(now, up);
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+            // What it said last may be wrong as well.
+            self.sending.clear();
+            up.truncate(before);
+            up.push(Upward::Broken { fault: self.recorder.broke(&*panic) });
+        }
     }
 
     /// What the core has to say; at the start before any input as well.
@@ -147,6 +169,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                     up.push(Upward::JoinRefused { session, group, reason });
                 }
                 Output::Event(event) => {
+                    self.recorder.event(now, &event);
                     if let Some(witness) = &mut self.witness {
                         witness.event(now, &event);
                     }
@@ -175,6 +198,9 @@ impl<T: Transport, S: Storage> Domain<T, S> {
 
     /// Sends what is queued.
     pub(crate) fn flush(&mut self) {
+        if let Some(witness) = &mut self.witness {
+            witness.flush();
+        }
         if !self.sending.is_empty() {
             self.transport.send(&self.sending);
             self.sending.clear();

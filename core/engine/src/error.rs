@@ -16,8 +16,10 @@ pub enum EngineError {
     Socket(String),
     /// The system refused what every engine needs (descriptors, memory, a thread).
     System(String),
-    /// The protocol had to stop: the node's id is in use, or an invariant was broken.
+    /// The protocol had to stop: the node's id is in use.
     Protocol(String),
+    /// An invariant broke, which is a bug; the flight recorder was written.
+    Broken(String),
 }
 
 impl fmt::Display for EngineError {
@@ -27,7 +29,8 @@ impl fmt::Display for EngineError {
         | Self::Network(text)
         | Self::Socket(text)
         | Self::System(text)
-        | Self::Protocol(text)) = self;
+        | Self::Protocol(text)
+        | Self::Broken(text)) = self;
         f.write_str(text)
     }
 }

@@ -1,6 +1,6 @@
 //! What the configuration asks for, opened: sockets, state, settings of the core.
 
-use anasazi_protocol::{CoreConfig, Instant, hash64};
+use anasazi_protocol::{Boot, CoreConfig, Instant, hash64};
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::boot::{boot, random_u64};
@@ -8,7 +8,9 @@ use crate::config::ValidConfig;
 use crate::error::EngineError;
 use crate::session::SessionLimits;
 use crate::sys::poll::{Waker, now_ns};
+use crate::trace_file::TraceFile;
 use crate::turn::{Parts, Turn};
+use crate::witness::Witness;
 use crate::writer::Writer;
 
 /// Kernel memory that a queued datagram takes, at least, beyond its bytes.
@@ -35,7 +37,7 @@ pub(crate) fn open(config: ValidConfig, waker: &Waker) -> Result<RealTurn, Engin
         accelerated: true,
         timers: config.ring.timers(),
         seed: random_u64()?,
-        trace: false,
+        trace: config.trace.file.is_some(),
     };
     let limits = SessionLimits {
         sessions_max: config.client.sessions_max,
@@ -44,18 +46,23 @@ pub(crate) fn open(config: ValidConfig, waker: &Waker) -> Result<RealTurn, Engin
         allow_uids: config.client.allow_uids.clone(),
         allow_gids: config.client.allow_gids.clone(),
     };
+    let now = Instant(now_ns());
+    let witness = open_trace(&config, booted.boot, now)?;
     let storage = booted.file.map(|file| Writer::new(file, waker.clone()));
-    let parts = Parts {
-        config,
-        warnings,
-        core,
-        boot: booted.boot,
-        limits,
-        transport,
-        storage,
-        witness: None,
-    };
-    Ok(Turn::new(parts, Instant(now_ns())))
+    let parts =
+        Parts { config, warnings, core, boot: booted.boot, limits, transport, storage, witness };
+    Ok(Turn::new(parts, now))
+}
+
+fn open_trace(
+    config: &ValidConfig,
+    boot: Boot,
+    now: Instant,
+) -> Result<Option<Box<dyn Witness>>, EngineError> {
+    let Some(path) = &config.trace.file else { return Ok(None) };
+    let stored = boot.ring_sequence_floor > 0;
+    let file = TraceFile::open(path, boot.process, stored, now.0)?;
+    Ok(Some(Box::new(file)))
 }
 
 fn udp_options(config: &ValidConfig) -> UdpOptions {

@@ -13,6 +13,7 @@ use crate::config::ValidConfig;
 use crate::domain::{Domain, Upward};
 use crate::error::EngineError;
 use crate::journal::Journal;
+use crate::recorder::Recorder;
 use crate::session::{Readiness, Request, SessionLimits, Sessions};
 use crate::storage::Storage;
 use crate::witness::Witness;
@@ -74,8 +75,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let mut journal = Journal::default();
         warnings.into_iter().for_each(|warning| journal.warn(warning));
         let clients_return = config.client.listen.is_some();
-        let mut domain = Domain::new(core, boot, transport, storage, now);
-        domain.witness = witness;
+        let recorder = Recorder::new(boot.process, config.recorder.dir.clone());
+        let border = (transport, storage);
+        let mut domain = Domain::new((core, boot), border, recorder, witness, now);
         let mut up = Vec::new();
         domain.drain(now, &mut up);
         Self {
@@ -233,24 +235,33 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     self.sessions.join_refused(session, group, reason);
                 }
                 Upward::Event(event) => self.admin.journal.record(now.0, &event),
-                Upward::Stopped { fault } => self.end(fault, readiness),
+                Upward::Stopped { fault } => {
+                    self.end(fault.map(EngineError::Protocol), readiness);
+                }
+                Upward::Broken { fault } => {
+                    self.end(Some(EngineError::Broken(fault)), readiness);
+                }
             }
         }
         self.up = up;
     }
 
-    fn end(&mut self, fault: Option<String>, readiness: &dyn Readiness) {
-        let (status, reason) = match &fault {
-            None => (Status::ECLOSED, "the engine was stopped"),
-            Some(text) => (Status::ESTATE, text.as_str()),
+    fn end(&mut self, fault: Option<EngineError>, readiness: &dyn Readiness) {
+        let reason =
+            fault.as_ref().map_or_else(|| "the engine was stopped".to_owned(), ToString::to_string);
+        let status = match &fault {
+            None => Status::ECLOSED,
+            // An engine of this process does not come back; a daemon does.
+            Some(EngineError::Broken(_)) if !self.clients_return => Status::EINTERNAL,
+            Some(_) => Status::ESTATE,
         };
         // A daemon that stops cleanly is likely to come back: its clients' connections just end,
         // and they try again.
         if fault.is_some() || !self.clients_return {
-            self.sessions.close_all(status, reason, readiness);
+            self.sessions.close_all(status, &reason, readiness);
         } else {
             self.sessions.hang_up_on_all(readiness);
         }
-        self.ended = Some(fault.map_or(Ok(()), |text| Err(EngineError::Protocol(text))));
+        self.ended = Some(fault.map_or(Ok(()), Err));
     }
 }

@@ -9,6 +9,9 @@ pub trait Witness: Send {
     /// An entry of the core's log; only with `CoreConfig::trace`.
     fn trace(&mut self, now: Instant, trace: &Trace);
 
+    /// What was told so far is complete, and what it caused leaves now: several times a turn.
+    fn flush(&mut self) {}
+
     /// Something that operators may want to know.
     fn event(&mut self, _now: Instant, _event: &Event) {}
 }

@@ -5,15 +5,18 @@ use core::fmt;
 
 /// A node, by its configured or randomly drawn number; never 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct NodeId(pub u32);
 
 /// One start of a node; strictly larger at every start (milliseconds since 2020, or the stored one
 /// plus 1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Incarnation(pub u64);
 
 /// A node in one incarnation: "a process" in every axiom.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Process {
     /// The node.
     pub node: NodeId,
@@ -23,6 +26,7 @@ pub struct Process {
 
 /// A ring, and the regular configuration that it carries. Ordered by sequence first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RingId {
     /// Larger than any ring number that any of its members had seen or promised.
     pub sequence: u64,
@@ -32,6 +36,8 @@ pub struct RingId {
 
 /// A configuration in which messages are delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Configuration {
     /// The members of a ring.
     Regular(RingId),
@@ -56,6 +62,7 @@ impl Configuration {
 
 /// A client session of a node; unique for ever (incarnation times 2^24 plus a counter).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SessionId(pub u64);
 
 impl SessionId {
@@ -67,6 +74,7 @@ impl SessionId {
 
 /// A group member: a session on a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MemberId {
     /// The node whose daemon or engine serves the session.
     pub node: NodeId,
@@ -77,6 +85,7 @@ pub struct MemberId {
 /// A group on the wire: a 64-bit hash of its name. Two names with one hash cannot exist at the same
 /// time: the second join is refused, at every node alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct GroupId(pub u64);
 
 impl GroupId {
@@ -88,6 +97,7 @@ impl GroupId {
 
 /// A message as accepted from a session by a daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct MessageId {
     /// Who accepted it.
     pub origin: Process,
@@ -97,6 +107,7 @@ pub struct MessageId {
 
 /// Where in the ordered history a view stands. Equal ids mean equal members, everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ViewId {
     /// The ring that orders the view; in a transitional configuration the ring being entered.
     pub ring: RingId,

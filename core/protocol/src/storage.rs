@@ -2,6 +2,7 @@
 //! so that no later incarnation of this node can promise it again (axiom C4).
 
 use crate::limits;
+use crate::planted::planted;
 
 pub(crate) struct Storage {
     /// Highest ring number seen or promised.
@@ -25,7 +26,7 @@ impl Storage {
     }
 
     pub(crate) fn may_promise(&self, sequence: u64) -> bool {
-        sequence <= self.reserved
+        sequence <= self.reserved || planted!("promise_not_durable")
     }
 
     /// What to write now, if anything: well before the reserve is used up, so that forming a ring

@@ -7,6 +7,8 @@ use crate::id::{
 
 /// One entry of a process's log. Axioms are cited by their ids in docs/PROTOCOL.md.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Trace {
     /// A message of a local session was accepted.
     Send {

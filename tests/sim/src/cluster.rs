@@ -144,6 +144,7 @@ pub(crate) enum Happening {
     Boot { node: usize, life: u64 },
     Fault { epoch: u64 },
     Look,
+    Ambush { epoch: u64, node: usize },
     Undo { epoch: u64, undo: Undo },
 }
 
@@ -190,7 +191,11 @@ impl Cluster {
     /// Two of the nodes have the same id on purpose.
     pub fn expect_twins(&mut self, node: usize) {
         let twins = [self.nodes[node].id].into();
-        self.checker = Checker::new(OracleOptions { senders_are_members: true, twins });
+        self.checker = Checker::new(OracleOptions {
+            senders_are_members: true,
+            twins,
+            ..OracleOptions::default()
+        });
     }
 
     /// Prints what happens to standard output.
@@ -311,6 +316,7 @@ impl Cluster {
             Happening::Boot { node, life } if self.nodes[node].life == life => self.boot(node),
             Happening::Look => self.look(),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
+            Happening::Ambush { epoch, node } if epoch == self.epoch => self.ambush(node),
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
             _ => {}
         }

@@ -31,6 +31,8 @@ pub enum Kind {
     CrashLosingDisk,
     /// A process does not run for a while.
     Pause,
+    /// Something goes wrong just when a node has changed its state.
+    Ambush,
     /// A node leaves cleanly and comes back.
     Leave,
     /// All are killed, and start at the same time.
@@ -49,7 +51,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Partition,
         Self::Overlap,
         Self::OneWay,
@@ -62,6 +64,7 @@ impl Kind {
         Self::Pause,
         Self::Leave,
         Self::ColdStart,
+        Self::Ambush,
         Self::Suspend,
         Self::KindLost,
         Self::SendErrors,
@@ -190,6 +193,8 @@ impl Cluster {
             Kind::MulticastOutage => self.multicast_outage(last),
             Kind::Crash | Kind::CrashLosingDisk => self.random_crash(kind, last),
             Kind::Pause => self.random_pause(last),
+            // It has its own time.
+            Kind::Ambush => {}
             Kind::Leave => self.random_leave(last),
             Kind::ColdStart => self.cold_start(last),
             kind => self.make_mischief(kind, last),
@@ -206,6 +211,45 @@ impl Cluster {
             Undo::Resume(node) => self.resume(node),
             Undo::Boot(node) => self.boot(node),
             Undo::Read(node, session) => self.read_again(node, session),
+        }
+    }
+
+    /// A node has changed its state: what goes wrong now hits the others in the middle of theirs.
+    pub(crate) fn lie_in_wait(&mut self, node: usize) {
+        let planned = self.epoch == 0 && self.options.faults.contains(&Kind::Ambush);
+        if !planned || !self.random.permille(self.options.ambush) {
+            return;
+        }
+        let reach = self.options.network.delay_us.max(20) * 1_000 * self.random.pick(&[1, 4, 20]);
+        let (time, epoch) = (self.random.below(reach), self.epoch);
+        self.plan_in(time, Happening::Ambush { epoch, node });
+    }
+
+    pub(crate) fn ambush(&mut self, node: usize) {
+        let last = self.options.timers().token_loss.as_nanos() as u64;
+        let most = self.random.pick(&[last / 4, last * 2, last * 6]);
+        let time = self.random.between(MS, most);
+        self.counts.faults += 1;
+        match self.random.below(5) {
+            0 => {
+                self.tell(None, &format!("AMBUSH: n{} is cut off for {} ms", node + 1, time / MS));
+                let cuts = self.pairs(|a, b| a == node || b == node);
+                self.cut_for(time, cuts);
+            }
+            1 => {
+                self.tell(
+                    None,
+                    &format!("AMBUSH: n{} hears nothing for {} ms", node + 1, time / MS),
+                );
+                let cuts = self.pairs(|_, b| b == node);
+                self.cut_for(time, cuts);
+            }
+            2 if !self.options.restless && self.nodes[node].runs() => {
+                self.crash(node);
+                self.plan_undo(time, Undo::Boot(node));
+            }
+            3 => self.random_partition(time),
+            _ => self.hold_up(Kind::Spoil, time),
         }
     }
 

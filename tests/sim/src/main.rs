@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod campaign;
+mod planted;
 
 use std::io::Write;
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -61,6 +62,24 @@ enum Action {
         #[arg(long)]
         bad_links: bool,
     },
+    /// Plant bugs, one after the other, and see how many seeds it takes to find each. Fails if any
+    /// is not found.
+    Planted {
+        /// Only this one.
+        name: Option<String>,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// At most so many seeds for each.
+        #[arg(long, default_value_t = 300)]
+        seeds: u64,
+        /// Threads; each has its own bug.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
     /// Run seeds in two processes each, and compare everything that happened.
     Determinism {
         /// The first seed.
@@ -89,6 +108,9 @@ fn main() -> ExitCode {
             (campaign.limit, campaign.stop) = (seconds.map(Duration::from_secs), stop);
             campaign.run(threads.max(1));
             campaign.report(json)
+        }
+        Action::Planted { name, from, seeds, threads, json } => {
+            planted::run_all(name.as_deref(), from, seeds, threads.max(1), json)
         }
         Action::Replay { seed, nodes, bad_links } => replay(seed, World { nodes, bad_links }),
         Action::Determinism { from, seeds } => same_twice(from, seeds),

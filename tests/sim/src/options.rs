@@ -28,6 +28,9 @@ pub struct Options {
     pub faults: Vec<Kind>,
     /// Faults come so fast that most of them hit the repair of the one before.
     pub restless: bool,
+    /// Of a thousand changes of state, so many are the moment for a fault, where ambushes are among
+    /// them.
+    pub ambush: u32,
     /// Mean time between two of them, in milliseconds.
     pub fault_interval_ms: u64,
     /// How long faults go on, in milliseconds.
@@ -157,7 +160,9 @@ impl Options {
         let wide = random.permille(100);
         let timer_scale = if wide { 12 } else { 1 };
         let fault_interval_ms = [50, 200, 700, 2_000][random.index(4)] * u64::from(timer_scale);
-        let faults = (Kind::ALL.iter().copied()).filter(|_| random.coin()).collect();
+        let faults = (Kind::ALL.iter().copied().filter(|kind| !kind.is_mischief()))
+            .filter(|_| random.coin())
+            .collect();
         let network = NetworkOptions::new(&mut random, wide);
         let mut options = Self {
             seed,
@@ -167,6 +172,7 @@ impl Options {
             traffic: Traffic::none(),
             faults,
             restless: false,
+            ambush: 150,
             fault_interval_ms,
             fault_time_ms: random.between(4_000, 15_000),
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
@@ -186,6 +192,9 @@ impl Options {
         options.mixed_mtu = later.permille(200);
         options.network.residual_loss = later.pick(&[0, 0, 2, 10]);
         options.traffic = Traffic::new(&mut random, &options);
+        if later.permille(100) {
+            options.besiege(&mut later);
+        }
         options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
         options
     }
@@ -198,7 +207,6 @@ impl Options {
             self.traffic.interval_us = self.traffic.interval_us.max(200_000 * self.nodes as u64);
         }
         let kinds = Kind::ALL.iter().filter(|kind| kind.is_mischief());
-        self.faults.retain(|kind| !kind.is_mischief());
         self.faults.extend(kinds.filter(|_| random.coin()));
         if random.coin() {
             self.machine.turn_us = random.pick(&[20, 200, 2_000]) * u64::from(self.timer_scale);
@@ -225,7 +233,24 @@ impl Options {
     /// A long life with rare faults: everything that goes wrong by and by.
     fn make_long(&mut self, random: &mut Random) {
         self.fault_time_ms = random.between(240_000, 540_000);
+        // What follows upon itself is not rare.
+        self.faults.retain(|kind| *kind != Kind::Ambush);
         self.fault_interval_ms = random.pick(&[5_000, 20_000, 60_000]);
+    }
+
+    /// A few nodes under load, much loss, and faults just when a repair is at its most delicate:
+    /// where holes in the order and attempts that fail half-way meet.
+    fn besiege(&mut self, random: &mut Random) {
+        self.make_restless(random);
+        self.faults.push(Kind::Ambush);
+        self.ambush = random.between(200, 700) as u32;
+        self.network.loss = random.between(50, 300) as u32;
+        self.traffic.safe = random.between(300, 1_000) as u32;
+        self.traffic.burst = random.between(4, 20);
+        if self.timer_scale == 1 {
+            self.traffic.interval_us = self.traffic.interval_us.clamp(1, 20_000);
+        }
+        self.fault_time_ms *= 2;
     }
 
     fn make_restless(&mut self, random: &mut Random) {

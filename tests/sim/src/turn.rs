@@ -1,5 +1,6 @@
 //! One turn of a node: the engine's own, and then what it wanted goes where it belongs.
 
+use anasazi_engine::EngineError;
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Event, SessionId};
@@ -38,6 +39,9 @@ impl Cluster {
         self.counts.turns += 1;
         self.follow(node);
         if let Some(result) = self.nodes[node].turn.as_ref().and_then(|t| t.ended().cloned()) {
+            if let Err(EngineError::Broken(what)) = &result {
+                self.fail(Failure::Panicked(format!("n{}: {what}", node + 1)));
+            }
             return self.stopped(node, result.err().map(|error| error.to_string()));
         }
         self.take_time(node);
@@ -175,6 +179,7 @@ impl Cluster {
     fn event(&mut self, node: usize, event: &Event) {
         if let Event::State { to, .. } = event {
             self.nodes[node].state = to;
+            self.lie_in_wait(node);
         }
         self.tell(Some(node), &describe(event));
     }

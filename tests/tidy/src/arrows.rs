@@ -51,8 +51,8 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("core/client", &["queue"]),
     ("ffi", &["client", "engine", "queue"]),
     ("daemon", &["engine"]),
-    ("console", &["client", "engine"]),
-    ("tests/oracle", &["protocol"]),
+    ("console", &["client", "engine", "oracle"]),
+    ("core/oracle", &["protocol"]),
     ("tests/sim", &["protocol", "transport", "queue", "engine", "client", "oracle"]),
 ];
 

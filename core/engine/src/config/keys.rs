@@ -269,6 +269,24 @@ pub const KEYS: &[Key] = &[
         ..key("log.level", "info")
     },
     Key {
+        kind: Kind::Path { len_max: 4_000 },
+        effect: "Directory for the flight recorder: what the node was given last, written when \
+                 an invariant of the protocol breaks, which is a bug, before the engine stops. \
+                 Empty: state.dir; without that, the last lines go to the log.",
+        ..key("recorder.dir", "")
+    },
+    Key {
+        kind: Kind::Path { len_max: 4_000 },
+        effect: "File to which this node appends what it did, one JSON object a line, for \
+                 `anasazi trace check`: it judges the files of all nodes by the promises of \
+                 docs/PROTOCOL.md. Empty: none. What the disk cannot take in time is left out, \
+                 and the file says so; the engine never waits for it.",
+        danger: "About 1 KiB a message and node: the disk fills within hours under load, and \
+                 throughput is a fraction of what it is without. For tests and for hunting \
+                 faults. Each node needs a file of its own.",
+        ..key("trace.file", "")
+    },
+    Key {
         kind: milliseconds(1, 600_000),
         takes_effect: TakesEffect::Connect,
         effect: "How long opening a session may take.",

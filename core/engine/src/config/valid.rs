@@ -30,6 +30,10 @@ pub struct ValidConfig {
     pub client: ClientConfig,
     /// `log.*`
     pub log: LogConfig,
+    /// `recorder.*`
+    pub recorder: RecorderConfig,
+    /// `trace.*`
+    pub trace: TraceConfig,
     /// `connect.*`
     pub connect: ConnectConfig,
     /// `session.*`
@@ -150,6 +154,20 @@ pub struct LogConfig {
     pub level: String,
 }
 
+/// What is kept for the case of a bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecorderConfig {
+    /// Where it is written; `None`: to the log.
+    pub dir: Option<PathBuf>,
+}
+
+/// The event log that the oracle reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceConfig {
+    /// Appended to; `None`: not written.
+    pub file: Option<PathBuf>,
+}
+
 /// Opening a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectConfig {
@@ -190,6 +208,10 @@ impl ValidConfig {
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },
             client: read.client(),
             log: LogConfig { level: read.text("log.level") },
+            recorder: RecorderConfig {
+                dir: read.path("recorder.dir").or_else(|| read.path("state.dir")),
+            },
+            trace: TraceConfig { file: read.path("trace.file") },
             connect: ConnectConfig {
                 timeout: read.duration("connect.timeout_ms"),
                 asynchronous: read.boolean("connect.async"),

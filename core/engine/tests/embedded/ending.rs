@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anasazi_client::{EventKind, Hold, Session, SocketFile, Status};
+use anasazi_engine::EngineError;
 
 use super::*;
 use crate::sys::poll_readable;
@@ -54,6 +55,27 @@ fn the_descriptor_of_an_ended_engine_is_never_readable() {
     assert_eq!(refused, Err(ErrorKind::ConnectionRefused));
     expect_silence(&host);
     assert_eq!(await_event(&host, &session, EventKind::Closed), Status::ECLOSED);
+}
+
+/// A bug in the protocol, planted: the engine is of no more use, says so for ever, and tells its
+/// sessions; what it was given last is in a file.
+#[test]
+fn a_broken_invariant_ends_the_engine_for_good() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = settings();
+    settings.set("transport.allow_faults", "true").unwrap();
+    settings.set("recorder.dir", directory.path().to_str().unwrap()).unwrap();
+    let host = Host::with(&settings);
+    host.run_until("its own ring", |host| host.engines()[0].engine.is_operational());
+    let session = host.session(0);
+    session.query(b"{\"do\":\"break\"}", 1).unwrap();
+    host.run_until("the end", |host| host.has_ended(0));
+    let error = host.engines()[0].engine.process(0).expect_err("it is broken");
+    let EngineError::Broken(text) = &error else { panic!("{error:?}") };
+    assert!(text.contains("an administrator asked for it"), "{text}");
+    assert_eq!(host.engines()[0].engine.process(0), Err(error));
+    assert_eq!(await_event(&host, &session, EventKind::Closed), Status::EINTERNAL);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 
 #[test]

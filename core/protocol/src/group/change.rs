@@ -23,6 +23,11 @@ pub(crate) struct Change {
 }
 
 impl Groups {
+    /// What is unfinished now is never finished.
+    pub(crate) fn forget_fragments(&mut self) {
+        self.fragments.clear();
+    }
+
     /// The transitional signal.
     pub(crate) fn transitional(&self, change: &Change, out: &mut Vec<GroupOutput>) {
         for (id, group) in &self.table {
@@ -57,7 +62,7 @@ impl Groups {
         components: &[Snapshot],
         out: &mut Vec<GroupOutput>,
     ) {
-        self.fragments.clear();
+        self.forget_fragments();
         let before = core::mem::take(&mut self.table);
         let merged = merge(components);
         for (id, parts) in &merged {

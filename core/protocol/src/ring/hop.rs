@@ -7,6 +7,7 @@ use super::Ring;
 use crate::id::NodeId;
 use crate::limits;
 use crate::node::Node;
+use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::{Packet, Request, Token};
 
@@ -42,7 +43,8 @@ impl Hop {
 impl Ring {
     /// Takes a token if it is a new one for this member.
     pub(crate) fn accept(&mut self, node: &mut Node, from: NodeId, token: &Token) -> bool {
-        if token.ring != self.id || from != self.predecessor().node {
+        let other_ring = token.ring != self.id && !planted!("token_of_any_ring");
+        if other_ring || from != self.predecessor().node {
             node.out.stats.dropped_stale += 1;
             return false;
         }
@@ -50,7 +52,8 @@ impl Ring {
             node.out.stats.dropped_malformed += 1;
             return false;
         }
-        if token.token_sequence <= self.accepted {
+        let twice = planted!("token_accepted_twice") && token.token_sequence == self.accepted;
+        if token.token_sequence <= self.accepted && !twice {
             if token.token_sequence == self.accepted {
                 let ack = Packet::TokenAck { ring: self.id, token_sequence: token.token_sequence };
                 node.send_to(self.predecessor(), &ack);

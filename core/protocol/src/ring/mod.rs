@@ -26,6 +26,7 @@ use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 use crate::node::Node;
 use crate::output::Destination;
+use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::packet::DATA_CONTENT_AT;
 use crate::wire::{Data, Packet, Token, seal};
@@ -77,6 +78,8 @@ pub(crate) struct Ring {
     /// The token's aru, who holds it back, and since when it has been the same while there is more
     /// to receive.
     stall: Option<(u64, NodeId, Instant)>,
+    /// Visits since this member's aru moved while it lacked something, and that aru.
+    lacking: (u64, u32),
     /// When the token is overdue and the predecessor is asked for it: if its process is gone, its
     /// host will say so, long before the token counts as lost.
     probe_at: Option<Instant>,
@@ -119,6 +122,7 @@ impl Ring {
             token_at: Instant::default(),
             wake_wanted: false,
             stall: None,
+            lacking: (0, 0),
             probe_at: None,
             wake_at: None,
         }
@@ -182,14 +186,22 @@ impl Ring {
 
     /// The next packet to hand on, if its service allows it now.
     pub(crate) fn next_deliverable(&self) -> Option<(u64, &Held)> {
-        let ordinal = self.delivered + 1;
+        let mut ordinal = self.delivered + 1;
+        if planted!("hole_skipped") && !self.store.has(ordinal) && self.store.has(ordinal + 1) {
+            ordinal += 1;
+        }
         let held = self.store.get(ordinal)?;
-        let ready = ordinal <= self.aru && (!held.safe || ordinal <= self.safe_line);
+        let safe = held.safe && !planted!("safe_as_agreed");
+        let reached = ordinal <= self.aru || planted!("hole_skipped");
+        let ready = reached && (!safe || ordinal <= self.safe_line);
         ready.then_some((ordinal, held))
     }
 
     /// Drops what was handed on here and is held by everybody.
     pub(crate) fn collect(&mut self, node: &mut Node) {
+        if planted!("store_dropped_early") {
+            self.store.drop_up_to(self.delivered);
+        }
         self.store.drop_up_to(self.safe_line.min(self.delivered));
         node.out.stats.store_packets = self.store.held();
     }
@@ -198,7 +210,8 @@ impl Ring {
     pub(crate) fn held_bitmap(&self) -> Vec<u8> {
         let mut bitmap = Vec::new();
         for ordinal in self.aru + 1..=self.store.high() {
-            let bit = (ordinal - self.aru - 1) as usize;
+            let shift = u64::from(planted!("held_shifted"));
+            let bit = (ordinal - self.aru - 1 + shift) as usize;
             if bit / 8 >= limits::HELD_BITMAP_LEN_MAX {
                 break;
             }

@@ -14,8 +14,12 @@ use super::{Contribution, Ring};
 use crate::id::NodeId;
 use crate::limits;
 use crate::node::Node;
+use crate::planted::planted;
 use crate::trace::Trace;
 use crate::wire::{Request, Token};
+
+/// Visits after which another holder is asked for what is still missing.
+const VISITS_PER_HOLDER: u32 = 3;
 
 /// Content for one packet.
 pub(crate) struct Outgoing {
@@ -43,7 +47,9 @@ impl Ring {
     /// Answers requests and sends what the window allows; the last of it stays to be sent behind
     /// the token (`send_behind`).
     pub(crate) fn send(&mut self, node: &mut Node, token: &mut Token, source: &mut dyn Source) {
-        self.high = self.high.max(token.seq);
+        if !planted!("ordinal_from_own_count") {
+            self.high = self.high.max(token.seq);
+        }
         let before = node.out.stats.packets_repeated;
         self.answer_requests(node, token);
         let repeated = (node.out.stats.packets_repeated - before) as u32;
@@ -146,17 +152,24 @@ impl Ring {
     fn answer_requests(&mut self, node: &mut Node, token: &mut Token) {
         let requests = core::mem::take(&mut token.requests);
         let mut budget = (node.ring_window / 4).max(1);
-        for Request { first, count, by } in requests {
-            for ordinal in first..first.saturating_add(u64::from(count)) {
-                if ordinal <= self.safe_line {
+        for mut asked in requests {
+            if asked.skip > 0 && self.store.get(asked.first).is_some() {
+                asked.skip -= 1;
+                if token.requests.len() < limits::REQUEST_RANGES_MAX {
+                    token.requests.push(asked);
+                }
+                continue;
+            }
+            for ordinal in asked.first..asked.first.saturating_add(u64::from(asked.count)) {
+                if ordinal <= self.safe_line || planted!("request_ignored") {
                     continue;
                 }
                 self.acceleration.requested(ordinal);
                 if budget > 0 && self.store.get(ordinal).is_some() {
                     budget -= 1;
-                    self.repeat(node, token.token_sequence + 1, ordinal, by);
+                    self.repeat(node, token.token_sequence + 1, ordinal, asked.by);
                 } else {
-                    request(token, ordinal, by);
+                    request(token, Request { first: ordinal, ..asked });
                 }
             }
         }
@@ -169,20 +182,19 @@ impl Ring {
         // What was given out in the present round may still be on its way, or behind the token.
         let round_ago = self.last_sent.as_ref().map_or(0, |t| t.seq);
         let missing_up_to = if self.accelerated { round_ago } else { received_seq };
-        for ordinal in self.aru + 1..=missing_up_to {
-            if !self.store.has(ordinal) {
-                node.out.stats.repeats_requested += 1;
-                request(token, ordinal, Some(node.me.node));
-            }
-        }
+        self.request_missing(node, token, missing_up_to);
         token.seq = self.high;
         let me: NodeId = node.me.node;
-        if token.aru > self.aru || token.aru_by == Some(me) || token.aru == received_seq {
-            token.aru = self.aru;
+        let mine = token.aru_by == Some(me) && !planted!("aru_never_raised");
+        let level = token.aru == received_seq || planted!("aru_raised_by_anybody");
+        if token.aru > self.aru || mine || level {
+            let too_much = planted!("aru_off_by_one") && self.aru < token.seq;
+            token.aru = self.aru + u64::from(too_much);
             token.aru_by = Some(me);
         }
         if let Some(previous) = &self.last_sent {
-            let line = previous.aru.min(token.aru);
+            let previous = if planted!("safe_line_one_visit") { token.aru } else { previous.aru };
+            let line = previous.min(token.aru);
             debug_assert!(line <= self.aru, "a safe line above what this member holds");
             self.safe_line = self.safe_line.max(line);
         }
@@ -198,6 +210,23 @@ impl Ring {
 
 /// A member that does not receive what everybody else holds.
 impl Ring {
+    /// Asks for what is missing. If what was sent again did not arrive either, perhaps nothing
+    /// arrives from its sender: then the next holder is asked.
+    fn request_missing(&mut self, node: &mut Node, token: &mut Token, up_to: u64) {
+        let lacks = self.aru < up_to;
+        let same = lacks && self.lacking.0 == self.aru;
+        self.lacking = (self.aru, if same { self.lacking.1.saturating_add(1) } else { 0 });
+        let others = (self.members.len() as u32).max(2) - 1;
+        let skip = (self.lacking.1 / VISITS_PER_HOLDER % others) as u8;
+        for ordinal in self.aru + 1..=up_to {
+            if !self.store.has(ordinal) {
+                node.out.stats.repeats_requested += 1;
+                let by = Some(node.me.node);
+                request(token, Request { first: ordinal, count: 1, by, skip });
+            }
+        }
+    }
+
     fn watch_for_stall(&mut self, node: &Node, token: &Token) {
         let stalled = token.aru_by.filter(|_| token.aru < token.seq);
         self.stall = match (stalled, self.stall) {
@@ -221,19 +250,19 @@ impl Ring {
 
 /// Adds an ordinal to the token's requests, if there is room. An ordinal that several members lack
 /// is sent again to all.
-fn request(token: &mut Token, ordinal: u64, by: Option<NodeId>) {
+fn request(token: &mut Token, wanted: Request) {
     let end = |r: &Request| r.first.saturating_add(u64::from(r.count));
-    let listed = token.requests.iter_mut().find(|r| (r.first..end(r)).contains(&ordinal));
+    let listed = token.requests.iter_mut().find(|r| (r.first..end(r)).contains(&wanted.first));
     if let Some(listed) = listed {
-        listed.by = listed.by.filter(|_| listed.by == by);
+        listed.by = listed.by.filter(|_| listed.by == wanted.by);
+        listed.skip = listed.skip.min(wanted.skip);
         return;
     }
     let room = token.requests.len() < limits::REQUEST_RANGES_MAX;
+    let alike = |r: &Request| (end(r), r.by, r.skip) == (wanted.first, wanted.by, wanted.skip);
     match token.requests.last_mut() {
-        Some(last) if end(last) == ordinal && last.by == by && last.count < u16::MAX => {
-            last.count += 1;
-        }
-        _ if room => token.requests.push(Request { first: ordinal, count: 1, by }),
+        Some(last) if alike(last) && last.count < u16::MAX => last.count += 1,
+        _ if room => token.requests.push(Request { count: 1, ..wanted }),
         _ => {}
     }
 }
@@ -245,16 +274,17 @@ mod tests {
     #[test]
     fn requests_merge_into_ranges_and_stay_bounded() {
         let (mut token, by) = (Token::default(), Some(NodeId(3)));
+        let one = |first, by| Request { first, count: 1, by, skip: 0 };
         for ordinal in [5, 6, 7, 6, 9] {
-            request(&mut token, ordinal, by);
+            request(&mut token, one(ordinal, by));
         }
-        let range = |first, count, by| Request { first, count, by };
+        let range = |first, count, by| Request { first, count, by, skip: 0 };
         assert_eq!(token.requests, vec![range(5, 3, by), range(9, 1, by)]);
-        request(&mut token, 6, Some(NodeId(4)));
-        request(&mut token, 10, Some(NodeId(4)));
+        request(&mut token, one(6, Some(NodeId(4))));
+        request(&mut token, one(10, Some(NodeId(4))));
         let expected = [range(5, 3, None), range(9, 1, by), range(10, 1, Some(NodeId(4)))];
         assert_eq!(token.requests, expected);
-        (0..1_000).for_each(|i| request(&mut token, 100 + 2 * i, by));
+        (0..1_000).for_each(|i| request(&mut token, one(100 + 2 * i, by)));
         assert_eq!(token.requests.len(), limits::REQUEST_RANGES_MAX);
     }
 }

@@ -10,6 +10,7 @@ use super::{History, Recovery, Sender, State};
 use crate::event::{Cause, Event};
 use crate::id::{NodeId, Process, RingId};
 use crate::node::Node;
+use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::{MemberState, Packet, Plan, PlanAck, Propose};
 
@@ -93,12 +94,18 @@ impl Commit {
     }
 
     pub(crate) fn on_packet(
-        self: Box<Self>,
+        mut self: Box<Self>,
         node: &mut Node,
         from: Sender,
         packet: Packet,
     ) -> State {
         match packet {
+            Packet::Data(data)
+                if planted!("answer_not_kept") && data.ring == self.history.ring.id =>
+            {
+                self.history.ring.on_data(node, from.header.node, data);
+                State::Commit(self)
+            }
             Packet::Propose(propose) if propose == self.propose => {
                 node.send(from.address, &Packet::State(self.state.clone()));
                 State::Commit(self)

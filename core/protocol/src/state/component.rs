@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{NodeId, RingId};
 use crate::limits;
+use crate::planted::planted;
 use crate::ring::Ring;
 use crate::wire::{MemberState, Plan};
 
@@ -89,13 +90,15 @@ impl Component {
     /// What this node still has to deliver of the old ring, once it holds all that the component
     /// shares. It is the same at every member, but for what the member has delivered already.
     pub(crate) fn remaining(&self, ring: &Ring) -> Remaining {
-        let mut next = ring.delivered + 1;
+        let again = u64::from(planted!("last_delivered_again") && ring.delivered > 0);
+        let mut next = ring.delivered + 1 - again;
         let mut regular = Vec::new();
         // Everything before the first hole, and before the first safe message that is not known to
         // be held by all.
         while next < self.hole
             && let Some(held) = ring.store.get(next)
-            && (!held.safe || next <= self.safe_line)
+            && (!held.safe || next <= self.safe_line || planted!("safe_regular_at_install"))
+            && !planted!("all_transitional")
         {
             regular.push(next);
             next += 1;
@@ -110,7 +113,7 @@ impl Component {
     /// Behind the hole only packets of members with an obligation are delivered: another's may
     /// depend on what is lost.
     pub(crate) fn is_deliverable(&self, ordinal: u64, origin: NodeId) -> bool {
-        ordinal < self.hole || self.obligation.contains(&origin)
+        ordinal < self.hole || self.obligation.contains(&origin) || planted!("hole_rule")
     }
 }
 

@@ -13,6 +13,7 @@ use crate::id::{Incarnation, NodeId, Process, RingId};
 use crate::limits;
 use crate::node::Node;
 use crate::output::Output;
+use crate::planted::planted;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::{Gone, Join, Packet, Propose};
@@ -313,7 +314,13 @@ impl Gather {
         }
         let votes = others().filter_map(|n| self.heard.get(n));
         let highest = votes.map(|h| h.ring_sequence_max).max().unwrap_or(0);
-        let sequence = highest.max(node.storage.sequence_max) + 1;
+        let seen = if planted!("ring_number_not_raised") { 0 } else { highest };
+        let own = if planted!("ring_number_not_raised") {
+            self.history.ring.id.sequence
+        } else {
+            node.storage.sequence_max
+        };
+        let sequence = seen.max(own) + 1;
         node.persist_if_wanted(sequence);
         if !node.storage.may_promise(sequence) {
             return State::Gather(self);

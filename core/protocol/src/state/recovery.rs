@@ -13,9 +13,10 @@ use super::{History, Sender, State};
 use crate::event::{Cause, Event};
 use crate::id::Process;
 use crate::node::Node;
+use crate::planted::planted;
 use crate::ring::Ring;
 use crate::time::Instant;
-use crate::wire::{Join, Packet, Plan, PlanAck, Propose, Token};
+use crate::wire::{Join, MemberState, Packet, Plan, PlanAck, Propose, Token};
 use work::Work;
 
 pub(crate) struct Recovery {
@@ -32,7 +33,17 @@ pub(crate) struct Recovery {
 }
 
 impl Recovery {
-    pub(crate) fn enter(node: &mut Node, history: History, plan: Plan, propose: &Propose) -> State {
+    pub(crate) fn enter(
+        node: &mut Node,
+        history: History,
+        mut plan: Plan,
+        propose: &Propose,
+    ) -> State {
+        if planted!("answer_not_kept") {
+            let now = MemberState { ring: plan.ring, ..history.member_state(node) };
+            let mine = plan.states.iter_mut().filter(|s| s.process == node.me);
+            mine.for_each(|s| *s = now.clone());
+        }
         let members: Vec<Process> = plan.states.iter().map(|s| s.process).collect();
         let components = Component::all(&plan);
         let mtu = plan.states.iter().map(|s| usize::from(s.mtu)).min();
@@ -67,6 +78,10 @@ impl Recovery {
         let propose = propose.clone();
         let mut recovery =
             Box::new(Self { history, ring, components, mine, work, propose, give_up_at });
+        if planted!("obligation_at_plan") {
+            let obligation = recovery.components[mine].obligation.clone();
+            recovery.history.obligation.extend(obligation);
+        }
         recovery.promise_if_complete();
         State::Recovery(recovery)
     }
@@ -156,13 +171,17 @@ impl Recovery {
         let (packets, tables) = self.work.take_sent();
         token.unsent = token.unsent.saturating_sub(packets);
         token.tables_unsent = token.tables_unsent.saturating_sub(tables);
+        if planted!("install_before_all_sent") {
+            token.unsent = 0;
+        }
         if token.unsent == 0 && token.tables_unsent == 0 && token.last_recovery.is_none() {
             token.last_recovery = Some(self.ring.high);
         }
         self.ring.settle(node, &mut token);
         let everybody_holds_all = !self.ring.is_alone()
             && self.ring.has_sent()
-            && token.last_recovery.is_some_and(|last| self.ring.safe_line >= last);
+            && token.last_recovery.is_some_and(|last| self.ring.safe_line >= last)
+            || planted!("install_in_one_visit");
         let complete = token.last_recovery.is_some_and(|last| self.ring.delivered >= last);
         if complete && (token.operational || everybody_holds_all || self.ring.is_alone()) {
             token.operational = true;
@@ -198,7 +217,9 @@ impl Recovery {
         let component = &self.components[self.mine];
         let old = &self.history.ring;
         if !self.work.is_complete() && component.to_send.iter().all(|(n, _)| old.store.has(*n)) {
-            self.history.obligation.extend(&component.obligation);
+            if !planted!("obligation_never") {
+                self.history.obligation.extend(&component.obligation);
+            }
             self.work.complete();
         }
     }

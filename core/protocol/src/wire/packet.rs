@@ -125,9 +125,12 @@ pub(crate) struct Request {
     pub(crate) count: u16,
     /// The only member that is known to lack them; `None` if several do.
     pub(crate) by: Option<NodeId>,
+    /// So many of those who hold them leave it to the next one: what the first ones sent did not
+    /// arrive.
+    pub(crate) skip: u8,
 }
 
-const REQUEST_LEN: usize = 8 + 2 + 4;
+const REQUEST_LEN: usize = 8 + 2 + 4 + 1;
 
 const KIND_DATA: u8 = 1;
 const KIND_TOKEN: u8 = 2;
@@ -290,6 +293,7 @@ impl Token {
             w.u64(request.first);
             w.u16(request.count);
             w.u32(request.by.map_or(0, |n| n.0));
+            w.u8(request.skip);
         }
     }
 
@@ -307,7 +311,10 @@ impl Token {
         if count > limits::REQUEST_RANGES_MAX || aru > seq || last > seq {
             return Err(WireError::Invalid("token fields"));
         }
-        let request = |_| Ok(Request { first: r.u64()?, count: r.u16()?, by: member(r)? });
+        let request = |_| {
+            let (first, count, by) = (r.u64()?, r.u16()?, member(r)?);
+            Ok(Request { first, count, by, skip: r.u8()? })
+        };
         let requests = (0..count).map(request).collect::<Result<_, WireError>>()?;
         Ok(Self {
             ring,

@@ -60,8 +60,8 @@ fn packets() -> Vec<Packet> {
         tables_unsent: 3,
         last_recovery: Some(4),
         requests: vec![
-            Request { first: 9, count: 1, by: Some(NodeId(4)) },
-            Request { first: 10, count: 1, by: None },
+            Request { first: 9, count: 1, by: Some(NodeId(4)), skip: 2 },
+            Request { first: 10, count: 1, by: None, skip: 0 },
         ],
     };
     let join = Join {

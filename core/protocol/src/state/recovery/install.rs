@@ -7,6 +7,7 @@ use crate::event::{Cause, Event};
 use crate::group::{Change, Place, Snapshot};
 use crate::id::Configuration;
 use crate::node::Node;
+use crate::planted::planted;
 use crate::state::deliver::{deliver, emit};
 use crate::state::gather::Failure;
 use crate::state::{Operational, State};
@@ -24,13 +25,16 @@ impl Recovery {
         };
         let change = self.change(token.last_recovery.unwrap_or(0));
         let remaining = self.components[self.mine].remaining(&self.history.ring);
+        if planted!("fragments_cleared_early") {
+            node.groups.forget_fragments();
+        }
         let (regular, transitional) = self.configurations();
         self.deliver_remaining(node, regular, &remaining.regular);
         self.signal_transition(node, &change, transitional);
         self.deliver_remaining(node, transitional, &remaining.transitional);
         let new = self.ring.id;
         node.out.trace(|| Trace::Regular { ring: new, members: self.ring.members.clone() });
-        let tables = if tables.is_empty() {
+        let tables = if tables.is_empty() || planted!("table_of_own_component") {
             vec![node.groups.snapshot(&change.together)]
         } else {
             debug_assert!(tables[self.mine] == node.groups.snapshot(&change.together));
@@ -49,7 +53,9 @@ impl Recovery {
                 .ring
                 .members
                 .iter()
-                .filter(|p| component.members.contains(&p.node))
+                .filter(|p| {
+                    component.members.contains(&p.node) || planted!("transitional_of_the_new_ring")
+                })
                 .copied()
                 .collect(),
             obligation: component.obligation.iter().copied().collect(),
@@ -97,7 +103,9 @@ impl Recovery {
     }
 
     fn finish(mut self: Box<Self>, node: &mut Node, token: Token) -> State {
-        node.queue.restart_unfinished();
+        if !planted!("fragments_not_restarted") {
+            node.queue.restart_unfinished();
+        }
         node.out.stats.configurations_installed += 1;
         node.out.event(Event::State {
             from: "recovery",
@@ -121,6 +129,9 @@ impl Recovery {
 /// The component's table as it will be once everything that remains of the old ring is delivered.
 pub(super) fn table_to_come(recovery: &Recovery, node: &Node) -> Snapshot {
     let component = &recovery.components[recovery.mine];
+    if planted!("table_of_now") {
+        return node.groups.snapshot(&component.members);
+    }
     let ring = &recovery.history.ring;
     let remaining = component.remaining(ring);
     let (regular, transitional) = recovery.configurations();

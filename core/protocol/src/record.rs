@@ -1,19 +1,23 @@
-//! What the oracle reads: one record per thing that a process said it did, and what the harness did
-//! to the process.
+//! What the oracle reads, and what trace files consist of: one record per thing that a process said
+//! it did, and what was done to the process. With the feature `serde`, a record is a JSON object,
+//! one a line.
 
-use std::fmt;
+use core::fmt;
 
-use anasazi_protocol::Process;
-use anasazi_protocol::trace::Trace;
+use crate::id::Process;
+use crate::trace::Trace;
 
 /// One line of a process's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Record {
     /// Whose history.
     pub process: Process,
     /// Position in that history; strictly increasing.
     pub index: u64,
-    /// When, in nanoseconds of the harness's clock; never decreasing within a process.
+    /// When, in nanoseconds of the writer's clock: of a simulation, its virtual time; of an engine,
+    /// its monotonic clock put on Unix time once, at the start. Never decreasing within a process;
+    /// clocks of two hosts differ, so nothing may be concluded from times of two processes.
     pub time: u64,
     /// What.
     pub entry: Entry,
@@ -21,15 +25,22 @@ pub struct Record {
 
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Entry {
-    /// The harness started the process. Always its first record.
+    /// The process was started. Always its first record.
     Boot {
         /// What an earlier incarnation had made durable was read back. Without it the node may use
         /// ring numbers again, in a ring id that differs by the representative's incarnation only.
         stored: bool,
     },
-    /// The harness killed the process. Always its last record.
+    /// The process was killed. Always its last record, and never written by itself.
     Crash,
+    /// The writer could not keep up, or had no room: so many records are missing here.
+    Lost {
+        /// How many, at least.
+        records: u64,
+    },
     /// The process itself says it.
     Trace(Trace),
 }
@@ -49,6 +60,7 @@ impl fmt::Display for Entry {
             }
             Self::Boot { stored: false } => write!(f, "BOOT, without stored state"),
             Self::Crash => write!(f, "CRASH"),
+            Self::Lost { records } => write!(f, "LOST {records} records"),
             Self::Trace(trace) => describe(trace, f),
         }
     }
@@ -123,8 +135,8 @@ fn safe_word(safe: bool) -> &'static str {
     if safe { ", safe" } else { "" }
 }
 
-/// `{a, b, c}`, for sentences.
-pub(crate) fn list<T: fmt::Display>(items: &[T]) -> String {
+/// `{a, b, c}`, for sentences about records.
+pub fn list<T: fmt::Display>(items: &[T]) -> String {
     let words: Vec<String> = items.iter().map(ToString::to_string).collect();
     format!("{{{}}}", words.join(", "))
 }

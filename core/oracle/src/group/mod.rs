@@ -3,7 +3,9 @@
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, MemberId, SessionId, ViewId};
 
+mod changes;
 mod chapters;
+pub(crate) mod clients;
 mod views;
 
 pub(crate) use chapters::check as check_finished;

@@ -8,13 +8,15 @@
 #![forbid(unsafe_code)]
 
 mod checker;
+mod client;
 mod finish;
 mod group;
 mod history;
+pub mod offline;
 mod online;
-mod record;
 mod violation;
 
+pub use anasazi_protocol::record::{Entry, Record};
 pub use checker::{Checker, Options, Summary};
-pub use record::{Entry, Record};
+pub use client::{ClientEntry, ClientLog, ClientRecord};
 pub use violation::{Axiom, Excerpt, Violation};

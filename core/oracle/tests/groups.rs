@@ -112,11 +112,11 @@ fn g4_binds_only_those_who_come_together() {
         let mut log = joined();
         let at = agreed(1, 1, 5);
         log.send(at).deliver(1, at).give(1, at, 1);
-        log.transitional(1, (2, 3), &[1], &[1]).regular(1, 3, &[1]);
+        log.leaves_behind(1, (2, 3));
         // 2 loses nothing by not moving along; both meet in ring 5.
-        log.transitional(2, (2, 4), &[2], &[2]).regular(2, 4, &[2]);
-        log.transitional(1, (3, 5), &[1], &[1]).regular(1, 5, &[1, 2]);
-        log.transitional(2, (4, 5), &[2], &[2]).regular(2, 5, &[1, 2]);
+        log.leaves_behind(2, (2, 4));
+        log.transitional(1, (3, 5), &[1], &[1]).signal(1, 5, &[1]).regular(1, 5, &[1, 2]);
+        log.transitional(2, (4, 5), &[2], &[2]).signal(2, 5, &[2]).regular(2, 5, &[1, 2]);
         log.view(1, view(5, 0, 0), &[1, 2], together);
         log.view(2, view(5, 0, 0), &[1, 2], if holds { &[2] } else { &[1, 2] });
         if holds {
@@ -164,7 +164,7 @@ fn g6_a_message_after_the_view_without_its_sender() {
 fn g10_a_message_of_the_new_ring_before_the_view() {
     let mut log = joined();
     let at = At { ring: 3, ..agreed(1, 1, 6) };
-    log.add(process(2), Entry::Crash).moves(1, (2, 3), &[1]).send(at);
+    log.add(process(2), Entry::Crash).leaves_behind(1, (2, 3)).send(at);
     log.deliver(1, at).give(1, at, 1);
     log.assert_violates(Axiom::G10);
 }
@@ -172,7 +172,7 @@ fn g10_a_message_of_the_new_ring_before_the_view() {
 #[test]
 fn g10_two_views_for_one_change() {
     let mut log = joined();
-    log.add(process(2), Entry::Crash).moves(1, (2, 3), &[1]);
+    log.add(process(2), Entry::Crash).leaves_behind(1, (2, 3));
     log.view(1, view(3, 0, 0), &[1], &[1]).view(1, view(3, 1, 0), &[1], &[1]);
     log.assert_violates(Axiom::G10);
 }
@@ -180,7 +180,47 @@ fn g10_two_views_for_one_change() {
 #[test]
 fn g10_a_ghost_in_the_view_of_the_new_ring() {
     let mut log = joined();
-    log.add(process(2), Entry::Crash).moves(1, (2, 3), &[1]);
+    log.add(process(2), Entry::Crash).leaves_behind(1, (2, 3));
     log.view(1, view(3, 0, 0), &[1, 2], &[1]);
     log.assert_violates(Axiom::G10);
+}
+
+#[test]
+fn g8_a_loss_without_a_signal() {
+    let mut log = joined();
+    log.add(process(2), Entry::Crash).moves(1, (2, 3), &[1]);
+    log.assert_violates(Axiom::G8);
+    // Nor may a message of the transitional configuration come before it.
+    let mut log = joined();
+    let at = agreed(1, 1, 5);
+    log.send(at).add(process(2), Entry::Crash).transitional(1, (2, 3), &[1], &[1]);
+    log.deliver_in(1, at, transitional(2, 3)).give(1, at, 1).signal(1, 3, &[1]);
+    log.assert_violates(Axiom::G8);
+}
+
+#[test]
+fn g8_a_signal_without_a_loss() {
+    let mut log = joined();
+    log.transitional(1, (2, 3), &[1, 2], &[1, 2]).signal(1, 3, &[1, 2]);
+    log.assert_violates(Axiom::G8);
+    let mut log = joined();
+    log.signal(1, 2, &[1]);
+    log.assert_violates(Axiom::G8);
+    let mut log = joined();
+    log.transitional(1, (2, 3), &[1], &[1]).signal(1, 3, &[1]).signal(1, 3, &[1]);
+    log.assert_violates(Axiom::G8);
+}
+
+#[test]
+fn g9_a_view_for_a_change_that_touches_nobody() {
+    for (together, holds) in [(&[1, 2][..], false), (&[1], true)] {
+        let mut log = joined();
+        log.moves(1, (2, 3), &[1, 2]).moves(2, (2, 3), &[1, 2]);
+        log.view(1, view(3, 0, 0), &[1, 2], together);
+        if holds {
+            log.assert_holds(false);
+        } else {
+            log.assert_violates(Axiom::G9);
+        }
+    }
 }

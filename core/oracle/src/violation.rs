@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use anasazi_protocol::Process;
-
-use crate::record::Record;
+/// Records shown before the one in question.
+const EXCERPT_BEFORE: usize = 7;
+/// Records shown after it.
+const EXCERPT_AFTER: usize = 3;
 
 /// The rules, by the ids that docs/PROTOCOL.md uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,10 +38,48 @@ pub enum Axiom {
     G4,
     G5,
     G6,
+    G8,
+    G9,
     G10,
+    Cl,
 }
 
 impl Axiom {
+    /// All of them, in the order of docs/PROTOCOL.md.
+    pub const ALL: [Self; 31] = [
+        Self::Log,
+        Self::Id,
+        Self::B1,
+        Self::B2,
+        Self::B3,
+        Self::B4,
+        Self::C1,
+        Self::C2,
+        Self::C3,
+        Self::C4,
+        Self::C5,
+        Self::C6,
+        Self::Sd,
+        Self::Vs,
+        Self::Ca,
+        Self::To1,
+        Self::To2,
+        Self::To3,
+        Self::RegMax,
+        Self::Sa1,
+        Self::Sa2,
+        Self::G1,
+        Self::G2,
+        Self::G3,
+        Self::G4,
+        Self::G5,
+        Self::G6,
+        Self::G8,
+        Self::G9,
+        Self::G10,
+        Self::Cl,
+    ];
+
     /// What the rule promises.
     pub fn title(self) -> &'static str {
         match self {
@@ -73,6 +112,9 @@ impl Axiom {
             Self::G4 => "members who move to the next view together got the same messages",
             Self::G5 => "membership begins with a view and ends for good",
             Self::G6 => "a member's messages come before the view without it",
+            Self::G8 => "a group is told exactly if some of it do not come along",
+            Self::G9 => "a change that does not touch a group is not shown to it",
+            Self::Cl => "a client sees exactly what its node gave to it",
             Self::G10 => "a configuration change is one view, before anything else of the new ring",
         }
     }
@@ -95,15 +137,30 @@ pub struct Violation {
     pub excerpts: Vec<Excerpt>,
 }
 
-/// About ten records of one process.
+/// About ten records of one process or client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Excerpt {
-    /// Whose.
-    pub process: Process,
-    /// `Record::index` of the record in question.
+    /// Whose, in words.
+    pub whose: String,
+    /// The number of the record in question.
     pub marked: u64,
-    /// It and its neighbours, in order.
-    pub records: Vec<Record>,
+    /// It and its neighbours, in order: number, and the record in words.
+    pub lines: Vec<(u64, String)>,
+}
+
+impl Excerpt {
+    /// The records around `position`, in the words that `line` has for them.
+    pub(crate) fn around<T>(
+        whose: String,
+        records: &[T],
+        position: usize,
+        line: impl Fn(&T) -> (u64, String),
+    ) -> Self {
+        let first = position.saturating_sub(EXCERPT_BEFORE);
+        let end = (position + EXCERPT_AFTER + 1).min(records.len());
+        let marked = records.get(position).map_or(0, |record| line(record).0);
+        Self { whose, marked, lines: records[first..end].iter().map(line).collect() }
+    }
 }
 
 impl fmt::Display for Violation {
@@ -111,10 +168,10 @@ impl fmt::Display for Violation {
         writeln!(f, "{} violated ({}):", self.axiom, self.axiom.title())?;
         writeln!(f, "  {}", self.sentence)?;
         for excerpt in &self.excerpts {
-            writeln!(f, "  history of {}:", excerpt.process)?;
-            for record in &excerpt.records {
-                let mark = if record.index == excerpt.marked { ">>" } else { "  " };
-                writeln!(f, "  {mark} {record}")?;
+            writeln!(f, "  history of {}:", excerpt.whose)?;
+            for (number, line) in &excerpt.lines {
+                let mark = if *number == excerpt.marked { ">>" } else { "  " };
+                writeln!(f, "  {mark} {line}")?;
             }
         }
         Ok(())

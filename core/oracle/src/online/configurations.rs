@@ -7,8 +7,8 @@ use anasazi_protocol::{Configuration, NodeId, Process, RingId};
 
 use super::identity;
 use crate::history::{History, sorted};
-use crate::record::list;
 use crate::violation::{Axiom, Finding, Place, Verdict};
+use anasazi_protocol::record::list;
 
 /// The last ring id of every node, across its incarnations.
 #[derive(Debug, Default)]

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, GroupId, MemberId, SessionId, ViewId};
 
-use super::{Tenure, What};
+use super::{Tenure, What, changes};
 use crate::history::{History, ProcessHistory, Segment};
-use crate::record::list;
 use crate::violation::{Axiom, Finding, Place, Verdict};
+use anasazi_protocol::record::list;
 
 /// The first seen members of every view.
 #[derive(Debug, Default)]
@@ -20,6 +20,11 @@ pub(crate) struct Views {
 
 impl Views {
     pub(crate) fn check(&mut self, history: &History, place: Place, trace: &Trace) -> Verdict {
+        self.check_alone(history, place, trace)?;
+        changes::check(history, place, trace)
+    }
+
+    fn check_alone(&mut self, history: &History, place: Place, trace: &Trace) -> Verdict {
         match trace {
             Trace::GroupView { .. } => self.check_view(history, place, trace),
             Trace::GroupMessage { .. } => self.check_message(history, place, trace),
@@ -79,7 +84,7 @@ impl Views {
         if *sequence != tenure.sequence + 1 {
             return wrong(Axiom::G3, format!("after number {}", tenure.sequence));
         }
-        if process.owed.is_none_or(|(owed, _)| owed != *group) || !matches(history, place, trace) {
+        if !matches(history, place, trace) {
             return wrong(Axiom::G3, "which is not the one just delivered".to_owned());
         }
         if self.senders_are_members && !tenure.members.contains(sender) {
@@ -102,12 +107,17 @@ impl Views {
 /// The message is the one that the process delivered last.
 fn matches(history: &History, place: Place, trace: &Trace) -> bool {
     let Trace::GroupMessage { group, sender, hash, .. } = trace else { return false };
-    let delivery = history.process(place).current().and_then(|s| s.deliveries.last());
+    let process = history.process(place);
+    let delivery = process.current().and_then(|s| s.deliveries.last());
     delivery.is_some_and(|delivery| {
         history.messages.get(&delivery.message).is_some_and(|message| {
             let node = delivery.message.origin.node;
+            if message.inferred {
+                return (node, message.hash) == (sender.node, *hash);
+            }
             let from = MemberId { node, session: message.session };
-            (from, message.group, message.hash) == (*sender, *group, *hash)
+            process.owed.is_some_and(|(owed, _)| owed == *group)
+                && (from, message.group, message.hash) == (*sender, *group, *hash)
         })
     })
 }
@@ -212,7 +222,7 @@ fn check_configuration(
 
 /// A member whose process is not in the current configuration; a session's number tells its
 /// incarnation.
-fn ghost(process: &ProcessHistory, members: &[MemberId]) -> Option<MemberId> {
+pub(super) fn ghost(process: &ProcessHistory, members: &[MemberId]) -> Option<MemberId> {
     let current = process.current()?;
     let present = |m: &MemberId| {
         (current.members.iter()).any(|p| p.node == m.node && p.incarnation.0 == m.session.0 >> 24)

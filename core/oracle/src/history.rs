@@ -1,13 +1,13 @@
 //! The histories, indexed as they come: by process, by ring, by message.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, GroupId, MessageId, NodeId, Process, RingId, SessionId};
 
 use crate::group::GroupHistory;
-use crate::record::{Entry, Record};
-use crate::violation::Place;
+use crate::violation::{Excerpt, Place};
+use anasazi_protocol::record::{Entry, Record};
 
 /// All that is known.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub(crate) struct History {
     pub messages: HashMap<MessageId, MessageHistory>,
     /// First seen members of each configuration.
     pub configurations: BTreeMap<Configuration, (Vec<Process>, Place)>,
+    /// Processes that were killed: the last they said may be missing.
+    pub lost_tails: BTreeSet<Process>,
 }
 
 /// One process.
@@ -98,6 +100,8 @@ pub(crate) struct MessageHistory {
     /// message.
     pub known: Option<(RingId, u64, u32)>,
     pub ordered: Option<OrderedAt>,
+    /// Of a killed process's lost tail: session and group are not known until a member gets it.
+    pub inferred: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -152,7 +156,7 @@ impl History {
     /// Adds a record, found to be in order, to the indexes.
     pub(crate) fn index(&mut self, place: Place, entry: &Entry) {
         match entry {
-            Entry::Boot { .. } => {}
+            Entry::Boot { .. } | Entry::Lost { .. } => {}
             Entry::Crash => self.processes[place.process].ended(place.position),
             Entry::Trace(trace) => self.index_trace(place, trace),
         }
@@ -167,9 +171,10 @@ impl History {
                 let (session, group, safe, hash) = (*session, *group, *safe, *hash);
                 let sent = place;
                 let ordered = None;
+                let inferred = false;
                 self.messages.insert(
                     *message,
-                    MessageHistory { session, group, safe, hash, sent, known, ordered },
+                    MessageHistory { session, group, safe, hash, sent, known, ordered, inferred },
                 );
             }
             Trace::Slot { ring, ordinal, hash, safe } => {
@@ -193,6 +198,7 @@ impl History {
                 self.processes[place.process].enter(segment);
             }
             _ => {
+                self.infer(place, trace);
                 let process = &mut self.processes[place.process];
                 process.index(place.position, trace);
                 if let Trace::Deliver { message, .. } = trace
@@ -202,6 +208,63 @@ impl History {
                     process.owed = Some((known.group, place.position));
                 }
             }
+        }
+    }
+}
+
+/// What a killed process did last, known from those who saw its effects.
+impl History {
+    /// The process ended, and the last that it said may be missing.
+    pub(crate) fn has_lost_tail(&self, process: Process) -> bool {
+        self.lost_tails.contains(&process) && self.find(process).is_some_and(|p| p.end.is_some())
+    }
+
+    /// The member of the ring whose packets the process takes that runs on a node.
+    pub(crate) fn member_on(&self, place: Place, node: NodeId) -> Option<Process> {
+        let process = self.process(place);
+        let stay = process.stay(process.current()?.configuration.regular())?;
+        stay.regular.members.iter().copied().find(|m| m.node == node)
+    }
+
+    /// `trace` was found to be in order, so what is not known of it is of a lost tail.
+    fn infer(&mut self, place: Place, trace: &Trace) {
+        match trace {
+            Trace::Packet { configuration, ordinal, origin, hash, safe } => {
+                let Some(origin) = self.member_on(place, *origin) else { return };
+                let slot = Slot { origin, hash: *hash, safe: *safe, place };
+                let ring = self.rings.entry(configuration.regular()).or_default();
+                ring.slots.entry(*ordinal).or_insert(slot);
+            }
+            Trace::Deliver { message, configuration, ordinal, frame, safe, hash } => {
+                let ring = configuration.regular();
+                let (ordinal, frame, safe, hash) = (*ordinal, *frame, *safe, *hash);
+                let known = self.messages.entry(*message).or_insert_with(|| MessageHistory {
+                    session: SessionId::default(),
+                    group: GroupId::default(),
+                    safe,
+                    hash,
+                    sent: place,
+                    known: None,
+                    ordered: None,
+                    inferred: true,
+                });
+                if known.ordered.is_none() {
+                    known.ordered = Some(OrderedAt { ring, ordinal, frame, place });
+                    let messages = &mut self.rings.entry(ring).or_default().messages;
+                    messages.insert((ordinal, frame), *message);
+                }
+            }
+            Trace::GroupMessage { group, sender, .. } => {
+                let current = self.processes[place.process].current();
+                let last = current.and_then(|s| s.deliveries.last()).map(|d| d.message);
+                if let Some(message) = last.and_then(|m| self.messages.get_mut(&m))
+                    && message.inferred
+                {
+                    (message.session, message.group) = (sender.session, *group);
+                    message.inferred = false;
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -219,6 +282,12 @@ impl ProcessHistory {
             groups: BTreeMap::new(),
             owed: None,
         }
+    }
+
+    /// What it said around a position.
+    pub(crate) fn excerpt(&self, position: usize) -> Excerpt {
+        let whose = self.process.to_string();
+        Excerpt::around(whose, &self.records, position, |r| (r.index, r.to_string()))
     }
 
     /// The current configuration.

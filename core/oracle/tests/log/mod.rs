@@ -95,6 +95,10 @@ impl Log {
         self
     }
 
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
     pub fn trace(&mut self, node: u32, trace: Trace) -> &mut Self {
         self.add(process(node), Entry::Trace(trace))
     }
@@ -209,6 +213,27 @@ impl Log {
             local_left: left.iter().map(|n| session(*n)).collect(),
         };
         self.trace(node, view)
+    }
+
+    /// `node` is told that only `nodes` of the group's members come along to ring `new`.
+    pub fn signal(&mut self, node: u32, new: u64, nodes: &[u32]) -> &mut Self {
+        let local = nodes.iter().filter(|n| **n == node).map(|n| session(*n)).collect();
+        let signal = Trace::GroupView {
+            group: GROUP,
+            id: view(new, u64::from(node), 0),
+            transitional: true,
+            members: members(nodes),
+            together: members(nodes),
+            local,
+            local_left: Vec::new(),
+        };
+        self.trace(node, signal)
+    }
+
+    /// `node` goes on alone from ring `old` to ring `new`, and its group loses members by that.
+    pub fn leaves_behind(&mut self, node: u32, rings: (u64, u64)) -> &mut Self {
+        self.transitional(node, rings, &[node], &[node]).signal(node, rings.1, &[node]);
+        self.regular(node, rings.1, &[node])
     }
 
     /// The message is given to the group's members at `node`.

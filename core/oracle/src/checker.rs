@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Configuration, MessageId, NodeId};
+use anasazi_protocol::{Configuration, MessageId, NodeId, Process};
 
 use crate::finish;
 use crate::group::{self, Views};
@@ -11,13 +11,8 @@ use crate::history::History;
 use crate::online::configurations::{self, RingIds};
 use crate::online::identity::Identities;
 use crate::online::messages;
-use crate::record::{Entry, Record};
-use crate::violation::{Excerpt, Finding, Place, Verdict, Violation};
-
-/// Records of a process shown before the one in question.
-const EXCERPT_BEFORE: usize = 7;
-/// Records of a process shown after it.
-const EXCERPT_AFTER: usize = 3;
+use crate::violation::{Finding, Place, Verdict, Violation};
+use anasazi_protocol::record::{Entry, Record};
 
 /// What is known about a log beforehand.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +22,9 @@ pub struct Options {
     pub senders_are_members: bool,
     /// Nodes of which two processes run at the same time, on purpose.
     pub twins: BTreeSet<NodeId>,
+    /// Processes whose logs may end too early, as those of killed ones do. What others saw of their
+    /// last deeds counts as said by them.
+    pub lost_tails: BTreeSet<Process>,
 }
 
 /// Checks event logs of any number of processes. Records come in the order in which things
@@ -44,6 +42,8 @@ pub struct Checker {
 pub struct Summary {
     /// Process incarnations.
     pub processes: u64,
+    /// Client sessions whose own logs were compared.
+    pub clients: u64,
     /// Regular configurations installed, all processes together.
     pub configurations: u64,
     /// Packets delivered, all processes together.
@@ -61,6 +61,7 @@ impl Checker {
     pub fn new(options: Options) -> Self {
         let mut checker = Self::default();
         checker.identities.twins = options.twins;
+        checker.history.lost_tails = options.lost_tails;
         checker.views.senders_are_members = options.senders_are_members;
         checker
     }
@@ -80,6 +81,10 @@ impl Checker {
             .and_then(|()| group::check_finished(&self.history, quiesced))
             .map_err(|finding| self.violation(finding))?;
         Ok(self.summary())
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     fn check(&mut self, place: Place, record: &Record) -> Verdict {
@@ -103,17 +108,10 @@ impl Checker {
     }
 
     fn violation(&self, finding: Finding) -> Violation {
-        let excerpts = finding.places.iter().map(|place| self.excerpt(*place)).collect();
+        let excerpts = (finding.places.iter())
+            .map(|place| self.history.process(*place).excerpt(place.position))
+            .collect();
         Violation { axiom: finding.axiom, sentence: finding.sentence, excerpts }
-    }
-
-    fn excerpt(&self, place: Place) -> Excerpt {
-        let process = self.history.process(place);
-        let first = place.position.saturating_sub(EXCERPT_BEFORE);
-        let end = (place.position + EXCERPT_AFTER + 1).min(process.records.len());
-        let marked = process.records[place.position].index;
-        let records = process.records[first..end].to_vec();
-        Excerpt { process: process.process, marked, records }
     }
 
     fn summary(&self) -> Summary {

@@ -33,6 +33,9 @@ fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdi
         else {
             continue;
         };
+        if message.inferred {
+            continue;
+        }
         let before = last.insert((id.origin, message.session), *id);
         if let Some(before) = before.filter(|b| b.counter > id.counter) {
             let sentence = format!(
@@ -61,7 +64,7 @@ fn check_stay(history: &History, key: usize, ring: &RingHistory, stay: Stay<'_>)
     let end = stay.segments().filter_map(|s| s.deliveries.last()).map(|d| (d.ordinal, d.frame));
     let Some(end) = end.max() else { return Ok(()) };
     for (at, id) in ring.messages.range(..=end) {
-        let Some(message) = history.messages.get(id) else { continue };
+        let Some(message) = history.messages.get(id).filter(|m| !m.inferred) else { continue };
         let Some((_, position)) = process.delivered.get(id) else {
             missing.get_or_insert(*at);
             missing_of.entry((id.origin, message.session)).or_insert(*id);

@@ -21,8 +21,12 @@ pub(crate) fn check(history: &History, place: Place, trace: &Trace) -> Verdict {
         Trace::Deliver { message, configuration, ordinal, frame, .. } => {
             check_current(history, place, *configuration)?;
             check_once(history, place, *message)?;
+            let at = (configuration.regular(), *ordinal, *frame);
             let known = check_sent(history, place, *message, trace)?;
-            check_place(history, place, known, (configuration.regular(), *ordinal, *frame))
+            if let Some(known) = known {
+                check_where(history, place, known, at)?;
+            }
+            check_frame(history, place, at)
         }
         _ => Ok(()),
     }
@@ -111,6 +115,10 @@ fn check_packet(
         return Err(Finding::new(Axiom::To1, place, sentence));
     }
     let Some(slot) = history.rings.get(&ring).and_then(|r| r.slots.get(&packet.ordinal)) else {
+        let origin = history.member_on(place, packet.origin);
+        if origin.is_some_and(|origin| history.has_lost_tail(origin)) {
+            return Ok(());
+        }
         let sentence = format!(
             "{} takes packet {} of ring {ring}, which nobody ordered",
             process.process, packet.ordinal
@@ -156,16 +164,20 @@ fn check_once(history: &History, place: Place, message: MessageId) -> Verdict {
     Ok(())
 }
 
-/// B1: the message was accepted somewhere, with this content.
+/// B1: the message was accepted somewhere, with this content. `None`: by a process whose log lost
+/// its end.
 fn check_sent<'a>(
     history: &'a History,
     place: Place,
     message: MessageId,
     trace: &Trace,
-) -> Result<&'a MessageHistory, Finding> {
+) -> Result<Option<&'a MessageHistory>, Finding> {
     let process = history.process(place).process;
     let name = format_args!("{}#{}", message.origin, message.counter).to_string();
     let Some(known) = history.messages.get(&message) else {
+        if history.has_lost_tail(message.origin) {
+            return Ok(None);
+        }
         let sentence = format!("{process} delivers {name}, which nobody sent");
         return Err(Finding::new(Axiom::B1, place, sentence));
     };
@@ -175,18 +187,21 @@ fn check_sent<'a>(
         let sentence = format!("{process} delivers {name} with another content or service");
         return Err(Finding::new(Axiom::B1, place, sentence).and(known.sent));
     }
-    Ok(known)
+    Ok(Some(known))
 }
 
-/// B1 and TO1: a message is delivered where it was ordered, out of the packet that was just taken,
-/// in frame order.
-fn check_place(
+/// B1: a message is delivered where it was ordered.
+fn check_where(
     history: &History,
     place: Place,
     known: &MessageHistory,
     at: (RingId, u64, u32),
 ) -> Verdict {
     let process = history.process(place);
+    let origin = history.process(known.sent).process;
+    if known.ordered.is_none() && history.has_lost_tail(origin) {
+        return Ok(());
+    }
     let ordered = known.ordered.map(|o| (o.ring, o.ordinal, o.frame));
     if ordered != Some(at) {
         let there = ordered.map_or_else(
@@ -199,6 +214,12 @@ fn check_place(
         );
         return Err(Finding::new(Axiom::B1, place, sentence).and(known.sent));
     }
+    Ok(())
+}
+
+/// B1 and TO1: a message comes out of the packet that was just taken, in frame order.
+fn check_frame(history: &History, place: Place, at: (RingId, u64, u32)) -> Verdict {
+    let process = history.process(place);
     let segment = process.current();
     if segment.and_then(|s| s.packets.last()).map(|p| p.ordinal) != Some(at.1) {
         let sentence = format!("{} delivers out of a packet it did not take", process.process);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use anasazi_protocol::{Incarnation, NodeId, Process};
 
 use crate::history::History;
-use crate::record::{Entry, Record, list};
 use crate::violation::{Axiom, Finding, Place, Verdict};
+use anasazi_protocol::record::{Entry, Record, list};
 
 /// The newest incarnation of every node.
 #[derive(Debug, Default)]

@@ -1,0 +1,214 @@
+//! The flight recorder: what the core was given last, kept always and written only when an
+//! invariant inside it breaks. Then nothing that it says can be trusted any more, so the domain
+//! ends.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anasazi_protocol::{Command, Event, Evidence, Input, Instant, Process};
+
+/// Inputs and events kept.
+const NOTES_MAX: usize = 1_024;
+/// Bytes kept of each datagram: the header and the beginning of what it carries.
+const HEAD_LEN: usize = 64;
+/// Lines for the log where there is no directory for a file.
+const LOG_LINES_MAX: usize = 64;
+
+/// One input, or one event.
+enum Note {
+    Datagram { from: SocketAddr, multicast: bool, len: usize, head: [u8; HEAD_LEN] },
+    Command { what: &'static str, session: u64 },
+    Persisted { ticket: u64, durable: bool },
+    Unreachable(SocketAddr),
+    Timeout,
+    Shutdown,
+    Event(Event),
+}
+
+/// Keeps the last notes of one domain, and is its border against broken invariants.
+pub(crate) struct Recorder {
+    process: Process,
+    directory: Option<PathBuf>,
+    notes: VecDeque<(Instant, Note)>,
+    is_broken: bool,
+    /// The next input breaks an invariant, on purpose.
+    break_next: bool,
+}
+
+impl Recorder {
+    /// `directory`: where the file goes; `None`: the last lines go to the log.
+    pub(crate) fn new(process: Process, directory: Option<PathBuf>) -> Self {
+        let notes = VecDeque::with_capacity(NOTES_MAX);
+        Self { process, directory, notes, is_broken: false, break_next: false }
+    }
+
+    /// The core must not be touched any more.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    /// For tests of what happens then.
+    pub(crate) fn break_next(&mut self) {
+        self.break_next = true;
+    }
+
+    pub(crate) fn note(&mut self, now: Instant, input: &Input) {
+        let note = match input {
+            Input::Datagram { from, multicast, bytes } => {
+                let mut head = [0; HEAD_LEN];
+                let len = bytes.len().min(HEAD_LEN);
+                head[..len].copy_from_slice(&bytes[..len]);
+                Note::Datagram { from: *from, multicast: *multicast, len: bytes.len(), head }
+            }
+            Input::Command(command) => {
+                let (what, session) = match command {
+                    Command::Join { session, .. } => ("join", session),
+                    Command::Leave { session, .. } => ("leave", session),
+                    Command::Disconnect { session } => ("disconnect", session),
+                    Command::Send { session, .. } => ("send", session),
+                };
+                Note::Command { what, session: session.0 }
+            }
+            Input::Persisted { ticket, durable } => {
+                Note::Persisted { ticket: *ticket, durable: *durable }
+            }
+            Input::Evidence { address, kind: Evidence::Unreachable } => Note::Unreachable(*address),
+            // After every batch; it says nothing that the datagrams do not.
+            Input::Drained => return,
+            Input::Timeout => Note::Timeout,
+            Input::Shutdown => Note::Shutdown,
+        };
+        self.keep(now, note);
+    }
+
+    pub(crate) fn event(&mut self, now: Instant, event: &Event) {
+        self.keep(now, Note::Event(event.clone()));
+    }
+
+    fn keep(&mut self, now: Instant, note: Note) {
+        if self.notes.len() == NOTES_MAX {
+            self.notes.pop_front();
+        }
+        self.notes.push_back((now, note));
+    }
+
+    /// Called within the guard of every input.
+    pub(crate) fn break_if_asked(&mut self) {
+        assert!(!core::mem::take(&mut self.break_next), "an administrator asked for it");
+    }
+
+    /// The core panicked: writes what is kept, and says in words what broke and where the record
+    /// is. From then on [`is_broken`](Self::is_broken).
+    pub(crate) fn broke(&mut self, panic: &(dyn Any + Send)) -> String {
+        self.is_broken = true;
+        let cause = (panic.downcast_ref::<String>().map(String::as_str))
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("a panic without words");
+        let kept = self.write(cause);
+        format!(
+            "an invariant of the protocol is broken: {cause}; the engine stops, since its answers \
+             could be wrong; {kept}; please report this"
+        )
+    }
+
+    /// Writes what is kept; says where it is.
+    fn write(&self, cause: &str) -> String {
+        let Some(directory) = &self.directory else {
+            for line in self.lines().skip(self.notes.len().saturating_sub(LOG_LINES_MAX)) {
+                tracing::error!(target: "anasazi::engine", "flight recorder: {line}");
+            }
+            return "what came before is in the log".to_owned();
+        };
+        let path = directory.join(format!("flight-{}.txt", self.process.node));
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = format!("anasazi {version}, process {}: {cause}\n", self.process);
+        self.lines().for_each(|line| text += &(line + "\n"));
+        match replace(&path, &text) {
+            Ok(()) => format!("what came before is in {}", path.display()),
+            Err(error) => {
+                format!("what came before cannot be written to {}: {error}", path.display())
+            }
+        }
+    }
+
+    fn lines(&self) -> impl Iterator<Item = String> + '_ {
+        self.notes.iter().map(|(at, note)| {
+            let (seconds, rest) = (at.0 / 1_000_000_000, at.0 % 1_000_000_000);
+            format!("{seconds}.{rest:09} {}", describe(note))
+        })
+    }
+}
+
+/// An earlier record is kept under another name: the first one often tells the most.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    if path.exists() {
+        fs::rename(path, path.with_extension("old.txt"))?;
+    }
+    fs::write(path, text)
+}
+
+fn describe(note: &Note) -> String {
+    match note {
+        Note::Datagram { from, multicast, len, head } => {
+            let way = if *multicast { "multicast" } else { "unicast" };
+            let mut text = format!("{way} of {len} bytes from {from}: ");
+            for byte in &head[..HEAD_LEN.min(*len)] {
+                let _ = write!(text, "{byte:02x}");
+            }
+            text
+        }
+        Note::Command { what, session } => format!("{what} of session {session:x}"),
+        Note::Persisted { ticket, durable } => format!("write {ticket}, durable: {durable}"),
+        Note::Unreachable(address) => format!("unreachable: {address}"),
+        Note::Timeout => "timeout".to_owned(),
+        Note::Shutdown => "shutdown".to_owned(),
+        Note::Event(event) => format!("event: {event:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anasazi_protocol::{Incarnation, NodeId};
+    use bytes::Bytes;
+
+    use super::*;
+
+    fn recorder(directory: Option<&Path>) -> Recorder {
+        let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
+        Recorder::new(process, directory.map(Path::to_owned))
+    }
+
+    #[test]
+    fn a_broken_invariant_leaves_the_last_inputs_in_a_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut recorder = recorder(Some(directory.path()));
+        let from = "127.0.0.1:1".parse().expect("an address");
+        for number in 0..2 * NOTES_MAX as u64 {
+            let bytes = Bytes::from(vec![0xab; 3]);
+            recorder.note(Instant(number), &Input::Datagram { from, multicast: true, bytes });
+        }
+        for round in 0..2 {
+            let text = recorder.broke(&"two tokens");
+            assert!(text.contains("two tokens") && text.contains("flight-3.txt"), "{text}");
+            assert_eq!(directory.path().join("flight-3.old.txt").exists(), round > 0);
+        }
+        assert!(recorder.is_broken());
+        let text = fs::read_to_string(directory.path().join("flight-3.txt")).expect("a record");
+        assert_eq!(text.lines().count(), 1 + NOTES_MAX);
+        assert!(text.starts_with("anasazi 0.1.0, process 3.9: two tokens\n"), "{text}");
+        assert!(text.ends_with("0.000002047 multicast of 3 bytes from 127.0.0.1:1: ababab\n"));
+    }
+
+    #[test]
+    fn without_a_directory_the_log_has_it() {
+        let mut recorder = recorder(None);
+        recorder.note(Instant(1), &Input::Timeout);
+        recorder.break_next();
+        let text = recorder.broke(&"no token".to_owned());
+        assert!(text.contains("broken: no token") && text.contains("in the log"), "{text}");
+    }
+}

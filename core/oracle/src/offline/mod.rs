@@ -1,0 +1,171 @@
+//! Judges files: of real daemons, and of client programs.
+
+mod file;
+mod merge;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use anasazi_protocol::record::{Entry, Record};
+use anasazi_protocol::trace::Trace;
+use anasazi_protocol::{Incarnation, MemberId, NodeId, Process};
+
+use crate::checker::{Checker, Options, Summary};
+use crate::client::{ClientEntry, ClientRecord};
+use crate::group::clients;
+use crate::violation::Violation;
+pub use file::append_crash;
+
+/// What was read, by process and by client.
+#[derive(Debug, Default)]
+pub struct Logs {
+    processes: BTreeMap<Process, Vec<Record>>,
+    clients: BTreeMap<MemberId, Vec<ClientRecord>>,
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoVerdict {
+    /// A file is not what it should be.
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong and where, in words.
+        text: String,
+    },
+    /// The files do not tell everything that the axioms need; in words.
+    Incomplete(String),
+}
+
+impl fmt::Display for NoVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, text } => write!(f, "{}: {text}", path.display()),
+            Self::Incomplete(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for NoVerdict {}
+
+impl Logs {
+    /// Reads any number of files. A file may hold several processes, one after the other, and lines
+    /// of clients; the last line of a file may be cut.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or with a line that is no record.
+    pub fn read(paths: &[impl AsRef<Path>]) -> Result<Self, NoVerdict> {
+        let mut logs = Self::default();
+        for path in paths {
+            file::read(path.as_ref(), &mut logs)?;
+        }
+        Ok(logs)
+    }
+
+    /// Judges everything. `quiesced`: the nodes had healed and were at rest when the files were
+    /// taken, so that nothing may be outstanding; then a file without an end is that of a process
+    /// that still runs, unless a later one of its node, or a `Crash` record, says otherwise.
+    /// Without it such a process counts as killed.
+    ///
+    /// # Errors
+    /// The files are incomplete. The inner result is the verdict.
+    pub fn judge(
+        mut self,
+        options: &Options,
+        quiesced: bool,
+    ) -> Result<Result<Summary, Box<Violation>>, NoVerdict> {
+        self.check_complete()?;
+        let mut options = options.clone();
+        options.lost_tails.extend(self.end_the_killed(quiesced));
+        let mut checker = Checker::new(options);
+        let order = merge::Merge::new(self.processes);
+        for record in order {
+            if let Err(violation) = checker.observe(&record) {
+                return Ok(Err(Box::new(violation)));
+            }
+        }
+        let clients = clients::check(checker.history(), &self.clients, quiesced);
+        if let Err(violation) = clients {
+            return Ok(Err(violation));
+        }
+        let mut verdict = checker.finish(quiesced).map_err(Box::new);
+        if let Ok(summary) = &mut verdict {
+            summary.clients = self.clients.len() as u64;
+        }
+        Ok(verdict)
+    }
+
+    /// Nothing of the middle is missing, and everybody who took part is there.
+    fn check_complete(&self) -> Result<(), NoVerdict> {
+        let incomplete = |text: String| Err(NoVerdict::Incomplete(text));
+        if self.processes.is_empty() {
+            return incomplete("no file has records of a node".to_owned());
+        }
+        let mut seen = BTreeMap::new();
+        for (process, records) in &self.processes {
+            for (at, record) in records.iter().enumerate() {
+                if let Entry::Lost { records } = record.entry {
+                    return incomplete(format!(
+                        "the log of {process} has a gap of {records} records before number {}: its \
+                         disk was full or too slow",
+                        record.index
+                    ));
+                }
+                if record.index != at as u64 {
+                    return incomplete(format!(
+                        "the log of {process} has number {} where {at} should be: lines are \
+                         missing, or are there twice",
+                        record.index
+                    ));
+                }
+                if let Entry::Trace(Trace::Regular { members, .. }) = &record.entry {
+                    members.iter().for_each(|member| _ = seen.entry(*member).or_insert(*process));
+                }
+            }
+        }
+        let mut missing = seen.iter().filter(|(member, _)| !self.processes.contains_key(member));
+        if let Some((member, by)) = missing.next() {
+            return incomplete(format!("no file has the log of {member}, which {by} was with"));
+        }
+        for (client, records) in &self.clients {
+            let has_gap = |(at, r): (usize, &ClientRecord)| {
+                r.index != at as u64 || r.entry == ClientEntry::Lost
+            };
+            if let Some(at) = records.iter().enumerate().position(has_gap) {
+                return incomplete(format!("the log of the client {client} has a gap at {at}"));
+            }
+            let process = records[0].process();
+            if !self.processes.contains_key(&process) {
+                return incomplete(format!(
+                    "no file has the log of {process}, which served the client {client}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds `Crash` where a process was killed; returns those whose last words may be missing.
+    fn end_the_killed(&mut self, quiesced: bool) -> Vec<Process> {
+        let newest: BTreeMap<NodeId, Incarnation> =
+            self.processes.keys().map(|p| (p.node, p.incarnation)).collect();
+        let mut killed = Vec::new();
+        for (process, records) in &mut self.processes {
+            let Some(last) = records.last() else { continue };
+            match last.entry {
+                Entry::Trace(Trace::Stopped) => continue,
+                Entry::Crash => {}
+                _ if quiesced && newest.get(&process.node) == Some(&process.incarnation) => {
+                    continue;
+                }
+                _ => {
+                    let crash =
+                        Record { index: last.index + 1, entry: Entry::Crash, ..last.clone() };
+                    records.push(crash);
+                }
+            }
+            killed.push(*process);
+        }
+        killed
+    }
+}

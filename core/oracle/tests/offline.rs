@@ -1,0 +1,246 @@
+//! Files instead of a simulator: any order of files, killed processes, gaps, and what clients saw.
+
+mod log;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+
+use anasazi_oracle::offline::{Logs, NoVerdict, append_crash};
+use anasazi_oracle::{Axiom, ClientEntry, ClientLog, Entry, Options, Record, Summary, Violation};
+use anasazi_protocol::trace::Trace;
+use log::{GROUP, Log, agreed, member, members, process, regular, ring, view};
+
+type Verdict = Result<Result<Summary, Box<Violation>>, NoVerdict>;
+
+/// The log as files, one a process, each with its records in their order.
+struct Files {
+    directory: tempfile::TempDir,
+    paths: Vec<PathBuf>,
+}
+
+impl Files {
+    fn of(log: &Log) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut files = Self { directory, paths: Vec::new() };
+        for record in log.records() {
+            let node = record.process.node;
+            let path = files.directory.path().join(format!("node-{node}.jsonl"));
+            if !files.paths.contains(&path) {
+                files.paths.push(path.clone());
+            }
+            files.append(&path, record);
+        }
+        files
+    }
+
+    fn append(&self, path: &PathBuf, record: &Record) {
+        let mut file = File::options().create(true).append(true).open(path).expect("a file");
+        let line = serde_json::to_string(record).expect("a line");
+        writeln!(file, "{line}").expect("room");
+    }
+
+    fn client(&mut self, node: u32, entries: &[ClientEntry]) {
+        let path = self.directory.path().join(format!("client-{node}.jsonl"));
+        let mut log = ClientLog::create(&path).expect("a file");
+        entries.iter().for_each(|entry| log.write(member(node), entry.clone()).expect("room"));
+        self.paths.push(path);
+    }
+
+    /// Without the last `records` of a node, the last of them cut in the middle.
+    fn tear(&self, node: usize, records: usize) {
+        let text = fs::read_to_string(&self.paths[node - 1]).expect("a file");
+        let lines: Vec<&str> = text.lines().collect();
+        let (kept, gone) = lines.split_at(lines.len() - records);
+        let torn = &gone[0][..gone[0].len() / 2];
+        fs::write(&self.paths[node - 1], format!("{}\n{torn}", kept.join("\n"))).expect("room");
+    }
+
+    fn judge(&self, quiesced: bool) -> Verdict {
+        Logs::read(&self.paths)?.judge(&Options::default(), quiesced)
+    }
+
+    fn assert_holds(&self, quiesced: bool) -> Summary {
+        self.judge(quiesced).expect("a verdict").unwrap_or_else(|violation| panic!("{violation}"))
+    }
+
+    fn violated(&self, quiesced: bool) -> Violation {
+        *self.judge(quiesced).expect("a verdict").expect_err("a violation")
+    }
+
+    fn incomplete(&self) -> String {
+        match self.judge(false) {
+            Err(error @ NoVerdict::Incomplete(_)) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Two messages of node 2, which node 1 delivers too; node 1's file is the first.
+fn two_messages() -> Log {
+    let mut log = Log::together(2);
+    for (counter, ordinal) in [(1, 1), (2, 2)] {
+        log.send(agreed(2, counter, ordinal));
+        log.deliver(1, agreed(2, counter, ordinal)).deliver(2, agreed(2, counter, ordinal));
+    }
+    log
+}
+
+#[test]
+fn files_are_read_in_an_order_that_can_have_happened() {
+    let summary = Files::of(&two_messages()).assert_holds(true);
+    assert_eq!((summary.processes, summary.messages, summary.deliveries), (2, 2, 4));
+}
+
+#[test]
+fn what_a_killed_process_said_last_is_known_from_those_who_saw_it() {
+    // Of the second message: its delivery, then the ordinal, then all of it.
+    for lost in [1, 2, 3, 4, 5] {
+        let files = Files::of(&two_messages());
+        files.tear(2, lost);
+        files.assert_holds(false);
+    }
+}
+
+#[test]
+fn what_a_clean_process_never_said_is_no_lost_tail() {
+    let mut log = two_messages();
+    log.trace(2, Trace::Stopped);
+    let third = agreed(2, 3, 3);
+    log.deliver(1, third);
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
+}
+
+/// Two survivors saw different packets under one lost ordinal.
+#[test]
+fn lost_words_must_be_the_same_for_all_who_heard_them() {
+    let mut log = Log::together(3);
+    log.packet(1, agreed(3, 1, 1), regular(2)).packet(2, agreed(3, 2, 1), regular(2));
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
+}
+
+#[test]
+fn at_rest_a_file_without_an_end_is_of_a_running_process() {
+    let mut log = two_messages();
+    log.accept(agreed(2, 3, 3)).order(agreed(2, 3, 3));
+    let files = Files::of(&log);
+    files.assert_holds(false);
+    assert_eq!(files.violated(true).axiom, Axiom::Sd);
+    append_crash(&files.paths[1]).expect("a crash");
+    files.assert_holds(true);
+}
+
+#[test]
+fn a_node_ends_before_it_starts_again_whatever_its_clock_says() {
+    let mut log = two_messages();
+    log.boot(log::incarnation(2, 2));
+    let files = Files::of(&log);
+    let text = fs::read_to_string(&files.paths[1]).expect("a file");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.rotate_right(2);
+    fs::write(&files.paths[1], lines.join("\n") + "\n").expect("room");
+    files.assert_holds(true);
+}
+
+#[test]
+fn a_gap_is_no_verdict() {
+    let mut log = two_messages();
+    log.add(process(1), Entry::Lost { records: 7 });
+    assert!(Files::of(&log).incomplete().contains("a gap of 7 records"));
+    let files = Files::of(&two_messages());
+    let text = fs::read_to_string(&files.paths[0]).expect("a file");
+    let lines: Vec<&str> = text.lines().collect();
+    fs::write(&files.paths[0], [&lines[..3], &lines[4..]].concat().join("\n") + "\n")
+        .expect("room");
+    assert!(files.incomplete().contains("number 4 where 3 should be"));
+    let mut files = Files::of(&two_messages());
+    files.paths.remove(0);
+    assert!(files.incomplete().contains("no file has the log of 1.1"));
+}
+
+#[test]
+fn a_line_that_is_no_record_is_named() {
+    let files = Files::of(&two_messages());
+    fs::write(&files.paths[0], "{\"process\":\n").expect("room");
+    let error = files.judge(false).expect_err("no verdict").to_string();
+    assert!(error.contains("node-1.jsonl: line 1 is no record"), "{error}");
+}
+
+fn client_view(ordinal: u64, nodes: &[u32]) -> ClientEntry {
+    let id = view(2, ordinal, 1);
+    let (members, together) = (members(nodes), members(nodes));
+    ClientEntry::View { group: GROUP, id, transitional: false, members, together }
+}
+
+fn client_message(counter: u64) -> ClientEntry {
+    ClientEntry::Message { group: GROUP, sender: member(2), sequence: counter, hash: counter }
+}
+
+/// Nodes 1 and 2 have a member each; node 2's sends two messages.
+fn with_clients() -> Log {
+    let mut log = Log::together(2);
+    for node in [1, 2] {
+        log.view_of(node, view(2, 0, 1), &[1, 2], (&[1, 2], &[]));
+    }
+    for (counter, ordinal) in [(1, 1), (2, 2)] {
+        let at = agreed(2, counter, ordinal);
+        log.send(at);
+        log.deliver(1, at).give(1, at, counter);
+        log.deliver(2, at).give(2, at, counter);
+    }
+    log
+}
+
+#[test]
+fn clients_see_what_their_nodes_gave() {
+    let mut files = Files::of(&with_clients());
+    let all = [client_view(0, &[1, 2]), client_message(1), client_message(2)];
+    files.client(1, &all);
+    // It asked not to get its own.
+    files.client(2, &all[..1]);
+    assert_eq!(files.assert_holds(true).clients, 2);
+}
+
+#[test]
+fn a_client_that_sees_something_else_is_found() {
+    let [first, one, two] = [client_view(0, &[1, 2]), client_message(1), client_message(2)];
+    let lost = [first.clone(), two.clone()];
+    let swapped = [first.clone(), two.clone(), one.clone()];
+    let doubled = [first.clone(), one.clone(), one.clone(), two.clone()];
+    let invented = [first.clone(), one.clone(), two.clone(), client_message(3)];
+    let other_view = [client_view(0, &[1]), one.clone(), two.clone()];
+    let left = [first.clone(), one.clone(), ClientEntry::Left { group: GROUP }, two.clone()];
+    for wrong in [&lost[..], &swapped, &doubled, &invented, &other_view, &left] {
+        let mut log = with_clients();
+        let mut files = Files::of(log.trace(1, Trace::Stopped));
+        files.client(1, wrong);
+        let violation = files.violated(false);
+        assert_eq!(violation.axiom, Axiom::Cl, "{violation}");
+        assert!(violation.to_string().contains("client 1/"), "{violation}");
+    }
+    // Late is fine while things go on, and not at rest.
+    let mut files = Files::of(&with_clients());
+    files.client(1, &[first, one]);
+    files.assert_holds(false);
+    assert_eq!(files.violated(true).axiom, Axiom::Cl);
+}
+
+#[test]
+fn a_client_may_have_seen_more_than_its_killed_node_wrote() {
+    let mut files = Files::of(&with_clients());
+    files.client(1, &[client_view(0, &[1, 2]), client_message(1), client_message(2)]);
+    files.tear(1, 2);
+    files.assert_holds(false);
+}
+
+#[test]
+fn a_record_survives_its_file() {
+    let mut log = with_clients();
+    log.transitional(1, (2, 3), &[1], &[1, 2]).trace(1, Trace::Stopped);
+    log.trace(2, Trace::TokenVisit { ring: ring(2), token_sequence: u64::MAX });
+    for record in log.records() {
+        let line = serde_json::to_string(record).expect("a line");
+        assert!(!line.contains('\n') && line.len() < 1_000, "{line}");
+        assert_eq!(serde_json::from_str::<Record>(&line).expect("a record"), *record);
+    }
+}

@@ -1,0 +1,185 @@
+#!/usr/bin/env python3
+"""Long campaigns, run by hand: each appends a row to the ledger in docs/RELIABILITY.md, whatever came
+of it, and brings the README's figures up to date: sums of the rows since the last one that found
+something.
+
+    soak.py simulator --from 1000 --seeds 5000    simulated clusters
+    soak.py planted                               bugs planted one by one
+    soak.py determinism                           seeds twice, in processes of their own
+    soak.py chaos --rounds 200                    real daemons in network namespaces (root)
+    soak.py quiet --minutes 5                     real daemons beside busy loops (root)
+    soak.py fuzz --seconds 60                     every fuzz target for so long
+    soak.py readme [--check]                      the README's figures from the ledger
+
+A row says what the command itself printed in its last line; a command that fails gets its row, too,
+and fails this one."""
+
+import argparse
+import datetime
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or TOP / "target").resolve()
+LEDGER = TOP / "docs" / "RELIABILITY.md"
+README = TOP / "README.md"
+BEGIN, END = "<!-- ledger: begin -->", "<!-- ledger: end -->"
+
+# Columns of each table in the ledger, as the words of the campaign's last line.
+TABLES = {
+    "simulator": ["from", "seeds", "sim_hours", "faults", "packet_faults", "deliveries", "p99_ms",
+                  "violations", "stuck"],
+    "planted": ["planted", "caught", "most_seeds"],
+    "determinism": ["seeds", "different"],
+    "chaos": ["seed", "rounds", "faults", "kills", "deliveries", "violations", "stuck"],
+    "quiet": ["minutes", "changes", "gap_max_ms"],
+    "fuzz": ["targets", "executions", "crashes"],
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("campaign", choices=[*TABLES, "readme"])
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--from", dest="first", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--seconds", type=int, default=60)
+    arguments = parser.parse_args()
+    if arguments.campaign == "readme":
+        return readme(arguments.check)
+    command = commands(arguments)[arguments.campaign]
+    commit = git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    words, code = run(command)
+    given = {"from": arguments.first, "seed": arguments.seed, "minutes": arguments.minutes}
+    append(arguments.campaign, commit, {**given, **words})
+    readme(False)
+    return code
+
+
+def commands(arguments):
+    sim, chaos = str(TARGET / "release/anasazi-sim"), str(TARGET / "release/anasazi-chaos")
+    return {
+        "simulator": [sim, "run", "--from", str(arguments.first), "--seeds", str(arguments.seeds)],
+        "planted": [sim, "planted"],
+        "determinism": [sim, "determinism", "--seeds", str(min(arguments.seeds, 50))],
+        "chaos": [chaos, "run", "--rounds", str(arguments.rounds), "--seed", str(arguments.seed)],
+        "quiet": [chaos, "quiet", "--minutes", str(arguments.minutes)],
+        "fuzz": ["make", "--no-print-directory", "fuzz", f"SECONDS={arguments.seconds}"],
+    }
+
+
+def run(command):
+    """Runs it with its output in view; the words of its last line, and its exit status."""
+    print("$ " + " ".join(command), flush=True)
+    process = subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True)
+    last = ""
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        if re.search(r"\b\w+=", line):
+            last = line
+    return dict(re.findall(r"(\w+)=(\S+)", last)), process.wait()
+
+
+def git(*arguments):
+    return subprocess.run(["git", *arguments], cwd=TOP, check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.strip()
+
+
+def append(campaign, commit, words):
+    """One more row at the end of the campaign's table."""
+    date = datetime.date.today().isoformat()
+    cells = [date, commit] + [str(words.get(name, "?")) for name in TABLES[campaign]]
+    lines = LEDGER.read_text().splitlines()
+    at = lines.index(f"### {campaign}") + 1
+    while at < len(lines) and not lines[at].startswith("|"):
+        at += 1
+    while at < len(lines) and lines[at].startswith("|"):
+        at += 1
+    lines.insert(at, "| " + " | ".join(cells) + " |")
+    LEDGER.write_text("\n".join(lines) + "\n")
+
+
+def rows(campaign):
+    """The table's rows, each a dictionary."""
+    section = LEDGER.read_text().split(f"\n### {campaign}\n")[1].split("\n##")[0]
+    table = [[cell.strip() for cell in line.strip("|").split("|")]
+             for line in section.splitlines() if line.startswith("|")]
+    return [dict(zip(table[0], row)) for row in table[2:]]
+
+
+# What must be 0 for a row to be a good one.
+FAILURES = ("violations", "stuck", "crashes", "different", "changes")
+
+
+def good_rows(campaign):
+    """The rows since the last one that found something."""
+    def is_good(row):
+        return all(row.get(word, "0") == "0" for word in FAILURES)
+    good = rows(campaign)
+    bad = [index for index, row in enumerate(good) if not is_good(row)]
+    return good[bad[-1] + 1:] if bad else good
+
+
+def total(campaign, word):
+    values = [row[word] for row in good_rows(campaign)]
+    return sum(float(value) for value in values if re.fullmatch(r"[\d.]+", value))
+
+
+def figures():
+    """The README's sentences."""
+    def count(campaign, word):
+        return f"{round(total(campaign, word)):,}"
+    planted, sentences = rows("planted"), []
+    if good_rows("simulator"):
+        sentences.append(
+            f"Since the last bug that it found, the simulator has run {count('simulator', 'sim_hours')} cluster-hours "
+            f"({count('simulator', 'seeds')} seeds, {count('simulator', 'faults')} faults of "
+            f"processes and networks, {count('simulator', 'deliveries')} deliveries, each judged "
+            f"by the oracle), with no violation and every cluster back in one ring.")
+    if planted:
+        sentences.append(f"Of {planted[-1]['planted']} bugs planted on purpose it finds "
+                         f"{planted[-1]['caught']}.")
+    if good_rows("chaos"):
+        sentences.append(
+            f"{count('chaos', 'rounds')} rounds of faults on five real daemons in network "
+            f"namespaces had no violation either, judged by the same oracle.")
+    if good_rows("fuzz"):
+        sentences.append(f"{count('fuzz', 'executions')} executions of the fuzz targets ended in "
+                         f"no crash.")
+    return " ".join(sentences)
+
+
+def wrap(text, width=100):
+    lines, line = [], ""
+    for word in text.split():
+        if line and len(line) + 1 + len(word) > width:
+            lines, line = [*lines, line], word
+        else:
+            line = f"{line} {word}".strip()
+    return "\n".join([*lines, line])
+
+
+def readme(check):
+    text = README.read_text()
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    new = f"{before}{BEGIN}\n{wrap(figures())}\n{END}{after}"
+    if new == text:
+        return 0
+    if check:
+        print("README.md: its figures are not those of docs/RELIABILITY.md: run "
+              "`tests/soak/soak.py readme`", file=sys.stderr)
+        return 1
+    README.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
