@@ -34,10 +34,10 @@ pub(crate) fn open(config: ValidConfig, waker: &Waker) -> Result<RealTurn, Engin
         multicast: transport.has_multicast(),
         mtu: config.transport.mtu,
         window: window(&config, &transport),
-        accelerated: true,
         timers: config.ring.timers(),
         seed: random_u64()?,
         trace: config.trace.file.is_some(),
+        ..CoreConfig::default()
     };
     let limits = SessionLimits {
         sessions_max: config.client.sessions_max,

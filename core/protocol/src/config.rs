@@ -21,8 +21,11 @@ pub struct CoreConfig {
     pub mtu: usize,
     /// Packets per rotation of the token, all members together.
     pub window: u32,
-    /// Send packets behind the token as well, and ask only for what was sent a round ago.
-    pub accelerated: bool,
+    /// Wire versions spoken, lowest and highest. Rings without a common version stay apart.
+    pub wire: (u8, u8),
+    /// Features that a ring uses if all its members have them, one bit each
+    /// (`limits::FEATURE_ACCELERATED`).
+    pub features: u32,
     /// When to do what.
     pub timers: Timers,
     /// Seed of every random choice.
@@ -40,7 +43,8 @@ impl Default for CoreConfig {
             multicast: true,
             mtu: limits::MTU_DEFAULT,
             window: limits::WINDOW_DEFAULT,
-            accelerated: true,
+            wire: limits::WIRE_VERSIONS,
+            features: limits::FEATURE_ACCELERATED,
             timers: Timers::default(),
             seed: 1,
             trace: false,

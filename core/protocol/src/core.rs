@@ -15,7 +15,7 @@ use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{Gone, Header, Packet, Piece, WireError, open};
+use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, WireError, open};
 use crate::{Boot, CoreConfig};
 
 /// A clean leave that cannot be completed, because no ring is formed, ends after this.
@@ -43,6 +43,8 @@ pub struct Status {
     pub members: Vec<(Process, Option<SocketAddr>)>,
     /// Its data travels by multicast.
     pub multicast: bool,
+    /// The wire version that its members speak; 0 without a ring.
+    pub wire_version: u8,
 }
 
 /// A group, for people.
@@ -137,6 +139,7 @@ impl Core {
             ring: ring.map(|r| r.id),
             members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
             multicast: ring.is_some_and(|r| r.multicast),
+            wire_version: ring.map_or(0, |r| r.dialect.version()),
         }
     }
 
@@ -302,6 +305,7 @@ impl Core {
                 return;
             }
             let (counter, now) = (header.counter, self.node.now);
+            self.node.links.seen(process);
             if !self.node.book.heard(process, from.address, counter, now) {
                 self.node.out.stats.dropped_stale += 1;
                 return;
@@ -312,6 +316,11 @@ impl Core {
         match packet {
             Packet::Bye { process } => {
                 self.step(|state, node| state.on_gone(node, process, Gone::Left));
+            }
+            Packet::Probe(_) if matches!(self.state, State::Probation(_)) => {}
+            Packet::Probe(probe) => {
+                let answer = ProbeAnswer { process: self.node.me, probe };
+                self.node.send(from.address, &Packet::ProbeAnswer(answer));
             }
             Packet::Duplicate { owner, answered } if !matches!(self.state, State::Probation(_)) => {
                 let mine = owner.node == self.node.me.node && answered == self.node.me.incarnation;
@@ -362,6 +371,9 @@ fn claimed_process(packet: &Packet) -> Option<Process> {
         Packet::Beacon(beacon) => Some(beacon.process),
         Packet::State(state) => Some(state.process),
         Packet::Bye { process } => Some(*process),
+        Packet::Probe(probe) => Some(probe.process),
+        Packet::ProbeAnswer(answer) => Some(answer.process),
+        Packet::Decline(decline) => Some(decline.process),
         _ => None,
     }
 }

@@ -135,8 +135,8 @@ pub enum Event {
     MergeRefused {
         /// Its representative.
         node: NodeId,
-        /// Why.
-        reason: &'static str,
+        /// Why, as the end of a sentence.
+        reason: String,
     },
 }
 

@@ -28,6 +28,7 @@ mod group;
 pub mod id;
 pub mod input;
 pub mod limits;
+mod links;
 mod node;
 pub mod output;
 pub mod planted;

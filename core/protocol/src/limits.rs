@@ -13,6 +13,10 @@ pub const MEMBERS_MAX: usize = 128;
 pub const MTU_MIN: usize = 1_200;
 /// Default datagram size, in bytes of UDP payload.
 pub const MTU_DEFAULT: usize = 1_400;
+/// Wire versions that this code speaks, lowest and highest.
+pub const WIRE_VERSIONS: (u8, u8) = (1, 1);
+/// Feature bit of a ring: the last packets of a visit go out behind the token.
+pub const FEATURE_ACCELERATED: u32 = 1;
 /// Largest datagram size, in bytes of UDP payload.
 pub const MTU_MAX: usize = 8_900;
 /// Packets that may be ordered but not yet known to be held by all; the capacity of the store.
@@ -39,11 +43,14 @@ pub const GROUPS_MAX: usize = 1 << 16;
 pub const BOOK_MAX: usize = 512;
 /// Foreign rings remembered as merge candidates.
 pub const CANDIDATES_MAX: usize = 256;
+/// Bad links that a beacon tells of.
+pub const REPORTED_LINKS_MAX: usize = 512;
 /// A ring number this far above one's own is damage or malice: nobody gets there in a lifetime.
 pub const RING_SEQUENCE_LEAP_MAX: u64 = 1 << 40;
 /// Ring numbers reserved ahead on disk, so that forming a ring need not wait for a write.
 pub const RING_SEQUENCE_RESERVE: u64 = 1_024;
 
+const _: () = assert!(WIRE_VERSIONS.0 <= WIRE_VERSIONS.1);
 const _: () = assert!(WINDOW_DEFAULT <= WINDOW_MAX);
 const _: () = assert!((WINDOW_MAX as u64) < GAP_MAX);
 const _: () = assert!(HELD_BITMAP_LEN_MAX * 8 >= GAP_MAX as usize);

@@ -11,6 +11,7 @@ use crate::event::{Cause, Event, Stats};
 use crate::group::Groups;
 use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, hash64};
 use crate::limits;
+use crate::links::Links;
 use crate::output::{Destination, Output};
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
@@ -19,7 +20,10 @@ use crate::storage::Storage;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{Arena, DATA_OVERHEAD_LEN, Header, Packet, Parts, SEAL_LEN, Writer, seal, split};
+use crate::wire::{
+    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, SEAL_LEN, Writer,
+    seal, split,
+};
 
 /// For how long it counts that a node held everybody back.
 const BLAME_FOR: Duration = Duration::from_secs(30);
@@ -31,6 +35,7 @@ pub(crate) struct Node {
     pub(crate) random: Random,
     pub(crate) out: Outbox,
     pub(crate) book: Book,
+    pub(crate) links: Links,
     pub(crate) storage: Storage,
     pub(crate) queue: SendQueue,
     pub(crate) groups: Groups,
@@ -94,6 +99,7 @@ impl Node {
             random: Random::new(config.seed ^ u64::from(boot.process.node.0)),
             out: Outbox::new(config.trace),
             book: Book::default(),
+            links: Links::default(),
             storage: Storage::new(boot.ring_sequence_floor, boot.ring_sequence_reserved),
             queue: SendQueue::default(),
             groups: Groups::new(boot.process.node),
@@ -115,6 +121,10 @@ impl Node {
     /// Content bytes of an ordinary data packet: the recovery wrapper must fit around it later.
     pub(crate) fn content_len_max(&self) -> usize {
         self.ring_mtu - DATA_OVERHEAD_LEN - limits::ENCAPSULATION_LEN
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        Dialect::new(self.config.wire, self.config.features)
     }
 
     pub(crate) fn header(&mut self, kind: u8) -> Header {
@@ -160,6 +170,21 @@ impl Node {
         if let Some(address) = self.book.address(process) {
             self.send(address, packet);
         }
+    }
+
+    /// Nothing came from that process, though it was asked. Where its address is unknown it was
+    /// not.
+    pub(crate) fn bad_link(&mut self, process: Process) {
+        if self.book.address(process).is_some() {
+            self.links.bad(process, self.now);
+        }
+    }
+
+    /// Answers a Join that asks for a merge, and is not taken up.
+    pub(crate) fn decline(&mut self, join: &Join, busy: bool) {
+        let reports = self.links.reports(self.me, self.now);
+        let decline = Decline { process: self.me, attempt: join.attempt, busy, reports };
+        self.send_to(join.process, &Packet::Decline(decline));
     }
 
     /// By multicast if there is one, and by unicast to each of `addresses`.

@@ -97,7 +97,7 @@ impl Passing<'_> {
 
 /// The kind of a datagram, in a word.
 pub fn kind_name(datagram: &[u8]) -> &'static str {
-    const NAMES: [&str; 14] = [
+    const NAMES: [&str; 18] = [
         "?",
         "data",
         "token",
@@ -112,6 +112,10 @@ pub fn kind_name(datagram: &[u8]) -> &'static str {
         "bye",
         "duplicate",
         "part",
+        "unreliable",
+        "probe",
+        "probe answer",
+        "decline",
     ];
     let kind = datagram.get(1).map_or(0, |kind| usize::from(*kind));
     NAMES.get(kind).copied().unwrap_or("?")

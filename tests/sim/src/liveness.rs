@@ -184,7 +184,9 @@ impl Cluster {
             let how = format!("n{} has {is} {what}, {may} are allowed", node + 1);
             return self.liveness_fails(Liveness::L8, &how);
         }
-        let waits = stats.send_queue_messages > 0 && self.judge.visits_on;
+        // Whoever forms a ring has to wait; L1 and L5 judge that.
+        let operational = n.state == "operational";
+        let waits = stats.send_queue_messages > 0 && self.judge.visits_on && operational;
         let before = self.judge.waiting.remove(&node);
         if !waits {
             return;

@@ -29,7 +29,7 @@ use crate::output::Destination;
 use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::packet::DATA_CONTENT_AT;
-use crate::wire::{Data, Packet, Token, seal};
+use crate::wire::{Data, Dialect, Packet, Token, seal};
 use waiting::Arrived;
 use window::{Acceleration, Tuner};
 
@@ -59,6 +59,8 @@ pub(crate) struct Ring {
     last_sent: Option<Token>,
     /// What this node added to the token at its last visit.
     contribution: Contribution,
+    /// What all members speak; the ring uses its newest version.
+    pub(crate) dialect: Dialect,
     /// Packets are also sent behind the token, and only what was given out a round ago is asked
     /// for (all members have that feature).
     pub(crate) accelerated: bool,
@@ -112,6 +114,7 @@ impl Ring {
             accepted: 0,
             last_sent: None,
             contribution: Contribution::default(),
+            dialect: Dialect::default(),
             accelerated: false,
             acceleration: Acceleration::default(),
             tuner: Tuner::default(),
@@ -126,6 +129,12 @@ impl Ring {
             probe_at: None,
             wake_at: None,
         }
+    }
+
+    /// Fixes what all members speak.
+    pub(crate) fn speak(&mut self, dialect: Dialect) {
+        self.dialect = dialect;
+        self.accelerated = dialect.has(limits::FEATURE_ACCELERATED);
     }
 
     pub(crate) fn is_alone(&self) -> bool {

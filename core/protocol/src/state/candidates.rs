@@ -1,5 +1,5 @@
-//! Other rings that were heard, as candidates for a merge. A ring is merged with only if its
-//! representative hears this node too, and after a merge that did not work only with back-off: a
+//! Other rings that were heard, as candidates for a merge. A ring is merged with only if one
+//! of its members hears this node too, and after a merge that did not work only with back-off: a
 //! node that cannot be joined must not disturb others.
 
 use core::time::Duration;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 use crate::time::Instant;
-use crate::wire::Beacon;
+use crate::wire::{Beacon, Dialect};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
@@ -17,7 +17,9 @@ pub(crate) struct Candidate {
     pub(crate) process: Process,
     pub(crate) ring: RingId,
     pub(crate) members: Vec<Process>,
-    /// Its representative hears this node.
+    /// What all its members speak.
+    pub(crate) dialect: Dialect,
+    /// The process hears this node.
     mutual: bool,
     heard_at: Instant,
     pub(crate) answered_at: Instant,
@@ -39,12 +41,18 @@ impl Candidates {
         {
             self.forget_oldest();
         }
+        // Members of a newer ring are not any more in the one that was heard of before.
+        let moved = |c: &Candidate| c.members.iter().any(|m| beacon.members.contains(m));
+        self.by_node.retain(|n, c| {
+            *n == beacon.process.node || c.ring.sequence >= beacon.ring.sequence || !moved(c)
+        });
         let entry = self.by_node.entry(beacon.process.node);
         let known = matches!(entry, std::collections::btree_map::Entry::Occupied(_));
         let candidate = entry.or_insert_with(|| Candidate {
             process: beacon.process,
             ring: beacon.ring,
             members: Vec::new(),
+            dialect: beacon.dialect,
             mutual: false,
             heard_at: now,
             answered_at: now,
@@ -56,9 +64,9 @@ impl Candidates {
         }
         candidate.process = beacon.process;
         candidate.ring = beacon.ring;
+        candidate.dialect = beacon.dialect;
         candidate.members.clone_from(&beacon.members);
-        let speaks_for_its_ring = beacon.members.first() == Some(&beacon.process);
-        candidate.mutual = beacon.heard.contains(&me) && speaks_for_its_ring;
+        candidate.mutual = beacon.heard.contains(&me);
         candidate.heard_at = now;
         let answer = !known || now.since(candidate.answered_at) >= Duration::from_millis(50);
         if answer {
@@ -73,19 +81,21 @@ impl Candidates {
         self.by_node.values().filter(is_fresh).map(|c| c.process).collect()
     }
 
-    /// Those that can be merged with now, the smallest ring first.
+    /// Those that can be merged with now, the smallest ring first. Any member of a ring may speak
+    /// for it: its representative may be out of reach.
     pub(crate) fn ready(&self, now: Instant, fresh: Duration) -> Vec<&Candidate> {
         let is_ready =
             |c: &&Candidate| c.mutual && now.since(c.heard_at) <= fresh && c.not_before <= now;
         let mut ready: Vec<_> = self.by_node.values().filter(is_ready).collect();
         ready.sort_by_key(|c| c.rank());
+        ready.dedup_by_key(|c| c.ring);
         ready
     }
 
-    /// A merge with this representative was started: the next one waits longer, and until it is
+    /// A merge with this ring was started: the next one waits longer, and until it is
     /// heard again, unless this one succeeds.
-    pub(crate) fn tried(&mut self, node: NodeId, now: Instant) {
-        if let Some(candidate) = self.by_node.get_mut(&node) {
+    pub(crate) fn tried(&mut self, ring: RingId, now: Instant) {
+        for candidate in self.by_node.values_mut().filter(|c| c.ring == ring) {
             candidate.mutual = false;
             candidate.not_before = now + candidate.backoff;
             candidate.backoff = (candidate.backoff * 2).min(BACKOFF_MAX);

@@ -19,8 +19,19 @@ pub(super) fn blamed_edges(node: &Node, nodes: &BTreeSet<NodeId>) -> Vec<(NodeId
     blamed.map(|n| edge(node.me.node, *n)).collect()
 }
 
-/// The clique of `me`. Cliques grow greedily, from the best connected node on, lowest id first.
+/// The clique of `me`.
 pub(super) fn clique_of(me: NodeId, nodes: &BTreeSet<NodeId>, edges: &Edges) -> Vec<NodeId> {
+    let mine = partition(nodes, edges).into_iter().find(|clique| clique.contains(&me));
+    mine.unwrap_or_else(|| vec![me])
+}
+
+/// The size of the largest clique: what comes of a merge.
+pub(super) fn largest(nodes: &BTreeSet<NodeId>, edges: &Edges) -> usize {
+    partition(nodes, edges).iter().map(Vec::len).max().unwrap_or(0)
+}
+
+/// Cliques grow greedily, from the best connected node on, lowest id first.
+fn partition(nodes: &BTreeSet<NodeId>, edges: &Edges) -> Vec<Vec<NodeId>> {
     let mut bad: BTreeMap<NodeId, usize> = nodes.iter().map(|n| (*n, 0)).collect();
     for (a, b) in edges {
         if nodes.contains(a) && nodes.contains(b) {
@@ -30,6 +41,7 @@ pub(super) fn clique_of(me: NodeId, nodes: &BTreeSet<NodeId>, edges: &Edges) -> 
     }
     let mut left: Vec<NodeId> = nodes.iter().copied().collect();
     left.sort_by_key(|n| (bad[n], *n));
+    let mut cliques = Vec::new();
     while !left.is_empty() {
         let mut clique: Vec<NodeId> = Vec::new();
         for candidate in &left {
@@ -37,13 +49,11 @@ pub(super) fn clique_of(me: NodeId, nodes: &BTreeSet<NodeId>, edges: &Edges) -> 
                 clique.push(*candidate);
             }
         }
-        if clique.contains(&me) {
-            clique.sort_unstable();
-            return clique;
-        }
         left.retain(|n| !clique.contains(n));
+        clique.sort_unstable();
+        cliques.push(clique);
     }
-    vec![me]
+    cliques
 }
 
 #[cfg(test)]

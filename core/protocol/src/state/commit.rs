@@ -12,7 +12,7 @@ use crate::id::{NodeId, Process, RingId};
 use crate::node::Node;
 use crate::planted::planted;
 use crate::time::Instant;
-use crate::wire::{MemberState, Packet, Plan, PlanAck, Propose};
+use crate::wire::{Dialect, MemberState, Packet, Plan, PlanAck, Propose};
 
 pub(crate) struct Commit {
     pub(crate) history: History,
@@ -119,7 +119,11 @@ impl Commit {
                     Some((_, attempt)) if join.attempt > *attempt => {
                         self.abort(node, Failure::join(join))
                     }
-                    _ => State::Commit(self),
+                    Some(_) => State::Commit(self),
+                    None => {
+                        node.decline(&join, true);
+                        State::Commit(self)
+                    }
                 }
             }
             _ => {
@@ -166,12 +170,16 @@ impl Commit {
             return State::Commit(self);
         }
         let states: Vec<_> = states.values().cloned().collect();
+        let Some(dialect) = Dialect::common_of(states.iter().map(|s| s.dialect)) else {
+            node.out.stats.dropped_malformed += 1;
+            return self.abort(node, Failure::timeout(Cause::CommitTimeout));
+        };
         let unheard = unheard_multicast(&states);
         if let (Some(unheard), true) = (unheard, node.config.multicast && count > 1) {
             node.out.event(Event::MulticastUnusable { node: unheard });
         }
         let multicast = node.config.multicast && unheard.is_none() && count > 1;
-        *plan = Some(Plan { ring: self.propose.ring, multicast, states });
+        *plan = Some(Plan { ring: self.propose.ring, dialect, multicast, states });
         self.repeat(node);
         self.start_if_all_have_the_plan(node)
     }

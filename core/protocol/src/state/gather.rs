@@ -16,7 +16,7 @@ use crate::output::Output;
 use crate::planted::planted;
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::wire::{Gone, Join, Packet, Propose};
+use crate::wire::{Decline, Gone, Join, Packet, Propose};
 
 /// Joins that change something are answered at once, but not more often than this.
 const ANSWER_AFTER: Duration = Duration::from_micros(500);
@@ -33,6 +33,8 @@ pub(crate) struct Gather {
     /// Nodes that nobody heard in time. They are left out altogether, not as bad links: a link to
     /// nobody must not decide who goes with whom.
     silent: BTreeSet<NodeId>,
+    /// Nodes that said that they are gathering with others: they may yet come along.
+    busy: BTreeSet<NodeId>,
     join_at: Instant,
     joined_at: Option<Instant>,
     consensus_at: Instant,
@@ -59,6 +61,7 @@ impl Gather {
             edges: Edges::new(),
             heard: BTreeMap::new(),
             silent: BTreeSet::new(),
+            busy: BTreeSet::new(),
             join_at: node.now,
             joined_at: None,
             consensus_at: node.now + node.config.timers.consensus,
@@ -69,6 +72,9 @@ impl Gather {
         members.iter().chain(invited).for_each(|p| gather.propose(*p));
         let nodes = gather.proposed.keys().copied().collect();
         gather.edges.extend(blamed_edges(node, &nodes));
+        let bad = gather.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i });
+        let bad: Vec<_> = bad.filter(|p| node.links.is_bad(*p)).collect();
+        gather.edges.extend(bad.iter().map(|p| edge(node.me.node, p.node)));
         gather.send_join(node);
         gather.check(node)
     }
@@ -92,6 +98,7 @@ impl Gather {
             }
             Packet::Join(join) => self.on_join(node, join),
             Packet::Propose(propose) => self.on_propose(node, from, &propose),
+            Packet::Decline(decline) => self.on_decline(node, &decline),
             _ => {
                 node.out.stats.dropped_stale += 1;
                 State::Gather(self)
@@ -133,7 +140,10 @@ impl Gather {
                 let old = Process { node: from.node, incarnation: *known };
                 return self.on_gone(node, old, Gone::Restarted);
             }
-            _ => return State::Gather(self),
+            _ => {
+                node.decline(&join, true);
+                return State::Gather(self);
+            }
         }
         let stale = self.heard.get(&from.node).is_some_and(|h| h.attempt > join.attempt);
         if stale || self.history.dead.contains_key(&from) {
@@ -143,7 +153,11 @@ impl Gather {
             return superseded(node);
         }
         let before = self.fingerprint();
+        node.links.learn(&join.report, node.me, node.now);
         if join.dead.iter().any(|(p, _)| *p == node.me) {
+            self.edges.insert(edge(node.me.node, from.node));
+        }
+        if join.dialect.common(node.dialect()).is_none() {
             self.edges.insert(edge(node.me.node, from.node));
         }
         for (process, address) in &join.proposed {
@@ -178,6 +192,25 @@ impl Gather {
         let first = self.heard.insert(from.node, heard).is_none();
         if first || before != self.fingerprint() {
             self.answer_soon(node);
+        }
+        self.check(node)
+    }
+
+    /// It was invited, and does not come along.
+    fn on_decline(mut self: Box<Self>, node: &mut Node, decline: &Decline) -> State {
+        for report in &decline.reports {
+            node.links.learn(report, node.me, node.now);
+        }
+        let process = decline.process;
+        if decline.attempt == self.attempt
+            && self.proposed.get(&process.node) == Some(&process.incarnation)
+            && !self.heard.contains_key(&process.node)
+        {
+            if decline.busy {
+                self.busy.insert(process.node);
+            } else if self.silent.insert(process.node) {
+                self.answer_soon(node);
+            }
         }
         self.check(node)
     }
@@ -232,6 +265,19 @@ impl Gather {
         }
     }
 
+    /// Those that should still be heard: nothing speaks against them yet.
+    fn expected(&self, me: NodeId) -> Vec<NodeId> {
+        let nodes = self.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i });
+        let unheard = nodes.filter(|p| {
+            p.node != me
+                && !self.heard.contains_key(&p.node)
+                && !self.silent.contains(&p.node)
+                && !self.history.dead.contains_key(p)
+                && !self.edges.contains(&edge(me, p.node))
+        });
+        unheard.map(|p| p.node).collect()
+    }
+
     /// Those that this node would form a ring with, lowest id first.
     fn members(&self, node: &Node) -> Vec<NodeId> {
         let alive = |(n, i): (&NodeId, &Incarnation)| {
@@ -263,6 +309,7 @@ impl Gather {
         };
         let join = Join {
             process: node.me,
+            dialect: node.dialect(),
             attempt: self.attempt,
             ring_sequence_max: node.storage.sequence_max,
             proposed: self.proposed.iter().map(processes).collect(),
@@ -270,6 +317,7 @@ impl Gather {
             edges: self.edges.iter().copied().collect(),
             members: self.members(node),
             heard: self.heard.keys().copied().collect(),
+            report: node.links.own_report(node.me),
         };
         let others = self.proposed.iter().filter(|(n, _)| **n != node.me.node);
         let process = |(n, i): (&NodeId, &Incarnation)| Process { node: *n, incarnation: *i };
@@ -280,24 +328,39 @@ impl Gather {
 
     /// Time is up: nodes that were not heard, or that do not agree, cannot be in this node's ring
     /// now.
-    fn exclude_the_silent(&mut self, node: &Node) {
+    fn exclude_the_silent(&mut self, node: &mut Node) {
         let members = self.members(node);
-        for other in members.iter().filter(|n| **n != node.me.node) {
+        let process = |n: &NodeId| Process { node: *n, incarnation: self.proposed[n] };
+        let me = node.me.node;
+        let unheard = self.expected(me);
+        let asked = members.iter().filter(|n| **n != me && !unheard.contains(n));
+        for other in asked.chain(&unheard) {
+            let bad_link = !self.busy.contains(other);
             match self.heard.get(other) {
                 None if self.heard.values().any(|h| h.heard.contains(other)) => {
                     self.edges.insert(edge(node.me.node, *other));
+                    if bad_link {
+                        node.bad_link(process(other));
+                    }
                 }
                 None => {
                     self.silent.insert(*other);
+                    // Whoever is invited was heard by somebody just before.
+                    if bad_link && !self.history.ring.has_member(process(other)) {
+                        node.bad_link(process(other));
+                    }
                 }
                 // A member that agrees has nothing to be blamed for; a representative that agrees
                 // should have called.
                 Some(heard) if heard.members == members && *other != members[0] => {}
-                Some(_) => {
+                Some(heard) => {
                     let strikes = self.strikes.entry(*other).or_default();
                     *strikes += 1;
                     if *strikes > 1 {
                         self.edges.insert(edge(node.me.node, *other));
+                    }
+                    if !heard.heard.contains(&node.me.node) {
+                        node.bad_link(process(other));
                     }
                 }
             }
@@ -309,7 +372,9 @@ impl Gather {
         let members = self.members(node);
         let others = || members.iter().filter(|n| **n != node.me.node);
         let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| h.members == members));
-        if !agreed || members[0] != node.me.node {
+        // Whoever is still to be heard may know of links that change the cliques.
+        let complete = self.expected(node.me.node).is_empty();
+        if !agreed || !complete || members[0] != node.me.node {
             return State::Gather(self);
         }
         let votes = others().filter_map(|n| self.heard.get(n));

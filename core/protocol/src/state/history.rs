@@ -42,6 +42,7 @@ impl History {
         MemberState {
             ring: crate::RingId::default(),
             process: node.me,
+            dialect: node.dialect(),
             old_ring: self.ring.id,
             aru: self.ring.aru,
             safe_line: self.ring.safe_line,

@@ -123,6 +123,7 @@ impl State {
     pub(crate) fn on_gone(self, node: &mut Node, process: Process, gone: Gone) -> Self {
         node.candidates.gone(process);
         node.book.gone(process);
+        node.links.gone(process);
         match self {
             Self::Operational(s) if s.ring.has_member(process) => {
                 let cause = gone_cause(process, gone);

@@ -28,11 +28,13 @@ impl Probation {
         self.beacon_at = node.now + node.config.timers.probation / 4;
         let beacon = Beacon {
             process: node.me,
+            dialect: node.dialect(),
             probation: true,
             ring: RingId { sequence: 0, representative: node.me },
             members: vec![node.me],
             representative: None,
             heard: Vec::new(),
+            reports: Vec::new(),
         };
         node.out.stats.beacons_sent += 1;
         let peers = node.config.peers.clone();
@@ -87,7 +89,8 @@ impl Probation {
             took_us: 0,
             multicast: false,
         });
-        let ring = Ring::new(ring, members, 0, false);
+        let mut ring = Ring::new(ring, members, 0, false);
+        ring.speak(node.dialect());
         Operational::enter(node, ring, None)
     }
 }

@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::planted::planted;
 use crate::ring::Ring;
 use crate::time::Instant;
-use crate::wire::{Join, MemberState, Packet, Plan, PlanAck, Propose, Token};
+use crate::wire::{Dialect, Join, MemberState, Packet, Plan, PlanAck, Propose, Token};
 use work::Work;
 
 pub(crate) struct Recovery {
@@ -57,7 +57,11 @@ impl Recovery {
             all.iter()
                 .position(|c| c.old_ring == history.ring.id && c.members.contains(&node.me.node))
         });
-        let (Some(components), Some(me), Some(mine)) = (components, me, mine) else {
+        let dialect = Dialect::common_of(plan.states.iter().map(|s| s.dialect));
+        let dialect = dialect.filter(|common| *common == plan.dialect);
+        let (Some(components), Some(me), Some(mine), Some(dialect)) =
+            (components, me, mine, dialect)
+        else {
             node.out.stats.dropped_malformed += 1;
             return retry(
                 node,
@@ -71,7 +75,7 @@ impl Recovery {
         node.out.event(Event::State { from: "commit", to: "recovery", cause });
         let mut ring = Ring::new(plan.ring, members, me, plan.multicast);
         ring.token_at = node.now;
-        ring.accelerated = node.config.accelerated;
+        ring.speak(dialect);
         let mut work = Work::new(node.me.node, &components, mine);
         work.wrap(&history.ring);
         let give_up_at = node.now + node.config.timers.recovery;
@@ -132,6 +136,10 @@ impl Recovery {
                 State::Recovery(self)
             }
             Packet::Join(join) if self.is_newer(&join) => self.abort(node, Failure::join(join)),
+            Packet::Join(join) if !self.ring.has_member(join.process) => {
+                node.decline(&join, true);
+                State::Recovery(self)
+            }
             _ => {
                 node.out.stats.dropped_stale += 1;
                 State::Recovery(self)

@@ -3,7 +3,9 @@
 use core::net::SocketAddr;
 
 use super::codec::{Reader, Writer};
+use super::dialect::Dialect;
 use super::header::WireError;
+use super::links::Report;
 use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 
@@ -11,6 +13,7 @@ use crate::limits;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Join {
     pub(crate) process: Process,
+    pub(crate) dialect: Dialect,
     /// Plus 1 at every entry of the gather state.
     pub(crate) attempt: u64,
     /// Highest ring number seen or promised.
@@ -26,6 +29,8 @@ pub(crate) struct Join {
     pub(crate) members: Vec<NodeId>,
     /// Whom this node has heard in this gather.
     pub(crate) heard: Vec<NodeId>,
+    /// What the sender says of its links, beyond this gather.
+    pub(crate) report: Report,
 }
 
 /// How a process is known to be gone: facts, not silence.
@@ -64,6 +69,7 @@ pub(crate) struct MemberState {
     /// The ring being formed.
     pub(crate) ring: RingId,
     pub(crate) process: Process,
+    pub(crate) dialect: Dialect,
     pub(crate) old_ring: RingId,
     /// Holds all up to here.
     pub(crate) aru: u64,
@@ -84,6 +90,8 @@ pub(crate) struct MemberState {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Plan {
     pub(crate) ring: RingId,
+    /// What all members have in common: its newest version and its features are the ring's.
+    pub(crate) dialect: Dialect,
     /// Data travels by multicast.
     pub(crate) multicast: bool,
     /// In token order.
@@ -101,6 +109,8 @@ pub(crate) struct PlanAck {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Beacon {
     pub(crate) process: Process,
+    /// What all members of its ring speak.
+    pub(crate) dialect: Dialect,
     /// Just started, listening for another process with the same node id: not yet to be merged
     /// with.
     pub(crate) probation: bool,
@@ -110,11 +120,14 @@ pub(crate) struct Beacon {
     pub(crate) representative: Option<SocketAddr>,
     /// Other rings' representatives that the sender hears.
     pub(crate) heard: Vec<Process>,
+    /// Links that are known to be bad.
+    pub(crate) reports: Vec<Report>,
 }
 
 impl Join {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.process(self.process);
+        self.dialect.encode(w);
         w.u64(self.attempt);
         w.u64(self.ring_sequence_max);
         w.count(self.proposed.len());
@@ -134,10 +147,12 @@ impl Join {
         }
         w.nodes(self.members.iter());
         w.nodes(self.heard.iter());
+        self.report.encode(w);
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let (process, attempt, ring_sequence_max) = (r.process()?, r.u64()?, r.u64()?);
+        let (process, dialect) = (r.process()?, Dialect::decode(r)?);
+        let (attempt, ring_sequence_max) = (r.u64()?, r.u64()?);
         let proposed = (0..r.count(13)?).map(|_| Ok((r.process()?, r.address()?)));
         let proposed = proposed.collect::<Result<Vec<_>, WireError>>()?;
         let dead = (0..r.count(13)?).map(|_| Ok((r.process()?, Gone::decode(r)?)));
@@ -145,8 +160,21 @@ impl Join {
         let edges = (0..r.count(8)?).map(|_| Ok((r.node()?, r.node()?)));
         let edges = edges.collect::<Result<Vec<_>, WireError>>()?;
         let (members, heard) = (r.nodes()?, r.nodes()?);
+        let report = Report::decode(r)?;
         within(proposed.len())?;
-        Ok(Self { process, attempt, ring_sequence_max, proposed, dead, edges, members, heard })
+        let join = Self {
+            process,
+            dialect,
+            attempt,
+            ring_sequence_max,
+            proposed,
+            dead,
+            edges,
+            members,
+            heard,
+            report,
+        };
+        Ok(join)
     }
 }
 
@@ -173,6 +201,7 @@ impl MemberState {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.ring(self.ring);
         w.process(self.process);
+        self.dialect.encode(w);
         w.ring(self.old_ring);
         w.u64(self.aru);
         w.u64(self.safe_line);
@@ -185,7 +214,8 @@ impl MemberState {
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let (ring, process, old_ring) = (r.ring()?, r.process()?, r.ring()?);
+        let (ring, process, dialect) = (r.ring()?, r.process()?, Dialect::decode(r)?);
+        let old_ring = r.ring()?;
         let (aru, safe_line) = (r.u64()?, r.u64()?);
         let held_len = r.count(1)?;
         if held_len > limits::HELD_BITMAP_LEN_MAX || safe_line > aru || aru > u64::MAX / 2 {
@@ -202,6 +232,7 @@ impl MemberState {
         let state = Self {
             ring,
             process,
+            dialect,
             old_ring,
             aru,
             safe_line,
@@ -218,18 +249,19 @@ impl MemberState {
 impl Plan {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.ring(self.ring);
+        self.dialect.encode(w);
         w.u8(u8::from(self.multicast));
         w.count(self.states.len());
         self.states.iter().for_each(|s| s.encode(w));
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let (ring, multicast) = (r.ring()?, r.u8()? == 1);
-        let count = r.count(70)?;
+        let (ring, dialect, multicast) = (r.ring()?, Dialect::decode(r)?, r.u8()? == 1);
+        let count = r.count(76)?;
         within(count)?;
         let states =
             (0..count).map(|_| MemberState::decode(r)).collect::<Result<Vec<_>, WireError>>()?;
-        Ok(Self { ring, multicast, states })
+        Ok(Self { ring, dialect, multicast, states })
     }
 }
 
@@ -247,19 +279,24 @@ impl PlanAck {
 impl Beacon {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.process(self.process);
+        self.dialect.encode(w);
         w.u8(u8::from(self.probation));
         w.ring(self.ring);
         w.processes(self.members.iter());
         w.address(self.representative);
         w.processes(self.heard.iter());
+        Report::encode_all(&self.reports, w);
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let (process, probation, ring) = (r.process()?, r.u8()? == 1, r.ring()?);
+        let (process, dialect) = (r.process()?, Dialect::decode(r)?);
+        let (probation, ring) = (r.u8()? == 1, r.ring()?);
         let (members, representative) = (r.processes()?, r.address()?);
-        let heard = r.processes()?;
+        let (heard, reports) = (r.processes()?, Report::decode_all(r)?);
         within(members.len())?;
-        Ok(Self { process, probation, ring, members, representative, heard })
+        let beacon =
+            Self { process, dialect, probation, ring, members, representative, heard, reports };
+        Ok(beacon)
     }
 }
 

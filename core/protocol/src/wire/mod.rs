@@ -5,8 +5,10 @@
 //! what a data packet carries, `parts` cuts control packets that are too large for one datagram.
 
 mod codec;
+mod dialect;
 pub(crate) mod frame;
 mod header;
+mod links;
 mod membership;
 pub(crate) mod packet;
 mod parts;
@@ -14,7 +16,9 @@ mod parts;
 mod tests;
 
 pub(crate) use codec::{Arena, Reader, Writer};
+pub(crate) use dialect::Dialect;
 pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};
+pub(crate) use links::{Decline, Probe, ProbeAnswer, Report};
 pub(crate) use membership::{Beacon, Gone, Join, MemberState, Plan, PlanAck, Propose};
 pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Request, Token};
 pub(crate) use parts::{Parts, Piece, split};

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::codec::{Reader, Writer};
 use super::header::{SEAL_LEN, WireError};
+use super::links::{Decline, Probe, ProbeAnswer};
 use super::membership::{Beacon, Join, MemberState, Plan, PlanAck, Propose};
 use crate::id::{Incarnation, NodeId, Process, RingId};
 use crate::limits;
@@ -39,6 +40,9 @@ pub(crate) enum Packet {
         owner: Process,
         answered: Incarnation,
     },
+    Probe(Probe),
+    ProbeAnswer(ProbeAnswer),
+    Decline(Decline),
     /// A piece of one of the others.
     Part {
         id: u32,
@@ -145,6 +149,9 @@ const KIND_BEACON: u8 = 10;
 const KIND_BYE: u8 = 11;
 const KIND_DUPLICATE: u8 = 12;
 const KIND_PART: u8 = 13;
+const KIND_PROBE: u8 = 15;
+const KIND_PROBE_ANSWER: u8 = 16;
+const KIND_DECLINE: u8 = 17;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -163,6 +170,9 @@ impl Packet {
             Self::Bye { .. } => KIND_BYE,
             Self::Duplicate { .. } => KIND_DUPLICATE,
             Self::Part { .. } => KIND_PART,
+            Self::Probe(_) => KIND_PROBE,
+            Self::ProbeAnswer(_) => KIND_PROBE_ANSWER,
+            Self::Decline(_) => KIND_DECLINE,
         }
     }
 
@@ -187,6 +197,9 @@ impl Packet {
                 w.process(*owner);
                 w.u64(answered.0);
             }
+            Self::Probe(probe) => probe.encode(w),
+            Self::ProbeAnswer(answer) => answer.encode(w),
+            Self::Decline(decline) => decline.encode(w),
             Self::Part { id, index, count, kind, piece } => {
                 w.u32(*id);
                 w.u16(*index);
@@ -215,6 +228,9 @@ impl Packet {
             KIND_DUPLICATE => {
                 Self::Duplicate { owner: r.process()?, answered: Incarnation(r.u64()?) }
             }
+            KIND_PROBE => Self::Probe(Probe::decode(&mut r)?),
+            KIND_PROBE_ANSWER => Self::ProbeAnswer(ProbeAnswer::decode(&mut r)?),
+            KIND_DECLINE => Self::Decline(Decline::decode(&mut r)?),
             KIND_PART => Self::Part {
                 id: r.u32()?,
                 index: r.u16()?,

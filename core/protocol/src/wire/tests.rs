@@ -21,6 +21,7 @@ fn packets() -> Vec<Packet> {
     let state = MemberState {
         ring: ring(),
         process: process(2),
+        dialect: Dialect::new((1, 3), 5),
         old_ring: ring(),
         aru: 9,
         safe_line: 7,
@@ -64,8 +65,12 @@ fn packets() -> Vec<Packet> {
             Request { first: 10, count: 1, by: None, skip: 0 },
         ],
     };
+    let report =
+        Report { process: process(2), stamp: 7, age_ms: 12, bad: vec![process(1), process(3)] };
+    let probe = Probe { process: process(1), number: 8 };
     let join = Join {
         process: process(2),
+        dialect: Dialect::new((2, 2), 1),
         attempt: 3,
         ring_sequence_max: 12,
         proposed: vec![
@@ -77,14 +82,17 @@ fn packets() -> Vec<Packet> {
         edges: vec![(NodeId(1), NodeId(3))],
         members: vec![NodeId(1), NodeId(2)],
         heard: vec![NodeId(1)],
+        report: report.clone(),
     };
     let beacon = Beacon {
         process: process(1),
+        dialect: Dialect::new((1, 9), u32::MAX),
         probation: true,
         ring: ring(),
         members: vec![process(1), process(2)],
         representative: "10.0.0.1:7000".parse().ok(),
         heard: vec![process(9)],
+        reports: vec![report.clone(), Report { process: process(3), ..Report::default() }],
     };
     vec![
         Packet::Data(data),
@@ -94,11 +102,24 @@ fn packets() -> Vec<Packet> {
         Packet::Join(join),
         Packet::Propose(Propose { ring: ring(), members: vec![(process(1), 3), (process(2), 4)] }),
         Packet::State(state.clone()),
-        Packet::Plan(Plan { ring: ring(), multicast: true, states: vec![state] }),
+        Packet::Plan(Plan {
+            ring: ring(),
+            dialect: Dialect::new((1, 2), 4),
+            multicast: true,
+            states: vec![state],
+        }),
         Packet::PlanAck(PlanAck { ring: ring(), process: process(2) }),
         Packet::Beacon(beacon),
         Packet::Bye { process: process(2) },
         Packet::Duplicate { owner: process(2), answered: Incarnation(5) },
+        Packet::Probe(probe),
+        Packet::Decline(Decline {
+            process: process(2),
+            attempt: 4,
+            busy: true,
+            reports: vec![report],
+        }),
+        Packet::ProbeAnswer(ProbeAnswer { process: process(2), probe }),
         Packet::Part { id: 1, index: 0, count: 2, kind: 5, piece: content },
     ]
 }
@@ -183,7 +204,7 @@ proptest! {
 
     #[test]
     fn damaged_packets_do_not_make_it_panic(
-        which in 0usize..13,
+        which in 0usize..16,
         at in 0usize..400,
         value in any::<u8>(),
     ) {

@@ -1,0 +1,298 @@
+//! Links that are known to be bad. A gather finds them, and they outlive it, so that a merge that
+//! cannot work is not tried again and again. Each process speaks for its own links only, and tells
+//! the others; its word is forgotten if it does not repeat it. It probes its bad links, and takes
+//! one for good again when it has been good for a while, which is longer the more often it turned
+//! bad.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::id::{NodeId, Process};
+use crate::limits;
+use crate::time::Instant;
+use crate::wire::{Probe, Report};
+
+/// A report that was not renewed for this long says nothing any more.
+const REPORT_LIFE: Duration = Duration::from_secs(10);
+/// Each time a link turns bad again it has to be good for twice as long, so many times.
+const DOUBLINGS_MAX: u32 = 3;
+/// A link that turned bad is probed more often for this long.
+const EAGER_FOR: Duration = Duration::from_secs(60);
+/// Probes sent at one time.
+const PROBES_MAX: usize = 16;
+
+/// Own links, and what others say of theirs.
+#[derive(Default)]
+pub(crate) struct Links {
+    mine: BTreeMap<Process, Link>,
+    reports: BTreeMap<NodeId, Known>,
+    stamp: u32,
+    /// When one of the own links last turned bad or good.
+    changed_at: Option<Instant>,
+}
+
+struct Link {
+    bad: bool,
+    /// When it turned bad or good.
+    since: Instant,
+    /// How often it turned bad again soon after it had turned good.
+    flaps: u32,
+    probe_at: Instant,
+    number: u32,
+    /// When the last probe was answered, and since when they all were.
+    good: Option<(Instant, Instant)>,
+}
+
+struct Known {
+    process: Process,
+    stamp: u32,
+    made_at: Instant,
+    bad: BTreeSet<Process>,
+}
+
+/// The own links.
+impl Links {
+    /// This process cannot talk to that one.
+    pub(crate) fn bad(&mut self, process: Process, now: Instant) {
+        if self.mine.len() >= limits::MEMBERS_MAX && !self.mine.contains_key(&process) {
+            let oldest = self.mine.iter().min_by_key(|(_, l)| (l.bad, l.since)).map(|(p, _)| *p);
+            oldest.map(|p| self.mine.remove(&p));
+        }
+        let fresh = Link { bad: false, since: now, flaps: 0, probe_at: now, number: 0, good: None };
+        let known = self.mine.contains_key(&process);
+        let link = self.mine.entry(process).or_insert(fresh);
+        if link.bad {
+            return;
+        }
+        let soon = known && now.since(link.since) < REPORT_LIFE;
+        link.flaps = if soon { (link.flaps + 1).min(DOUBLINGS_MAX) } else { 0 };
+        (link.bad, link.since, link.probe_at, link.good) = (true, now, now, None);
+        self.changed_at = Some(now);
+    }
+
+    pub(crate) fn is_bad(&self, process: Process) -> bool {
+        self.mine.get(&process).is_some_and(|link| link.bad)
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.mine.values().filter(|link| link.bad).map(|link| link.probe_at).min()
+    }
+
+    /// The probes that are due, with whom they go to. `beacon` is the pace of things.
+    pub(crate) fn probes(
+        &mut self,
+        me: Process,
+        now: Instant,
+        beacon: Duration,
+    ) -> Vec<(Process, Probe)> {
+        let due = self.mine.iter_mut().filter(|(_, link)| link.bad && link.probe_at <= now);
+        due.take(PROBES_MAX)
+            .map(|(process, link)| {
+                let pace = match link.is_good(now, beacon) {
+                    true => beacon / 10,
+                    false if now.since(link.since) < EAGER_FOR => beacon / 4,
+                    false => beacon / 2,
+                };
+                link.probe_at = now + pace;
+                link.number = link.number.wrapping_add(1);
+                (*process, Probe { process: me, number: link.number })
+            })
+            .collect()
+    }
+
+    /// A probe was answered. True if the link is good again.
+    pub(crate) fn answered(
+        &mut self,
+        process: Process,
+        number: u32,
+        now: Instant,
+        beacon: Duration,
+    ) -> bool {
+        let Some(link) = self.mine.get_mut(&process) else { return false };
+        if !link.bad || link.number != number {
+            return false;
+        }
+        let since = if link.is_good(now, beacon) { link.good.map_or(now, |g| g.1) } else { now };
+        link.good = Some((now, since));
+        link.probe_at = link.probe_at.min(now + beacon / 10);
+        if now.since(since) < (beacon / 2) * (1 << link.flaps) {
+            return false;
+        }
+        (link.bad, link.since, link.good) = (false, now, None);
+        self.changed_at = Some(now);
+        true
+    }
+}
+
+impl Link {
+    /// Its probes have been answered lately.
+    fn is_good(&self, now: Instant, beacon: Duration) -> bool {
+        self.good.is_some_and(|(last, _)| now.since(last) <= beacon * 6 / 10)
+    }
+}
+
+/// What all know.
+impl Links {
+    /// Another process's word about its links; true if it says something new.
+    pub(crate) fn learn(&mut self, report: &Report, me: Process, now: Instant) -> bool {
+        let age = Duration::from_millis(u64::from(report.age_ms));
+        let known = self.reports.get(&report.process.node);
+        let newer = known.is_none_or(|k| {
+            (k.process.incarnation, k.stamp) < (report.process.incarnation, report.stamp)
+        });
+        if report.process == me || !newer || age >= REPORT_LIFE {
+            return false;
+        }
+        if self.reports.len() >= 2 * limits::MEMBERS_MAX && known.is_none() {
+            let oldest = self.reports.iter().min_by_key(|(_, k)| k.made_at).map(|(n, _)| *n);
+            oldest.map(|n| self.reports.remove(&n));
+        }
+        let bad: BTreeSet<Process> = report.bad.iter().take(limits::MEMBERS_MAX).copied().collect();
+        let news = self.reports.get(&report.process.node).map_or(!bad.is_empty(), |k| k.bad != bad);
+        let made_at = Instant(now.0.saturating_sub(age.as_nanos() as u64));
+        let known = Known { process: report.process, stamp: report.stamp, made_at, bad };
+        self.reports.insert(report.process.node, known);
+        news
+    }
+
+    /// There is something to tell of the own links.
+    pub(crate) fn has_news(&self, now: Instant) -> bool {
+        let lately = |at| now.since(at) < REPORT_LIFE;
+        self.changed_at.is_some_and(lately) || self.mine.values().any(|link| link.bad)
+    }
+
+    pub(crate) fn own_report(&mut self, me: Process) -> Report {
+        self.stamp = self.stamp.wrapping_add(1);
+        let bad = self.mine.iter().filter(|(_, link)| link.bad).map(|(p, _)| *p);
+        Report { process: me, stamp: self.stamp, age_ms: 0, bad: bad.collect() }
+    }
+
+    /// The own report and those of others, newest first, as many as may be told.
+    pub(crate) fn reports(&mut self, me: Process, now: Instant) -> Vec<Report> {
+        self.reports.retain(|_, known| now.since(known.made_at) < REPORT_LIFE);
+        let mut reports = Vec::new();
+        if self.has_news(now) {
+            reports.push(self.own_report(me));
+        }
+        let mut known: Vec<&Known> = self.reports.values().collect();
+        known.sort_by_key(|k| core::cmp::Reverse(k.made_at));
+        let mut room = limits::REPORTED_LINKS_MAX;
+        for k in known {
+            let Some(left) = room.checked_sub(1 + k.bad.len()) else { break };
+            room = left;
+            reports.push(Report {
+                process: k.process,
+                stamp: k.stamp,
+                age_ms: now.since(k.made_at).as_millis() as u16,
+                bad: k.bad.iter().copied().collect(),
+            });
+        }
+        reports
+    }
+
+    /// The pairs among these that cannot talk to each other, smaller id first.
+    pub(crate) fn edges(
+        &self,
+        me: Process,
+        among: &[Process],
+        now: Instant,
+    ) -> BTreeSet<(NodeId, NodeId)> {
+        let mut edges = BTreeSet::new();
+        let edge = |a: Process, b: &Process| (a.node.min(b.node), a.node.max(b.node));
+        for process in among {
+            if *process == me {
+                edges.extend(among.iter().filter(|p| self.is_bad(**p)).map(|p| edge(me, p)));
+            } else if let Some(known) = self.reports.get(&process.node)
+                && known.process == *process
+                && now.since(known.made_at) < REPORT_LIFE
+            {
+                let bad = among.iter().filter(|p| known.bad.contains(p));
+                edges.extend(bad.map(|p| edge(*process, p)));
+            }
+        }
+        edges
+    }
+
+    /// A process was heard: earlier ones of its node are gone.
+    pub(crate) fn seen(&mut self, process: Process) {
+        self.mine.retain(|p, _| p.node != process.node || p.incarnation >= process.incarnation);
+    }
+
+    /// A process is gone.
+    pub(crate) fn gone(&mut self, process: Process) {
+        self.mine.remove(&process);
+        if self.reports.get(&process.node).is_some_and(|k| k.process == process) {
+            self.reports.remove(&process.node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::Incarnation;
+
+    const BEACON: Duration = Duration::from_secs(1);
+
+    fn process(node: u32) -> Process {
+        Process { node: NodeId(node), incarnation: Incarnation(7) }
+    }
+
+    fn at(ms: u64) -> Instant {
+        Instant(1_000_000_000_000 + ms * 1_000_000)
+    }
+
+    /// Probes and answers every one of them from `start` on: when the link counted as good.
+    fn good_after(links: &mut Links, start: u64) -> u64 {
+        for ms in start..start + 60_000 {
+            for (to, probe) in links.probes(process(1), at(ms), BEACON) {
+                if links.answered(to, probe.number, at(ms), BEACON) {
+                    return ms - start;
+                }
+            }
+        }
+        panic!("never good")
+    }
+
+    #[test]
+    fn a_link_is_good_after_a_while_and_after_longer_each_time_it_flaps() {
+        let mut links = Links::default();
+        links.bad(process(2), at(0));
+        assert!(links.is_bad(process(2)));
+        assert_eq!(good_after(&mut links, 0), 500);
+        assert!(!links.is_bad(process(2)) && links.deadline().is_none());
+        links.bad(process(2), at(1_000));
+        assert_eq!(good_after(&mut links, 1_000), 1_000);
+        links.bad(process(2), at(3_000));
+        assert_eq!(good_after(&mut links, 3_000), 2_000);
+        links.bad(process(2), at(30_000));
+        assert_eq!(good_after(&mut links, 30_000), 500, "it has been good for long");
+    }
+
+    #[test]
+    fn an_answer_that_is_not_to_the_last_probe_proves_nothing() {
+        let mut links = Links::default();
+        links.bad(process(2), at(0));
+        let first = links.probes(process(1), at(0), BEACON)[0].1.number;
+        for ms in (250..5_000).step_by(250) {
+            assert_eq!(links.probes(process(1), at(ms), BEACON).len(), 1);
+            assert!(!links.answered(process(2), first, at(ms), BEACON));
+        }
+    }
+
+    #[test]
+    fn only_the_newest_word_of_a_process_counts_and_not_for_ever() {
+        let (me, all) = (process(1), [process(1), process(2), process(3)]);
+        let mut links = Links::default();
+        let report = |stamp, age_ms, bad| Report { process: process(2), stamp, age_ms, bad };
+        assert!(links.learn(&report(5, 0, vec![process(3)]), me, at(0)));
+        assert!(!links.learn(&report(4, 0, vec![]), me, at(0)));
+        assert_eq!(links.edges(me, &all, at(0)).len(), 1);
+        assert!(links.learn(&report(6, 0, vec![]), me, at(0)));
+        assert_eq!(links.edges(me, &all, at(0)).len(), 0);
+        assert!(links.learn(&report(7, 9_000, vec![process(3)]), me, at(0)));
+        assert_eq!(links.edges(me, &all, at(500)).len(), 1);
+        assert_eq!(links.edges(me, &all, at(1_000)).len(), 0);
+        assert!(links.reports(me, at(1_000)).is_empty());
+    }
+}

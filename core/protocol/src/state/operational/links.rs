@@ -1,0 +1,61 @@
+//! Bad links of this node: probing them, and telling the representative, who decides about merges.
+
+use core::time::Duration;
+
+use super::Operational;
+use crate::node::Node;
+use crate::state::State;
+use crate::wire::{Packet, ProbeAnswer};
+
+/// The representative is not told of links more often than this.
+const TELL_AFTER: Duration = Duration::from_millis(50);
+
+impl Operational {
+    pub(super) fn probe_links(&mut self, node: &mut Node) {
+        let beacon = node.config.timers.beacon;
+        let probes = node.links.probes(node.me, node.now, beacon);
+        for (process, probe) in &probes {
+            match node.book.address(*process) {
+                Some(address) => node.send(address, &Packet::Probe(*probe)),
+                // What cannot be probed any more must not stay bad for ever.
+                None => node.links.gone(*process),
+            }
+        }
+        // Whoever says nothing more of its links is soon not believed any more.
+        let renew = self.told_at.is_none_or(|at| node.now.since(at) >= beacon);
+        if !probes.is_empty() && renew {
+            self.tell_representative(node);
+        }
+    }
+
+    pub(super) fn on_probe_answer(
+        mut self: Box<Self>,
+        node: &mut Node,
+        answer: &ProbeAnswer,
+    ) -> State {
+        let beacon = node.config.timers.beacon;
+        let (process, number) = (answer.process, answer.probe.number);
+        if answer.probe.process == node.me && node.links.answered(process, number, node.now, beacon)
+        {
+            self.tell_representative(node);
+            self.consider_merging(node);
+        }
+        State::Operational(self)
+    }
+
+    /// Others said something new about links.
+    pub(super) fn links_changed(&mut self, node: &mut Node) {
+        if self.told_at.is_none_or(|at| node.now.since(at) >= TELL_AFTER) {
+            self.tell_representative(node);
+        }
+        self.consider_merging(node);
+    }
+
+    fn tell_representative(&mut self, node: &mut Node) {
+        self.told_at = Some(node.now);
+        if !self.ring.is_representative() {
+            let beacon = self.beacon(node);
+            node.send_to(self.ring.members[0], &beacon);
+        }
+    }
+}
