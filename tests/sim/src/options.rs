@@ -8,6 +8,7 @@ use std::time::Duration;
 use anasazi_protocol::{Timers, limits};
 
 use crate::faults::Kind;
+use crate::network::Lasting;
 use crate::random::Random;
 
 /// Everything that is decided before a run.
@@ -36,6 +37,8 @@ pub struct Options {
     pub fault_time_ms: u64,
     /// All nodes start within this time, in milliseconds.
     pub start_within_ms: u64,
+    /// What stays cut when all else is healed.
+    pub lasting: Lasting,
     /// The protocol's timers are this many times the default.
     pub timer_scale: u32,
     /// Datagram size.
@@ -114,6 +117,12 @@ pub struct MachineOptions {
     pub diskless: bool,
     /// Datagrams that wait for a paused process before the kernel drops more.
     pub mailbox_len_max: usize,
+    /// Bytes that an engine keeps for a client that does not read.
+    pub backlog_len_max: usize,
+    /// Mean time that a turn of a slow node's engine takes, in microseconds.
+    pub turn_us: u64,
+    /// Of a thousand starts, those of a slow node.
+    pub slow_nodes: u32,
 }
 
 /// What sessions do.
@@ -154,11 +163,14 @@ impl Options {
     pub fn new(seed: u64, nodes: Option<usize>) -> Self {
         let mut random = Random::new(seed ^ 0x00a5_a100_0000);
         let drawn = if random.permille(50) { random.between(10, 16) } else { random.between(1, 9) };
+        let nodes_given = nodes.is_some();
         let nodes = nodes.unwrap_or(drawn as usize).max(1);
         let wide = random.permille(100);
         let timer_scale = if wide { 12 } else { 1 };
         let fault_interval_ms = [50, 200, 700, 2_000][random.index(4)] * u64::from(timer_scale);
-        let faults = (Kind::ALL.iter().copied()).filter(|_| random.coin()).collect();
+        let faults = (Kind::ALL.iter().copied().filter(|kind| !kind.is_mischief()))
+            .filter(|_| random.coin())
+            .collect();
         let network = NetworkOptions::new(&mut random, wide);
         let mut options = Self {
             seed,
@@ -172,6 +184,7 @@ impl Options {
             fault_interval_ms,
             fault_time_ms: random.between(4_000, 15_000),
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
+            lasting: Lasting::None,
             timer_scale,
             mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
             mixed_mtu: false,
@@ -190,7 +203,47 @@ impl Options {
         if later.permille(100) {
             options.besiege(&mut later);
         }
+        options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
         options
+    }
+
+    /// What the swarm learned last.
+    fn add_swarm(&mut self, random: &mut Random, nodes_given: bool) {
+        if random.permille(20) && !nodes_given {
+            self.nodes = random.between(17, 32) as usize;
+            self.traffic.sessions = 1;
+            self.traffic.interval_us = self.traffic.interval_us.max(200_000 * self.nodes as u64);
+        }
+        let kinds = Kind::ALL.iter().filter(|kind| kind.is_mischief());
+        self.faults.extend(kinds.filter(|_| random.coin()));
+        if random.coin() {
+            self.machine.turn_us = random.pick(&[20, 200, 2_000]) * u64::from(self.timer_scale);
+            self.machine.slow_nodes = random.pick(&[100, 300, 1_000]);
+        }
+        if random.permille(300) {
+            self.machine.backlog_len_max = random.pick(&[64 << 10, 1 << 20]);
+        }
+        if random.permille(100) && !self.network.sparse_peers {
+            self.lasting = Lasting::Sets;
+        }
+        if random.permille(250) && !self.restless {
+            self.make_long(random);
+            let rare = 500_000 * self.traffic.sessions as u64 * self.nodes as u64;
+            self.traffic.interval_us = self.traffic.interval_us.max(rare);
+        }
+    }
+
+    /// Engines keep so little for a client that one which reads as it can may be too slow.
+    pub(crate) fn tiny_backlog(&self) -> bool {
+        self.machine.backlog_len_max < 8 << 20
+    }
+
+    /// A long life with rare faults: everything that goes wrong by and by.
+    fn make_long(&mut self, random: &mut Random) {
+        self.fault_time_ms = random.between(240_000, 540_000);
+        // What follows upon itself is not rare.
+        self.faults.retain(|kind| *kind != Kind::Ambush);
+        self.fault_interval_ms = random.pick(&[5_000, 20_000, 60_000]);
     }
 
     /// A few nodes under load, much loss, and faults just when a repair is at its most delicate:
@@ -223,7 +276,7 @@ impl Options {
         options.machine = MachineOptions::good();
         options.traffic = Traffic::none();
         options.faults = Vec::new();
-        options.restless = false;
+        (options.restless, options.lasting) = (false, Lasting::None);
         options.start_within_ms = 0;
         options.timer_scale = 1;
         options.mixed_mtu = false;
@@ -347,6 +400,9 @@ impl MachineOptions {
             drift_ppm: random.pick(&[0, 0, 500]),
             diskless: random.permille(200),
             mailbox_len_max: random.pick(&[32, 500, 4_000]),
+            backlog_len_max: 16 << 20,
+            turn_us: 0,
+            slow_nodes: 0,
         }
     }
 
@@ -361,6 +417,9 @@ impl MachineOptions {
             drift_ppm: 0,
             diskless: false,
             mailbox_len_max: 4_000,
+            backlog_len_max: 16 << 20,
+            turn_us: 0,
+            slow_nodes: 0,
         }
     }
 }
