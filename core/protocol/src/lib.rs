@@ -46,3 +46,4 @@ pub use id::*;
 pub use input::{Command, Evidence, Input};
 pub use output::{Destination, GroupView, MessageDelivery, Output, ViewCause, ViewKind};
 pub use time::Instant;
+pub use wire::wire_kind;

@@ -19,6 +19,9 @@ impl Cluster {
             let Some((ring, members)) = &node.ring else {
                 return Err(format!("node {} is in no ring", node.id));
             };
+            if node.state != "operational" {
+                return Err(format!("node {} is in {}", node.id, node.state));
+            }
             if members.iter().copied().collect::<BTreeSet<_>>() != live {
                 let nodes: Vec<String> = members.iter().map(ToString::to_string).collect();
                 return Err(format!("node {} is in a ring of [{}]", node.id, nodes.join(" ")));

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use anasazi_sim::options::Options;
 use anasazi_sim::run::{Outcome, Watch, run};
+use anasazi_sim::scenario::Swarm;
+use anasazi_sim::shrink;
 use clap::{Parser, Subcommand};
 
 /// Simulates clusters with faults, and checks every step against the axioms.
@@ -53,6 +56,17 @@ enum Action {
         #[arg(long)]
         nodes: Option<usize>,
     },
+    /// Leave out of a failing seed what its failure does not need, and print the rest as a scenario.
+    Shrink {
+        /// Which.
+        seed: u64,
+        /// Nodes in the cluster, as they were given to `run`.
+        #[arg(long)]
+        nodes: Option<usize>,
+        /// Write the scenario to this file instead.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Run seeds twice and compare everything that happened.
     Determinism {
         /// The first seed.
@@ -73,6 +87,7 @@ fn main() -> ExitCode {
             campaign.report(json)
         }
         Action::Replay { seed, nodes } => replay(seed, nodes),
+        Action::Shrink { seed, nodes, out } => shrink(seed, nodes, out.as_deref()),
         Action::Determinism { from, seeds } => (from..from + seeds).all(same_twice),
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -200,7 +215,7 @@ impl Campaign {
 fn replay(seed: u64, nodes: Option<usize>) -> bool {
     let options = Options::new(seed, nodes);
     print(&options.to_string());
-    let outcome = run(options, Watch { echo: true, digest: false });
+    let outcome = run(options, Watch { echo: true, ..Watch::default() });
     match outcome.failure {
         Some(failure) => print(&format!("\nFAILED, seed {seed}:\n{failure}")),
         None => {
@@ -218,8 +233,29 @@ fn replay(seed: u64, nodes: Option<usize>) -> bool {
     false
 }
 
+fn shrink(seed: u64, nodes: Option<usize>, out: Option<&Path>) -> bool {
+    let mut swarm = Swarm::new(seed);
+    swarm.nodes = nodes;
+    let progress = |runs: usize, what: &str| eprintln!("{runs} runs: {what}");
+    let Some(scenario) = shrink::shrink(swarm, progress) else {
+        print(&format!("seed {seed} does not fail"));
+        return false;
+    };
+    let Some(path) = out else {
+        print(scenario.trim_end());
+        return true;
+    };
+    match std::fs::write(path, scenario) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("{} cannot be written: {error}", path.display());
+            false
+        }
+    }
+}
+
 fn same_twice(seed: u64) -> bool {
-    let watch = Watch { echo: false, digest: true };
+    let watch = Watch { digest: true, ..Watch::default() };
     let digest = || run(Options::new(seed, None), watch).digest;
     let (first, second) = (digest(), digest());
     if first == second {

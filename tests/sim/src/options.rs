@@ -2,6 +2,7 @@
 //! Every kind of fault is absent in about half of the seeds, because a fault can hide a bug as well
 //! as show it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -43,6 +44,29 @@ pub struct Options {
     pub window: u32,
     /// Largest message, in bytes.
     pub message_len_max: usize,
+    /// What is left out of it.
+    pub without: Without,
+}
+
+/// What is left out of a run, to find out what a failure needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// These faults, counted from 1, do not happen.
+    pub faults: BTreeSet<u64>,
+    /// The sessions of these nodes, by index, do nothing.
+    pub traffic: BTreeSet<usize>,
+}
+
+impl Without {
+    /// This fault does not happen.
+    pub fn skips(&self, fault: u64) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// The sessions of this node do nothing.
+    pub fn mutes(&self, node: usize) -> bool {
+        self.traffic.contains(&node)
+    }
 }
 
 /// How datagrams travel.
@@ -165,6 +189,7 @@ impl Options {
             mixed_mtu: false,
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
+            without: Without::default(),
         };
         // What came later draws from numbers of its own: the older seeds stay what they were.
         let mut later = Random::new(!seed);

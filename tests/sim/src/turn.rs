@@ -6,7 +6,7 @@ use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Destination, GroupView, Input, MessageDelivery, Output, SessionId};
 use bytes::Bytes;
 
-use crate::cluster::{Cluster, Happening, Passing};
+use crate::cluster::{Cluster, Happening, Passing, Seen};
 use crate::session::check_payload;
 use crate::story::{Failure, describe};
 
@@ -95,7 +95,7 @@ impl Cluster {
 
     /// A session does something by itself, and plans its next deed.
     pub(crate) fn act(&mut self, node: usize, session: SessionId) {
-        if !self.traffic_on || self.nodes[node].leaving {
+        if !self.traffic_on || self.nodes[node].leaving || self.options.without.mutes(node) {
             return;
         }
         let lens = (self.options.mtu, self.options.message_len_max);
@@ -158,6 +158,9 @@ impl Cluster {
     fn event(&mut self, node: usize, event: &anasazi_protocol::Event) {
         if let anasazi_protocol::Event::State { to, .. } = event {
             self.nodes[node].state = to;
+        }
+        if let Some(tap) = &mut self.tap {
+            tap(node, Seen::Event(event));
         }
         self.tell(Some(node), &describe(event));
     }
