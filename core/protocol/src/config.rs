@@ -21,6 +21,8 @@ pub struct CoreConfig {
     pub mtu: usize,
     /// Packets per rotation of the token, all members together.
     pub window: u32,
+    /// Send packets behind the token as well, and ask only for what was sent a round ago.
+    pub accelerated: bool,
     /// When to do what.
     pub timers: Timers,
     /// Seed of every random choice.
@@ -38,6 +40,7 @@ impl Default for CoreConfig {
             multicast: true,
             mtu: limits::MTU_DEFAULT,
             window: limits::WINDOW_DEFAULT,
+            accelerated: true,
             timers: Timers::default(),
             seed: 1,
             trace: false,

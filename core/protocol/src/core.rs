@@ -76,6 +76,7 @@ impl Core {
         }
         match input {
             Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
+            Input::Drained => self.step(State::on_drained),
             Input::Timeout => self.on_timeout(),
             Input::Command(command) => self.on_command(command),
             Input::Persisted { ticket, durable } => {

@@ -17,6 +17,10 @@ pub enum Input {
         /// The whole datagram; kept by reference where it is stored.
         bytes: Bytes,
     },
+    /// The transport has nothing more to read at the moment. To be given after each batch of
+    /// datagrams that emptied it: a token that overtook its data waits for this, though never for
+    /// long.
+    Drained,
     /// The deadline that the core asked for has passed. Harmless when early.
     Timeout,
     /// A local session wants something.

@@ -1,15 +1,19 @@
-//! The cluster: real cores on simulated machines, a simulated network between them, and the oracle
-//! watching.
+//! The cluster: real engines on simulated machines, a simulated network between them, and the
+//! oracle watching.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anasazi_engine::config::ValidConfig;
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record, Summary};
-use anasazi_protocol::{CoreConfig, Event, Evidence, Input, SessionId};
+use anasazi_protocol::{CoreConfig, Event, SessionId};
+use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 
 use crate::digest::Digest;
+use crate::engine::Seen;
 use crate::faults::Undo;
+use crate::lifecycle::admin_config;
 use crate::network::Network;
 use crate::node::{Clock, Node};
 use crate::options::Options;
@@ -19,9 +23,6 @@ use crate::story::{Failure, Story};
 
 /// More steps than any run needs; a run that takes them is a storm.
 const STEPS_MAX: u64 = 40_000_000;
-/// Timeouts in a row that each want the next one at once.
-const SPINS_MAX: u32 = 1_000;
-
 /// An answer of a host that takes longer than this is lost, in nanoseconds.
 const ANSWER_LIFE: u64 = 2_000_000;
 
@@ -55,6 +56,11 @@ pub struct Cluster {
     pub(crate) traffic_on: bool,
     pub(crate) failure: Option<Failure>,
     pub(crate) digest: Option<Digest>,
+    pub(crate) admin_config: ValidConfig,
+    /// Lent to a turn and emptied again.
+    pub(crate) seen: Vec<Seen>,
+    /// The same.
+    pub(crate) sent: Vec<(Target, Bytes)>,
     checker: Checker,
     steps: u64,
 }
@@ -66,11 +72,11 @@ pub type Filter = Box<dyn FnMut(&Passing<'_>) -> bool>;
 pub type Configure = Box<dyn FnMut(usize, &mut CoreConfig)>;
 
 /// Sees what a node, by its index, does and says.
-pub type Tap = Box<dyn FnMut(usize, Seen<'_>) -> bool>;
+pub type Tap = Box<dyn FnMut(usize, Observed<'_>) -> bool>;
 
 /// What a tap sees.
 #[derive(Clone, Copy, Debug)]
-pub enum Seen<'a> {
+pub enum Observed<'a> {
     /// What the oracle reads.
     Entry(&'a Entry),
     /// What an operator reads.
@@ -111,10 +117,10 @@ pub struct Counts {
     pub faults: u64,
     /// Datagrams sent, each receiver counted.
     pub datagrams: u64,
-    /// Messages given to local members.
-    pub messages: u64,
-    /// Views given to local members.
-    pub views: u64,
+    /// Turns of engines.
+    pub turns: u64,
+    /// Records that clients read: messages, views and the like.
+    pub records: u64,
 }
 
 /// Something planned.
@@ -125,7 +131,7 @@ pub(crate) enum Happening {
     Timer { node: usize, life: u64, at: u64 },
     Persisted { node: usize, life: u64, ticket: u64, durable: bool },
     Act { node: usize, life: u64, session: SessionId },
-    Pump { node: usize, life: u64 },
+    Turn { node: usize, life: u64, at: u64 },
     Boot { node: usize, life: u64 },
     Fault { epoch: u64 },
     Undo { epoch: u64, undo: Undo },
@@ -158,6 +164,9 @@ impl Cluster {
             traffic_on: options.traffic.interval_us > 0,
             failure: None,
             digest: None,
+            admin_config: admin_config(),
+            seen: Vec::new(),
+            sent: Vec::new(),
             checker: Checker::new(OracleOptions {
                 senders_are_members: true,
                 ..OracleOptions::default()
@@ -253,7 +262,7 @@ impl Cluster {
 
     /// Shows the oracle what a process did.
     pub(crate) fn record(&mut self, node: usize, entry: Entry) {
-        if self.tap.as_mut().is_some_and(|tap| !tap(node, Seen::Entry(&entry))) {
+        if self.tap.as_mut().is_some_and(|tap| !tap(node, Observed::Entry(&entry))) {
             return;
         }
         let (process, index) = (self.nodes[node].process, self.nodes[node].index);
@@ -277,11 +286,9 @@ impl Cluster {
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Arrive { to, from, multicast, bytes } => {
-                self.arrive(to, Input::Datagram { from, multicast, bytes });
+                self.receive(to, Received { from, multicast, bytes });
             }
-            Happening::Unreachable { node, address } => {
-                self.arrive(node, Input::Evidence { address, kind: Evidence::Unreachable });
-            }
+            Happening::Unreachable { node, address } => self.hear_of(node, address),
             Happening::Timer { node, life, at } if self.lives(node, life) => self.timer(node, at),
             Happening::Persisted { node, life, ticket, durable } if self.lives(node, life) => {
                 self.persisted(node, ticket, durable);
@@ -289,7 +296,9 @@ impl Cluster {
             Happening::Act { node, life, session } if self.lives(node, life) => {
                 self.act(node, session);
             }
-            Happening::Pump { node, life } if self.lives(node, life) => self.pump(node),
+            Happening::Turn { node, life, at } if self.lives(node, life) => {
+                self.planned_turn(node, at);
+            }
             Happening::Boot { node, life } if self.nodes[node].life == life => self.boot(node),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
@@ -298,22 +307,26 @@ impl Cluster {
     }
 
     fn lives(&self, node: usize, life: u64) -> bool {
-        self.nodes[node].life == life && self.nodes[node].core.is_some()
+        self.nodes[node].life == life && self.nodes[node].runs()
     }
 
     /// Something comes in at a machine; a process that does not run finds it later, unless the
-    /// kernel had no room.
-    fn arrive(&mut self, node: usize, input: Input) {
-        if let Input::Datagram { from, multicast: false, .. } = input
-            && self.nodes[node].core.is_none()
-        {
-            self.nobody_listens(node, from);
-        } else if self.nodes[node].paused {
-            if self.nodes[node].mailbox.len() < self.options.machine.mailbox_len_max {
-                self.nodes[node].mailbox.push_back(input);
-            }
-        } else {
-            self.feed(node, input);
+    /// kernel has no room.
+    pub(crate) fn receive(&mut self, node: usize, datagram: Received) {
+        let room = self.options.machine.mailbox_len_max;
+        match &mut self.nodes[node].turn {
+            Some(turn) => turn.transport_mut().put(datagram, room),
+            None if datagram.multicast => return,
+            None => return self.nobody_listens(node, datagram.from),
+        }
+        self.turn(node);
+    }
+
+    /// A host answers that nobody listens there.
+    fn hear_of(&mut self, node: usize, address: SocketAddr) {
+        if let Some(turn) = &mut self.nodes[node].turn {
+            turn.transport_mut().put_unreachable(address);
+            self.turn(node);
         }
     }
 
@@ -328,27 +341,6 @@ impl Cluster {
         // The answer tells what is so now; the network does not keep it for long.
         if let Some(answer) = answer.first().filter(|a| a.time < now + ANSWER_LIFE) {
             self.schedule.plan(answer.time, Happening::Unreachable { node: sender, address });
-        }
-    }
-
-    fn timer(&mut self, node: usize, at: u64) {
-        if self.nodes[node].timer_at != Some(at) || self.nodes[node].paused {
-            return;
-        }
-        self.nodes[node].timer_at = None;
-        let now = self.nodes[node].clock.read(self.now);
-        let due = |n: &Node| n.core.as_ref().and_then(|c| c.deadline()).is_some_and(|d| d <= now);
-        if !due(&self.nodes[node]) {
-            self.arm(node);
-            return;
-        }
-        self.feed(node, Input::Timeout);
-        let spinning = due(&self.nodes[node]);
-        let node_now = &mut self.nodes[node];
-        node_now.spins = if spinning { node_now.spins + 1 } else { 0 };
-        if node_now.spins > SPINS_MAX {
-            let what = format!("n{} has a deadline that Timeout does not move", node + 1);
-            self.fail(Failure::Stuck(what));
         }
     }
 }

@@ -82,11 +82,11 @@ impl Cluster {
         for node in 0..self.nodes.len() {
             self.resume(node);
         }
-        let live = self.nodes.iter().filter(|n| n.core.is_some()).count();
+        let live = self.nodes.iter().filter(|n| n.runs()).count();
         for node in 0..self.nodes.len() {
             // Whoever is the only one that all know of must be there for them to find each other.
             let needed = all || live == 0 || (node == 0 && self.options.network.sparse_peers);
-            if self.nodes[node].core.is_none() && (needed || self.random.permille(700)) {
+            if !self.nodes[node].runs() && (needed || self.random.permille(700)) {
                 self.boot(node);
             }
         }
@@ -272,8 +272,7 @@ impl Cluster {
     }
 
     fn random_live(&mut self) -> Option<usize> {
-        let live: Vec<usize> =
-            (0..self.nodes.len()).filter(|n| self.nodes[*n].core.is_some()).collect();
+        let live: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].runs()).collect();
         (!live.is_empty()).then(|| live[self.random.index(live.len())])
     }
 

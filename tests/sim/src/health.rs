@@ -10,12 +10,12 @@ impl Cluster {
     /// One ring with exactly the live nodes, on every node. The error says who is not there yet.
     pub fn settled(&self) -> Result<(), String> {
         let live: BTreeSet<Process> =
-            (self.nodes.iter().filter(|n| n.core.is_some())).map(|n| n.process).collect();
-        if let Some(node) = self.nodes.iter().find(|n| n.core.is_some() && n.leaving) {
+            (self.nodes.iter().filter(|n| n.runs())).map(|n| n.process).collect();
+        if let Some(node) = self.nodes.iter().find(|n| n.runs() && n.leaving) {
             return Err(format!("node {} is about to leave", node.id));
         }
         let mut first = None;
-        for node in self.nodes.iter().filter(|n| n.core.is_some()) {
+        for node in self.nodes.iter().filter(|n| n.runs()) {
             let Some((ring, members)) = &node.ring else {
                 return Err(format!("node {} is in no ring", node.id));
             };
@@ -37,7 +37,7 @@ impl Cluster {
     pub fn at_rest(&self) -> Result<(), String> {
         self.settled()?;
         for node in &self.nodes {
-            let Some(core) = &node.core else { continue };
+            let Some(core) = node.core() else { continue };
             let stats = core.stats();
             let (queue, store) = (stats.send_queue_messages, stats.store_packets);
             if queue > 0 || store > 0 {
@@ -46,9 +46,9 @@ impl Cluster {
             }
             if let Some(session) = node.sessions.iter().find(|s| !s.is_served()) {
                 return Err(format!(
-                    "{} still waits: {} commands, {}",
+                    "{} still waits: {:?} requests and bytes, {}",
                     session.member,
-                    session.queue.len(),
+                    session.waiting(),
                     session.progress()
                 ));
             }
@@ -91,7 +91,7 @@ impl Cluster {
 
     /// How many configurations have been installed, by all live nodes together.
     pub fn installed(&self) -> u64 {
-        let cores = self.nodes.iter().filter_map(|n| n.core.as_ref());
+        let cores = self.nodes.iter().filter_map(|n| n.core());
         cores.map(|c| c.stats().configurations_installed).sum()
     }
 }

@@ -1,11 +1,11 @@
-//! A simulated machine: its disk, its clock, its socket's buffer, and the core that runs on it, if
-//! one does.
+//! A simulated machine: its disk, its clock, and the engine that runs on it, if one does.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anasazi_protocol::{Core, Incarnation, Input, Instant, NodeId, Process, RingId, SessionId};
+use anasazi_protocol::{Core, Incarnation, Instant, NodeId, Process, RingId};
 
+use crate::engine::{Log, SimTurn, Watch};
 use crate::session::Session;
 
 /// Lines of the story kept for a report.
@@ -18,7 +18,7 @@ pub struct Node {
     /// Where it listens.
     pub address: SocketAddr,
     /// What runs there now.
-    pub core: Option<Core>,
+    pub(crate) turn: Option<SimTurn>,
     /// The present or the last incarnation.
     pub process: Process,
     /// Starts so far; what was planned for an earlier life does not happen any more.
@@ -33,12 +33,18 @@ pub struct Node {
     pub wall_ms: i64,
     /// The process does not run for a while.
     pub paused: bool,
-    /// What arrived meanwhile, multicast apart.
-    pub mailbox: VecDeque<Input>,
     /// Its clients.
     pub sessions: Vec<Session>,
-    /// Sessions so far in this life.
-    pub sessions_opened: u64,
+    /// Keys of descriptors that are ready, for the next turn.
+    pub(crate) ready: Vec<u64>,
+    pub(crate) watch: Watch,
+    pub(crate) log: Log,
+    /// Mean time that a turn takes, in nanoseconds.
+    pub(crate) turn_ns: u64,
+    /// Its last turn ends then.
+    pub(crate) busy_until: u64,
+    /// The time for which a turn is planned.
+    pub(crate) turn_at: Option<u64>,
     /// The time for which a timer is planned.
     pub timer_at: Option<u64>,
     /// Timeouts in a row after which the core wanted another one at once.
@@ -98,7 +104,7 @@ impl Node {
         Self {
             id,
             address: address(index),
-            core: None,
+            turn: None,
             process: Process { node: id, incarnation: Incarnation(0) },
             life: 0,
             index: 0,
@@ -106,9 +112,13 @@ impl Node {
             clock,
             wall_ms: 0,
             paused: false,
-            mailbox: VecDeque::new(),
             sessions: Vec::new(),
-            sessions_opened: 0,
+            ready: Vec::new(),
+            watch: Watch::default(),
+            log: Log::default(),
+            turn_ns: 0,
+            busy_until: 0,
+            turn_at: None,
             timer_at: None,
             spins: 0,
             ring: None,
@@ -119,21 +129,29 @@ impl Node {
         }
     }
 
-    /// Opens a session and says where it is.
-    pub fn open_session(&mut self) -> usize {
-        let session =
-            SessionId(SessionId::first(self.process.incarnation).0 + self.sessions_opened);
-        self.sessions_opened += 1;
-        self.sessions.push(Session::new(self.id, session));
-        self.sessions.len() - 1
+    /// The protocol that runs there now.
+    pub fn core(&self) -> Option<&Core> {
+        self.turn.as_ref().map(SimTurn::core)
     }
 
-    /// The core is gone, with everything that was in memory.
+    /// An engine runs there, or is paused.
+    pub fn runs(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// When its engine wants to be turned, by its own clock.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.turn.as_ref().and_then(SimTurn::deadline)
+    }
+
+    /// The engine is gone, with everything that was in memory.
     pub fn lose(&mut self) {
-        self.core = None;
+        self.turn = None;
         self.paused = false;
-        self.mailbox.clear();
         self.sessions.clear();
+        self.ready.clear();
+        self.log = Log::default();
+        (self.busy_until, self.turn_at) = (0, None);
         self.timer_at = None;
         self.ring = None;
         self.state = "down";

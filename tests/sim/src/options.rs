@@ -135,6 +135,8 @@ pub struct MachineOptions {
     pub diskless: bool,
     /// Datagrams that wait for a paused process before the kernel drops more.
     pub mailbox_len_max: usize,
+    /// Bytes that an engine keeps for a client that does not read.
+    pub backlog_len_max: usize,
 }
 
 /// What sessions do.
@@ -342,6 +344,7 @@ impl MachineOptions {
             drift_ppm: random.pick(&[0, 0, 500]),
             diskless: random.permille(200),
             mailbox_len_max: random.pick(&[32, 500, 4_000]),
+            backlog_len_max: 16 << 20,
         }
     }
 
@@ -356,6 +359,7 @@ impl MachineOptions {
             drift_ppm: 0,
             diskless: false,
             mailbox_len_max: 4_000,
+            backlog_len_max: 16 << 20,
         }
     }
 }

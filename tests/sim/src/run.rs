@@ -141,11 +141,11 @@ fn rest(cluster: &mut Cluster) -> Result<(), String> {
     cluster.run_for(TRAFFIC_AFTER);
     cluster.traffic_on = false;
     let limit = cluster.options.traffic.drain_limit;
-    if !cluster.run_until(limit, |c| c.at_rest().is_ok()) {
-        let missing = cluster.at_rest().err().unwrap_or_default();
+    let rests = |c: &Cluster| c.at_rest().and_then(|()| c.groups_agree());
+    if !cluster.run_until(limit, |c| rests(c).is_ok()) {
+        let missing = rests(cluster).err().unwrap_or_default();
         return Err(format!("not at rest {limit:?} after the last message: {missing}"));
     }
-    cluster.groups_agree()?;
     let installed = cluster.installed();
     cluster.tell(None, "all is delivered");
     cluster.run_for(QUIET);

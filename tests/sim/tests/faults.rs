@@ -121,7 +121,7 @@ fn all_but_one_leave_cleanly_at_once() {
     scene.load(5, 200);
     (1..4).for_each(|node| scene.cluster.shutdown(node));
     let left =
-        scene.cluster.run_until(ms(3_000), |c| c.nodes[1..].iter().all(|n| n.core.is_none()));
+        scene.cluster.run_until(ms(3_000), |c| c.nodes[1..].iter().all(|n| n.core().is_none()));
     assert!(left, "{}", scene.cluster.last_lines());
     scene.settle(ms(1_000));
     assert_eq!(scene.members(0), 1);

@@ -43,7 +43,7 @@ fn section<'a>(text: &'a str, name: &str) -> impl Iterator<Item = (usize, &'a st
 }
 
 /// Folder of a crate, and the crates of this project that it may use.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("core/protocol", &[]),
     ("core/transport", &[]),
     ("core/queue", &[]),
@@ -52,6 +52,8 @@ const ARROWS: [(&str, &[&str]); 8] = [
     ("ffi", &["client", "engine", "queue"]),
     ("daemon", &["engine"]),
     ("console", &["client", "engine"]),
+    ("tests/oracle", &["protocol"]),
+    ("tests/sim", &["protocol", "transport", "queue", "engine", "client", "oracle"]),
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use crate::id::NodeId;
 use crate::limits;
 use crate::node::Node;
 use crate::time::Instant;
-use crate::wire::{Packet, Token};
+use crate::wire::{Packet, Request, Token};
 
 /// Where the token is, as far as this member knows.
 #[derive(Debug)]
@@ -76,12 +76,13 @@ impl Ring {
     /// work for nothing.
     fn is_plausible(&self, token: &Token) -> bool {
         let ahead = limits::GAP_MAX + u64::from(limits::WINDOW_MAX);
-        let asked: u64 = token.requests.iter().map(|(_, count)| u64::from(*count)).sum();
-        let last = |(first, count): &(u64, u16)| first.saturating_add(u64::from(*count)) - 1;
+        let asked: u64 = token.requests.iter().map(|r| u64::from(r.count)).sum();
+        let last = |r: &Request| r.first.saturating_add(u64::from(r.count)) - 1;
         token.seq <= self.aru + ahead
             && token.token_sequence < u64::MAX / 2
             && asked <= ahead
-            && token.requests.iter().all(|r| r.1 > 0 && last(r) <= token.seq)
+            && token.window <= limits::WINDOW_MAX
+            && token.requests.iter().all(|r| r.count > 0 && last(r) <= token.seq)
     }
 
     pub(crate) fn on_token_ack(&mut self, token_sequence: u64) {
@@ -149,7 +150,8 @@ impl Ring {
     /// This node has something to send: asks for the token if it may be parked elsewhere.
     pub(crate) fn want_token(&mut self, node: &mut Node) {
         let resting = self.last_sent.as_ref().is_some_and(|t| t.idle_hops > 0);
-        if resting && self.wake_at.is_none() && !matches!(self.hop, Hop::Parked { .. }) {
+        let here = self.arrived.is_some() || matches!(self.hop, Hop::Parked { .. });
+        if resting && self.wake_at.is_none() && !here {
             self.send_wake(node);
         }
     }
@@ -203,7 +205,7 @@ impl Ring {
             Hop::Unconfirmed { repeat_at, .. } => (*repeat_at).min(loss),
             Hop::Parked { until, .. } => *until,
         };
-        [Some(hop), self.wake_at, self.probe_at].into_iter().flatten().min()
+        [Some(hop), self.wake_at, self.probe_at, self.token_due_at()].into_iter().flatten().min()
     }
 
     fn loss_at(&self, node: &Node) -> Instant {

@@ -7,11 +7,13 @@
 //! | `store` | packets by ordinal |
 //! | `token` | a visit of the token |
 //! | `hop` | passing it on, repeating it, parking it |
-//! | `window` | how much may be sent |
+//! | `waiting` | a token that has arrived before the data that it covers |
+//! | `window` | how much may be sent, and how much of it behind the token |
 
 mod hop;
 mod store;
 mod token;
+mod waiting;
 mod window;
 
 use bytes::Bytes;
@@ -27,6 +29,8 @@ use crate::output::Destination;
 use crate::time::Instant;
 use crate::wire::packet::DATA_CONTENT_AT;
 use crate::wire::{Data, Packet, Token, seal};
+use waiting::Arrived;
+use window::{Acceleration, Tuner};
 
 /// A ring as one member sees it.
 pub(crate) struct Ring {
@@ -52,8 +56,19 @@ pub(crate) struct Ring {
     accepted: u64,
     /// The token as this node last sent it.
     last_sent: Option<Token>,
-    /// What this node added to the token's flow and backlog at its last visit.
-    contribution: (u32, u32),
+    /// What this node added to the token at its last visit.
+    contribution: Contribution,
+    /// Packets are also sent behind the token, and only what was given out a round ago is asked
+    /// for (all members have that feature).
+    pub(crate) accelerated: bool,
+    acceleration: Acceleration,
+    tuner: Tuner,
+    /// Sealed packets that go out behind the token.
+    behind: Vec<Bytes>,
+    /// The accepted token, while it waits for data.
+    arrived: Option<Arrived>,
+    /// The token is to be used before more data are read.
+    token_first: bool,
     pub(crate) hop: Hop,
     /// When a token was last accepted.
     pub(crate) token_at: Instant,
@@ -68,6 +83,14 @@ pub(crate) struct Ring {
     /// When to ask for the token again, while this node has something to send and the token is
     /// parked elsewhere.
     wake_at: Option<Instant>,
+}
+
+/// What a member added to the token: packets sent, packets sent again, packets waiting.
+#[derive(Clone, Copy, Debug, Default)]
+struct Contribution {
+    sent: u32,
+    repeated: u32,
+    backlog: u32,
 }
 
 impl Ring {
@@ -85,7 +108,13 @@ impl Ring {
             last_origin: (0, 0),
             accepted: 0,
             last_sent: None,
-            contribution: (0, 0),
+            contribution: Contribution::default(),
+            accelerated: false,
+            acceleration: Acceleration::default(),
+            tuner: Tuner::default(),
+            behind: Vec::new(),
+            arrived: None,
+            token_first: false,
             hop: Hop::Elsewhere,
             token_at: Instant::default(),
             wake_wanted: false,
@@ -121,7 +150,7 @@ impl Ring {
     }
 
     /// A data packet of this ring arrived.
-    pub(crate) fn on_data(&mut self, node: &mut Node, data: Data) {
+    pub(crate) fn on_data(&mut self, node: &mut Node, transmitter: NodeId, data: Data) {
         let Some(origin) = self.members.iter().position(|p| p.node == data.origin) else {
             node.out.stats.dropped_malformed += 1;
             return;
@@ -129,6 +158,8 @@ impl Ring {
         if self.last_sent.as_ref().is_some_and(|t| data.token_sequence > t.token_sequence) {
             self.hop.confirmed();
         }
+        let from_predecessor = transmitter == self.predecessor().node;
+        self.watch_for_token(&data, from_predecessor);
         // A safe line ahead of what this node holds cannot be true: it is one of those who must
         // hold it.
         if data.safe_line <= self.aru {
@@ -195,7 +226,13 @@ impl Ring {
     }
 
     /// Gives the next ordinal to a packet of this node, and sends it. Returns the ordinal.
-    fn order(&mut self, node: &mut Node, token_sequence: u64, outgoing: &Outgoing) -> u64 {
+    fn order(
+        &mut self,
+        node: &mut Node,
+        token_sequence: u64,
+        outgoing: &Outgoing,
+        post: bool,
+    ) -> u64 {
         let ordinal = self.high + 1;
         let data = Data {
             ring: self.id,
@@ -203,11 +240,13 @@ impl Ring {
             origin: node.me.node,
             safe: outgoing.safe,
             recovery: outgoing.recovery,
+            post,
+            repeated: false,
             token_sequence,
             safe_line: self.safe_line,
             content: outgoing.content.clone(),
         };
-        let content = if self.is_alone() { data.content } else { self.transmit(node, data) };
+        let content = if self.is_alone() { data.content } else { self.transmit_new(node, data) };
         let held = Held {
             origin: node.me.node,
             safe: outgoing.safe,
@@ -222,38 +261,67 @@ impl Ring {
         ordinal
     }
 
-    /// Sends a data packet to all members; returns its content as a slice of the datagram.
-    fn transmit(&self, node: &mut Node, data: Data) -> Bytes {
-        let packet = Packet::Data(data);
-        let header = node.header(packet.kind());
-        let bytes = seal(&mut node.arena, &header, node.config.mtu, |w| packet.encode(w));
+    /// Sends a new packet to all members, or keeps it to be sent behind the token; returns its
+    /// content as a slice of the datagram.
+    fn transmit_new(&mut self, node: &mut Node, data: Data) -> Bytes {
+        let post = data.post;
+        let bytes = seal_data(node, data);
         let content = bytes.slice(DATA_CONTENT_AT..bytes.len() - 4);
-        if self.multicast {
-            node.transmit(Destination::Multicast, bytes);
+        if post {
+            self.behind.push(bytes);
         } else {
-            let me = node.me;
-            for member in self.members.iter().filter(|p| **p != me) {
-                if let Some(address) = node.book.address(*member) {
-                    node.transmit(Destination::Unicast(address), bytes.clone());
-                }
-            }
+            self.transmit(node, bytes);
         }
         content
     }
 
-    /// Sends a held packet again.
-    fn repeat(&self, node: &mut Node, token_sequence: u64, ordinal: u64, held: &Held) {
+    /// Sends what was kept to go behind the token.
+    pub(crate) fn send_behind(&mut self, node: &mut Node) {
+        for bytes in core::mem::take(&mut self.behind) {
+            self.transmit(node, bytes);
+        }
+    }
+
+    fn transmit(&self, node: &mut Node, bytes: Bytes) {
+        if self.multicast {
+            node.transmit(Destination::Multicast, bytes);
+            return;
+        }
+        let me = node.me;
+        for member in self.members.iter().filter(|p| **p != me) {
+            if let Some(address) = node.book.address(*member) {
+                node.transmit(Destination::Unicast(address), bytes.clone());
+            }
+        }
+    }
+
+    /// Sends a held packet again: to the one that lacks it, or to all.
+    fn repeat(&self, node: &mut Node, token_sequence: u64, ordinal: u64, by: Option<NodeId>) {
+        let Some(held) = self.store.get(ordinal) else { return };
         let data = Data {
             ring: self.id,
             ordinal,
             origin: held.origin,
             safe: held.safe,
             recovery: held.recovery,
+            post: false,
+            repeated: true,
             token_sequence,
             safe_line: self.safe_line,
             content: held.content.clone(),
         };
-        self.transmit(node, data);
+        let bytes = seal_data(node, data);
+        let one = by.and_then(|by| self.members.iter().find(|p| p.node == by));
+        match one.and_then(|p| node.book.address(*p)) {
+            Some(address) => node.transmit(Destination::Unicast(address), bytes),
+            None => self.transmit(node, bytes),
+        }
         node.out.stats.packets_repeated += 1;
     }
+}
+
+fn seal_data(node: &mut Node, data: Data) -> Bytes {
+    let packet = Packet::Data(data);
+    let header = node.header(packet.kind());
+    seal(&mut node.arena, &header, node.config.mtu, |w| packet.encode(w))
 }

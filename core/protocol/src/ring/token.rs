@@ -7,13 +7,15 @@
 
 use bytes::Bytes;
 
-use super::Ring;
-use super::window::Flow;
+use core::ops::Range;
+
+use super::window::{Flow, Tuner};
+use super::{Contribution, Ring};
 use crate::id::NodeId;
 use crate::limits;
 use crate::node::Node;
 use crate::trace::Trace;
-use crate::wire::Token;
+use crate::wire::{Request, Token};
 
 /// Content for one packet.
 pub(crate) struct Outgoing {
@@ -38,47 +40,75 @@ impl Ring {
         Token { ring: self.id, ..Token::default() }
     }
 
-    /// Answers requests and sends what the window allows.
+    /// Answers requests and sends what the window allows; the last of it stays to be sent behind
+    /// the token (`send_behind`).
     pub(crate) fn send(&mut self, node: &mut Node, token: &mut Token, source: &mut dyn Source) {
-        let before = (self.high.max(token.seq), node.out.stats.packets_repeated);
-        self.high = before.0;
+        self.high = self.high.max(token.seq);
+        let before = node.out.stats.packets_repeated;
         self.answer_requests(node, token);
-        let repeated = (node.out.stats.packets_repeated - before.1) as u32;
-        let backlog = source.backlog(node);
-        let flow = Flow {
-            window: node.ring_window,
-            others: token.flow.saturating_sub(self.contribution.0),
-            backlog,
-            backlog_total: token
-                .backlog
-                .saturating_sub(self.contribution.1)
-                .saturating_add(backlog),
-            gap: self.high - self.safe_line,
-        };
+        let repeated = (node.out.stats.packets_repeated - before) as u32;
+        let mine = self.contribution;
+        let flow = self.flow(node, token, source.backlog(node));
         // Repairing for others must not keep this member from sending anything at all.
         let allowed = flow.allowed();
         let allowed = allowed.saturating_sub(repeated).max(allowed.min(1));
+        let sent = self.order_up_to(node, token.token_sequence + 1, allowed, source);
+        let backlog = source.backlog(node);
+        token.flow = flow.others.saturating_add(sent + repeated);
+        token.backlog = token.backlog.saturating_sub(mine.backlog).saturating_add(backlog);
+        token.repeats = token.repeats.saturating_sub(mine.repeated).saturating_add(repeated);
+        self.contribution = Contribution { sent, repeated, backlog };
+        if sent + repeated > 0 {
+            token.idle_hops = 0;
+        }
+        if self.is_representative() {
+            let bounds = Tuner::bounds(self.members.len(), node.ring_window);
+            let sent = token.flow.saturating_sub(token.repeats);
+            token.window = self.tuner.rotation(bounds, sent, token.repeats, token.backlog);
+        }
+    }
+
+    fn flow(&self, node: &Node, token: &Token, backlog: u32) -> Flow {
+        let mine = self.contribution;
+        let others = token.backlog.saturating_sub(mine.backlog);
+        Flow {
+            window: if token.window == 0 { node.ring_window } else { token.window },
+            others: token.flow.saturating_sub(mine.sent + mine.repeated),
+            backlog,
+            backlog_total: others.saturating_add(backlog),
+            gap: self.high - self.safe_line,
+        }
+    }
+
+    /// Orders at most `allowed` packets; returns how many.
+    fn order_up_to(
+        &mut self,
+        node: &mut Node,
+        token_sequence: u64,
+        allowed: u32,
+        source: &mut dyn Source,
+    ) -> u32 {
+        let expected = allowed.min(source.backlog(node));
+        let behind = if self.accelerated { self.acceleration.of(expected) } else { 0 };
+        let first_behind = self.high + 1 + u64::from(expected - behind);
         let mut sent = 0;
         while sent < allowed
             && let Some(outgoing) = source.next(node)
         {
-            self.order_and_trace(node, token.token_sequence + 1, &outgoing);
+            let post = behind > 0 && self.high + 1 >= first_behind;
+            self.order_and_trace(node, token_sequence, &outgoing, post);
             sent += 1;
         }
-        let backlog = source.backlog(node);
-        token.flow = flow.others.saturating_add(sent + repeated);
-        token.backlog = token.backlog.saturating_sub(self.contribution.1).saturating_add(backlog);
-        self.contribution = (sent + repeated, backlog);
-        if sent + repeated > 0 {
-            token.idle_hops = 0;
-        }
+        let behind: Range<u64> = first_behind.min(self.high + 1)..self.high + 1;
+        self.acceleration.visited(behind);
+        sent
     }
 
     /// Orders one packet, on a ring of one: everything is held by everybody at once. False if there
     /// is nothing. What is ordered must be delivered before the next one.
     pub(crate) fn send_alone(&mut self, node: &mut Node, source: &mut dyn Source) -> bool {
         let Some(outgoing) = source.next(node) else { return false };
-        let ordinal = self.order_and_trace(node, 0, &outgoing);
+        let ordinal = self.order_and_trace(node, 0, &outgoing, false);
         (self.aru, self.safe_line) = (ordinal, ordinal);
         true
     }
@@ -88,8 +118,9 @@ impl Ring {
         node: &mut Node,
         token_sequence: u64,
         outgoing: &Outgoing,
+        post: bool,
     ) -> u64 {
-        let ordinal = self.order(node, token_sequence, outgoing);
+        let ordinal = self.order(node, token_sequence, outgoing, post);
         let (ring, origin) = (self.id, node.me);
         if !outgoing.recovery {
             node.out.trace(|| Trace::Slot {
@@ -115,17 +146,17 @@ impl Ring {
     fn answer_requests(&mut self, node: &mut Node, token: &mut Token) {
         let requests = core::mem::take(&mut token.requests);
         let mut budget = (node.ring_window / 4).max(1);
-        for (first, count) in requests {
+        for Request { first, count, by } in requests {
             for ordinal in first..first.saturating_add(u64::from(count)) {
                 if ordinal <= self.safe_line {
                     continue;
                 }
-                match self.store.get(ordinal) {
-                    Some(held) if budget > 0 => {
-                        budget -= 1;
-                        self.repeat(node, token.token_sequence + 1, ordinal, held);
-                    }
-                    _ => request(token, ordinal),
+                self.acceleration.requested(ordinal);
+                if budget > 0 && self.store.get(ordinal).is_some() {
+                    budget -= 1;
+                    self.repeat(node, token.token_sequence + 1, ordinal, by);
+                } else {
+                    request(token, ordinal, by);
                 }
             }
         }
@@ -135,10 +166,13 @@ impl Ring {
     pub(crate) fn settle(&mut self, node: &mut Node, token: &mut Token) {
         self.advance_aru();
         let received_seq = token.seq;
-        for ordinal in self.aru + 1..=received_seq {
+        // What was given out in the present round may still be on its way, or behind the token.
+        let round_ago = self.last_sent.as_ref().map_or(0, |t| t.seq);
+        let missing_up_to = if self.accelerated { round_ago } else { received_seq };
+        for ordinal in self.aru + 1..=missing_up_to {
             if !self.store.has(ordinal) {
                 node.out.stats.repeats_requested += 1;
-                request(token, ordinal);
+                request(token, ordinal, Some(node.me.node));
             }
         }
         token.seq = self.high;
@@ -185,20 +219,21 @@ impl Ring {
     }
 }
 
-/// Adds an ordinal to the token's requests, if it is not there and there is room.
-fn request(token: &mut Token, ordinal: u64) {
-    let listed = |(first, count): &(u64, u16)| {
-        (*first..first.saturating_add(u64::from(*count))).contains(&ordinal)
-    };
-    if token.requests.iter().any(listed) {
+/// Adds an ordinal to the token's requests, if there is room. An ordinal that several members lack
+/// is sent again to all.
+fn request(token: &mut Token, ordinal: u64, by: Option<NodeId>) {
+    let end = |r: &Request| r.first.saturating_add(u64::from(r.count));
+    let listed = token.requests.iter_mut().find(|r| (r.first..end(r)).contains(&ordinal));
+    if let Some(listed) = listed {
+        listed.by = listed.by.filter(|_| listed.by == by);
         return;
     }
     let room = token.requests.len() < limits::REQUEST_RANGES_MAX;
     match token.requests.last_mut() {
-        Some((first, count)) if *first + u64::from(*count) == ordinal && *count < u16::MAX => {
-            *count += 1;
+        Some(last) if end(last) == ordinal && last.by == by && last.count < u16::MAX => {
+            last.count += 1;
         }
-        _ if room => token.requests.push((ordinal, 1)),
+        _ if room => token.requests.push(Request { first: ordinal, count: 1, by }),
         _ => {}
     }
 }
@@ -209,12 +244,17 @@ mod tests {
 
     #[test]
     fn requests_merge_into_ranges_and_stay_bounded() {
-        let mut token = Token::default();
+        let (mut token, by) = (Token::default(), Some(NodeId(3)));
         for ordinal in [5, 6, 7, 6, 9] {
-            request(&mut token, ordinal);
+            request(&mut token, ordinal, by);
         }
-        assert_eq!(token.requests, vec![(5, 3), (9, 1)]);
-        (0..1_000).for_each(|i| request(&mut token, 100 + 2 * i));
+        let range = |first, count, by| Request { first, count, by };
+        assert_eq!(token.requests, vec![range(5, 3, by), range(9, 1, by)]);
+        request(&mut token, 6, Some(NodeId(4)));
+        request(&mut token, 10, Some(NodeId(4)));
+        let expected = [range(5, 3, None), range(9, 1, by), range(10, 1, Some(NodeId(4)))];
+        assert_eq!(token.requests, expected);
+        (0..1_000).for_each(|i| request(&mut token, 100 + 2 * i, by));
         assert_eq!(token.requests.len(), limits::REQUEST_RANGES_MAX);
     }
 }

@@ -86,7 +86,7 @@ impl Gather {
             // Late packets of the old ring still count, but nothing is delivered before all agree
             // on what there is.
             Packet::Data(data) if data.ring == self.history.ring.id => {
-                self.history.ring.on_data(node, data);
+                self.history.ring.on_data(node, from.header.node, data);
                 State::Gather(self)
             }
             Packet::Join(join) => self.on_join(node, join),

@@ -103,6 +103,14 @@ impl State {
         }
     }
 
+    /// The transport has nothing more to read at the moment.
+    pub(crate) fn on_drained(self, node: &mut Node) -> Self {
+        match self {
+            Self::Operational(s) => s.on_drained(node),
+            other => other,
+        }
+    }
+
     /// The queue has something new, or leaving was asked for.
     pub(crate) fn on_work(self, node: &mut Node) -> Self {
         match self {

@@ -100,19 +100,14 @@ impl Operational {
     ) -> State {
         match packet {
             Packet::Data(data) if data.ring == self.ring.id => {
-                self.ring.on_data(node, data);
+                self.ring.on_data(node, from.header.node, data);
                 deliver_ready(node, &mut self.ring);
-                self.finish_leaving(node)
+                self.use_token(node, false)
             }
             Packet::Token(token) => {
                 if self.ring.accept(node, from.header.node, &token) {
-                    self.visit(node, token);
-                    if let Some(stalled) = self.ring.failed_to_receive(node) {
-                        node.blame(stalled);
-                        let history = self.leave(node, Cause::FailedToReceive { node: stalled });
-                        return Gather::enter(node, history, &[]);
-                    }
-                    return self.finish_leaving(node);
+                    self.ring.keep(node, token);
+                    return self.use_token(node, false);
                 }
                 State::Operational(self)
             }
@@ -149,6 +144,24 @@ impl Operational {
         if self.merge_at.is_some_and(|at| at <= node.now) {
             return self.merge(node);
         }
+        self.use_token(node, false)
+    }
+
+    /// The transport has nothing more to read at the moment.
+    pub(crate) fn on_drained(self: Box<Self>, node: &mut Node) -> State {
+        self.use_token(node, true)
+    }
+
+    /// Uses a token that has arrived, if it is time.
+    fn use_token(mut self: Box<Self>, node: &mut Node, drained: bool) -> State {
+        if let Some(token) = self.ring.take_token(node, drained) {
+            self.visit(node, token);
+            if let Some(stalled) = self.ring.failed_to_receive(node) {
+                node.blame(stalled);
+                let history = self.leave(node, Cause::FailedToReceive { node: stalled });
+                return Gather::enter(node, history, &[]);
+            }
+        }
         self.finish_leaving(node)
     }
 
@@ -178,6 +191,7 @@ impl Operational {
         if let Some(token) = self.ring.park(node, token) {
             self.ring.pass(node, token);
         }
+        self.ring.send_behind(node);
         deliver_ready(node, &mut self.ring);
     }
 

@@ -60,6 +60,7 @@ impl Recovery {
         node.out.event(Event::State { from: "commit", to: "recovery", cause });
         let mut ring = Ring::new(plan.ring, members, me, plan.multicast);
         ring.token_at = node.now;
+        ring.accelerated = node.config.accelerated;
         let mut work = Work::new(node.me.node, &components, mine);
         work.wrap(&history.ring);
         let give_up_at = node.now + node.config.timers.recovery;
@@ -96,7 +97,7 @@ impl Recovery {
     ) -> State {
         match packet {
             Packet::Data(data) if data.ring == self.ring.id => {
-                self.ring.on_data(node, data);
+                self.ring.on_data(node, from.header.node, data);
                 self.absorb(node);
                 State::Recovery(self)
             }

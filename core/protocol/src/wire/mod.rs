@@ -17,5 +17,5 @@ pub(crate) use codec::{Arena, Reader, Writer};
 pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};
 pub(crate) use membership::{Beacon, Gone, Join, MemberState, Plan, PlanAck, Propose};
 pub use packet::wire_kind;
-pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Token};
+pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Request, Token};
 pub(crate) use parts::{Parts, Piece, split};

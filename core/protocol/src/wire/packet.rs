@@ -60,7 +60,11 @@ pub(crate) struct Data {
     pub(crate) safe: bool,
     /// Carries the old ring's packets or group tables during recovery, not messages.
     pub(crate) recovery: bool,
-    /// The number of the token under which it was sent.
+    /// Sent after the token that covers it: whoever sees it knows that the token is on its way.
+    pub(crate) post: bool,
+    /// Sent again, on request.
+    pub(crate) repeated: bool,
+    /// The number of the token that its transmitter sent at the visit at which it sent this.
     pub(crate) token_sequence: u64,
     /// Every member holds everything up to here, as far as the sender knows.
     pub(crate) safe_line: u64,
@@ -70,6 +74,8 @@ pub(crate) struct Data {
 
 const DATA_SAFE: u8 = 1;
 const DATA_RECOVERY: u8 = 2;
+const DATA_POST: u8 = 4;
+const DATA_REPEATED: u8 = 8;
 const DATA_HEADER_LEN: usize = 20 + 8 + 4 + 1 + 8 + 8;
 /// Bytes of a data packet that are not content.
 pub(crate) const DATA_OVERHEAD_LEN: usize = SEAL_LEN + DATA_HEADER_LEN;
@@ -96,6 +102,10 @@ pub(crate) struct Token {
     pub(crate) flow: u32,
     /// Packets waiting at all members.
     pub(crate) backlog: u32,
+    /// Packets that were sent again in the last rotation, by all.
+    pub(crate) repeats: u32,
+    /// Packets that all members together may send per rotation; 0: the ring's own bound.
+    pub(crate) window: u32,
     /// Hops since anything happened.
     pub(crate) idle_hops: u32,
     /// Recovery: packets of old rings not yet sent.
@@ -104,8 +114,8 @@ pub(crate) struct Token {
     pub(crate) tables_unsent: u16,
     /// Recovery: the last ordinal that belongs to it, once known.
     pub(crate) last_recovery: Option<u64>,
-    /// Ordinals that somebody lacks: first, count.
-    pub(crate) requests: Vec<(u64, u16)>,
+    /// Ordinals that somebody lacks.
+    pub(crate) requests: Vec<Request>,
 }
 
 /// The kind of a datagram in a word, for logs and for test networks that tell kinds apart; `None`
@@ -128,6 +138,17 @@ pub fn wire_kind(datagram: &[u8]) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// Ordinals to be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) first: u64,
+    pub(crate) count: u16,
+    /// The only member that is known to lack them; `None` if several do.
+    pub(crate) by: Option<NodeId>,
+}
+
+const REQUEST_LEN: usize = 8 + 2 + 4;
 
 const KIND_DATA: u8 = 1;
 const KIND_TOKEN: u8 = 2;
@@ -231,7 +252,13 @@ impl Data {
         w.ring(self.ring);
         w.u64(self.ordinal);
         w.u32(self.origin.0);
-        w.u8(if self.safe { DATA_SAFE } else { 0 } | if self.recovery { DATA_RECOVERY } else { 0 });
+        let flags = [
+            (self.safe, DATA_SAFE),
+            (self.recovery, DATA_RECOVERY),
+            (self.post, DATA_POST),
+            (self.repeated, DATA_REPEATED),
+        ];
+        w.u8(flags.iter().map(|(set, bit)| if *set { *bit } else { 0 }).sum());
         w.u64(self.token_sequence);
         w.u64(self.safe_line);
         w.slice(&self.content);
@@ -239,7 +266,8 @@ impl Data {
 
     fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (ring, ordinal, origin, flags) = (r.ring()?, r.u64()?, r.node()?, r.u8()?);
-        if ordinal == 0 || ordinal > u64::MAX / 2 || flags & !(DATA_SAFE | DATA_RECOVERY) != 0 {
+        let known = DATA_SAFE | DATA_RECOVERY | DATA_POST | DATA_REPEATED;
+        if ordinal == 0 || ordinal > u64::MAX / 2 || flags & !known != 0 {
             return Err(WireError::Invalid("data header"));
         }
         Ok(Self {
@@ -248,6 +276,8 @@ impl Data {
             origin,
             safe: flags & DATA_SAFE != 0,
             recovery: flags & DATA_RECOVERY != 0,
+            post: flags & DATA_POST != 0,
+            repeated: flags & DATA_REPEATED != 0,
             token_sequence: r.u64()?,
             safe_line: r.u64()?,
             content: r.rest(),
@@ -270,14 +300,17 @@ impl Token {
         w.u32(self.aru_by.map_or(0, |n| n.0));
         w.u32(self.flow);
         w.u32(self.backlog);
+        w.u32(self.repeats);
+        w.u32(self.window);
         w.u32(self.idle_hops);
         w.u64(self.unsent);
         w.u16(self.tables_unsent);
         w.u64(self.last_recovery.unwrap_or(0));
         w.count(self.requests.len());
-        for (first, count) in &self.requests {
-            w.u64(*first);
-            w.u16(*count);
+        for request in &self.requests {
+            w.u64(request.first);
+            w.u16(request.count);
+            w.u32(request.by.map_or(0, |n| n.0));
         }
     }
 
@@ -287,18 +320,16 @@ impl Token {
             return Err(WireError::Invalid("token flags"));
         }
         let (seq, aru) = (r.u64()?, r.u64()?);
-        let aru_by = match r.u32()? {
-            0 => None,
-            id => Some(NodeId(id)),
-        };
-        let (flow, backlog, idle_hops) = (r.u32()?, r.u32()?, r.u32()?);
+        let aru_by = member(r)?;
+        let (flow, backlog, repeats, window) = (r.u32()?, r.u32()?, r.u32()?, r.u32()?);
+        let idle_hops = r.u32()?;
         let (unsent, tables_unsent, last) = (r.u64()?, r.u16()?, r.u64()?);
-        let count = r.count(10)?;
+        let count = r.count(REQUEST_LEN)?;
         if count > limits::REQUEST_RANGES_MAX || aru > seq || last > seq {
             return Err(WireError::Invalid("token fields"));
         }
-        let requests =
-            (0..count).map(|_| Ok((r.u64()?, r.u16()?))).collect::<Result<_, WireError>>()?;
+        let request = |_| Ok(Request { first: r.u64()?, count: r.u16()?, by: member(r)? });
+        let requests = (0..count).map(request).collect::<Result<_, WireError>>()?;
         Ok(Self {
             ring,
             token_sequence,
@@ -309,6 +340,8 @@ impl Token {
             aru_by,
             flow,
             backlog,
+            repeats,
+            window,
             idle_hops,
             unsent,
             tables_unsent,
@@ -316,4 +349,10 @@ impl Token {
             requests,
         })
     }
+}
+
+/// A member, or nobody.
+fn member(r: &mut Reader) -> Result<Option<NodeId>, WireError> {
+    let id = r.u32()?;
+    Ok((id != 0).then_some(NodeId(id)))
 }

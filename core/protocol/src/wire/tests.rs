@@ -37,6 +37,8 @@ fn packets() -> Vec<Packet> {
         origin: NodeId(2),
         safe: true,
         recovery: true,
+        post: true,
+        repeated: true,
         token_sequence: 44,
         safe_line: 2,
         content: content.clone(),
@@ -51,11 +53,16 @@ fn packets() -> Vec<Packet> {
         aru_by: Some(NodeId(3)),
         flow: 6,
         backlog: 7,
+        repeats: 3,
+        window: 99,
         idle_hops: 1,
         unsent: 2,
         tables_unsent: 3,
         last_recovery: Some(4),
-        requests: vec![(9, 1), (10, 1)],
+        requests: vec![
+            Request { first: 9, count: 1, by: Some(NodeId(4)) },
+            Request { first: 10, count: 1, by: None },
+        ],
     };
     let join = Join {
         process: process(2),

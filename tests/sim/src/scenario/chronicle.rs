@@ -11,7 +11,7 @@ use anasazi_protocol::event::Cause;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Event, GroupId, MemberId, NodeId, Process};
 
-use crate::cluster::{Cluster, Seen};
+use crate::cluster::{Cluster, Observed};
 use crate::story::describe;
 
 use super::command::Part;
@@ -105,16 +105,16 @@ impl Chronicle {
     }
 
     /// `false` keeps an entry from the oracle.
-    fn take(&mut self, node: usize, seen: Seen<'_>) -> bool {
-        if let Seen::Event(event) = seen {
+    fn take(&mut self, node: usize, seen: Observed<'_>) -> bool {
+        if let Observed::Event(event) = seen {
             self.events[node].push(describe(event));
         }
         let item = match seen {
-            Seen::Event(Event::Installed { cause, .. }) => Item::Cause(cause_word(cause)),
-            Seen::Event(_) => return true,
-            Seen::Entry(Entry::Boot { .. }) => Item::Boot,
-            Seen::Entry(Entry::Crash) => Item::End,
-            Seen::Entry(Entry::Trace(trace)) => {
+            Observed::Event(Event::Installed { cause, .. }) => Item::Cause(cause_word(cause)),
+            Observed::Event(_) => return true,
+            Observed::Entry(Entry::Boot { .. }) => Item::Boot,
+            Observed::Entry(Entry::Crash) => Item::End,
+            Observed::Entry(Entry::Trace(trace)) => {
                 if self.forgets && matches!(trace, Trace::Packet { .. }) {
                     self.forgets = false;
                     return false;

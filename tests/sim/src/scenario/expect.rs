@@ -113,7 +113,7 @@ pub(crate) fn check(runner: &Runner, expectation: &Expectation) -> Result<(), St
             same(found == state, || format!("is in {found}"))
         }),
         Expectation::Up { nodes, up } => runner.each(nodes, |n| {
-            let found = runner.cluster.nodes[n].core.is_some();
+            let found = runner.cluster.nodes[n].runs();
             same(found == *up, || if found { "runs" } else { "does not run" }.to_owned())
         }),
         Expectation::Stat { nodes, name, bound } => runner.each(nodes, |n| {

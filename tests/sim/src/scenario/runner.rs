@@ -299,7 +299,7 @@ impl Runner {
 
     fn join(&mut self, client: &Client, group: &str) -> Result<(), String> {
         let node = client.node;
-        if self.cluster.nodes[node].core.is_none() {
+        if !self.cluster.nodes[node].runs() {
             return Err(format!("n{} does not run", node + 1));
         }
         let known = self.clients.get(client).copied();
@@ -392,7 +392,7 @@ impl Runner {
     fn mark(&mut self) {
         for (node, mark) in self.marks.iter_mut().enumerate() {
             let node = &self.cluster.nodes[node];
-            let stats = node.core.as_ref().map(|c| c.stats().fields().collect());
+            let stats = node.core().map(|c| c.stats().fields().collect());
             *mark = Mark { life: node.life, stats: stats.unwrap_or_default() };
         }
         self.sent = self.post.borrow().sent.clone();
@@ -465,7 +465,7 @@ impl Runner {
     }
 
     pub(crate) fn stat(&self, node: usize, name: &str) -> u64 {
-        let core = self.cluster.nodes[node].core.as_ref();
+        let core = self.cluster.nodes[node].core();
         let found = core.and_then(|c| c.stats().fields().find(|(known, _)| *known == name));
         found.map_or(0, |(_, value)| value)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use anasazi_oracle::{Axiom, Entry};
 use anasazi_protocol::trace::Trace;
 
-use crate::cluster::{Seen, Tap};
+use crate::cluster::{Observed, Tap};
 use crate::options::{Options, Without};
 use crate::run::{Outcome, Watch, run};
 use crate::story::Failure;
@@ -182,7 +182,7 @@ fn ranges(numbers: &[u64]) -> String {
 pub(crate) fn forgetful() -> Tap {
     let (mut crashed, mut installed, mut forgotten) = (false, false, false);
     Box::new(move |_, seen| {
-        let Seen::Entry(entry) = seen else { return true };
+        let Observed::Entry(entry) = seen else { return true };
         match entry {
             Entry::Crash => crashed = true,
             Entry::Trace(Trace::Regular { .. }) => installed = crashed,
