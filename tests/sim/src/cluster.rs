@@ -1,12 +1,13 @@
 //! The cluster: real engines on simulated machines, a simulated network between them, and the
 //! oracle watching.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anasazi_engine::config::ValidConfig;
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record, Summary};
-use anasazi_protocol::{CoreConfig, Event, SessionId};
+use anasazi_protocol::{CoreConfig, Event, MemberId, SessionId};
 use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 
@@ -56,6 +57,8 @@ pub struct Cluster {
     pub(crate) traffic_on: bool,
     pub(crate) failure: Option<Failure>,
     pub(crate) digest: Option<Digest>,
+    /// Clients that wrote all over their memory: what they sent may be anything.
+    pub(crate) wild: BTreeSet<MemberId>,
     pub(crate) admin_config: ValidConfig,
     /// Lent to a turn and emptied again.
     pub(crate) seen: Vec<Seen>,
@@ -119,6 +122,8 @@ pub struct Counts {
     pub datagrams: u64,
     /// Turns of engines.
     pub turns: u64,
+    /// Sessions that ended, or were cut off.
+    pub cut: u64,
     /// Records that clients read: messages, views and the like.
     pub records: u64,
 }
@@ -145,7 +150,7 @@ impl Cluster {
         let nodes = (0..options.nodes).map(|index| {
             let offset = if random.coin() { 0 } else { random.below(1 << 60) };
             let drift_ppm = random.below(options.machine.drift_ppm + 1);
-            Node::new(index, Clock { offset, drift_ppm })
+            Node::new(index, Clock::new(offset, drift_ppm))
         });
         let nodes = nodes.collect();
         Self {
@@ -164,6 +169,7 @@ impl Cluster {
             traffic_on: options.traffic.interval_us > 0,
             failure: None,
             digest: None,
+            wild: BTreeSet::new(),
             admin_config: admin_config(),
             seen: Vec::new(),
             sent: Vec::new(),

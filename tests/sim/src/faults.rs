@@ -1,7 +1,10 @@
 //! The nemesis: faults that come, stay for a while, and go.
 
+use anasazi_protocol::SessionId;
+
 use crate::cluster::{Cluster, Happening};
 use crate::random::Random;
+use crate::session::{Reading, Session};
 
 const MS: u64 = 1_000_000;
 
@@ -32,11 +35,21 @@ pub enum Kind {
     Leave,
     /// All are killed, and start at the same time.
     ColdStart,
+    /// A machine sleeps for a while, and its clock with it.
+    Suspend,
+    /// Some connections lose one kind of datagrams.
+    KindLost,
+    /// A machine has no buffers for half of what it sends.
+    SendErrors,
+    /// A client dies or raves.
+    ClientDies,
+    /// A client does not read for a while.
+    ClientStalls,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 17] = [
         Self::Partition,
         Self::Overlap,
         Self::OneWay,
@@ -49,7 +62,24 @@ impl Kind {
         Self::Pause,
         Self::Leave,
         Self::ColdStart,
+        Self::Suspend,
+        Self::KindLost,
+        Self::SendErrors,
+        Self::ClientDies,
+        Self::ClientStalls,
     ];
+
+    /// It came last into the swarm.
+    pub(crate) fn is_mischief(self) -> bool {
+        matches!(
+            self,
+            Self::Suspend
+                | Self::KindLost
+                | Self::SendErrors
+                | Self::ClientDies
+                | Self::ClientStalls
+        )
+    }
 
     /// No process ends by it.
     pub fn is_brief(self) -> bool {
@@ -64,6 +94,7 @@ pub(crate) enum Undo {
     Multicast(Vec<(usize, usize)>),
     Resume(usize),
     Boot(usize),
+    Read(usize, SessionId),
 }
 
 impl Cluster {
@@ -78,9 +109,14 @@ impl Cluster {
         self.epoch += 1;
         self.tell(None, "HEALED");
         self.network.heal(self.now);
-        self.options.machine.persist_failure = 0;
+        (self.options.machine.persist_failure, self.options.machine.slow_nodes) = (0, 0);
         for node in 0..self.nodes.len() {
             self.resume(node);
+            self.nodes[node].turn_ns = 0;
+            let slow = |s: &&Session| s.reading != Reading::Eager;
+            let slow: Vec<_> = self.nodes[node].sessions.iter().filter(slow).collect();
+            let slow: Vec<SessionId> = slow.into_iter().map(|s| s.member.session).collect();
+            slow.into_iter().for_each(|session| self.read_again(node, session));
         }
         let live = self.nodes.iter().filter(|n| n.runs()).count();
         for node in 0..self.nodes.len() {
@@ -144,6 +180,7 @@ impl Cluster {
             Kind::Pause => self.random_pause(last),
             Kind::Leave => self.random_leave(last),
             Kind::ColdStart => self.cold_start(last),
+            kind => self.make_mischief(kind, last),
         }
     }
 
@@ -156,6 +193,7 @@ impl Cluster {
             }
             Undo::Resume(node) => self.resume(node),
             Undo::Boot(node) => self.boot(node),
+            Undo::Read(node, session) => self.read_again(node, session),
         }
     }
 
@@ -166,12 +204,12 @@ impl Cluster {
         self.plan_in(time, Happening::Fault { epoch });
     }
 
-    fn plan_undo(&mut self, time: u64, undo: Undo) {
+    pub(crate) fn plan_undo(&mut self, time: u64, undo: Undo) {
         let epoch = self.epoch;
         self.plan_in(time, Happening::Undo { epoch, undo });
     }
 
-    fn pairs(&self, mut apart: impl FnMut(usize, usize) -> bool) -> Vec<(usize, usize)> {
+    pub(crate) fn pairs(&self, mut apart: impl FnMut(usize, usize) -> bool) -> Vec<(usize, usize)> {
         let n = self.nodes.len();
         let all = (0..n).flat_map(|a| (0..n).map(move |b| (a, b)));
         all.filter(|(a, b)| a != b && apart(*a, *b)).collect()
@@ -271,7 +309,7 @@ impl Cluster {
         self.plan_undo(time, Undo::Multicast(links));
     }
 
-    fn random_live(&mut self) -> Option<usize> {
+    pub(crate) fn random_live(&mut self) -> Option<usize> {
         let live: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].runs()).collect();
         (!live.is_empty()).then(|| live[self.random.index(live.len())])
     }

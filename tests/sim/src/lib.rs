@@ -13,6 +13,7 @@ mod engine;
 pub mod faults;
 pub mod health;
 pub mod lifecycle;
+mod mischief;
 pub mod network;
 pub mod node;
 pub mod options;

@@ -30,6 +30,8 @@ impl Cluster {
         self.record(node, Entry::Boot { stored });
         self.tell(Some(node), &format!("BOOT as {}", boot.process));
         let parts = self.parts(node, config, boot);
+        let slow = self.random.permille(self.options.machine.slow_nodes);
+        self.nodes[node].turn_ns = if slow { self.options.machine.turn_us * 1_000 } else { 0 };
         self.nodes[node].turn = Some(SimTurn::new(parts, now));
         self.turn(node);
         for _ in 0..self.options.traffic.sessions {
@@ -117,6 +119,7 @@ impl Cluster {
             return;
         }
         n.timer_at = None;
+        n.clock.go_on(self.now);
         let waiting = n.turn.as_mut().map_or(0, |turn| turn.transport_mut().waiting());
         self.tell(Some(node), &format!("resumed, {waiting} datagrams wait"));
         self.turn(node);

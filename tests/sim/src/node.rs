@@ -81,11 +81,33 @@ pub struct Clock {
     pub offset: u64,
     /// How much faster it runs, in parts per million.
     pub drift_ppm: u64,
+    /// How long it has stood still, in nanoseconds.
+    pub stood_still: u64,
+    /// It stands still, and since when.
+    pub stopped_at: Option<u64>,
 }
 
 impl Clock {
+    /// A clock that has not been stopped yet.
+    pub fn new(offset: u64, drift_ppm: u64) -> Self {
+        Self { offset, drift_ppm, stood_still: 0, stopped_at: None }
+    }
+
+    /// It stands still from now on.
+    pub fn stop(&mut self, now: u64) {
+        self.stopped_at.get_or_insert(now);
+    }
+
+    /// It goes on.
+    pub fn go_on(&mut self, now: u64) {
+        if let Some(since) = self.stopped_at.take() {
+            self.stood_still += now - since;
+        }
+    }
+
     /// What it shows at a time of the simulation.
     pub fn read(self, now: u64) -> Instant {
+        let now = self.stopped_at.unwrap_or(now) - self.stood_still;
         let fast = u128::from(now) * u128::from(1_000_000 + self.drift_ppm) / 1_000_000;
         Instant(self.offset + fast as u64)
     }
@@ -94,6 +116,7 @@ impl Clock {
     pub fn when(self, instant: Instant) -> u64 {
         let fast = u128::from(instant.0.saturating_sub(self.offset));
         (fast * 1_000_000).div_ceil(u128::from(1_000_000 + self.drift_ppm)) as u64
+            + self.stood_still
     }
 }
 
@@ -180,12 +203,22 @@ mod tests {
     #[test]
     fn a_drifting_clock_is_read_and_set_consistently() {
         for drift_ppm in [0, 1, 500] {
-            let clock = Clock { offset: 17, drift_ppm };
+            let clock = Clock::new(17, drift_ppm);
             for now in [0, 1, 999, 1_000_000_007, 60_000_000_000] {
                 let instant = clock.read(now);
                 let back = clock.when(instant);
                 assert!(back <= now && clock.read(back) >= instant, "{drift_ppm} {now}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_is_late_for_good() {
+        let mut clock = Clock::new(5, 0);
+        clock.stop(1_000);
+        assert_eq!(clock.read(4_000), Instant(1_005));
+        clock.go_on(5_000);
+        assert_eq!(clock.read(6_000), Instant(2_005));
+        assert_eq!(clock.when(Instant(2_005)), 6_000);
     }
 }

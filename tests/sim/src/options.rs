@@ -137,6 +137,10 @@ pub struct MachineOptions {
     pub mailbox_len_max: usize,
     /// Bytes that an engine keeps for a client that does not read.
     pub backlog_len_max: usize,
+    /// Mean time that a turn of a slow node's engine takes, in microseconds.
+    pub turn_us: u64,
+    /// Of a thousand starts, those of a slow node.
+    pub slow_nodes: u32,
 }
 
 /// What sessions do.
@@ -169,6 +173,7 @@ impl Options {
     pub fn new(seed: u64, nodes: Option<usize>) -> Self {
         let mut random = Random::new(seed ^ 0x00a5_a100_0000);
         let drawn = if random.permille(50) { random.between(10, 16) } else { random.between(1, 9) };
+        let nodes_given = nodes.is_some();
         let nodes = nodes.unwrap_or(drawn as usize).max(1);
         let wide = random.permille(100);
         let timer_scale = if wide { 12 } else { 1 };
@@ -202,7 +207,43 @@ impl Options {
         options.mixed_mtu = later.permille(200);
         options.network.residual_loss = later.pick(&[0, 0, 2, 10]);
         options.traffic = Traffic::new(&mut random, &options);
+        options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
         options
+    }
+
+    /// What the swarm learned last.
+    fn add_swarm(&mut self, random: &mut Random, nodes_given: bool) {
+        if random.permille(20) && !nodes_given {
+            self.nodes = random.between(17, 32) as usize;
+            self.traffic.sessions = 1;
+            self.traffic.interval_us = self.traffic.interval_us.max(200_000 * self.nodes as u64);
+        }
+        let kinds = Kind::ALL.iter().filter(|kind| kind.is_mischief());
+        self.faults.retain(|kind| !kind.is_mischief());
+        self.faults.extend(kinds.filter(|_| random.coin()));
+        if random.coin() {
+            self.machine.turn_us = random.pick(&[20, 200, 2_000]) * u64::from(self.timer_scale);
+            self.machine.slow_nodes = random.pick(&[100, 300, 1_000]);
+        }
+        if random.permille(300) {
+            self.machine.backlog_len_max = random.pick(&[64 << 10, 1 << 20]);
+        }
+        if random.permille(250) && !self.restless {
+            self.make_long(random);
+            let rare = 500_000 * self.traffic.sessions as u64 * self.nodes as u64;
+            self.traffic.interval_us = self.traffic.interval_us.max(rare);
+        }
+    }
+
+    /// Engines keep so little for a client that one which reads as it can may be too slow.
+    pub(crate) fn tiny_backlog(&self) -> bool {
+        self.machine.backlog_len_max < 8 << 20
+    }
+
+    /// A long life with rare faults: everything that goes wrong by and by.
+    fn make_long(&mut self, random: &mut Random) {
+        self.fault_time_ms = random.between(240_000, 540_000);
+        self.fault_interval_ms = random.pick(&[5_000, 20_000, 60_000]);
     }
 
     fn make_restless(&mut self, random: &mut Random) {
@@ -345,6 +386,8 @@ impl MachineOptions {
             diskless: random.permille(200),
             mailbox_len_max: random.pick(&[32, 500, 4_000]),
             backlog_len_max: 16 << 20,
+            turn_us: 0,
+            slow_nodes: 0,
         }
     }
 
@@ -360,6 +403,8 @@ impl MachineOptions {
             diskless: false,
             mailbox_len_max: 4_000,
             backlog_len_max: 16 << 20,
+            turn_us: 0,
+            slow_nodes: 0,
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Session {
     /// How the engine ended it.
     pub(crate) closed: Option<(Status, String)>,
     pub(crate) reading: Reading,
+    /// It did not always read, so that its engine may have cut it off.
+    pub(crate) lagged: bool,
     handles_made: u32,
     tags_sent: u64,
     pub(crate) tags_seen: u64,
@@ -89,6 +91,7 @@ impl Session {
             ledger: Ledger::default(),
             closed: None,
             reading: Reading::Eager,
+            lagged: false,
             handles_made: 0,
             tags_sent: 0,
             tags_seen: 0,
@@ -127,6 +130,13 @@ impl Session {
     /// How it reads from now on.
     pub fn read(&mut self, reading: Reading) {
         self.reading = reading;
+        self.lagged |= reading != Reading::Eager;
+    }
+
+    /// Writes a word somewhere into its memory.
+    pub(crate) fn scribble(&mut self, place: u64, word: u64) {
+        // A client that cannot is a good one.
+        let _ = self.raw.scribble(place, &word.to_ne_bytes());
     }
 
     /// Does something by chance. `may_end`: also goes.

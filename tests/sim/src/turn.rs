@@ -3,6 +3,7 @@
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Event, SessionId};
+use anasazi_queue::status::Status;
 use anasazi_transport::Target;
 use bytes::Bytes;
 
@@ -203,7 +204,7 @@ impl Cluster {
         let mut sessions = std::mem::take(&mut self.nodes[node].sessions);
         for session in &mut sessions {
             let acts = acting == Some(session.member.session);
-            let read = session.take_in(acts);
+            let read = session.take_in(acts, &self.wild);
             self.counts.records += read.records;
             if let Some(digest) = &mut self.digest {
                 digest.add(&(session.member, read.records, session.closed.is_some()));
@@ -215,13 +216,19 @@ impl Cluster {
             if read.woke_engine || flushed {
                 self.nodes[node].ready.push(session.keys.1);
             }
-            if let Some((status, reason)) = session.closed.as_ref().filter(|_| !session.ending) {
+            let Some((status, reason)) = &session.closed else { continue };
+            let slow = *status == Status::ESLOW && (session.lagged || self.options.tiny_backlog());
+            if !(session.ending || slow) {
                 let name = status.name();
                 self.client_fails(node, &format!("{} was cut: {name}, {reason}", session.member));
             }
         }
+        let before = sessions.len();
         sessions.retain(|session| session.closed.is_none());
+        let gone = before - sessions.len();
+        sessions.append(&mut self.nodes[node].sessions);
         self.nodes[node].sessions = sessions;
+        self.counts.cut += gone as u64;
         !self.nodes[node].ready.is_empty()
     }
 
