@@ -1,5 +1,7 @@
 //! What a scenario can say.
 
+use crate::session::Reading;
+
 use super::expect::Expectation;
 use super::packets::Rule;
 use super::settings::Setting;
@@ -55,6 +57,21 @@ pub(crate) enum Command {
     },
     Disconnect {
         client: Client,
+    },
+    /// How it reads from now on.
+    Reads {
+        client: Client,
+        reading: Reading,
+    },
+    /// Each turn of these engines takes about so long.
+    Slow {
+        nodes: Nodes,
+        time: Time,
+    },
+    /// Half of what they send gets no buffer.
+    FailSends {
+        nodes: Nodes,
+        time: Time,
     },
     Send {
         client: Client,
@@ -132,6 +149,8 @@ pub(crate) enum Deed {
     Wipe,
     Restart,
     Pause,
+    /// Its clock stands still, too.
+    Suspend,
     Resume,
     Shutdown,
     /// It may stop by itself.

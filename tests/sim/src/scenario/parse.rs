@@ -1,6 +1,7 @@
 //! A file becomes a scenario, or an error that names the line and what is allowed there.
 
 use crate::options::Options;
+use crate::session::Reading;
 
 use super::command::{Command, Deed, Part};
 use super::expect::Expectation;
@@ -10,8 +11,8 @@ use super::swarm::Swarm;
 use super::words::{NODES_MAX, Words, time};
 
 const VERBS: &str = "title, shows, sweep, swarm, nodes, ring, configure, twin, network, boot, \
-    crash, wipe, restart, pause, resume, shutdown, may-stop, clock, join, leave, disconnect, send, \
-    load, cut, mend, partition, clog, spoil, outage, heal, drop, duplicate, delay, hold, replay, \
+    crash, wipe, restart, pause, suspend, resume, shutdown, may-stop, clock, join, leave, disconnect, send, \
+    load, reads, slow, fail-sends, cut, mend, partition, clog, spoil, outage, heal, drop, duplicate, delay, hold, replay, \
     corrupt, release, clear, record, again, tick, settle, rest, wait, mark, expect, story, repeat, \
     end, apart, plant";
 
@@ -167,6 +168,17 @@ fn command(verb: &str, words: &mut Words<'_>) -> Result<Command, String> {
         }
         "clock" => clock(words)?,
         "join" | "leave" | "disconnect" | "send" | "load" => client(verb, words)?,
+        "reads" => reads(words)?,
+        "slow" => {
+            let nodes = words.nodes()?;
+            words.must("by")?;
+            Command::Slow { nodes, time: words.time()? }
+        }
+        "fail-sends" => {
+            let nodes = words.nodes()?;
+            words.must("for")?;
+            Command::FailSends { nodes, time: words.time()? }
+        }
         "cut" | "mend" | "partition" | "clog" | "spoil" | "outage" | "heal" => link(verb, words)?,
         "drop" | "duplicate" | "delay" | "hold" | "replay" | "corrupt" => {
             Command::Packets(Rule::parse(verb, words)?)
@@ -204,6 +216,17 @@ fn command(verb: &str, words: &mut Words<'_>) -> Result<Command, String> {
     })
 }
 
+fn reads(words: &mut Words<'_>) -> Result<Command, String> {
+    let client = words.client()?;
+    let reading = match words.next("how it reads")? {
+        "all" => Reading::Eager,
+        "slowly" => Reading::Slow,
+        "nothing" => Reading::Stopped,
+        word => return Err(format!("`all`, `slowly` or `nothing` expected, not `{word}`")),
+    };
+    Ok(Command::Reads { client, reading })
+}
+
 fn deed(verb: &str) -> Option<Deed> {
     Some(match verb {
         "boot" => Deed::Boot,
@@ -211,6 +234,7 @@ fn deed(verb: &str) -> Option<Deed> {
         "wipe" => Deed::Wipe,
         "restart" => Deed::Restart,
         "pause" => Deed::Pause,
+        "suspend" => Deed::Suspend,
         "resume" => Deed::Resume,
         "shutdown" => Deed::Shutdown,
         "may-stop" => Deed::MayStop,

@@ -151,6 +151,18 @@ impl Runner {
             Command::Leap { node, time } => {
                 self.cluster.leap(*node, time.nanoseconds(self.swept));
             }
+            Command::Slow { nodes, time } => {
+                let time = time.nanoseconds(self.swept);
+                for node in nodes.of(self.cluster.nodes.len()) {
+                    self.cluster.nodes[node].turn_ns = time;
+                }
+            }
+            Command::FailSends { nodes, time } => {
+                let until = self.cluster.now + time.nanoseconds(self.swept);
+                for node in nodes.of(self.cluster.nodes.len()) {
+                    self.cluster.network.fail_sends(node, until);
+                }
+            }
             Command::Tick(time) => {
                 let time = time.nanoseconds(self.swept);
                 self.advance(time, |_| false);
@@ -189,6 +201,7 @@ impl Runner {
                     (0..*count).for_each(|_| s.send(group, *len, *safe, false));
                 })?;
             }
+            Command::Reads { client, reading } => self.with(client, |s| s.read(*reading))?,
             Command::Load { count, len } => self.load(*count, *len),
             Command::Packets(rule) => self.post.borrow_mut().add(line, rule.clone()),
             Command::Release => self.post.borrow_mut().release(self.cluster.now),
@@ -291,6 +304,11 @@ impl Runner {
                 cluster.boot(node);
             }
             Deed::Pause => cluster.pause(node),
+            Deed::Suspend => {
+                let now = cluster.now;
+                cluster.pause(node);
+                cluster.nodes[node].clock.stop(now);
+            }
             Deed::Resume => cluster.resume(node),
             Deed::Shutdown => cluster.shutdown(node),
             Deed::MayStop => cluster.expect_stop(node),

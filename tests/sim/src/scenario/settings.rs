@@ -10,7 +10,7 @@ use super::words::{number, time};
 
 const NAMES: &str = "seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, delay, \
     jitter, late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, \
-    persist, persist-failure, reserve, floor, timer-late, drift, diskless, mailbox, timers, mtu, \
+    persist, persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, diskless, mailbox, timers, mtu, \
     mixed-mtu, window, message";
 
 /// A setting of the cluster, checked.
@@ -63,6 +63,9 @@ impl Setting {
             "floor" => machine.ring_floor = count()?,
             "timer-late" => machine.timer_late_us = us()?,
             "drift" => machine.drift_ppm = count()?,
+            "turn" => machine.turn_us = us()?,
+            "slow-nodes" => machine.slow_nodes = count()? as u32,
+            "backlog" => machine.backlog_len_max = count()? as usize,
             "diskless" => machine.diskless = true,
             "mailbox" => machine.mailbox_len_max = count()? as usize,
             "timers" => options.timer_scale = count()?.max(1) as u32,
