@@ -56,7 +56,7 @@ enum Action {
         #[arg(long)]
         nodes: Option<usize>,
     },
-    /// Leave out of a failing seed what its failure does not need, and print the rest as a scenario.
+    /// Leave out of a failing seed what its failure does not need; print the rest as a scenario.
     Shrink {
         /// Which.
         seed: u64,

@@ -1,14 +1,16 @@
 //! A small language for directed scenarios: one file says what happens to a cluster and what comes
 //! of it. `tests/scenarios/README.md` is its description.
 //!
-//! `words` and `parse` read a file, `settings` are its options, `runner` with `packets` and
-//! `expect` carries it out on a [`Cluster`](crate::cluster::Cluster), `chronicle` tells the story,
-//! `golden` compares it with the file, `swarm` is the form of a shrunk seed.
+//! `words` and `parse` read a file, `settings` are its options, `runner` carries it out on a
+//! [`Cluster`](crate::cluster::Cluster) with `links`, `packets`, `expect` and `asked`, `chronicle`
+//! tells the story, `golden` compares it with the file, `swarm` is the form of a shrunk seed.
 
+mod asked;
 mod chronicle;
 mod command;
 mod expect;
 mod golden;
+mod links;
 mod packets;
 mod parse;
 mod runner;

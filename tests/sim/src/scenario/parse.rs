@@ -10,11 +10,12 @@ use super::settings::Setting;
 use super::swarm::Swarm;
 use super::words::{NODES_MAX, Words, time};
 
-const VERBS: &str = "title, shows, sweep, swarm, nodes, ring, configure, twin, network, boot, \
-    crash, wipe, restart, pause, suspend, resume, shutdown, may-stop, clock, join, leave, disconnect, send, \
-    load, reads, slow, fail-sends, cut, mend, partition, clog, spoil, outage, heal, drop, duplicate, delay, hold, replay, \
-    corrupt, release, clear, record, again, tick, settle, rest, wait, mark, expect, story, repeat, \
-    end, apart, plant";
+const VERBS: &str = "\
+    title, shows, sweep, swarm, nodes, ring, configure, twin, network, boot, crash, wipe, \
+    restart, pause, suspend, resume, shutdown, may-stop, clock, join, leave, disconnect, \
+    send, load, reads, slow, fail-sends, cut, mend, partition, clog, spoil, outage, heal, \
+    drop, duplicate, delay, hold, replay, corrupt, release, clear, record, again, tick, \
+    settle, rest, wait, mark, expect, story, repeat, end, apart, plant";
 
 /// A scenario that was read.
 #[derive(Clone, Debug, Default)]
@@ -188,20 +189,7 @@ fn command(verb: &str, words: &mut Words<'_>) -> Result<Command, String> {
         "record" => Command::Record,
         "again" => Command::Again { from: words.nodes()? },
         "tick" => Command::Tick(words.time()?),
-        "settle" => {
-            words.must("within")?;
-            Command::Settle(words.time()?)
-        }
-        "rest" => {
-            words.must("within")?;
-            Command::Rest(words.time()?)
-        }
-        "wait" => {
-            let nodes = words.nodes()?;
-            let state = words.next("a state")?.to_owned();
-            words.must("within")?;
-            Command::Wait { nodes, state, time: words.time()? }
-        }
+        "settle" | "rest" | "wait" => wait(verb, words)?,
         "mark" => Command::Mark,
         "expect" => Command::Expect(Expectation::parse(words)?),
         "story" => Command::Story(part(words)?),
@@ -214,6 +202,18 @@ fn command(verb: &str, words: &mut Words<'_>) -> Result<Command, String> {
         }
         _ => return Err(format!("`{verb}` is no command; they are {VERBS}")),
     })
+}
+
+fn wait(verb: &str, words: &mut Words<'_>) -> Result<Command, String> {
+    if verb == "wait" {
+        let nodes = words.nodes()?;
+        let state = words.next("a state")?.to_owned();
+        words.must("within")?;
+        return Ok(Command::Wait { nodes, state, time: words.time()? });
+    }
+    words.must("within")?;
+    let time = words.time()?;
+    Ok(if verb == "settle" { Command::Settle(time) } else { Command::Rest(time) })
 }
 
 fn reads(words: &mut Words<'_>) -> Result<Command, String> {

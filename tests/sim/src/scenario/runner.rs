@@ -31,14 +31,14 @@ pub(crate) struct Runner {
     pub(crate) cluster: Cluster,
     /// Of the last wait, in nanoseconds.
     pub(crate) took: u64,
-    post: Rc<RefCell<Post>>,
-    chronicle: Rc<RefCell<Chronicle>>,
-    clients: BTreeMap<Client, SessionId>,
+    pub(crate) post: Rc<RefCell<Post>>,
+    pub(crate) chronicle: Rc<RefCell<Chronicle>>,
+    pub(crate) clients: BTreeMap<Client, SessionId>,
     /// How often a client of this name was opened.
     opened: BTreeMap<Client, usize>,
-    marks: Vec<Mark>,
-    sent: BTreeMap<&'static str, u64>,
-    swept: u64,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) sent: BTreeMap<&'static str, u64>,
+    pub(crate) swept: u64,
     apart: bool,
     printed: Printed,
 }
@@ -52,9 +52,9 @@ pub(crate) struct Told {
 
 /// What a node had counted at the last `mark`.
 #[derive(Clone, Default)]
-struct Mark {
-    life: u64,
-    stats: BTreeMap<&'static str, u64>,
+pub(crate) struct Mark {
+    pub(crate) life: u64,
+    pub(crate) stats: BTreeMap<&'static str, u64>,
 }
 
 impl Runner {
@@ -214,52 +214,6 @@ impl Runner {
             _ => self.link(command),
         }
         Ok(())
-    }
-
-    fn link(&mut self, command: &Command) {
-        let count = self.cluster.nodes.len();
-        let now = self.cluster.now;
-        let swept = self.swept;
-        let pairs = |from: &Nodes, to: &Nodes, both: bool| {
-            let mut pairs = Vec::new();
-            for a in from.of(count) {
-                for b in to.of(count).into_iter().filter(|b| *b != a) {
-                    pairs.push((a, b));
-                    if both {
-                        pairs.push((b, a));
-                    }
-                }
-            }
-            pairs
-        };
-        let network = &mut self.cluster.network;
-        match command {
-            Command::Cut { from, to, both } => {
-                pairs(from, to, *both).into_iter().for_each(|(a, b)| network.cut(a, b));
-            }
-            Command::Mend { from, to, both } => {
-                pairs(from, to, *both).into_iter().for_each(|(a, b)| network.join(a, b));
-            }
-            Command::Clog { from, to, both, time } => {
-                let until = now + time.nanoseconds(swept);
-                pairs(from, to, *both).into_iter().for_each(|(a, b)| network.clog(a, b, until));
-            }
-            Command::Spoil { from, to, both, time } => {
-                let until = now + time.nanoseconds(swept);
-                pairs(from, to, *both).into_iter().for_each(|(a, b)| network.spoil(a, b, until));
-            }
-            Command::Outage { from, to, both, begins } => {
-                let pairs = pairs(from, to, *both);
-                pairs.into_iter().for_each(|(a, b)| network.set_outage(a, b, *begins));
-            }
-            Command::Partition(sets) => {
-                let sets: Vec<Vec<usize>> = sets.iter().map(|s| s.of(count)).collect();
-                let sets: Vec<&[usize]> = sets.iter().map(|s| &s[..]).collect();
-                self.cluster.partition(&sets);
-            }
-            Command::Heal => network.heal(now),
-            _ => {}
-        }
     }
 
     /// All machines start; one ring; everybody in the group.
@@ -449,55 +403,6 @@ impl Runner {
             }
             _ => Ok(()),
         }
-    }
-}
-
-/// What expectations ask.
-impl Runner {
-    pub(crate) fn each(
-        &self,
-        nodes: &Nodes,
-        check: impl Fn(usize) -> Result<(), String>,
-    ) -> Result<(), String> {
-        let nodes = nodes.of(self.cluster.nodes.len());
-        nodes.iter().try_for_each(|n| check(*n).map_err(|e| format!("n{} {e}", n + 1)))
-    }
-
-    pub(crate) fn session(&self, client: &Client) -> Option<SessionId> {
-        self.clients.get(client).copied()
-    }
-
-    pub(crate) fn member(&self, client: &Client) -> Option<MemberId> {
-        let node = self.cluster.nodes[client.node].id;
-        self.session(client).map(|session| MemberId { node, session })
-    }
-
-    pub(crate) fn received(&self, node: usize) -> &[(MemberId, usize)] {
-        let session = self.session(&Client { node, name: String::new() });
-        let session = session.and_then(|s| self.cluster.session(node, s));
-        session.map_or(&[], |s| &s.received)
-    }
-
-    pub(crate) fn was_told(&self, node: usize, what: &str) -> bool {
-        self.chronicle.borrow().was_told(node, what)
-    }
-
-    pub(crate) fn stat(&self, node: usize, name: &str) -> u64 {
-        let core = self.cluster.nodes[node].core();
-        let found = core.and_then(|c| c.stats().fields().find(|(known, _)| *known == name));
-        found.map_or(0, |(_, value)| value)
-    }
-
-    /// What it was at the last `mark`, in the same life.
-    pub(crate) fn marked(&self, node: usize, name: &str) -> u64 {
-        let mark = &self.marks[node];
-        let same = mark.life == self.cluster.nodes[node].life;
-        mark.stats.get(name).copied().filter(|_| same).unwrap_or(0)
-    }
-
-    pub(crate) fn sent(&self, kind: &str) -> u64 {
-        let now = self.post.borrow().sent.get(kind).copied().unwrap_or(0);
-        now - self.sent.get(kind).copied().unwrap_or(0)
     }
 }
 

@@ -8,10 +8,11 @@ use crate::options::{Multicast, Options};
 
 use super::words::{number, time};
 
-const NAMES: &str = "seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, delay, \
-    jitter, late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, \
-    persist, persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, diskless, mailbox, timers, mtu, \
-    mixed-mtu, window, message";
+const NAMES: &str = "\
+    seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, delay, jitter, \
+    late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, persist, \
+    persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, diskless, \
+    mailbox, timers, mtu, mixed-mtu, window, message";
 
 /// A setting of the cluster, checked.
 #[derive(Clone, Debug)]
