@@ -15,7 +15,8 @@ use crate::digest::Digest;
 use crate::engine::Seen;
 use crate::faults::Undo;
 use crate::lifecycle::admin_config;
-use crate::network::Network;
+use crate::liveness::Judge;
+use crate::network::{Lasting, Network};
 use crate::node::{Clock, Node};
 use crate::options::Options;
 use crate::random::Random;
@@ -57,6 +58,9 @@ pub struct Cluster {
     pub(crate) traffic_on: bool,
     pub(crate) failure: Option<Failure>,
     pub(crate) digest: Option<Digest>,
+    pub(crate) judge: Judge,
+    /// What stays cut when all is healed.
+    pub(crate) lasting: Lasting,
     /// Clients that wrote all over their memory: what they sent may be anything.
     pub(crate) wild: BTreeSet<MemberId>,
     pub(crate) admin_config: ValidConfig,
@@ -139,6 +143,7 @@ pub(crate) enum Happening {
     Turn { node: usize, life: u64, at: u64 },
     Boot { node: usize, life: u64 },
     Fault { epoch: u64 },
+    Look,
     Undo { epoch: u64, undo: Undo },
 }
 
@@ -169,6 +174,8 @@ impl Cluster {
             traffic_on: options.traffic.interval_us > 0,
             failure: None,
             digest: None,
+            judge: Judge::default(),
+            lasting: Lasting::None,
             wild: BTreeSet::new(),
             admin_config: admin_config(),
             seen: Vec::new(),
@@ -306,6 +313,7 @@ impl Cluster {
                 self.planned_turn(node, at);
             }
             Happening::Boot { node, life } if self.nodes[node].life == life => self.boot(node),
+            Happening::Look => self.look(),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
             _ => {}

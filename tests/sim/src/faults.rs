@@ -3,6 +3,7 @@
 use anasazi_protocol::SessionId;
 
 use crate::cluster::{Cluster, Happening};
+use crate::network::Lasting;
 use crate::random::Random;
 use crate::session::{Reading, Session};
 
@@ -109,6 +110,7 @@ impl Cluster {
         self.epoch += 1;
         self.tell(None, "HEALED");
         self.network.heal(self.now);
+        self.cut_for_good();
         (self.options.machine.persist_failure, self.options.machine.slow_nodes) = (0, 0);
         for node in 0..self.nodes.len() {
             self.resume(node);
@@ -126,6 +128,26 @@ impl Cluster {
                 self.boot(node);
             }
         }
+        self.judge_from_here();
+    }
+
+    /// Cuts what stays cut.
+    fn cut_for_good(&mut self) {
+        self.lasting = self.options.lasting;
+        let n = self.nodes.len();
+        let cuts = match self.lasting {
+            Lasting::None => return,
+            Lasting::Sets => {
+                let sets: Vec<u64> = (0..n).map(|_| self.random.below(2)).collect();
+                self.pairs(|a, b| a < b && sets[a] != sets[b])
+            }
+            Lasting::Links => {
+                let bad: Vec<bool> = (0..n * n).map(|_| self.random.permille(150)).collect();
+                self.pairs(|a, b| a < b && bad[a * n + b])
+            }
+        };
+        self.tell(None, &format!("CUT FOR GOOD {cuts:?}"));
+        cuts.into_iter().for_each(|(a, b)| self.network.cut_for_good(a, b));
     }
 
     /// Cuts everything between nodes of different sets. The cuts can be given back to `mend`.

@@ -13,6 +13,7 @@ mod engine;
 pub mod faults;
 pub mod health;
 pub mod lifecycle;
+pub mod liveness;
 mod mischief;
 pub mod network;
 pub mod node;

@@ -81,6 +81,7 @@ impl Cluster {
         }
         self.record(node, Entry::Crash);
         self.tell(Some(node), "CRASH");
+        self.nodes[node].clock.go_on(self.now);
         self.nodes[node].lose();
     }
 

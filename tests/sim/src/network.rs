@@ -16,6 +16,8 @@ struct Link {
     clogged_until: u64,
     /// Nearly all is lost before this time.
     bad_until: u64,
+    /// One of the cuts stays.
+    for_good: bool,
     /// What kind of datagrams is lost, and until when.
     kind_lost: (u8, u64),
     /// Of the last datagram that was not free to overtake.
@@ -24,6 +26,17 @@ struct Link {
     multicast: bool,
     /// A fault keeps multicast from passing.
     outage: bool,
+}
+
+/// What stays cut after everything else is healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// Nothing.
+    None,
+    /// Everything between sets of nodes.
+    Sets,
+    /// Single links.
+    Links,
 }
 
 /// All connections between the nodes.
@@ -85,6 +98,19 @@ impl Network {
         link.cuts = link.cuts.saturating_sub(1);
     }
 
+    /// Cuts a connection, in both directions, so that no healing mends it.
+    pub fn cut_for_good(&mut self, a: usize, b: usize) {
+        for (from, to) in [(a, b), (b, a)] {
+            let link = self.link(from, to);
+            (link.for_good, link.cuts) = (true, link.cuts + 1);
+        }
+    }
+
+    /// It was cut for good.
+    pub fn is_cut_for_good(&self, from: usize, to: usize) -> bool {
+        self.links[from * self.nodes + to].for_good
+    }
+
     /// Holds up everything on a connection until then.
     pub fn clog(&mut self, from: usize, to: usize, until: u64) {
         let link = self.link(from, to);
@@ -116,7 +142,7 @@ impl Network {
         self.options = self.options.healed();
         self.sends_fail_until.fill(0);
         for link in &mut self.links {
-            link.cuts = 0;
+            link.cuts = u32::from(link.for_good);
             link.outage = false;
             link.clogged_until = link.clogged_until.min(now);
             link.bad_until = link.bad_until.min(now);

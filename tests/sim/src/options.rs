@@ -9,6 +9,7 @@ use std::time::Duration;
 use anasazi_protocol::{Timers, limits};
 
 use crate::faults::Kind;
+use crate::network::Lasting;
 use crate::random::Random;
 
 /// Everything that is decided before a run.
@@ -34,6 +35,8 @@ pub struct Options {
     pub fault_time_ms: u64,
     /// All nodes start within this time, in milliseconds.
     pub start_within_ms: u64,
+    /// What stays cut when all else is healed.
+    pub lasting: Lasting,
     /// The protocol's timers are this many times the default.
     pub timer_scale: u32,
     /// Datagram size.
@@ -191,6 +194,7 @@ impl Options {
             fault_interval_ms,
             fault_time_ms: random.between(4_000, 15_000),
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
+            lasting: Lasting::None,
             timer_scale,
             mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
             mixed_mtu: false,
@@ -228,6 +232,9 @@ impl Options {
         if random.permille(300) {
             self.machine.backlog_len_max = random.pick(&[64 << 10, 1 << 20]);
         }
+        if random.permille(100) && !self.network.sparse_peers {
+            self.lasting = Lasting::Sets;
+        }
         if random.permille(250) && !self.restless {
             self.make_long(random);
             let rare = 500_000 * self.traffic.sessions as u64 * self.nodes as u64;
@@ -261,7 +268,7 @@ impl Options {
         options.machine = MachineOptions::good();
         options.traffic = Traffic::none();
         options.faults = Vec::new();
-        options.restless = false;
+        (options.restless, options.lasting) = (false, Lasting::None);
         options.start_within_ms = 0;
         options.timer_scale = 1;
         options.mixed_mtu = false;

@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
+use crate::liveness::Liveness;
 use crate::options::Options;
 use crate::scenario;
 use crate::story::Failure;
@@ -87,6 +88,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
 
 fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
     start(&mut cluster);
+    cluster.judge();
     cluster.run_for(Duration::from_millis(cluster.options.fault_time_ms));
     let healed = heal(&mut cluster);
     outcome.settled_in = cluster.now;
@@ -105,12 +107,12 @@ fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
     let summary = cluster.finish(true)?;
     outcome.deliveries = summary.deliveries;
     match summary.undelivered.first() {
-        Some(first) => Err(Failure::Stuck(format!(
+        Some(first) => Err(Failure::Stuck(Liveness::L3.broken(format!(
             "{} accepted messages were never delivered by their origins, the first is {}#{}",
             summary.undelivered.len(),
             first.origin,
             first.counter
-        ))),
+        )))),
         None => Ok(()),
     }
 }
@@ -138,6 +140,7 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
 
 /// Ends the traffic; everything must be delivered, and then nothing may change any more.
 fn rest(cluster: &mut Cluster) -> Result<(), String> {
+    cluster.judge.visits_on = true;
     cluster.run_for(TRAFFIC_AFTER);
     cluster.traffic_on = false;
     let limit = cluster.options.traffic.drain_limit;
@@ -150,8 +153,9 @@ fn rest(cluster: &mut Cluster) -> Result<(), String> {
     cluster.tell(None, "all is delivered");
     cluster.run_for(QUIET);
     cluster.at_rest().map_err(|missing| format!("it did not last: {missing}"))?;
+    cluster.judge_last_visits();
     if cluster.installed() != installed {
-        return Err("the configuration changed although nothing happened".to_owned());
+        return Err(Liveness::L5.broken("the configuration changed although nothing happened"));
     }
-    Ok(())
+    cluster.few_changes()
 }

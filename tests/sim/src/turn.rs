@@ -186,7 +186,9 @@ impl Cluster {
         match &trace {
             Trace::Regular { ring, members } => {
                 self.nodes[node].ring = Some((*ring, members.clone()));
+                self.judge_install(node);
             }
+            Trace::TokenVisit { ring, .. } => self.judge_visit(node, *ring),
             Trace::Transitional { .. } => self.nodes[node].ring = None,
             Trace::GroupView { .. } | Trace::GroupMessage { .. } => {
                 for session in &mut self.nodes[node].sessions {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anasazi_protocol::{GroupId, MemberId, SessionId};
 
 use crate::cluster::Cluster;
+use crate::liveness::Liveness;
 use crate::options::Options;
-use crate::session::Session;
+use crate::session::{Reading, Session};
 
 use super::chronicle::Chronicle;
 use super::command::{Command, Deed};
@@ -95,6 +96,7 @@ impl Runner {
         let mut cluster = Cluster::new(options);
         let post = Post::watch(&mut cluster, swept);
         let chronicle = Chronicle::watch(&mut cluster);
+        cluster.judge();
         let marks = vec![Mark::default(); cluster.nodes.len()];
         Ok(Self {
             cluster,
@@ -377,32 +379,50 @@ impl Runner {
 
     /// Ends every fault, waits for one ring and for rest, and asks the oracle.
     fn end(mut self) -> Result<(), String> {
-        self.post.borrow_mut().clear();
-        self.cluster.network.heal(self.cluster.now);
-        self.cluster.options.machine.persist_failure = 0;
-        (0..self.cluster.nodes.len()).for_each(|node| self.cluster.resume(node));
+        self.end_faults();
         if !self.apart {
             let limit = SETTLE * if self.cluster.options.timer_scale > 1 { 6 } else { 1 };
             self.wait_for(Time::Fixed(limit), Cluster::settled)?;
             self.rest(Time::Fixed(limit))?;
         }
         let installed = self.cluster.installed();
+        self.cluster.judge.visits_on = true;
         self.advance(QUIET, |_| false);
+        self.cluster.judge_last_visits();
         self.good()?;
         if self.cluster.installed() != installed {
-            return Err("the configuration changed although nothing happened".to_owned());
+            return Err(Liveness::L5.broken("the configuration changed although nothing happened"));
         }
         if !self.apart {
             self.cluster.at_rest().map_err(|missing| format!("it did not last: {missing}"))?;
+            self.cluster.few_changes()?;
         }
         let apart = self.apart;
         let summary = self.cluster.finish(!apart).map_err(|failure| failure.to_string())?;
         match summary.undelivered.first() {
-            Some(first) if !apart => {
-                Err(format!("{}#{} was accepted and never delivered", first.origin, first.counter))
-            }
+            Some(first) if !apart => Err(Liveness::L3.broken(format!(
+                "{}#{} was accepted and never delivered",
+                first.origin, first.counter
+            ))),
             _ => Ok(()),
         }
+    }
+
+    fn end_faults(&mut self) {
+        self.post.borrow_mut().clear();
+        let cluster = &mut self.cluster;
+        cluster.network.heal(cluster.now);
+        cluster.options.machine.persist_failure = 0;
+        let clients: Vec<(Client, SessionId)> =
+            self.clients.iter().map(|(client, session)| (client.clone(), *session)).collect();
+        for (client, session) in clients {
+            cluster.with_session(client.node, session, |s| s.read(Reading::Eager));
+        }
+        for node in 0..cluster.nodes.len() {
+            cluster.nodes[node].turn_ns = 0;
+            cluster.resume(node);
+        }
+        cluster.judge_from_here();
     }
 }
 
