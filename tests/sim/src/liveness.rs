@@ -211,8 +211,8 @@ impl Cluster {
         self.fail(Failure::Stuck(format!("{}\n{lines}", rule.broken(how))));
     }
 
-    /// L1: every set of nodes that can hear each other is one ring. Where single links stay cut, all
-    /// are in rings of nodes that hear each other.
+    /// L1: every set of nodes that can hear each other is one ring. Where single links stay cut,
+    /// all are in rings of nodes that hear each other.
     pub fn settled(&self) -> Result<(), String> {
         let live = || self.nodes.iter().enumerate().filter(|(_, n)| n.runs());
         for (at, node) in live() {
