@@ -266,7 +266,8 @@ impl Cluster {
 
     /// Tells a line about a node, or about the world.
     pub(crate) fn tell(&mut self, node: Option<usize>, what: &str) {
-        let line = self.story.line(self.now, node, what);
+        let teller = node.map(|node| (node, &self.nodes[node]));
+        let line = self.story.line(self.now, teller, what);
         match node {
             Some(node) => self.nodes[node].remember(&line),
             None => self.nodes.iter_mut().for_each(|n| n.remember(&line)),

@@ -51,6 +51,10 @@ pub struct Node {
     pub spins: u32,
     /// The regular configuration it is in, with its members.
     pub ring: Option<(RingId, Vec<Process>)>,
+    /// The last ordinal that it delivered in its ring.
+    pub delivered: u64,
+    /// The last ordinal that it gave or saw given in its ring.
+    pub ordered: u64,
     /// The core's own word for its state.
     pub state: &'static str,
     /// It was asked to leave.
@@ -145,6 +149,8 @@ impl Node {
             timer_at: None,
             spins: 0,
             ring: None,
+            delivered: 0,
+            ordered: 0,
             state: "down",
             leaving: false,
             may_stop: false,
@@ -177,6 +183,7 @@ impl Node {
         (self.busy_until, self.turn_at) = (0, None);
         self.timer_at = None;
         self.ring = None;
+        (self.delivered, self.ordered) = (0, 0);
         self.state = "down";
         self.leaving = false;
         self.life += 1;

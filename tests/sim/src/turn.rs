@@ -186,8 +186,14 @@ impl Cluster {
         match &trace {
             Trace::Regular { ring, members } => {
                 self.nodes[node].ring = Some((*ring, members.clone()));
+                (self.nodes[node].delivered, self.nodes[node].ordered) = (0, 0);
                 self.judge_install(node);
             }
+            Trace::Packet { ordinal, .. } => {
+                let n = &mut self.nodes[node];
+                (n.delivered, n.ordered) = (*ordinal, n.ordered.max(*ordinal));
+            }
+            Trace::Slot { ordinal, .. } => self.nodes[node].ordered = *ordinal,
             Trace::TokenVisit { ring, .. } => self.judge_visit(node, *ring),
             Trace::Transitional { .. } => self.nodes[node].ring = None,
             Trace::GroupView { .. } | Trace::GroupMessage { .. } => {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anasazi_protocol::CoreConfig;
 
+use crate::network::Lasting;
 use crate::options::{Multicast, Options};
 
 use super::words::{number, time};
@@ -12,7 +13,7 @@ const NAMES: &str = "\
     seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, delay, jitter, \
     late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, persist, \
     persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, diskless, \
-    mailbox, timers, mtu, mixed-mtu, window, message";
+    mailbox, timers, mtu, mixed-mtu, window, message, bad-links";
 
 /// A setting of the cluster, checked.
 #[derive(Clone, Debug)]
@@ -67,6 +68,7 @@ impl Setting {
             "turn" => machine.turn_us = us()?,
             "slow-nodes" => machine.slow_nodes = count()? as u32,
             "backlog" => machine.backlog_len_max = count()? as usize,
+            "bad-links" => options.lasting = Lasting::Links,
             "diskless" => machine.diskless = true,
             "mailbox" => machine.mailbox_len_max = count()? as usize,
             "timers" => options.timer_scale = count()?.max(1) as u32,
