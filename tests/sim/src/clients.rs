@@ -73,7 +73,7 @@ impl Cluster {
 
     /// A session does something by itself, and plans its next deed.
     pub(crate) fn act(&mut self, node: usize, session: SessionId) {
-        if !self.traffic_on || self.nodes[node].leaving {
+        if !self.traffic_on || self.nodes[node].leaving || self.options.without.mutes(node) {
             return;
         }
         let lens = (self.options.mtu, self.options.message_len_max);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anasazi_engine::config::ValidConfig;
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record, Summary};
-use anasazi_protocol::{CoreConfig, MemberId, SessionId};
+use anasazi_protocol::{CoreConfig, Event, MemberId, SessionId};
 use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 
@@ -42,6 +42,9 @@ pub struct Cluster {
     pub filter: Option<Filter>,
     /// Changes what a node is told when it starts.
     pub configure: Option<Configure>,
+    /// Sees what nodes do and say; an entry to which it says `false` is kept from the oracle, which
+    /// is how a test breaks an axiom.
+    pub tap: Option<Tap>,
     /// Counts.
     pub counts: Counts,
     pub(crate) random: Random,
@@ -49,6 +52,8 @@ pub struct Cluster {
     pub(crate) story: Story,
     /// Faults planned in an earlier epoch do not happen any more.
     pub(crate) epoch: u64,
+    /// Faults so far, those left out among them.
+    pub(crate) fault_number: u64,
     /// Sessions act by themselves.
     pub(crate) traffic_on: bool,
     pub(crate) failure: Option<Failure>,
@@ -73,6 +78,18 @@ pub type Filter = Box<dyn FnMut(&Passing<'_>) -> bool>;
 /// Changes the configuration of a node, by its index.
 pub type Configure = Box<dyn FnMut(usize, &mut CoreConfig)>;
 
+/// Sees what a node, by its index, does and says.
+pub type Tap = Box<dyn FnMut(usize, Observed<'_>) -> bool>;
+
+/// What a tap sees.
+#[derive(Clone, Copy, Debug)]
+pub enum Observed<'a> {
+    /// What the oracle reads.
+    Entry(&'a Entry),
+    /// What an operator reads.
+    Event(&'a Event),
+}
+
 /// A datagram about to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Passing<'a> {
@@ -89,7 +106,7 @@ pub struct Passing<'a> {
 }
 
 impl Passing<'_> {
-    /// The kind of datagram: the second byte of each says it.
+    /// The kind of datagram.
     pub fn kind(&self) -> &'static str {
         kind_name(self.bytes)
     }
@@ -97,28 +114,7 @@ impl Passing<'_> {
 
 /// The kind of a datagram, in a word.
 pub fn kind_name(datagram: &[u8]) -> &'static str {
-    const NAMES: [&str; 18] = [
-        "?",
-        "data",
-        "token",
-        "token ack",
-        "wake",
-        "join",
-        "propose",
-        "state",
-        "plan",
-        "plan ack",
-        "beacon",
-        "bye",
-        "duplicate",
-        "part",
-        "unreliable",
-        "probe",
-        "probe answer",
-        "decline",
-    ];
-    let kind = datagram.get(1).map_or(0, |kind| usize::from(*kind));
-    NAMES.get(kind).copied().unwrap_or("?")
+    anasazi_protocol::wire_kind(datagram).unwrap_or("?")
 }
 
 /// What happened how often.
@@ -169,11 +165,13 @@ impl Cluster {
             network,
             filter: None,
             configure: None,
+            tap: None,
             counts: Counts::default(),
             random,
             schedule: Schedule::default(),
             story: Story::default(),
             epoch: 0,
+            fault_number: 0,
             traffic_on: options.traffic.interval_us > 0,
             failure: None,
             digest: None,
@@ -283,6 +281,9 @@ impl Cluster {
 
     /// Shows the oracle what a process did.
     pub(crate) fn record(&mut self, node: usize, entry: Entry) {
+        if self.tap.as_mut().is_some_and(|tap| !tap(node, Observed::Entry(&entry))) {
+            return;
+        }
         let (process, index) = (self.nodes[node].process, self.nodes[node].index);
         self.nodes[node].index += 1;
         let record = Record { process, index, time: self.now, entry };

@@ -4,6 +4,7 @@ use anasazi_protocol::SessionId;
 
 use crate::cluster::{Cluster, Happening};
 use crate::network::Lasting;
+use crate::random::Random;
 use crate::session::{Reading, Session};
 
 const MS: u64 = 1_000_000;
@@ -171,9 +172,18 @@ impl Cluster {
 
     pub(crate) fn next_fault(&mut self) {
         self.plan_fault();
-        if self.options.faults.is_empty() {
+        self.fault_number += 1;
+        if self.options.faults.is_empty() || self.options.without.skips(self.fault_number) {
             return;
         }
+        // Each fault has numbers of its own: without one of them the others stay what they were.
+        let own = Random::new(self.options.seed ^ self.fault_number << 40);
+        let shared = std::mem::replace(&mut self.random, own);
+        self.fault();
+        self.random = shared;
+    }
+
+    fn fault(&mut self) {
         let mut kind = self.options.faults[self.random.index(self.options.faults.len())];
         self.counts.faults += 1;
         let last = self.options.timers().token_loss.as_millis() as u64;
@@ -254,7 +264,8 @@ impl Cluster {
     }
 
     fn plan_fault(&mut self) {
-        let time = self.random.around(self.options.fault_interval_ms * MS) + MS;
+        let mut own = Random::new(!self.options.seed ^ self.fault_number << 40);
+        let time = own.around(self.options.fault_interval_ms * MS) + MS;
         let epoch = self.epoch;
         self.plan_in(time, Happening::Fault { epoch });
     }

@@ -171,7 +171,7 @@ impl Cluster {
     fn boot_record(&mut self, node: usize) -> (Boot, bool) {
         let machine = &self.options.machine;
         let n = &mut self.nodes[node];
-        let wall = EPOCH_MS + self.now / 1_000_000;
+        let wall = (EPOCH_MS + self.now / 1_000_000).saturating_add_signed(n.wall_ms);
         let stored = n.disk.incarnation.filter(|_| !machine.diskless);
         let incarnation = stored.map_or(wall, |i| wall.max(i.0 + 1));
         let incarnation = Incarnation(incarnation);

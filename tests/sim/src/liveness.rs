@@ -229,6 +229,11 @@ impl Cluster {
             let Some((ring, members)) = &node.ring else {
                 return Err(Liveness::L1.broken(format!("node {} is in no ring", node.id)));
             };
+            // The ring of before stays what it is until a new one is about to be installed.
+            if node.state != "operational" {
+                let how = format!("node {} is in {}", node.id, node.state);
+                return Err(Liveness::L1.broken(how));
+            }
             for (other_at, other) in live() {
                 let inside = members.contains(&other.process);
                 let heard = !self.network.is_cut_for_good(at, other_at);

@@ -7,12 +7,15 @@ mod explore;
 mod planted;
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use anasazi_sim::network::Lasting;
 use anasazi_sim::options::Options;
 use anasazi_sim::run::{Watch, run};
+use anasazi_sim::scenario::Swarm;
+use anasazi_sim::shrink;
 use campaign::Campaign;
 use clap::{Parser, Subcommand};
 
@@ -84,6 +87,20 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
+    /// Leave out of a failing seed what its failure does not need; print the rest as a scenario.
+    Shrink {
+        /// Which.
+        seed: u64,
+        /// Nodes in the cluster, as they were given to `run`.
+        #[arg(long)]
+        nodes: Option<usize>,
+        /// As it was given to `run`.
+        #[arg(long)]
+        bad_links: bool,
+        /// Write the scenario to this file instead.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// Run seeds in two processes each, and compare everything that happened.
     Determinism {
         /// The first seed.
@@ -118,6 +135,9 @@ fn main() -> ExitCode {
         }
         Action::Explore(arguments) => arguments.explore(),
         Action::Replay { seed, nodes, bad_links } => replay(seed, World { nodes, bad_links }),
+        Action::Shrink { seed, nodes, bad_links, out } => {
+            shrink(seed, World { nodes, bad_links }, out.as_deref())
+        }
         Action::Determinism { from, seeds } => same_twice(from, seeds),
         Action::Digest { from, seeds } => {
             (from..from + seeds).for_each(|seed| print(&digest(seed)));
@@ -148,7 +168,7 @@ fn replay(seed: u64, world: World) -> bool {
     let options = world.options(seed);
     print(&options.to_string());
     print("       time node state       ring/nodes  done/known    what");
-    let outcome = run(options, Watch { echo: true, digest: false });
+    let outcome = run(options, Watch { echo: true, ..Watch::default() });
     match outcome.failure {
         Some(failure) => print(&format!("\nFAILED, seed {seed}:\n{failure}")),
         None => {
@@ -164,6 +184,28 @@ fn replay(seed: u64, world: World) -> bool {
         }
     }
     false
+}
+
+fn shrink(seed: u64, world: World, out: Option<&Path>) -> bool {
+    let mut swarm = Swarm::new(seed);
+    swarm.nodes = world.nodes;
+    swarm.with.extend(world.bad_links.then(|| "bad-links".to_owned()));
+    let progress = |runs: usize, what: &str| eprintln!("{runs} runs: {what}");
+    let Some(scenario) = shrink::shrink(swarm, progress) else {
+        print(&format!("seed {seed} does not fail"));
+        return false;
+    };
+    let Some(path) = out else {
+        print(scenario.trim_end());
+        return true;
+    };
+    match std::fs::write(path, scenario) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("{} cannot be written: {error}", path.display());
+            false
+        }
+    }
 }
 
 /// Two processes have different addresses and different seeds of hash maps.
@@ -197,7 +239,7 @@ fn spawn_digest(from: u64, seeds: u64) -> std::io::Result<Child> {
 }
 
 fn digest(seed: u64) -> String {
-    let outcome = run(Options::new(seed, None), Watch { echo: false, digest: true });
+    let outcome = run(Options::new(seed, None), Watch { digest: true, ..Watch::default() });
     format!("{seed} {:016x}", outcome.digest)
 }
 

@@ -29,6 +29,8 @@ pub struct Node {
     pub disk: Disk,
     /// The machine's own clock.
     pub clock: Clock,
+    /// How far its wall clock is off, in milliseconds.
+    pub wall_ms: i64,
     /// The process does not run for a while.
     pub paused: bool,
     /// Its clients.
@@ -135,6 +137,7 @@ impl Node {
             index: 0,
             disk: Disk::default(),
             clock,
+            wall_ms: 0,
             paused: false,
             sessions: Vec::new(),
             ready: Vec::new(),

@@ -2,6 +2,7 @@
 //! Every kind of fault is absent in about half of the seeds, because a fault can hide a bug as well
 //! as show it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -49,6 +50,29 @@ pub struct Options {
     pub window: u32,
     /// Largest message, in bytes.
     pub message_len_max: usize,
+    /// What is left out of it.
+    pub without: Without,
+}
+
+/// What is left out of a run, to find out what a failure needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// These faults, counted from 1, do not happen.
+    pub faults: BTreeSet<u64>,
+    /// The sessions of these nodes, by index, do nothing.
+    pub traffic: BTreeSet<usize>,
+}
+
+impl Without {
+    /// This fault does not happen.
+    pub fn skips(&self, fault: u64) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// The sessions of this node do nothing.
+    pub fn mutes(&self, node: usize) -> bool {
+        self.traffic.contains(&node)
+    }
 }
 
 /// How datagrams travel.
@@ -190,6 +214,7 @@ impl Options {
             mixed_mtu: false,
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
+            without: Without::default(),
         };
         // What came later draws from numbers of its own: the older seeds stay what they were.
         let mut later = Random::new(!seed);
@@ -488,7 +513,7 @@ impl Traffic {
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (n, m, t) = (&self.network, &self.machine, &self.traffic);
+        let (n, m) = (&self.network, &self.machine);
         writeln!(
             f,
             "seed {}: {} nodes, {:?} multicast, sparse peers {}, loopback {}",
@@ -524,25 +549,7 @@ impl fmt::Display for Options {
             m.diskless,
             m.mailbox_len_max
         )?;
-        writeln!(
-            f,
-            "  traffic: {} sessions, {} groups, every {} us up to {}, \
-             safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
-             long {}, huge {}, churn {}, disconnect {} per 1000",
-            t.sessions,
-            t.groups,
-            t.interval_us,
-            t.burst,
-            t.safe,
-            t.unreliable,
-            t.unicast,
-            t.multi,
-            t.same_view,
-            t.long,
-            t.huge,
-            t.churn,
-            t.disconnect
-        )?;
+        writeln!(f, "{}", self.traffic)?;
         writeln!(
             f,
             "  protocol: mtu {} (mixed {}), window {}, messages up to {}, timers x{}",
@@ -556,6 +563,30 @@ impl fmt::Display for Options {
             self.restless,
             self.fault_time_ms,
             self.start_within_ms
+        )
+    }
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  traffic: {} sessions, {} groups, every {} us up to {}, \
+             safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
+             long {}, huge {}, churn {}, disconnect {} per 1000",
+            self.sessions,
+            self.groups,
+            self.interval_us,
+            self.burst,
+            self.safe,
+            self.unreliable,
+            self.unicast,
+            self.multi,
+            self.same_view,
+            self.long,
+            self.huge,
+            self.churn,
+            self.disconnect
         )
     }
 }

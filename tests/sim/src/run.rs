@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::cluster::Cluster;
 use crate::liveness::Liveness;
 use crate::options::Options;
+use crate::scenario;
 use crate::story::Failure;
 
 /// Traffic goes on for so long after the cluster has become one ring.
@@ -45,6 +46,9 @@ pub struct Watch {
     pub echo: bool,
     /// Make a number of everything that happens.
     pub digest: bool,
+    /// The oracle is not shown a packet that is delivered after a crash: a failure to try the
+    /// shrinking with.
+    pub forgetful: bool,
 }
 
 /// Runs a seed; a panic of a core is an outcome like others.
@@ -68,6 +72,9 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         }
         if watch.digest {
             cluster.keep_digest();
+        }
+        if watch.forgetful {
+            cluster.tap = Some(scenario::forgetful());
         }
         // A panic in the middle leaves the outcome as far as it was known.
         live(cluster, &mut outcome)

@@ -8,7 +8,7 @@ use anasazi_queue::status::Status;
 use anasazi_transport::Target;
 use bytes::Bytes;
 
-use crate::cluster::{Cluster, Happening, Passing};
+use crate::cluster::{Cluster, Happening, Observed, Passing};
 use crate::engine::Seen;
 use crate::node::Node;
 use crate::story::{Failure, describe};
@@ -180,6 +180,9 @@ impl Cluster {
         if let Event::State { to, .. } = event {
             self.nodes[node].state = to;
             self.lie_in_wait(node);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap(node, Observed::Event(event));
         }
         self.tell(Some(node), &describe(event));
     }
