@@ -145,6 +145,7 @@ pub(crate) enum Happening {
     Fault { epoch: u64 },
     Look,
     Ambush { epoch: u64, node: usize },
+    CutOff { epoch: u64, node: usize, time: u64 },
     Undo { epoch: u64, undo: Undo },
 }
 
@@ -304,6 +305,7 @@ impl Cluster {
 
     fn happen(&mut self, what: Happening) {
         match what {
+            Happening::Arrive { to, from, .. } if self.is_lost_on_the_way(from, to) => {}
             Happening::Arrive { to, from, multicast, bytes } => {
                 self.receive(to, Received { from, multicast, bytes });
             }
@@ -322,6 +324,9 @@ impl Cluster {
             Happening::Look => self.look(),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
             Happening::Ambush { epoch, node } if epoch == self.epoch => self.ambush(node),
+            Happening::CutOff { epoch, node, time } if epoch == self.epoch => {
+                self.cut_off(node, time);
+            }
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
             _ => {}
         }
@@ -329,6 +334,12 @@ impl Cluster {
 
     fn lives(&self, node: usize, life: u64) -> bool {
         self.nodes[node].life == life && self.nodes[node].runs()
+    }
+
+    /// Where cutting a connection also loses what is under way, it was cut meanwhile.
+    fn is_lost_on_the_way(&mut self, from: SocketAddr, to: usize) -> bool {
+        let from = self.nodes.iter().position(|n| n.address == from);
+        from.is_some_and(|from| self.network.loses_on_the_way(from, to))
     }
 
     /// Something comes in at a machine; a process that does not run finds it later, unless the

@@ -40,6 +40,8 @@ pub enum Kind {
     ColdStart,
     /// A machine sleeps for a while, and its clock with it.
     Suspend,
+    /// What a node orders reaches nobody, and then it is cut off.
+    Hole,
     /// Some connections lose one kind of datagrams.
     KindLost,
     /// A machine has no buffers for half of what it sends.
@@ -52,7 +54,7 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Partition,
         Self::Overlap,
         Self::OneWay,
@@ -71,6 +73,7 @@ impl Kind {
         Self::SendErrors,
         Self::ClientDies,
         Self::ClientStalls,
+        Self::Hole,
     ];
 
     /// It came last into the swarm.
@@ -82,6 +85,7 @@ impl Kind {
                 | Self::SendErrors
                 | Self::ClientDies
                 | Self::ClientStalls
+                | Self::Hole
         )
     }
 
@@ -242,9 +246,8 @@ impl Cluster {
         self.counts.faults += 1;
         match self.random.below(5) {
             0 => {
-                self.tell(None, &format!("AMBUSH: n{} is cut off for {} ms", node + 1, time / MS));
-                let cuts = self.pairs(|a, b| a == node || b == node);
-                self.cut_for(time, cuts);
+                self.tell(None, "AMBUSH");
+                self.cut_off(node, time);
             }
             1 => {
                 self.tell(
@@ -287,7 +290,7 @@ impl Cluster {
         }
     }
 
-    fn cut_for(&mut self, time: u64, cuts: Vec<(usize, usize)>) {
+    pub(crate) fn cut_for(&mut self, time: u64, cuts: Vec<(usize, usize)>) {
         self.cut(&cuts);
         self.plan_undo(time, Undo::Cuts(cuts));
     }

@@ -92,6 +92,11 @@ impl Network {
         self.link(from, to).cuts += 1;
     }
 
+    /// It is cut, and what was under way is lost with it.
+    pub(crate) fn loses_on_the_way(&mut self, from: usize, to: usize) -> bool {
+        self.options.cuts_lose && self.link(from, to).cuts > 0
+    }
+
     /// Undoes one cut.
     pub fn join(&mut self, from: usize, to: usize) {
         let link = self.link(from, to);

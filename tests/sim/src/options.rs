@@ -107,6 +107,8 @@ pub struct NetworkOptions {
     pub bytes_per_ms: u64,
     /// A host answers for a port on which nobody listens.
     pub unreachable: bool,
+    /// A cut loses what is under way as well.
+    pub cuts_lose: bool,
 }
 
 /// Whether multicast exists.
@@ -277,7 +279,9 @@ impl Options {
         self.make_restless(random);
         self.faults.push(Kind::Ambush);
         self.ambush = random.between(200, 700) as u32;
-        self.network.loss = random.between(50, 300) as u32;
+        self.faults.push(Kind::Hole);
+        self.network.cuts_lose = true;
+        self.network.loss = random.pick(&[0, 50, 300]);
         self.traffic.safe = random.between(300, 1_000) as u32;
         self.traffic.burst = random.between(4, 20);
         if self.timer_scale == 1 {
@@ -377,6 +381,7 @@ impl NetworkOptions {
             replay: rare(random, 10),
             bytes_per_ms: random.pick(&[0, 0, 125_000, 12_500]),
             unreachable: random.coin(),
+            cuts_lose: false,
         }
     }
 
@@ -397,6 +402,7 @@ impl NetworkOptions {
             replay: 0,
             bytes_per_ms: 0,
             unreachable: false,
+            cuts_lose: false,
         }
     }
 
