@@ -5,7 +5,7 @@ use anasazi_protocol::record::Entry;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
     Audience, Command, Core, CoreConfig, Destination, Event, Evidence, Fate, GroupView, Input,
-    Instant, MessageDelivery, Output, Process, SessionId, hash64,
+    Instant, MessageDelivery, Output, Process, SessionId, hash64, limits,
 };
 use anasazi_transport::{Faulty, OpenError, Received, Target, Transport, Udp, UdpOptions};
 use bytes::Bytes;
@@ -26,8 +26,6 @@ use crate::writer::Writer;
 const RECEIVE_BATCH_MAX: usize = 256;
 /// Datagrams that are sent in one go, at the latest.
 const SEND_BATCH_MAX: usize = 64;
-/// Kernel memory that a queued datagram takes, at least, beyond its bytes.
-const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
 
 /// What a domain has for the rest of the engine, in order.
 pub(crate) enum Upward {
@@ -94,6 +92,7 @@ impl Domain {
             peers: config.transport.peers.clone(),
             multicast: transport.has_multicast(),
             mtu: config.transport.mtu,
+            mtu_max: config.transport.mtu_max,
             window: window(config, &transport),
             timers: config.ring.timers(),
             seed,
@@ -217,6 +216,7 @@ impl Domain {
         let target = match to {
             Destination::Multicast => Target::Multicast,
             Destination::Unicast(address) => Target::Unicast(address),
+            Destination::Probe(address) => Target::Probe(address),
         };
         self.sending.push((target, bytes));
         if self.sending.len() >= SEND_BATCH_MAX {
@@ -255,7 +255,7 @@ impl Domain {
 
 /// A rotation's packets must fit into every member's socket buffer, or the kernel drops them.
 fn window(config: &ValidConfig, transport: &impl Transport) -> u32 {
-    let datagram = config.transport.mtu + DATAGRAM_OVERHEAD_LEN;
+    let datagram = config.transport.mtu + limits::DATAGRAM_OVERHEAD_LEN;
     let fits = transport.counters().receive_buffer_len as usize / datagram;
     config.ring.window.min(u32::try_from(fits).unwrap_or(u32::MAX)).max(16)
 }

@@ -15,7 +15,7 @@ use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, WireError, open};
+use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, SizeAnswer, WireError, open};
 use crate::{Boot, CoreConfig};
 
 /// A clean leave that cannot be completed, because no ring is formed, ends after this.
@@ -50,6 +50,8 @@ pub struct Status {
     pub multicast: bool,
     /// The wire version that its members speak; 0 without a ring.
     pub wire_version: u8,
+    /// Bytes of UDP payload of its datagrams, at most, now.
+    pub mtu: usize,
 }
 
 /// A group, for people.
@@ -148,6 +150,7 @@ impl Core {
             members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
             multicast: ring.is_some_and(|r| r.multicast),
             wire_version: ring.map_or(0, |r| r.dialect.version()),
+            mtu: self.node.ring_mtu,
         }
     }
 
@@ -342,6 +345,17 @@ impl Core {
                 let answer = ProbeAnswer { process: self.node.me, probe };
                 self.node.send(from.address, &Packet::ProbeAnswer(answer));
             }
+            Packet::SizeProbe(_) if matches!(self.state, State::Probation(_)) => {}
+            Packet::SizeProbe(probe) => {
+                let answer = SizeAnswer { process: self.node.me, probe };
+                self.node.send(from.address, &Packet::SizeAnswer(answer));
+            }
+            Packet::SizeAnswer(answer) => {
+                if answer.probe.process == self.node.me {
+                    let now = self.node.now;
+                    self.node.paths.answered(answer.process, answer.probe.number, now);
+                }
+            }
             Packet::Duplicate { owner, answered } if !matches!(self.state, State::Probation(_)) => {
                 let mine = owner.node == self.node.me.node && answered == self.node.me.incarnation;
                 if mine && self.tell_once(from.address) {
@@ -393,6 +407,8 @@ fn claimed_process(packet: &Packet) -> Option<Process> {
         Packet::Bye { process } => Some(*process),
         Packet::Probe(probe) => Some(probe.process),
         Packet::ProbeAnswer(answer) => Some(answer.process),
+        Packet::SizeProbe(probe) => Some(probe.process),
+        Packet::SizeAnswer(answer) => Some(answer.process),
         Packet::Decline(decline) => Some(decline.process),
         _ => None,
     }

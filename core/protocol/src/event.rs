@@ -186,6 +186,8 @@ stats! {
     packets_ordered,
     /// Packets that it sent again on request.
     packets_repeated,
+    /// Times that it found that large datagrams do not arrive here, though they should.
+    sizes_distrusted,
     /// Packets that it got more than once.
     packets_duplicate,
     /// Ordinals that it asked for.
