@@ -14,6 +14,7 @@
 //! | `group` | group handles |
 //! | `event` | what `receive` shows; `owned` for callers who would rather have copies |
 //! | `url`, `connector` | where the engine is, and how to get a socket to it |
+//! | `raw` | a connection and nothing above it, for simulators and fuzzers |
 //! | `sys` | memory, descriptors, handles: the only `unsafe` |
 #![deny(unsafe_code)]
 
@@ -23,6 +24,7 @@ mod event;
 mod failure;
 mod group;
 mod owned;
+pub mod raw;
 mod receiver;
 mod send;
 mod session;

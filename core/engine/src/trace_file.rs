@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anasazi_protocol::Process;
 use anasazi_protocol::record::{Entry, Record};
+use anasazi_protocol::trace::Trace;
+use anasazi_protocol::{Instant, Process};
 
 use crate::error::EngineError;
 use crate::sys::thread::spawn_without_signals;
+use crate::witness::Witness;
 
 /// Records handed over at a time, at most.
 const BATCH_MAX: usize = 512;
@@ -113,6 +115,16 @@ impl TraceFile {
                 self.lost += batch.len() as u64 - markers;
             }
         }
+    }
+}
+
+impl Witness for TraceFile {
+    fn trace(&mut self, now: Instant, trace: &Trace) {
+        self.record(now.0, Entry::Trace(trace.clone()));
+    }
+
+    fn flush(&mut self) {
+        self.hand_over();
     }
 }
 

@@ -57,3 +57,4 @@ pub use output::{
 };
 pub use service::{Audience, Service};
 pub use time::Instant;
+pub use wire::wire_kind;

@@ -162,7 +162,7 @@ impl Links {
         self.changed_at.is_some_and(lately) || self.mine.values().any(|link| link.bad)
     }
 
-    pub(crate) fn own_report(&mut self, me: Process) -> Report {
+    fn own_report(&mut self, me: Process) -> Report {
         self.stamp = self.stamp.wrapping_add(1);
         let bad = self.mine.iter().filter(|(_, link)| link.bad).map(|(p, _)| *p);
         Report { process: me, stamp: self.stamp, age_ms: 0, bad: bad.collect() }

@@ -26,8 +26,8 @@ use crate::trace::Trace;
 use crate::wire::audience::{Scope, with_head};
 use crate::wire::frame::FrameKind;
 use crate::wire::{
-    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, SEAL_LEN, SizeProbe,
-    Writer, seal, split,
+    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, Report, SEAL_LEN,
+    SizeProbe, Writer, seal, split,
 };
 
 /// For how long it counts that a node held everybody back.
@@ -220,6 +220,15 @@ impl Node {
         if self.book.address(process).is_some() {
             self.links.bad(process, self.now);
         }
+    }
+
+    /// Others' words about links; true if they say something new.
+    pub(crate) fn learn_links(&mut self, reports: &[Report]) -> bool {
+        let mut news = false;
+        for report in reports {
+            news |= self.links.learn(report, self.me, self.now);
+        }
+        news
     }
 
     /// Answers a Join that asks for a merge, and is not taken up.

@@ -16,12 +16,44 @@ struct Link {
     clogged_until: u64,
     /// Nearly all is lost before this time.
     bad_until: u64,
+    /// One of the cuts stays.
+    for_good: bool,
+    /// What kind of datagrams is lost, and until when.
+    kind_lost: (u8, u64),
+    carries: Carries,
     /// Of the last datagram that was not free to overtake.
     last_arrival: u64,
     /// Multicast passes, as far as the network itself is concerned.
     multicast: bool,
     /// A fault keeps multicast from passing.
     outage: bool,
+}
+
+/// What becomes of large datagrams on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carries {
+    /// Those of so many bytes arrive in one piece; larger ones in fragments, unless they must not
+    /// be fragmented.
+    pub len: usize,
+    /// Larger ones do not arrive at all.
+    pub silent: bool,
+}
+
+impl Default for Carries {
+    fn default() -> Self {
+        Self { len: usize::MAX, silent: false }
+    }
+}
+
+/// What stays cut after everything else is healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// Nothing.
+    None,
+    /// Everything between sets of nodes.
+    Sets,
+    /// Single links.
+    Links,
 }
 
 /// All connections between the nodes.
@@ -34,6 +66,8 @@ pub struct Network {
     links: Vec<Link>,
     /// When each node's own link is free for the next datagram.
     sender_free: Vec<u64>,
+    /// Until when half of what each node sends gets no buffer.
+    sends_fail_until: Vec<u64>,
     /// Packet faults so far: lost, doubled, damaged, repeated, held up.
     pub faults: u64,
 }
@@ -59,7 +93,15 @@ impl Network {
                     Multicast::Partial => random.permille(700),
                 };
         }
-        Self { options, random, nodes, links, sender_free: vec![0; nodes], faults: 0 }
+        Self {
+            options,
+            random,
+            nodes,
+            links,
+            sender_free: vec![0; nodes],
+            sends_fail_until: vec![0; nodes],
+            faults: 0,
+        }
     }
 
     /// Cuts a connection once more, in one direction.
@@ -73,6 +115,30 @@ impl Network {
         link.cuts = link.cuts.saturating_sub(1);
     }
 
+    /// Cuts a connection, in both directions, so that no healing mends it.
+    pub fn cut_for_good(&mut self, a: usize, b: usize) {
+        for (from, to) in [(a, b), (b, a)] {
+            let link = self.link(from, to);
+            (link.for_good, link.cuts) = (true, link.cuts + 1);
+        }
+    }
+
+    /// It was cut for good.
+    pub fn is_cut_for_good(&self, from: usize, to: usize) -> bool {
+        self.links[from * self.nodes + to].for_good
+    }
+
+    /// From now on a connection carries so much; returns what it carried before.
+    pub fn set_carries(&mut self, (from, to): (usize, usize), carries: Carries) -> Carries {
+        std::mem::replace(&mut self.link(from, to).carries, carries)
+    }
+
+    /// A datagram of this length gets through in one piece, or in fragments if it may.
+    pub fn fits(&self, (from, to): (usize, usize), len: usize, whole: bool) -> bool {
+        let carries = self.links[from * self.nodes + to].carries;
+        from == to || len <= carries.len || !(whole || carries.silent)
+    }
+
     /// Holds up everything on a connection until then.
     pub fn clog(&mut self, from: usize, to: usize, until: u64) {
         let link = self.link(from, to);
@@ -84,19 +150,32 @@ impl Network {
         self.link(from, to).bad_until = until;
     }
 
+    /// Loses every datagram of one kind on a connection until then.
+    pub fn lose_kind(&mut self, from: usize, to: usize, kind: u8, until: u64) {
+        self.link(from, to).kind_lost = (kind, until);
+    }
+
+    /// Half of what the node sends gets no buffer until then.
+    pub fn fail_sends(&mut self, from: usize, until: u64) {
+        self.sends_fail_until[from] = until;
+    }
+
     /// Keeps multicast from passing, or not any more.
     pub fn set_outage(&mut self, from: usize, to: usize, outage: bool) {
         self.link(from, to).outage = outage;
     }
 
-    /// No faults from here on. What multicast is like remains.
+    /// No faults from here on. What multicast is like remains, and what fits.
     pub fn heal(&mut self, now: u64) {
         self.options = self.options.healed();
+        self.sends_fail_until.fill(0);
         for link in &mut self.links {
-            link.cuts = 0;
+            link.cuts = u32::from(link.for_good);
             link.outage = false;
             link.clogged_until = link.clogged_until.min(now);
             link.bad_until = link.bad_until.min(now);
+            link.kind_lost = (0, 0);
+            link.carries.silent = false;
             // What was held up by faults does not hold up what is sent from now on.
             link.last_arrival = link.last_arrival.min(now);
         }
@@ -105,6 +184,10 @@ impl Network {
     /// When a datagram of this length has left its sender; it is lost if too much waits there
     /// already.
     pub fn leave(&mut self, now: u64, from: usize, len: usize) -> Option<u64> {
+        if now < self.sends_fail_until[from] && self.random.coin() {
+            self.faults += 1;
+            return None;
+        }
         if self.options.bytes_per_ms == 0 {
             return Some(now);
         }
@@ -130,6 +213,10 @@ impl Network {
         let mut arrivals = Vec::new();
         let link = self.link(from, to).clone();
         if link.cuts > 0 || (multicast && (link.outage || !link.multicast)) {
+            return arrivals;
+        }
+        if left < link.kind_lost.1 && bytes.get(1) == Some(&link.kind_lost.0) {
+            self.faults += 1;
             return arrivals;
         }
         if from != to && (self.random.permille(self.options.loss) || self.spoiled(&link, left)) {
@@ -215,6 +302,18 @@ mod tests {
         assert_eq!(network.carry(0, (1, 0), &bytes, false).len(), 1);
         network.join(0, 1);
         assert_eq!(network.carry(0, (0, 1), &bytes, false).len(), 1);
+    }
+
+    #[test]
+    fn what_is_too_large_arrives_in_fragments_if_it_may() {
+        let mut network = network();
+        network.set_carries((0, 1), Carries { len: 1_500, silent: false });
+        assert!(network.fits((0, 1), 1_500, true) && network.fits((0, 1), 1_501, false));
+        assert!(!network.fits((0, 1), 1_501, true) && network.fits((1, 0), 1_501, true));
+        network.set_carries((0, 1), Carries { len: 1_500, silent: true });
+        assert!(network.fits((0, 1), 1_500, false) && !network.fits((0, 1), 1_501, false));
+        network.heal(0);
+        assert!(network.fits((0, 1), 1_501, false) && !network.fits((0, 1), 1_501, true));
     }
 
     #[test]

@@ -191,6 +191,11 @@ impl Link {
         self.producer.record_len_max() - SEND_HEAD_LEN
     }
 
+    /// Whether the engine was woken since the last call; whoever asks is the engine's poller.
+    pub(crate) fn has_woken_engine(&self) -> bool {
+        self.wake_engine.take()
+    }
+
     fn wake_engine(&self) {
         if self.producer.wake_needed() {
             self.wake_engine.wake();

@@ -155,7 +155,7 @@ impl Gather {
             return superseded(node);
         }
         let before = self.fingerprint();
-        node.links.learn(&join.report, node.me, node.now);
+        node.learn_links(&join.reports);
         if join.dead.iter().any(|(p, _)| *p == node.me) {
             self.edges.insert(edge(node.me.node, from.node));
         }
@@ -200,9 +200,7 @@ impl Gather {
 
     /// It was invited, and does not come along.
     fn on_decline(mut self: Box<Self>, node: &mut Node, decline: &Decline) -> State {
-        for report in &decline.reports {
-            node.links.learn(report, node.me, node.now);
-        }
+        node.learn_links(&decline.reports);
         let process = decline.process;
         if decline.attempt == self.attempt
             && self.proposed.get(&process.node) == Some(&process.incarnation)
@@ -319,7 +317,7 @@ impl Gather {
             edges: self.edges.iter().copied().collect(),
             members: self.members(node),
             heard: self.heard.keys().copied().collect(),
-            report: node.links.own_report(node.me),
+            reports: node.links.reports(node.me, node.now),
         };
         let others = self.proposed.iter().filter(|(n, _)| **n != node.me.node);
         let process = |(n, i): (&NodeId, &Incarnation)| Process { node: *n, incarnation: *i };

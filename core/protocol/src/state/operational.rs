@@ -208,6 +208,8 @@ impl Operational {
     }
 
     fn on_join(self: Box<Self>, node: &mut Node, join: Join) -> State {
+        // Who invites may know of links that are good again.
+        node.learn_links(&join.reports);
         let proposed: Vec<Process> = join.proposed.iter().map(|(p, _)| *p).collect();
         let same_ring = self.ring.has_member(join.process);
         let late = join.ring_sequence_max < self.ring.id.sequence;

@@ -139,6 +139,33 @@ pub(crate) struct Token {
     pub(crate) requests: Vec<Request>,
 }
 
+/// The kind of a datagram in a word, for logs and for test networks that tell kinds apart; `None`
+/// if it is of no kind that this version knows. Looks at nothing but the kind.
+pub fn wire_kind(datagram: &[u8]) -> Option<&'static str> {
+    Some(match *datagram.get(1)? {
+        KIND_DATA => "data",
+        KIND_TOKEN => "token",
+        KIND_TOKEN_ACK => "token-ack",
+        KIND_WAKE => "wake",
+        KIND_JOIN => "join",
+        KIND_PROPOSE => "propose",
+        KIND_STATE => "state",
+        KIND_PLAN => "plan",
+        KIND_PLAN_ACK => "plan-ack",
+        KIND_BEACON => "beacon",
+        KIND_BYE => "bye",
+        KIND_DUPLICATE => "duplicate",
+        KIND_PART => "part",
+        KIND_UNORDERED => "unordered",
+        KIND_PROBE => "probe",
+        KIND_PROBE_ANSWER => "probe-answer",
+        KIND_DECLINE => "decline",
+        KIND_SIZE_PROBE => "size-probe",
+        KIND_SIZE_ANSWER => "size-answer",
+        _ => return None,
+    })
+}
+
 /// Ordinals to be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Request {

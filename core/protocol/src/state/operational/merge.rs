@@ -86,11 +86,7 @@ impl Operational {
         address: SocketAddr,
         beacon: &Beacon,
     ) -> State {
-        let mut news = false;
-        for report in &beacon.reports {
-            news |= node.links.learn(report, node.me, node.now);
-        }
-        if news {
+        if node.learn_links(&beacon.reports) {
             self.links_changed(node);
         }
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
