@@ -50,8 +50,6 @@ pub struct Status {
     pub multicast: bool,
     /// The wire version that its members speak; 0 without a ring.
     pub wire_version: u8,
-    /// Bytes of UDP payload of its datagrams, at most, now.
-    pub mtu: usize,
 }
 
 /// A group, for people.
@@ -136,6 +134,7 @@ impl Core {
         Stats {
             send_queue_messages: self.node.queue.messages() as u64,
             send_queue_bytes: self.node.queue.bytes() as u64,
+            ring_mtu: self.node.ring_mtu as u64,
             ..self.node.out.stats.clone()
         }
     }
@@ -150,7 +149,6 @@ impl Core {
             members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
             multicast: ring.is_some_and(|r| r.multicast),
             wire_version: ring.map_or(0, |r| r.dialect.version()),
-            mtu: self.node.ring_mtu,
         }
     }
 

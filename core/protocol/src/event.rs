@@ -223,4 +223,6 @@ stats! {
     send_queue_messages,
     /// Now: their bytes.
     send_queue_bytes,
+    /// Now: bytes of UDP payload per datagram of the ring, at most.
+    ring_mtu,
 }

@@ -27,9 +27,17 @@ const LOST_FOR: Duration = Duration::from_millis(200);
 pub(super) struct Size {
     /// The representative: the number of the token with which it began to gather.
     gathering_since: u64,
-    /// Large packets of each member since the last one that came when it was first sent: how many,
-    /// and since when.
-    lost: BTreeMap<NodeId, (u32, Instant)>,
+    /// Of each member: the large packets that did not come when they were first sent, since the
+    /// last one that did and was no smaller.
+    lost: BTreeMap<NodeId, Lost>,
+}
+
+#[derive(Clone, Debug, Hash)]
+struct Lost {
+    count: u32,
+    since: Instant,
+    /// Bytes of content of the smallest.
+    len_min: usize,
 }
 
 /// A packet with so much content is larger than what needs no proof.
@@ -74,11 +82,14 @@ impl Ring {
             return;
         }
         if !repeated {
-            self.size.lost.remove(&origin);
+            if self.size.lost.get(&origin).is_some_and(|lost| content_len >= lost.len_min) {
+                self.size.lost.remove(&origin);
+            }
         } else if fresh {
-            let (count, since) = self.size.lost.entry(origin).or_insert((0, node.now));
-            *count += 1;
-            if *count >= LOST_MAX && node.now.since(*since) >= LOST_FOR {
+            let none = Lost { count: 0, since: node.now, len_min: content_len };
+            let lost = self.size.lost.entry(origin).or_insert(none);
+            (lost.count, lost.len_min) = (lost.count + 1, lost.len_min.min(content_len));
+            if lost.count >= LOST_MAX && node.now.since(lost.since) >= LOST_FOR {
                 self.size.lost.clear();
                 node.paths.distrust(&node.config, node.now);
                 node.out.stats.sizes_distrusted += 1;
