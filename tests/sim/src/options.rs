@@ -561,7 +561,8 @@ impl fmt::Display for Options {
         writeln!(f, "{}", self.traffic)?;
         writeln!(
             f,
-            "  protocol: mtu {} to {} (mixed {}, narrow {:?}), window {}, messages up to {}, timers x{}",
+            "  protocol: mtu {} to {} (mixed {}, narrow {:?}), window {}, \
+             messages up to {}, timers x{}",
             self.mtu,
             self.mtu_max,
             self.mixed_mtu,

@@ -202,7 +202,8 @@ fn relations_name_both_keys_their_places_and_the_way_out() {
         ("ring.join_repeat_ms = 20", "ring.consensus_ms: 150 is too little; allowed: at least 10"),
         (
             "[transport]\nmtu = 4000\nmtu_max = 2000",
-            "transport.mtu_max: 2000 is too little; allowed: at least transport.mtu (4000, a.toml:2:7",
+            "transport.mtu_max: 2000 is too little; allowed: at least \
+             transport.mtu (4000, a.toml:2:7",
         ),
         (
             "message.len_max = \"1536 KiB\"",
