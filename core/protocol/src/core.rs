@@ -15,7 +15,7 @@ use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, WireError, open};
+use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, SizeAnswer, WireError, open};
 use crate::{Boot, CoreConfig};
 
 /// A clean leave that cannot be completed, because no ring is formed, ends after this.
@@ -134,6 +134,7 @@ impl Core {
         Stats {
             send_queue_messages: self.node.queue.messages() as u64,
             send_queue_bytes: self.node.queue.bytes() as u64,
+            ring_mtu: self.node.ring_mtu as u64,
             ..self.node.out.stats.clone()
         }
     }
@@ -342,6 +343,17 @@ impl Core {
                 let answer = ProbeAnswer { process: self.node.me, probe };
                 self.node.send(from.address, &Packet::ProbeAnswer(answer));
             }
+            Packet::SizeProbe(_) if matches!(self.state, State::Probation(_)) => {}
+            Packet::SizeProbe(probe) => {
+                let answer = SizeAnswer { process: self.node.me, probe };
+                self.node.send(from.address, &Packet::SizeAnswer(answer));
+            }
+            Packet::SizeAnswer(answer) => {
+                if answer.probe.process == self.node.me {
+                    let now = self.node.now;
+                    self.node.paths.answered(answer.process, answer.probe.number, now);
+                }
+            }
             Packet::Duplicate { owner, answered } if !matches!(self.state, State::Probation(_)) => {
                 let mine = owner.node == self.node.me.node && answered == self.node.me.incarnation;
                 if mine && self.tell_once(from.address) {
@@ -393,6 +405,8 @@ fn claimed_process(packet: &Packet) -> Option<Process> {
         Packet::Bye { process } => Some(*process),
         Packet::Probe(probe) => Some(probe.process),
         Packet::ProbeAnswer(answer) => Some(answer.process),
+        Packet::SizeProbe(probe) => Some(probe.process),
+        Packet::SizeAnswer(answer) => Some(answer.process),
         Packet::Decline(decline) => Some(decline.process),
         _ => None,
     }

@@ -186,6 +186,8 @@ stats! {
     packets_ordered,
     /// Packets that it sent again on request.
     packets_repeated,
+    /// Times that it found that large datagrams do not arrive here, though they should.
+    sizes_distrusted,
     /// Packets that it got more than once.
     packets_duplicate,
     /// Ordinals that it asked for.
@@ -221,4 +223,6 @@ stats! {
     send_queue_messages,
     /// Now: their bytes.
     send_queue_bytes,
+    /// Now: bytes of UDP payload per datagram of the ring, at most.
+    ring_mtu,
 }

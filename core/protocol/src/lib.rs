@@ -34,6 +34,7 @@ pub mod limits;
 mod links;
 mod node;
 pub mod output;
+mod paths;
 pub mod planted;
 mod queue;
 mod random;

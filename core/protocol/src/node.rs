@@ -14,6 +14,7 @@ use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, hash64};
 use crate::limits;
 use crate::links::Links;
 use crate::output::{Destination, Output};
+use crate::paths::Paths;
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
 use crate::service::{Audience, Service};
@@ -26,7 +27,7 @@ use crate::wire::audience::{Scope, with_head};
 use crate::wire::frame::FrameKind;
 use crate::wire::{
     Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, Report, SEAL_LEN,
-    Writer, seal, split,
+    SizeProbe, Writer, seal, split,
 };
 
 /// For how long it counts that a node held everybody back.
@@ -41,15 +42,17 @@ pub(crate) struct Node {
     pub(crate) out: Outbox,
     pub(crate) book: Book,
     pub(crate) links: Links,
+    pub(crate) paths: Paths,
     pub(crate) storage: Storage,
     pub(crate) queue: SendQueue,
     pub(crate) groups: Groups,
     pub(crate) candidates: Candidates,
     pub(crate) parts: Parts,
-    /// Bytes of UDP payload per data packet in the present ring: the least that any member is
-    /// configured for.
+    /// Bytes of UDP payload per data packet in the present ring, now: the least that any member
+    /// has proven or is configured for.
     pub(crate) ring_mtu: usize,
-    /// Packets per rotation in the present ring: the least that any member can take.
+    /// Packets of the base size per rotation in the present ring: the least that any member can
+    /// take.
     pub(crate) ring_window: u32,
     /// Nodes that held everybody back: how often, and when last.
     blamed: BTreeMap<NodeId, (u32, Instant)>,
@@ -117,6 +120,7 @@ impl Node {
             out: Outbox::new(config.trace),
             book: Book::default(),
             links: Links::default(),
+            paths: Paths::default(),
             storage: Storage::new(boot.ring_sequence_floor, boot.ring_sequence_reserved),
             queue: SendQueue::default(),
             groups: Groups::new(boot.process.node),
@@ -140,6 +144,14 @@ impl Node {
     /// Content bytes of an ordinary data packet: the recovery wrapper must fit around it later.
     pub(crate) fn content_len_max(&self) -> usize {
         self.ring_mtu - DATA_OVERHEAD_LEN - limits::ENCAPSULATION_LEN
+    }
+
+    /// Packets per rotation, all members together: what the members' buffers take of the present
+    /// size.
+    pub(crate) fn window(&self) -> u32 {
+        let cost = |mtu: usize| (mtu + limits::DATAGRAM_OVERHEAD_LEN) as u64;
+        let (base, present) = (cost(self.config.mtu), cost(self.ring_mtu.max(self.config.mtu)));
+        ((u64::from(self.ring_window) * base / present) as u32).max(1)
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -174,8 +186,9 @@ impl Node {
                 w.slice(&body.bytes)
             })];
         }
+        let body = body.bytes.freeze();
         self.part_counter = self.part_counter.wrapping_add(1);
-        let pieces = split(self.part_counter, packet.kind(), body.bytes.freeze(), room - 16);
+        let pieces = split(self.part_counter, packet.kind(), body, room - 16);
         pieces.iter().flat_map(|piece| self.datagrams(piece)).collect()
     }
 
@@ -189,6 +202,16 @@ impl Node {
         if let Some(address) = self.book.address(process) {
             self.send(address, packet);
         }
+    }
+
+    /// Sends a probe of its size, if it is known where to.
+    pub(crate) fn probe_size(&mut self, process: Process, probe: SizeProbe) {
+        let Some(address) = self.book.address(process) else { return };
+        let packet = Packet::SizeProbe(probe);
+        let header = self.header(packet.kind());
+        let len = usize::from(probe.size) - SEAL_LEN;
+        let bytes = seal(&mut self.arena, &header, len, |w| packet.encode(w));
+        self.transmit(Destination::Probe(address), bytes);
     }
 
     /// Nothing came from that process, though it was asked. Where its address is unknown it was

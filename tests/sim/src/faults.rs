@@ -3,7 +3,7 @@
 use anasazi_protocol::SessionId;
 
 use crate::cluster::{Cluster, Happening};
-use crate::network::Lasting;
+use crate::network::{Carries, Lasting};
 use crate::random::Random;
 use crate::session::{Reading, Session};
 
@@ -50,6 +50,9 @@ pub enum Kind {
     ClientDies,
     /// A client does not read for a while.
     ClientStalls,
+    /// Some connections carry only small datagrams for a while; only where sizes are probed, so
+    /// not among `ALL`.
+    Narrow,
 }
 
 impl Kind {
@@ -100,6 +103,7 @@ impl Kind {
 pub(crate) enum Undo {
     Cuts(Vec<(usize, usize)>),
     Multicast(Vec<(usize, usize)>),
+    Carries(Vec<((usize, usize), Carries)>),
     Resume(usize),
     Boot(usize),
     Read(usize, SessionId),
@@ -108,6 +112,7 @@ pub(crate) enum Undo {
 impl Cluster {
     /// Plans the first fault.
     pub fn start_faults(&mut self) {
+        self.lay_cables();
         self.plan_fault();
     }
 
@@ -211,6 +216,7 @@ impl Cluster {
             Kind::Ambush => {}
             Kind::Leave => self.random_leave(last),
             Kind::ColdStart => self.cold_start(last),
+            Kind::Narrow => self.narrow(last),
             kind => self.make_mischief(kind, last),
         }
     }
@@ -221,6 +227,9 @@ impl Cluster {
             Undo::Multicast(links) => {
                 self.tell(None, "multicast works again");
                 links.into_iter().for_each(|(a, b)| self.network.set_outage(a, b, false));
+            }
+            Undo::Carries(links) => {
+                links.into_iter().for_each(|(link, was)| _ = self.network.set_carries(link, was));
             }
             Undo::Resume(node) => self.resume(node),
             Undo::Boot(node) => self.boot(node),

@@ -203,6 +203,7 @@ impl Cluster {
             peers,
             multicast: options.network.multicast != Multicast::Off,
             mtu: if options.mixed_mtu && node % 2 == 1 { limits::MTU_MIN } else { options.mtu },
+            mtu_max: options.mtu_max,
             window: options.window,
             timers: options.timers(),
             seed: options.seed ^ (node as u64) << 32 ^ self.nodes[node].life << 48,

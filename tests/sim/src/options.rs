@@ -44,6 +44,11 @@ pub struct Options {
     pub timer_scale: u32,
     /// Datagram size.
     pub mtu: usize,
+    /// Datagrams up to this size are probed for, and larger ones than this are not carried by so
+    /// many of a thousand connections.
+    pub mtu_max: usize,
+    /// See there.
+    pub narrow: (u32, usize),
     /// Every other node takes only the smallest datagrams.
     pub mixed_mtu: bool,
     /// Packets per rotation.
@@ -213,6 +218,8 @@ impl Options {
             lasting: Lasting::None,
             timer_scale,
             mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
+            mtu_max: 0,
+            narrow: (0, 0),
             mixed_mtu: false,
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
@@ -231,6 +238,7 @@ impl Options {
             options.besiege(&mut later);
         }
         options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
+        options.add_sizes(&mut Random::new(seed.rotate_left(29)));
         options
     }
 
@@ -309,6 +317,7 @@ impl Options {
         options.start_within_ms = 0;
         options.timer_scale = 1;
         options.mixed_mtu = false;
+        (options.mtu_max, options.narrow) = (0, (0, 0));
         (options.mtu, options.window) = (limits::MTU_DEFAULT, limits::WINDOW_DEFAULT);
         options.message_len_max = limits::MESSAGE_LEN_DEFAULT;
         options
@@ -558,8 +567,15 @@ impl fmt::Display for Options {
         writeln!(f, "{}", self.traffic)?;
         writeln!(
             f,
-            "  protocol: mtu {} (mixed {}), window {}, messages up to {}, timers x{}",
-            self.mtu, self.mixed_mtu, self.window, self.message_len_max, self.timer_scale
+            "  protocol: mtu {} to {} (mixed {}, narrow {:?}), window {}, \
+             messages up to {}, timers x{}",
+            self.mtu,
+            self.mtu_max,
+            self.mixed_mtu,
+            self.narrow,
+            self.window,
+            self.message_len_max,
+            self.timer_scale
         )?;
         writeln!(
             f,

@@ -60,6 +60,8 @@ impl Commit {
         node.out.event(Event::State { from: "gather", to: "commit", cause: history.cause.clone() });
         let mut state = history.member_state(node);
         state.ring = propose.ring;
+        let others = propose.members.iter().map(|(p, _)| p).filter(|p| **p != node.me);
+        state.mtu = node.paths.size(others, &node.config, node.now) as u16;
         Box::new(Self {
             history,
             propose,

@@ -7,6 +7,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use self::links::probe_paths;
 use super::deliver::deliver_ready;
 use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
@@ -64,6 +65,9 @@ impl Operational {
             ring.overdue_after_a_round(node);
         }
         node.candidates.installed(&ring.members, node.now);
+        let me = node.me;
+        let others: Vec<Process> = ring.members.iter().copied().filter(|p| *p != me).collect();
+        node.paths.installed(&others, &node.config, node.now);
         let mut operational = Box::new(Self {
             ring,
             since: node.now,
@@ -89,8 +93,8 @@ impl Operational {
     pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
         let beacon = self.has_beacons_to_send(node).then_some(self.beacon_at);
         let leave = node.leaving.map(|since| since + LEAVE_WITHIN);
-        let probe = node.links.deadline();
-        [self.ring.deadline(node), beacon, self.merge_at, leave, probe].into_iter().flatten().min()
+        let probes = [node.links.deadline(), node.paths.deadline()].into_iter().flatten().min();
+        [self.ring.deadline(node), beacon, self.merge_at, leave, probes].into_iter().flatten().min()
     }
 
     pub(crate) fn on_packet(
@@ -148,6 +152,7 @@ impl Operational {
             self.send_beacons(node);
         }
         self.probe_links(node);
+        probe_paths(node);
         if self.merge_at.is_some_and(|at| at <= node.now) {
             return self.merge(node);
         }
