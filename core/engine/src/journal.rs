@@ -79,7 +79,7 @@ const MULTICAST_UNUSABLE: &str = "multicast does not reach everyone";
 
 fn describe(event: &Event) -> (&'static str, String) {
     match event {
-        Event::State { from, to, cause } => ("state", format!("{from} -> {to}: {cause}")),
+        Event::State { from, to, cause, .. } => ("state", format!("{from} -> {to}: {cause}")),
         Event::Installed { ring, members, cause, took_us, multicast } => {
             let way = match (members.len(), multicast) {
                 (1, _) => "alone",

@@ -46,11 +46,19 @@ pub enum Cause {
     CommitTimeout,
     /// A recovery did not complete in time.
     RecoveryTimeout,
+    /// What members said while forming a ring cannot all be true.
+    Contradiction,
     /// A member cannot receive what everybody else holds.
     FailedToReceive {
         /// The member.
         node: NodeId,
     },
+    /// This node was asked to leave.
+    Shutdown,
+    /// A newer process with this node's id is in the cluster.
+    Superseded,
+    /// At the start: another process has this node's id.
+    IdInUse,
 }
 
 impl fmt::Display for Cause {
@@ -74,6 +82,10 @@ impl fmt::Display for Cause {
             Self::Merge { node } => write!(f, "merging with the ring of node {node}"),
             Self::CommitTimeout => write!(f, "forming the ring took too long"),
             Self::RecoveryTimeout => write!(f, "recovery took too long"),
+            Self::Contradiction => write!(f, "what the members say contradicts itself"),
+            Self::Shutdown => write!(f, "this node was asked to leave"),
+            Self::Superseded => write!(f, "a newer process has this node's id"),
+            Self::IdInUse => write!(f, "another process has this node's id"),
             Self::FailedToReceive { node } => {
                 write!(f, "node {node} does not receive what the others hold")
             }
@@ -86,6 +98,8 @@ impl fmt::Display for Cause {
 pub enum Event {
     /// The state machine moved.
     State {
+        /// The row of the transition table (`transitions`).
+        row: &'static str,
         /// From this state.
         from: &'static str,
         /// To this one.

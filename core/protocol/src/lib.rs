@@ -48,4 +48,5 @@ pub use event::{Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};
 pub use output::{Destination, GroupView, MessageDelivery, Output, ViewCause, ViewKind};
+pub use state::transitions;
 pub use time::Instant;

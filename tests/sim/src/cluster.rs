@@ -1,6 +1,7 @@
 //! The cluster: real cores on simulated machines, a simulated network between them, and the oracle
 //! watching.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -41,6 +42,8 @@ pub struct Cluster {
     pub configure: Option<Configure>,
     /// Counts.
     pub counts: Counts,
+    /// Rows of the transition table that were reached.
+    pub rows: BTreeSet<&'static str>,
     pub(crate) random: Random,
     pub(crate) schedule: Schedule<Happening>,
     pub(crate) story: Story,
@@ -154,6 +157,7 @@ impl Cluster {
             filter: None,
             configure: None,
             counts: Counts::default(),
+            rows: BTreeSet::new(),
             random,
             schedule: Schedule::default(),
             story: Story::default(),

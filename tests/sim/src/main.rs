@@ -3,12 +3,14 @@
 
 mod planted;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anasazi_protocol::transitions;
 use anasazi_sim::options::Options;
 use anasazi_sim::run::{Outcome, Watch, run};
 use clap::{Parser, Subcommand};
@@ -122,6 +124,8 @@ struct Sums {
     deliveries: u64,
     violations: Vec<u64>,
     stuck: Vec<u64>,
+    /// Rows of the transition table that were reached.
+    rows: BTreeSet<&'static str>,
     /// Milliseconds from healing to one ring, and the seed; of local networks.
     settled: Vec<(u64, u64)>,
 }
@@ -171,6 +175,7 @@ impl Campaign {
         sums.faults += outcome.faults;
         sums.packet_faults += outcome.packet_faults;
         sums.deliveries += outcome.deliveries;
+        sums.rows.extend(&outcome.rows);
         if let Some(failure) = &outcome.failure {
             let list = if failure.is_violation() { &mut sums.violations } else { &mut sums.stuck };
             list.push(outcome.seed);
@@ -202,16 +207,23 @@ impl Campaign {
             self.started.elapsed().as_secs_f64()
         );
         eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);
+        let all = transitions::names().count();
+        let unreached = transitions::names().filter(|row| !sums.rows.contains(row));
+        let unreached: Vec<_> = unreached.collect();
+        eprintln!("rows of the transition table that no seed reached: {}", unreached.join(" "));
+        let rows = sums.rows.len();
         let text = if json {
             format!(
                 "{{\"seeds\":{},\"sim_hours\":{hours:.3},\"faults\":{},\"packet_faults\":{},\
-                 \"deliveries\":{},\"violations\":{violations},\"stuck\":{stuck}}}",
+                 \"deliveries\":{},\"rows\":{rows},\"rows_all\":{all},\
+                 \"rows_unreached\":{unreached:?},\"violations\":{violations},\
+                 \"stuck\":{stuck}}}",
                 sums.seeds, sums.faults, sums.packet_faults, sums.deliveries
             )
         } else {
             format!(
                 "seeds={} sim_hours={hours:.3} faults={} packet_faults={} deliveries={} \
-                 violations={violations} stuck={stuck}",
+                 rows={rows}/{all} violations={violations} stuck={stuck}",
                 sums.seeds, sums.faults, sums.packet_faults, sums.deliveries
             )
         };

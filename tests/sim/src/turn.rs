@@ -156,7 +156,8 @@ impl Cluster {
     }
 
     fn event(&mut self, node: usize, event: &anasazi_protocol::Event) {
-        if let anasazi_protocol::Event::State { to, .. } = event {
+        if let anasazi_protocol::Event::State { row, to, .. } = event {
+            self.rows.insert(row);
             self.nodes[node].state = to;
             self.lie_in_wait(node);
         }

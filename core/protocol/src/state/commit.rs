@@ -55,7 +55,6 @@ impl Commit {
     }
 
     fn new(node: &mut Node, history: History, propose: Propose, role: Role) -> Box<Self> {
-        node.out.event(Event::State { from: "gather", to: "commit", cause: history.cause.clone() });
         let mut state = history.member_state(node);
         state.ring = propose.ring;
         Box::new(Self {
@@ -90,7 +89,7 @@ impl Commit {
 
     pub(crate) fn abort(self: Box<Self>, node: &mut Node, failure: Failure) -> State {
         let members = self.members();
-        retry(node, "commit", self.history, failure, &members)
+        retry(node, self.history, failure, &members)
     }
 
     pub(crate) fn on_packet(
@@ -135,7 +134,7 @@ impl Commit {
 
     pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
         if self.give_up_at <= node.now {
-            return self.abort(node, Failure::timeout(Cause::CommitTimeout));
+            return self.abort(node, Failure::of(Cause::CommitTimeout));
         }
         if self.repeat_at <= node.now {
             self.repeat_at = node.now + node.config.timers.join_repeat;
@@ -172,7 +171,7 @@ impl Commit {
         let states: Vec<_> = states.values().cloned().collect();
         let Some(dialect) = Dialect::common_of(states.iter().map(|s| s.dialect)) else {
             node.out.stats.dropped_malformed += 1;
-            return self.abort(node, Failure::timeout(Cause::CommitTimeout));
+            return self.abort(node, Failure::of(Cause::Contradiction));
         };
         let unheard = unheard_multicast(&states);
         if let (Some(unheard), true) = (unheard, node.config.multicast && count > 1) {

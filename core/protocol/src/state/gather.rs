@@ -7,6 +7,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clique::{Edges, blamed_edges, clique_of, edge};
+use super::transitions::{At, Why};
 use super::{Commit, History, Sender, State, gone_cause};
 use crate::event::Cause;
 use crate::id::{Incarnation, NodeId, Process, RingId};
@@ -236,6 +237,7 @@ impl Gather {
             return State::Gather(self);
         }
         node.storage.saw(propose.ring.sequence);
+        node.moved(At::Commit, Why::Called, &self.history.cause);
         Commit::follow(node, self.history, propose)
     }
 
@@ -368,7 +370,7 @@ impl Gather {
     }
 
     /// Do all agree? Then the representative leads.
-    fn check(self: Box<Self>, node: &mut Node) -> State {
+    pub(super) fn check(self: Box<Self>, node: &mut Node) -> State {
         let members = self.members(node);
         let others = || members.iter().filter(|n| **n != node.me.node);
         let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| h.members == members));
@@ -397,6 +399,7 @@ impl Gather {
             (process, self.heard.get(n).map_or(self.attempt, |h| h.attempt))
         };
         let members = members.iter().map(with_attempt).collect();
+        node.moved(At::Commit, Why::Agreed, &self.history.cause);
         Commit::lead(node, self.history, Propose { ring, members })
     }
 }
@@ -407,6 +410,7 @@ fn superseded(node: &mut Node) -> State {
          its own node.id, or stop the other one",
         node.me.node
     );
+    node.moved(At::Stopped, Why::Superseded, &Cause::Superseded);
     node.out.trace(|| Trace::Stopped);
     node.out.push(Output::Stopped { fault: Some(fault) });
     State::Stopped
@@ -416,12 +420,11 @@ fn superseded(node: &mut Node) -> State {
 /// learned since.
 pub(super) fn retry(
     node: &mut Node,
-    from: &'static str,
     mut history: History,
     failure: Failure,
     members: &[Process],
 ) -> State {
-    node.moved(from, "gather", &failure.cause);
+    node.moved(At::Gather, Why::of(&failure.cause), &failure.cause);
     if let Some((process, gone)) = failure.gone {
         history.dead.insert(process, gone);
     }
@@ -442,7 +445,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn timeout(cause: Cause) -> Self {
+    pub(crate) fn of(cause: Cause) -> Self {
         Self { cause, gone: None, join: None }
     }
 

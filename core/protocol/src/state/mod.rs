@@ -1,4 +1,4 @@
-//! Who is in the ring: one file per state, one transition table.
+//! Who is in the ring: one file per state, one table of all changes of state (`transitions`).
 //!
 //! ```text
 //!         boot         no other process has this node's id
@@ -24,15 +24,19 @@ mod history;
 mod operational;
 mod probation;
 mod recovery;
+pub mod transitions;
 
 use core::net::SocketAddr;
 
 use crate::event::Cause;
 use crate::id::Process;
 use crate::node::Node;
+use crate::planted::planted;
 use crate::ring::Ring;
 use crate::time::Instant;
 use crate::wire::{Gone, Header, Packet};
+
+use transitions::{At, In, takes};
 
 pub(crate) use commit::Commit;
 pub(crate) use gather::Gather;
@@ -59,14 +63,14 @@ pub(crate) struct Sender {
 }
 
 impl State {
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn at(&self) -> At {
         match self {
-            Self::Probation(_) => "probation",
-            Self::Operational(_) => "operational",
-            Self::Gather(_) => "gather",
-            Self::Commit(_) => "commit",
-            Self::Recovery(_) => "recovery",
-            Self::Stopped => "stopped",
+            Self::Probation(_) => At::Probation,
+            Self::Operational(_) => At::Operational,
+            Self::Gather(_) => At::Gather,
+            Self::Commit(_) => At::Commit,
+            Self::Recovery(_) => At::Recovery,
+            Self::Stopped => At::Stopped,
         }
     }
 
@@ -82,6 +86,10 @@ impl State {
     }
 
     pub(crate) fn on_packet(self, node: &mut Node, from: Sender, packet: Packet) -> Self {
+        if !takes(self.at(), In::of(&packet)) && !planted!("answer_not_kept") {
+            node.out.stats.dropped_stale += 1;
+            return self;
+        }
         match self {
             Self::Probation(s) => s.on_packet(node, from, &packet),
             Self::Operational(s) => s.on_packet(node, from, packet),
@@ -100,6 +108,15 @@ impl State {
             Self::Commit(s) => s.on_timeout(node),
             Self::Recovery(s) => s.on_timeout(node),
             Self::Stopped => self,
+        }
+    }
+
+    /// A ring number is reserved: what waited for that goes on.
+    pub(crate) fn on_persisted(self, node: &mut Node) -> Self {
+        match self {
+            Self::Probation(s) => s.on_timeout(node),
+            Self::Gather(s) => s.check(node),
+            other => other,
         }
     }
 

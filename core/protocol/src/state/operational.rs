@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use super::deliver::deliver_ready;
+use super::transitions::{At, Why};
 use super::{Gather, History, Sender, State};
 use crate::event::Cause;
 use crate::id::Process;
@@ -77,7 +78,7 @@ impl Operational {
 
     /// Leaves the ring, for a cause.
     pub(crate) fn leave(self: Box<Self>, node: &mut Node, cause: Cause) -> History {
-        node.moved("operational", "gather", &cause);
+        node.moved(At::Gather, Why::of(&cause), &cause);
         History::new(node, self.ring, cause)
     }
 
@@ -139,7 +140,7 @@ impl Operational {
             self.send_beacons(node);
         }
         self.probe_links(node);
-        if self.merge_at.is_some_and(|at| at <= node.now) {
+        if node.leaving.is_none() && self.merge_at.is_some_and(|at| at <= node.now) {
             return self.merge(node);
         }
         self.use_token(node, false)
@@ -230,6 +231,7 @@ impl Operational {
             self.others().filter_map(|p| node.book.address(*p)).collect();
         let bye = Packet::Bye { process: node.me };
         (0..3).for_each(|_| node.send_everywhere(&addresses, &bye));
+        node.moved(At::Stopped, Why::Leaving, &Cause::Shutdown);
         node.out.trace(|| Trace::Stopped);
         node.out.push(Output::Stopped { fault: None });
         State::Stopped
