@@ -117,6 +117,13 @@ fn describe(event: &Event) -> (&'static str, String) {
                 theirs, ours
             ),
         ),
+        Event::OwnPause { late_ms } => (
+            "own-pause",
+            format!(
+                "this process did not run for {late_ms} ms (suspended, or no processor time): \
+                 nobody else is blamed for what it missed meanwhile"
+            ),
+        ),
         Event::StorageLost => (
             "storage",
             "the state file cannot be written: this node goes on without storage, so ring numbers \

@@ -73,10 +73,11 @@ impl Core {
 
     /// Takes one input; drain `poll` afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        self.node.now = self.node.now.max(now);
         if let State::Stopped = self.state {
             return;
         }
+        self.state.notice_own_pause(&mut self.node, now);
+        self.node.now = self.node.now.max(now);
         match input {
             Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
             Input::Drained => self.step(In::Drained, State::on_drained),

@@ -37,6 +37,11 @@ pub enum Cause {
         /// The member.
         node: NodeId,
     },
+    /// A member is in a newer ring: the others went on without this node.
+    LeftBehind {
+        /// The member.
+        node: NodeId,
+    },
     /// Another ring was found, or found us.
     Merge {
         /// The representative of the other ring.
@@ -79,6 +84,7 @@ impl fmt::Display for Cause {
             Self::Left { node } => write!(f, "node {node} left cleanly"),
             Self::Restarted { node } => write!(f, "node {node} restarted"),
             Self::JoinFrom { node } => write!(f, "node {node} asked to re-form the ring"),
+            Self::LeftBehind { node } => write!(f, "node {node} is in a newer ring"),
             Self::Merge { node } => write!(f, "merging with the ring of node {node}"),
             Self::CommitTimeout => write!(f, "forming the ring took too long"),
             Self::RecoveryTimeout => write!(f, "recovery took too long"),
@@ -142,6 +148,11 @@ pub enum Event {
         theirs: u8,
         /// Ours.
         ours: u8,
+    },
+    /// This process did not run for a while. Nobody else is blamed for what it missed.
+    OwnPause {
+        /// How much later than it had asked for it was called, in milliseconds.
+        late_ms: u64,
     },
     /// The state file could not be written; this incarnation goes on without storage.
     StorageLost,
@@ -214,6 +225,8 @@ stats! {
     configurations_installed,
     /// Entries of the gather state.
     gathers,
+    /// Times that this process did not run for more than half of the token loss time.
+    own_pauses,
     /// Joins sent.
     joins_sent,
     /// Beacons sent.

@@ -75,7 +75,7 @@ impl Commit {
         self.ring().representative
     }
 
-    fn members(&self) -> Vec<Process> {
+    pub(crate) fn members(&self) -> Vec<Process> {
         self.propose.members.iter().map(|(p, _)| *p).collect()
     }
 
@@ -85,6 +85,11 @@ impl Commit {
 
     pub(crate) fn deadline(&self) -> Instant {
         self.repeat_at.min(self.give_up_at)
+    }
+
+    /// What was not heard up to now says nothing.
+    pub(super) fn blame_nobody(&mut self, node: &Node) {
+        self.give_up_at = node.now + node.config.timers.commit;
     }
 
     pub(crate) fn abort(self: Box<Self>, node: &mut Node, failure: Failure) -> State {

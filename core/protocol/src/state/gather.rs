@@ -73,8 +73,7 @@ impl Gather {
         members.iter().chain(invited).for_each(|p| gather.propose(*p));
         let nodes = gather.proposed.keys().copied().collect();
         gather.edges.extend(blamed_edges(node, &nodes));
-        let bad = gather.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i });
-        let bad: Vec<_> = bad.filter(|p| node.links.is_bad(*p)).collect();
+        let bad: Vec<_> = gather.proposed().filter(|p| node.links.is_bad(*p)).collect();
         gather.edges.extend(bad.iter().map(|p| edge(node.me.node, p.node)));
         gather.send_join(node);
         gather.check(node)
@@ -82,6 +81,11 @@ impl Gather {
 
     pub(crate) fn deadline(&self) -> Instant {
         self.join_at.min(self.consensus_at)
+    }
+
+    /// What was not heard up to now says nothing.
+    pub(super) fn blame_nobody(&mut self, node: &Node) {
+        self.consensus_at = node.now + node.config.timers.consensus;
     }
 
     pub(crate) fn on_packet(
@@ -137,10 +141,6 @@ impl Gather {
         let from = join.process;
         match self.proposed.get(&from.node) {
             Some(known) if *known == from.incarnation => {}
-            Some(known) if *known < from.incarnation => {
-                let old = Process { node: from.node, incarnation: *known };
-                return self.on_gone(node, old, Gone::Restarted);
-            }
             _ => {
                 node.decline(&join, true);
                 return State::Gather(self);
@@ -269,8 +269,7 @@ impl Gather {
 
     /// Those that should still be heard: nothing speaks against them yet.
     fn expected(&self, me: NodeId) -> Vec<NodeId> {
-        let nodes = self.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i });
-        let unheard = nodes.filter(|p| {
+        let unheard = self.proposed().filter(|p| {
             p.node != me
                 && !self.heard.contains_key(&p.node)
                 && !self.silent.contains(&p.node)
@@ -289,6 +288,10 @@ impl Gather {
         };
         let nodes: BTreeSet<NodeId> = self.proposed.iter().filter_map(alive).collect();
         clique_of(node.me.node, &nodes, &self.edges)
+    }
+
+    pub(super) fn proposed(&self) -> impl Iterator<Item = Process> {
+        self.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i })
     }
 
     fn fingerprint(&self) -> (usize, usize, usize) {
@@ -321,10 +324,8 @@ impl Gather {
             heard: self.heard.keys().copied().collect(),
             report: node.links.own_report(node.me),
         };
-        let others = self.proposed.iter().filter(|(n, _)| **n != node.me.node);
-        let process = |(n, i): (&NodeId, &Incarnation)| Process { node: *n, incarnation: *i };
-        let addresses: Vec<SocketAddr> =
-            others.filter_map(|other| node.book.address(process(other))).collect();
+        let others = self.proposed().filter(|p| p.node != node.me.node);
+        let addresses: Vec<SocketAddr> = others.filter_map(|p| node.book.address(p)).collect();
         node.send_everywhere(&addresses, &Packet::Join(join));
     }
 

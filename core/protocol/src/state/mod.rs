@@ -22,6 +22,7 @@ mod deliver;
 mod gather;
 mod history;
 mod operational;
+mod pause;
 mod probation;
 mod recovery;
 pub mod transitions;
@@ -34,7 +35,7 @@ use crate::node::Node;
 use crate::planted::planted;
 use crate::ring::Ring;
 use crate::time::Instant;
-use crate::wire::{Gone, Header, Packet};
+use crate::wire::{Beacon, Gone, Header, Join, Packet};
 
 use transitions::{At, In, takes};
 
@@ -90,6 +91,11 @@ impl State {
             node.out.stats.dropped_stale += 1;
             return self;
         }
+        if let Packet::Join(Join { process, .. }) | Packet::Beacon(Beacon { process, .. }) = &packet
+            && let Some(older) = self.older_of(*process)
+        {
+            return self.on_gone(node, older, Gone::Restarted);
+        }
         match self {
             Self::Probation(s) => s.on_packet(node, from, &packet),
             Self::Operational(s) => s.on_packet(node, from, packet),
@@ -97,6 +103,19 @@ impl State {
             Self::Commit(s) => s.on_packet(node, from, packet),
             Self::Recovery(s) => s.on_packet(node, from, packet),
             Self::Stopped => self,
+        }
+    }
+
+    /// A process of the same node with whom a ring is shared or being formed: it is gone, if there is
+    /// a newer one.
+    fn older_of(&self, process: Process) -> Option<Process> {
+        let is_older = |p: &Process| p.node == process.node && p.incarnation < process.incarnation;
+        match self {
+            Self::Operational(s) => s.ring.members.iter().copied().find(is_older),
+            Self::Gather(s) => s.proposed().find(is_older),
+            Self::Commit(s) => s.members().into_iter().find(is_older),
+            Self::Recovery(s) => s.ring.members.iter().copied().find(is_older),
+            Self::Probation(_) | Self::Stopped => None,
         }
     }
 

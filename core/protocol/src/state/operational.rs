@@ -17,7 +17,7 @@ use crate::output::Output;
 use crate::ring::{Outgoing, Ring, Source};
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::wire::{Join, Packet, Token};
+use crate::wire::{Beacon, Join, Packet, Token};
 
 /// A clean leave does not wait longer than this for its last messages.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -119,6 +119,11 @@ impl Operational {
                 self.finish_leaving(node)
             }
             Packet::Join(join) => self.on_join(node, join),
+            Packet::Beacon(beacon) if self.went_on(&beacon) => {
+                node.storage.saw(beacon.ring.sequence);
+                let history = self.leave(node, Cause::LeftBehind { node: beacon.process.node });
+                Gather::enter(node, history, &beacon.members)
+            }
             Packet::Beacon(beacon) => self.on_beacon(node, from.address, &beacon),
             Packet::ProbeAnswer(answer) => self.on_probe_answer(node, &answer),
             _ => {
@@ -140,7 +145,10 @@ impl Operational {
             self.send_beacons(node);
         }
         self.probe_links(node);
-        if node.leaving.is_none() && self.merge_at.is_some_and(|at| at <= node.now) {
+        if node.leaving.is_some() {
+            self.merge_at = None;
+        }
+        if self.merge_at.is_some_and(|at| at <= node.now) {
             return self.merge(node);
         }
         self.use_token(node, false)
@@ -192,6 +200,14 @@ impl Operational {
         }
         self.ring.send_behind(node);
         deliver_ready(node, &mut self.ring);
+    }
+
+    /// A member has installed a newer ring: this one turns no more. Who was away for a while learns
+    /// of it by that.
+    fn went_on(&self, beacon: &Beacon) -> bool {
+        !beacon.probation
+            && beacon.ring.sequence > self.ring.id.sequence
+            && self.ring.has_member(beacon.process)
     }
 
     fn on_join(self: Box<Self>, node: &mut Node, join: Join) -> State {

@@ -97,6 +97,12 @@ impl Recovery {
         self.ring.deadline(node).into_iter().chain([self.give_up_at]).min()
     }
 
+    /// What was not heard up to now says nothing.
+    pub(super) fn blame_nobody(&mut self, node: &Node) {
+        self.ring.blame_nobody(node);
+        self.give_up_at = node.now + node.config.timers.recovery;
+    }
+
     pub(crate) fn abort(self: Box<Self>, node: &mut Node, failure: Failure) -> State {
         let members = self.ring.members.clone();
         retry(node, self.history, failure, &members)

@@ -71,6 +71,7 @@ named! {
     TokenLoss "the token is lost",
     Gone "a member is gone",
     JoinFrom "a member gathers",
+    LeftBehind "a member is in a newer ring",
     Merge "two rings become one",
     FailedToReceive "a member cannot receive",
     Agreed "all vote for the same members",
@@ -116,6 +117,7 @@ impl Why {
             Cause::TokenLoss { .. } => Self::TokenLoss,
             Cause::Unreachable { .. } | Cause::Left { .. } | Cause::Restarted { .. } => Self::Gone,
             Cause::JoinFrom { .. } => Self::JoinFrom,
+            Cause::LeftBehind { .. } => Self::LeftBehind,
             Cause::Merge { .. } => Self::Merge,
             Cause::CommitTimeout => Self::CommitTimeout,
             Cause::RecoveryTimeout => Self::RecoveryTimeout,
@@ -167,6 +169,7 @@ const TAKEN: &[(At, &[In])] = {
             &[
                 Data,
                 Join,
+                Beacon,
                 Propose,
                 Bye,
                 Duplicate,
@@ -182,6 +185,7 @@ const TAKEN: &[(At, &[In])] = {
             At::Commit,
             &[
                 Join,
+                Beacon,
                 Propose,
                 State,
                 Plan,
@@ -201,6 +205,7 @@ const TAKEN: &[(At, &[In])] = {
                 Token,
                 TokenAck,
                 Join,
+                Beacon,
                 Plan,
                 Bye,
                 Duplicate,
@@ -217,7 +222,12 @@ const TAKEN: &[(At, &[In])] = {
 /// What makes a gathering node see that all agree.
 const NEWS: &[In] = {
     use In::*;
-    &[Join, Decline, Bye, Unreachable, Timeout, Persisted, AtOnce]
+    &[Join, Beacon, Decline, Bye, Unreachable, Timeout, Persisted, AtOnce]
+};
+/// What says that a process is gone; a newer one of the same node does.
+const GONE: &[In] = {
+    use In::*;
+    &[Bye, Unreachable, Join, Beacon]
 };
 /// What can be the last that a leaving node waited for.
 const LAST: &[In] = {
@@ -228,16 +238,17 @@ const LAST: &[In] = {
 /// Every change of state.
 pub(crate) const ROWS: &[Row] = {
     use At::*;
-    use In::{AtOnce, Bye, Data, Drained, Duplicate, Join, Plan, PlanAck, Propose, State, Token};
-    use In::{Beacon, Persisted, Shutdown, Timeout, Unreachable};
+    use In::{AtOnce, Data, Drained, Duplicate, Join, Plan, PlanAck, Propose, State, Token};
+    use In::{Beacon, Persisted, Shutdown, Timeout};
     use Why::*;
     &[
         row("boot", &[Probation], &[Timeout, Persisted], Boot, Operational),
         row("id-in-use", &[Probation], &[Duplicate], IdInUse, Stopped),
         row("quit", &[Probation], &[Shutdown], Leaving, Stopped),
         row("token-lost", &[Operational], &[Timeout], TokenLoss, Gather),
-        row("member-gone", &[Operational], &[Bye, Unreachable, Beacon], Gone, Gather),
+        row("member-gone", &[Operational], GONE, Gone, Gather),
         row("member-gathers", &[Operational], &[Join], JoinFrom, Gather),
+        row("left-behind", &[Operational], &[Beacon], LeftBehind, Gather),
         row("merge-invited", &[Operational], &[Join], Merge, Gather),
         row("merge-inviting", &[Operational], &[Timeout], Merge, Gather),
         row("deaf", &[Operational], &[Data, Token, Drained, Timeout], FailedToReceive, Gather),
@@ -253,13 +264,13 @@ pub(crate) const ROWS: &[Row] = {
             Contradiction,
             Gather,
         ),
-        row("commit-member-gone", &[Commit], &[Bye, Unreachable], Gone, Gather),
+        row("commit-member-gone", &[Commit], GONE, Gone, Gather),
         row("commit-member-gathers", &[Commit], &[Join], JoinFrom, Gather),
         row("planned", &[Commit], &[Plan, PlanAck, AtOnce], Planned, Recovery),
         row("recovery-token-lost", &[Recovery], &[Timeout], TokenLoss, Gather),
         row("recovery-timeout", &[Recovery], &[Timeout], RecoveryTimeout, Gather),
         row("recovery-contradiction", &[Recovery], &[Token], Contradiction, Gather),
-        row("recovery-member-gone", &[Recovery], &[Bye, Unreachable], Gone, Gather),
+        row("recovery-member-gone", &[Recovery], GONE, Gone, Gather),
         row("recovery-member-gathers", &[Recovery], &[Join], JoinFrom, Gather),
         row("installed", &[Recovery], &[Token, AtOnce], Complete, Operational),
         row("overdue", &[Gather, Commit, Recovery], &[Timeout, AtOnce], Overdue, Stopped),
