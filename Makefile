@@ -9,7 +9,7 @@ release = $(target)/release
 demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-build test header lib bench soak clean
+.PHONY: help build demo demo-build test fuzz header lib bench soak clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -29,6 +29,9 @@ demo-build: build
 
 test: ## Every test, within 30 minutes on 2 cores
 	@$(PYTHON) tests/run.py
+
+fuzz: ## Every fuzz target, SECONDS=140 of all together (KEEP=1: keep what was found)
+	@$(PYTHON) -B tests/fuzz/run.py --seconds $(or $(SECONDS),140) $(if $(KEEP),--keep)
 
 bench: build ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
 	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \

@@ -104,8 +104,12 @@ typedef int32_t anz_status_t;
 #define ANZ_ERR_F_FATAL       2       /* the engine is out of use */
 
 /* ---- service levels, flags, events ----------------------------------------------------------- */
-#define ANZ_UNRELIABLE        0       /* no order, no repair of loss */
-#define ANZ_RELIABLE          1       /* every member that stays gets it */
+/* a packet of its own, sent at once: no order, no repair of loss, at most once, at most
+ * ANZ_UNRELIABLE_LEN_MAX bytes; not in another view of the network than it was sent in */
+#define ANZ_UNRELIABLE        0
+/* every member that stays gets it. This level and the next two travel with the agreed ones, and
+ * so keep more than they promise: no message overtakes another. */
+#define ANZ_RELIABLE          1
 #define ANZ_FIFO              2       /* in the sender's order */
 #define ANZ_CAUSAL            3       /* after what its sender had seen */
 #define ANZ_AGREED            4       /* total order */
@@ -114,11 +118,16 @@ typedef int32_t anz_status_t;
 #define ANZ_NO_SELF           0x100u  /* or-ed in: do not deliver to this session */
 /* or-ed in: ANZ_EV_RECEIPT tells which members delivered it, and in which view */
 #define ANZ_RECEIPT           0x200u
-/* or-ed in: deliver in the sending view or not at all (then ANZ_EV_RECEIPT, ANZ_EVIEW) */
+/* or-ed in: deliver in the sending view or not at all (then ANZ_EV_RECEIPT, ANZ_EVIEW). The
+ * sending view is the last one that anz_recv() gave out. For members only, and not for
+ * ANZ_UNRELIABLE: else ANZ_EINVAL. */
 #define ANZ_SAME_VIEW         0x400u
 /* or-ed in: ahead of this session's other messages that are not yet ordered */
 #define ANZ_PRIO_HIGH         0x1000u
 #define ANZ_PRIO_BULK         0x2000u /* or-ed in: behind them */
+/* Longest unreliable message, in bytes; for one to several groups 9 less for each of them.
+ * Longer ones: ANZ_EMSGSIZE. */
+#define ANZ_UNRELIABLE_LEN_MAX 0x400u
 #define ANZ_EV_MESSAGE        1       /* a message, at its place in the order */
 #define ANZ_EV_VIEW           2       /* regular configuration of the group installed */
 #define ANZ_EV_TRANSITIONAL   3       /* transitional signal: guarantees narrow to view->together */
@@ -261,7 +270,8 @@ typedef struct anz_event {
     uint16_t service;                    /* service level of a message */
     anz_status_t status;                 /* why, for events that end something */
     uint32_t flags;                      /* ANZ_EVF_* */
-    anz_group_t *group;                  /* NULL for session events */
+    /* NULL for session events, and for messages to this session alone */
+    anz_group_t *group;
     void *group_user_data;               /* as given to anz_join() */
     anz_member_t sender;                 /* who sent the message */
     /* position of the message in its group's order within the view: 1, 2, 3 ..., the same number
@@ -303,9 +313,9 @@ ANZ_API uint32_t anz_version_num(void);
 ANZ_API const char *anz_version_string(void);
 
 /* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
- * the caller's loop), "claim" (zero-copy send), "query"; not built yet: "unix", "tcp",
- * "api-table", "loop-ops", "notify", "domains", "unicast", "multi-group", "receipts",
- * "same-view", "priorities", "lag" */
+ * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
+ * "same-view"; not built yet: "unix", "tcp", "api-table", "loop-ops", "notify", "domains",
+ * "receipts" (of delivered messages), "priorities", "lag" */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */
@@ -438,8 +448,10 @@ ANZ_API anz_status_t anz_join(anz_conn_t *c, const char *name, uint32_t flags, v
 /* MT-Safe NB; done at ANZ_EV_LEFT */
 ANZ_API anz_status_t anz_leave(anz_group_t *g);
 
-/* an address for one member: unicast, ordered with everything else in the domain. MT-Safe NB;
- * not built yet: ANZ_ENOTSUP */
+/* an address for one member: unicast, ordered with everything else in the domain, which is
+ * "default" (others are not built yet: ANZ_ENOTSUP). Its ANZ_EV_MESSAGE there has no group. Who
+ * is in no group where a message is reached does not get it: then the sender's ANZ_EV_RECEIPT
+ * says ANZ_ENOTMEMBER, else ANZ_OK. MT-Safe NB; twice: ANZ_EEXIST */
 ANZ_API anz_status_t anz_peer(anz_conn_t *c, const char *domain, anz_member_t to,
                               anz_group_t **out);
 
@@ -461,8 +473,9 @@ ANZ_API ANZ_MUST_USE anz_status_t anz_mcast(anz_group_t *g, uint32_t service, co
 ANZ_API ANZ_MUST_USE anz_status_t anz_mcastv(anz_group_t *g, uint32_t service, const anz_iov_t *iov,
                                              size_t n, uint64_t tag);
 
-/* one domain; delivered once, ordered across the groups. MT-Safe AS-Safe NB; not built yet for
- * more than one group: ANZ_ENOTSUP */
+/* one domain; delivered once to each session that is in any of the groups, ordered across them.
+ * All are groups of one session, none twice, at most 64; ANZ_EAGAIN is answered by the
+ * ANZ_EV_WRITABLE of the one that had no room. MT-Safe AS-Safe NB, preserves errno */
 ANZ_API ANZ_MUST_USE anz_status_t anz_mcast_groups(anz_group_t *const *groups, size_t n,
                                                    uint32_t service, const void *data, size_t len,
                                                    uint64_t tag);
@@ -487,7 +500,8 @@ ANZ_API int anz_recv(anz_conn_t *c, anz_event_t *events, size_t max);
 /* Gives events back. MT-Safe NB, in any order; what is not held is ignored */
 ANZ_API anz_status_t anz_release(anz_conn_t *c, const anz_event_t *events, size_t n);
 
-/* Own groups that it was sent to: how many, and up to max of them in out. MT-Safe NB */
+/* Own groups that it was sent to: how many, and up to max of them in out. For an event that is
+ * not released yet. MT-Safe NB */
 ANZ_API size_t anz_event_groups(const anz_event_t *ev, anz_group_t **out, size_t max);
 
 /* An own, counted copy of an event's data, for any thread, beyond any release and any close.

@@ -23,11 +23,12 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or TOP / "target").reso
 RELEASE = TARGET / "release"
 LOGS = TARGET / "test-logs"
 SIMULATOR_SEEDS = 300
+CHAOS_ROUNDS = 20
 LINES_SHOWN = 60
 
 # What tests need beyond Rust, gcc and Python, and the Debian packages that have it.
-PACKAGES = {"cmake": "cmake", "ip": "iproute2", "pkg-config": "pkg-config", "readelf": "binutils",
-            "tc": "iproute2"}
+PACKAGES = {"cmake": "cmake", "ip": "iproute2", "nft": "nftables", "pkg-config": "pkg-config",
+            "readelf": "binutils", "tc": "iproute2"}
 
 
 @dataclasses.dataclass
@@ -51,6 +52,7 @@ def steps():
     else:
         unit = [cargo, "test", *locked, "--lib", "--bins", "--tests", "--no-fail-fast"]
     simulator = RELEASE / "anasazi-sim"
+    chaos = RELEASE / "anasazi-chaos"
     return [
         Step("format", "the sources are formatted", [[cargo, "fmt", "--all", "--check"]], 120),
         Step("lint", "clippy has nothing to say",
@@ -65,12 +67,22 @@ def steps():
              [[cargo, "test", "-p", "anasazi-queue", "--release", "--locked", "--lib"]], 600,
              {"RUSTFLAGS": "--cfg loom", "CARGO_TARGET_DIR": str(TARGET / "loom")},
              worth=("test result",)),
-        Step("build", "daemon, console, library and simulator, optimised",
+        Step("build", "daemon, console, library, simulator and chaos, optimised",
              [[cargo, "build", "--release", "--locked", "-p", "anasazid", "-p", "anasazi-console",
-               "-p", "anasazi-ffi", "-p", "anasazi-sim"], ["ffi/link.sh", str(RELEASE)]], 900),
+               "-p", "anasazi-ffi", "-p", "anasazi-sim", "-p", "anasazi-chaos"],
+              ["ffi/link.sh", str(RELEASE)]], 900),
         Step("simulator", f"{SIMULATOR_SEEDS} simulated clusters with faults, held to the axioms",
              [[simulator, "run", "--seeds", str(SIMULATOR_SEEDS)],
               [simulator, "determinism", "--seeds", "5"]], 600, worth=("seeds=",)),
+        Step("chaos", f"{CHAOS_ROUNDS} rounds of faults on real daemons; quiet ones on busy cores",
+             [[chaos, "run", "--rounds", str(CHAOS_ROUNDS)], [chaos, "quiet", "--minutes", "0.33"]],
+             300, worth=("skipped:", "rounds=", "changes=")),
+        Step("explore", "every order of events in clusters of two and three nodes, within bounds",
+             [[simulator, "explore", "--nodes", "2", "--depth", "11", "--seconds", "15"],
+              [simulator, "explore", "--nodes", "3", "--depth", "12", "--delays", "0",
+               "--messages", "1", "--seconds", "15"],
+              [simulator, "explore", "--nodes", "2", "--boot", "--depth", "20", "--messages", "0",
+               "--seconds", "10"]], 300, worth=("states=",)),
         Step("install", "what `make install` installs can be used from where it is",
              [["sh", "packaging/test-install.sh", "SKIP_BUILD=1"]], 300,
              obstacle=lambda: missing("pkg-config", "readelf"), worth=("skipped:",)),

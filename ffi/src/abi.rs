@@ -123,9 +123,11 @@ pub struct anz_error {
 pub type anz_error_t = anz_error;
 
 /// ---- service levels, flags, events ----
-/// no order, no repair of loss
+/// a packet of its own, sent at once: no order, no repair of loss, at most once, at most
+/// ANZ_UNRELIABLE_LEN_MAX bytes; not in another view of the network than it was sent in
 pub const ANZ_UNRELIABLE: u32 = 0;
-/// every member that stays gets it
+/// every member that stays gets it. This level and the next two travel with the agreed ones, and
+/// so keep more than they promise: no message overtakes another.
 pub const ANZ_RELIABLE: u32 = 1;
 /// in the sender's order
 pub const ANZ_FIFO: u32 = 2;
@@ -139,12 +141,18 @@ pub const ANZ_SAFE: u32 = 5;
 pub const ANZ_NO_SELF: u32 = 0x100;
 /// or-ed in: ANZ_EV_RECEIPT tells which members delivered it, and in which view
 pub const ANZ_RECEIPT: u32 = 0x200;
-/// or-ed in: deliver in the sending view or not at all (then ANZ_EV_RECEIPT, ANZ_EVIEW)
+/// or-ed in: deliver in the sending view or not at all (then ANZ_EV_RECEIPT, ANZ_EVIEW). The
+/// sending view is the last one that anz_recv() gave out. For members only, and not for
+/// ANZ_UNRELIABLE: else ANZ_EINVAL.
 pub const ANZ_SAME_VIEW: u32 = 0x400;
 /// or-ed in: ahead of this session's other messages that are not yet ordered
 pub const ANZ_PRIO_HIGH: u32 = 0x1000;
 /// or-ed in: behind them
 pub const ANZ_PRIO_BULK: u32 = 0x2000;
+
+/// Longest unreliable message, in bytes; for one to several groups 9 less for each of them. Longer
+/// ones: ANZ_EMSGSIZE.
+pub const ANZ_UNRELIABLE_LEN_MAX: u32 = 1024;
 
 /// a message, at its place in the order
 pub const ANZ_EV_MESSAGE: u16 = 1;
@@ -264,7 +272,7 @@ pub struct anz_event {
     pub status: anz_status_t,
     /// ANZ_EVF_*
     pub flags: u32,
-    /// NULL for session events
+    /// NULL for session events, and for messages to this session alone
     pub group: *mut anz_group_t,
     /// as given to anz_join()
     pub group_user_data: *mut c_void,
@@ -428,6 +436,7 @@ const _: () = {
     let version = ANZ_VERSION_MAJOR * 1_000_000 + ANZ_VERSION_MINOR * 1_000 + ANZ_VERSION_PATCH;
     assert!(ANZ_VERSION_NUM == version);
     assert!(ANZ_JOIN_SEND_ONLY == anasazi_client::JOIN_SEND_ONLY);
+    assert!(ANZ_UNRELIABLE_LEN_MAX as usize == anasazi_client::UNRELIABLE_LEN_MAX);
     let pairs = [
         (ANZ_OK, Status::OK),
         (ANZ_E2BIG, Status::E2BIG),

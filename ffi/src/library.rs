@@ -24,9 +24,9 @@ pub extern "C" fn anz_version_string() -> *const c_char {
 }
 
 /// MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
-/// the caller's loop), "claim" (zero-copy send), "query"; not built yet: "unix", "tcp",
-/// "api-table", "loop-ops", "notify", "domains", "unicast", "multi-group", "receipts", "same-view",
-/// "priorities", "lag"
+/// the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
+/// "same-view"; not built yet: "unix", "tcp", "api-table", "loop-ops", "notify", "domains",
+/// "receipts" (of delivered messages), "priorities", "lag"
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_has(feature: *const c_char) -> c_int {
     // SAFETY: the caller passes NULL or a string.
@@ -95,7 +95,17 @@ static NAMES: [(Status, &CStr, &CStr); 23] = named!(
     ENOTMEMBER ECLOSED EFORKED ESTATE EVERSION ESLOW ECONFIG EVIEW ELOST EINTERNAL
 );
 const VERSION_TEXT: &CStr = c_text!(concat!("1.0.0 (release ", env!("CARGO_PKG_VERSION"), ")"));
-const FEATURES: [&str; 5] = ["inproc", "shm", "embed", "claim", "query"];
+const FEATURES: [&str; 9] = [
+    "inproc",
+    "shm",
+    "embed",
+    "claim",
+    "query",
+    "unreliable",
+    "unicast",
+    "multi-group",
+    "same-view",
+];
 
 #[cfg(test)]
 mod tests {

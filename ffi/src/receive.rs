@@ -2,13 +2,15 @@
 #![allow(non_camel_case_types, reason = "C names")]
 
 use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use anasazi_client::sys::table::Table;
-use anasazi_client::{Event, Hold, Status};
+use anasazi_client::{Event, GroupHandle, Hold, Status};
 
 use crate::abi::{
-    ANZ_EVF_MORE, anz_conn_t, anz_event_t, anz_group_t, anz_member_t, anz_msg_t, anz_status_t,
+    ANZ_EVF_MORE, ANZ_EVF_MULTI, anz_conn_t, anz_event_t, anz_group_t, anz_member_t, anz_msg_t,
+    anz_status_t,
 };
 use crate::fence::{
     bytes, guarded, guarded_number, out, pin, pointer, size_of_struct, write_struct,
@@ -69,7 +71,8 @@ pub unsafe extern "C" fn anz_release(
     })
 }
 
-/// Own groups that it was sent to: how many, and up to max of them in out. MT-Safe NB
+/// Own groups that it was sent to: how many, and up to max of them in out. For an event that is not
+/// released yet. MT-Safe NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_event_groups(
     ev: *const anz_event_t,
@@ -81,11 +84,19 @@ pub unsafe extern "C" fn anz_event_groups(
     if event.group.is_null() {
         return 0;
     }
-    if max > 0 && !out.is_null() {
-        // SAFETY: the caller passes so many places.
-        unsafe { out.write(event.group) };
+    let groups = if event.flags & ANZ_EVF_MULTI == 0 {
+        Box::from([GroupHandle(event.group.addr() as u64)])
+    } else {
+        let all = || GroupHandle(event.group.addr() as u64).groups_of(event.token);
+        catch_unwind(AssertUnwindSafe(all)).unwrap_or_default()
+    };
+    if !out.is_null() {
+        for (at, group) in groups.iter().take(max).enumerate() {
+            // SAFETY: the caller passes so many places.
+            unsafe { out.add(at).write(pointer(group.0)) };
+        }
     }
-    1
+    groups.len()
 }
 
 /// An own, counted copy of an event's data, for any thread, beyond any release and any close.
@@ -148,7 +159,8 @@ fn filled(event: &Event<'_>, stride: usize) -> anz_event_t {
         r#type: event.kind as u16,
         service: event.service as u16,
         status: event.status.0,
-        flags: if event.more { ANZ_EVF_MORE } else { 0 },
+        flags: if event.more { ANZ_EVF_MORE } else { 0 }
+            | if event.multi { ANZ_EVF_MULTI } else { 0 },
         group: event.group.map_or(ptr::null_mut(), |group| pointer(group.0)),
         group_user_data: ptr::with_exposed_provenance_mut(event.user_data),
         sender: anz_member_t { node: event.sender.node, session: event.sender.session },

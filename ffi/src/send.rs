@@ -5,7 +5,7 @@
 use std::ffi::c_void;
 use std::{iter, slice};
 
-use anasazi_client::{OpenClaim, Status};
+use anasazi_client::{GROUPS_PER_MESSAGE_MAX as GROUPS_MAX, GroupHandle, OpenClaim, Status};
 
 use crate::abi::{anz_claim_t, anz_group_t, anz_iov_t, anz_status_t};
 use crate::fence::{bytes, code};
@@ -53,8 +53,9 @@ pub unsafe extern "C" fn anz_mcastv(
     code(sent)
 }
 
-/// one domain; delivered once, ordered across the groups. MT-Safe AS-Safe NB; not built yet for
-/// more than one group: ANZ_ENOTSUP
+/// one domain; delivered once to each session that is in any of the groups, ordered across them.
+/// All are groups of one session, none twice, at most 64; ANZ_EAGAIN is answered by the
+/// ANZ_EV_WRITABLE of the one that had no room. MT-Safe AS-Safe NB, preserves errno
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_mcast_groups(
@@ -65,14 +66,19 @@ pub unsafe extern "C" fn anz_mcast_groups(
     len: usize,
     tag: u64,
 ) -> anz_status_t {
-    if groups.is_null() || n == 0 {
+    if groups.is_null() || !groups.is_aligned() || n == 0 || n > GROUPS_MAX {
         return Status::EINVAL.0;
     }
-    if n > 1 {
-        return Status::ENOTSUP.0;
-    }
-    // SAFETY: the caller passes one group, and NULL or so many bytes.
-    unsafe { anz_mcast(*groups, service, data, len, tag) }
+    // SAFETY: the caller passes so many groups, and NULL or so many bytes.
+    let (groups, data) = unsafe { (slice::from_raw_parts(groups, n), bytes(data, len)) };
+    let sent = data.and_then(|data| {
+        for handle in groups {
+            group(*handle)?;
+        }
+        let handles = groups.iter().map(|handle| GroupHandle(handle.addr() as u64));
+        GroupHandle::send_to_all(handles, service, tag, data)
+    });
+    code(sent)
 }
 
 /// Zero-copy send: room for a message in the ring. What is claimed or sent later on this session

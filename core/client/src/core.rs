@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize,
 use std::sync::{Arc, Mutex, TryLockError};
 
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{JoinRecord, LeaveRecord, Member, request};
+use anasazi_queue::record::{JoinRecord, LeaveRecord, Member, PeerRecord, request};
 use anasazi_queue::ring::{Layout, PushError};
 use anasazi_queue::status::Status;
 
@@ -196,8 +196,14 @@ impl Core {
         if !group.undertake_join(serial) {
             return Ok(());
         }
-        let record = JoinRecord { handle: handle.number(), flags: group.flags };
-        let pushed = link.request(request::JOIN, &[record.as_bytes(), group.name.as_bytes()]);
+        group.views.store(0, Ordering::SeqCst);
+        let (handle, flags) = (handle.number(), group.flags);
+        let pushed = if let Some(to) = group.peer {
+            link.request(request::PEER, &[PeerRecord { handle, reserved: 0, to }.as_bytes()])
+        } else {
+            let record = JoinRecord { handle, flags };
+            link.request(request::JOIN, &[record.as_bytes(), group.name.as_bytes()])
+        };
         match pushed {
             Ok(()) => group.set_joined(serial),
             Err(_) => group.put_join_off(serial),

@@ -15,7 +15,10 @@ pub struct Event<'a> {
     pub status: Status,
     /// Further parts follow.
     pub more: bool,
-    /// The group, for events of a group.
+    /// A message to several groups of this session: see [`GroupHandle::groups_of`].
+    pub multi: bool,
+    /// The group, for events of a group; of several the first. A message to this session alone has
+    /// none.
     pub group: Option<GroupHandle>,
     /// What was given when the group was joined.
     pub user_data: usize,
@@ -80,6 +83,7 @@ impl<'a> Event<'a> {
             kind,
             status: Status::OK,
             more: false,
+            multi: false,
             group: None,
             user_data: 0,
             sender: Member::default(),

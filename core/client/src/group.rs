@@ -2,7 +2,9 @@
 //! finds its group.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+
+use anasazi_queue::record::{JOIN_SEND_ONLY, Member};
 
 use crate::core::Core;
 use crate::sys::table::{Pinned, Table};
@@ -19,6 +21,10 @@ pub(crate) struct Group {
     pub(crate) name: Box<str>,
     /// `JOIN_*` of the C header.
     pub(crate) flags: u32,
+    /// An address for this one session, not of a group.
+    pub(crate) peer: Option<Member>,
+    /// Regular views shown since the present connection joined it.
+    pub(crate) views: AtomicU32,
     pub(crate) user_data: usize,
     /// The serial of the connection on which someone has undertaken to join it.
     joining_on: AtomicU64,
@@ -46,11 +52,18 @@ pub(crate) enum GroupStage {
 }
 
 impl Group {
-    pub(crate) fn new(core: Arc<Core>, name: &str, flags: u32, user_data: usize) -> Self {
+    pub(crate) fn new(
+        core: Arc<Core>,
+        name: &str,
+        (flags, peer): (u32, Option<Member>),
+        user_data: usize,
+    ) -> Self {
         Self {
             core,
             name: name.into(),
             flags,
+            peer,
+            views: AtomicU32::new(0),
             user_data,
             joining_on: AtomicU64::new(0),
             joined_on: AtomicU64::new(0),
@@ -102,6 +115,11 @@ impl Group {
         self.joined_on.fetch_max(serial, Ordering::SeqCst);
     }
 
+    /// It has views.
+    pub(crate) fn is_membership(&self) -> bool {
+        self.peer.is_none() && self.flags & JOIN_SEND_ONLY == 0
+    }
+
     pub(crate) fn is_joined_on(&self, serial: u64) -> bool {
         self.joined_on.load(Ordering::SeqCst) == serial
     }
@@ -117,6 +135,16 @@ impl GroupHandle {
     /// signal handler.
     pub(crate) fn pin_removed(self) -> Option<Pinned<'static, Group>> {
         GROUPS.pin_removed(self.0)
+    }
+
+    /// The groups of this session that a message was sent to: of an event that is not released yet,
+    /// with its group. More than one only if the event says that it is `multi`.
+    pub fn groups_of(self, token: u64) -> Box<[Self]> {
+        let groups = self.pin().and_then(|group| {
+            let in_use = group.core.links.enter();
+            in_use.of_token(token)?.groups_of(token)
+        });
+        groups.unwrap_or_else(|| Box::new([self]))
     }
 
     /// The number by which the engine knows it: index and the low bits of the generation, so that a

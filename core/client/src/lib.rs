@@ -14,6 +14,7 @@
 //! | `group` | group handles |
 //! | `event` | what `receive` shows; `owned` for callers who would rather have copies |
 //! | `url`, `connector` | where the engine is, and how to get a socket to it |
+//! | `raw` | a connection and nothing above it, for simulators and fuzzers |
 //! | `sys` | memory, descriptors, handles: the only `unsafe` |
 #![deny(unsafe_code)]
 
@@ -23,6 +24,7 @@ mod event;
 mod failure;
 mod group;
 mod owned;
+pub mod raw;
 mod receiver;
 mod send;
 mod session;
@@ -43,5 +45,7 @@ pub use sys::link::OpenClaim;
 pub use url::{DAEMON_CONFIGURATION, DAEMON_SOCKET, Url};
 
 /// What both sides say to each other, re-exported: status codes, members, view ids.
-pub use anasazi_queue::record::{JOIN_SEND_ONLY, Member, ViewId};
+pub use anasazi_queue::record::{
+    GROUPS_PER_MESSAGE_MAX, JOIN_SEND_ONLY, Member, UNRELIABLE_LEN_MAX, ViewId,
+};
 pub use anasazi_queue::status::Status;

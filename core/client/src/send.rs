@@ -3,9 +3,15 @@
 //! costs four uncontended atomic additions beside the ring's own work, and a system call only if
 //! the engine sleeps.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use anasazi_queue::record::SendRecord;
+use std::slice;
+
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{
+    GROUPS_PER_MESSAGE_MAX, GroupRecord, SendRecord, UNRELIABLE_GROUP_LEN, UNRELIABLE_LEN_MAX,
+};
 use anasazi_queue::ring::{Claim, PushError};
 use anasazi_queue::status::Status;
 
@@ -15,14 +21,15 @@ use crate::sys::link::{Link, OpenClaim};
 
 impl GroupHandle {
     /// Sends a message, whose parts are put together, to the group. `service` is a level from 0
-    /// (unreliable) to 5 (safe) with `NO_SELF` (0x100) or-ed in if wanted; `tag` comes back with
-    /// this session's own delivery. Any thread; safe in a signal handler; never blocks; keeps
-    /// errno. The iterator is gone through twice.
+    /// (unreliable) to 5 (safe) with `NO_SELF` (0x100) and `SAME_VIEW` (0x400) or-ed in if wanted;
+    /// `tag` comes back with this session's own delivery, or with a receipt. Any thread; safe in a
+    /// signal handler; never blocks; keeps errno. The iterator is gone through twice.
     ///
     /// # Errors
     /// `EAGAIN`: no room now; one `Writable` event of this group tells when there is. `EMSGSIZE`:
-    /// over the engine's limit. `ECLOSED`: the handle is stale. `ENOTMEMBER`: it is being left.
-    /// `EINVAL`, `ENOTSUP`: the service. `EFORKED`.
+    /// over the engine's limit, or over [`UNRELIABLE_LEN_MAX`] for an unreliable one. `ECLOSED`:
+    /// the handle is stale. `ENOTMEMBER`: it is being left. `EINVAL`, `ENOTSUP`: the service.
+    /// `EFORKED`.
     pub fn send<'a>(
         self,
         service: u32,
@@ -31,12 +38,79 @@ impl GroupHandle {
     ) -> Result<(), Status> {
         let len = parts.clone().fold(0, |len: usize, part| len.saturating_add(part.len()));
         with_link(self, service, len, |core, link| {
-            let head = SendRecord { handle: self.number(), service, tag };
-            link.send(head, len, parts)?;
+            link.send(self.head(service, tag), len, parts)?;
             core.counters.sent_messages.fetch_add(1, Ordering::Relaxed);
             core.counters.sent_bytes.fetch_add(len as u64, Ordering::Relaxed);
             Ok(())
         })
+    }
+
+    /// Sends one message to several groups of one session: ordered once, and delivered once to each
+    /// session that is in any of them. As [`Self::send`].
+    ///
+    /// # Errors
+    /// As [`Self::send`]. `EINVAL`: no group, too many, one twice, one that is a peer, or groups of
+    /// different sessions.
+    pub fn send_to_all(
+        groups: impl Iterator<Item = Self> + Clone,
+        service: u32,
+        tag: u64,
+        message: &[u8],
+    ) -> Result<(), Status> {
+        let mut handles = groups.clone();
+        let first = handles.next().ok_or(Status::EINVAL)?;
+        let mut records = [GroupRecord::default(); GROUPS_PER_MESSAGE_MAX - 1];
+        let mut further = 0;
+        for (at, handle) in handles.enumerate() {
+            if groups.clone().take(at + 1).any(|earlier| earlier == handle) {
+                return Err(Status::EINVAL);
+            }
+            let record = records.get_mut(at).ok_or(Status::EINVAL)?;
+            *record = handle.further(first, service)?;
+            further = at + 1;
+        }
+        if further == 0 {
+            return first.send(service, tag, std::iter::once(message));
+        }
+        let list = records.iter().take(further).map(Plain::as_bytes);
+        let parts = list.chain(slice::from_ref(&message).iter().copied());
+        let len = message.len();
+        let room = UNRELIABLE_LEN_MAX.saturating_sub((further + 1) * UNRELIABLE_GROUP_LEN);
+        if service & SERVICE_MASK == UNRELIABLE && len > room {
+            return Err(Status::EMSGSIZE);
+        }
+        with_link(first, service, len, |core, link| {
+            let head = SendRecord { groups: further as u32, ..first.head(service, tag) };
+            link.send(head, len.saturating_add(further * size_of::<GroupRecord>()), parts)?;
+            core.counters.sent_messages.fetch_add(1, Ordering::Relaxed);
+            core.counters.sent_bytes.fetch_add(len as u64, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    /// Checks a group that a message goes to beside the first.
+    fn further(self, first: Self, service: u32) -> Result<GroupRecord, Status> {
+        let group = self.pin().ok_or(Status::ECLOSED)?;
+        let leader = first.pin().ok_or(Status::ECLOSED)?;
+        if !Arc::ptr_eq(&group.core, &leader.core) || group.peer.is_some() || leader.peer.is_some()
+        {
+            return Err(Status::EINVAL);
+        }
+        check_stage(&group)?;
+        check_service(&group, service, 0)?;
+        let in_use = group.core.links.enter();
+        if in_use.current().filter(|link| group.is_joined_on(link.serial())).is_none() {
+            return Err(refuse(&group.core, &group, None, 0));
+        }
+        Ok(GroupRecord { handle: self.number(), views: group.views.load(Ordering::SeqCst) })
+    }
+
+    /// What stands before a message to this group.
+    fn head(self, service: u32, tag: u64) -> SendRecord {
+        let same_view = service & SAME_VIEW != 0;
+        let group = if same_view { self.pin_removed() } else { None };
+        let views = group.map_or(0, |group| group.views.load(Ordering::SeqCst));
+        SendRecord { handle: self.number(), service, tag, views, groups: 0 }
     }
 
     /// Claims room for a message of `len` bytes in the ring, for its sender to fill in: a send
@@ -46,7 +120,7 @@ impl GroupHandle {
     /// # Errors
     /// As [`Self::send`].
     pub fn claim(self, len: usize) -> Result<OpenClaim, Status> {
-        with_link(self, 0, len, |core, link| {
+        with_link(self, AGREED, len, |core, link| {
             let claim = link.claim_open(self.number(), len)?;
             // The connection's memory and the group stay until the claim ends, whatever happens
             // meanwhile.
@@ -65,10 +139,17 @@ impl GroupHandle {
     /// `EINVAL`: the service, or it is no open claim of this group. `ECLOSED`: the group has ended
     /// meanwhile. `ELOST`: the engine was lost meanwhile. `ENOTSUP`, `EFORKED`.
     pub fn commit(self, claim: &OpenClaim, service: u32, tag: u64) -> Result<(), Status> {
-        check_service(service)?;
+        let checked = match self.pin_removed() {
+            Some(group) => check_service(&group, service, claim.len),
+            None => Err(Status::ECLOSED),
+        };
+        match checked {
+            Err(Status::EINVAL) => return Err(Status::EINVAL),
+            Err(status) => return self.abort(claim).and(Err(status)),
+            Ok(()) => {}
+        }
         self.end_claim(claim, |core, link, ring_claim| {
-            let head = SendRecord { handle: self.number(), service, tag };
-            link.commit_open(ring_claim, head);
+            link.commit_open(ring_claim, self.head(service, tag));
             core.counters.sent_messages.fetch_add(1, Ordering::Relaxed);
             core.counters.sent_bytes.fetch_add(claim.len as u64, Ordering::Relaxed);
         })
@@ -121,12 +202,8 @@ fn with_link<R>(
     let group = handle.pin().ok_or(Status::ECLOSED)?;
     let core = &*group.core;
     core.check_fork()?;
-    check_service(service)?;
-    match group.stage() {
-        GroupStage::Live => {}
-        GroupStage::LeaveWanted | GroupStage::Leaving => return Err(Status::ENOTMEMBER),
-        GroupStage::Ended => return Err(Status::ECLOSED),
-    }
+    check_service(&group, service, len)?;
+    check_stage(&group)?;
     let limit = core.message_len_max.load(Ordering::Relaxed) as usize;
     if limit != 0 && len > limit {
         return Err(Status::EMSGSIZE);
@@ -156,18 +233,43 @@ fn refuse(core: &Core, group: &Group, link: Option<&Link>, len: usize) -> Status
     Status::EAGAIN
 }
 
-fn check_service(service: u32) -> Result<(), Status> {
-    let flags = service & !SERVICE_MASK;
-    if service & SERVICE_MASK > SAFE || flags & !FLAGS_KNOWN != 0 {
-        return Err(Status::EINVAL);
+fn check_stage(group: &Group) -> Result<(), Status> {
+    match group.stage() {
+        GroupStage::Live => Ok(()),
+        GroupStage::LeaveWanted | GroupStage::Leaving => Err(Status::ENOTMEMBER),
+        GroupStage::Ended => Err(Status::ECLOSED),
     }
-    if flags & !NO_SELF != 0 { Err(Status::ENOTSUP) } else { Ok(()) }
 }
 
-/// The highest service level: total order, and held by every member before delivery.
+/// Whether a message of `len` bytes to the group can be had so.
+fn check_service(group: &Group, service: u32, len: usize) -> Result<(), Status> {
+    let (level, flags) = (service & SERVICE_MASK, service & !SERVICE_MASK);
+    if level > SAFE || flags & !FLAGS_KNOWN != 0 {
+        return Err(Status::EINVAL);
+    }
+    if flags & !(NO_SELF | SAME_VIEW) != 0 {
+        return Err(Status::ENOTSUP);
+    }
+    // Only a member has a view, and nobody learns what became of a message without order.
+    let no_view = level == UNRELIABLE || !group.is_membership();
+    if flags & SAME_VIEW != 0 && no_view {
+        return Err(Status::EINVAL);
+    }
+    if level == UNRELIABLE && len > UNRELIABLE_LEN_MAX {
+        return Err(Status::EMSGSIZE);
+    }
+    Ok(())
+}
+
+/// The lowest service level: no order, no repair of loss.
+const UNRELIABLE: u32 = 0;
+const AGREED: u32 = 4;
+/// The highest: total order, and held by every member before delivery.
 const SAFE: u32 = 5;
 /// Or-ed into a service: not delivered to the sending session.
 const NO_SELF: u32 = 0x100;
+/// Or-ed into a service: delivered in the view that the session was shown last, or not at all.
+const SAME_VIEW: u32 = 0x400;
 const SERVICE_MASK: u32 = 0xFF;
 /// `ANZ_NO_SELF`, `ANZ_RECEIPT`, `ANZ_SAME_VIEW`, `ANZ_PRIO_HIGH`, `ANZ_PRIO_BULK`.
 const FLAGS_KNOWN: u32 = 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000;

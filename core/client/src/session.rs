@@ -113,13 +113,40 @@ impl Session {
     /// `EINVAL`: name or flags. `ENOTSUP`: the name of a group in another domain. `EEXIST`: this
     /// session has a handle for it. `ECLOSED`, `EFORKED`. `ENOMEM`: sixteen million groups.
     pub fn join(&self, name: &str, flags: u32, user_data: usize) -> Result<GroupHandle, Status> {
-        let core = self.check_open()?;
+        self.check_open()?;
         if name.is_empty() || name.len() > GROUP_NAME_LEN_MAX || flags & !JOIN_SEND_ONLY != 0 {
             return Err(Status::EINVAL);
         }
         if name.contains('/') {
             return Err(Status::ENOTSUP);
         }
+        self.add_group(name, (flags, None), user_data)
+    }
+
+    /// An address for one session: messages to it are ordered with all others, and it alone gets
+    /// them. It must be a member of some group when they are reached, else their receipts say
+    /// `ENOTMEMBER`.
+    ///
+    /// # Errors
+    /// `EINVAL`: no session has such a name. `EEXIST`: this session has an address for it already.
+    /// `ECLOSED`, `EFORKED`, `ENOMEM`.
+    pub fn peer(&self, to: Member, user_data: usize) -> Result<GroupHandle, Status> {
+        if to.session == 0 || !(1..=u64::from(u32::MAX)).contains(&to.node) {
+            return Err(Status::EINVAL);
+        }
+        self.check_open()?;
+        // No group's name has a slash in it.
+        let name = format!("{}/{}", to.node, to.session);
+        self.add_group(&name, (0, Some(to)), user_data)
+    }
+
+    fn add_group(
+        &self,
+        name: &str,
+        kind: (u32, Option<Member>),
+        user_data: usize,
+    ) -> Result<GroupHandle, Status> {
+        let core = self.check_open()?;
         let mut exists = false;
         GroupHandle::each_of(core, |_, group| {
             exists |= *group.name == *name && group.stage() == GroupStage::Live;
@@ -127,7 +154,7 @@ impl Session {
         if exists {
             return Err(Status::EEXIST);
         }
-        let group = Group::new(Arc::clone(core), name, flags, user_data);
+        let group = Group::new(Arc::clone(core), name, kind, user_data);
         let handle = GroupHandle::insert(group).ok_or(Status::ENOMEM)?;
         // Closed meanwhile: then nobody would end this handle.
         if let Err(status) = self.check_open() {

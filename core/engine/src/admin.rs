@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use anasazi_protocol::{NodeId, Stats, ViewId};
+use anasazi_protocol::{Instant, NodeId, Stats, ViewId};
 use anasazi_queue::status::Status;
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::config::{Effective, ValidConfig};
 use crate::domain::Domain;
 use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
-use crate::sys::poll::now_ns;
+use crate::storage::Storage;
 use anasazi_transport::Transport;
 
 const QUERIES: &str = "status, members, groups, sessions, stats, events, config";
@@ -21,7 +21,7 @@ const ACTIONS: &str = "isolate, heal, loss, break, shutdown";
 pub(crate) struct Admin {
     config: ValidConfig,
     pub(crate) journal: Journal,
-    started_ns: u64,
+    started: Instant,
 }
 
 /// What a request comes to.
@@ -35,21 +35,22 @@ pub(crate) struct Answer {
 struct Refusal(Status, String);
 
 impl Admin {
-    pub(crate) fn new(config: ValidConfig, journal: Journal) -> Self {
-        Self { config, journal, started_ns: now_ns() }
+    pub(crate) fn new(config: ValidConfig, journal: Journal, now: Instant) -> Self {
+        Self { config, journal, started: now }
     }
 
     /// `trusted`: asked by a user who may do more than ask.
-    pub(crate) fn answer(
+    pub(crate) fn answer<T: Transport, S: Storage>(
         &self,
+        now: Instant,
         json: &[u8],
         trusted: bool,
-        domains: &mut [Domain],
+        domain: &mut Domain<T, S>,
         sessions: &Sessions,
     ) -> Answer {
         let result = parse(json).and_then(|request| {
             request.check_allowed(trusted)?;
-            self.carry_out(&request, &mut domains[0], sessions)
+            self.carry_out(now, &request, domain, sessions)
         });
         match result {
             Ok((value, shutdown)) => {
@@ -61,16 +62,17 @@ impl Admin {
         }
     }
 
-    fn carry_out(
+    fn carry_out<T: Transport, S: Storage>(
         &self,
+        now: Instant,
         request: &Request,
-        domain: &mut Domain,
+        domain: &mut Domain<T, S>,
         sessions: &Sessions,
     ) -> Result<(Value, bool), Refusal> {
         let done = json!({ "done": true });
         let value = match request {
             Request::Query(what) => match what.as_str() {
-                "status" => self.status(domain, sessions),
+                "status" => self.status(now, domain, sessions),
                 "members" => json!({ "members": members(domain) }),
                 "groups" => json!({ "groups": groups(domain) }),
                 "sessions" => json!({ "sessions": describe_sessions(sessions) }),
@@ -94,7 +96,12 @@ impl Admin {
         Ok((value, false))
     }
 
-    fn status(&self, domain: &Domain, sessions: &Sessions) -> Value {
+    fn status<T: Transport, S: Storage>(
+        &self,
+        now: Instant,
+        domain: &Domain<T, S>,
+        sessions: &Sessions,
+    ) -> Value {
         let status = domain.core.status();
         let ring = status.ring.map(|ring| {
             json!({
@@ -113,7 +120,7 @@ impl Admin {
             "state": status.state,
             "address": domain.transport.local_address().to_string(),
             "ring": ring,
-            "uptime_ms": (now_ns() - self.started_ns) / 1_000_000,
+            "uptime_ms": now.since(self.started).as_millis() as u64,
             "sessions": sessions.len(),
             "groups": domain.core.group_count(),
             "warnings": self.journal.warnings(),
@@ -134,7 +141,12 @@ impl Admin {
     }
 
     /// Faults, for tests: only where the configuration allows them by name.
-    fn inject(&self, what: &str, arguments: &Value, domain: &mut Domain) -> Result<(), Refusal> {
+    fn inject<T: Transport, S>(
+        &self,
+        what: &str,
+        arguments: &Value,
+        domain: &mut Domain<T, S>,
+    ) -> Result<(), Refusal> {
         if !self.config.transport.allow_faults {
             let text = "fault injection is not allowed here: it takes transport.allow_faults = \
                         true in the configuration";
@@ -201,6 +213,12 @@ fn parse(json: &[u8]) -> Result<Request, Refusal> {
     }
 }
 
+/// The request can be read, and is allowed to its sender.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn may_carry_out(json: &[u8], trusted: bool) -> bool {
+    parse(json).and_then(|request| request.check_allowed(trusted)).is_ok()
+}
+
 fn invalid(text: &str) -> Refusal {
     Refusal(Status::EINVAL, text.to_owned())
 }
@@ -210,7 +228,7 @@ fn unknown(key: &str, word: &str, known: &str) -> Refusal {
 }
 
 /// The node itself needs no address: nothing is sent to it.
-fn address_of(node: &Value, domain: &Domain) -> Result<Option<SocketAddr>, Refusal> {
+fn address_of<T, S>(node: &Value, domain: &Domain<T, S>) -> Result<Option<SocketAddr>, Refusal> {
     let id = node.as_u64().and_then(|id| u32::try_from(id).ok()).map(NodeId);
     let id = id.ok_or_else(|| invalid(&format!("{node} is not a node id")))?;
     if id == domain.process.node {
@@ -222,7 +240,7 @@ fn address_of(node: &Value, domain: &Domain) -> Result<Option<SocketAddr>, Refus
     }
 }
 
-fn members(domain: &Domain) -> Vec<Value> {
+fn members<T: Transport, S>(domain: &Domain<T, S>) -> Vec<Value> {
     let own = domain.transport.local_address();
     let member = |(process, address): (anasazi_protocol::Process, Option<SocketAddr>)| {
         let is_self = process == domain.process;
@@ -236,7 +254,7 @@ fn members(domain: &Domain) -> Vec<Value> {
     domain.core.status().members.into_iter().map(member).collect()
 }
 
-fn groups(domain: &Domain) -> Vec<Value> {
+fn groups<T, S>(domain: &Domain<T, S>) -> Vec<Value> {
     let group = |g: anasazi_protocol::GroupStatus| {
         let member =
             |m: &anasazi_protocol::MemberId| json!({ "node": m.node.0, "session": m.session.0 });
@@ -259,7 +277,7 @@ fn stats(stats: &Stats) -> Value {
     stats.fields().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
-fn transport(domain: &Domain) -> Value {
+fn transport<T: Transport, S>(domain: &Domain<T, S>) -> Value {
     let counters = domain.transport.counters();
     counters.fields().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }

@@ -2,35 +2,24 @@
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anasazi_protocol::Instant;
-use anasazi_queue::status::Status;
 
-use crate::admin::Admin;
-use crate::boot::{boot, random_u64};
-use crate::config::ValidConfig;
-use crate::domain::{Domain, Upward};
+use crate::config::{ClientConfig, ValidConfig};
 use crate::error::EngineError;
-use crate::journal::Journal;
-use crate::session::{Listener, Readiness, Request, SessionLimits, Sessions};
+use crate::open::{RealTurn, open};
+use crate::session::{Listener, Readiness};
 use crate::sys::poll::{Poller, Waker, now_ns};
 use crate::sys::socket::pair;
 use crate::sys::thread::spawn_without_signals;
-use anasazi_transport::Transport;
+use crate::turn::SESSION_KEYS;
 
 /// Keys in the epoll set: transports first, then the listener, then sessions.
 const TRANSPORT_KEYS: u64 = 0;
 const LISTENER_KEY: u64 = 1 << 16;
-const SESSION_KEYS: u64 = 1 << 32;
-/// Requests of sessions taken in per turn, if the caller does not say.
-const BUDGET_DEFAULT: u32 = 1_024;
-/// Rounds of receiving per turn, so that a flood cannot keep the timers and the sessions from their
-/// turn.
-const RECEIVE_ROUNDS_MAX: usize = 4;
 
 /// Connections taken in per turn.
 const ACCEPT_MAX: usize = 64;
@@ -38,16 +27,10 @@ const ACCEPT_MAX: usize = 64;
 /// One engine: what a daemon is made of. One thread at a time drives it.
 pub struct Engine {
     poller: Poller,
-    /// One per domain; there is only `default` so far.
-    domains: Vec<Domain>,
-    sessions: Sessions,
+    turn: RealTurn,
     listener: Option<Listener>,
     shared: Arc<Shared>,
-    admin: Admin,
     ready: Vec<u64>,
-    up: Vec<Upward>,
-    leaving: bool,
-    ended: Option<Result<(), EngineError>>,
 }
 
 /// What other threads may touch.
@@ -75,44 +58,20 @@ impl Engine {
             ))
         };
         let poller = Poller::new().map_err(system)?;
-        let mut journal = Journal::default();
-        config.warnings().iter().for_each(|w| journal.warn(w.clone()));
-        let booted = boot(&config)?;
-        booted.warning.iter().for_each(|w| journal.warn(w.clone()));
-        let process = booted.boot.process;
-        let (domain, warnings) = Domain::open(&config, booted, random_u64()?, &poller.waker())?;
-        warnings.into_iter().for_each(|w| journal.warn(w));
-        for fd in domain.transport.fds() {
+        let client = config.client.clone();
+        let turn = open(config, &poller.waker())?;
+        for fd in turn.transport_fds() {
             poller.add(fd, TRANSPORT_KEYS).map_err(system)?;
         }
-        let listener = listen(&config, &poller)?;
-        let limits = SessionLimits {
-            sessions_max: config.client.sessions_max,
-            backlog_len_max: config.client.backlog_len,
-            message_len_max: config.message.len_max,
-            allow_uids: config.client.allow_uids.clone(),
-            allow_gids: config.client.allow_gids.clone(),
-        };
+        let listener = listen(&client, &poller)?;
         let shared = Arc::new(Shared {
             waker: poller.waker(),
             stop: AtomicBool::new(false),
             connected: Mutex::default(),
             ended: AtomicBool::new(false),
         });
-        let mut engine = Self {
-            poller,
-            domains: vec![domain],
-            sessions: Sessions::new(limits, process, SESSION_KEYS),
-            listener,
-            shared,
-            admin: Admin::new(config, journal),
-            ready: Vec::new(),
-            up: Vec::new(),
-            leaving: false,
-            ended: None,
-        };
-        engine.domains[0].drain(&mut engine.up);
-        engine.finish_turn()?;
+        let mut engine = Self { poller, turn, listener, shared, ready: Vec::new() };
+        engine.run_turn(0, false)?;
         Ok(engine)
     }
 
@@ -176,12 +135,12 @@ impl Engine {
 
     /// The node is in a ring and orders messages.
     pub fn is_operational(&self) -> bool {
-        self.domains.iter().all(|d| d.core.status().state == "operational")
+        self.turn.core().status().state == "operational"
     }
 
     /// It was stopped, and has left.
     pub fn has_ended(&self) -> bool {
-        self.ended.is_some()
+        self.turn.ended().is_some()
     }
 
     /// For other threads.
@@ -190,154 +149,60 @@ impl Engine {
     }
 
     fn turn(&mut self, budget: u32, timeout: Option<Duration>) -> Result<bool, EngineError> {
-        if let Some(result) = &self.ended {
+        if let Some(result) = self.turn.ended() {
             return result.clone().map(|()| false);
         }
         let mut ready = core::mem::take(&mut self.ready);
         let waited = self.poller.wait(&mut ready, timeout);
         waited.map_err(|error| EngineError::System(format!("polling failed: {error}")))?;
         self.take_in_connections();
-        let mut datagrams = false;
+        let mut arrived = false;
         for key in ready.drain(..) {
             match key {
-                key if key >= SESSION_KEYS => self.sessions.ready(key, &self.poller),
+                key if key >= SESSION_KEYS => self.turn.session_ready(key, &self.poller),
                 LISTENER_KEY => self.accept(),
-                _ => datagrams = true,
+                _ => arrived = true,
             }
         }
         self.ready = ready;
-        // What the transport has read already makes no descriptor ready.
-        let mut more = (datagrams || self.domains[0].has_backlog()) && self.receive();
-        self.domains[0].tick(&mut self.up);
-        self.begin_to_leave_if_asked();
-        self.hand_up();
-        let budget = if budget == 0 { BUDGET_DEFAULT } else { budget };
-        more |= self.take_requests(budget as usize);
-        self.finish_turn()?;
-        if more && self.ended.is_none() {
+        if self.shared.stop.load(Ordering::Acquire) {
+            self.turn.stop();
+        }
+        self.run_turn(budget, arrived)
+    }
+
+    fn run_turn(&mut self, budget: u32, arrived: bool) -> Result<bool, EngineError> {
+        let result = self.turn.run(Instant(now_ns()), arrived, budget, &self.poller);
+        if self.turn.ended().is_some() {
+            self.end();
+            return result;
+        }
+        let more = result?;
+        self.poller
+            .set_timer(self.turn.deadline().map(|at| at.0))
+            .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))?;
+        if more {
             self.shared.waker.wake();
         }
-        Ok(more && self.ended.is_none())
+        Ok(more)
     }
 
-    fn receive(&mut self) -> bool {
-        for _ in 0..RECEIVE_ROUNDS_MAX {
-            let more = self.domains[0].receive(&mut self.up);
-            // What the token allows leaves at once: everybody waits for it.
-            self.domains[0].flush();
-            self.hand_up();
-            if !more {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Gives sessions' requests to the core, as long as it has room, and answers their queries even
-    /// if it has none: then they are needed most. True if more can be taken right now.
-    fn take_requests(&mut self, budget: usize) -> bool {
-        let Self { sessions, domains, up, .. } = self;
-        let mut queries = Vec::new();
-        let accepting = domains[0].core.accepts_sends();
-        let more = sessions.poll(budget, accepting, &mut |request| match request {
-            Request::Command(command) => {
-                domains[0].command(command, up);
-                domains[0].core.accepts_sends()
-            }
-            Request::Query { session, tag, trusted, json } => {
-                queries.push((session, tag, trusted, json));
-                true
-            }
-        });
-        self.hand_up();
-        for (session, tag, trusted, json) in queries {
-            let (domains, sessions) = (&mut self.domains, &self.sessions);
-            let answer = self.admin.answer(json.as_bytes(), trusted, domains, sessions);
-            if answer.shutdown {
-                self.shared.stop.store(true, Ordering::Release);
-                self.shared.waker.wake();
-            }
-            self.sessions.reply(session, tag, answer.status, &answer.json, false);
-        }
-        more
-    }
-
-    fn finish_turn(&mut self) -> Result<(), EngineError> {
-        self.domains[0].flush();
-        self.hand_up();
-        self.sessions.expire(&self.poller, Instant(now_ns()));
-        self.sessions.flush(&self.poller);
-        if let Some(result) = &self.ended {
-            return result.clone();
-        }
-        let deadlines = [self.domains[0].core.deadline(), self.sessions.deadline()];
-        let deadline = deadlines.into_iter().flatten().min().map(|at| at.0);
-        self.poller
-            .set_timer(deadline)
-            .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))
-    }
-
-    /// What the domains have for sessions and for the operator, in order.
-    fn hand_up(&mut self) {
-        let mut up = core::mem::take(&mut self.up);
-        for item in up.drain(..) {
-            match item {
-                Upward::Message(message) => self.sessions.message(&message),
-                Upward::View(view) => self.sessions.view(&view),
-                Upward::Ordered { session, group, tag } => {
-                    self.sessions.ordered(session, group, tag);
-                }
-                Upward::JoinRefused { session, group, reason } => {
-                    self.sessions.join_refused(session, group, reason);
-                }
-                Upward::Event(event) => self.admin.journal.record(now_ns(), &event),
-                Upward::Stopped { fault } => self.end(fault.map(EngineError::Protocol)),
-                Upward::Broken { fault } => self.end(Some(EngineError::Broken(fault))),
-            }
-        }
-        self.up = up;
-    }
-
-    fn end(&mut self, fault: Option<EngineError>) {
-        let reason =
-            fault.as_ref().map_or_else(|| "the engine was stopped".to_owned(), ToString::to_string);
-        let status = match &fault {
-            None => Status::ECLOSED,
-            // An engine of this process does not come back; a daemon does.
-            Some(EngineError::Broken(_)) if self.listener.is_none() => Status::EINTERNAL,
-            Some(_) => Status::ESTATE,
-        };
-        // A daemon that stops cleanly is likely to come back: its clients' connections just end,
-        // and they try again.
-        if fault.is_some() || self.listener.is_none() {
-            self.sessions.close_all(status, &reason, &self.poller);
-        } else {
-            self.sessions.hang_up_on_all(&self.poller);
-        }
+    /// Nothing makes the descriptor readable any more: a host that polls it is left in peace.
+    fn end(&mut self) {
         if let Some(listener) = self.listener.take() {
             Readiness::remove(&self.poller, listener.fd());
         }
-        for fd in self.domains.iter().flat_map(|domain| domain.transport.fds()) {
+        for fd in self.turn.transport_fds() {
             Readiness::remove(&self.poller, fd);
         }
-        // Nothing makes the descriptor readable any more: a host that polls it is left in peace.
         self.poller.retire();
-        self.ended = Some(fault.map_or(Ok(()), Err));
         self.shared.end();
-    }
-
-    fn begin_to_leave_if_asked(&mut self) {
-        if self.shared.stop.load(Ordering::Acquire) && !self.leaving {
-            self.leaving = true;
-            self.sessions.begin_to_stop();
-            self.domains[0].shutdown(&mut self.up);
-        }
     }
 
     fn take_in_connections(&mut self) {
         let connected = core::mem::take(&mut *self.shared.connected());
         for socket in connected {
-            self.sessions.accept(socket, &self.poller, Instant(now_ns()));
+            self.turn.accept(socket, &self.poller, Instant(now_ns()));
         }
     }
 
@@ -345,7 +210,7 @@ impl Engine {
         let Some(listener) = &mut self.listener else { return };
         for _ in 0..ACCEPT_MAX {
             let Some(socket) = listener.accept() else { break };
-            self.sessions.accept(socket, &self.poller, Instant(now_ns()));
+            self.turn.accept(socket, &self.poller, Instant(now_ns()));
         }
     }
 }
@@ -414,10 +279,9 @@ impl Readiness for Poller {
     }
 }
 
-fn listen(config: &ValidConfig, poller: &Poller) -> Result<Option<Listener>, EngineError> {
-    let Some(path) = &config.client.listen else { return Ok(None) };
-    let path: &PathBuf = path;
-    let listener = Listener::bind(path, config.client.listen_mode)
+fn listen(config: &ClientConfig, poller: &Poller) -> Result<Option<Listener>, EngineError> {
+    let Some(path) = &config.listen else { return Ok(None) };
+    let listener = Listener::bind(path, config.listen_mode)
         .map_err(|error| EngineError::Socket(error.to_string()))?;
     poller.add(listener.fd(), LISTENER_KEY).map_err(|error| {
         EngineError::Socket(format!("cannot watch the socket {}: {error}", path.display()))

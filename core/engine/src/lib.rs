@@ -1,9 +1,10 @@
 //! Turns the protocol: sockets, timers, sessions, persistence, administration.
 //!
 //! ```text
-//!   session/ (rings of local clients) ──> engine ──> protocol::Core (one per domain)
-//!                                    <──        <──
-//!   sys/poll (one epoll set)  transport (datagrams)  state_file (ring numbers)
+//!   engine (one epoll set, the clock) drives
+//!     turn:  session/ (rings of local clients) ──> domain ──> protocol::Core (one per domain)
+//!                                              <──        <──
+//!            transport (datagrams)   storage (ring numbers)   admin (questions)   witness (log)
 //! ```
 #![deny(unsafe_code)]
 
@@ -13,14 +14,23 @@ pub mod config;
 mod domain;
 mod engine;
 mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod inproc;
 mod journal;
+mod open;
 mod recorder;
 pub mod session;
 pub mod state_file;
+mod storage;
 pub mod sys;
 mod trace_file;
+pub mod turn;
+mod witness;
 mod writer;
 
 pub use engine::{Engine, EngineHandle};
 pub use error::EngineError;
+pub use storage::Storage;
+pub use witness::Witness;

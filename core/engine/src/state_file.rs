@@ -221,6 +221,18 @@ fn slot_offset(index: usize) -> u64 {
     index as u64 * SLOT_STRIDE
 }
 
+/// Reads the two copies that a state file has; whether one can be believed.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_copies(bytes: &[u8; 2 * SLOT_LEN]) -> bool {
+    let (first, second) = bytes.split_at(SLOT_LEN);
+    let read = |half: &[u8]| half.try_into().map_err(|_| String::new()).and_then(Slot::decode);
+    let slots = [read(first), read(second)];
+    for slot in slots.iter().flatten() {
+        assert_eq!(Slot::decode(&slot.encode()).as_ref(), Ok(slot), "not read as it was written");
+    }
+    slot::choose(&slots).is_ok()
+}
+
 const FILE_NAME: &str = "anasazi-node.state";
 /// The slots share no page and no sector, so one write cannot damage both.
 const SLOT_STRIDE: u64 = 4_096;

@@ -10,16 +10,21 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anasazi_protocol::Process;
 use anasazi_protocol::record::{Entry, Record};
+use anasazi_protocol::trace::Trace;
+use anasazi_protocol::{Instant, Process};
 
 use crate::error::EngineError;
 use crate::sys::thread::spawn_without_signals;
+use crate::witness::Witness;
 
 /// Records handed over at a time, at most.
 const BATCH_MAX: usize = 512;
 /// Batches that may wait for the disk.
 const BATCHES_WAITING_MAX: usize = 256;
+/// Records that may wait for these, some 10 MiB: a busy machine may leave the thread without a
+/// processor for a while.
+const RECORDS_WAITING_MAX: usize = 1 << 16;
 /// How long the end of an engine waits for the last records to be written.
 const END_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -81,31 +86,45 @@ impl TraceFile {
 
     /// Adds a record. `now_ns`: of the monotonic clock.
     pub(crate) fn record(&mut self, now_ns: u64, entry: Entry) {
-        let (process, index) = (self.process, self.index);
+        let (process, index, time) = (self.process, self.index, self.unix_offset_ns + now_ns);
+        if self.batch.is_empty() && self.lost > 0 {
+            // The last lost record's own number is free: nothing with it was written.
+            let entry = Entry::Lost { records: self.lost };
+            self.batch.push(Record { process, index: index - 1, time, entry });
+        }
         self.index += 1;
-        self.batch.push(Record { process, index, time: self.unix_offset_ns + now_ns, entry });
+        self.batch.push(Record { process, index, time, entry });
         if self.batch.len() >= BATCH_MAX {
             self.hand_over();
         }
     }
 
-    /// Gives what there is to the thread; never waits.
+    /// Gives what there is to the thread; never waits. While the thread is behind, the batch grows.
     pub(crate) fn hand_over(&mut self) {
-        let (Some(batches), Some(first)) = (&self.batches, self.batch.first()) else { return };
-        if self.lost > 0 {
-            // The first lost record's own number is free: nothing with it was written.
-            let (index, time) = (first.index - 1, first.time);
-            let entry = Entry::Lost { records: self.lost };
-            self.batch.insert(0, Record { process: self.process, index, time, entry });
-        }
+        let Some(batches) = self.batches.as_ref().filter(|_| !self.batch.is_empty()) else {
+            return;
+        };
         let batch = core::mem::replace(&mut self.batch, Vec::with_capacity(BATCH_MAX));
         match batches.try_send(batch) {
             Ok(()) => self.lost = 0,
+            Err(TrySendError::Full(batch)) if batch.len() < RECORDS_WAITING_MAX => {
+                self.batch = batch;
+            }
             Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) => {
                 let markers = u64::from(self.lost > 0);
                 self.lost += batch.len() as u64 - markers;
             }
         }
+    }
+}
+
+impl Witness for TraceFile {
+    fn trace(&mut self, now: Instant, trace: &Trace) {
+        self.record(now.0, Entry::Trace(trace.clone()));
+    }
+
+    fn flush(&mut self) {
+        self.hand_over();
     }
 }
 
@@ -239,12 +258,11 @@ mod tests {
         assert_eq!(records[1].time - records[0].time, 5);
     }
 
-    /// The queue is full: the engine goes on at once, and the file says what is missing.
-    #[test]
-    fn a_gap_is_marked() {
+    /// A trace whose thread takes nothing but what is asked of it here.
+    fn with_slow_thread() -> (TraceFile, Receiver<Vec<Record>>) {
         let (batches, waiting) = sync_channel(1);
         let (_, ended) = sync_channel(1);
-        let mut trace = TraceFile {
+        let trace = TraceFile {
             process: process(1),
             index: 0,
             unix_offset_ns: 0,
@@ -253,16 +271,37 @@ mod tests {
             batches: Some(batches),
             ended,
         };
+        (trace, waiting)
+    }
+
+    #[test]
+    fn a_thread_that_is_behind_loses_nothing() {
+        let (mut trace, waiting) = with_slow_thread();
         for now in 0..3 {
             trace.record(now, Entry::Trace(Trace::Stopped));
             trace.hand_over();
         }
         assert_eq!(waiting.recv().expect("a batch").len(), 1);
-        trace.record(9, Entry::Trace(Trace::Stopped));
         trace.hand_over();
         let batch = waiting.recv().expect("a batch");
-        assert_eq!(batch[0].entry, Entry::Lost { records: 2 });
-        assert_eq!(batch.iter().map(|r| r.index).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(batch.iter().map(|r| r.index).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    /// The queue is full: the engine goes on at once, and the file says what is missing.
+    #[test]
+    fn a_gap_is_marked() {
+        let (mut trace, waiting) = with_slow_thread();
+        let missing = RECORDS_WAITING_MAX as u64;
+        trace.record(0, Entry::Trace(Trace::Stopped));
+        trace.hand_over();
+        (0..missing).for_each(|now| trace.record(now, Entry::Trace(Trace::Stopped)));
+        assert_eq!(waiting.recv().expect("a batch").len(), 1);
+        trace.record(missing, Entry::Trace(Trace::Stopped));
+        trace.hand_over();
+        let batch = waiting.recv().expect("a batch");
+        assert_eq!(batch[0].entry, Entry::Lost { records: missing });
+        let indexes = batch.iter().map(|r| r.index).collect::<Vec<_>>();
+        assert_eq!(indexes, [missing, missing + 1]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::state_file::{StateFile, Stored};
+use crate::storage::Storage;
 use crate::sys::poll::Waker;
 use crate::sys::thread::spawn_without_signals;
 
@@ -32,8 +33,14 @@ impl Writer {
         Self { file: Some(file), jobs: None, done: Arc::default(), waker }
     }
 
-    /// Begins a write; its end is told by [`take_done`](Self::take_done).
-    pub(crate) fn write(&mut self, ticket: u64, stored: Stored) {
+    fn finish(&self, ticket: u64, result: Result<(), String>) {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner).push((ticket, result));
+        self.waker.wake();
+    }
+}
+
+impl Storage for Writer {
+    fn write(&mut self, ticket: u64, stored: Stored) {
         if let Some(file) = self.file.take() {
             let (sender, receiver) = channel();
             let (done, waker) = (Arc::clone(&self.done), self.waker.clone());
@@ -50,14 +57,14 @@ impl Writer {
         }
     }
 
-    /// Writes that ended since the last call.
-    pub(crate) fn take_done(&self) -> Vec<Done> {
-        core::mem::take(&mut *self.done.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn finish(&self, ticket: u64, result: Result<(), String>) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push((ticket, result));
-        self.waker.wake();
+    fn take_written(&mut self, out: &mut Vec<(u64, bool)>) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        for (ticket, result) in done.drain(..) {
+            if let Err(text) = &result {
+                tracing::error!(target: "anasazi::engine", "{text}");
+            }
+            out.push((ticket, result.is_ok()));
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::group::{self, Views};
 use crate::history::History;
 use crate::online::configurations::{self, RingIds};
 use crate::online::identity::Identities;
-use crate::online::messages;
+use crate::online::{messages, services};
 use crate::violation::{Finding, Place, Verdict, Violation};
 use anasazi_protocol::record::{Entry, Record};
 
@@ -102,7 +102,10 @@ impl Checker {
                 }
             }
             Trace::Transitional { .. } => configurations::check(&self.history, place, trace)?,
-            _ => messages::check(&self.history, place, trace)?,
+            _ => {
+                messages::check(&self.history, place, trace)?;
+                services::check(&self.history, place, trace)?;
+            }
         }
         self.views.check(&self.history, place, trace)
     }
@@ -126,8 +129,11 @@ impl Checker {
                     u64::from(matches!(segment.configuration, Configuration::Regular(_)));
             }
             if process.end.is_none() {
-                let undelivered =
-                    process.sent.iter().filter(|m| !process.delivered.contains_key(m));
+                let is_ordered = |m: &&MessageId| {
+                    self.history.messages.get(m).is_some_and(|m| m.service.is_ordered())
+                };
+                let undelivered = (process.sent.iter().filter(is_ordered))
+                    .filter(|m| !process.delivered.contains_key(m));
                 summary.undelivered.extend(undelivered);
             }
         }

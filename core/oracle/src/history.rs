@@ -1,9 +1,12 @@
 //! The histories, indexed as they come: by process, by ring, by message.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Configuration, GroupId, MessageId, NodeId, Process, RingId, SessionId};
+use anasazi_protocol::{
+    Audience, Configuration, GroupId, MemberId, MessageId, NodeId, Process, RingId, Service,
+    SessionId,
+};
 
 use crate::group::GroupHistory;
 use crate::violation::{Excerpt, Place};
@@ -18,6 +21,9 @@ pub(crate) struct History {
     pub rings: BTreeMap<RingId, RingHistory>,
     /// Only looked up, never walked.
     pub messages: HashMap<MessageId, MessageHistory>,
+    /// Whether a same-view message was refused in a configuration, and who said so first. Only
+    /// looked up.
+    pub refusals: HashMap<(MessageId, Configuration), (bool, Place)>,
     /// First seen members of each configuration.
     pub configurations: BTreeMap<Configuration, (Vec<Process>, Place)>,
     /// Processes that were killed: the last they said may be missing.
@@ -40,8 +46,17 @@ pub(crate) struct ProcessHistory {
     /// Position of the crash or of the clean stop.
     pub end: Option<usize>,
     pub groups: BTreeMap<GroupId, GroupHistory>,
-    /// A delivery to a group with local members, until they are said to have got it.
-    pub owed: Option<(GroupId, usize)>,
+    /// Those of this node for whom a delivery is, until they are said to have got it.
+    pub owed: Vec<(Owed, usize)>,
+    /// Messages without order that were taken. Only looked up.
+    pub unordered: HashSet<MessageId>,
+}
+
+/// To whom something is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owed {
+    Group(GroupId),
+    Session(SessionId),
 }
 
 /// What happened in one configuration at one process.
@@ -89,19 +104,23 @@ pub(crate) struct Slot {
     pub place: Place,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct MessageHistory {
     pub session: SessionId,
-    pub group: GroupId,
-    pub safe: bool,
+    pub to: Audience,
+    pub service: Service,
     pub hash: u64,
     pub sent: Place,
+    /// The regular configuration that its sender was in then, if it was in one.
+    pub sent_in: Option<RingId>,
     /// The last that the sender had delivered in its regular configuration when it accepted the
     /// message.
     pub known: Option<(RingId, u64, u32)>,
     pub ordered: Option<OrderedAt>,
     /// Of a killed process's lost tail: session and group are not known until a member gets it.
     pub inferred: bool,
+    /// It is of a lost tail: not all may be known for whom it is.
+    pub is_open: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -164,18 +183,29 @@ impl History {
 
     fn index_trace(&mut self, place: Place, trace: &Trace) {
         match trace {
-            Trace::Send { message, session, group, safe, hash } => {
+            Trace::Send { message, session, to, service, hash } => {
                 let history = &mut self.processes[place.process];
-                history.sent.push(*message);
                 let known = history.last_delivered();
-                let (session, group, safe, hash) = (*session, *group, *safe, *hash);
-                let sent = place;
-                let ordered = None;
-                let inferred = false;
-                self.messages.insert(
-                    *message,
-                    MessageHistory { session, group, safe, hash, sent, known, ordered, inferred },
-                );
+                history.sent.push(*message);
+                let (session, service, hash) = (*session, *service, *hash);
+                let (to, sent, ordered) = (to.clone(), place, None);
+                let sent_in = match history.current().map(|s| s.configuration) {
+                    Some(Configuration::Regular(ring)) => Some(ring),
+                    _ => None,
+                };
+                let sent = MessageHistory {
+                    session,
+                    to,
+                    service,
+                    hash,
+                    sent,
+                    sent_in,
+                    known,
+                    ordered,
+                    inferred: false,
+                    is_open: false,
+                };
+                self.messages.insert(*message, sent);
             }
             Trace::Slot { ring, ordinal, hash, safe } => {
                 let origin = self.processes[place.process].process;
@@ -201,11 +231,11 @@ impl History {
                 self.infer(place, trace);
                 let process = &mut self.processes[place.process];
                 process.index(place.position, trace);
-                if let Trace::Deliver { message, .. } = trace
+                if let Trace::Deliver { message, configuration, refused, .. } = trace
                     && let Some(known) = self.messages.get(message)
-                    && process.groups.get(&known.group).is_some_and(|g| g.tenure.is_some())
                 {
-                    process.owed = Some((known.group, place.position));
+                    process.owe(place.position, known, *refused);
+                    self.refusals.entry((*message, *configuration)).or_insert((*refused, place));
                 }
             }
         }
@@ -235,18 +265,20 @@ impl History {
                 let ring = self.rings.entry(configuration.regular()).or_default();
                 ring.slots.entry(*ordinal).or_insert(slot);
             }
-            Trace::Deliver { message, configuration, ordinal, frame, safe, hash } => {
+            Trace::Deliver { message, configuration, ordinal, frame, service, hash, .. } => {
                 let ring = configuration.regular();
-                let (ordinal, frame, safe, hash) = (*ordinal, *frame, *safe, *hash);
+                let (ordinal, frame, service, hash) = (*ordinal, *frame, *service, *hash);
                 let known = self.messages.entry(*message).or_insert_with(|| MessageHistory {
                     session: SessionId::default(),
-                    group: GroupId::default(),
-                    safe,
+                    to: Audience::Groups(Vec::new()),
+                    service,
                     hash,
                     sent: place,
+                    sent_in: None,
                     known: None,
                     ordered: None,
                     inferred: true,
+                    is_open: true,
                 });
                 if known.ordered.is_none() {
                     known.ordered = Some(OrderedAt { ring, ordinal, frame, place });
@@ -260,7 +292,8 @@ impl History {
                 if let Some(message) = last.and_then(|m| self.messages.get_mut(&m))
                     && message.inferred
                 {
-                    (message.session, message.group) = (sender.session, *group);
+                    message.session = sender.session;
+                    message.to = Audience::Group(*group, None);
                     message.inferred = false;
                 }
             }
@@ -280,7 +313,8 @@ impl ProcessHistory {
             sent: Vec::new(),
             end: None,
             groups: BTreeMap::new(),
-            owed: None,
+            owed: Vec::new(),
+            unordered: HashSet::new(),
         }
     }
 
@@ -306,6 +340,27 @@ impl ProcessHistory {
         };
         let regular = &self.segments[first];
         Some(Stay { regular, transitional: self.segments.get(first + 1), next, end })
+    }
+
+    /// The session is a member of some group.
+    pub(crate) fn has_member(&self, session: SessionId) -> bool {
+        let mut tenures = self.groups.values().filter_map(|g| g.tenure.as_ref());
+        tenures.any(|tenure| tenure.local.contains(&session))
+    }
+
+    /// A message was delivered: those whom it is for are to get it.
+    fn owe(&mut self, position: usize, message: &MessageHistory, refused: bool) {
+        self.owed.clear();
+        let has_members = |g: &GroupId| self.groups.get(g).is_some_and(|g| g.tenure.is_some());
+        let groups = message.to.groups().map(|(group, _)| group).filter(has_members);
+        let session = match message.to {
+            Audience::Member(MemberId { node, session }) if node == self.process.node => {
+                Some(session).filter(|s| self.has_member(*s)).map(Owed::Session)
+            }
+            _ => None,
+        };
+        let all = groups.map(Owed::Group).chain(session).filter(|_| !refused);
+        self.owed = all.map(|owed| (owed, position)).collect();
     }
 
     fn last_delivered(&self) -> Option<(RingId, u64, u32)> {
@@ -339,16 +394,22 @@ impl ProcessHistory {
                 let Some(segment) = self.segments.last() else { return };
                 let configuration = segment.configuration;
                 self.groups.entry(*group).or_default().index(position, configuration, trace);
-                self.owed = None;
+                self.owed.retain(|(owed, _)| *owed != Owed::Group(*group));
             }
-            Trace::Deliver { message, ordinal, frame, safe, hash, .. } => {
+            Trace::Deliver { message, ordinal, frame, service, hash, .. } => {
                 self.delivered.insert(*message, (last, position));
-                let (message, ordinal, frame, safe, hash) =
-                    (*message, *ordinal, *frame, *safe, *hash);
+                let (message, ordinal, frame, hash) = (*message, *ordinal, *frame, *hash);
+                let safe = service.is_safe();
                 let delivery = Delivery { message, ordinal, frame, safe, hash, position };
                 if let Some(segment) = self.segments.last_mut() {
                     segment.deliveries.push(delivery);
                 }
+            }
+            Trace::Unordered { message, .. } => {
+                self.unordered.insert(*message);
+            }
+            Trace::Unicast { session, .. } => {
+                self.owed.retain(|(owed, _)| *owed != Owed::Session(*session));
             }
             Trace::Stopped => self.ended(position),
             _ => {}

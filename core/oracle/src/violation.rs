@@ -38,6 +38,7 @@ pub enum Axiom {
     G4,
     G5,
     G6,
+    G7,
     G8,
     G9,
     G10,
@@ -46,7 +47,7 @@ pub enum Axiom {
 
 impl Axiom {
     /// All of them, in the order of docs/PROTOCOL.md.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::Log,
         Self::Id,
         Self::B1,
@@ -74,6 +75,7 @@ impl Axiom {
         Self::G4,
         Self::G5,
         Self::G6,
+        Self::G7,
         Self::G8,
         Self::G9,
         Self::G10,
@@ -112,6 +114,7 @@ impl Axiom {
             Self::G4 => "members who move to the next view together got the same messages",
             Self::G5 => "membership begins with a view and ends for good",
             Self::G6 => "a member's messages come before the view without it",
+            Self::G7 => "a same-view message is delivered in its view, or nowhere",
             Self::G8 => "a group is told exactly if some of it do not come along",
             Self::G9 => "a change that does not touch a group is not shown to it",
             Self::Cl => "a client sees exactly what its node gave to it",

@@ -3,6 +3,7 @@
 mod log;
 
 use anasazi_oracle::{Axiom, Entry};
+use anasazi_protocol::Service;
 use anasazi_protocol::trace::Trace;
 use log::*;
 
@@ -78,7 +79,15 @@ fn b1_delivered_with_another_content() {
     let (message, configuration) = (at.message, regular(2));
     log.trace(
         2,
-        Trace::Deliver { message, configuration, ordinal: 5, frame: 1, safe: false, hash: 99 },
+        Trace::Deliver {
+            message,
+            configuration,
+            ordinal: 5,
+            frame: 1,
+            service: Service::Agreed,
+            refused: false,
+            hash: 99,
+        },
     );
     log.assert_violates(Axiom::B1);
 }
@@ -91,7 +100,15 @@ fn b1_delivered_elsewhere_than_ordered() {
     let (message, configuration) = (b.message, regular(2));
     log.trace(
         2,
-        Trace::Deliver { message, configuration, ordinal: 6, frame: 2, safe: false, hash: 2 },
+        Trace::Deliver {
+            message,
+            configuration,
+            ordinal: 6,
+            frame: 2,
+            service: Service::Agreed,
+            refused: false,
+            hash: 2,
+        },
     );
     log.assert_violates(Axiom::B1);
 }
@@ -111,7 +128,15 @@ fn b2_delivered_twice() {
     let (message, configuration) = (at.message, regular(2));
     log.trace(
         2,
-        Trace::Deliver { message, configuration, ordinal: 5, frame: 1, safe: false, hash: 1 },
+        Trace::Deliver {
+            message,
+            configuration,
+            ordinal: 5,
+            frame: 1,
+            service: Service::Agreed,
+            refused: false,
+            hash: 1,
+        },
     );
     log.assert_violates(Axiom::B2);
 }

@@ -13,7 +13,7 @@ use crate::time::Instant;
 /// Multicast that was heard this recently counts as working.
 const MULTICAST_FRESH: Duration = Duration::from_secs(3);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 struct Entry {
     address: SocketAddr,
     heard_at: Instant,
@@ -22,7 +22,7 @@ struct Entry {
     counter: u64,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct Book {
     entries: BTreeMap<Process, Entry>,
 }

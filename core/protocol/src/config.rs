@@ -7,7 +7,7 @@ use crate::id::Process;
 use crate::limits;
 
 /// Settings of one domain's core; all already validated.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct CoreConfig {
     /// Hash of the cluster name (`hash64`): datagrams of other clusters are counted and dropped.
     pub cluster: u64,
@@ -64,7 +64,7 @@ pub struct Boot {
 }
 
 /// Times of the protocol.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub struct Timers {
     /// Without a token for this long, the ring is re-formed. At least three times `idle_rotate`.
     pub token_loss: Duration,

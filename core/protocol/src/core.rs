@@ -10,8 +10,8 @@ use crate::id::{GroupId, MemberId, Process, RingId, ViewId};
 use crate::input::{Command, Evidence, Input};
 use crate::node::Node;
 use crate::output::Output;
-use crate::queue::Waiting;
 use crate::state::transitions::{At, In, Why};
+use crate::state::unordered::{self, Letter};
 use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
 use crate::trace::Trace;
@@ -25,6 +25,11 @@ const SHUTDOWN_WITHIN: Duration = Duration::from_secs(3);
 const TOLD_MAX: usize = 64;
 
 /// One domain's protocol on one node. See the crate's first page for the contract.
+///
+/// A copy, taken when the outputs are drained, goes on just as the original would. What is hashed
+/// is everything that decides what a core will do, so drained cores of equal hash behave alike; the
+/// counters of [`Stats`] are left out. This is for tests that explore many futures of one past.
+#[derive(Clone, Hash)]
 pub struct Core {
     node: Node,
     /// Taken out only while a handler runs.
@@ -78,6 +83,7 @@ impl Core {
         }
         self.state.notice_own_pause(&mut self.node, now);
         self.node.now = self.node.now.max(now);
+        self.node.pace.refill(self.node.now);
         match input {
             Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
             Input::Drained => self.step(In::Drained, State::on_drained),
@@ -114,13 +120,15 @@ impl Core {
             State::Stopped => None,
             _ => self.node.leaving.map(|since| since + SHUTDOWN_WITHIN),
         };
-        self.state.deadline(&self.node).into_iter().chain(leave).min()
+        let pace = self.node.pace.deadline();
+        [self.state.deadline(&self.node), leave, pace].into_iter().flatten().min()
     }
 
     /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves
     /// too, for their order).
     pub fn accepts_sends(&self) -> bool {
         self.node.queue.has_room()
+            && self.node.pace.has_room()
             && self.node.leaving.is_none()
             && !matches!(self.state, State::Stopped)
     }
@@ -223,14 +231,26 @@ impl Core {
                 let (kind, group) = (FrameKind::Disconnect, GroupId::default());
                 node.accept_control(kind, session, group, Bytes::new());
             }
-            Command::Send { session, group, safe, no_self, tag, payload } => {
-                let kind = FrameKind::Message;
-                let counter = 0;
-                let message = Waiting { kind, session, group, safe, no_self, counter, payload };
-                node.accept(tag, message);
+            Command::Send { session, to, service, no_self, tag, payload } => {
+                if !service.is_ordered() {
+                    let letter = Letter { session, to, no_self, tag, payload };
+                    return self.send_unordered(letter);
+                }
+                node.accept(session, &to, (service, no_self, tag), payload);
             }
         }
         self.step(In::Command, State::on_work);
+    }
+}
+
+/// Messages without order.
+impl Core {
+    fn send_unordered(&mut self, letter: Letter) {
+        let ring = match &self.state {
+            State::Operational(operational) => Some(&operational.ring),
+            _ => None,
+        };
+        unordered::send(&mut self.node, ring, letter);
     }
 }
 

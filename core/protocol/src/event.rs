@@ -6,7 +6,7 @@ use core::net::SocketAddr;
 use crate::id::{Incarnation, NodeId, Process, RingId};
 
 /// Why a ring was left. It survives to the operator and, as the reason of a view, to every member.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Cause {
     /// The process started.
     Boot,
@@ -219,6 +219,15 @@ stats! {
     messages_accepted,
     /// Messages reached in the order, those for groups without local members among them.
     messages_delivered,
+    /// Messages without order taken from local sessions.
+    unordered_accepted,
+    /// Messages without order received, or looped back to this node.
+    unordered_delivered,
+    /// Messages without order dropped: sent or received between rings, in another ring, of nobody
+    /// in it, too long, or again.
+    unordered_dropped,
+    /// Same-view messages reached in another view, and so given to nobody.
+    messages_refused,
     /// Views given to local members.
     views_delivered,
     /// Regular configurations installed.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 
 use crate::id::{GroupId, SessionId};
+use crate::service::{Audience, Service};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -73,17 +74,18 @@ pub enum Command {
         /// Who.
         session: SessionId,
     },
-    /// Send to a group; the sender need not be a member.
+    /// Send; the sender need not be a member. A message without order that cannot go out now, or
+    /// is longer than [`limits::UNORDERED_LEN_MAX`](crate::limits::UNORDERED_LEN_MAX), is dropped.
     Send {
         /// Who.
         session: SessionId,
         /// To whom.
-        group: GroupId,
-        /// Deliver only when every member of the configuration holds it.
-        safe: bool,
+        to: Audience,
+        /// How.
+        service: Service,
         /// Do not deliver to the sending session.
         no_self: bool,
-        /// Given back with the sender's own delivery.
+        /// Given back with the sender's own delivery, or with the message's fate.
         tag: u64,
         /// The message.
         payload: Bytes,

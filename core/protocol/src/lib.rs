@@ -24,6 +24,9 @@ mod book;
 pub mod config;
 mod core;
 pub mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 pub mod id;
 pub mod input;
@@ -36,6 +39,7 @@ mod queue;
 mod random;
 pub mod record;
 mod ring;
+pub mod service;
 mod state;
 mod storage;
 pub mod time;
@@ -47,6 +51,10 @@ pub use config::{Boot, CoreConfig, Timers};
 pub use event::{Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};
-pub use output::{Destination, GroupView, MessageDelivery, Output, ViewCause, ViewKind};
+pub use output::{
+    Destination, Fate, GroupView, MessageDelivery, Output, Recipients, ViewCause, ViewKind,
+};
+pub use service::{Audience, Service};
 pub use state::transitions;
 pub use time::Instant;
+pub use wire::wire_kind;

@@ -37,6 +37,15 @@ pub const SEND_QUEUE_LEN_MAX: usize = 8 << 20;
 pub const ENCAPSULATION_LEN: usize = 64;
 /// Largest control packet (join, plan, beacon) that is put together from parts, in bytes.
 pub const CONTROL_LEN_MAX: usize = 256 << 10;
+/// Longest message without order to one group or session, in bytes: it fits into one packet of
+/// every ring.
+pub const UNORDERED_LEN_MAX: usize = 1_024;
+/// Bytes less for each group of a message without order to several.
+pub const UNORDERED_GROUP_LEN: usize = 9;
+/// Packets without order that a node sends in a millisecond.
+pub const UNORDERED_PER_MS_MAX: u32 = 128;
+/// Groups that one message may go to.
+pub const GROUPS_PER_MESSAGE_MAX: usize = 64;
 /// Groups in a domain.
 pub const GROUPS_MAX: usize = 1 << 16;
 /// Nodes of which the address is remembered.
@@ -56,4 +65,5 @@ const _: () = assert!((WINDOW_MAX as u64) < GAP_MAX);
 const _: () = assert!(HELD_BITMAP_LEN_MAX * 8 >= GAP_MAX as usize);
 const _: () = assert!(MTU_MIN <= MTU_DEFAULT && MTU_DEFAULT <= MTU_MAX);
 const _: () = assert!(BOOK_MAX >= 2 * MEMBERS_MAX);
+const _: () = assert!(GROUPS_PER_MESSAGE_MAX * UNORDERED_GROUP_LEN < UNORDERED_LEN_MAX);
 const _: () = assert!(MESSAGE_LEN_DEFAULT <= MESSAGE_LEN_MAX);

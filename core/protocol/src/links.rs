@@ -15,14 +15,16 @@ use crate::wire::{Probe, Report};
 /// A report that was not renewed for this long says nothing any more.
 const REPORT_LIFE: Duration = Duration::from_secs(10);
 /// Each time a link turns bad again it has to be good for twice as long, so many times.
-const DOUBLINGS_MAX: u32 = 3;
+const DOUBLINGS_MAX: u32 = 2;
+/// The time for which a link has to be good, as a part of the time between beacons.
+const PROOF: u32 = 4;
 /// A link that turned bad is probed more often for this long.
 const EAGER_FOR: Duration = Duration::from_secs(60);
 /// Probes sent at one time.
 const PROBES_MAX: usize = 16;
 
 /// Own links, and what others say of theirs.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct Links {
     mine: BTreeMap<Process, Link>,
     reports: BTreeMap<NodeId, Known>,
@@ -31,6 +33,7 @@ pub(crate) struct Links {
     changed_at: Option<Instant>,
 }
 
+#[derive(Clone, Hash)]
 struct Link {
     bad: bool,
     /// When it turned bad or good.
@@ -43,6 +46,7 @@ struct Link {
     good: Option<(Instant, Instant)>,
 }
 
+#[derive(Clone, Hash)]
 struct Known {
     process: Process,
     stamp: u32,
@@ -88,11 +92,8 @@ impl Links {
         let due = self.mine.iter_mut().filter(|(_, link)| link.bad && link.probe_at <= now);
         due.take(PROBES_MAX)
             .map(|(process, link)| {
-                let pace = match link.is_good(now, beacon) {
-                    true => beacon / 10,
-                    false if now.since(link.since) < EAGER_FOR => beacon / 4,
-                    false => beacon / 2,
-                };
+                let eager = link.is_good(now, beacon) || now.since(link.since) < EAGER_FOR;
+                let pace = if eager { beacon / 10 } else { beacon / 2 };
                 link.probe_at = now + pace;
                 link.number = link.number.wrapping_add(1);
                 (*process, Probe { process: me, number: link.number })
@@ -115,7 +116,7 @@ impl Links {
         let since = if link.is_good(now, beacon) { link.good.map_or(now, |g| g.1) } else { now };
         link.good = Some((now, since));
         link.probe_at = link.probe_at.min(now + beacon / 10);
-        if now.since(since) < (beacon / 2) * (1 << link.flaps) {
+        if now.since(since) < (beacon / PROOF) * (1 << link.flaps) {
             return false;
         }
         (link.bad, link.since, link.good) = (false, now, None);
@@ -161,7 +162,7 @@ impl Links {
         self.changed_at.is_some_and(lately) || self.mine.values().any(|link| link.bad)
     }
 
-    pub(crate) fn own_report(&mut self, me: Process) -> Report {
+    fn own_report(&mut self, me: Process) -> Report {
         self.stamp = self.stamp.wrapping_add(1);
         let bad = self.mine.iter().filter(|(_, link)| link.bad).map(|(p, _)| *p);
         Report { process: me, stamp: self.stamp, age_ms: 0, bad: bad.collect() }
@@ -259,14 +260,14 @@ mod tests {
         let mut links = Links::default();
         links.bad(process(2), at(0));
         assert!(links.is_bad(process(2)));
-        assert_eq!(good_after(&mut links, 0), 500);
+        assert_eq!(good_after(&mut links, 0), 300);
         assert!(!links.is_bad(process(2)) && links.deadline().is_none());
         links.bad(process(2), at(1_000));
-        assert_eq!(good_after(&mut links, 1_000), 1_000);
+        assert_eq!(good_after(&mut links, 1_000), 500);
         links.bad(process(2), at(3_000));
-        assert_eq!(good_after(&mut links, 3_000), 2_000);
+        assert_eq!(good_after(&mut links, 3_000), 1_000);
         links.bad(process(2), at(30_000));
-        assert_eq!(good_after(&mut links, 30_000), 500, "it has been good for long");
+        assert_eq!(good_after(&mut links, 30_000), 300, "it has been good for long");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What every state shares: identity, outputs, addresses, storage, queue, groups, merge candidates.
 
 use bytes::Bytes;
+use core::hash::{Hash, Hasher};
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,20 +16,24 @@ use crate::links::Links;
 use crate::output::{Destination, Output};
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
+use crate::service::{Audience, Service};
 use crate::state::candidates::Candidates;
 use crate::state::transitions::{self, At, In, Why};
+use crate::state::unordered::Pace;
 use crate::storage::Storage;
 use crate::time::Instant;
 use crate::trace::Trace;
+use crate::wire::audience::{Scope, with_head};
 use crate::wire::frame::FrameKind;
 use crate::wire::{
-    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, SEAL_LEN, Writer,
-    seal, split,
+    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, Report, SEAL_LEN,
+    Writer, seal, split,
 };
 
 /// For how long it counts that a node held everybody back.
 const BLAME_FOR: Duration = Duration::from_secs(30);
 
+#[derive(Clone, Hash)]
 pub(crate) struct Node {
     pub(crate) me: Process,
     /// The state that the core is in.
@@ -59,16 +64,28 @@ pub(crate) struct Node {
     pub(crate) leaving: Option<Instant>,
     pub(crate) arena: Arena,
     message_counter: u64,
+    /// Packets without order sent so far, and how many may be sent now.
+    pub(crate) unordered_counter: u64,
+    pub(crate) pace: Pace,
     part_counter: u32,
     /// Own accepted messages with their tags, oldest first.
     tags: VecDeque<(u64, u64)>,
 }
 
 /// Outputs in order, and the counters.
+#[derive(Clone)]
 pub(crate) struct Outbox {
     outputs: VecDeque<Output>,
     pub(crate) stats: Stats,
     tracing: bool,
+}
+
+/// Of the counters only the one that travels decides anything. Outputs are drained whenever a core
+/// is looked at.
+impl Hash for Outbox {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.stats.datagrams_sent.hash(state);
+    }
 }
 
 impl Outbox {
@@ -119,6 +136,8 @@ impl Node {
             leaving: None,
             arena: Arena::default(),
             message_counter: 0,
+            unordered_counter: 0,
+            pace: Pace::new(now),
             part_counter: 0,
             tags: VecDeque::new(),
             config,
@@ -187,6 +206,15 @@ impl Node {
         }
     }
 
+    /// Others' words about links; true if they say something new.
+    pub(crate) fn learn_links(&mut self, reports: &[Report]) -> bool {
+        let mut news = false;
+        for report in reports {
+            news |= self.links.learn(report, self.me, self.now);
+        }
+        news
+    }
+
     /// Answers a Join that asks for a merge, and is not taken up.
     pub(crate) fn decline(&mut self, join: &Join, busy: bool) {
         let reports = self.links.reports(self.me, self.now);
@@ -229,23 +257,43 @@ impl Node {
             .is_some_and(|(count, at)| *count > 1 && self.now.since(*at) < BLAME_FOR)
     }
 
-    /// Takes a message of a local session into the queue.
-    pub(crate) fn accept(&mut self, tag: u64, mut message: Waiting) {
+    /// Counts a message of a local session, and names it.
+    pub(crate) fn accepted(
+        &mut self,
+        session: SessionId,
+        to: &Audience,
+        service: Service,
+        payload: &[u8],
+    ) -> MessageId {
         self.message_counter += 1;
-        message.counter = self.message_counter;
+        let message = MessageId { origin: self.me, counter: self.message_counter };
         self.out.stats.messages_accepted += 1;
-        if tag != 0 {
-            self.tags.push_back((message.counter, tag));
-        }
-        let (origin, counter) = (self.me, message.counter);
         self.out.trace(|| Trace::Send {
-            message: MessageId { origin, counter },
-            session: message.session,
-            group: message.group,
-            safe: message.safe,
-            hash: hash64(&message.payload),
+            message,
+            session,
+            to: to.clone(),
+            service,
+            hash: hash64(payload),
         });
-        self.queue.push(message);
+        message
+    }
+
+    /// Takes a message of a local session into the queue.
+    pub(crate) fn accept(
+        &mut self,
+        session: SessionId,
+        to: &Audience,
+        (service, no_self, tag): (Service, bool, u64),
+        payload: Bytes,
+    ) {
+        let counter = self.accepted(session, to, service, &payload).counter;
+        if tag != 0 {
+            self.tags.push_back((counter, tag));
+        }
+        let kind = FrameKind::Message(Scope::of(to));
+        let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
+        let payload = with_head(to, payload);
+        self.queue.push(Waiting { kind, session, group, service, no_self, counter, payload });
     }
 
     /// A control message: agreed, in order with everything else.
@@ -256,9 +304,9 @@ impl Node {
         group: GroupId,
         payload: Bytes,
     ) {
-        let message =
-            Waiting { kind, session, group, safe: false, no_self: false, counter: 0, payload };
-        self.accept(0, message);
+        let (to, service, no_self) = (Audience::Group(group, None), Service::Agreed, false);
+        let counter = self.accepted(session, &to, service, &payload).counter;
+        self.queue.push(Waiting { kind, session, group, service, no_self, counter, payload });
     }
 
     /// The tag of an own message that is being delivered; older ones without delivery are

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::event::Event;
 use crate::id::{GroupId, MemberId, SessionId, ViewId};
+use crate::service::{Audience, Service};
 use crate::trace::Trace;
 
 /// One thing to do, in order.
@@ -25,17 +26,18 @@ pub enum Output {
         /// No ring number up to this one may be used by a later incarnation.
         ring_sequence_max: u64,
     },
-    /// A message for the local members of a group.
+    /// A message for local sessions.
     Message(MessageDelivery),
-    /// An own tagged message has its place in the order, but its sender is no member of the group
-    /// and will not see it there.
-    Ordered {
+    /// What became of an own tagged message that its sender does not see delivered.
+    Receipt {
         /// Who sent it.
         session: SessionId,
-        /// To which group.
-        group: GroupId,
+        /// To whom.
+        to: Audience,
         /// Its tag.
         tag: u64,
+        /// What became of it.
+        fate: Fate,
     },
     /// A view for the local members of a group.
     View(GroupView),
@@ -68,20 +70,60 @@ pub enum Destination {
     Unicast(SocketAddr),
 }
 
-/// A message at its place in the order, for those local sessions that are members of the group at
-/// this point.
+/// The end of a message for its sender, other than by delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was ordered, or sent if it has no order; the sender is not among those whom it is for.
+    Done,
+    /// Same-view: a group was in another view where it was reached. Nobody got it.
+    OtherView,
+    /// To one session, and that was a member of no group where it was reached. Nobody got it.
+    NotMember,
+    /// Without order, and it could not go out: the ring is being formed anew. Nobody got it.
+    NotSent,
+    /// Without order, and longer than a packet. Nobody got it.
+    TooLong,
+}
+
+/// Which local sessions get a message. Positions count in each group's order within the view: 1, 2,
+/// 3 ..., the same at every member; 0 for messages without order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Recipients {
+    /// The local members of a group, with the message's position.
+    Group(GroupId, u64),
+    /// The local members of these of the message's groups, each session once, with the position in
+    /// each group.
+    Groups(Vec<(GroupId, u64)>),
+    /// One session.
+    Session(SessionId),
+}
+
+impl Recipients {
+    /// The groups, with the message's position in each.
+    pub fn groups(&self) -> impl Iterator<Item = (GroupId, u64)> + '_ {
+        let (one, several) = match self {
+            Self::Group(group, sequence) => (Some((*group, *sequence)), &[][..]),
+            Self::Groups(groups) => (None, &groups[..]),
+            Self::Session(_) => (None, &[][..]),
+        };
+        one.into_iter().chain(several.iter().copied())
+    }
+}
+
+/// A message at its place in the order, for those local sessions that are members of its groups at
+/// this point; or without order, for those that are members now.
 #[derive(Clone, Debug)]
 pub struct MessageDelivery {
-    /// The group.
-    pub group: GroupId,
+    /// To whom.
+    pub to: Recipients,
     /// The sender.
     pub sender: MemberId,
-    /// Sent as a safe message.
-    pub safe: bool,
+    /// As asked for by the sender.
+    pub service: Service,
     /// Not to be given to the sending session.
     pub no_self: bool,
-    /// Position in the group's order within the view: 1, 2, 3 ..., the same at every member.
-    pub sequence: u64,
     /// The tag given by the sender, if it is a session of this node; else 0.
     pub tag: u64,
     /// The message in pieces, in order.

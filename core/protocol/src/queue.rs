@@ -9,18 +9,20 @@ use std::collections::VecDeque;
 
 use crate::id::{GroupId, SessionId};
 use crate::limits;
+use crate::service::Service;
 use crate::wire::frame::{FRAGMENT_FRAME_LEN, FRAME_LEN, Fragment, Frame, FrameKind};
 use crate::wire::{Arena, Writer};
 
 /// A message that waits.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Waiting {
     pub(crate) kind: FrameKind,
     pub(crate) session: SessionId,
     pub(crate) group: GroupId,
-    pub(crate) safe: bool,
+    pub(crate) service: Service,
     pub(crate) no_self: bool,
     pub(crate) counter: u64,
+    /// With the head that the kind has.
     pub(crate) payload: Bytes,
 }
 
@@ -32,7 +34,7 @@ pub(crate) struct Packed {
     pub(crate) completed: Vec<(u64, u32)>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct SendQueue {
     waiting: VecDeque<Waiting>,
     len: usize,
@@ -76,7 +78,7 @@ impl SendQueue {
 
     /// The content of the next packet, at most `content_len_max` bytes.
     pub(crate) fn pack(&mut self, content_len_max: usize, arena: &mut Arena) -> Option<Packed> {
-        let safe = self.waiting.front()?.safe;
+        let safe = self.waiting.front()?.service.is_safe();
         let fill = |content: &mut Writer| self.fill(content, content_len_max, safe);
         let (content, completed) = arena.write(content_len_max, fill);
         (!content.is_empty()).then_some(Packed { content, safe, completed })
@@ -94,7 +96,7 @@ impl SendQueue {
         while let Some(first) = self.waiting.front() {
             let room = content_len_max - content.bytes.len();
             let Some(take) = fragment_len(first, self.offset, room) else { break };
-            if first.safe != safe {
+            if first.service.is_safe() != safe {
                 break;
             }
             frame_number += 1;
@@ -102,6 +104,7 @@ impl SendQueue {
             let frame = Frame {
                 kind: first.kind,
                 no_self: first.no_self,
+                service: first.service,
                 session: first.session,
                 group: first.group,
                 counter: first.counter,

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+#[derive(Clone, Hash)]
 pub(crate) struct Random(u64);
 
 impl Random {

@@ -5,6 +5,7 @@
 use core::fmt;
 
 use crate::id::Process;
+use crate::service::Audience;
 use crate::trace::Trace;
 
 /// One line of a process's history.
@@ -68,13 +69,13 @@ impl fmt::Display for Entry {
 
 fn describe(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match trace {
-        Trace::Send { message, session, group, safe, hash } => write!(
+        Trace::Send { message, session, to, service, hash } => write!(
             f,
-            "accepts #{} of session {:x} to group {:x}{} [{hash:x}]",
+            "accepts #{} of session {:x} to {}, {} [{hash:x}]",
             message.counter,
             session.0,
-            group.0,
-            safe_word(*safe)
+            audience(to),
+            service.name()
         ),
         Trace::Slot { ring, ordinal, hash, safe } => {
             write!(f, "binds packet {ordinal} of ring {ring}{} [{hash:x}]", safe_word(*safe))
@@ -87,13 +88,22 @@ fn describe(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "takes packet {ordinal} of node {origin} in {configuration}{} [{hash:x}]",
             safe_word(*safe)
         ),
-        Trace::Deliver { message, configuration, ordinal, frame, safe, hash } => write!(
+        Trace::Deliver { message, configuration, ordinal, frame, service, hash, refused } => {
+            write!(
+                f,
+                "{} {}#{} at {ordinal}.{frame} in {configuration}, {} [{hash:x}]",
+                if *refused { "refuses" } else { "delivers" },
+                message.origin,
+                message.counter,
+                service.name()
+            )
+        }
+        Trace::Unordered { message, ring, hash, .. } => write!(
             f,
-            "delivers {}#{} at {ordinal}.{frame} in {configuration}{} [{hash:x}]",
-            message.origin,
-            message.counter,
-            safe_word(*safe)
+            "takes {}#{} without order in ring {ring} [{hash:x}]",
+            message.origin, message.counter
         ),
+        Trace::Unicast { session, .. } => write!(f, "session {:x} gets it", session.0),
         Trace::TokenVisit { ring, token_sequence } => {
             write!(f, "token {token_sequence} of ring {ring}")
         }
@@ -129,6 +139,19 @@ fn describe_change(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         other => write!(f, "{other:?}"),
     }
+}
+
+fn audience(to: &Audience) -> String {
+    if let Audience::Member(member) = to {
+        return format!("session {member}");
+    }
+    let groups: Vec<String> = (to.groups())
+        .map(|(group, view)| {
+            let view = view.map(|v| format!(" in {}:{}.{}", v.ring, v.ordinal, v.sub));
+            format!("group {:x}{}", group.0, view.unwrap_or_default())
+        })
+        .collect();
+    groups.join(", ")
 }
 
 fn safe_word(safe: bool) -> &'static str {

@@ -4,6 +4,7 @@
 use crate::limits;
 use crate::planted::planted;
 
+#[derive(Clone, Hash)]
 pub(crate) struct Storage {
     /// Highest ring number seen or promised.
     pub(crate) sequence_max: u64,

@@ -4,9 +4,11 @@
 use crate::id::{
     Configuration, GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId, ViewId,
 };
+use crate::output::Recipients;
+use crate::service::{Audience, Service};
 
 /// One entry of a process's log. Axioms are cited by their ids in docs/PROTOCOL.md.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Trace {
@@ -16,10 +18,10 @@ pub enum Trace {
         message: MessageId,
         /// The sending session.
         session: SessionId,
-        /// To which group.
-        group: GroupId,
-        /// Sent as safe.
-        safe: bool,
+        /// To whom.
+        to: Audience,
+        /// How.
+        service: Service,
         /// Of its content.
         hash: u64,
     },
@@ -69,10 +71,30 @@ pub enum Trace {
         ordinal: u64,
         /// At this frame of the packet, from 1.
         frame: u32,
-        /// Delivered as safe.
-        safe: bool,
+        /// As asked for by the sender.
+        service: Service,
         /// Of its content.
         hash: u64,
+        /// Same-view: a group was in another view, so nobody gets it (axiom G7).
+        refused: bool,
+    },
+    /// A message without order was handed to local sessions, or would have been if there were any.
+    Unordered {
+        /// The message.
+        message: MessageId,
+        /// The ring in which it was sent and received.
+        ring: RingId,
+        /// Of its content.
+        hash: u64,
+        /// Which local sessions got it.
+        to: Option<Recipients>,
+    },
+    /// The message just delivered was given to the one session that it was for.
+    Unicast {
+        /// The message.
+        message: MessageId,
+        /// Who got it.
+        session: SessionId,
     },
     /// A regular configuration was installed.
     Regular {

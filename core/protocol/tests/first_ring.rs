@@ -2,8 +2,8 @@
 //! one, go on. The network is perfect here; the simulator has the others.
 
 use anasazi_protocol::{
-    Boot, Command, Core, CoreConfig, Destination, GroupId, Incarnation, Input, Instant, NodeId,
-    Output, Process, SessionId,
+    Audience, Boot, Command, Core, CoreConfig, Destination, GroupId, Incarnation, Input, Instant,
+    NodeId, Output, Process, Service, SessionId,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -115,8 +115,8 @@ impl Cluster {
     fn send(&mut self, node: u32, safe: bool, payload: Vec<u8>) {
         let command = Command::Send {
             session: session(node),
-            group: GroupId::of("room"),
-            safe,
+            to: Audience::Group(GroupId::of("room"), None),
+            service: if safe { Service::Safe } else { Service::Agreed },
             no_self: false,
             tag: 0,
             payload: payload.into(),

@@ -6,8 +6,9 @@ use core::{ptr, slice};
 
 use crate::hello::{Hello, Welcome};
 use crate::record::{
-    ClosedRecord, JoinRecord, LeaveRecord, LeftRecord, Member, MessageRecord, QueryRecord,
-    ReceiptRecord, ReplyRecord, SendRecord, ViewId, ViewRecord,
+    ClosedRecord, GroupRecord, JoinRecord, LeaveRecord, LeftRecord, Member, MessageRecord,
+    MultiRecord, PeerRecord, QueryRecord, ReceiptRecord, ReplyRecord, SendRecord, ViewId,
+    ViewRecord,
 };
 
 /// A struct that is its bytes.
@@ -55,9 +56,12 @@ plain! {
     }
     JoinRecord = 8 { handle: u32, flags: u32 }
     LeaveRecord = 8 { handle: u32, reserved: u32 }
-    SendRecord = 16 { handle: u32, service: u32, tag: u64 }
+    SendRecord = 24 { handle: u32, service: u32, tag: u64, views: u32, groups: u32 }
+    GroupRecord = 8 { handle: u32, views: u32 }
+    PeerRecord = 24 { handle: u32, reserved: u32, to: Member }
     QueryRecord = 8 { tag: u64 }
     MessageRecord = 40 { handle: u32, service: u32, sender: Member, sequence: u64, tag: u64 }
+    MultiRecord = 40 { service: u32, handles: u32, sender: Member, sequence: u64, tag: u64 }
     ViewRecord = 72 {
         handle: u32, cause: u32, id: ViewId, transitional: u32, members: u32, joined: u32,
         left: u32, together: u32, reason_len: u32,
@@ -81,11 +85,11 @@ mod tests {
 
     #[test]
     fn bytes_and_back() {
-        let send = SendRecord { handle: 7, service: 0x105, tag: u64::MAX };
-        let mut buffer = [0xAA; 19];
-        buffer[..16].copy_from_slice(send.as_bytes());
+        let send = SendRecord { handle: 7, service: 0x105, tag: u64::MAX, views: 3, groups: 0 };
+        let mut buffer = [0xAA; 27];
+        buffer[..24].copy_from_slice(send.as_bytes());
         assert_eq!(SendRecord::split_from(&buffer), Some((send, &[0xAA; 3][..])));
-        assert_eq!(SendRecord::split_from(&buffer[1..17]).map(|(r, _)| r == send), Some(false));
-        assert_eq!(SendRecord::split_from(&buffer[..15]), None);
+        assert_eq!(SendRecord::split_from(&buffer[1..25]).map(|(r, _)| r == send), Some(false));
+        assert_eq!(SendRecord::split_from(&buffer[..23]), None);
     }
 }

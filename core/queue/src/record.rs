@@ -2,16 +2,16 @@
 //! machine), all structs are `repr(C)` without padding, every record's payload starts 8-byte
 //! aligned.
 //!
-//! Client to engine, through the send ring: `JOIN`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They are
-//! carried out in ring order, so a leave comes after the messages sent before it. Engine to client,
-//! through the receive ring: `MESSAGE`, `VIEW`, `LEFT`, `REPLY`, `RECEIPT`, `CLOSED`: one ordered
-//! stream.
+//! Client to engine, through the send ring: `JOIN`, `PEER`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They
+//! are carried out in ring order, so a leave comes after the messages sent before it. Engine to
+//! client, through the receive ring: `MESSAGE`, `UNICAST`, `MULTI`, `VIEW`, `LEFT`, `REPLY`,
+//! `RECEIPT`, `CLOSED`: one ordered stream.
 //!
 //! `handle` is a number that the client gives to each group it joins; the engine gives it back and
 //! knows nothing else of it.
 
 /// Version of this format and of `hello`.
-pub const SESSION_VERSION: u16 = 1;
+pub const SESSION_VERSION: u16 = 2;
 
 /// Record kinds, client to engine.
 pub mod request {
@@ -19,12 +19,14 @@ pub mod request {
     pub const JOIN: u16 = 1;
     /// `LeaveRecord`.
     pub const LEAVE: u16 = 2;
-    /// `SendRecord`, then the message.
+    /// `SendRecord`, then its further groups as `GroupRecord`s, then the message.
     pub const SEND: u16 = 3;
     /// `QueryRecord`, then a JSON object in UTF-8.
     pub const QUERY: u16 = 4;
     /// No payload: leave everything; nothing follows.
     pub const CLOSE: u16 = 5;
+    /// `PeerRecord`: an address for one session.
+    pub const PEER: u16 = 6;
 }
 
 /// Record kinds, engine to client.
@@ -41,6 +43,10 @@ pub mod event {
     pub const RECEIPT: u16 = 5;
     /// `ClosedRecord`, then the reason in UTF-8. The last record.
     pub const CLOSED: u16 = 6;
+    /// `MessageRecord` with the handle 0, then the message: for this session alone.
+    pub const UNICAST: u16 = 7;
+    /// `MultiRecord`, then its handles (u32 each, padded to 8 bytes), then the message.
+    pub const MULTI: u16 = 8;
 }
 
 /// `request::JOIN`
@@ -74,8 +80,41 @@ pub struct SendRecord {
     pub handle: u32,
     /// Service level in the low byte, ANZ_NO_SELF and the other flags above it, as in the C header.
     pub service: u32,
-    /// Comes back with the sender's own delivery.
+    /// Comes back with the sender's own delivery, or its fate.
     pub tag: u64,
+    /// Same-view: how many views of the group the session was shown since it joined.
+    pub views: u32,
+    /// How many further groups follow.
+    pub groups: u32,
+}
+
+/// A further group of a message to several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct GroupRecord {
+    /// The client's number for the group.
+    pub handle: u32,
+    /// As in `SendRecord`.
+    pub views: u32,
+}
+
+/// Groups that one message may go to.
+pub const GROUPS_PER_MESSAGE_MAX: usize = 64;
+/// Longest message without order to one group or session, in bytes.
+pub const UNRELIABLE_LEN_MAX: usize = 1_024;
+/// Bytes less for each group of a message without order to several.
+pub const UNRELIABLE_GROUP_LEN: usize = 9;
+
+/// `request::PEER`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PeerRecord {
+    /// The client's number for the address.
+    pub handle: u32,
+    /// 0
+    pub reserved: u32,
+    /// Whose address.
+    pub to: Member,
 }
 
 /// `request::QUERY`
@@ -120,6 +159,22 @@ pub struct MessageRecord {
     /// Who sent it.
     pub sender: Member,
     /// Position in the group's order within the view.
+    pub sequence: u64,
+    /// Own messages: the tag given when sending.
+    pub tag: u64,
+}
+
+/// `event::MULTI`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct MultiRecord {
+    /// Service level.
+    pub service: u32,
+    /// The client's numbers for those of its groups that it was sent to: how many.
+    pub handles: u32,
+    /// Who sent it.
+    pub sender: Member,
+    /// Position in the first group's order within the view.
     pub sequence: u64,
     /// Own messages: the tag given when sending.
     pub tag: u64,

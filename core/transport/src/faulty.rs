@@ -42,6 +42,11 @@ impl<T: Transport> Faulty<T> {
         &self.inner
     }
 
+    /// The wrapped transport, to be changed.
+    pub fn inner_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+
     fn exists(&self, peer: SocketAddr) -> bool {
         self.peers.as_ref().is_none_or(|peers| peers.contains(&peer))
     }

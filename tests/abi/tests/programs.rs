@@ -18,6 +18,11 @@ fn a_session_does_all_that_it_can_do() {
 }
 
 #[test]
+fn every_way_of_sending_does_what_it_says_or_is_refused() {
+    passes("services");
+}
+
+#[test]
 fn stale_and_wild_handles_are_told_from_good_ones() {
     passes("stale");
 }

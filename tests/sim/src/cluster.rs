@@ -1,17 +1,22 @@
-//! The cluster: real cores on simulated machines, a simulated network between them, and the oracle
-//! watching.
+//! The cluster: real engines on simulated machines, a simulated network between them, and the
+//! oracle watching.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anasazi_engine::config::ValidConfig;
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record, Summary};
-use anasazi_protocol::{CoreConfig, Evidence, Input, SessionId};
+use anasazi_protocol::{CoreConfig, Event, MemberId, SessionId};
+use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 
 use crate::digest::Digest;
+use crate::engine::Seen;
 use crate::faults::Undo;
-use crate::network::Network;
+use crate::lifecycle::admin_config;
+use crate::liveness::Judge;
+use crate::network::{Lasting, Network};
 use crate::node::{Clock, Node};
 use crate::options::Options;
 use crate::random::Random;
@@ -20,9 +25,6 @@ use crate::story::{Failure, Story};
 
 /// More steps than any run needs; a run that takes them is a storm.
 const STEPS_MAX: u64 = 40_000_000;
-/// Timeouts in a row that each want the next one at once.
-const SPINS_MAX: u32 = 1_000;
-
 /// An answer of a host that takes longer than this is lost, in nanoseconds.
 const ANSWER_LIFE: u64 = 2_000_000;
 
@@ -40,6 +42,9 @@ pub struct Cluster {
     pub filter: Option<Filter>,
     /// Changes what a node is told when it starts.
     pub configure: Option<Configure>,
+    /// Sees what nodes do and say; an entry to which it says `false` is kept from the oracle, which
+    /// is how a test breaks an axiom.
+    pub tap: Option<Tap>,
     /// Counts.
     pub counts: Counts,
     /// Rows of the transition table that were reached.
@@ -49,10 +54,22 @@ pub struct Cluster {
     pub(crate) story: Story,
     /// Faults planned in an earlier epoch do not happen any more.
     pub(crate) epoch: u64,
+    /// Faults so far, those left out among them.
+    pub(crate) fault_number: u64,
     /// Sessions act by themselves.
     pub(crate) traffic_on: bool,
     pub(crate) failure: Option<Failure>,
     pub(crate) digest: Option<Digest>,
+    pub(crate) judge: Judge,
+    /// What stays cut when all is healed.
+    pub(crate) lasting: Lasting,
+    /// Clients that wrote all over their memory: what they sent may be anything.
+    pub(crate) wild: BTreeSet<MemberId>,
+    pub(crate) admin_config: ValidConfig,
+    /// Lent to a turn and emptied again.
+    pub(crate) seen: Vec<Seen>,
+    /// The same.
+    pub(crate) sent: Vec<(Target, Bytes)>,
     checker: Checker,
     steps: u64,
 }
@@ -62,6 +79,18 @@ pub type Filter = Box<dyn FnMut(&Passing<'_>) -> bool>;
 
 /// Changes the configuration of a node, by its index.
 pub type Configure = Box<dyn FnMut(usize, &mut CoreConfig)>;
+
+/// Sees what a node, by its index, does and says.
+pub type Tap = Box<dyn FnMut(usize, Observed<'_>) -> bool>;
+
+/// What a tap sees.
+#[derive(Clone, Copy, Debug)]
+pub enum Observed<'a> {
+    /// What the oracle reads.
+    Entry(&'a Entry),
+    /// What an operator reads.
+    Event(&'a Event),
+}
 
 /// A datagram about to be sent.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +108,7 @@ pub struct Passing<'a> {
 }
 
 impl Passing<'_> {
-    /// The kind of datagram: the second byte of each says it.
+    /// The kind of datagram.
     pub fn kind(&self) -> &'static str {
         kind_name(self.bytes)
     }
@@ -87,28 +116,7 @@ impl Passing<'_> {
 
 /// The kind of a datagram, in a word.
 pub fn kind_name(datagram: &[u8]) -> &'static str {
-    const NAMES: [&str; 18] = [
-        "?",
-        "data",
-        "token",
-        "token ack",
-        "wake",
-        "join",
-        "propose",
-        "state",
-        "plan",
-        "plan ack",
-        "beacon",
-        "bye",
-        "duplicate",
-        "part",
-        "unreliable",
-        "probe",
-        "probe answer",
-        "decline",
-    ];
-    let kind = datagram.get(1).map_or(0, |kind| usize::from(*kind));
-    NAMES.get(kind).copied().unwrap_or("?")
+    anasazi_protocol::wire_kind(datagram).unwrap_or("?")
 }
 
 /// What happened how often.
@@ -118,10 +126,12 @@ pub struct Counts {
     pub faults: u64,
     /// Datagrams sent, each receiver counted.
     pub datagrams: u64,
-    /// Messages given to local members.
-    pub messages: u64,
-    /// Views given to local members.
-    pub views: u64,
+    /// Turns of engines.
+    pub turns: u64,
+    /// Sessions that ended, or were cut off.
+    pub cut: u64,
+    /// Records that clients read: messages, views and the like.
+    pub records: u64,
 }
 
 /// Something planned.
@@ -132,9 +142,10 @@ pub(crate) enum Happening {
     Timer { node: usize, life: u64, at: u64 },
     Persisted { node: usize, life: u64, ticket: u64, durable: bool },
     Act { node: usize, life: u64, session: SessionId },
-    Pump { node: usize, life: u64 },
+    Turn { node: usize, life: u64, at: u64 },
     Boot { node: usize, life: u64 },
     Fault { epoch: u64 },
+    Look,
     Ambush { epoch: u64, node: usize },
     Undo { epoch: u64, undo: Undo },
 }
@@ -147,7 +158,7 @@ impl Cluster {
         let nodes = (0..options.nodes).map(|index| {
             let offset = if random.coin() { 0 } else { random.below(1 << 60) };
             let drift_ppm = random.below(options.machine.drift_ppm + 1);
-            Node::new(index, Clock { offset, drift_ppm })
+            Node::new(index, Clock::new(offset, drift_ppm))
         });
         let nodes = nodes.collect();
         Self {
@@ -156,15 +167,23 @@ impl Cluster {
             network,
             filter: None,
             configure: None,
+            tap: None,
             counts: Counts::default(),
             rows: BTreeSet::new(),
             random,
             schedule: Schedule::default(),
             story: Story::default(),
             epoch: 0,
+            fault_number: 0,
             traffic_on: options.traffic.interval_us > 0,
             failure: None,
             digest: None,
+            judge: Judge::default(),
+            lasting: Lasting::None,
+            wild: BTreeSet::new(),
+            admin_config: admin_config(),
+            seen: Vec::new(),
+            sent: Vec::new(),
             checker: Checker::new(OracleOptions {
                 senders_are_members: true,
                 ..OracleOptions::default()
@@ -255,7 +274,8 @@ impl Cluster {
 
     /// Tells a line about a node, or about the world.
     pub(crate) fn tell(&mut self, node: Option<usize>, what: &str) {
-        let line = self.story.line(self.now, node, what);
+        let teller = node.map(|node| (node, &self.nodes[node]));
+        let line = self.story.line(self.now, teller, what);
         match node {
             Some(node) => self.nodes[node].remember(&line),
             None => self.nodes.iter_mut().for_each(|n| n.remember(&line)),
@@ -264,6 +284,9 @@ impl Cluster {
 
     /// Shows the oracle what a process did.
     pub(crate) fn record(&mut self, node: usize, entry: Entry) {
+        if self.tap.as_mut().is_some_and(|tap| !tap(node, Observed::Entry(&entry))) {
+            return;
+        }
         let (process, index) = (self.nodes[node].process, self.nodes[node].index);
         self.nodes[node].index += 1;
         let record = Record { process, index, time: self.now, entry };
@@ -285,11 +308,9 @@ impl Cluster {
     fn happen(&mut self, what: Happening) {
         match what {
             Happening::Arrive { to, from, multicast, bytes } => {
-                self.arrive(to, Input::Datagram { from, multicast, bytes });
+                self.receive(to, Received { from, multicast, bytes });
             }
-            Happening::Unreachable { node, address } => {
-                self.arrive(node, Input::Evidence { address, kind: Evidence::Unreachable });
-            }
+            Happening::Unreachable { node, address } => self.hear_of(node, address),
             Happening::Timer { node, life, at } if self.lives(node, life) => self.timer(node, at),
             Happening::Persisted { node, life, ticket, durable } if self.lives(node, life) => {
                 self.persisted(node, ticket, durable);
@@ -297,8 +318,11 @@ impl Cluster {
             Happening::Act { node, life, session } if self.lives(node, life) => {
                 self.act(node, session);
             }
-            Happening::Pump { node, life } if self.lives(node, life) => self.pump(node),
+            Happening::Turn { node, life, at } if self.lives(node, life) => {
+                self.planned_turn(node, at);
+            }
             Happening::Boot { node, life } if self.nodes[node].life == life => self.boot(node),
+            Happening::Look => self.look(),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
             Happening::Ambush { epoch, node } if epoch == self.epoch => self.ambush(node),
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
@@ -307,26 +331,26 @@ impl Cluster {
     }
 
     fn lives(&self, node: usize, life: u64) -> bool {
-        self.nodes[node].life == life && self.nodes[node].core.is_some()
+        self.nodes[node].life == life && self.nodes[node].runs()
     }
 
     /// Something comes in at a machine; a process that does not run finds it later, unless the
-    /// kernel had no room.
-    fn arrive(&mut self, node: usize, input: Input) {
-        if let Input::Datagram { from, multicast: false, .. } = input
-            && self.nodes[node].core.is_none()
-        {
-            self.nobody_listens(node, from);
-        } else if self.nodes[node].paused {
-            if self.nodes[node].mailbox.len() < self.options.machine.mailbox_len_max {
-                self.nodes[node].mailbox.push_back(input);
-            }
-        } else {
-            self.feed(node, input);
-            // A busy machine reads on before it is done with what it has.
-            if self.random.coin() {
-                self.feed(node, Input::Drained);
-            }
+    /// kernel has no room.
+    pub(crate) fn receive(&mut self, node: usize, datagram: Received) {
+        let room = self.options.machine.mailbox_len_max;
+        match &mut self.nodes[node].turn {
+            Some(turn) => turn.transport_mut().put(datagram, room),
+            None if datagram.multicast => return,
+            None => return self.nobody_listens(node, datagram.from),
+        }
+        self.turn(node);
+    }
+
+    /// A host answers that nobody listens there.
+    fn hear_of(&mut self, node: usize, address: SocketAddr) {
+        if let Some(turn) = &mut self.nodes[node].turn {
+            turn.transport_mut().put_unreachable(address);
+            self.turn(node);
         }
     }
 
@@ -341,27 +365,6 @@ impl Cluster {
         // The answer tells what is so now; the network does not keep it for long.
         if let Some(answer) = answer.first().filter(|a| a.time < now + ANSWER_LIFE) {
             self.schedule.plan(answer.time, Happening::Unreachable { node: sender, address });
-        }
-    }
-
-    fn timer(&mut self, node: usize, at: u64) {
-        if self.nodes[node].timer_at != Some(at) || self.nodes[node].paused {
-            return;
-        }
-        self.nodes[node].timer_at = None;
-        let now = self.nodes[node].clock.read(self.now);
-        let due = |n: &Node| n.core.as_ref().and_then(|c| c.deadline()).is_some_and(|d| d <= now);
-        if !due(&self.nodes[node]) {
-            self.arm(node);
-            return;
-        }
-        self.feed(node, Input::Timeout);
-        let spinning = due(&self.nodes[node]);
-        let node_now = &mut self.nodes[node];
-        node_now.spins = if spinning { node_now.spins + 1 } else { 0 };
-        if node_now.spins > SPINS_MAX {
-            let what = format!("n{} has a deadline that Timeout does not move", node + 1);
-            self.fail(Failure::Stuck(what));
         }
     }
 }

@@ -1,6 +1,11 @@
 //! The nemesis: faults that come, stay for a while, and go.
 
+use anasazi_protocol::SessionId;
+
 use crate::cluster::{Cluster, Happening};
+use crate::network::Lasting;
+use crate::random::Random;
+use crate::session::{Reading, Session};
 
 const MS: u64 = 1_000_000;
 
@@ -33,11 +38,21 @@ pub enum Kind {
     Leave,
     /// All are killed, and start at the same time.
     ColdStart,
+    /// A machine sleeps for a while, and its clock with it.
+    Suspend,
+    /// Some connections lose one kind of datagrams.
+    KindLost,
+    /// A machine has no buffers for half of what it sends.
+    SendErrors,
+    /// A client dies or raves.
+    ClientDies,
+    /// A client does not read for a while.
+    ClientStalls,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Partition,
         Self::Overlap,
         Self::OneWay,
@@ -51,7 +66,24 @@ impl Kind {
         Self::Leave,
         Self::ColdStart,
         Self::Ambush,
+        Self::Suspend,
+        Self::KindLost,
+        Self::SendErrors,
+        Self::ClientDies,
+        Self::ClientStalls,
     ];
+
+    /// It came last into the swarm.
+    pub(crate) fn is_mischief(self) -> bool {
+        matches!(
+            self,
+            Self::Suspend
+                | Self::KindLost
+                | Self::SendErrors
+                | Self::ClientDies
+                | Self::ClientStalls
+        )
+    }
 
     /// No process ends by it.
     pub fn is_brief(self) -> bool {
@@ -66,6 +98,7 @@ pub(crate) enum Undo {
     Multicast(Vec<(usize, usize)>),
     Resume(usize),
     Boot(usize),
+    Read(usize, SessionId),
 }
 
 impl Cluster {
@@ -80,18 +113,44 @@ impl Cluster {
         self.epoch += 1;
         self.tell(None, "HEALED");
         self.network.heal(self.now);
-        self.options.machine.persist_failure = 0;
+        self.cut_for_good();
+        (self.options.machine.persist_failure, self.options.machine.slow_nodes) = (0, 0);
         for node in 0..self.nodes.len() {
             self.resume(node);
+            self.nodes[node].turn_ns = 0;
+            let slow = |s: &&Session| s.reading != Reading::Eager;
+            let slow: Vec<_> = self.nodes[node].sessions.iter().filter(slow).collect();
+            let slow: Vec<SessionId> = slow.into_iter().map(|s| s.member.session).collect();
+            slow.into_iter().for_each(|session| self.read_again(node, session));
         }
-        let live = self.nodes.iter().filter(|n| n.core.is_some()).count();
+        let live = self.nodes.iter().filter(|n| n.runs()).count();
         for node in 0..self.nodes.len() {
             // Whoever is the only one that all know of must be there for them to find each other.
             let needed = all || live == 0 || (node == 0 && self.options.network.sparse_peers);
-            if self.nodes[node].core.is_none() && (needed || self.random.permille(700)) {
+            if !self.nodes[node].runs() && (needed || self.random.permille(700)) {
                 self.boot(node);
             }
         }
+        self.judge_from_here();
+    }
+
+    /// Cuts what stays cut.
+    fn cut_for_good(&mut self) {
+        self.lasting = self.options.lasting;
+        let n = self.nodes.len();
+        let cuts = match self.lasting {
+            Lasting::None => return,
+            Lasting::Sets => {
+                let sets: Vec<u64> = (0..n).map(|_| self.random.below(2)).collect();
+                self.pairs(|a, b| a < b && sets[a] != sets[b])
+            }
+            Lasting::Links => {
+                let bad: Vec<bool> = (0..n * n).map(|_| self.random.permille(150)).collect();
+                self.pairs(|a, b| a < b && bad[a * n + b])
+            }
+        };
+        self.tell(None, &format!("CUT FOR GOOD {cuts:?}"));
+        cuts.into_iter().for_each(|(a, b)| self.network.cut_for_good(a, b));
     }
 
     /// Cuts everything between nodes of different sets. The cuts can be given back to `mend`.
@@ -113,9 +172,18 @@ impl Cluster {
 
     pub(crate) fn next_fault(&mut self) {
         self.plan_fault();
-        if self.options.faults.is_empty() {
+        self.fault_number += 1;
+        if self.options.faults.is_empty() || self.options.without.skips(self.fault_number) {
             return;
         }
+        // Each fault has numbers of its own: without one of them the others stay what they were.
+        let own = Random::new(self.options.seed ^ self.fault_number << 40);
+        let shared = std::mem::replace(&mut self.random, own);
+        self.fault();
+        self.random = shared;
+    }
+
+    fn fault(&mut self) {
         let mut kind = self.options.faults[self.random.index(self.options.faults.len())];
         self.counts.faults += 1;
         let last = self.options.timers().token_loss.as_millis() as u64;
@@ -139,6 +207,7 @@ impl Cluster {
             Kind::Ambush => {}
             Kind::Leave => self.random_leave(last),
             Kind::ColdStart => self.cold_start(last),
+            kind => self.make_mischief(kind, last),
         }
     }
 
@@ -151,6 +220,7 @@ impl Cluster {
             }
             Undo::Resume(node) => self.resume(node),
             Undo::Boot(node) => self.boot(node),
+            Undo::Read(node, session) => self.read_again(node, session),
         }
     }
 
@@ -184,7 +254,7 @@ impl Cluster {
                 let cuts = self.pairs(|_, b| b == node);
                 self.cut_for(time, cuts);
             }
-            2 if !self.options.restless && self.nodes[node].core.is_some() => {
+            2 if !self.options.restless && self.nodes[node].runs() => {
                 self.crash(node);
                 self.plan_undo(time, Undo::Boot(node));
             }
@@ -194,17 +264,18 @@ impl Cluster {
     }
 
     fn plan_fault(&mut self) {
-        let time = self.random.around(self.options.fault_interval_ms * MS) + MS;
+        let mut own = Random::new(!self.options.seed ^ self.fault_number << 40);
+        let time = own.around(self.options.fault_interval_ms * MS) + MS;
         let epoch = self.epoch;
         self.plan_in(time, Happening::Fault { epoch });
     }
 
-    fn plan_undo(&mut self, time: u64, undo: Undo) {
+    pub(crate) fn plan_undo(&mut self, time: u64, undo: Undo) {
         let epoch = self.epoch;
         self.plan_in(time, Happening::Undo { epoch, undo });
     }
 
-    fn pairs(&self, mut apart: impl FnMut(usize, usize) -> bool) -> Vec<(usize, usize)> {
+    pub(crate) fn pairs(&self, mut apart: impl FnMut(usize, usize) -> bool) -> Vec<(usize, usize)> {
         let n = self.nodes.len();
         let all = (0..n).flat_map(|a| (0..n).map(move |b| (a, b)));
         all.filter(|(a, b)| a != b && apart(*a, *b)).collect()
@@ -304,9 +375,8 @@ impl Cluster {
         self.plan_undo(time, Undo::Multicast(links));
     }
 
-    fn random_live(&mut self) -> Option<usize> {
-        let live: Vec<usize> =
-            (0..self.nodes.len()).filter(|n| self.nodes[*n].core.is_some()).collect();
+    pub(crate) fn random_live(&mut self) -> Option<usize> {
+        let live: Vec<usize> = (0..self.nodes.len()).filter(|n| self.nodes[*n].runs()).collect();
         (!live.is_empty()).then(|| live[self.random.index(live.len())])
     }
 

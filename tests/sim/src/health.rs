@@ -1,73 +1,60 @@
-//! Liveness: what a healed cluster must come to, said as what is still missing.
+//! Rest: what a healed cluster must come to, said as what is still missing.
 
 use std::collections::BTreeSet;
 
-use anasazi_protocol::{GroupId, MemberId, Process};
+use anasazi_protocol::{GroupId, MemberId};
 
 use crate::cluster::Cluster;
+use crate::liveness::Liveness;
 
 impl Cluster {
-    /// One ring with exactly the live nodes, on every node. The error says who is not there yet.
-    pub fn settled(&self) -> Result<(), String> {
-        let live: BTreeSet<Process> =
-            (self.nodes.iter().filter(|n| n.core.is_some())).map(|n| n.process).collect();
-        if let Some(node) = self.nodes.iter().find(|n| n.core.is_some() && n.leaving) {
-            return Err(format!("node {} is about to leave", node.id));
-        }
-        let mut first = None;
-        for node in self.nodes.iter().filter(|n| n.core.is_some()) {
-            let Some((ring, members)) = &node.ring else {
-                return Err(format!("node {} is in no ring", node.id));
-            };
-            if members.iter().copied().collect::<BTreeSet<_>>() != live {
-                let nodes: Vec<String> = members.iter().map(ToString::to_string).collect();
-                return Err(format!("node {} is in a ring of [{}]", node.id, nodes.join(" ")));
-            }
-            if *first.get_or_insert(*ring) != *ring {
-                return Err(format!("node {} is in another ring", node.id));
-            }
-        }
-        Ok(())
-    }
-
     /// Nothing waits anywhere: not with clients, not in queues, not in stores.
     pub fn at_rest(&self) -> Result<(), String> {
         self.settled()?;
         for node in &self.nodes {
-            let Some(core) = &node.core else { continue };
+            let Some(core) = node.core() else { continue };
             let stats = core.stats();
             let (queue, store) = (stats.send_queue_messages, stats.store_packets);
-            if queue > 0 || store > 0 {
-                let what = format!("{queue} messages queued, {store} packets stored");
-                return Err(format!("node {} is not at rest: {what}", node.id));
+            if queue > 0 {
+                let how = format!("node {} has {queue} messages queued", node.id);
+                return Err(Liveness::L3.broken(how));
+            }
+            if store > 0 {
+                let how = format!("node {} has {store} packets stored", node.id);
+                return Err(Liveness::L4.broken(how));
             }
             if let Some(session) = node.sessions.iter().find(|s| !s.is_served()) {
-                return Err(format!(
-                    "{} still waits: {} commands, {}",
+                return Err(Liveness::L3.broken(format!(
+                    "{} still waits: {:?} requests and bytes, {}",
                     session.member,
-                    session.queue.len(),
+                    session.waiting(),
                     session.progress()
-                ));
+                )));
             }
         }
         Ok(())
     }
 
-    /// Every member of a group knows exactly the sessions that want to be in it.
+    /// Every member of a group knows exactly the sessions of its ring that want to be in it.
     pub fn groups_agree(&self) -> Result<(), String> {
-        let sessions = || self.nodes.iter().flat_map(|n| &n.sessions);
-        let groups: BTreeSet<GroupId> = sessions().flat_map(|s| s.wanted.iter().copied()).collect();
-        for group in groups {
-            let wants: BTreeSet<MemberId> =
-                sessions().filter(|s| s.wanted.contains(&group)).map(|s| s.member).collect();
-            for session in sessions().filter(|s| s.wanted.contains(&group)) {
-                let knows: BTreeSet<MemberId> =
-                    session.members(group).unwrap_or_default().iter().copied().collect();
-                if knows != wants {
-                    return Err(format!(
-                        "{} sees {knows:?} in a group of {wants:?}",
-                        session.member
-                    ));
+        for node in self.nodes.iter().filter(|n| n.runs()) {
+            let ring = node.ring.as_ref().map(|(ring, _)| *ring);
+            let mates = || {
+                let mates = self.nodes.iter().filter(|n| n.ring.as_ref().map(|(r, _)| *r) == ring);
+                mates.flat_map(|n| &n.sessions)
+            };
+            let groups: BTreeSet<GroupId> =
+                node.sessions.iter().flat_map(|s| s.wanted.iter().copied()).collect();
+            for group in groups {
+                let wants: BTreeSet<MemberId> =
+                    mates().filter(|s| s.wanted.contains(&group)).map(|s| s.member).collect();
+                for session in node.sessions.iter().filter(|s| s.wanted.contains(&group)) {
+                    let knows: BTreeSet<MemberId> =
+                        session.members(group).unwrap_or_default().iter().copied().collect();
+                    if knows != wants {
+                        let me = session.member;
+                        return Err(format!("{me} sees {knows:?} in a group of {wants:?}"));
+                    }
                 }
             }
         }
@@ -88,7 +75,7 @@ impl Cluster {
 
     /// How many configurations have been installed, by all live nodes together.
     pub fn installed(&self) -> u64 {
-        let cores = self.nodes.iter().filter_map(|n| n.core.as_ref());
+        let cores = self.nodes.iter().filter_map(|n| n.core());
         cores.map(|c| c.stats().configurations_installed).sum()
     }
 }

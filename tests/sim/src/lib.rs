@@ -1,6 +1,6 @@
 //! The deterministic simulator: a whole cluster in one thread and in virtual time, made of real
-//! cores, a simulated network, simulated disks, clocks and clients, with the oracle watching every
-//! step. One seed is one run, for ever.
+//! engine turns, a simulated network, simulated disks, clocks and clients, with the oracle watching
+//! every step. One seed is one run, for ever.
 //!
 //! [`run::run`] takes a seed from its options to its outcome. Directed scenarios drive a
 //! [`cluster::Cluster`] by hand.
@@ -9,15 +9,23 @@
 pub mod clients;
 pub mod cluster;
 mod digest;
+mod engine;
+pub mod explore;
 pub mod faults;
 pub mod health;
 pub mod lifecycle;
+pub mod liveness;
+mod mischief;
 pub mod network;
 pub mod node;
 pub mod options;
 pub mod random;
+mod reading;
 pub mod run;
+pub mod scenario;
 pub mod schedule;
+mod seen;
 pub mod session;
+pub mod shrink;
 pub mod story;
 mod turn;

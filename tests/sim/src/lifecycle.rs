@@ -1,9 +1,13 @@
 //! Starts and ends of processes, and what their disks remember.
 
+use anasazi_engine::config::{Settings, ValidConfig};
+use anasazi_engine::session::SessionLimits;
+use anasazi_engine::turn::Parts;
 use anasazi_oracle::Entry;
-use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Input, Process, limits};
+use anasazi_protocol::{Boot, CoreConfig, Incarnation, Process, limits};
 
 use crate::cluster::{Cluster, Happening};
+use crate::engine::{self, SimTurn, Wire};
 use crate::node::Disk;
 use crate::options::Multicast;
 use crate::story::Failure;
@@ -14,7 +18,7 @@ const EPOCH_MS: u64 = 190_000_000_000;
 impl Cluster {
     /// Starts a node, or starts it again.
     pub fn boot(&mut self, node: usize) {
-        if self.nodes[node].core.is_some() {
+        if self.nodes[node].runs() {
             return;
         }
         let (boot, stored) = self.boot_record(node);
@@ -25,12 +29,37 @@ impl Cluster {
         (n.process, n.index, n.spins) = (boot.process, 0, 0);
         self.record(node, Entry::Boot { stored });
         self.tell(Some(node), &format!("BOOT as {}", boot.process));
-        self.nodes[node].core = Some(Core::new(config, boot, now));
-        self.drain(node);
+        let parts = self.parts(node, config, boot);
+        let slow = self.random.permille(self.options.machine.slow_nodes);
+        self.nodes[node].turn_ns = if slow { self.options.machine.turn_us * 1_000 } else { 0 };
+        self.nodes[node].turn = Some(SimTurn::new(parts, now));
+        self.turn(node);
         for _ in 0..self.options.traffic.sessions {
-            let opened = self.nodes[node].open_session();
-            let session = self.nodes[node].sessions[opened].member.session;
-            self.plan_deed(node, session);
+            match self.connect(node) {
+                Ok(session) => self.plan_deed(node, session),
+                Err(what) => self.fail(Failure::Stuck(format!("n{}: {what}", node + 1))),
+            }
+        }
+    }
+
+    fn parts(&self, node: usize, core: CoreConfig, boot: Boot) -> Parts<Wire, engine::Disk> {
+        let n = &self.nodes[node];
+        let limits = SessionLimits {
+            sessions_max: 1_024,
+            backlog_len_max: self.options.machine.backlog_len_max,
+            message_len_max: self.options.message_len_max,
+            allow_uids: Vec::new(),
+            allow_gids: Vec::new(),
+        };
+        Parts {
+            config: self.admin_config.clone(),
+            warnings: Vec::new(),
+            transport: Wire::new(n.address, core.multicast),
+            core,
+            boot,
+            limits,
+            storage: engine::Disk::default(),
+            witness: Some(Box::new(n.log.clone())),
         }
     }
 
@@ -42,7 +71,7 @@ impl Cluster {
 
     /// Kills a node. What it was writing is written, or not.
     pub fn crash(&mut self, node: usize) {
-        if self.nodes[node].core.is_none() {
+        if !self.nodes[node].runs() {
             return;
         }
         let written = self.random.index(self.nodes[node].disk.writes.len() + 1);
@@ -52,23 +81,23 @@ impl Cluster {
         }
         self.record(node, Entry::Crash);
         self.tell(Some(node), "CRASH");
+        self.nodes[node].clock.go_on(self.now);
         self.nodes[node].lose();
     }
 
     /// Takes a node's disk away; it must not be running.
     pub fn lose_state(&mut self, node: usize) {
-        assert!(self.nodes[node].core.is_none(), "a disk is in use");
+        assert!(!self.nodes[node].runs(), "a disk is in use");
         self.nodes[node].disk = Disk::default();
     }
 
     /// Asks a node to leave cleanly.
     pub fn shutdown(&mut self, node: usize) {
-        if self.nodes[node].core.is_none() {
-            return;
-        }
+        let Some(turn) = &mut self.nodes[node].turn else { return };
+        turn.stop();
         self.tell(Some(node), "asked to leave");
         self.nodes[node].leaving = true;
-        self.feed(node, Input::Shutdown);
+        self.turn(node);
     }
 
     /// A node may stop by itself: it is configured wrongly on purpose.
@@ -78,35 +107,27 @@ impl Cluster {
 
     /// Stops a process as SIGSTOP does.
     pub fn pause(&mut self, node: usize) {
-        if self.nodes[node].core.is_some() && !self.nodes[node].paused {
+        if self.nodes[node].runs() && !self.nodes[node].paused {
             self.tell(Some(node), "paused");
             self.nodes[node].paused = true;
         }
     }
 
-    /// Lets it go on: what waits in the sockets comes at once, multicast first, and timers are
-    /// late.
+    /// Lets it go on: what waits in the sockets comes at once, and timers are late.
     pub fn resume(&mut self, node: usize) {
         let n = &mut self.nodes[node];
         if !std::mem::take(&mut n.paused) {
             return;
         }
         n.timer_at = None;
-        let waiting: Vec<Input> = n.mailbox.drain(..).collect();
-        self.tell(Some(node), &format!("resumed, {} inputs wait", waiting.len()));
-        if self.random.coin() {
-            self.feed(node, Input::Timeout);
-        }
-        let (first, then): (Vec<Input>, Vec<Input>) = waiting
-            .into_iter()
-            .partition(|input| matches!(input, Input::Datagram { multicast: true, .. }));
-        for input in first.into_iter().chain(then) {
-            self.feed(node, input);
-        }
+        n.clock.go_on(self.now);
+        let waiting = n.turn.as_mut().map_or(0, |turn| turn.transport_mut().waiting());
+        self.tell(Some(node), &format!("resumed, {waiting} datagrams wait"));
+        self.turn(node);
         self.arm(node);
     }
 
-    /// The core has ended by itself.
+    /// The engine has ended by itself.
     pub(crate) fn stopped(&mut self, node: usize, fault: Option<String>) {
         let expected = self.nodes[node].leaving || self.nodes[node].may_stop;
         self.record(node, Entry::Crash);
@@ -141,18 +162,16 @@ impl Cluster {
             let (_, max) = disk.writes.remove(at);
             disk.ring_sequence_max = disk.ring_sequence_max.max(max);
         }
-        let input = Input::Persisted { ticket, durable };
-        if self.nodes[node].paused {
-            self.nodes[node].mailbox.push_back(input);
-        } else {
-            self.feed(node, input);
+        if let Some(turn) = &mut self.nodes[node].turn {
+            turn.storage_mut().written.push((ticket, durable));
         }
+        self.turn(node);
     }
 
     fn boot_record(&mut self, node: usize) -> (Boot, bool) {
         let machine = &self.options.machine;
         let n = &mut self.nodes[node];
-        let wall = EPOCH_MS + self.now / 1_000_000;
+        let wall = (EPOCH_MS + self.now / 1_000_000).saturating_add_signed(n.wall_ms);
         let stored = n.disk.incarnation.filter(|_| !machine.diskless);
         let incarnation = stored.map_or(wall, |i| wall.max(i.0 + 1));
         let incarnation = Incarnation(incarnation);
@@ -195,4 +214,11 @@ impl Cluster {
         }
         config
     }
+}
+
+/// What an engine answers when it is asked for its configuration; nothing here depends on it.
+pub(crate) fn admin_config() -> ValidConfig {
+    let mut settings = Settings::new();
+    let set = settings.set("cluster", "anasazi");
+    set.and_then(|()| settings.validate()).unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,18 +1,22 @@
 //! `anasazi-sim`: runs seeds, replays one, proves that runs are deterministic.
 #![forbid(unsafe_code)]
 
+mod campaign;
+#[path = "main/explore.rs"]
+mod explore;
 mod planted;
 
-use std::collections::BTreeSet;
 use std::io::Write;
-use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::Duration;
 
-use anasazi_protocol::transitions;
+use anasazi_sim::network::Lasting;
 use anasazi_sim::options::Options;
-use anasazi_sim::run::{Outcome, Watch, run};
+use anasazi_sim::run::{Watch, run};
+use anasazi_sim::scenario::Swarm;
+use anasazi_sim::shrink;
+use campaign::Campaign;
 use clap::{Parser, Subcommand};
 
 /// Simulates clusters with faults, and checks every step against the axioms.
@@ -36,6 +40,9 @@ enum Action {
         /// Nodes in every cluster, instead of what the seed says.
         #[arg(long)]
         nodes: Option<usize>,
+        /// Single links stay cut when all else is healed, instead of what the seed says.
+        #[arg(long)]
+        bad_links: bool,
         /// Start no further seed after so many seconds.
         #[arg(long)]
         seconds: Option<u64>,
@@ -56,7 +63,12 @@ enum Action {
         /// Nodes in the cluster, as they were given to `run`.
         #[arg(long)]
         nodes: Option<usize>,
+        /// As it was given to `run`.
+        #[arg(long)]
+        bad_links: bool,
     },
+    /// Explore every order of events in a small cluster, within bounds.
+    Explore(explore::Arguments),
     /// Plant bugs, one after the other, and see how many seeds it takes to find each. Fails if any
     /// is not found.
     Planted {
@@ -75,167 +87,88 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Run seeds twice and compare everything that happened.
+    /// Leave out of a failing seed what its failure does not need; print the rest as a scenario.
+    Shrink {
+        /// Which.
+        seed: u64,
+        /// Nodes in the cluster, as they were given to `run`.
+        #[arg(long)]
+        nodes: Option<usize>,
+        /// As it was given to `run`.
+        #[arg(long)]
+        bad_links: bool,
+        /// Write the scenario to this file instead.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Run seeds in two processes each, and compare everything that happened.
     Determinism {
         /// The first seed.
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// How many.
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 50)]
+        seeds: u64,
+    },
+    /// Print for each seed a number of everything that happened.
+    Digest {
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
+        /// How many.
+        #[arg(long, default_value_t = 1)]
         seeds: u64,
     },
 }
 
 fn main() -> ExitCode {
     let good = match Arguments::parse().command {
-        Action::Run { from, seeds, nodes, seconds, stop, threads, json } => {
-            let limit = seconds.map(Duration::from_secs);
-            let campaign = Campaign { limit, stop, ..Campaign::new(from, seeds, nodes) };
+        Action::Run { from, seeds, nodes, bad_links, seconds, stop, threads, json } => {
+            let world = World { nodes, bad_links };
+            let mut campaign = Campaign::new(from, seeds, world);
+            (campaign.limit, campaign.stop) = (seconds.map(Duration::from_secs), stop);
             campaign.run(threads.max(1));
             campaign.report(json)
         }
         Action::Planted { name, from, seeds, threads, json } => {
             planted::run_all(name.as_deref(), from, seeds, threads.max(1), json)
         }
-        Action::Replay { seed, nodes } => replay(seed, nodes),
-        Action::Determinism { from, seeds } => (from..from + seeds).all(same_twice),
+        Action::Explore(arguments) => arguments.explore(),
+        Action::Replay { seed, nodes, bad_links } => replay(seed, World { nodes, bad_links }),
+        Action::Shrink { seed, nodes, bad_links, out } => {
+            shrink(seed, World { nodes, bad_links }, out.as_deref())
+        }
+        Action::Determinism { from, seeds } => same_twice(from, seeds),
+        Action::Digest { from, seeds } => {
+            (from..from + seeds).for_each(|seed| print(&digest(seed)));
+            true
+        }
     };
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Many seeds and their sums.
-struct Campaign {
-    from: u64,
-    seeds: u64,
+/// What is wanted of every seed, whatever it says itself.
+#[derive(Clone, Copy)]
+struct World {
     nodes: Option<usize>,
-    started: Instant,
-    limit: Option<Duration>,
-    stop: bool,
-    next: AtomicU64,
-    sums: Mutex<Sums>,
+    bad_links: bool,
 }
 
-#[derive(Default)]
-struct Sums {
-    seeds: u64,
-    time: u64,
-    faults: u64,
-    packet_faults: u64,
-    deliveries: u64,
-    violations: Vec<u64>,
-    stuck: Vec<u64>,
-    /// Rows of the transition table that were reached.
-    rows: BTreeSet<&'static str>,
-    /// Milliseconds from healing to one ring, and the seed; of local networks.
-    settled: Vec<(u64, u64)>,
-}
-
-impl Sums {
-    fn has_failed(&self) -> bool {
-        !self.violations.is_empty() || !self.stuck.is_empty()
-    }
-}
-
-impl Campaign {
-    fn new(from: u64, seeds: u64, nodes: Option<usize>) -> Self {
-        let (started, next) = (Instant::now(), AtomicU64::new(from));
-        let (limit, stop) = (None, false);
-        Self { from, seeds, nodes, started, limit, stop, next, sums: Mutex::default() }
-    }
-
-    fn run(&self, threads: usize) {
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    while let Some(seed) = self.take() {
-                        self.add(&run(Options::new(seed, self.nodes), Watch::default()));
-                    }
-                });
-            }
-        });
-    }
-
-    fn take(&self) -> Option<u64> {
-        let late = self.limit.is_some_and(|limit| self.started.elapsed() >= limit);
-        if late || (self.stop && self.sums().has_failed()) {
-            return None;
+impl World {
+    fn options(self, seed: u64) -> Options {
+        let mut options = Options::new(seed, self.nodes);
+        if self.bad_links {
+            options.lasting = Lasting::Links;
         }
-        let seed = self.next.fetch_add(1, Ordering::Relaxed);
-        (seed < self.from + self.seeds).then_some(seed)
-    }
-
-    fn sums(&self) -> MutexGuard<'_, Sums> {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn add(&self, outcome: &Outcome) {
-        let mut sums = self.sums();
-        sums.seeds += 1;
-        sums.time += outcome.time;
-        sums.faults += outcome.faults;
-        sums.packet_faults += outcome.packet_faults;
-        sums.deliveries += outcome.deliveries;
-        sums.rows.extend(&outcome.rows);
-        if let Some(failure) = &outcome.failure {
-            let list = if failure.is_violation() { &mut sums.violations } else { &mut sums.stuck };
-            list.push(outcome.seed);
-            eprintln!("seed {} FAILED\n{failure}", outcome.seed);
-        } else if !outcome.wide {
-            sums.settled.push((outcome.settled_in / 1_000_000, outcome.seed));
-        }
-        if sums.seeds.is_multiple_of(50) {
-            eprintln!("{} seeds, {:.0} s", sums.seeds, self.started.elapsed().as_secs_f64());
-        }
-    }
-
-    /// Prints the sums; whether nothing failed.
-    fn report(&self, json: bool) -> bool {
-        let mut sums = self.sums();
-        let hours = sums.time as f64 / 3.6e12;
-        let (violations, stuck) = (sums.violations.len(), sums.stuck.len());
-        sums.settled.sort_unstable();
-        let settled = |permille: usize| {
-            let last = sums.settled.len().saturating_sub(1);
-            sums.settled.get(last * permille / 1_000).map_or(0, |(ms, _)| *ms)
-        };
-        let slowest: Vec<_> = sums.settled.iter().rev().take(12).collect();
-        eprintln!(
-            "one ring after healing of a local network: median {} ms, 99 % {} ms; \
-             the slowest (ms, seed) {slowest:?}; {:.0} s of work",
-            settled(500),
-            settled(990),
-            self.started.elapsed().as_secs_f64()
-        );
-        eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);
-        let all = transitions::names().count();
-        let unreached = transitions::names().filter(|row| !sums.rows.contains(row));
-        let unreached: Vec<_> = unreached.collect();
-        eprintln!("rows of the transition table that no seed reached: {}", unreached.join(" "));
-        let rows = sums.rows.len();
-        let text = if json {
-            format!(
-                "{{\"seeds\":{},\"sim_hours\":{hours:.3},\"faults\":{},\"packet_faults\":{},\
-                 \"deliveries\":{},\"rows\":{rows},\"rows_all\":{all},\
-                 \"rows_unreached\":{unreached:?},\"violations\":{violations},\
-                 \"stuck\":{stuck}}}",
-                sums.seeds, sums.faults, sums.packet_faults, sums.deliveries
-            )
-        } else {
-            format!(
-                "seeds={} sim_hours={hours:.3} faults={} packet_faults={} deliveries={} \
-                 rows={rows}/{all} violations={violations} stuck={stuck}",
-                sums.seeds, sums.faults, sums.packet_faults, sums.deliveries
-            )
-        };
-        print(&text);
-        violations + stuck == 0
+        options
     }
 }
 
-fn replay(seed: u64, nodes: Option<usize>) -> bool {
-    let options = Options::new(seed, nodes);
+fn replay(seed: u64, world: World) -> bool {
+    let options = world.options(seed);
     print(&options.to_string());
-    let outcome = run(options, Watch { echo: true, digest: false });
+    print("       time node state       ring/nodes  done/known    what");
+    let outcome = run(options, Watch { echo: true, ..Watch::default() });
     match outcome.failure {
         Some(failure) => print(&format!("\nFAILED, seed {seed}:\n{failure}")),
         None => {
@@ -253,16 +186,61 @@ fn replay(seed: u64, nodes: Option<usize>) -> bool {
     false
 }
 
-fn same_twice(seed: u64) -> bool {
-    let watch = Watch { echo: false, digest: true };
-    let digest = || run(Options::new(seed, None), watch).digest;
-    let (first, second) = (digest(), digest());
-    if first == second {
-        print(&format!("seed {seed}: {first:016x} twice"));
-    } else {
-        print(&format!("seed {seed}: {first:016x}, and then {second:016x}"));
+fn shrink(seed: u64, world: World, out: Option<&Path>) -> bool {
+    let mut swarm = Swarm::new(seed);
+    swarm.nodes = world.nodes;
+    swarm.with.extend(world.bad_links.then(|| "bad-links".to_owned()));
+    let progress = |runs: usize, what: &str| eprintln!("{runs} runs: {what}");
+    let Some(scenario) = shrink::shrink(swarm, progress) else {
+        print(&format!("seed {seed} does not fail"));
+        return false;
+    };
+    let Some(path) = out else {
+        print(scenario.trim_end());
+        return true;
+    };
+    match std::fs::write(path, scenario) {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("{} cannot be written: {error}", path.display());
+            false
+        }
     }
-    first == second
+}
+
+/// Two processes have different addresses and different seeds of hash maps.
+fn same_twice(from: u64, seeds: u64) -> bool {
+    let lines = |child: std::io::Result<Child>| -> Result<String, String> {
+        let output = child.and_then(Child::wait_with_output);
+        let output = output.map_err(|error| format!("cannot run another process: {error}"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (first, second) = (spawn_digest(from, seeds), spawn_digest(from, seeds));
+    let (first, second) = match (lines(first), lines(second)) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(what), _) | (_, Err(what)) => {
+            print(&what);
+            return false;
+        }
+    };
+    let differ = first.lines().zip(second.lines()).filter(|(a, b)| a != b);
+    let differ: Vec<_> = differ.collect();
+    differ.iter().for_each(|(a, b)| print(&format!("{a}, and then {b}")));
+    let (a, b) = (first.lines().count() as u64, second.lines().count() as u64);
+    print(&format!("seeds={} different={}", a.min(b), differ.len() as u64 + seeds - a.min(b)));
+    differ.is_empty() && a == seeds && b == seeds
+}
+
+fn spawn_digest(from: u64, seeds: u64) -> std::io::Result<Child> {
+    Command::new(std::env::current_exe()?)
+        .args(["digest", "--from", &from.to_string(), "--seeds", &seeds.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+}
+
+fn digest(seed: u64) -> String {
+    let outcome = run(Options::new(seed, None), Watch { digest: true, ..Watch::default() });
+    format!("{seed} {:016x}", outcome.digest)
 }
 
 fn print(text: &str) {

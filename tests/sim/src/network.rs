@@ -16,12 +16,27 @@ struct Link {
     clogged_until: u64,
     /// Nearly all is lost before this time.
     bad_until: u64,
+    /// One of the cuts stays.
+    for_good: bool,
+    /// What kind of datagrams is lost, and until when.
+    kind_lost: (u8, u64),
     /// Of the last datagram that was not free to overtake.
     last_arrival: u64,
     /// Multicast passes, as far as the network itself is concerned.
     multicast: bool,
     /// A fault keeps multicast from passing.
     outage: bool,
+}
+
+/// What stays cut after everything else is healed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// Nothing.
+    None,
+    /// Everything between sets of nodes.
+    Sets,
+    /// Single links.
+    Links,
 }
 
 /// All connections between the nodes.
@@ -34,6 +49,8 @@ pub struct Network {
     links: Vec<Link>,
     /// When each node's own link is free for the next datagram.
     sender_free: Vec<u64>,
+    /// Until when half of what each node sends gets no buffer.
+    sends_fail_until: Vec<u64>,
     /// Packet faults so far: lost, doubled, damaged, repeated, held up.
     pub faults: u64,
 }
@@ -59,7 +76,15 @@ impl Network {
                     Multicast::Partial => random.permille(700),
                 };
         }
-        Self { options, random, nodes, links, sender_free: vec![0; nodes], faults: 0 }
+        Self {
+            options,
+            random,
+            nodes,
+            links,
+            sender_free: vec![0; nodes],
+            sends_fail_until: vec![0; nodes],
+            faults: 0,
+        }
     }
 
     /// Cuts a connection once more, in one direction.
@@ -73,6 +98,19 @@ impl Network {
         link.cuts = link.cuts.saturating_sub(1);
     }
 
+    /// Cuts a connection, in both directions, so that no healing mends it.
+    pub fn cut_for_good(&mut self, a: usize, b: usize) {
+        for (from, to) in [(a, b), (b, a)] {
+            let link = self.link(from, to);
+            (link.for_good, link.cuts) = (true, link.cuts + 1);
+        }
+    }
+
+    /// It was cut for good.
+    pub fn is_cut_for_good(&self, from: usize, to: usize) -> bool {
+        self.links[from * self.nodes + to].for_good
+    }
+
     /// Holds up everything on a connection until then.
     pub fn clog(&mut self, from: usize, to: usize, until: u64) {
         let link = self.link(from, to);
@@ -84,6 +122,16 @@ impl Network {
         self.link(from, to).bad_until = until;
     }
 
+    /// Loses every datagram of one kind on a connection until then.
+    pub fn lose_kind(&mut self, from: usize, to: usize, kind: u8, until: u64) {
+        self.link(from, to).kind_lost = (kind, until);
+    }
+
+    /// Half of what the node sends gets no buffer until then.
+    pub fn fail_sends(&mut self, from: usize, until: u64) {
+        self.sends_fail_until[from] = until;
+    }
+
     /// Keeps multicast from passing, or not any more.
     pub fn set_outage(&mut self, from: usize, to: usize, outage: bool) {
         self.link(from, to).outage = outage;
@@ -92,11 +140,13 @@ impl Network {
     /// No faults from here on. What multicast is like remains.
     pub fn heal(&mut self, now: u64) {
         self.options = self.options.healed();
+        self.sends_fail_until.fill(0);
         for link in &mut self.links {
-            link.cuts = 0;
+            link.cuts = u32::from(link.for_good);
             link.outage = false;
             link.clogged_until = link.clogged_until.min(now);
             link.bad_until = link.bad_until.min(now);
+            link.kind_lost = (0, 0);
             // What was held up by faults does not hold up what is sent from now on.
             link.last_arrival = link.last_arrival.min(now);
         }
@@ -105,6 +155,10 @@ impl Network {
     /// When a datagram of this length has left its sender; it is lost if too much waits there
     /// already.
     pub fn leave(&mut self, now: u64, from: usize, len: usize) -> Option<u64> {
+        if now < self.sends_fail_until[from] && self.random.coin() {
+            self.faults += 1;
+            return None;
+        }
         if self.options.bytes_per_ms == 0 {
             return Some(now);
         }
@@ -130,6 +184,10 @@ impl Network {
         let mut arrivals = Vec::new();
         let link = self.link(from, to).clone();
         if link.cuts > 0 || (multicast && (link.outage || !link.multicast)) {
+            return arrivals;
+        }
+        if left < link.kind_lost.1 && bytes.get(1) == Some(&link.kind_lost.0) {
+            self.faults += 1;
             return arrivals;
         }
         if from != to && (self.random.permille(self.options.loss) || self.spoiled(&link, left)) {

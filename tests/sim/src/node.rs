@@ -1,11 +1,11 @@
-//! A simulated machine: its disk, its clock, its socket's buffer, and the core that runs on it, if
-//! one does.
+//! A simulated machine: its disk, its clock, and the engine that runs on it, if one does.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anasazi_protocol::{Core, Incarnation, Input, Instant, NodeId, Process, RingId, SessionId};
+use anasazi_protocol::{Core, Incarnation, Instant, NodeId, Process, RingId};
 
+use crate::engine::{Log, SimTurn, Watch};
 use crate::session::Session;
 
 /// Lines of the story kept for a report.
@@ -18,7 +18,7 @@ pub struct Node {
     /// Where it listens.
     pub address: SocketAddr,
     /// What runs there now.
-    pub core: Option<Core>,
+    pub(crate) turn: Option<SimTurn>,
     /// The present or the last incarnation.
     pub process: Process,
     /// Starts so far; what was planned for an earlier life does not happen any more.
@@ -29,20 +29,32 @@ pub struct Node {
     pub disk: Disk,
     /// The machine's own clock.
     pub clock: Clock,
+    /// How far its wall clock is off, in milliseconds.
+    pub wall_ms: i64,
     /// The process does not run for a while.
     pub paused: bool,
-    /// What arrived meanwhile, multicast apart.
-    pub mailbox: VecDeque<Input>,
     /// Its clients.
     pub sessions: Vec<Session>,
-    /// Sessions so far in this life.
-    pub sessions_opened: u64,
+    /// Keys of descriptors that are ready, for the next turn.
+    pub(crate) ready: Vec<u64>,
+    pub(crate) watch: Watch,
+    pub(crate) log: Log,
+    /// Mean time that a turn takes, in nanoseconds.
+    pub(crate) turn_ns: u64,
+    /// Its last turn ends then.
+    pub(crate) busy_until: u64,
+    /// The time for which a turn is planned.
+    pub(crate) turn_at: Option<u64>,
     /// The time for which a timer is planned.
     pub timer_at: Option<u64>,
     /// Timeouts in a row after which the core wanted another one at once.
     pub spins: u32,
     /// The regular configuration it is in, with its members.
     pub ring: Option<(RingId, Vec<Process>)>,
+    /// The last ordinal that it delivered in its ring.
+    pub delivered: u64,
+    /// The last ordinal that it gave or saw given in its ring.
+    pub ordered: u64,
     /// The core's own word for its state.
     pub state: &'static str,
     /// It was asked to leave.
@@ -73,11 +85,33 @@ pub struct Clock {
     pub offset: u64,
     /// How much faster it runs, in parts per million.
     pub drift_ppm: u64,
+    /// How long it has stood still, in nanoseconds.
+    pub stood_still: u64,
+    /// It stands still, and since when.
+    pub stopped_at: Option<u64>,
 }
 
 impl Clock {
+    /// A clock that has not been stopped yet.
+    pub fn new(offset: u64, drift_ppm: u64) -> Self {
+        Self { offset, drift_ppm, stood_still: 0, stopped_at: None }
+    }
+
+    /// It stands still from now on.
+    pub fn stop(&mut self, now: u64) {
+        self.stopped_at.get_or_insert(now);
+    }
+
+    /// It goes on.
+    pub fn go_on(&mut self, now: u64) {
+        if let Some(since) = self.stopped_at.take() {
+            self.stood_still += now - since;
+        }
+    }
+
     /// What it shows at a time of the simulation.
     pub fn read(self, now: u64) -> Instant {
+        let now = self.stopped_at.unwrap_or(now) - self.stood_still;
         let fast = u128::from(now) * u128::from(1_000_000 + self.drift_ppm) / 1_000_000;
         Instant(self.offset + fast as u64)
     }
@@ -86,6 +120,7 @@ impl Clock {
     pub fn when(self, instant: Instant) -> u64 {
         let fast = u128::from(instant.0.saturating_sub(self.offset));
         (fast * 1_000_000).div_ceil(u128::from(1_000_000 + self.drift_ppm)) as u64
+            + self.stood_still
     }
 }
 
@@ -96,19 +131,26 @@ impl Node {
         Self {
             id,
             address: address(index),
-            core: None,
+            turn: None,
             process: Process { node: id, incarnation: Incarnation(0) },
             life: 0,
             index: 0,
             disk: Disk::default(),
             clock,
+            wall_ms: 0,
             paused: false,
-            mailbox: VecDeque::new(),
             sessions: Vec::new(),
-            sessions_opened: 0,
+            ready: Vec::new(),
+            watch: Watch::default(),
+            log: Log::default(),
+            turn_ns: 0,
+            busy_until: 0,
+            turn_at: None,
             timer_at: None,
             spins: 0,
             ring: None,
+            delivered: 0,
+            ordered: 0,
             state: "down",
             leaving: false,
             may_stop: false,
@@ -116,23 +158,32 @@ impl Node {
         }
     }
 
-    /// Opens a session and says where it is.
-    pub fn open_session(&mut self) -> usize {
-        let session =
-            SessionId(SessionId::first(self.process.incarnation).0 + self.sessions_opened);
-        self.sessions_opened += 1;
-        self.sessions.push(Session::new(self.id, session));
-        self.sessions.len() - 1
+    /// The protocol that runs there now.
+    pub fn core(&self) -> Option<&Core> {
+        self.turn.as_ref().map(SimTurn::core)
     }
 
-    /// The core is gone, with everything that was in memory.
+    /// An engine runs there, or is paused.
+    pub fn runs(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// When its engine wants to be turned, by its own clock.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.turn.as_ref().and_then(SimTurn::deadline)
+    }
+
+    /// The engine is gone, with everything that was in memory.
     pub fn lose(&mut self) {
-        self.core = None;
+        self.turn = None;
         self.paused = false;
-        self.mailbox.clear();
         self.sessions.clear();
+        self.ready.clear();
+        self.log = Log::default();
+        (self.busy_until, self.turn_at) = (0, None);
         self.timer_at = None;
         self.ring = None;
+        (self.delivered, self.ordered) = (0, 0);
         self.state = "down";
         self.leaving = false;
         self.life += 1;
@@ -159,12 +210,22 @@ mod tests {
     #[test]
     fn a_drifting_clock_is_read_and_set_consistently() {
         for drift_ppm in [0, 1, 500] {
-            let clock = Clock { offset: 17, drift_ppm };
+            let clock = Clock::new(17, drift_ppm);
             for now in [0, 1, 999, 1_000_000_007, 60_000_000_000] {
                 let instant = clock.read(now);
                 let back = clock.when(instant);
                 assert!(back <= now && clock.read(back) >= instant, "{drift_ppm} {now}");
             }
         }
+    }
+
+    #[test]
+    fn a_clock_that_stood_still_is_late_for_good() {
+        let mut clock = Clock::new(5, 0);
+        clock.stop(1_000);
+        assert_eq!(clock.read(4_000), Instant(1_005));
+        clock.go_on(5_000);
+        assert_eq!(clock.read(6_000), Instant(2_005));
+        assert_eq!(clock.when(Instant(2_005)), 6_000);
     }
 }

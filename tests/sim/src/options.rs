@@ -2,12 +2,14 @@
 //! Every kind of fault is absent in about half of the seeds, because a fault can hide a bug as well
 //! as show it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
 use anasazi_protocol::{Timers, limits};
 
 use crate::faults::Kind;
+use crate::network::Lasting;
 use crate::random::Random;
 
 /// Everything that is decided before a run.
@@ -36,6 +38,8 @@ pub struct Options {
     pub fault_time_ms: u64,
     /// All nodes start within this time, in milliseconds.
     pub start_within_ms: u64,
+    /// What stays cut when all else is healed.
+    pub lasting: Lasting,
     /// The protocol's timers are this many times the default.
     pub timer_scale: u32,
     /// Datagram size.
@@ -46,6 +50,29 @@ pub struct Options {
     pub window: u32,
     /// Largest message, in bytes.
     pub message_len_max: usize,
+    /// What is left out of it.
+    pub without: Without,
+}
+
+/// What is left out of a run, to find out what a failure needs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Without {
+    /// These faults, counted from 1, do not happen.
+    pub faults: BTreeSet<u64>,
+    /// The sessions of these nodes, by index, do nothing.
+    pub traffic: BTreeSet<usize>,
+}
+
+impl Without {
+    /// This fault does not happen.
+    pub fn skips(&self, fault: u64) -> bool {
+        self.faults.contains(&fault)
+    }
+
+    /// The sessions of this node do nothing.
+    pub fn mutes(&self, node: usize) -> bool {
+        self.traffic.contains(&node)
+    }
 }
 
 /// How datagrams travel.
@@ -114,6 +141,12 @@ pub struct MachineOptions {
     pub diskless: bool,
     /// Datagrams that wait for a paused process before the kernel drops more.
     pub mailbox_len_max: usize,
+    /// Bytes that an engine keeps for a client that does not read.
+    pub backlog_len_max: usize,
+    /// Mean time that a turn of a slow node's engine takes, in microseconds.
+    pub turn_us: u64,
+    /// Of a thousand starts, those of a slow node.
+    pub slow_nodes: u32,
 }
 
 /// What sessions do.
@@ -129,6 +162,14 @@ pub struct Traffic {
     pub burst: u64,
     /// Of a thousand messages, safe ones.
     pub safe: u32,
+    /// Of a thousand messages, ones without order.
+    pub unreliable: u32,
+    /// Of a thousand messages, to one session.
+    pub unicast: u32,
+    /// Of a thousand messages, to all groups of the session at once.
+    pub multi: u32,
+    /// Of a thousand ordered messages to groups, to be delivered in the sender's view only.
+    pub same_view: u32,
     /// Of a thousand messages, longer than a packet.
     pub long: u32,
     /// Of a thousand messages, as long as is allowed.
@@ -146,11 +187,14 @@ impl Options {
     pub fn new(seed: u64, nodes: Option<usize>) -> Self {
         let mut random = Random::new(seed ^ 0x00a5_a100_0000);
         let drawn = if random.permille(50) { random.between(10, 16) } else { random.between(1, 9) };
+        let nodes_given = nodes.is_some();
         let nodes = nodes.unwrap_or(drawn as usize).max(1);
         let wide = random.permille(100);
         let timer_scale = if wide { 12 } else { 1 };
         let fault_interval_ms = [50, 200, 700, 2_000][random.index(4)] * u64::from(timer_scale);
-        let faults = (Kind::ALL.iter().copied()).filter(|_| random.coin()).collect();
+        let faults = (Kind::ALL.iter().copied().filter(|kind| !kind.is_mischief()))
+            .filter(|_| random.coin())
+            .collect();
         let network = NetworkOptions::new(&mut random, wide);
         let mut options = Self {
             seed,
@@ -164,11 +208,13 @@ impl Options {
             fault_interval_ms,
             fault_time_ms: random.between(4_000, 15_000),
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
+            lasting: Lasting::None,
             timer_scale,
             mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
             mixed_mtu: false,
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
+            without: Without::default(),
         };
         // What came later draws from numbers of its own: the older seeds stay what they were.
         let mut later = Random::new(!seed);
@@ -182,7 +228,47 @@ impl Options {
         if later.permille(100) {
             options.besiege(&mut later);
         }
+        options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
         options
+    }
+
+    /// What the swarm learned last.
+    fn add_swarm(&mut self, random: &mut Random, nodes_given: bool) {
+        if random.permille(20) && !nodes_given {
+            self.nodes = random.between(17, 32) as usize;
+            self.traffic.sessions = 1;
+            self.traffic.interval_us = self.traffic.interval_us.max(200_000 * self.nodes as u64);
+        }
+        let kinds = Kind::ALL.iter().filter(|kind| kind.is_mischief());
+        self.faults.extend(kinds.filter(|_| random.coin()));
+        if random.coin() {
+            self.machine.turn_us = random.pick(&[20, 200, 2_000]) * u64::from(self.timer_scale);
+            self.machine.slow_nodes = random.pick(&[100, 300, 1_000]);
+        }
+        if random.permille(300) {
+            self.machine.backlog_len_max = random.pick(&[64 << 10, 1 << 20]);
+        }
+        if random.permille(100) && !self.network.sparse_peers {
+            self.lasting = Lasting::Sets;
+        }
+        if random.permille(250) && !self.restless {
+            self.make_long(random);
+            let rare = 500_000 * self.traffic.sessions as u64 * self.nodes as u64;
+            self.traffic.interval_us = self.traffic.interval_us.max(rare);
+        }
+    }
+
+    /// Engines keep so little for a client that one which reads as it can may be too slow.
+    pub(crate) fn tiny_backlog(&self) -> bool {
+        self.machine.backlog_len_max < 8 << 20
+    }
+
+    /// A long life with rare faults: everything that goes wrong by and by.
+    fn make_long(&mut self, random: &mut Random) {
+        self.fault_time_ms = random.between(240_000, 540_000);
+        // What follows upon itself is not rare.
+        self.faults.retain(|kind| *kind != Kind::Ambush);
+        self.fault_interval_ms = random.pick(&[5_000, 20_000, 60_000]);
     }
 
     /// A few nodes under load, much loss, and faults just when a repair is at its most delicate:
@@ -215,7 +301,7 @@ impl Options {
         options.machine = MachineOptions::good();
         options.traffic = Traffic::none();
         options.faults = Vec::new();
-        options.restless = false;
+        (options.restless, options.lasting) = (false, Lasting::None);
         options.start_within_ms = 0;
         options.timer_scale = 1;
         options.mixed_mtu = false;
@@ -339,6 +425,9 @@ impl MachineOptions {
             drift_ppm: random.pick(&[0, 0, 500]),
             diskless: random.permille(200),
             mailbox_len_max: random.pick(&[32, 500, 4_000]),
+            backlog_len_max: 16 << 20,
+            turn_us: 0,
+            slow_nodes: 0,
         }
     }
 
@@ -353,6 +442,9 @@ impl MachineOptions {
             drift_ppm: 0,
             diskless: false,
             mailbox_len_max: 4_000,
+            backlog_len_max: 16 << 20,
+            turn_us: 0,
+            slow_nodes: 0,
         }
     }
 }
@@ -391,6 +483,10 @@ impl Traffic {
             churn: zero_or(random, 100),
             disconnect: zero_or(random, 20),
             drain_limit: Duration::from_secs(drain),
+            unreliable: zero_or(random, 300),
+            unicast: zero_or(random, 200),
+            multi: zero_or(random, 300),
+            same_view: zero_or(random, 300),
         }
     }
 
@@ -402,6 +498,10 @@ impl Traffic {
             interval_us: 0,
             burst: 1,
             safe: 0,
+            unreliable: 0,
+            unicast: 0,
+            multi: 0,
+            same_view: 0,
             long: 0,
             huge: 0,
             churn: 0,
@@ -413,7 +513,7 @@ impl Traffic {
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (n, m, t) = (&self.network, &self.machine, &self.traffic);
+        let (n, m) = (&self.network, &self.machine);
         writeln!(
             f,
             "seed {}: {} nodes, {:?} multicast, sparse peers {}, loopback {}",
@@ -449,20 +549,7 @@ impl fmt::Display for Options {
             m.diskless,
             m.mailbox_len_max
         )?;
-        writeln!(
-            f,
-            "  traffic: {} sessions, {} groups, every {} us up to {}, \
-             safe {}, long {}, huge {}, churn {}, disconnect {} per 1000",
-            t.sessions,
-            t.groups,
-            t.interval_us,
-            t.burst,
-            t.safe,
-            t.long,
-            t.huge,
-            t.churn,
-            t.disconnect
-        )?;
+        writeln!(f, "{}", self.traffic)?;
         writeln!(
             f,
             "  protocol: mtu {} (mixed {}), window {}, messages up to {}, timers x{}",
@@ -476,6 +563,30 @@ impl fmt::Display for Options {
             self.restless,
             self.fault_time_ms,
             self.start_within_ms
+        )
+    }
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  traffic: {} sessions, {} groups, every {} us up to {}, \
+             safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
+             long {}, huge {}, churn {}, disconnect {} per 1000",
+            self.sessions,
+            self.groups,
+            self.interval_us,
+            self.burst,
+            self.safe,
+            self.unreliable,
+            self.unicast,
+            self.multi,
+            self.same_view,
+            self.long,
+            self.huge,
+            self.churn,
+            self.disconnect
         )
     }
 }

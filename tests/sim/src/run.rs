@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::cluster::Cluster;
+use crate::liveness::Liveness;
 use crate::options::Options;
+use crate::scenario;
 use crate::story::Failure;
 
 /// Traffic goes on for so long after the cluster has become one ring.
@@ -47,6 +49,9 @@ pub struct Watch {
     pub echo: bool,
     /// Make a number of everything that happens.
     pub digest: bool,
+    /// The oracle is not shown a packet that is delivered after a crash: a failure to try the
+    /// shrinking with.
+    pub forgetful: bool,
 }
 
 /// Runs a seed; a panic of a core is an outcome like others.
@@ -72,6 +77,9 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         if watch.digest {
             cluster.keep_digest();
         }
+        if watch.forgetful {
+            cluster.tap = Some(scenario::forgetful());
+        }
         // A panic in the middle leaves the outcome as far as it was known.
         live(cluster, &mut outcome)
     }));
@@ -84,6 +92,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
 
 fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
     start(&mut cluster);
+    cluster.judge();
     cluster.run_for(Duration::from_millis(cluster.options.fault_time_ms));
     let healed = heal(&mut cluster);
     outcome.settled_in = cluster.now;
@@ -103,12 +112,12 @@ fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
     let summary = cluster.finish(true)?;
     outcome.deliveries = summary.deliveries;
     match summary.undelivered.first() {
-        Some(first) => Err(Failure::Stuck(format!(
+        Some(first) => Err(Failure::Stuck(Liveness::L3.broken(format!(
             "{} accepted messages were never delivered by their origins, the first is {}#{}",
             summary.undelivered.len(),
             first.origin,
             first.counter
-        ))),
+        )))),
         None => Ok(()),
     }
 }
@@ -136,20 +145,22 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
 
 /// Ends the traffic; everything must be delivered, and then nothing may change any more.
 fn rest(cluster: &mut Cluster) -> Result<(), String> {
+    cluster.judge.visits_on = true;
     cluster.run_for(TRAFFIC_AFTER);
     cluster.traffic_on = false;
     let limit = cluster.options.traffic.drain_limit;
-    if !cluster.run_until(limit, |c| c.at_rest().is_ok()) {
-        let missing = cluster.at_rest().err().unwrap_or_default();
+    let rests = |c: &Cluster| c.at_rest().and_then(|()| c.groups_agree());
+    if !cluster.run_until(limit, |c| rests(c).is_ok()) {
+        let missing = rests(cluster).err().unwrap_or_default();
         return Err(format!("not at rest {limit:?} after the last message: {missing}"));
     }
-    cluster.groups_agree()?;
     let installed = cluster.installed();
     cluster.tell(None, "all is delivered");
     cluster.run_for(QUIET);
     cluster.at_rest().map_err(|missing| format!("it did not last: {missing}"))?;
+    cluster.judge_last_visits();
     if cluster.installed() != installed {
-        return Err("the configuration changed although nothing happened".to_owned());
+        return Err(Liveness::L5.broken("the configuration changed although nothing happened"));
     }
-    Ok(())
+    cluster.few_changes()
 }

@@ -1,61 +1,98 @@
-//! A simulated client: it joins, leaves, sends and goes, and it checks what it gets against what it
-//! was promised.
+//! A simulated client: it joins, leaves, sends and goes, through the rings of a real session, and
+//! it checks what it gets against what it was promised.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use anasazi_protocol::{
-    Command, GroupId, GroupView, MemberId, MessageDelivery, NodeId, SessionId, ViewKind,
-};
+use anasazi_client::raw::RawSession;
+use anasazi_protocol::trace::Trace;
+use anasazi_protocol::{Audience, Command, GroupId, MemberId, Service, SessionId};
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{JoinRecord, LeaveRecord, SendRecord, request};
+use anasazi_queue::ring::PushError;
+use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
 use crate::options::Traffic;
 use crate::random::Random;
+use crate::seen::Ledger;
 
-/// Commands that wait for room in the core; a session does nothing more while it has so many.
+/// Requests that wait for room in the ring; a session does nothing more while it has so many.
 const BACKLOG_MAX: usize = 64;
 /// A message of this length or more names its sender and its tag.
 const SIGNED_LEN_MIN: usize = 24;
+/// A flag of the C header.
+const NO_SELF: u32 = 0x100;
 
 /// One client session of a node.
-#[derive(Debug)]
 pub struct Session {
     /// Who it is.
     pub member: MemberId,
-    /// What it asked for and the core has not taken yet, in order.
+    /// What it wants and has no room for in its ring, in order.
     pub queue: VecDeque<Command>,
     /// It asked to end.
     pub ending: bool,
     /// Its groups as it wants them: asked to join, not asked to leave.
     pub wanted: Vec<GroupId>,
-    groups: BTreeMap<GroupId, Membership>,
-    tags_sent: u64,
-    tags_seen: u64,
     /// What it got, for tests: senders and lengths in order.
     pub received: Vec<(MemberId, usize)>,
     /// What it got is kept in `received`.
     pub keep: bool,
+    pub(crate) raw: RawSession,
+    /// Under which its node watches its socket, and its wake-up.
+    pub(crate) keys: (u64, u64),
+    pub(crate) handles: BTreeMap<u32, GroupId>,
+    pub(crate) groups: BTreeMap<GroupId, Membership>,
+    pub(crate) ledger: Ledger,
+    /// How the engine ended it.
+    pub(crate) closed: Option<(Status, String)>,
+    pub(crate) reading: Reading,
+    /// It did not always read, so that its engine may have cut it off.
+    pub(crate) lagged: bool,
+    handles_made: u32,
+    tags_sent: u64,
+    pub(crate) tags_seen: u64,
+}
+
+/// How a client reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Everything, at once.
+    Eager,
+    /// At most one record each time that it acts.
+    Slow,
+    /// Nothing.
+    Stopped,
 }
 
 /// What a session knows about one of its groups.
 #[derive(Debug)]
-struct Membership {
-    members: Vec<MemberId>,
-    sequence: u64,
+pub(crate) struct Membership {
+    pub(crate) handle: u32,
+    pub(crate) members: Vec<MemberId>,
+    pub(crate) sequence: u64,
 }
 
 impl Session {
     /// A session that is in no group.
-    pub fn new(node: NodeId, session: SessionId) -> Self {
+    pub(crate) fn new(member: MemberId, raw: RawSession, keys: (u64, u64)) -> Self {
         Self {
-            member: MemberId { node, session },
+            member,
             queue: VecDeque::new(),
             ending: false,
             wanted: Vec::new(),
-            groups: BTreeMap::new(),
-            tags_sent: 0,
-            tags_seen: 0,
             received: Vec::new(),
             keep: false,
+            raw,
+            keys,
+            handles: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            ledger: Ledger::default(),
+            closed: None,
+            reading: Reading::Eager,
+            lagged: false,
+            handles_made: 0,
+            tags_sent: 0,
+            tags_seen: 0,
         }
     }
 
@@ -81,126 +118,144 @@ impl Session {
 
     /// Sends a message of this length.
     pub fn send(&mut self, group: GroupId, len: usize, safe: bool, no_self: bool) {
-        self.tags_sent += 1;
-        let (session, tag) = (self.member.session, self.tags_sent);
-        let payload = payload(session, tag, len);
-        self.queue.push_back(Command::Send { session, group, safe, no_self, tag, payload });
+        let service = if safe { Service::Safe } else { Service::Agreed };
+        self.send_as(group, len, service, no_self);
     }
 
-    /// Does something by chance; `false` if it ended.
-    pub fn act(&mut self, random: &mut Random, traffic: &Traffic, lens: (usize, usize)) -> bool {
+    /// Sends a message of this length with an ordered service.
+    pub fn send_as(&mut self, group: GroupId, len: usize, service: Service, no_self: bool) {
+        self.tags_sent += 1;
+        self.ledger.sent(no_self);
+        let (session, tag) = (self.member.session, self.tags_sent);
+        let payload = payload(session, tag, len);
+        let to = Audience::Group(group, None);
+        self.queue.push_back(Command::Send { session, to, service, no_self, tag, payload });
+    }
+
+    /// How it reads from now on.
+    pub fn read(&mut self, reading: Reading) {
+        self.reading = reading;
+        self.lagged |= reading != Reading::Eager;
+    }
+
+    /// Writes a word somewhere into its memory.
+    pub(crate) fn scribble(&mut self, place: u64, word: u64) {
+        // A client that cannot is a good one.
+        let _ = self.raw.scribble(place, &word.to_ne_bytes());
+    }
+
+    /// Does something by chance. `may_end`: also goes.
+    pub(crate) fn act(
+        &mut self,
+        random: &mut Random,
+        traffic: &Traffic,
+        lens: (usize, usize),
+        may_end: bool,
+    ) {
         if self.ending || self.queue.len() >= BACKLOG_MAX {
-            return !self.ending;
+            return;
         }
-        if random.permille(traffic.disconnect) {
-            self.disconnect();
-            return false;
+        if random.permille(traffic.disconnect) && may_end {
+            return self.disconnect();
         }
         if self.wanted.is_empty() || random.permille(traffic.churn) {
             let name = format!("group {}", random.index(traffic.groups));
             let group = GroupId::of(&name);
-            if self.wanted.contains(&group) {
-                self.leave(group);
-            } else {
-                self.join(&name);
-            }
-            return true;
+            return if self.wanted.contains(&group) { self.leave(group) } else { self.join(&name) };
         }
         let group = self.wanted[random.index(self.wanted.len())];
         for _ in 0..random.between(1, traffic.burst) {
             let len = message_len(random, traffic, lens);
-            let (safe, no_self) = (random.permille(traffic.safe), random.permille(50));
-            self.send(group, len, safe, no_self);
+            let (service, no_self) = (draw_service(random, traffic), random.permille(50));
+            self.send_as(group, len, service, no_self);
         }
-        true
     }
 
-    /// Everything that it sent to groups it is in has come back.
+    /// Puts into its ring what there is room for; whether its engine has to be told.
+    pub(crate) fn flush(&mut self) -> bool {
+        let mut pushed = false;
+        while let Some(command) = self.queue.pop_front() {
+            if self.push(&command).is_err() {
+                self.queue.push_front(command);
+                break;
+            }
+            pushed = true;
+        }
+        pushed && self.raw.has_woken_engine()
+    }
+
+    fn push(&mut self, command: &Command) -> Result<(), PushError> {
+        match command {
+            Command::Join { name, .. } => {
+                let handle = self.handles_made + 1;
+                let record = JoinRecord { handle, flags: 0 };
+                self.raw.request(request::JOIN, &[record.as_bytes(), name.as_bytes()])?;
+                self.handles_made = handle;
+                self.handles.insert(handle, GroupId::of(name));
+                Ok(())
+            }
+            Command::Leave { group, .. } => {
+                let record = LeaveRecord { handle: self.handle(*group), reserved: 0 };
+                self.raw.request(request::LEAVE, &[record.as_bytes()])
+            }
+            Command::Disconnect { .. } => self.raw.request(request::CLOSE, &[]),
+            Command::Send { to, service, no_self, tag, payload, .. } => {
+                let flags = if *no_self { NO_SELF } else { 0 };
+                let service = service.number() | flags;
+                let handle = to.groups().next().map_or(0, |(group, _)| self.handle(group));
+                let record = SendRecord { handle, service, tag: *tag, views: 0, groups: 0 };
+                self.raw.request(request::SEND, &[record.as_bytes(), payload])
+            }
+        }
+    }
+
+    /// The newest handle of a group; 0 is nobody's.
+    fn handle(&self, group: GroupId) -> u32 {
+        let mut of_group = self.handles.iter().rev().filter(|(_, g)| **g == group);
+        of_group.next().map_or(0, |(handle, _)| *handle)
+    }
+
+    /// Its node's core did something.
+    pub(crate) fn trace(&mut self, trace: &Trace) {
+        self.ledger.trace(self.member, trace);
+    }
+
+    /// Everything that it asked for is done, and it has seen all that there is for it.
     pub fn is_served(&self) -> bool {
-        self.queue.is_empty() && (self.ending || self.tags_seen == self.tags_sent)
+        let reads = self.reading == Reading::Eager;
+        self.waiting() == (0, 0)
+            && (!self.ending || self.closed.is_some())
+            && (self.ending || self.ledger.ordered == self.tags_sent)
+            && (self.ending || !reads || self.ledger.next().is_none())
     }
 
-    /// How many of its messages it has seen in the order.
+    /// What its engine has not taken yet: requests that wait for room in the ring, and bytes in it.
+    pub fn waiting(&self) -> (usize, u64) {
+        (self.queue.len(), self.raw.requests_waiting())
+    }
+
+    /// How many of its messages are in the order, and what it still has to see.
     pub fn progress(&self) -> String {
-        format!("{} of {} messages came back", self.tags_seen, self.tags_sent)
+        let due = self.ledger.next().map(|due| format!(", and it has not seen {due}"));
+        format!(
+            "{} of {} messages ordered{}",
+            self.ledger.ordered,
+            self.tags_sent,
+            due.unwrap_or_default()
+        )
     }
 
     /// The members of a group, as this session was told.
     pub fn members(&self, group: GroupId) -> Option<&[MemberId]> {
         self.groups.get(&group).map(|m| &m.members[..])
     }
-
-    /// Takes a view that its node gives out. The error says what is wrong with it.
-    pub fn view(&mut self, view: &GroupView) -> Result<(), String> {
-        let me = self.member;
-        let inside = view.members.contains(&me);
-        if view.kind == ViewKind::Transitional {
-            return Ok(());
-        }
-        if view.sets.len() != view.members.len() {
-            return Err(format!("{} sets for {} members", view.sets.len(), view.members.len()));
-        }
-        let before = self.groups.get(&view.group).map(|m| &m.members[..]);
-        match (before, inside) {
-            (None, false) => return Ok(()),
-            (None, true) if !view.joined.contains(&me) => {
-                return Err(format!("{me} is a member without having joined"));
-            }
-            (Some(_), false) => {
-                let told = view.left.contains(&me);
-                self.groups.remove(&view.group);
-                return if told { Ok(()) } else { Err(format!("{me} left without being told")) };
-            }
-            (Some(before), true) => check_difference(view, before)?,
-            (None, true) => {}
-        }
-        let members = view.members.to_vec();
-        self.groups.insert(view.group, Membership { members, sequence: 0 });
-        Ok(())
-    }
-
-    /// Takes a message that its node gives out to the members of a group.
-    pub fn message(&mut self, message: &MessageDelivery) -> Result<(), String> {
-        let own = message.sender == self.member;
-        if own {
-            self.tags_seen += 1;
-            if message.tag != self.tags_seen {
-                return Err(format!(
-                    "{} sees its message {} where {} should be",
-                    self.member, message.tag, self.tags_seen
-                ));
-            }
-        }
-        let Some(group) = self.groups.get_mut(&message.group) else { return Ok(()) };
-        group.sequence += 1;
-        if message.sequence != group.sequence {
-            return Err(format!(
-                "{} gets number {} of its view where {} should be",
-                self.member, message.sequence, group.sequence
-            ));
-        }
-        if own && message.no_self {
-            return Ok(());
-        }
-        if self.keep {
-            let len = message.payload.iter().map(Bytes::len).sum();
-            self.received.push((message.sender, len));
-        }
-        Ok(())
-    }
 }
 
-/// `joined` and `left` say how the view differs from the one before.
-fn check_difference(view: &GroupView, before: &[MemberId]) -> Result<(), String> {
-    let joined: Vec<_> = view.members.iter().filter(|m| !before.contains(m)).collect();
-    let left: Vec<_> = before.iter().filter(|m| !view.members.contains(m)).collect();
-    let says = (view.joined.iter().collect::<Vec<_>>(), view.left.iter().collect::<Vec<_>>());
-    let same =
-        |a: &[&MemberId], b: &[&MemberId]| a.len() == b.len() && a.iter().all(|m| b.contains(m));
-    if same(&says.0, &joined) && same(&says.1, &left) {
-        return Ok(());
+fn draw_service(random: &mut Random, traffic: &Traffic) -> Service {
+    if random.permille(traffic.safe) {
+        return Service::Safe;
     }
-    Err(format!("a view says joined {says:?}, but it is {joined:?} joined and {left:?} left"))
+    random.pick(&[Service::Reliable, Service::Fifo, Service::Causal, Service::Agreed])
 }
 
 fn message_len(random: &mut Random, traffic: &Traffic, (mtu, max): (usize, usize)) -> usize {
@@ -231,43 +286,29 @@ pub fn payload(session: SessionId, tag: u64, len: usize) -> Bytes {
 }
 
 /// The message is whole and is what its sender made.
-pub fn check_payload(message: &MessageDelivery) -> Result<(), String> {
-    let len = message.payload.iter().map(Bytes::len).sum();
-    let mut whole = BytesMut::with_capacity(len);
-    message.payload.iter().for_each(|piece| whole.extend_from_slice(piece));
+pub(crate) fn check_payload(sender: MemberId, whole: &[u8]) -> Result<(), String> {
     let tag = whole.get(8..16).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes);
-    if whole == payload(message.sender.session, tag, len) {
+    if whole == payload(sender.session, tag, whole.len()) {
         return Ok(());
     }
-    Err(format!("a message of {} bytes from {} is not what was sent", len, message.sender))
+    Err(format!("a message of {} bytes from {sender} is not what was sent", whole.len()))
 }
 
 #[cfg(test)]
 mod tests {
+    use anasazi_protocol::NodeId;
+
     use super::*;
 
-    fn delivery(payload: Vec<Bytes>, tag: u64) -> MessageDelivery {
-        let sender = MemberId { node: NodeId(1), session: SessionId(77) };
-        let (group, safe, no_self, sequence) = (GroupId(1), false, false, 1);
-        MessageDelivery { group, sender, safe, no_self, sequence, tag, payload }
-    }
-
     #[test]
-    fn payloads_are_recognised_in_pieces_and_damage_is_seen() {
+    fn payloads_are_recognised_and_damage_is_seen() {
+        let sender = MemberId { node: NodeId(1), session: SessionId(77) };
         for len in [1, 23, 24, 25, 4_000] {
             let whole = payload(SessionId(77), 5, len);
-            let pieces = vec![whole.slice(..len / 2), whole.slice(len / 2..)];
-            assert_eq!(check_payload(&delivery(pieces, 5)), Ok(()));
+            assert_eq!(check_payload(sender, &whole), Ok(()));
             let mut bad = whole.to_vec();
             bad[len - 1] ^= 1;
-            assert!(check_payload(&delivery(vec![Bytes::from(bad)], 5)).is_err(), "{len}");
+            assert!(check_payload(sender, &bad).is_err(), "{len}");
         }
-    }
-
-    #[test]
-    fn a_session_notices_a_gap_in_its_own_messages() {
-        let mut session = Session::new(NodeId(1), SessionId(77));
-        assert!(session.message(&delivery(vec![], 1)).is_ok());
-        assert!(session.message(&delivery(vec![], 3)).is_err());
     }
 }

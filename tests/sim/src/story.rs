@@ -6,6 +6,8 @@ use std::io::Write;
 use anasazi_oracle::Violation;
 use anasazi_protocol::Event;
 
+use crate::node::Node;
+
 /// Why a run failed.
 #[derive(Debug)]
 pub enum Failure {
@@ -45,11 +47,19 @@ pub struct Story {
 }
 
 impl Story {
-    /// One line: the time, the node in its column, what happened.
-    pub fn line(self, now: u64, node: Option<usize>, what: &str) -> String {
+    /// One line: the time, the node, its state, its ring, how far it has delivered and knows of,
+    /// what happened.
+    pub fn line(self, now: u64, node: Option<(usize, &Node)>, what: &str) -> String {
         let time = format!("{:>4}.{:06}", now / 1_000_000_000, now / 1_000 % 1_000_000);
         let line = match node {
-            Some(node) => format!("{time} {:indent$}n{} {what}", "", node + 1, indent = node * 3),
+            Some((index, node)) => {
+                let ring = node.ring.as_ref().map_or_else(String::new, |(ring, members)| {
+                    format!("{}@{}/{}", ring.sequence, ring.representative.node, members.len())
+                });
+                let place = format!("{}/{}", node.delivered, node.ordered);
+                let (name, state) = (format!("n{}", index + 1), node.state);
+                format!("{time} {name:<4}{state:<12}{ring:<12}{place:<14}{what}")
+            }
             None => format!("{time} == {what}"),
         };
         if self.echo {

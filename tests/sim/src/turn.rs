@@ -1,66 +1,114 @@
-//! One turn of a node: an input goes into its core, and everything that comes out goes where it
-//! belongs.
+//! One turn of a node: the engine's own, and then what it wanted goes where it belongs.
 
+use anasazi_engine::EngineError;
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Destination, GroupView, Input, MessageDelivery, Output, SessionId};
+use anasazi_protocol::{Event, SessionId};
+use anasazi_queue::status::Status;
+use anasazi_transport::Target;
 use bytes::Bytes;
 
-use crate::cluster::{Cluster, Happening, Passing};
-use crate::session::check_payload;
+use crate::cluster::{Cluster, Happening, Observed, Passing};
+use crate::engine::Seen;
+use crate::node::Node;
 use crate::story::{Failure, describe};
 
-/// Commands that a node takes from its sessions in one turn.
-const COMMANDS_PER_TURN: usize = 32;
-/// Until its next turn, in nanoseconds.
-const TURN: u64 = 20_000;
-/// A core that wants to be called at once is called after this, in nanoseconds.
+/// What has more to do goes on after this, in nanoseconds.
 const TICK: u64 = 1_000;
 
 impl Cluster {
-    /// Gives a core an input, carries out what it wants, and lets its sessions speak if there is
-    /// room.
-    pub(crate) fn feed(&mut self, node: usize, input: Input) {
-        self.give(node, input);
-        self.pump(node);
-    }
-
-    fn give(&mut self, node: usize, input: Input) {
-        let now = self.nodes[node].clock.read(self.now);
-        let Some(core) = &mut self.nodes[node].core else { return };
-        core.handle(now, input);
-        self.drain(node);
-    }
-
-    /// Carries out what a core wants.
-    pub(crate) fn drain(&mut self, node: usize) {
-        while let Some(output) = self.nodes[node].core.as_mut().and_then(|c| c.poll()) {
-            match output {
-                Output::Transmit { to, bytes } => self.transmit(node, to, &bytes),
-                Output::Persist { ticket, ring_sequence_max } => {
-                    self.persist(node, ticket, ring_sequence_max);
-                }
-                Output::Message(message) => self.message(node, &message),
-                Output::View(view) => self.view(node, &view),
-                // The clients here look at deliveries alone.
-                Output::Ordered { .. } => {}
-                Output::JoinRefused { session, reason, .. } => {
-                    let what = format!("n{} refuses a join of {:x}: {reason}", node + 1, session.0);
-                    self.fail(Failure::Client(what));
-                }
-                Output::Event(event) => self.event(node, &event),
-                Output::Trace(trace) => self.trace(node, trace),
-                Output::Stopped { fault } => self.stopped(node, fault),
+    /// Lets a node's engine do what there is to do, now or as soon as it can.
+    pub(crate) fn turn(&mut self, node: usize) {
+        let n = &mut self.nodes[node];
+        if n.paused {
+            return; // it finds everything when it goes on
+        }
+        if n.busy_until > self.now {
+            let at = n.busy_until;
+            return self.plan_turn(node, at);
+        }
+        let now = n.clock.read(self.now);
+        let Some(turn) = &mut n.turn else { return };
+        for key in n.ready.drain(..) {
+            turn.session_ready(key, &n.watch);
+        }
+        let arrived = turn.transport_mut().has_arrived();
+        turn.transport_mut().hesitates = arrived && self.random.permille(300);
+        let result = turn.run(now, arrived, 0, &n.watch);
+        let more = turn.transport_mut().waiting() > 0 || result == Ok(true);
+        self.counts.turns += 1;
+        self.follow(node);
+        if let Some(result) = self.nodes[node].turn.as_ref().and_then(|t| t.ended().cloned()) {
+            if let Err(EngineError::Broken(what)) = &result {
+                self.fail(Failure::Panicked(format!("n{}: {what}", node + 1)));
             }
+            return self.stopped(node, result.err().map(|error| error.to_string()));
+        }
+        self.take_time(node);
+        if self.serve_clients(node, None) || more {
+            let at = self.now + TICK;
+            self.plan_turn(node, at);
         }
         self.arm(node);
     }
 
-    /// Plans the core's next timeout, if it is not planned already.
+    /// Carries out what an engine wanted during its turn.
+    fn follow(&mut self, node: usize) {
+        let mut seen = std::mem::take(&mut self.seen);
+        self.nodes[node].log.swap(&mut seen);
+        for seen in seen.drain(..) {
+            match seen {
+                Seen::Event(event) => self.event(node, &event),
+                Seen::Trace(trace) => self.trace(node, trace),
+            }
+        }
+        self.seen = seen;
+        let Some(turn) = &mut self.nodes[node].turn else { return };
+        let asked = std::mem::take(&mut turn.storage_mut().asked);
+        let mut sent = std::mem::take(&mut self.sent);
+        turn.transport_mut().swap_sent(&mut sent);
+        for (ticket, stored) in asked {
+            self.persist(node, ticket, stored.ring_sequence_reserved);
+        }
+        for (to, bytes) in sent.drain(..) {
+            self.transmit(node, to, &bytes);
+        }
+        self.sent = sent;
+    }
+
+    /// The engine is busy for a while, if its machine is slow.
+    fn take_time(&mut self, node: usize) {
+        let mean = self.nodes[node].turn_ns;
+        if mean > 0 {
+            self.nodes[node].busy_until = self.now + self.random.around(mean);
+        }
+    }
+
+    /// Plans a turn, unless there is one at that time or before.
+    pub(crate) fn plan_turn(&mut self, node: usize, at: u64) {
+        let at = at.max(self.nodes[node].busy_until);
+        let n = &mut self.nodes[node];
+        if n.turn_at.is_some_and(|planned| planned <= at) {
+            return;
+        }
+        n.turn_at = Some(at);
+        let life = n.life;
+        self.schedule.plan(at, Happening::Turn { node, life, at });
+    }
+
+    /// A turn that was planned.
+    pub(crate) fn planned_turn(&mut self, node: usize, at: u64) {
+        if self.nodes[node].turn_at == Some(at) {
+            self.nodes[node].turn_at = None;
+            self.turn(node);
+        }
+    }
+
+    /// Plans the engine's next timeout, if it is not planned already.
     pub(crate) fn arm(&mut self, node: usize) {
         let late = self.random.below(self.options.machine.timer_late_us * 1_000 + 1);
         let n = &mut self.nodes[node];
-        let Some(deadline) = n.core.as_ref().and_then(|c| c.deadline()) else { return };
+        let Some(deadline) = n.turn.as_ref().and_then(|t| t.deadline()) else { return };
         let at = n.clock.when(deadline).max(self.now + TICK) + late;
         if n.paused || n.timer_at.is_some_and(|planned| planned <= at) {
             return;
@@ -70,69 +118,42 @@ impl Cluster {
         self.schedule.plan(at, Happening::Timer { node, life, at });
     }
 
-    /// Takes what the sessions want, as long as there is room.
-    pub(crate) fn pump(&mut self, node: usize) {
-        for turn in 0..=COMMANDS_PER_TURN {
-            let n = &mut self.nodes[node];
-            let room = !n.paused && n.core.as_ref().is_some_and(|c| c.accepts_sends());
-            let waiting = n.sessions.iter().position(|s| !s.queue.is_empty());
-            let (true, Some(first)) = (room, waiting) else { return };
-            if turn == COMMANDS_PER_TURN {
-                let life = n.life;
-                self.plan_in(TURN, Happening::Pump { node, life });
-                return;
-            }
-            // Whoever waits longest in the list comes first; then it goes to its end.
-            let mut session = n.sessions.remove(first);
-            let command = session.queue.pop_front();
-            if !(session.ending && session.queue.is_empty()) {
-                n.sessions.push(session);
-            }
-            let Some(command) = command else { return };
-            self.give(node, Input::Command(command));
-        }
-    }
-
-    /// A session does something by itself, and plans its next deed.
-    pub(crate) fn act(&mut self, node: usize, session: SessionId) {
-        if !self.traffic_on || self.nodes[node].leaving {
+    /// A timer goes off. It may be one that is not due any more.
+    pub(crate) fn timer(&mut self, node: usize, at: u64) {
+        if self.nodes[node].timer_at != Some(at) || self.nodes[node].paused {
             return;
         }
-        let lens = (self.options.mtu, self.options.message_len_max);
-        let sessions = &mut self.nodes[node].sessions;
-        let Some(at) = sessions.iter().position(|s| s.member.session == session) else { return };
-        let stays = sessions[at].act(&mut self.random, &self.options.traffic, lens);
-        let next = if stays {
-            session
-        } else {
-            let opened = self.nodes[node].open_session();
-            self.nodes[node].sessions[opened].member.session
-        };
-        self.pump(node);
-        self.plan_deed(node, next);
+        self.nodes[node].timer_at = None;
+        let now = self.nodes[node].clock.read(self.now);
+        let due = |n: &Node| n.core().and_then(|c| c.deadline()).is_some_and(|d| d <= now);
+        if !due(&self.nodes[node]) && self.nodes[node].deadline().is_none_or(|d| d > now) {
+            self.arm(node);
+            return;
+        }
+        self.turn(node);
+        let spinning = due(&self.nodes[node]) && self.nodes[node].busy_until <= self.now;
+        let node_now = &mut self.nodes[node];
+        node_now.spins = if spinning { node_now.spins + 1 } else { 0 };
+        if node_now.spins > SPINS_MAX {
+            let what = format!("n{} has a deadline that Timeout does not move", node + 1);
+            self.fail(Failure::Stuck(what));
+        }
     }
 
-    /// Plans the next deed of a session.
-    pub(crate) fn plan_deed(&mut self, node: usize, session: SessionId) {
-        let time = self.random.around(self.options.traffic.interval_us * 1_000) + TICK;
-        let life = self.nodes[node].life;
-        self.plan_in(time, Happening::Act { node, life, session });
-    }
-
-    fn transmit(&mut self, from: usize, to: Destination, bytes: &Bytes) {
+    fn transmit(&mut self, from: usize, to: Target, bytes: &Bytes) {
         if let Some(digest) = &mut self.digest {
             digest.add(&(self.now, from, to, bytes));
         }
         let Some(left) = self.network.leave(self.now, from, bytes.len()) else { return };
         match to {
-            Destination::Multicast => {
+            Target::Multicast => {
                 for receiver in 0..self.nodes.len() {
                     if receiver != from || self.options.network.loopback {
                         self.send(left, (from, receiver), bytes, true);
                     }
                 }
             }
-            Destination::Unicast(address) => {
+            Target::Unicast(address) => {
                 let receiver = self.nodes.iter().position(|n| n.address == address);
                 if let Some(receiver) = receiver {
                     self.send(left, (from, receiver), bytes, false);
@@ -155,11 +176,14 @@ impl Cluster {
         }
     }
 
-    fn event(&mut self, node: usize, event: &anasazi_protocol::Event) {
-        if let anasazi_protocol::Event::State { row, to, .. } = event {
+    fn event(&mut self, node: usize, event: &Event) {
+        if let Event::State { row, to, .. } = event {
             self.rows.insert(row);
             self.nodes[node].state = to;
             self.lie_in_wait(node);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap(node, Observed::Event(event));
         }
         self.tell(Some(node), &describe(event));
     }
@@ -168,36 +192,66 @@ impl Cluster {
         match &trace {
             Trace::Regular { ring, members } => {
                 self.nodes[node].ring = Some((*ring, members.clone()));
+                (self.nodes[node].delivered, self.nodes[node].ordered) = (0, 0);
+                self.judge_install(node);
             }
+            Trace::Packet { ordinal, .. } => {
+                let n = &mut self.nodes[node];
+                (n.delivered, n.ordered) = (*ordinal, n.ordered.max(*ordinal));
+            }
+            Trace::Slot { ordinal, .. } => self.nodes[node].ordered = *ordinal,
+            Trace::TokenVisit { ring, .. } => self.judge_visit(node, *ring),
             Trace::Transitional { .. } => self.nodes[node].ring = None,
+            Trace::GroupView { .. } | Trace::GroupMessage { .. } => {
+                for session in &mut self.nodes[node].sessions {
+                    session.trace(&trace);
+                }
+            }
             _ => {}
         }
         self.record(node, Entry::Trace(trace));
     }
 
-    fn message(&mut self, node: usize, message: &MessageDelivery) {
-        self.counts.messages += 1;
-        let mut result = check_payload(message);
-        for session in &mut self.nodes[node].sessions {
-            result = result.and_then(|()| session.message(message));
+    /// Lets a node's clients read and speak: all, or one that acts. Whether their engine has
+    /// something to do by it.
+    pub(crate) fn serve_clients(&mut self, node: usize, acting: Option<SessionId>) -> bool {
+        let mut sessions = std::mem::take(&mut self.nodes[node].sessions);
+        for session in &mut sessions {
+            let acts = acting == Some(session.member.session);
+            let read = session.take_in(acts, &self.wild);
+            self.counts.records += read.records;
+            if let Some(digest) = &mut self.digest {
+                digest.add(&(session.member, read.records, session.closed.is_some()));
+            }
+            if let Err(what) = read.result {
+                self.client_fails(node, &what);
+            }
+            let flushed = !session.queue.is_empty() && session.flush();
+            if read.woke_engine || flushed {
+                self.nodes[node].ready.push(session.keys.1);
+            }
+            let Some((status, reason)) = &session.closed else { continue };
+            let slow = *status == Status::ESLOW && (session.lagged || self.options.tiny_backlog());
+            if !(session.ending || slow) {
+                let name = status.name();
+                self.client_fails(node, &format!("{} was cut: {name}, {reason}", session.member));
+            }
         }
-        self.judge(node, result);
+        let before = sessions.len();
+        sessions.retain(|session| session.closed.is_none());
+        let gone = before - sessions.len();
+        sessions.append(&mut self.nodes[node].sessions);
+        self.nodes[node].sessions = sessions;
+        self.counts.cut += gone as u64;
+        !self.nodes[node].ready.is_empty()
     }
 
-    fn view(&mut self, node: usize, view: &GroupView) {
-        self.counts.views += 1;
-        let mut result = Ok(());
-        for session in &mut self.nodes[node].sessions {
-            result = result.and_then(|()| session.view(view));
-        }
-        self.judge(node, result);
-    }
-
-    fn judge(&mut self, node: usize, result: Result<(), String>) {
-        if let Err(what) = result {
-            let lines: Vec<&str> = self.nodes[node].lines.iter().map(|l| &l[..]).collect();
-            let what = format!("n{}: {what}\n    {}", node + 1, lines.join("\n    "));
-            self.fail(Failure::Client(what));
-        }
+    fn client_fails(&mut self, node: usize, what: &str) {
+        let lines: Vec<&str> = self.nodes[node].lines.iter().map(|l| &l[..]).collect();
+        let what = format!("n{}: {what}\n    {}", node + 1, lines.join("\n    "));
+        self.fail(Failure::Client(what));
     }
 }
+
+/// Timeouts in a row that each want the next one at once.
+const SPINS_MAX: u32 = 1_000;

@@ -37,7 +37,7 @@ fn a_second_node_with_a_taken_id_is_turned_away() {
     cluster.boot(3);
     cluster.run_for(ms(3_000));
     expect_good(&cluster);
-    assert!(cluster.nodes[3].core.is_none(), "it stopped by itself");
+    assert!(cluster.nodes[3].core().is_none(), "it stopped by itself");
     assert!(told(&cluster, 3, "is in use by the process at 10.0.0.1:7000"));
     assert!(told(&cluster, 0, "DuplicateNode"), "the other one too: {}", cluster.last_lines());
     assert_eq!(cluster.settled(), Ok(()));
@@ -54,7 +54,7 @@ fn of_two_that_start_together_with_one_id_one_gives_way() {
     cluster.boot(2);
     cluster.run_for(ms(3_000));
     expect_good(&cluster);
-    let running = [0, 2].iter().filter(|n| cluster.nodes[**n].core.is_some()).count();
+    let running = [0, 2].iter().filter(|n| cluster.nodes[**n].core().is_some()).count();
     assert_eq!(running, 1, "{}", cluster.last_lines());
     assert_eq!(cluster.settled(), Ok(()), "{}", cluster.last_lines());
     assert!(cluster.finish(true).is_ok());
@@ -97,7 +97,7 @@ fn another_cluster_on_the_same_network_is_not_met() {
     for node in &cluster.nodes {
         let members = node.ring.as_ref().map(|(_, members)| members.len());
         assert_eq!(members, Some(2), "node {}", node.id);
-        let stats = node.core.as_ref().unwrap().stats();
+        let stats = node.core().unwrap().stats();
         assert!(stats.dropped_other_cluster > 0);
     }
     assert!(cluster.finish(true).is_ok());

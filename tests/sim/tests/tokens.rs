@@ -110,7 +110,7 @@ fn one_of_each_kind() -> BTreeMap<&'static str, Bytes> {
         writer.borrow_mut().insert(passing.kind(), passing.bytes.clone());
         lost += usize::from(passing.kind() == "token");
         // Now and then a token ack is needed.
-        passing.kind() != "token ack" && (passing.kind() != "token" || lost % 7 > 0)
+        passing.kind() != "token-ack" && (passing.kind() != "token" || lost % 7 > 0)
     });
     scene.load(10, 3_000);
     scene.run(ms(300));
@@ -121,7 +121,7 @@ fn one_of_each_kind() -> BTreeMap<&'static str, Bytes> {
     scene.cluster.shutdown(3);
     scene.run(ms(1_000));
     let seen = seen.borrow().clone();
-    for kind in ["data", "token", "join", "propose", "state", "plan", "plan ack", "beacon", "bye"] {
+    for kind in ["data", "token", "join", "propose", "state", "plan", "plan-ack", "beacon", "bye"] {
         assert!(seen.contains_key(kind), "no {kind} among {:?}", seen.keys());
     }
     seen
@@ -235,7 +235,7 @@ fn say_again(one_dies: bool) {
 
 #[test]
 fn each_kind_of_forming_a_ring_is_lost_once() {
-    for kind in ["join", "propose", "state", "plan", "plan ack"] {
+    for kind in ["join", "propose", "state", "plan", "plan-ack"] {
         for which in 0..4 {
             let mut scene = Scene::new(3);
             scene.load(20, 300);

@@ -15,7 +15,7 @@ fn cluster(nodes: usize, wire: impl Fn(usize) -> (u8, u8) + 'static) -> Cluster 
 }
 
 fn version(cluster: &Cluster, node: usize) -> u8 {
-    cluster.nodes[node].core.as_ref().map_or(0, |core| core.status().wire_version)
+    cluster.nodes[node].core().map_or(0, |core| core.status().wire_version)
 }
 
 /// Members of the ring that a node is in.

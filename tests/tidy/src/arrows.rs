@@ -43,7 +43,7 @@ fn section<'a>(text: &'a str, name: &str) -> impl Iterator<Item = (usize, &'a st
 }
 
 /// Folder of a crate, and the crates of this project that it may use.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("core/protocol", &[]),
     ("core/transport", &[]),
     ("core/queue", &[]),
@@ -53,6 +53,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("daemon", &["engine"]),
     ("console", &["client", "engine", "oracle"]),
     ("core/oracle", &["protocol"]),
+    ("tests/chaos", &["client", "protocol", "oracle"]),
+    ("tests/sim", &["protocol", "transport", "queue", "engine", "client", "oracle"]),
 ];
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    ClosedRecord, LeftRecord, MessageRecord, ReceiptRecord, ReplyRecord, event,
+    ClosedRecord, LeftRecord, MessageRecord, MultiRecord, ReceiptRecord, ReplyRecord, event,
 };
 use anasazi_queue::ring::Corrupt;
 use anasazi_queue::status::Status;
@@ -111,6 +111,8 @@ impl Receiver {
     ) -> Result<bool, Corrupt> {
         match taken.kind {
             event::MESSAGE => show_message(core, link, taken, sink),
+            event::UNICAST => show_unicast(core, link, taken, sink),
+            event::MULTI => show_multi(core, link, taken, sink),
             event::VIEW => show_view(core, link, taken, sink),
             event::LEFT => self.show_left(core, link, taken, sink),
             event::REPLY => show_reply(link, taken, sink),
@@ -155,8 +157,7 @@ fn show_message(
 ) -> Result<bool, Corrupt> {
     let (record, data) = MessageRecord::split_from(taken.bytes).ok_or(Corrupt)?;
     let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
-    core.counters.received_messages.fetch_add(1, Ordering::Relaxed);
-    core.counters.received_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+    count(core, data);
     let event = Event {
         sender: record.sender,
         service: record.service,
@@ -167,6 +168,69 @@ fn show_message(
     };
     hand_out(link, taken, event, sink);
     Ok(true)
+}
+
+/// A message for this session alone.
+fn show_unicast(
+    core: &Core,
+    link: &Link,
+    taken: Taken<'_>,
+    sink: Sink<'_>,
+) -> Result<bool, Corrupt> {
+    let (record, data) = MessageRecord::split_from(taken.bytes).ok_or(Corrupt)?;
+    count(core, data);
+    let event = Event {
+        sender: record.sender,
+        service: record.service,
+        tag: record.tag,
+        data,
+        ..Event::bare(EventKind::Message)
+    };
+    hand_out(link, taken, event, sink);
+    Ok(true)
+}
+
+/// A message to several groups, some of which are ours.
+fn show_multi(
+    core: &Arc<Core>,
+    link: &Link,
+    taken: Taken<'_>,
+    sink: Sink<'_>,
+) -> Result<bool, Corrupt> {
+    let (record, rest) = MultiRecord::split_from(taken.bytes).ok_or(Corrupt)?;
+    let list_len = (record.handles as usize).checked_mul(size_of::<u32>()).ok_or(Corrupt)?;
+    let padded = list_len.checked_next_multiple_of(8).ok_or(Corrupt)?;
+    let (list, data) = rest.split_at_checked(padded).ok_or(Corrupt)?;
+    let numbers = list[..list_len].chunks_exact(size_of::<u32>());
+    let numbers = numbers.map(|b| b.try_into().map_or(0, u32::from_ne_bytes));
+    let mut groups: Vec<_> = numbers.map(|number| find(number, core)).collect();
+    // The position is that in the first; without it, there is none.
+    let sequence = if groups.first().is_some_and(Option::is_some) { record.sequence } else { 0 };
+    groups.retain(Option::is_some);
+    let Some(Some((handle, group))) = groups.first() else { return Ok(false) };
+    let multi = groups.len() > 1;
+    if multi {
+        let handles = groups.iter().flatten().map(|(handle, _)| *handle).collect();
+        let frame = Frame { token: taken.token, content: Content::Groups(handles) };
+        link.keep(frame).ok_or(Corrupt)?;
+    }
+    count(core, data);
+    let event = Event {
+        sender: record.sender,
+        service: record.service,
+        sequence,
+        tag: record.tag,
+        data,
+        multi,
+        ..of_group(EventKind::Message, *handle, group)
+    };
+    hand_out(link, taken, event, sink);
+    Ok(true)
+}
+
+fn count(core: &Core, data: &[u8]) {
+    core.counters.received_messages.fetch_add(1, Ordering::Relaxed);
+    core.counters.received_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
 }
 
 fn show_view(
@@ -182,6 +246,9 @@ fn show_view(
     let Content::View(view) = &kept.content else { return Err(Corrupt) };
     let kind = if record.transitional == 0 { EventKind::View } else { EventKind::Transitional };
     core.counters.views.fetch_add(1, Ordering::Relaxed);
+    if kind == EventKind::View {
+        group.views.fetch_add(1, Ordering::SeqCst);
+    }
     let event = Event { view: Some(view), ..of_group(kind, handle, &group) };
     hand_out(link, taken, event, sink);
     Ok(true)

@@ -7,6 +7,8 @@ use std::slice;
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{Member, ReceiptRecord, ViewId, ViewRecord};
 
+use crate::group::GroupHandle;
+
 /// What goes with a record, and goes when the record is released.
 pub(crate) struct Frame {
     pub(crate) token: u64,
@@ -16,6 +18,8 @@ pub(crate) struct Frame {
 pub(crate) enum Content {
     View(View),
     Receipt(Receipt),
+    /// The groups of this session that a message was sent to.
+    Groups(Box<[GroupHandle]>),
 }
 
 // SAFETY: what the pointers lead to is in a ring, is not written while the record is held, and has

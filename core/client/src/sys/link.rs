@@ -6,11 +6,12 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::slice;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::group::GroupHandle;
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{SendRecord, request};
 use anasazi_queue::ring::{Claim, Consumer, Corrupt, Direction, Layout, Producer, PushError};
 
-use super::frame::Frame;
+use super::frame::{Content, Frame};
 use super::memory::Mapping;
 use super::poll::EventFd;
 use super::table::{Pinned, Table};
@@ -125,7 +126,7 @@ impl Link {
     pub(crate) fn claim_open(&self, handle: u32, len: usize) -> Result<OpenClaim, PushError> {
         let claim = self.claim(len)?;
         // Whose it is and how long, to know it again.
-        let mark = SendRecord { handle, service: u32::MAX, tag: len as u64 };
+        let mark = open_mark(handle, len);
         self.fill(&claim, 0, mark.as_bytes());
         let data = claim.data.wrapping_add(SEND_HEAD_LEN);
         Ok(OpenClaim { data, len, token: claim.position() })
@@ -142,7 +143,7 @@ impl Link {
         // SAFETY: the ring says that a claim of this length, at least a head's, is here and is
         // nobody else's.
         let mark = unsafe { claim.data.cast::<SendRecord>().read() };
-        let expected = SendRecord { handle, service: u32::MAX, tag: open.len as u64 };
+        let expected = open_mark(handle, open.len);
         (mark == expected).then_some(claim)
     }
 
@@ -190,6 +191,11 @@ impl Link {
         self.producer.record_len_max() - SEND_HEAD_LEN
     }
 
+    /// Whether the engine was woken since the last call; whoever asks is the engine's poller.
+    pub(crate) fn has_woken_engine(&self) -> bool {
+        self.wake_engine.take()
+    }
+
     fn wake_engine(&self) {
         if self.producer.wake_needed() {
             self.wake_engine.wake();
@@ -208,6 +214,17 @@ impl Link {
         // reference to it any more.
         let bytes = unsafe { slice::from_raw_parts(record.data, record.len) };
         Ok(Some(Taken { token, kind: record.kind, bytes }))
+    }
+
+    /// The groups that a held message was sent to, if they are several.
+    pub(crate) fn groups_of(&self, token: u64) -> Option<Box<[GroupHandle]>> {
+        let mut found = None;
+        self.frames.each(|_, frame| {
+            if let (true, Content::Groups(groups)) = (frame.token == token, &frame.content) {
+                found = Some(groups.clone());
+            }
+        });
+        found
     }
 
     /// Keeps a struct that describes a record until the record is released.
@@ -277,6 +294,11 @@ impl Link {
         let (producer, consumer) = (&self.producer, &self.consumer);
         [producer.used(), producer.capacity(), consumer.used(), consumer.capacity()]
     }
+}
+
+/// What stands in a claim that its sender fills in: no client sends such a service.
+fn open_mark(handle: u32, len: usize) -> SendRecord {
+    SendRecord { handle, service: u32::MAX, tag: len as u64, views: 0, groups: 0 }
 }
 
 /// Bytes that every push leaves free, so that a session can always say that it closes.

@@ -12,7 +12,10 @@ fn a_send_arrives_whole_with_service_and_tag() {
     let request = engine.request();
     assert_eq!(request.kind, request::SEND);
     let (record, data) = SendRecord::split_from(&request.bytes).unwrap();
-    assert_eq!(record, SendRecord { handle: number, service: 0x105, tag: 77 });
+    assert_eq!(
+        record,
+        SendRecord { handle: number, service: 0x105, tag: 77, ..SendRecord::default() }
+    );
     assert_eq!(data, b"in three parts");
     session.send(group, 0, &[], 0).expect("an empty message is a message");
     assert_eq!(SendRecord::split_from(&engine.request().bytes).unwrap().1, b"");
@@ -26,9 +29,18 @@ fn what_cannot_be_sent_is_refused_at_once() {
     assert_eq!(session.send(group, 4, &[&[0; 10_000]], 0), Ok(()));
     assert_eq!(session.send(group, 6, &[], 0), Err(Status::EINVAL));
     assert_eq!(session.send(group, 0x800 | 4, &[], 0), Err(Status::EINVAL));
-    for flag in [0x200, 0x400, 0x1000, 0x2000] {
+    for flag in [0x200, 0x1000, 0x2000] {
         assert_eq!(session.send(group, flag | 4, &[], 0), Err(Status::ENOTSUP), "{flag:x}");
     }
+    // Without order: what fits into a packet. In one view: what has one, and has an order.
+    assert_eq!(session.send(group, 0, &[&[0; 1_025]], 0), Err(Status::EMSGSIZE));
+    assert_eq!(session.send(group, 0, &[&[0; 1_024]], 0), Ok(()));
+    assert_eq!(session.send(group, 0x400, &[], 0), Err(Status::EINVAL));
+    let outside = session.join("outside", 1, 0).unwrap();
+    assert_eq!(session.send(outside, 0x404, &[], 0), Err(Status::EINVAL));
+    let claim = group.claim(1_025).unwrap();
+    assert_eq!(group.commit(&claim, 0, 0), Err(Status::EMSGSIZE));
+    assert_eq!(group.commit(&claim, 4, 0), Err(Status::EINVAL), "it has ended");
     for stale in [0, 1, u64::MAX, group.0 + 1, 0x7fff_dead_beef] {
         assert_eq!(session.send(GroupHandle(stale), 4, &[], 0), Err(Status::ECLOSED));
     }
@@ -176,9 +188,9 @@ fn a_claim_is_sent_at_its_place_once() {
     assert_eq!(group.abort(&given_up), Err(Status::EINVAL));
     let request = engine.request();
     let (record, data) = SendRecord::split_from(&request.bytes).unwrap();
-    assert_eq!(record, SendRecord { handle: number, service: 5, tag: 11 });
+    assert_eq!(record, SendRecord { handle: number, service: 5, tag: 11, ..SendRecord::default() });
     assert_eq!(data, [7; 100]);
-    assert_eq!(&engine.request().bytes[16..], b"claimed later");
+    assert_eq!(&engine.request().bytes[size_of::<SendRecord>()..], b"claimed later");
     assert_eq!(group.claim(10_001).err(), Some(Status::EMSGSIZE));
     assert_eq!(group.commit(&claim, 4, 1), Err(Status::EINVAL), "consumed by now");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use anasazi_protocol::{GroupId, SessionId};
+use anasazi_protocol::{GroupId, MemberId, SessionId, ViewId};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{ClosedRecord, LeftRecord, ReceiptRecord, event};
 use anasazi_queue::ring::PushError;
@@ -48,6 +48,15 @@ pub(super) struct Handle {
     pub(super) group: GroupId,
     pub(super) name: Arc<str>,
     pub(super) role: Role,
+    /// The last regular view that was given out under it, and how many were.
+    pub(super) view: ViewId,
+    pub(super) views: u32,
+}
+
+impl Handle {
+    pub(super) fn new(group: GroupId, name: &str, role: Role) -> Self {
+        Self { group, name: Arc::from(name), role, view: ViewId::default(), views: 0 }
+    }
 }
 
 /// What a handle is good for.
@@ -55,6 +64,8 @@ pub(super) struct Handle {
 pub(super) enum Role {
     /// An address to send to.
     Sender,
+    /// An address of one session; the handle has no group.
+    Peer(MemberId),
     /// A membership, asked for or there.
     Member,
     /// A membership that ends when the group's order says so.
@@ -66,6 +77,12 @@ pub(super) enum Role {
 pub(super) struct Ending {
     pub(super) status: Status,
     pub(super) reason: String,
+}
+
+impl Role {
+    pub(super) fn is_peer(self) -> bool {
+        matches!(self, Self::Peer(_))
+    }
 }
 
 impl Ending {

@@ -1,32 +1,77 @@
 //! From the protocol to the clients' receive rings.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use anasazi_protocol::{GroupId, GroupView, MessageDelivery, SessionId, ViewKind};
+use anasazi_protocol::{
+    Audience, Fate, GroupId, GroupView, MessageDelivery, Recipients, SessionId, ViewKind,
+};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::event;
 use anasazi_queue::status::Status;
 
-use super::connection::{Connection, Ending, Role};
-use super::encode::{message_head, view_body, view_head};
+use super::connection::{Connection, Ending, Handle, Role};
+use super::encode::{message_head, multi_head, view_body, view_head};
 use super::groups::LocalMember;
 use super::{Sessions, Slot};
 
 impl Sessions {
-    /// A message for the local members of its group. Then [`Self::flush`].
+    /// A message for local sessions. Then [`Self::flush`].
     pub fn message(&mut self, message: &MessageDelivery) {
         // Sessions of different nodes may have the same number.
         let is_ours = message.sender.node == self.identity.node;
-        let is_own = |member: &LocalMember| is_ours && member.session == message.sender.session;
-        self.deliver_each(
-            message.group,
-            |member| !(message.no_self && is_own(member)),
-            |connection, member| {
+        let is_own = |session: SessionId| is_ours && session == message.sender.session;
+        match &message.to {
+            Recipients::Group(group, sequence) => self.deliver_each(
+                *group,
+                |member| !(message.no_self && is_own(member.session)),
+                |connection, member| {
+                    connection.messages_received += 1;
+                    let at = (member.handle, *sequence);
+                    let head = message_head(message, at, is_own(member.session));
+                    connection.deliver(event::MESSAGE, head.as_bytes(), &message.payload)
+                },
+            ),
+            Recipients::Groups(groups) => self.deliver_once(message, groups, is_own),
+            Recipients::Session(session) => {
+                if message.no_self && is_own(*session) {
+                    return;
+                }
+                self.with(*session, |connection| {
+                    connection.messages_received += 1;
+                    let head = message_head(message, (0, 0), is_own(*session));
+                    connection.deliver(event::UNICAST, head.as_bytes(), &message.payload)
+                });
+            }
+        }
+    }
+
+    /// To every session that is in any of the groups, once.
+    fn deliver_once(
+        &mut self,
+        message: &MessageDelivery,
+        groups: &[(GroupId, u64)],
+        is_own: impl Fn(SessionId) -> bool,
+    ) {
+        let mut sessions: BTreeMap<(usize, SessionId), Vec<(u32, u64)>> = BTreeMap::new();
+        for (group, sequence) in groups {
+            for member in self.groups.of(*group).iter().filter(|m| m.admitted) {
+                let handles = sessions.entry((member.slot, member.session)).or_default();
+                handles.push((member.handle, *sequence));
+            }
+        }
+        for (at, handles) in sessions {
+            let own = is_own(at.1);
+            if own && message.no_self {
+                continue;
+            }
+            self.with_slot(at, |connection| {
                 connection.messages_received += 1;
-                let head = message_head(message, member.handle, is_own(member));
-                connection.deliver(event::MESSAGE, head.as_bytes(), &message.payload)
-            },
-        );
+                let (head, list) = multi_head(message, &handles, own);
+                let pieces: Vec<_> =
+                    std::iter::once(list).chain(message.payload.iter().cloned()).collect();
+                connection.deliver(event::MULTI, head.as_bytes(), &pieces)
+            });
+        }
     }
 
     /// A view for the local members of its group: it admits those who joined, and ends the handles
@@ -55,21 +100,28 @@ impl Sessions {
             |member| present.contains(&member.session),
             |connection, member| {
                 let head = view_head(view, member.handle);
+                let handle = connection.handles.get_mut(&member.handle);
+                if let Some(handle) = handle.filter(|_| view.kind == ViewKind::Regular) {
+                    (handle.view, handle.views) = (view.id, handle.views.wrapping_add(1));
+                }
                 connection.deliver(event::VIEW, head.as_bytes(), &body)
             },
         );
     }
 
-    /// A tagged message of a session that is no member of the group has its place in the order: the
-    /// tag's end. Then [`Self::flush`].
-    pub fn ordered(&mut self, session: SessionId, group: GroupId, tag: u64) {
-        self.with(session, |connection| {
-            let of_group = || connection.handles.iter().filter(|(_, h)| h.group == group);
-            let sender = of_group().find(|(_, handle)| handle.role == Role::Sender);
-            match sender.or_else(|| of_group().next()).map(|(handle, _)| *handle) {
-                Some(handle) => connection.receipt(handle, Status::OK, tag),
-                None => Ok(()),
-            }
+    /// What became of a tagged message that its sender does not see: the tag's end. Then
+    /// [`Self::flush`].
+    pub fn receipt(&mut self, session: SessionId, to: &Audience, tag: u64, fate: Fate) {
+        let status = match fate {
+            Fate::Done => Status::OK,
+            Fate::OtherView => Status::EVIEW,
+            Fate::NotMember => Status::ENOTMEMBER,
+            Fate::NotSent => Status::ESTATE,
+            Fate::TooLong => Status::EMSGSIZE,
+        };
+        self.with(session, |connection| match sent_under(connection, to, fate) {
+            Some(handle) => connection.receipt(handle, status, tag),
+            None => Ok(()),
         });
     }
 
@@ -130,4 +182,19 @@ impl Sessions {
             }
         }
     }
+}
+
+/// The handle that a message was sent under, if it is still there: a session has two for a group
+/// while it leaves the group and joins it again, or sends to it from outside.
+fn sent_under(connection: &Connection, to: &Audience, fate: Fate) -> Option<u32> {
+    if let Audience::Member(member) = to {
+        let mut handles = connection.handles.iter();
+        return handles.find(|(_, h)| h.role == Role::Peer(*member)).map(|(number, _)| *number);
+    }
+    let groups: Vec<GroupId> = to.groups().map(|(group, _)| group).collect();
+    let is_one = |handle: &Handle| groups.contains(&handle.group) && !handle.role.is_peer();
+    let outside = fate == Fate::Done;
+    let fitting = |handle: &Handle| (handle.role == Role::Sender) == outside;
+    let all = || connection.handles.iter().filter(|(_, handle)| is_one(handle));
+    all().find(|(_, handle)| fitting(handle)).or_else(|| all().next()).map(|(number, _)| *number)
 }

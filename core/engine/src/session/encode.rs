@@ -2,18 +2,41 @@
 
 use anasazi_protocol::{GroupView, MemberId, MessageDelivery, ViewCause, ViewKind};
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{Member, MessageRecord, ViewId, ViewRecord};
+use anasazi_queue::record::{Member, MessageRecord, MultiRecord, ViewId, ViewRecord};
 use bytes::Bytes;
 
 /// What comes before a message for the handle; `own` if it is for the session that sent it.
-pub(super) fn message_head(message: &MessageDelivery, handle: u32, own: bool) -> MessageRecord {
+pub(super) fn message_head(
+    message: &MessageDelivery,
+    (handle, sequence): (u32, u64),
+    own: bool,
+) -> MessageRecord {
     MessageRecord {
         handle,
-        service: if message.safe { SAFE } else { AGREED },
+        service: message.service.number(),
         sender: member(message.sender),
-        sequence: message.sequence,
+        sequence,
         tag: if own { message.tag } else { 0 },
     }
+}
+
+/// What comes before a message to several groups, for a session that is in these.
+pub(super) fn multi_head(
+    message: &MessageDelivery,
+    handles: &[(u32, u64)],
+    own: bool,
+) -> (MultiRecord, Bytes) {
+    let head = MultiRecord {
+        service: message.service.number(),
+        handles: handles.len() as u32,
+        sender: member(message.sender),
+        sequence: handles.first().map_or(0, |(_, sequence)| *sequence),
+        tag: if own { message.tag } else { 0 },
+    };
+    let mut list = Vec::with_capacity(4 * handles.len() + 4);
+    handles.iter().for_each(|(handle, _)| list.extend_from_slice(&handle.to_ne_bytes()));
+    list.resize(list.len().next_multiple_of(8), 0);
+    (head, list.into())
 }
 
 /// What comes before a view's arrays for the handle.
@@ -67,7 +90,3 @@ fn member(id: MemberId) -> Member {
 fn count(list: &[MemberId]) -> u32 {
     list.len() as u32
 }
-
-/// Service levels of the C header.
-const AGREED: u32 = 4;
-const SAFE: u32 = 5;

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   socket  --hello-->  Waiting  --checked, mapped-->  Connection  --end-->  (Disconnect)
-//!   send ring     --poll-->   Command, Query
+//!   send ring     --poll-->   Command, Query   (`requests`, `send`)
 //!   receive ring  <--message, view, join_refused, reply, flush--
 //! ```
 //!
@@ -32,6 +32,7 @@ mod limits;
 mod listener;
 mod readiness;
 mod requests;
+mod send;
 #[cfg(test)]
 mod tests;
 
@@ -286,7 +287,7 @@ impl Sessions {
         } else {
             tracing::debug!(session = id.0, pid, "session's client is gone");
         }
-        for handle in connection.handles.values() {
+        for handle in connection.handles.values().filter(|handle| !handle.role.is_peer()) {
             self.groups.remove_first(handle.group, id, |_| true);
         }
         self.by_id.remove(&id);
@@ -408,7 +409,9 @@ fn describe(connection: &Connection) -> SessionInfo {
         session: connection.id,
         pid: connection.peer.pid,
         uid: connection.peer.uid,
-        groups: connection.handles.values().map(|handle| handle.name.to_string()).collect(),
+        groups: (connection.handles.values().filter(|handle| !handle.role.is_peer()))
+            .map(|handle| handle.name.to_string())
+            .collect(),
         send_used,
         send_capacity,
         receive_used,

@@ -1,22 +1,23 @@
 //! From the clients' send rings to commands: each session in turn, each session's records in order.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use anasazi_protocol::limits::GROUP_NAME_LEN_MAX;
-use anasazi_protocol::{Command, GroupId, SessionId};
+use anasazi_protocol::{Command, GroupId, MemberId, NodeId, SessionId};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    JOIN_SEND_ONLY, JoinRecord, LeaveRecord, QueryRecord, SendRecord, request,
+    GROUPS_PER_MESSAGE_MAX, GroupRecord, JOIN_SEND_ONLY, JoinRecord, LeaveRecord, PeerRecord,
+    QueryRecord, SendRecord, request,
 };
 use anasazi_queue::status::Status;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use super::connection::{Connection, Ending, Handle, Role};
 use super::groups::LocalMember;
 use super::limits::{
     CHARGE_LEN, HANDLES_MAX, QUERIES_PER_POLL, QUERY_LEN_MAX, TURN_LEN_MAX, TURN_RECORDS_MAX,
 };
+use super::send::send;
 use super::{Sessions, reply_parts};
 use crate::sys::memory::Taken;
 
@@ -42,11 +43,11 @@ pub enum Request {
 pub(super) type Sink<'a> = &'a mut dyn FnMut(Request) -> bool;
 
 /// What a record leads to: go on, or stop the session's turn.
-type Step = Result<ControlFlow<Pause>, Ending>;
+pub(super) type Step = Result<ControlFlow<Pause>, Ending>;
 
 /// Why a turn is over before the ring is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pause {
+pub(super) enum Pause {
     /// The sink takes no more commands.
     Full,
     /// The next record is a command, and they are not taken now.
@@ -163,7 +164,8 @@ impl Sessions {
         gate: &mut Gate,
         sink: Sink<'_>,
     ) -> Result<Option<Pause>, Ending> {
-        let len_max = self.limits.message_len_max + size_of::<SendRecord>();
+        let groups_len = GROUPS_PER_MESSAGE_MAX * size_of::<GroupRecord>();
+        let len_max = self.limits.message_len_max + size_of::<SendRecord>() + groups_len;
         let no_record = |_| Ending::malformed("no record where one should be");
         let (mut records, mut len) = (0, 0);
         while records < TURN_RECORDS_MAX && len < TURN_LEN_MAX && gate.budget > 0 {
@@ -207,7 +209,10 @@ impl Sessions {
         sink: Sink<'_>,
     ) -> Step {
         match taken.kind {
-            request::SEND => send(connection, taken.len, payload, sink),
+            request::SEND => {
+                send(connection, taken.len, payload, self.limits.message_len_max, sink)
+            }
+            request::PEER => peer(connection, &payload),
             request::JOIN => self.join(connection, slot, &payload, sink),
             request::LEAVE => leave(connection, &payload, sink),
             request::QUERY => {
@@ -235,8 +240,7 @@ impl Sessions {
             Ok((group, name)) => {
                 let is_sender = record.flags == JOIN_SEND_ONLY;
                 let role = if is_sender { Role::Sender } else { Role::Member };
-                let handle = Handle { group, name: Arc::from(name), role };
-                connection.handles.insert(record.handle, handle);
+                connection.handles.insert(record.handle, Handle::new(group, name, role));
                 if is_sender {
                     return go_on();
                 }
@@ -297,6 +301,31 @@ fn check_name(name: &[u8]) -> Result<&str, Ending> {
     Ok(text)
 }
 
+/// A session wants an address for another.
+fn peer(connection: &mut Connection, payload: &[u8]) -> Step {
+    let Some((record, _)) = PeerRecord::split_from(payload) else { return cut_short() };
+    if connection.handles.contains_key(&record.handle) {
+        let text = format!("a second join with the handle {}", record.handle);
+        return Err(Ending::malformed(&text));
+    }
+    let node = u32::try_from(record.to.node).unwrap_or(0);
+    let refused = if node == 0 || record.to.session == 0 {
+        Some((Status::EINVAL, "no session has this name".to_owned()))
+    } else if connection.handles.len() >= HANDLES_MAX {
+        Some((Status::ENOMEM, format!("a session can hold {HANDLES_MAX} groups; leave some")))
+    } else {
+        None
+    };
+    if let Some((status, reason)) = refused {
+        connection.left(record.handle, status, &reason)?;
+        return go_on();
+    }
+    let member = MemberId { node: NodeId(node), session: SessionId(record.to.session) };
+    let handle = Handle::new(GroupId::default(), "", Role::Peer(member));
+    connection.handles.insert(record.handle, handle);
+    go_on()
+}
+
 fn leave(connection: &mut Connection, payload: &[u8], sink: Sink<'_>) -> Step {
     let Some((record, _)) = LeaveRecord::split_from(payload) else { return cut_short() };
     // An unknown handle was ended while the leave was on its way.
@@ -308,42 +337,12 @@ fn leave(connection: &mut Connection, payload: &[u8], sink: Sink<'_>) -> Step {
             let leave = Command::Leave { session: connection.id, group: handle.group };
             offer(Request::Command(leave), sink)
         }
-        Role::Sender => {
+        Role::Sender | Role::Peer(_) => {
             connection.handles.remove(&record.handle);
             connection.left(record.handle, Status::OK, "left")?;
             go_on()
         }
     }
-}
-
-fn send(connection: &mut Connection, len: usize, mut payload: Bytes, sink: Sink<'_>) -> Step {
-    let Some((record, message)) = SendRecord::split_from(&payload) else { return cut_short() };
-    let is_whole = payload.len() == len;
-    let fate = match connection.handles.get(&record.handle) {
-        None => Status::ENOTMEMBER,
-        Some(handle) if handle.role == Role::Leaver => Status::ENOTMEMBER,
-        Some(_) if record.service & !KNOWN != 0 => Status::ENOTSUP,
-        Some(_) if record.service & LEVEL > SAFE => Status::EINVAL,
-        Some(_) if !is_whole => Status::EMSGSIZE,
-        Some(handle) => {
-            let command = Command::Send {
-                session: connection.id,
-                group: handle.group,
-                safe: record.service & LEVEL == SAFE,
-                no_self: record.service & NO_SELF != 0,
-                tag: record.tag,
-                payload: {
-                    let head_len = payload.len() - message.len();
-                    payload.advance(head_len);
-                    payload
-                },
-            };
-            connection.messages_sent += 1;
-            return offer(Request::Command(command), sink);
-        }
-    };
-    connection.receipt(record.handle, fate, record.tag)?;
-    go_on()
 }
 
 fn query(
@@ -368,21 +367,15 @@ fn query(
     go_on()
 }
 
-fn offer(request: Request, sink: Sink<'_>) -> Step {
+pub(super) fn offer(request: Request, sink: Sink<'_>) -> Step {
     Ok(if sink(request) { ControlFlow::Continue(()) } else { ControlFlow::Break(Pause::Full) })
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "an outcome among others")]
-fn go_on() -> Step {
+pub(super) fn go_on() -> Step {
     Ok(ControlFlow::Continue(()))
 }
 
-fn cut_short() -> Step {
+pub(super) fn cut_short() -> Step {
     Err(Ending::malformed("a record that is too short for its kind"))
 }
-
-/// Of a send's service word, as in the C header.
-const LEVEL: u32 = 0xFF;
-const SAFE: u32 = 5;
-const NO_SELF: u32 = 0x100;
-const KNOWN: u32 = LEVEL | NO_SELF;

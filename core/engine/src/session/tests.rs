@@ -6,6 +6,7 @@ mod hostile;
 mod listener;
 mod opening;
 mod requests;
+mod services;
 
 use std::os::fd::OwnedFd;
 
@@ -113,7 +114,7 @@ impl RawClient {
     }
 
     fn send(&self, handle: u32, service: u32, tag: u64, message: &[u8]) {
-        let record = SendRecord { handle, service, tag };
+        let record = SendRecord { handle, service, tag, ..SendRecord::default() };
         self.push(request::SEND, record.as_bytes(), message).expect("room");
     }
 

@@ -6,7 +6,8 @@ pub mod nudge;
 pub mod poll;
 #[cfg(test)]
 pub(crate) mod privileges;
-#[cfg(test)]
-pub(crate) mod raw_client;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod raw_client;
 pub mod socket;
 pub mod thread;

@@ -239,6 +239,7 @@ pub fn make_blocking(fd: &OwnedFd) {
 /// An epoll set.
 pub struct Epoll(OwnedFd);
 
+#[allow(clippy::new_without_default, reason = "tests only, and it can fail")]
 impl Epoll {
     pub fn new() -> Self {
         // SAFETY: no pointers.

@@ -134,7 +134,7 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
 
 /// Sends one message with descriptors, without ever blocking or raising SIGPIPE.
 /// Tests only: engines send none.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[RawFd]) -> io::Result<()> {
     if fds.len() > FDS_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "more than eight descriptors"));

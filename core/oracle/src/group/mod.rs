@@ -22,6 +22,7 @@ pub(crate) struct GroupHistory {
 /// The last regular view, and what came in it.
 #[derive(Debug)]
 pub(crate) struct Tenure {
+    pub id: ViewId,
     pub members: Vec<MemberId>,
     pub local: Vec<SessionId>,
     /// Of the last message.
@@ -49,7 +50,7 @@ impl GroupHistory {
         let what = match trace {
             Trace::GroupView { id, transitional: true, .. } => What::Signal { id: *id },
             Trace::GroupView { id, members, together, local, .. } => {
-                self.enter(position, members, local);
+                self.enter(position, *id, members, local);
                 What::View { id: *id, together: together.clone(), local: local.clone() }
             }
             Trace::GroupMessage { sender, sequence, hash, .. } => {
@@ -63,9 +64,9 @@ impl GroupHistory {
         self.events.push(GroupEvent { position, configuration, what });
     }
 
-    fn enter(&mut self, position: usize, members: &[MemberId], local: &[SessionId]) {
+    fn enter(&mut self, position: usize, id: ViewId, members: &[MemberId], local: &[SessionId]) {
         let (members, local) = (members.to_vec(), local.to_vec());
         self.tenure =
-            (!local.is_empty()).then_some(Tenure { members, local, sequence: 0, position });
+            (!local.is_empty()).then_some(Tenure { id, members, local, sequence: 0, position });
     }
 }

@@ -6,7 +6,7 @@ use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, GroupId, MemberId, SessionId, ViewId};
 
 use super::{Tenure, What, changes};
-use crate::history::{History, ProcessHistory, Segment};
+use crate::history::{History, Owed, ProcessHistory, Segment};
 use crate::violation::{Axiom, Finding, Place, Verdict};
 use anasazi_protocol::record::list;
 
@@ -116,19 +116,21 @@ fn matches(history: &History, place: Place, trace: &Trace) -> bool {
                 return (node, message.hash) == (sender.node, *hash);
             }
             let from = MemberId { node, session: message.session };
-            process.owed.is_some_and(|(owed, _)| owed == *group)
-                && (from, message.group, message.hash) == (*sender, *group, *hash)
+            let is_to = message.to.groups().any(|(to, _)| to == *group);
+            let owed = process.owed.iter().any(|(owed, _)| *owed == Owed::Group(*group));
+            (owed && is_to || message.is_open) && (from, message.hash) == (*sender, *hash)
         })
     })
 }
 
 fn check_nothing_owed(history: &History, place: Place) -> Verdict {
     let process = history.process(place);
-    let Some((group, position)) = process.owed else { return Ok(()) };
-    let sentence = format!(
-        "{} delivers a message to group {:x}, but its own members of the group do not get it",
-        process.process, group.0
-    );
+    let Some((owed, position)) = process.owed.first().copied() else { return Ok(()) };
+    let whom = match owed {
+        Owed::Group(group) => format!("group {:x}, but its own members of the group", group.0),
+        Owed::Session(session) => format!("its session {:x}, but that", session.0),
+    };
+    let sentence = format!("{} delivers a message to {whom} does not get it", process.process);
     Err(Finding::new(Axiom::G3, Place { process: place.process, position }, sentence))
 }
 

@@ -181,8 +181,8 @@ fn check_sent<'a>(
         let sentence = format!("{process} delivers {name}, which nobody sent");
         return Err(Finding::new(Axiom::B1, place, sentence));
     };
-    if let Trace::Deliver { safe, hash, .. } = trace
-        && (*safe, *hash) != (known.safe, known.hash)
+    if let Trace::Deliver { service, hash, .. } = trace
+        && (*service, *hash) != (known.service, known.hash)
     {
         let sentence = format!("{process} delivers {name} with another content or service");
         return Err(Finding::new(Axiom::B1, place, sentence).and(known.sent));

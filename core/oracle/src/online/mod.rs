@@ -4,3 +4,4 @@
 pub(crate) mod configurations;
 pub(crate) mod identity;
 pub(crate) mod messages;
+pub(crate) mod services;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use anasazi_oracle::{Axiom, Checker, Entry, Options, Record, Summary, Violation};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Configuration, GroupId, Incarnation, MemberId, MessageId, NodeId, Process, RingId, SessionId,
-    ViewId,
+    Audience, Configuration, GroupId, Incarnation, MemberId, MessageId, NodeId, Process, RingId,
+    Service, SessionId, ViewId,
 };
 
 #[derive(Clone, Default)]
@@ -86,6 +86,25 @@ pub fn safe(node: u32, counter: u64, ordinal: u64) -> At {
     At { safe: true, ..agreed(node, counter, ordinal) }
 }
 
+impl At {
+    fn service(self) -> Service {
+        if self.safe { Service::Safe } else { Service::Agreed }
+    }
+
+    /// As its record says it.
+    pub fn delivery(self, configuration: Configuration) -> Trace {
+        Trace::Deliver {
+            message: self.message,
+            configuration,
+            ordinal: self.ordinal,
+            frame: 1,
+            service: self.service(),
+            hash: self.message.counter,
+            refused: false,
+        }
+    }
+}
+
 impl Log {
     pub fn add(&mut self, process: Process, entry: Entry) -> &mut Self {
         let index = self.indexes.entry(process).or_insert(0);
@@ -151,7 +170,13 @@ impl Log {
         let message = at.message;
         let session = session(message.origin.node.0);
         let hash = message.counter;
-        let send = Trace::Send { message, session, group: GROUP, safe: at.safe, hash };
+        let send = Trace::Send {
+            message,
+            session,
+            to: Audience::Group(GROUP, None),
+            service: at.service(),
+            hash,
+        };
         self.add(message.origin, Entry::Trace(send))
     }
 
@@ -184,9 +209,8 @@ impl Log {
     }
 
     pub fn deliver_in(&mut self, node: u32, at: At, configuration: Configuration) -> &mut Self {
-        let (message, ordinal, safe, hash) = (at.message, at.ordinal, at.safe, at.message.counter);
         self.packet(node, at, configuration);
-        self.trace(node, Trace::Deliver { message, configuration, ordinal, frame: 1, safe, hash })
+        self.trace(node, at.delivery(configuration))
     }
 
     /// `node`, which has a session in the group if it is among the members, gets a view.

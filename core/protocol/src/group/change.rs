@@ -72,6 +72,10 @@ impl Groups {
             }
             self.table.insert(*id, group);
         }
+        self.memberships.clear();
+        for member in self.table.values().flat_map(|g| &g.members) {
+            *self.memberships.entry(*member).or_insert(0) += 1;
+        }
         // A group that is gone had no local member: this node is in its own component.
         debug_assert!(before.iter().all(|(id, g)| {
             merged.contains_key(id) || g.members.iter().all(|m| m.node != self.node)

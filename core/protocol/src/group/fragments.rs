@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 
 use crate::id::NodeId;
 use crate::limits;
+use crate::wire::audience::HEAD_LEN_MAX;
 use crate::wire::frame::Frame;
 
-#[derive(Clone, Default)]
-pub(super) struct Fragments {
+#[derive(Clone, Default, Hash)]
+pub(crate) struct Fragments {
     by_origin: BTreeMap<NodeId, Unfinished>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 struct Unfinished {
     counter: u64,
     len: usize,
@@ -24,12 +25,12 @@ struct Unfinished {
 
 impl Fragments {
     /// The whole message, once its last piece is here.
-    pub(super) fn add(&mut self, origin: NodeId, frame: &Frame) -> Option<Vec<Bytes>> {
+    pub(crate) fn add(&mut self, origin: NodeId, frame: &Frame) -> Option<Vec<Bytes>> {
         let Some(fragment) = frame.fragment else {
             return Some(vec![frame.payload.clone()]);
         };
         let (offset, total) = (fragment.offset as usize, fragment.total as usize);
-        if offset == 0 && total <= limits::MESSAGE_LEN_MAX {
+        if offset == 0 && total <= limits::MESSAGE_LEN_MAX + HEAD_LEN_MAX {
             let fresh = Unfinished { counter: frame.counter, len: 0, total, pieces: Vec::new() };
             self.by_origin.insert(origin, fresh);
         }

@@ -4,15 +4,19 @@
 //! | file | what |
 //! |---|---|
 //! | `table` | joins, leaves, disconnects, messages, in order |
+//! | `message` | whom a message reaches |
 //! | `fragments` | pieces of large messages |
 //! | `change` | what a new configuration does to groups |
 //! | `snapshot` | a table as it travels during recovery |
 
 mod change;
 mod fragments;
+mod message;
 mod snapshot;
 mod table;
 
 pub(crate) use change::Change;
+#[cfg(feature = "fuzzing")]
+pub(crate) use fragments::Fragments;
 pub(crate) use snapshot::Snapshot;
 pub(crate) use table::{GroupOutput, Groups, Place};

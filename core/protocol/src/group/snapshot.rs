@@ -8,12 +8,12 @@ use crate::id::{Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewI
 use crate::planted::planted;
 use crate::wire::{Reader, WireError, Writer};
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Snapshot {
     pub(super) groups: Vec<SnapshotGroup>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Hash)]
 pub(super) struct SnapshotGroup {
     pub(super) name: String,
     pub(super) view: ViewId,

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fragments::Fragments;
+use super::message::Reached;
 use crate::id::{Configuration, GroupId, MemberId, MessageId, NodeId, Process, SessionId, ViewId};
 use crate::limits;
-use crate::output::{GroupView, MessageDelivery, ViewCause, ViewKind};
+use crate::output::{Fate, GroupView, MessageDelivery, Recipients, ViewCause, ViewKind};
+use crate::service::{Audience, Service};
+use crate::wire::audience::split_head;
 use crate::wire::frame::{Frame, FrameKind, frames};
 
 /// One group, as every node has it.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(crate) struct Group {
     pub(crate) name: Arc<str>,
     /// In the order of joining.
@@ -22,10 +25,12 @@ pub(crate) struct Group {
 }
 
 /// All groups of the domain.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(crate) struct Groups {
     pub(super) node: NodeId,
     pub(super) table: BTreeMap<GroupId, Group>,
+    /// Of how many groups each session is a member; follows from the table.
+    pub(super) memberships: BTreeMap<MemberId, usize>,
     pub(super) fragments: Fragments,
 }
 
@@ -43,15 +48,15 @@ pub(crate) struct Place {
 
 /// What the table has to say after a change.
 pub(crate) enum GroupOutput {
-    /// A whole message was reached; `delivery` if a local session is a member, still without the
-    /// payload.
+    /// A whole message was reached; `delivery` if local sessions get it, still without the payload.
     Message {
         message: MessageId,
         frame: u32,
+        service: Service,
         payload: Vec<Bytes>,
         delivery: Option<MessageDelivery>,
-        /// To a group of which the sender is no member: it will not see it itself.
-        from_outside: Option<(SessionId, GroupId)>,
+        /// What to tell its sender, unless that sees the message itself.
+        receipt: Option<(SessionId, Audience, Fate)>,
     },
     View(GroupView),
     Refused {
@@ -63,7 +68,8 @@ pub(crate) enum GroupOutput {
 
 impl Groups {
     pub(crate) fn new(node: NodeId) -> Self {
-        Self { node, table: BTreeMap::new(), fragments: Fragments::default() }
+        let (table, memberships) = (BTreeMap::new(), BTreeMap::new());
+        Self { node, table, memberships, fragments: Fragments::default() }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
@@ -81,17 +87,11 @@ impl Groups {
     }
 
     /// Applies the frames of an ordered packet.
-    pub(crate) fn packet(
-        &mut self,
-        place: Place,
-        safe: bool,
-        content: &Bytes,
-        out: &mut Vec<GroupOutput>,
-    ) {
+    pub(crate) fn packet(&mut self, place: Place, content: &Bytes, out: &mut Vec<GroupOutput>) {
         for (number, frame) in (1..).zip(frames(content)) {
             if let Some(pieces) = self.fragments.add(place.origin.node, &frame) {
                 let place = Place { frame: number, ..place };
-                self.message(place, safe, &frame, pieces, out);
+                self.message(place, &frame, pieces, out);
             }
         }
     }
@@ -99,19 +99,24 @@ impl Groups {
     fn message(
         &mut self,
         place: Place,
-        safe: bool,
         frame: &Frame,
-        pieces: Vec<Bytes>,
+        mut pieces: Vec<Bytes>,
         out: &mut Vec<GroupOutput>,
     ) {
         let sender = MemberId { node: place.origin.node, session: frame.session };
         let at = out.len();
-        let mut delivery = None;
-        let from_outside = (frame.kind == FrameKind::Message
-            && !self.is_member(frame.group, sender))
-        .then_some((frame.session, frame.group));
+        let (mut delivery, mut receipt) = (None, None);
         match frame.kind {
-            FrameKind::Message => delivery = self.deliver(frame, sender, safe),
+            FrameKind::Message(scope) => {
+                // No member of ours makes another; all drop it alike.
+                let Ok(audience) = split_head(scope, frame.group, &mut pieces) else { return };
+                let Reached { to, fate } = self.reach(sender, &audience);
+                let (service, no_self) = (frame.service, frame.no_self);
+                let (tag, payload) = (0, Vec::new());
+                delivery =
+                    to.map(|to| MessageDelivery { to, sender, service, no_self, tag, payload });
+                receipt = fate.map(|fate| (frame.session, audience, fate));
+            }
             FrameKind::Join => self.join(place, sender, frame, out),
             FrameKind::Leave => {
                 let group = frame.group;
@@ -126,30 +131,20 @@ impl Groups {
             }
         }
         let message = MessageId { origin: place.origin, counter: frame.counter };
-        let frame = place.frame;
-        out.insert(
-            at,
-            GroupOutput::Message { message, frame, payload: pieces, delivery, from_outside },
-        );
+        let (frame, service, payload) = (place.frame, frame.service, pieces);
+        let whole = GroupOutput::Message { message, frame, service, payload, delivery, receipt };
+        out.insert(at, whole);
     }
 
-    fn is_member(&self, group: GroupId, member: MemberId) -> bool {
-        self.table.get(&group).is_some_and(|g| g.members.contains(&member))
-    }
-
-    fn deliver(&mut self, frame: &Frame, sender: MemberId, safe: bool) -> Option<MessageDelivery> {
-        let group = self.table.get_mut(&frame.group)?;
-        group.sequence += 1;
-        let node = self.node;
-        group.members.iter().any(|m| m.node == node).then(|| MessageDelivery {
-            group: frame.group,
-            sender,
-            safe,
-            no_self: frame.no_self,
-            sequence: group.sequence,
-            tag: 0,
-            payload: Vec::new(),
-        })
+    /// Whom a message without order reaches now, and what to tell its sender, unless that sees it
+    /// itself.
+    pub(crate) fn unordered(
+        &self,
+        sender: MemberId,
+        audience: &Audience,
+    ) -> (Option<Recipients>, Option<Fate>) {
+        let Reached { to, fate } = self.find_unordered(sender, audience);
+        (to, fate)
     }
 
     fn join(&mut self, place: Place, member: MemberId, frame: &Frame, out: &mut Vec<GroupOutput>) {
@@ -182,6 +177,7 @@ impl Groups {
         });
         let together = group.members.clone();
         group.members.push(member);
+        *self.memberships.entry(member).or_insert(0) += 1;
         group.restart(place);
         let sets = (0..group.members.len()).map(|i| u32::from(i == together.len())).collect();
         if let Some(mut view) = group.view_for(self.node, frame.group, &[]) {
@@ -203,6 +199,12 @@ impl Groups {
         let Some(group) = self.table.get_mut(&id) else { return };
         let Some(at) = group.members.iter().position(|m| *m == member) else { return };
         group.members.remove(at);
+        if let Some(count) = self.memberships.get_mut(&member) {
+            *count -= 1;
+            if *count == 0 {
+                self.memberships.remove(&member);
+            }
+        }
         group.restart(place);
         let view = group.view_for(self.node, id, &[member]);
         if group.members.is_empty() {

@@ -12,7 +12,7 @@ use crate::time::Instant;
 use crate::wire::{Packet, Request, Token};
 
 /// Where the token is, as far as this member knows.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Hop {
     /// Somewhere else.
     Elsewhere,

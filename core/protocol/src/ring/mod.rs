@@ -34,6 +34,7 @@ use waiting::Arrived;
 use window::{Acceleration, Tuner};
 
 /// A ring as one member sees it.
+#[derive(Clone, Hash)]
 pub(crate) struct Ring {
     pub(crate) id: RingId,
     /// In token order; the first is the representative.
@@ -91,7 +92,7 @@ pub(crate) struct Ring {
 }
 
 /// What a member added to the token: packets sent, packets sent again, packets waiting.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 struct Contribution {
     sent: u32,
     repeated: u32,
@@ -304,7 +305,8 @@ impl Ring {
         }
     }
 
-    fn transmit(&self, node: &mut Node, bytes: Bytes) {
+    /// Sends a datagram to all other members.
+    pub(crate) fn transmit(&self, node: &mut Node, bytes: Bytes) {
         if self.multicast {
             node.transmit(Destination::Multicast, bytes);
             return;

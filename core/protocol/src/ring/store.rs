@@ -7,7 +7,7 @@ use crate::id::NodeId;
 use crate::limits;
 
 /// A packet with its place in the order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Held {
     pub(crate) origin: NodeId,
     pub(crate) safe: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Held {
 }
 
 /// Slots above a floor; at and below it everything was delivered here and is held by every member.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct Store {
     floor: u64,
     slots: VecDeque<Option<Held>>,

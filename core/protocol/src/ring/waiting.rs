@@ -16,7 +16,7 @@ use crate::wire::{Data, Token};
 const WAIT_MAX: Duration = Duration::from_millis(1);
 
 /// A token that was accepted and not yet used.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Arrived {
     token: Token,
     at: Instant,

@@ -38,7 +38,7 @@ const LOSS_ONE_IN: u64 = 500;
 /// The representative's hand on the window: smaller when packets had to be repeated, larger again
 /// while none had and somebody has more to send. Losses that a smaller window does not cure (a bad
 /// cable) must not close it, so it never falls below an eighth of its bound.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Tuner {
     window: u32,
     rotations: u32,
@@ -91,7 +91,7 @@ const POST_VISITS: u32 = 32;
 /// How many packets a member sends behind the token: the more, the sooner the next member can
 /// begin; too many, and the token outruns its data, so that members ask for what is on its way
 /// (accelerated ring: Babay and Amir, 2016).
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Acceleration {
     packets: u32,
     visits: u32,

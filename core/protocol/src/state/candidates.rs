@@ -13,6 +13,7 @@ use crate::wire::{Beacon, Dialect};
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
+#[derive(Clone, Hash)]
 pub(crate) struct Candidate {
     pub(crate) process: Process,
     pub(crate) ring: RingId,
@@ -28,7 +29,7 @@ pub(crate) struct Candidate {
 }
 
 /// Candidates by representative.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct Candidates {
     by_node: BTreeMap<NodeId, Candidate>,
 }
@@ -118,6 +119,8 @@ impl Candidates {
         self.by_node.retain(|_, c| {
             !members.contains(&c.process) && now.since(c.heard_at) < Duration::from_secs(60)
         });
+        // Whoever is still there will say so again: what was heard before proves nothing now.
+        self.by_node.values_mut().for_each(|c| c.mutual = false);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::{Dialect, MemberState, Packet, Plan, PlanAck, Propose};
 
+#[derive(Clone, Hash)]
 pub(crate) struct Commit {
     pub(crate) history: History,
     propose: Propose,
@@ -23,6 +24,7 @@ pub(crate) struct Commit {
     give_up_at: Instant,
 }
 
+#[derive(Clone, Hash)]
 enum Role {
     Member,
     /// The representative.

@@ -11,6 +11,7 @@ use crate::ring::Ring;
 use crate::wire::{MemberState, Plan};
 
 /// Those members of a new ring that come from the same old ring.
+#[derive(Clone, Hash)]
 pub(crate) struct Component {
     pub(crate) old_ring: RingId,
     /// In token order of the new ring; the first one speaks for the component.

@@ -3,7 +3,7 @@
 use crate::group::{GroupOutput, Place};
 use crate::id::{Configuration, Process, hash64};
 use crate::node::Node;
-use crate::output::{Output, ViewKind};
+use crate::output::{Fate, Output, Recipients, ViewKind};
 use crate::ring::{Held, Ring};
 use crate::trace::Trace;
 
@@ -39,44 +39,15 @@ pub(super) fn deliver(
     });
     let place = Place { configuration, ordinal, origin, frame: 0, component };
     let mut outputs = Vec::new();
-    node.groups.packet(place, held.safe, &held.content, &mut outputs);
-    emit(node, place, held.safe, outputs);
+    node.groups.packet(place, &held.content, &mut outputs);
+    emit(node, place, outputs);
 }
 
 /// Turns the group layer's words into outputs.
-pub(super) fn emit(node: &mut Node, place: Place, safe: bool, outputs: Vec<GroupOutput>) {
+pub(super) fn emit(node: &mut Node, place: Place, outputs: Vec<GroupOutput>) {
     for output in outputs {
         match output {
-            GroupOutput::Message { message, frame, payload, delivery, from_outside } => {
-                let hash = || hash64(&payload.concat());
-                node.out.stats.messages_delivered += 1;
-                node.out.trace(|| Trace::Deliver {
-                    message,
-                    configuration: place.configuration,
-                    ordinal: place.ordinal,
-                    frame,
-                    safe,
-                    hash: hash(),
-                });
-                let own = message.origin == node.me;
-                let tag = if own { node.take_tag(message.counter) } else { 0 };
-                if let (Some((session, group)), true) = (from_outside, tag != 0) {
-                    node.out.push(Output::Ordered { session, group, tag });
-                }
-                if let Some(mut delivery) = delivery {
-                    delivery.tag = tag;
-                    let (group, sender) = (delivery.group, delivery.sender);
-                    let sequence = delivery.sequence;
-                    node.out.trace(|| Trace::GroupMessage {
-                        group,
-                        sender,
-                        sequence,
-                        hash: hash(),
-                    });
-                    delivery.payload = payload;
-                    node.out.push(Output::Message(delivery));
-                }
-            }
+            message @ GroupOutput::Message { .. } => emit_message(node, place, message),
             GroupOutput::View(view) => {
                 node.out.stats.views_delivered += 1;
                 let me = node.me.node;
@@ -99,4 +70,39 @@ pub(super) fn emit(node: &mut Node, place: Place, safe: bool, outputs: Vec<Group
             }
         }
     }
+}
+
+fn emit_message(node: &mut Node, place: Place, output: GroupOutput) {
+    let GroupOutput::Message { message, frame, service, payload, delivery, receipt } = output
+    else {
+        return;
+    };
+    let hash = || hash64(&payload.concat());
+    let refused = matches!(receipt, Some((.., Fate::OtherView)));
+    node.out.stats.messages_delivered += 1;
+    node.out.stats.messages_refused += u64::from(refused);
+    node.out.trace(|| Trace::Deliver {
+        message,
+        configuration: place.configuration,
+        ordinal: place.ordinal,
+        frame,
+        service,
+        hash: hash(),
+        refused,
+    });
+    let own = message.origin == node.me;
+    let tag = if own { node.take_tag(message.counter) } else { 0 };
+    if let (Some((session, to, fate)), true) = (receipt, tag != 0) {
+        node.out.push(Output::Receipt { session, to, tag, fate });
+    }
+    let Some(mut delivery) = delivery else { return };
+    let sender = delivery.sender;
+    for (group, sequence) in delivery.to.groups() {
+        node.out.trace(|| Trace::GroupMessage { group, sender, sequence, hash: hash() });
+    }
+    if let Recipients::Session(session) = delivery.to {
+        node.out.trace(|| Trace::Unicast { message, session });
+    }
+    (delivery.tag, delivery.payload) = (tag, payload);
+    node.out.push(Output::Message(delivery));
 }

@@ -22,6 +22,7 @@ use crate::wire::{Decline, Gone, Join, Packet, Propose};
 /// Joins that change something are answered at once, but not more often than this.
 const ANSWER_AFTER: Duration = Duration::from_micros(500);
 
+#[derive(Clone, Hash)]
 pub(crate) struct Gather {
     pub(crate) history: History,
     attempt: u64,
@@ -44,6 +45,7 @@ pub(crate) struct Gather {
 }
 
 /// The newest Join of another node.
+#[derive(Clone, Hash)]
 struct Heard {
     attempt: u64,
     ring_sequence_max: u64,
@@ -154,7 +156,7 @@ impl Gather {
             return superseded(node);
         }
         let before = self.fingerprint();
-        node.links.learn(&join.report, node.me, node.now);
+        node.learn_links(&join.reports);
         if join.dead.iter().any(|(p, _)| *p == node.me) {
             self.edges.insert(edge(node.me.node, from.node));
         }
@@ -199,9 +201,7 @@ impl Gather {
 
     /// It was invited, and does not come along.
     fn on_decline(mut self: Box<Self>, node: &mut Node, decline: &Decline) -> State {
-        for report in &decline.reports {
-            node.links.learn(report, node.me, node.now);
-        }
+        node.learn_links(&decline.reports);
         let process = decline.process;
         if decline.attempt == self.attempt
             && self.proposed.get(&process.node) == Some(&process.incarnation)
@@ -322,7 +322,7 @@ impl Gather {
             edges: self.edges.iter().copied().collect(),
             members: self.members(node),
             heard: self.heard.keys().copied().collect(),
-            report: node.links.own_report(node.me),
+            reports: node.links.reports(node.me, node.now),
         };
         let others = self.proposed().filter(|p| p.node != node.me.node);
         let addresses: Vec<SocketAddr> = others.filter_map(|p| node.book.address(p)).collect();

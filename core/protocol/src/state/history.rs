@@ -11,6 +11,7 @@ use crate::ring::Ring;
 use crate::time::Instant;
 use crate::wire::{Gone, MemberState};
 
+#[derive(Clone, Hash)]
 pub(crate) struct History {
     pub(crate) ring: Ring,
     /// Nodes whose packets behind a hole this node will deliver, because it has told others that it

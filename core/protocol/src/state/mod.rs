@@ -26,6 +26,7 @@ mod pause;
 mod probation;
 mod recovery;
 pub mod transitions;
+pub(crate) mod unordered;
 
 use core::net::SocketAddr;
 
@@ -47,6 +48,7 @@ pub(crate) use probation::Probation;
 pub(crate) use recovery::Recovery;
 
 /// Where a core is. Each variant holds what is valid in it and nothing else.
+#[derive(Clone, Hash)]
 pub(crate) enum State {
     Probation(Probation),
     Operational(Box<Operational>),

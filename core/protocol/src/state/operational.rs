@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use super::deliver::deliver_ready;
 use super::transitions::{At, Why};
+use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
 use crate::event::Cause;
 use crate::id::Process;
@@ -22,6 +23,7 @@ use crate::wire::{Beacon, Join, Packet, Token};
 /// A clean leave does not wait longer than this for its last messages.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
+#[derive(Clone, Hash)]
 pub(crate) struct Operational {
     pub(crate) ring: Ring,
     since: Instant,
@@ -29,6 +31,8 @@ pub(crate) struct Operational {
     merge_at: Option<Instant>,
     /// When the representative was last told of links.
     told_at: Option<Instant>,
+    /// Packets without order that have come.
+    seen: Seen,
     /// Refusals that were told already.
     refused: BTreeSet<Process>,
 }
@@ -67,6 +71,7 @@ impl Operational {
             beacon_at: node.now,
             merge_at: None,
             told_at: None,
+            seen: Seen::default(),
             refused: BTreeSet::new(),
         });
         if let Some(token) = token {
@@ -117,6 +122,10 @@ impl Operational {
                     self.visit(node, token);
                 }
                 self.finish_leaving(node)
+            }
+            Packet::Unordered { ring, number, content } if ring == self.ring.id => {
+                unordered::receive(node, &self.ring, &mut self.seen, from, (number, content));
+                State::Operational(self)
             }
             Packet::Join(join) => self.on_join(node, join),
             Packet::Beacon(beacon) if self.went_on(&beacon) => {
@@ -211,6 +220,8 @@ impl Operational {
     }
 
     fn on_join(self: Box<Self>, node: &mut Node, join: Join) -> State {
+        // Who invites may know of links that are good again.
+        node.learn_links(&join.reports);
         let proposed: Vec<Process> = join.proposed.iter().map(|(p, _)| *p).collect();
         let same_ring = self.ring.has_member(join.process);
         let late = join.ring_sequence_max < self.ring.id.sequence;

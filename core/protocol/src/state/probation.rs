@@ -12,6 +12,7 @@ use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::{Beacon, Packet};
 
+#[derive(Clone, Hash)]
 pub(crate) struct Probation {
     until: Instant,
     beacon_at: Instant,

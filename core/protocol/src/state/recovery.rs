@@ -20,6 +20,7 @@ use crate::time::Instant;
 use crate::wire::{Dialect, Join, MemberState, Packet, Plan, PlanAck, Propose, Token};
 use work::Work;
 
+#[derive(Clone, Hash)]
 pub(crate) struct Recovery {
     pub(crate) history: History,
     /// The ring being formed.

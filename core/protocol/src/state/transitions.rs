@@ -10,7 +10,7 @@ use crate::wire::Packet;
 macro_rules! named {
     ($(#[$doc:meta])* $enum:ident: $($value:ident $name:literal,)*) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub(crate) enum $enum { $($value,)* }
 
         impl $enum {
@@ -43,6 +43,7 @@ named! {
     Token "token",
     TokenAck "token ack",
     Wake "wake",
+    Unordered "unordered",
     Join "join",
     Propose "propose",
     State "state",
@@ -94,6 +95,7 @@ impl In {
             Packet::Token(_) => Self::Token,
             Packet::TokenAck { .. } => Self::TokenAck,
             Packet::Wake { .. } => Self::Wake,
+            Packet::Unordered { .. } => Self::Unordered,
             Packet::Join(_) => Self::Join,
             Packet::Propose(_) => Self::Propose,
             Packet::State(_) => Self::State,
@@ -149,6 +151,7 @@ const TAKEN: &[(At, &[In])] = {
             At::Operational,
             &[
                 Data,
+                Unordered,
                 Token,
                 TokenAck,
                 Wake,

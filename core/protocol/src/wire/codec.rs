@@ -1,6 +1,7 @@
 //! A bounds-checked reader and a growing writer.
 
 use bytes::{Bytes, BytesMut};
+use core::hash::{Hash, Hasher};
 use core::net::{IpAddr, SocketAddr};
 
 use super::header::WireError;
@@ -114,6 +115,18 @@ pub(crate) struct Writer {
 /// datagrams.
 #[derive(Default)]
 pub(crate) struct Arena(BytesMut);
+
+/// Where packets are written decides nothing.
+impl Hash for Arena {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+/// What was written stays with the original; a copy begins with no room.
+impl Clone for Arena {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
 
 impl Arena {
     /// What `write` appends, about `len` bytes of it, and what it returns.

@@ -10,7 +10,7 @@ use crate::limits;
 
 /// Ranges of versions have this in their favour: if each two of some processes have a version in
 /// common, then so have all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Dialect {
     min: u8,
     max: u8,

@@ -2,15 +2,17 @@
 
 use bytes::Bytes;
 
+use super::audience::Scope;
 use super::codec::{Reader, Writer};
 use super::header::WireError;
 use crate::id::{GroupId, SessionId};
+use crate::service::Service;
 
 /// What a message means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum FrameKind {
-    /// From a session to a group.
-    Message,
+    /// From a session to those in the scope.
+    Message(Scope),
     /// The session joins the group; the payload is the name.
     Join,
     /// The session leaves the group.
@@ -20,10 +22,11 @@ pub(crate) enum FrameKind {
 }
 
 /// A message or a fragment of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Frame {
     pub(crate) kind: FrameKind,
     pub(crate) no_self: bool,
+    pub(crate) service: Service,
     pub(crate) session: SessionId,
     pub(crate) group: GroupId,
     /// Of the message, at its origin.
@@ -34,7 +37,7 @@ pub(crate) struct Frame {
 }
 
 /// Which fragment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Fragment {
     /// Bytes of the message before this fragment.
     pub(crate) offset: u32,
@@ -49,6 +52,8 @@ pub(crate) const FRAGMENT_FRAME_LEN: usize = FRAME_LEN + 8;
 
 const NO_SELF: u8 = 1;
 const FRAGMENT: u8 = 2;
+/// The service level is in the upper half.
+const SERVICE_SHIFT: u32 = 4;
 
 impl Frame {
     /// This frame completes its message.
@@ -56,16 +61,26 @@ impl Frame {
         self.fragment.is_none_or(|f| f.offset as usize + self.payload.len() == f.total as usize)
     }
 
+    /// Bytes of the frame.
+    pub(crate) fn encoded_len(&self) -> usize {
+        let head = if self.fragment.is_some() { FRAGMENT_FRAME_LEN } else { FRAME_LEN };
+        head + self.payload.len()
+    }
+
     /// Appends the frame.
     pub(crate) fn encode(&self, w: &mut Writer) {
         w.u8(match self.kind {
-            FrameKind::Message => 0,
+            FrameKind::Message(Scope::Group) => 0,
             FrameKind::Join => 1,
             FrameKind::Leave => 2,
             FrameKind::Disconnect => 3,
+            FrameKind::Message(Scope::GroupInView) => 4,
+            FrameKind::Message(Scope::Groups) => 5,
+            FrameKind::Message(Scope::Member) => 6,
         });
         w.u8(if self.no_self { NO_SELF } else { 0 }
-            | if self.fragment.is_some() { FRAGMENT } else { 0 });
+            | if self.fragment.is_some() { FRAGMENT } else { 0 }
+            | (self.service as u8) << SERVICE_SHIFT);
         w.u16(self.payload.len() as u16);
         w.u64(self.session.0);
         w.u64(self.group.0);
@@ -79,20 +94,26 @@ impl Frame {
 
     fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let kind = match r.u8()? {
-            0 => FrameKind::Message,
+            0 => FrameKind::Message(Scope::Group),
             1 => FrameKind::Join,
             2 => FrameKind::Leave,
             3 => FrameKind::Disconnect,
+            4 => FrameKind::Message(Scope::GroupInView),
+            5 => FrameKind::Message(Scope::Groups),
+            6 => FrameKind::Message(Scope::Member),
             _ => return Err(WireError::Invalid("unknown frame kind")),
         };
         let (flags, len) = (r.u8()?, usize::from(r.u16()?));
+        let service = Service::of(u32::from(flags >> SERVICE_SHIFT))
+            .ok_or(WireError::Invalid("unknown service"))?;
         let (session, group, counter) = (SessionId(r.u64()?), GroupId(r.u64()?), r.u64()?);
         let fragment = match flags & FRAGMENT {
             0 => None,
             _ => Some(Fragment { offset: r.u32()?, total: r.u32()? }),
         };
         let payload = r.take(len)?;
-        Ok(Self { kind, no_self: flags & NO_SELF != 0, session, group, counter, fragment, payload })
+        let no_self = flags & NO_SELF != 0;
+        Ok(Self { kind, no_self, service, session, group, counter, fragment, payload })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::id::Process;
 
 /// A process's own word about whom it cannot talk to. Nobody else may change it, so that a newer
 /// one of the same process replaces it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Report {
     pub(crate) process: Process,
     /// Plus 1 at every report of this process.

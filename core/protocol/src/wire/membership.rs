@@ -10,7 +10,7 @@ use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 
 /// What a gathering node knows and wants.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Join {
     pub(crate) process: Process,
     pub(crate) dialect: Dialect,
@@ -29,12 +29,12 @@ pub(crate) struct Join {
     pub(crate) members: Vec<NodeId>,
     /// Whom this node has heard in this gather.
     pub(crate) heard: Vec<NodeId>,
-    /// What the sender says of its links, beyond this gather.
-    pub(crate) report: Report,
+    /// What is known of bad links, beyond this gather.
+    pub(crate) reports: Vec<Report>,
 }
 
 /// How a process is known to be gone: facts, not silence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Gone {
     /// Its host says that nothing listens on its port.
     Unreachable = 1,
@@ -56,7 +56,7 @@ impl Gone {
 }
 
 /// The representative's call to form a ring.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Propose {
     pub(crate) ring: RingId,
     /// In token order, each with the attempt whose vote was counted.
@@ -64,7 +64,7 @@ pub(crate) struct Propose {
 }
 
 /// A member's answer: what it holds of its old ring. It does not change within an attempt.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct MemberState {
     /// The ring being formed.
     pub(crate) ring: RingId,
@@ -87,7 +87,7 @@ pub(crate) struct MemberState {
 }
 
 /// Everybody's state, from which everybody computes the same recovery.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Plan {
     pub(crate) ring: RingId,
     /// What all members have in common: its newest version and its features are the ring's.
@@ -99,7 +99,7 @@ pub(crate) struct Plan {
 }
 
 /// "I have the plan."
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Hash)]
 pub(crate) struct PlanAck {
     pub(crate) ring: RingId,
     pub(crate) process: Process,
@@ -147,7 +147,7 @@ impl Join {
         }
         w.nodes(self.members.iter());
         w.nodes(self.heard.iter());
-        self.report.encode(w);
+        Report::encode_all(&self.reports, w);
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
@@ -160,7 +160,7 @@ impl Join {
         let edges = (0..r.count(8)?).map(|_| Ok((r.node()?, r.node()?)));
         let edges = edges.collect::<Result<Vec<_>, WireError>>()?;
         let (members, heard) = (r.nodes()?, r.nodes()?);
-        let report = Report::decode(r)?;
+        let reports = Report::decode_all(r)?;
         within(proposed.len())?;
         let join = Self {
             process,
@@ -172,7 +172,7 @@ impl Join {
             edges,
             members,
             heard,
-            report,
+            reports,
         };
         Ok(join)
     }

@@ -4,6 +4,7 @@
 //! `header` and the checksum seal enclose every datagram, `packet` is what it means, `frame` is
 //! what a data packet carries, `parts` cuts control packets that are too large for one datagram.
 
+pub(crate) mod audience;
 mod codec;
 mod dialect;
 pub(crate) mod frame;
@@ -20,5 +21,6 @@ pub(crate) use dialect::Dialect;
 pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};
 pub(crate) use links::{Decline, Probe, ProbeAnswer, Report};
 pub(crate) use membership::{Beacon, Gone, Join, MemberState, Plan, PlanAck, Propose};
+pub use packet::wire_kind;
 pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Request, Token};
 pub(crate) use parts::{Parts, Piece, split};

@@ -43,6 +43,14 @@ pub(crate) enum Packet {
     Probe(Probe),
     ProbeAnswer(ProbeAnswer),
     Decline(Decline),
+    /// A message without order, of a member of the ring.
+    Unordered {
+        ring: RingId,
+        /// Counts the sender's.
+        number: u64,
+        /// One frame.
+        content: Bytes,
+    },
     /// A piece of one of the others.
     Part {
         id: u32,
@@ -83,11 +91,14 @@ const DATA_REPEATED: u8 = 8;
 const DATA_HEADER_LEN: usize = 20 + 8 + 4 + 1 + 8 + 8;
 /// Bytes of a data packet that are not content.
 pub(crate) const DATA_OVERHEAD_LEN: usize = SEAL_LEN + DATA_HEADER_LEN;
+const UNORDERED_OVERHEAD_LEN: usize = SEAL_LEN + 20 + 8 + super::frame::FRAME_LEN;
+// Whatever may be sent without order fits into a packet of the smallest ring.
+const _: () = assert!(UNORDERED_OVERHEAD_LEN + 12 + limits::UNORDERED_LEN_MAX <= limits::MTU_MIN);
 /// Where the content starts in the datagram.
 pub(crate) const DATA_CONTENT_AT: usize = super::header::HEADER_LEN + DATA_HEADER_LEN;
 
 /// The token: that of Totem, extended for recovery and parking.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Token {
     pub(crate) ring: RingId,
     /// Plus 1 at every hop.
@@ -122,8 +133,33 @@ pub(crate) struct Token {
     pub(crate) requests: Vec<Request>,
 }
 
+/// The kind of a datagram in a word, for logs and for test networks that tell kinds apart; `None`
+/// if it is of no kind that this version knows. Looks at nothing but the kind.
+pub fn wire_kind(datagram: &[u8]) -> Option<&'static str> {
+    Some(match *datagram.get(1)? {
+        KIND_DATA => "data",
+        KIND_TOKEN => "token",
+        KIND_TOKEN_ACK => "token-ack",
+        KIND_WAKE => "wake",
+        KIND_JOIN => "join",
+        KIND_PROPOSE => "propose",
+        KIND_STATE => "state",
+        KIND_PLAN => "plan",
+        KIND_PLAN_ACK => "plan-ack",
+        KIND_BEACON => "beacon",
+        KIND_BYE => "bye",
+        KIND_DUPLICATE => "duplicate",
+        KIND_PART => "part",
+        KIND_UNORDERED => "unordered",
+        KIND_PROBE => "probe",
+        KIND_PROBE_ANSWER => "probe-answer",
+        KIND_DECLINE => "decline",
+        _ => return None,
+    })
+}
+
 /// Ordinals to be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Request {
     pub(crate) first: u64,
     pub(crate) count: u16,
@@ -152,6 +188,7 @@ const KIND_PART: u8 = 13;
 const KIND_PROBE: u8 = 15;
 const KIND_PROBE_ANSWER: u8 = 16;
 const KIND_DECLINE: u8 = 17;
+const KIND_UNORDERED: u8 = 14;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -169,6 +206,7 @@ impl Packet {
             Self::Beacon(_) => KIND_BEACON,
             Self::Bye { .. } => KIND_BYE,
             Self::Duplicate { .. } => KIND_DUPLICATE,
+            Self::Unordered { .. } => KIND_UNORDERED,
             Self::Part { .. } => KIND_PART,
             Self::Probe(_) => KIND_PROBE,
             Self::ProbeAnswer(_) => KIND_PROBE_ANSWER,
@@ -200,6 +238,11 @@ impl Packet {
             Self::Probe(probe) => probe.encode(w),
             Self::ProbeAnswer(answer) => answer.encode(w),
             Self::Decline(decline) => decline.encode(w),
+            Self::Unordered { ring, number, content } => {
+                w.ring(*ring);
+                w.u64(*number);
+                w.slice(content);
+            }
             Self::Part { id, index, count, kind, piece } => {
                 w.u32(*id);
                 w.u16(*index);
@@ -231,6 +274,9 @@ impl Packet {
             KIND_PROBE => Self::Probe(Probe::decode(&mut r)?),
             KIND_PROBE_ANSWER => Self::ProbeAnswer(ProbeAnswer::decode(&mut r)?),
             KIND_DECLINE => Self::Decline(Decline::decode(&mut r)?),
+            KIND_UNORDERED => {
+                Self::Unordered { ring: r.ring()?, number: r.u64()?, content: r.rest() }
+            }
             KIND_PART => Self::Part {
                 id: r.u32()?,
                 index: r.u16()?,

@@ -21,11 +21,12 @@ pub(crate) fn split(id: u32, kind: u8, body: Bytes, piece_len_max: usize) -> Vec
 }
 
 /// Unfinished packets by sender.
-#[derive(Default)]
+#[derive(Clone, Default, Hash)]
 pub(crate) struct Parts {
     by_sender: BTreeMap<NodeId, Unfinished>,
 }
 
+#[derive(Clone, Hash)]
 struct Unfinished {
     boot: u32,
     id: u32,

@@ -82,7 +82,7 @@ fn packets() -> Vec<Packet> {
         edges: vec![(NodeId(1), NodeId(3))],
         members: vec![NodeId(1), NodeId(2)],
         heard: vec![NodeId(1)],
-        report: report.clone(),
+        reports: vec![report.clone()],
     };
     let beacon = Beacon {
         process: process(1),

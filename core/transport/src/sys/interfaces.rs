@@ -16,6 +16,8 @@ pub(crate) struct Interface {
     pub(crate) address: Option<IpAddr>,
     /// The bits of `address` that name the network are those set in here.
     pub(crate) netmask: Option<IpAddr>,
+    /// It is switched on; there may be no cable all the same.
+    pub(crate) is_up: bool,
 }
 
 /// All of them, an entry per address.
@@ -40,7 +42,8 @@ pub(crate) fn list() -> io::Result<Vec<Interface>> {
         // SAFETY: both are null or point into the list, at an address of the family that they say.
         let (address, netmask) = unsafe { (ip(entry.ifa_addr), ip(entry.ifa_netmask)) };
         let name = name.to_string_lossy().into_owned();
-        interfaces.push(Interface { name, index, address, netmask });
+        let is_up = entry.ifa_flags & libc::IFF_UP as u32 != 0;
+        interfaces.push(Interface { name, index, address, netmask, is_up });
     }
     // SAFETY: made by getifaddrs, and nothing borrowed from it is left.
     unsafe { libc::freeifaddrs(first) };

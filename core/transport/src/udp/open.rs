@@ -223,7 +223,11 @@ fn join(
 ) -> io::Result<Socket> {
     let index = interface.index;
     prepare_sending(unicast, group, index, options.multicast_ttl)?;
-    check_route(local, group, index, options.multicast_ttl)?;
+    // One that is down has no route now; when it is up, it may. Whoever starts before its network
+    // must not be without multicast for ever.
+    if interface.is_up {
+        check_route(local, group, index, options.multicast_ttl)?;
+    }
     let kind = Type::DGRAM.nonblocking();
     let socket = Socket::new(Domain::for_address(group), kind, Some(Protocol::UDP))?;
     // Several engines of this machine hear the group.

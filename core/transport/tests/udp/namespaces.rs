@@ -236,6 +236,25 @@ fn with_neighbour(ours: &'static str, theirs: &'static str, group: &'static str)
     neighbour.join().unwrap();
 }
 
+/// As on a host whose daemon starts before its network does.
+#[test]
+fn an_interface_that_comes_up_later_carries_multicasts() {
+    in_new_network(|| {
+        ip("link add cable0 type veth peer name cable1");
+        ip("address add 10.9.0.1/24 dev cable0");
+        let group = Some("239.192.77.1:7745".parse().unwrap());
+        let at = |bind| open(&UdpOptions { multicast: group, ..options(bind) });
+        let (mut sender, mut hearer) = (at("10.9.0.1:5000"), at("10.9.0.1:5001"));
+        assert!(sender.has_multicast());
+        sender.send(&[multicast(b"nobody hears this")]);
+        ip("link set cable1 up");
+        ip("link set cable0 up");
+        wait_for_carrier("cable0");
+        sender.send(&[multicast(b"token")]);
+        assert_eq!(receive(&mut hearer, 1)[0].bytes, "token");
+    });
+}
+
 /// "10.9.0.1/24" and so on, with a fixed port.
 fn address(with_prefix: &str) -> String {
     let ip = with_prefix.split('/').next().unwrap();

@@ -118,7 +118,7 @@ impl Scene {
     }
 
     pub fn stats(&self, node: usize) -> anasazi_protocol::Stats {
-        self.cluster.nodes[node].core.as_ref().map(|c| c.stats().clone()).unwrap_or_default()
+        self.cluster.nodes[node].core().map(|c| c.stats().clone()).unwrap_or_default()
     }
 
     /// Comes to rest, and the oracle judges all of it.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use anasazi_protocol::{GroupId, GroupView, MessageDelivery, RingId, ViewCause, ViewId, ViewKind};
+use anasazi_protocol::{
+    GroupId, GroupView, MessageDelivery, Recipients, RingId, Service, ViewCause, ViewId, ViewKind,
+};
 use fake_core::member;
 
 use super::*;
@@ -12,11 +14,10 @@ fn message(number: u64, len: usize) -> MessageDelivery {
     let mut payload = number.to_ne_bytes().to_vec();
     payload.resize(len, number as u8);
     MessageDelivery {
-        group: GroupId::of("room"),
+        to: Recipients::Group(GroupId::of("room"), number),
         sender: MemberId { node: NodeId(9), session: SessionId(1) },
-        safe: false,
+        service: Service::Agreed,
         no_self: false,
-        sequence: number,
         tag: 0,
         payload: vec![payload.into()],
     }

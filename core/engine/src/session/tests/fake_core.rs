@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anasazi_protocol::{
-    Command, GroupId, GroupView, MemberId, MessageDelivery, RingId, SessionId, ViewCause, ViewId,
-    ViewKind,
+    Audience, Command, Fate, GroupId, GroupView, MemberId, MessageDelivery, Recipients, RingId,
+    SessionId, ViewCause, ViewId, ViewKind,
 };
 use anasazi_queue::status::Status;
 
@@ -26,6 +26,8 @@ struct FakeGroup {
     name: Arc<str>,
     members: Vec<MemberId>,
     sequence: u64,
+    /// Of its view.
+    ordinal: u64,
 }
 
 impl FakeCore {
@@ -51,6 +53,7 @@ impl FakeCore {
                     name: Arc::from(&name[..]),
                     members: Vec::new(),
                     sequence: 0,
+                    ordinal: 0,
                 });
                 entry.members.push(member(session));
                 self.change(group, ViewCause::Join, vec![member(session)], vec![], sessions);
@@ -66,18 +69,38 @@ impl FakeCore {
                     self.remove(group, session, ViewCause::Disconnect, sessions);
                 }
             }
-            Command::Send { session, group, safe, no_self, tag, payload } => {
+            Command::Send { session, to, service, no_self, tag, payload } => {
                 self.log.push(format!("send {} {}", session.0, payload.len()));
-                let Some(entry) = self.groups.get_mut(&group) else { return };
-                entry.sequence += 1;
+                let fits = |(group, view): (GroupId, Option<ViewId>)| {
+                    let entry = self.groups.get(&group);
+                    view.is_none_or(|view| entry.is_some_and(|e| e.ordinal == view.ordinal))
+                };
+                if !to.groups().all(fits) {
+                    return sessions.receipt(session, &to, tag, Fate::OtherView);
+                }
+                let to = match to {
+                    Audience::Member(member) => Recipients::Session(member.session),
+                    to => {
+                        let groups = to.groups().filter_map(|(group, _)| {
+                            let entry = self.groups.get_mut(&group)?;
+                            entry.sequence += 1;
+                            Some((group, entry.sequence))
+                        });
+                        let groups: Vec<_> = groups.collect();
+                        match &groups[..] {
+                            [] => return,
+                            [(group, sequence)] => Recipients::Group(*group, *sequence),
+                            _ => Recipients::Groups(groups),
+                        }
+                    }
+                };
                 let half = payload.len() / 2;
                 let pieces = vec![payload.slice(..half), payload.slice(half..)];
                 sessions.message(&MessageDelivery {
-                    group,
+                    to,
                     sender: member(session),
-                    safe,
+                    service,
                     no_self,
-                    sequence: entry.sequence,
                     tag,
                     payload: pieces,
                 });
@@ -110,7 +133,7 @@ impl FakeCore {
     ) {
         self.ordinal += 1;
         let Some(entry) = self.groups.get_mut(&group) else { return };
-        entry.sequence = 0;
+        (entry.sequence, entry.ordinal) = (0, self.ordinal);
         let ring = RingId { sequence: 12, representative: IDENTITY };
         let together = entry.members.iter().filter(|id| !joined.contains(id)).copied().collect();
         sessions.view(&GroupView {

@@ -81,7 +81,7 @@ fn misuse(client: &RawClient, random: &mut Random) {
         2 => client.push(request::LEAVE, LeaveRecord { handle, reserved: 0 }.as_bytes(), &junk),
         3..=5 => {
             let service = random.below(8) as u32;
-            let record = SendRecord { handle, service, tag: 1 };
+            let record = SendRecord { handle, service, tag: 1, ..SendRecord::default() };
             client.push(request::SEND, record.as_bytes(), &junk)
         }
         6 => client.push(request::QUERY, QueryRecord { tag: 3 }.as_bytes(), &junk),

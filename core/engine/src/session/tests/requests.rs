@@ -1,6 +1,6 @@
 //! What clients ask for, and what becomes of it.
 
-use anasazi_protocol::{Command, GroupId, SessionId};
+use anasazi_protocol::{Audience, Command, Fate, GroupId, SessionId};
 use anasazi_queue::record::{JOIN_SEND_ONLY, ReplyRecord};
 
 use super::*;
@@ -161,7 +161,7 @@ fn messages_that_cannot_be_sent_get_receipts() {
     let expected = [
         (2, Status::ENOTMEMBER, 10),
         (1, Status::ENOTSUP, 11),
-        (1, Status::ENOTSUP, 12),
+        (1, Status::EVIEW, 12),
         (1, Status::ENOTSUP, 12),
         (1, Status::ENOTSUP, 12),
         (1, Status::ENOTSUP, 13),
@@ -389,14 +389,16 @@ fn a_tag_that_comes_back_without_its_message_is_receipted() {
     engine.run();
     client.drain();
     let (session, group) = (SessionId((1_000 << 24) + 1), GroupId::of("room"));
-    engine.sessions.ordered(session, group, 77);
+    let room = Audience::Group(group, None);
+    engine.sessions.receipt(session, &room, 77, Fate::Done);
     assert_eq!(client.expect_receipt(), (2, Status::OK, 77));
     client.leave(2);
     engine.run();
     client.drain();
-    engine.sessions.ordered(session, group, 78);
+    engine.sessions.receipt(session, &room, 78, Fate::Done);
     assert_eq!(client.expect_receipt(), (1, Status::OK, 78), "by what it has left");
-    engine.sessions.ordered(session, GroupId::of("other"), 79);
-    engine.sessions.ordered(SessionId(1), group, 80);
+    let other = Audience::Group(GroupId::of("other"), None);
+    engine.sessions.receipt(session, &other, 79, Fate::Done);
+    engine.sessions.receipt(SessionId(1), &room, 80, Fate::Done);
     client.expect_nothing();
 }

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::node::Node;
 use crate::ring::Ring;
 use crate::state::candidates::Candidate;
-use crate::state::clique::{blamed_edges, edge, largest};
+use crate::state::clique::{blamed_edges, edge, largest_across};
 use crate::state::{Gather, State};
 use crate::wire::{Beacon, Dialect, Gone, Join, Packet};
 
@@ -86,11 +86,7 @@ impl Operational {
         address: SocketAddr,
         beacon: &Beacon,
     ) -> State {
-        let mut news = false;
-        for report in &beacon.reports {
-            news |= node.links.learn(report, node.me, node.now);
-        }
-        if news {
+        if node.learn_links(&beacon.reports) {
             self.links_changed(node);
         }
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
@@ -178,7 +174,8 @@ impl Operational {
         let mut edges = node.links.edges(node.me, &proposed, node.now);
         edges.extend(join.edges.iter().map(|(a, b)| edge(*a, *b)));
         edges.extend(blamed_edges(node, &nodes));
-        largest(&nodes, &edges) > self.ring.members.len()
+        let ours = self.ring.members.iter().map(|p| p.node).collect();
+        largest_across(&[&ours], &nodes, &edges) > self.ring.members.len()
     }
 }
 
@@ -221,7 +218,11 @@ impl Union {
         let all: Vec<Process> = self.members.iter().chain(theirs).copied().collect();
         let nodes = all.iter().map(|p| p.node).collect();
         let edges = node.links.edges(node.me, &all, node.now);
-        if largest(&nodes, &edges) <= self.largest_ring.max(theirs.len()) {
+        let ids = |list: &[Process]| list.iter().map(|p| p.node).collect();
+        let (ours, others): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
+            (ids(&self.members), ids(theirs));
+        let comes = largest_across(&[&ours, &others], &nodes, &edges);
+        if comes <= self.largest_ring.max(theirs.len()) {
             let (a, b) = edges.first()?;
             return Some(format!("nodes {a} and {b} cannot talk to each other"));
         }

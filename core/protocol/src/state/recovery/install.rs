@@ -63,7 +63,7 @@ impl Recovery {
         });
         let mut outputs = Vec::new();
         node.groups.transitional(change, &mut outputs);
-        emit(node, self.place(node, configuration, 0), false, outputs);
+        emit(node, self.place(node, configuration, 0), outputs);
     }
 
     fn place(&self, node: &Node, configuration: Configuration, ordinal: u64) -> Place {
@@ -100,7 +100,7 @@ impl Recovery {
         let mut outputs = Vec::new();
         node.groups.install(change, tables, &mut outputs);
         let place = self.place(node, Configuration::Regular(self.ring.id), change.ordinal);
-        emit(node, place, false, outputs);
+        emit(node, place, outputs);
     }
 
     fn finish(mut self: Box<Self>, node: &mut Node, token: Token) -> State {
@@ -142,7 +142,7 @@ pub(super) fn table_to_come(recovery: &Recovery, node: &Node) -> Snapshot {
             let origin = *origin;
             let component = recovery.mine;
             let place = Place { configuration, ordinal, origin, frame: 0, component };
-            groups.packet(place, held.safe, &held.content, &mut Vec::new());
+            groups.packet(place, &held.content, &mut Vec::new());
         }
     }
     groups.snapshot(&component.members)

@@ -16,6 +16,7 @@ const TABLE_HEADER_LEN: usize = 11;
 const OLD_PACKET: u8 = 0;
 const TABLE: u8 = 1;
 
+#[derive(Clone, Hash)]
 pub(super) struct Work {
     component: u16,
     /// Ordinals of the old ring that are this node's to send.
@@ -30,13 +31,13 @@ pub(super) struct Work {
     tables: Vec<Table>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, PartialEq, Hash)]
 enum Kind {
     OldPacket,
     TablePiece { last: bool },
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Hash)]
 struct Table {
     bytes: Vec<u8>,
     next: u32,

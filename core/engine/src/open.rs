@@ -1,0 +1,84 @@
+//! What the configuration asks for, opened: sockets, state, settings of the core.
+
+use anasazi_protocol::{Boot, CoreConfig, Instant, hash64};
+use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
+
+use crate::boot::{boot, random_u64};
+use crate::config::ValidConfig;
+use crate::error::EngineError;
+use crate::session::SessionLimits;
+use crate::sys::poll::{Waker, now_ns};
+use crate::trace_file::TraceFile;
+use crate::turn::{Parts, Turn};
+use crate::witness::Witness;
+use crate::writer::Writer;
+
+/// Kernel memory that a queued datagram takes, at least, beyond its bytes.
+const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
+
+/// A turn on real sockets and a real disk.
+pub(crate) type RealTurn = Turn<Udp, Option<Writer>>;
+
+/// Opens sockets and state, and starts the protocol.
+pub(crate) fn open(config: ValidConfig, waker: &Waker) -> Result<RealTurn, EngineError> {
+    let mut warnings = config.warnings().to_vec();
+    let booted = boot(&config)?;
+    warnings.extend(booted.warning);
+    let (transport, of_network) = Udp::open(&udp_options(&config))
+        .map_err(|e: OpenError| EngineError::Network(e.to_string()))?;
+    warnings.extend(of_network);
+    let core = CoreConfig {
+        cluster: hash64(config.cluster.as_bytes()),
+        domain: 0,
+        peers: config.transport.peers.clone(),
+        multicast: transport.has_multicast(),
+        mtu: config.transport.mtu,
+        window: window(&config, &transport),
+        timers: config.ring.timers(),
+        seed: random_u64()?,
+        trace: config.trace.file.is_some(),
+        ..CoreConfig::default()
+    };
+    let limits = SessionLimits {
+        sessions_max: config.client.sessions_max,
+        backlog_len_max: config.client.backlog_len,
+        message_len_max: config.message.len_max,
+        allow_uids: config.client.allow_uids.clone(),
+        allow_gids: config.client.allow_gids.clone(),
+    };
+    let now = Instant(now_ns());
+    let witness = open_trace(&config, booted.boot, now)?;
+    let storage = booted.file.map(|file| Writer::new(file, waker.clone()));
+    let parts =
+        Parts { config, warnings, core, boot: booted.boot, limits, transport, storage, witness };
+    Ok(Turn::new(parts, now))
+}
+
+fn open_trace(
+    config: &ValidConfig,
+    boot: Boot,
+    now: Instant,
+) -> Result<Option<Box<dyn Witness>>, EngineError> {
+    let Some(path) = &config.trace.file else { return Ok(None) };
+    let stored = boot.ring_sequence_floor > 0;
+    let file = TraceFile::open(path, boot.process, stored, now.0)?;
+    Ok(Some(Box::new(file)))
+}
+
+fn udp_options(config: &ValidConfig) -> UdpOptions {
+    UdpOptions {
+        bind: config.transport.bind,
+        multicast: config.transport.multicast,
+        interface: config.transport.interface.clone(),
+        multicast_ttl: config.transport.multicast_ttl,
+        receive_buffer_len: config.transport.receive_buffer_len,
+        send_buffer_len: config.transport.send_buffer_len,
+    }
+}
+
+/// A rotation's packets must fit into every member's socket buffer, or the kernel drops them.
+fn window(config: &ValidConfig, transport: &impl Transport) -> u32 {
+    let datagram = config.transport.mtu + DATAGRAM_OVERHEAD_LEN;
+    let fits = transport.counters().receive_buffer_len as usize / datagram;
+    config.ring.window.min(u32::try_from(fits).unwrap_or(u32::MAX)).max(16)
+}

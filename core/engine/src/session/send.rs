@@ -1,0 +1,133 @@
+//! A message out of a client's send ring: what it asks for is checked, and what cannot be done is
+//! answered with a receipt.
+
+use anasazi_protocol::limits;
+use anasazi_protocol::{Audience, Command, GroupId, Service, ViewId};
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{
+    GROUPS_PER_MESSAGE_MAX, GroupRecord, SendRecord, UNRELIABLE_GROUP_LEN, UNRELIABLE_LEN_MAX,
+};
+use anasazi_queue::status::Status;
+use bytes::{Buf, Bytes};
+
+use super::connection::{Connection, Role};
+use super::requests::{Request, Sink, Step, cut_short, go_on, offer};
+
+/// Carries a send out. `len`: of the whole record, of which `payload` may be only the start.
+pub(super) fn send(
+    connection: &mut Connection,
+    len: usize,
+    mut payload: Bytes,
+    message_len_max: usize,
+    sink: Sink<'_>,
+) -> Step {
+    let Some((record, rest)) = SendRecord::split_from(&payload) else { return cut_short() };
+    let Some((further, _)) = further_groups(record, rest) else { return cut_short() };
+    let head_len = size_of::<SendRecord>() + further.len() * size_of::<GroupRecord>();
+    let message_len = len.saturating_sub(head_len);
+    let checked = service(record.service).and_then(|service| {
+        let to = audience(connection, record, &further)?;
+        let ordered = service.is_ordered();
+        // Nobody could tell the sender of one without order what became of it.
+        let impossible = !ordered && record.service & SAME_VIEW != 0;
+        let too_long = message_len > message_len_max
+            || payload.len() < len
+            || !ordered && message_len > to.unordered_len_max();
+        match () {
+            () if impossible => Err(Status::EINVAL),
+            () if too_long => Err(Status::EMSGSIZE),
+            () => Ok((service, to)),
+        }
+    });
+    let (service, to) = match checked {
+        Ok(checked) => checked,
+        Err(status) => {
+            connection.receipt(record.handle, status, record.tag)?;
+            return go_on();
+        }
+    };
+    payload.advance(head_len);
+    connection.messages_sent += 1;
+    let (session, no_self) = (connection.id, record.service & NO_SELF != 0);
+    let command = Command::Send { session, to, service, no_self, tag: record.tag, payload };
+    offer(Request::Command(command), sink)
+}
+
+/// The list between a send's head and its message, as far as there may be one.
+fn further_groups(record: SendRecord, bytes: &[u8]) -> Option<(Vec<GroupRecord>, &[u8])> {
+    let count = record.groups as usize;
+    if count >= GROUPS_PER_MESSAGE_MAX {
+        return None;
+    }
+    let mut rest = bytes;
+    let mut groups = Vec::with_capacity(count);
+    for _ in 0..count {
+        let (group, after) = GroupRecord::split_from(rest)?;
+        groups.push(group);
+        rest = after;
+    }
+    Some((groups, rest))
+}
+
+fn service(word: u32) -> Result<Service, Status> {
+    if word & !(LEVEL | NO_SELF | SAME_VIEW) != 0 {
+        return Err(Status::ENOTSUP);
+    }
+    Service::of(word & LEVEL).ok_or(Status::EINVAL)
+}
+
+/// To whom the handles of a send lead.
+fn audience(
+    connection: &Connection,
+    record: SendRecord,
+    further: &[GroupRecord],
+) -> Result<Audience, Status> {
+    let same_view = record.service & SAME_VIEW != 0;
+    let first = GroupRecord { handle: record.handle, views: record.views };
+    let handle = connection.handles.get(&first.handle).ok_or(Status::ENOTMEMBER)?;
+    if let Role::Peer(member) = handle.role {
+        let alone = further.is_empty() && !same_view;
+        return if alone { Ok(Audience::Member(member)) } else { Err(Status::EINVAL) };
+    }
+    if further.is_empty() {
+        let (group, view) = addressed(connection, first, same_view)?;
+        return Ok(Audience::Group(group, view));
+    }
+    let mut groups: Vec<(GroupId, Option<ViewId>)> = Vec::with_capacity(1 + further.len());
+    for record in std::iter::once(&first).chain(further) {
+        let (group, view) = addressed(connection, *record, same_view)?;
+        if groups.iter().any(|(known, _)| *known == group) {
+            return Err(Status::EINVAL);
+        }
+        groups.push((group, view));
+    }
+    Ok(Audience::Groups(groups))
+}
+
+/// The group under a handle, and the view that it must be in. That is the one that the session was
+/// shown last: if a later one is on its way to it, the message is too late.
+fn addressed(
+    connection: &Connection,
+    record: GroupRecord,
+    same_view: bool,
+) -> Result<(GroupId, Option<ViewId>), Status> {
+    let handle = connection.handles.get(&record.handle).ok_or(Status::ENOTMEMBER)?;
+    match handle.role {
+        Role::Leaver => Err(Status::ENOTMEMBER),
+        Role::Peer(_) => Err(Status::EINVAL),
+        Role::Sender if same_view => Err(Status::EINVAL),
+        Role::Sender | Role::Member if !same_view => Ok((handle.group, None)),
+        _ if handle.views == 0 || handle.views != record.views => Err(Status::EVIEW),
+        _ => Ok((handle.group, Some(handle.view))),
+    }
+}
+
+/// Of a send's service word, as in the C header.
+const LEVEL: u32 = 0xFF;
+const NO_SELF: u32 = 0x100;
+const SAME_VIEW: u32 = 0x400;
+
+// What clients are told is what the protocol can do.
+const _: () = assert!(GROUPS_PER_MESSAGE_MAX == limits::GROUPS_PER_MESSAGE_MAX);
+const _: () = assert!(UNRELIABLE_LEN_MAX == limits::UNORDERED_LEN_MAX);
+const _: () = assert!(UNRELIABLE_GROUP_LEN == limits::UNORDERED_GROUP_LEN);

@@ -1,0 +1,29 @@
+//! What a domain asks of its storage.
+
+use crate::state_file::Stored;
+
+/// Makes the little durable that must outlive a process: who it is, and which ring numbers are used
+/// up. Nothing here waits.
+pub trait Storage {
+    /// Begins to write; its end is told by [`take_written`](Self::take_written). Writes reach the
+    /// disk in this order.
+    fn write(&mut self, ticket: u64, stored: Stored);
+
+    /// Appends the tickets of writes that ended since the last call, and whether they are durable.
+    fn take_written(&mut self, out: &mut Vec<(u64, bool)>);
+}
+
+/// Without storage a core asks for no writes: all ring numbers are its own from the start.
+impl<S: Storage> Storage for Option<S> {
+    fn write(&mut self, ticket: u64, stored: Stored) {
+        if let Some(storage) = self {
+            storage.write(ticket, stored);
+        }
+    }
+
+    fn take_written(&mut self, out: &mut Vec<(u64, bool)>) {
+        if let Some(storage) = self {
+            storage.take_written(out);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! One turn: what an engine does each time something has happened, without knowing where datagrams,
+//! time and readiness come from. The daemon turns it in an epoll loop, the simulator in virtual
+//! time.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use anasazi_protocol::{Boot, Core, CoreConfig, Instant};
+use anasazi_queue::status::Status;
+use anasazi_transport::Transport;
+
+use crate::admin::Admin;
+use crate::config::ValidConfig;
+use crate::domain::{Domain, Upward};
+use crate::error::EngineError;
+use crate::journal::Journal;
+use crate::recorder::Recorder;
+use crate::session::{Readiness, Request, SessionLimits, Sessions};
+use crate::storage::Storage;
+use crate::witness::Witness;
+
+/// Keys from here on are those of sessions, see [`Turn::session_ready`].
+pub const SESSION_KEYS: u64 = 1 << 32;
+/// Requests of sessions taken in per turn, if the caller does not say.
+const BUDGET_DEFAULT: usize = 1_024;
+/// Rounds of receiving per turn, so that a flood cannot keep the timers and the sessions from their
+/// turn.
+const RECEIVE_ROUNDS_MAX: usize = 4;
+
+/// What a turn is made of.
+pub struct Parts<T, S> {
+    /// For administration: what was configured.
+    pub config: ValidConfig,
+    /// What the operator should know from the start.
+    pub warnings: Vec<String>,
+    /// Settings of the core.
+    pub core: CoreConfig,
+    /// Who this is; durable already.
+    pub boot: Boot,
+    /// What sessions may cost.
+    pub limits: SessionLimits,
+    /// The network.
+    pub transport: T,
+    /// The disk.
+    pub storage: S,
+    /// Who watches the core, if anybody does.
+    pub witness: Option<Box<dyn Witness>>,
+}
+
+/// Domains, sessions and administration, and what one turn does to them, in order. It never waits
+/// and reads no clock: `now` never decreases from call to call.
+pub struct Turn<T, S> {
+    /// One per domain; there is only `default` so far.
+    domains: Vec<Domain<T, S>>,
+    sessions: Sessions,
+    admin: Admin,
+    up: Vec<Upward>,
+    /// Clients find another engine at the same place, so that a clean stop only hangs up on them.
+    clients_return: bool,
+    stop: Stop,
+    ended: Option<Result<(), EngineError>>,
+}
+
+/// How far a clean stop has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    No,
+    Asked,
+    Leaving,
+}
+
+impl<T: Transport, S: Storage> Turn<T, S> {
+    /// The protocol begins; what it has to say leaves with the first [`run`](Self::run).
+    pub fn new(parts: Parts<T, S>, now: Instant) -> Self {
+        let Parts { config, warnings, core, boot, limits, transport, storage, witness } = parts;
+        let mut journal = Journal::default();
+        warnings.into_iter().for_each(|warning| journal.warn(warning));
+        let clients_return = config.client.listen.is_some();
+        let recorder = Recorder::new(boot.process, config.recorder.dir.clone());
+        let border = (transport, storage);
+        let mut domain = Domain::new((core, boot), border, recorder, witness, now);
+        let mut up = Vec::new();
+        domain.drain(now, &mut up);
+        Self {
+            domains: vec![domain],
+            sessions: Sessions::new(limits, boot.process, SESSION_KEYS),
+            admin: Admin::new(config, journal, now),
+            up,
+            clients_return,
+            stop: Stop::No,
+            ended: None,
+        }
+    }
+
+    /// A connection of a client came in.
+    pub fn accept(&mut self, socket: OwnedFd, readiness: &dyn Readiness, now: Instant) {
+        self.sessions.accept(socket, readiness, now);
+    }
+
+    /// A descriptor is ready that sessions asked `readiness` to watch under this key.
+    pub fn session_ready(&mut self, key: u64, readiness: &dyn Readiness) {
+        self.sessions.ready(key, readiness);
+    }
+
+    /// Asks for a clean leave at the next turn.
+    pub fn stop(&mut self) {
+        if self.stop == Stop::No {
+            self.stop = Stop::Asked;
+        }
+    }
+
+    /// The turn itself. `arrived`: the transport may have something. `budget`: requests of sessions
+    /// taken in; 0 for the default. True: more can be done right now.
+    ///
+    /// # Errors
+    /// It has ended with a fault; `Ok(false)` for ever after a clean stop.
+    pub fn run(
+        &mut self,
+        now: Instant,
+        arrived: bool,
+        budget: u32,
+        readiness: &dyn Readiness,
+    ) -> Result<bool, EngineError> {
+        if let Some(result) = &self.ended {
+            return result.clone().map(|()| false);
+        }
+        // What the transport has read already makes no descriptor ready.
+        let mut more = (arrived || self.domains[0].has_backlog()) && self.receive(now, readiness);
+        self.domains[0].tick(now, &mut self.up);
+        if self.stop == Stop::Asked {
+            self.stop = Stop::Leaving;
+            self.sessions.begin_to_stop();
+            self.domains[0].shutdown(now, &mut self.up);
+        }
+        self.hand_up(now, readiness);
+        let budget = if budget == 0 { BUDGET_DEFAULT } else { budget as usize };
+        more |= self.take_requests(now, budget, readiness);
+        self.domains[0].flush();
+        self.hand_up(now, readiness);
+        self.sessions.expire(readiness, now);
+        self.sessions.flush(readiness);
+        match &self.ended {
+            Some(result) => result.clone().map(|()| false),
+            None => Ok(more || self.stop == Stop::Asked),
+        }
+    }
+
+    /// When the next turn is due, if nothing happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let deadlines = [self.domains[0].core.deadline(), self.sessions.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// It was stopped and has left, or has ended with a fault.
+    pub fn ended(&self) -> Option<&Result<(), EngineError>> {
+        self.ended.as_ref()
+    }
+
+    /// The protocol, to be looked at.
+    pub fn core(&self) -> &Core {
+        &self.domains[0].core
+    }
+
+    /// The sessions, to be looked at.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    /// The network that it was made with.
+    pub fn transport_mut(&mut self) -> &mut T {
+        self.domains[0].transport.inner_mut()
+    }
+
+    /// The disk that it was made with.
+    pub fn storage_mut(&mut self) -> &mut S {
+        &mut self.domains[0].storage
+    }
+
+    /// Descriptors that are readable while there are datagrams.
+    pub(crate) fn transport_fds(&self) -> impl Iterator<Item = RawFd> {
+        self.domains.iter().flat_map(|domain| domain.transport.fds())
+    }
+
+    fn receive(&mut self, now: Instant, readiness: &dyn Readiness) -> bool {
+        for _ in 0..RECEIVE_ROUNDS_MAX {
+            let more = self.domains[0].receive(now, &mut self.up);
+            // What the token allows leaves at once: everybody waits for it.
+            self.domains[0].flush();
+            self.hand_up(now, readiness);
+            if !more {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Gives sessions' requests to the core, as long as it has room, and answers their queries even
+    /// if it has none: then they are needed most. True if more can be taken right now.
+    fn take_requests(&mut self, now: Instant, budget: usize, readiness: &dyn Readiness) -> bool {
+        let Self { sessions, domains, up, .. } = self;
+        let mut queries = Vec::new();
+        let accepting = domains[0].core.accepts_sends();
+        let more = sessions.poll(budget, accepting, &mut |request| match request {
+            Request::Command(command) => {
+                domains[0].command(now, command, up);
+                domains[0].core.accepts_sends()
+            }
+            Request::Query { session, tag, trusted, json } => {
+                queries.push((session, tag, trusted, json));
+                true
+            }
+        });
+        self.hand_up(now, readiness);
+        for (session, tag, trusted, json) in queries {
+            let (domain, sessions) = (&mut self.domains[0], &self.sessions);
+            let answer = self.admin.answer(now, json.as_bytes(), trusted, domain, sessions);
+            if answer.shutdown {
+                self.stop();
+            }
+            self.sessions.reply(session, tag, answer.status, &answer.json, false);
+        }
+        more
+    }
+
+    /// What the domains have for sessions and for the operator, in order.
+    fn hand_up(&mut self, now: Instant, readiness: &dyn Readiness) {
+        let mut up = core::mem::take(&mut self.up);
+        for item in up.drain(..) {
+            match item {
+                Upward::Message(message) => self.sessions.message(&message),
+                Upward::View(view) => self.sessions.view(&view),
+                Upward::Receipt { session, to, tag, fate } => {
+                    self.sessions.receipt(session, &to, tag, fate);
+                }
+                Upward::JoinRefused { session, group, reason } => {
+                    self.sessions.join_refused(session, group, reason);
+                }
+                Upward::Event(event) => self.admin.journal.record(now.0, &event),
+                Upward::Stopped { fault } => {
+                    self.end(fault.map(EngineError::Protocol), readiness);
+                }
+                Upward::Broken { fault } => {
+                    self.end(Some(EngineError::Broken(fault)), readiness);
+                }
+            }
+        }
+        self.up = up;
+    }
+
+    fn end(&mut self, fault: Option<EngineError>, readiness: &dyn Readiness) {
+        let reason =
+            fault.as_ref().map_or_else(|| "the engine was stopped".to_owned(), ToString::to_string);
+        let status = match &fault {
+            None => Status::ECLOSED,
+            // An engine of this process does not come back; a daemon does.
+            Some(EngineError::Broken(_)) if !self.clients_return => Status::EINTERNAL,
+            Some(_) => Status::ESTATE,
+        };
+        // A daemon that stops cleanly is likely to come back: its clients' connections just end,
+        // and they try again.
+        if fault.is_some() || !self.clients_return {
+            self.sessions.close_all(status, &reason, readiness);
+        } else {
+            self.sessions.hang_up_on_all(readiness);
+        }
+        self.ended = Some(fault.map_or(Ok(()), Err));
+    }
+}

@@ -1,0 +1,99 @@
+//! Doors for the fuzz targets in `tests/fuzz`: the parsers as they are, without a datagram around
+//! them. Not for anybody else.
+
+use bytes::Bytes;
+
+use crate::group::{Fragments, Snapshot};
+use crate::id::NodeId;
+use crate::limits;
+use crate::wire::frame::frames;
+use crate::wire::{Packet, Parts, Piece, Writer, open, split};
+
+/// The number of the last kind of packet.
+pub const KIND_MAX: u8 = 17;
+
+/// Reads a datagram as a core of that cluster and domain does; whether it is one.
+pub fn datagram(bytes: &Bytes, cluster: u64, domain: u16) -> bool {
+    let opened = open(bytes, cluster, domain);
+    opened.is_ok_and(|(header, body)| Packet::decode(header.kind, body).is_ok())
+}
+
+/// Reads the body of a packet. What can be read can be written, and is read back the same; the
+/// answer is what was written.
+pub fn packet(kind: u8, body: &Bytes) -> Option<Bytes> {
+    let packet = Packet::decode(kind, body.clone()).ok()?;
+    let written = write(|w| packet.encode(w));
+    assert!(written.len() <= body.len() + 8, "writing adds something to {packet:?}");
+    let again = Packet::decode(packet.kind(), written.clone());
+    assert_eq!(again.as_ref(), Ok(&packet), "not read as it was written");
+    Some(written)
+}
+
+/// Reads frames, and puts fragments together as a group table does: whole messages that came out.
+pub fn content(origins: &[NodeId], content: &Bytes) -> usize {
+    let mut fragments = Fragments::default();
+    let mut messages = 0;
+    for (frame, origin) in frames(content).zip(origins.iter().cycle()) {
+        let written = write(|w| frame.encode(w));
+        assert_eq!(frames(&written).next().as_ref(), Some(&frame), "not read as it was written");
+        if let Some(pieces) = fragments.add(*origin, &frame) {
+            let len: usize = pieces.iter().map(Bytes::len).sum();
+            let total = frame.fragment.map_or(frame.payload.len(), |f| f.total as usize);
+            assert_eq!(len, total, "a whole message of another length than it said");
+            assert!(len <= limits::MESSAGE_LEN_MAX);
+            messages += 1;
+        }
+    }
+    messages
+}
+
+/// Reads a group table as it travels during recovery; what can be read is written the same way.
+pub fn snapshot(bytes: &Bytes) -> bool {
+    let Ok(snapshot) = Snapshot::decode(bytes.clone()) else { return false };
+    let again = Snapshot::decode(snapshot.encode());
+    assert_eq!(again.as_ref(), Ok(&snapshot), "not read as it was written");
+    true
+}
+
+/// Puts parts of packets together.
+#[derive(Default)]
+pub struct Reassembly(Parts);
+
+impl Reassembly {
+    /// One part, of which anything may be wrong. The whole, if it is complete.
+    pub fn add(
+        &mut self,
+        sender: (NodeId, u32),
+        id: u32,
+        place: (u16, u16),
+        kind: u8,
+        bytes: Bytes,
+    ) -> Option<(u8, Bytes)> {
+        let piece = Piece { id, index: place.0, count: place.1, kind, bytes };
+        let whole = self.0.add(sender.0, sender.1, piece);
+        let fits = |body: &Bytes| body.len() <= limits::CONTROL_LEN_MAX;
+        assert!(whole.as_ref().is_none_or(|(_, body)| fits(body)), "longer than anything may be");
+        whole
+    }
+
+    /// Cuts a body and puts it together again, in that order.
+    pub fn cut_and_join(&mut self, body: &Bytes, piece_len_max: usize, backwards: bool) {
+        let mut parts = split(7, 5, body.clone(), piece_len_max);
+        if backwards {
+            parts.reverse();
+        }
+        let mut whole = None;
+        for part in parts {
+            assert!(whole.is_none(), "complete before the last part");
+            let Packet::Part { id, index, count, kind, piece } = part else { continue };
+            whole = self.add((NodeId(9), 1), id, (index, count), kind, piece);
+        }
+        assert_eq!(whole.map(|w| w.1).as_ref(), Some(body), "not put together as it was cut");
+    }
+}
+
+fn write(what: impl FnOnce(&mut Writer)) -> Bytes {
+    let mut w = Writer::default();
+    what(&mut w);
+    w.bytes.freeze()
+}

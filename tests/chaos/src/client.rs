@@ -1,0 +1,345 @@
+//! The client program: joins, leaves and sends by chance, until it is told to rest. Then it sends
+//! one mark to each of its groups, and says so when the marks of all members have come: all that
+//! was sent before them has come, too.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Write, stdin, stdout};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anasazi_client::{
+    GroupHandle, Member, OwnedEvent, OwnedView, Session, SessionOptions, SocketFile, Status,
+};
+use anasazi_oracle::{ClientEntry, ClientLog};
+use anasazi_protocol::{
+    GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewId, hash64,
+};
+use clap::Args;
+
+use crate::random::Random;
+
+/// What a client is told when it starts.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// The socket of its daemon.
+    #[arg(long)]
+    socket: PathBuf,
+    /// How it signs.
+    #[arg(long)]
+    name: String,
+    /// How often a client of that name has been started.
+    #[arg(long)]
+    start: u64,
+    /// Messages a second.
+    #[arg(long)]
+    rate: u64,
+    /// Of what it does.
+    #[arg(long)]
+    seed: u64,
+    /// Join and leave all the time.
+    #[arg(long)]
+    churn: bool,
+    /// Where it writes what it sees.
+    #[arg(long)]
+    log: PathBuf,
+}
+
+/// Runs until its input ends. Err: why it cannot go on.
+pub(crate) fn run(options: Options) -> Result<(), String> {
+    let connector = Arc::new(SocketFile(options.socket.clone()));
+    let how = SessionOptions {
+        send_ring_len: 1 << 18,
+        receive_ring_len: 1 << 20,
+        // Daemons come and go; a client that gave up would have to be started again by somebody.
+        connect_timeout: Duration::from_secs(3_600),
+        connect_async: true,
+    };
+    let session = Session::open(connector, how).map_err(|failure| failure.message)?;
+    let session = Arc::new(session);
+    let orders = listen(&session);
+    let log = ClientLog::create(&options.log)
+        .map_err(|error| format!("cannot write {}: {error}", options.log.display()))?;
+    let random = Random::new(options.seed.wrapping_add(options.start));
+    let mut client = Client {
+        session,
+        log,
+        me: MemberId::default(),
+        random,
+        options,
+        groups: BTreeMap::new(),
+        counter: 0,
+        resting: None,
+        has_rested: false,
+    };
+    client.live(&orders)
+}
+
+struct Client {
+    session: Arc<Session>,
+    log: ClientLog,
+    /// As of the last `Resumed`.
+    me: MemberId,
+    random: Random,
+    options: Options,
+    groups: BTreeMap<String, Group>,
+    /// Messages sent.
+    counter: u64,
+    /// The number of the rest, while there is one.
+    resting: Option<u64>,
+    has_rested: bool,
+}
+
+struct Group {
+    handle: GroupHandle,
+    is_leaving: bool,
+    /// Of the present view; empty while there is none.
+    members: Vec<Member>,
+    /// The mark has still to be sent.
+    owes_mark: bool,
+    /// The last marks that have come, by sender.
+    marks: BTreeMap<(u64, u64), u64>,
+}
+
+enum Order {
+    Go,
+    Rest(u64),
+    End,
+}
+
+/// Lines of the input wake the session.
+fn listen(session: &Arc<Session>) -> Receiver<Order> {
+    let (sender, orders) = channel();
+    let session = Arc::clone(session);
+    thread::spawn(move || {
+        for line in stdin().lock().lines().map_while(Result::ok) {
+            let order = match line.strip_prefix("rest ").map(str::parse) {
+                Some(Ok(number)) => Order::Rest(number),
+                _ => Order::Go,
+            };
+            let _ = sender.send(order);
+            let _ = session.wake();
+        }
+        let _ = sender.send(Order::End);
+        let _ = session.wake();
+    });
+    orders
+}
+
+impl Client {
+    fn live(&mut self, orders: &Receiver<Order>) -> Result<(), String> {
+        let mut due = Instant::now();
+        loop {
+            for order in orders.try_iter() {
+                match order {
+                    Order::Go => self.resting = None,
+                    Order::Rest(number) => self.begin_rest(number),
+                    Order::End => return Ok(()),
+                }
+            }
+            let left = due.saturating_duration_since(Instant::now());
+            match self.session.next_event(Some(left)) {
+                Ok(Some(event)) => {
+                    self.write_down(&event)?;
+                    self.take(event)?;
+                }
+                Ok(None) | Err(Status::EINTR) => {}
+                Err(status) => return Err(format!("receive: {}", status.text())),
+            }
+            self.send_marks()?;
+            self.look_for_rest();
+            if Instant::now() >= due {
+                let mean_us = 1_000_000 / self.options.rate.max(1);
+                due = Instant::now()
+                    + Duration::from_micros(self.random.between(mean_us / 2..=mean_us * 3 / 2));
+                if self.resting.is_none() {
+                    self.act()?;
+                }
+            }
+        }
+    }
+
+    /// What happened, for the oracle.
+    fn write_down(&mut self, event: &OwnedEvent) -> Result<(), String> {
+        let group_of = |handle: &GroupHandle| {
+            let mut groups = self.groups.iter();
+            groups.find(|(_, group)| group.handle == *handle).map(|(name, _)| GroupId::of(name))
+        };
+        let entry = match event {
+            OwnedEvent::Message { group, sender, sequence, data, .. } => {
+                group_of(group).map(|group| ClientEntry::Message {
+                    group,
+                    sender: member(sender),
+                    sequence: *sequence,
+                    hash: hash64(data),
+                })
+            }
+            OwnedEvent::View { group, view } => {
+                group_of(group).map(|group| view_entry(group, view, false))
+            }
+            OwnedEvent::Transitional { group, view } => {
+                group_of(group).map(|group| view_entry(group, view, true))
+            }
+            OwnedEvent::Left { group, .. } => {
+                group_of(group).map(|group| ClientEntry::Left { group })
+            }
+            OwnedEvent::Suspended { .. } => Some(ClientEntry::Suspended),
+            OwnedEvent::Resumed { identity } => {
+                self.me = member(identity);
+                Some(ClientEntry::Resumed)
+            }
+            OwnedEvent::Closed { .. } => Some(ClientEntry::Closed),
+            OwnedEvent::Receipt { .. } | OwnedEvent::Reply { .. } | OwnedEvent::Writable { .. } => {
+                return Ok(());
+            }
+        };
+        let entry = entry.ok_or("an event of a group that was never joined, or left before")?;
+        self.log.write(self.me, entry).map_err(|error| format!("cannot write the log: {error}"))
+    }
+
+    fn take(&mut self, event: OwnedEvent) -> Result<(), String> {
+        let resting = self.resting.is_some();
+        match event {
+            OwnedEvent::Message { group, sender, data, .. } => {
+                // It may come before this client itself is told to rest.
+                let text = std::str::from_utf8(&data).unwrap_or_default();
+                let number = text.strip_prefix("rest ").and_then(|number| number.parse().ok());
+                if let (Some(number), Some(group)) = (number, self.group(group)) {
+                    group.marks.insert((sender.node, sender.session), number);
+                }
+            }
+            OwnedEvent::View { group, view } => {
+                if let Some(group) = self.group(group) {
+                    group.members = view.members;
+                    // Whoever came now has not got the last one.
+                    group.owes_mark = resting;
+                }
+            }
+            OwnedEvent::Left { group, .. } => self.groups.retain(|_, g| g.handle != group),
+            OwnedEvent::Suspended { .. } => {
+                self.groups.values_mut().for_each(|group| group.members.clear());
+            }
+            OwnedEvent::Closed { status, reason } => {
+                return Err(format!("the session ended: {}: {reason}", status.text()));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn group(&mut self, handle: GroupHandle) -> Option<&mut Group> {
+        self.groups.values_mut().find(|group| group.handle == handle)
+    }
+
+    fn begin_rest(&mut self, number: u64) {
+        (self.resting, self.has_rested) = (Some(number), false);
+        for group in self.groups.values_mut() {
+            group.owes_mark = !group.members.is_empty();
+        }
+    }
+
+    fn send_marks(&mut self) -> Result<(), String> {
+        let Some(number) = self.resting else { return Ok(()) };
+        let text = format!("rest {number}");
+        for group in self.groups.values_mut().filter(|group| group.owes_mark) {
+            match self.session.send(group.handle, SAFE, &[text.as_bytes()], 0) {
+                Ok(()) => group.owes_mark = false,
+                Err(Status::EAGAIN | Status::ENOTMEMBER | Status::ECLOSED) => {}
+                Err(status) => return Err(format!("send: {}", status.text())),
+            }
+        }
+        Ok(())
+    }
+
+    fn look_for_rest(&mut self) {
+        let Some(number) = self.resting.filter(|_| !self.has_rested) else { return };
+        let is_quiet = |group: &Group| {
+            let has_come =
+                |member: &Member| group.marks.get(&(member.node, member.session)) == Some(&number);
+            !group.is_leaving && !group.members.is_empty() && group.members.iter().all(has_come)
+        };
+        if self.groups.values().all(is_quiet) {
+            self.has_rested = true;
+            say(&format!("rested {number}"));
+        }
+    }
+
+    fn act(&mut self) -> Result<(), String> {
+        let churns = self.options.churn && self.random.percent(3);
+        if self.groups.is_empty() || churns {
+            let name = GROUPS[self.random.index(GROUPS.len())];
+            return self.join_or_leave(name);
+        }
+        let place = self.random.index(self.groups.len());
+        let Some(group) = self.groups.values().nth(place) else { return Ok(()) };
+        // Most are small; some take many packets.
+        let longest = match self.random.index(100) {
+            0 => 20_000,
+            1..=5 => 5_000,
+            _ => 300,
+        };
+        self.counter += 1;
+        let mut text = format!("{}.{} {}", self.options.name, self.options.start, self.counter);
+        let len = self.random.between(text.len() as u64..=longest) as usize;
+        text.extend(std::iter::repeat_n('.', len - text.len()));
+        let service = if self.random.percent(40) { SAFE } else { AGREED };
+        match self.session.send(group.handle, service, &[text.as_bytes()], self.counter) {
+            Ok(()) | Err(Status::EAGAIN | Status::ENOTMEMBER | Status::ECLOSED) => Ok(()),
+            Err(status) => Err(format!("send: {}", status.text())),
+        }
+    }
+
+    fn join_or_leave(&mut self, name: &str) -> Result<(), String> {
+        if let Some(group) = self.groups.get_mut(name) {
+            if !group.is_leaving {
+                group.is_leaving = group.handle.leave().is_ok();
+            }
+            return Ok(());
+        }
+        let handle = self.session.join(name, 0, 0);
+        let handle = handle.map_err(|status| format!("join: {}", status.text()))?;
+        let group = Group {
+            handle,
+            is_leaving: false,
+            members: Vec::new(),
+            owes_mark: false,
+            marks: BTreeMap::new(),
+        };
+        self.groups.insert(name.to_owned(), group);
+        Ok(())
+    }
+}
+
+fn member(member: &Member) -> MemberId {
+    MemberId { node: node(member.node), session: SessionId(member.session) }
+}
+
+/// Nodes have 32 bits; one with more is none that a daemon can have meant.
+fn node(number: u64) -> NodeId {
+    NodeId(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+fn view_entry(group: GroupId, view: &OwnedView, transitional: bool) -> ClientEntry {
+    let id = view.id;
+    let incarnation = Incarnation(id.ring_incarnation);
+    let representative = Process { node: node(id.ring_rep), incarnation };
+    let ring = RingId { sequence: id.ring_seq, representative };
+    ClientEntry::View {
+        group,
+        id: ViewId { ring, ordinal: id.ordinal, sub: id.sub },
+        transitional,
+        members: view.members.iter().map(member).collect(),
+        together: view.together.iter().map(member).collect(),
+    }
+}
+
+fn say(text: &str) {
+    // Whoever does not listen any more has ended the run.
+    let _ = writeln!(stdout(), "{text}");
+}
+
+const GROUPS: [&str; 3] = ["all", "some", "others"];
+const AGREED: u32 = 4;
+const SAFE: u32 = 5;

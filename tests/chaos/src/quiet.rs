@@ -1,0 +1,76 @@
+//! Nothing goes wrong, but busy loops compete for every core: no daemon may take another one for
+//! dead.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::cluster::{Cluster, NODES, Setup};
+use crate::nemesis::Busy;
+use crate::pace::Pace;
+use crate::trouble::Trouble;
+use crate::{gaps, verdict};
+
+/// Busy loops for each core.
+const LOOPS_PER_CORE: usize = 2;
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct Quiet {
+    pub(crate) seconds: f64,
+    pub(crate) loops: usize,
+    /// Configurations installed after the start, all daemons together.
+    pub(crate) changes: u64,
+    /// The longest time that a daemon was without the token.
+    pub(crate) gap_worst: Duration,
+    pub(crate) deliveries: u64,
+}
+
+/// Watches a cluster under load for so long.
+pub(crate) fn run(
+    program: &Path,
+    time: Duration,
+    keep: bool,
+    pace: &Pace,
+) -> Result<Quiet, Trouble> {
+    let setup = Setup { seed: 0, multicast: true, tiny_buffers: false, rate: 5, churn: false };
+    let mut cluster = Cluster::start(&setup, program, pace)?;
+    let result = watch(&mut cluster, time, pace);
+    if keep || !matches!(&result, Ok(quiet) if quiet.changes == 0) {
+        eprintln!("logs are kept in {}", cluster.place.keep().display());
+    }
+    result
+}
+
+fn watch(cluster: &mut Cluster, time: Duration, pace: &Pace) -> Result<Quiet, Trouble> {
+    // What belongs to the start is over.
+    pace.wait(LOOK)?;
+    let before = cluster.changes();
+    if before.len() < NODES {
+        return Err(Trouble::Stuck(format!("only {} daemons answer at rest", before.len())));
+    }
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_ns = u64::try_from(unix.as_nanos()).unwrap_or(0);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let loops = cores * LOOPS_PER_CORE;
+    let mut busy = Busy::default();
+    busy.start(loops)?;
+    let started = Instant::now();
+    let (mut next, mut last) = (started, before.clone());
+    while started.elapsed() < time {
+        next += LOOK;
+        pace.until(next.min(started + time))?;
+        cluster.check()?;
+        // One that does not answer in time is asked again; its count only grows.
+        last.extend(cluster.changes());
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    busy.stop();
+    cluster.rest(1)?;
+    last.extend(cluster.changes());
+    let changes = last.iter().map(|(node, count)| count - before[node]).sum();
+    pace.wait(LOOK)?;
+    let verdict = verdict::judge(cluster.place.path(), true)?;
+    let gap_worst = gaps::worst(cluster.place.path(), since_ns);
+    Ok(Quiet { seconds, loops, changes, gap_worst, deliveries: verdict.deliveries })
+}

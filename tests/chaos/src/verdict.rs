@@ -1,0 +1,52 @@
+//! The logs of daemons and clients, before the oracle.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anasazi_oracle::Options;
+use anasazi_oracle::offline::{Logs, NoVerdict};
+
+use crate::trouble::Trouble;
+
+/// What the oracle found, if it found nothing wrong.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    /// Process incarnations.
+    pub(crate) processes: u64,
+    /// Regular configurations installed, all processes together.
+    pub(crate) configurations: u64,
+    /// Messages delivered, all processes together.
+    pub(crate) deliveries: u64,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { processes, configurations, deliveries } = self;
+        write!(f, "{processes} processes, {configurations} configurations, {deliveries} deliveries")
+    }
+}
+
+/// Judges everything in a directory. Err: a violation, or why there is no verdict. `quiesced`:
+/// everybody has had the time to get everything.
+pub(crate) fn judge(directory: &Path, quiesced: bool) -> Result<Verdict, Trouble> {
+    let no_verdict = |why: NoVerdict| Trouble::Setup(format!("no verdict: {why}"));
+    let logs = Logs::read(&traces(directory)).map_err(no_verdict)?;
+    let judged = logs.judge(&Options::default(), quiesced).map_err(no_verdict)?;
+    let summary = judged.map_err(|violation| Trouble::Violation(violation.to_string()))?;
+    Ok(Verdict {
+        processes: summary.processes,
+        configurations: summary.configurations,
+        deliveries: summary.deliveries,
+    })
+}
+
+/// The files of daemons and clients.
+pub(crate) fn traces(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let files = entries.map(|entry| entry.path());
+    let mut files: Vec<_> =
+        files.filter(|path| path.extension().is_some_and(|end| end == "trace")).collect();
+    files.sort();
+    files
+}

@@ -1,0 +1,161 @@
+//! Whole nodes. `two_nodes`: honest datagrams in any order, with faults, and the oracle on all of
+//! it. `node_ops`: datagrams that somebody who knows the format has tampered with; then nothing is
+//! promised but that a node neither panics nor answers without bound, and that its own history is
+//! in order.
+
+use std::collections::BTreeMap;
+
+use anasazi_oracle::Entry;
+use anasazi_protocol::trace::Trace;
+use anasazi_protocol::{Configuration, Evidence, Process};
+use anasazi_sim::explore::{Budget, Step, World};
+
+use crate::input::Input;
+
+/// Steps of one run.
+const STEPS_MAX: usize = 160;
+/// Datagrams that one step may cause: a rotation's window, its repeats, and membership, to two.
+const ANSWERS_MAX: usize = 2_500;
+/// More under way than this are lost.
+const UNDER_WAY_MAX: usize = 64;
+
+thread_local! {
+    static RING_OF_TWO: World = ring(2);
+    static RING_OF_THREE: World = ring(3);
+}
+
+fn ring(nodes: usize) -> World {
+    World::in_one_ring(nodes).unwrap_or_else(|error| panic!("no ring to begin with: {error}"))
+}
+
+/// Two nodes, from their start or from a ring: the bytes choose what happens next of all that may.
+pub(crate) fn two_nodes(data: &[u8]) {
+    let mut input = Input::new(data);
+    let flags = input.u8();
+    let mut world = if flags & 1 == 0 {
+        RING_OF_TWO.with(World::clone)
+    } else {
+        let mut world = World::booted(2);
+        world.join();
+        world
+    };
+    world.allow(Budget { faults: (flags >> 1) % 4, delays: 20, messages: (flags >> 3) % 8 });
+    for _ in 0..STEPS_MAX {
+        if input.is_empty() {
+            break;
+        }
+        let choices = world.choices();
+        let Some(step) = choices.get(input.below(choices.len())) else { break };
+        step_within_bounds(&mut world, *step);
+    }
+    let settle = flags & 0xC0 == 0xC0;
+    if settle && let Err(stuck) = world.settle() {
+        panic!("{stuck}");
+    }
+    if let Err(violation) = world.judge(settle) {
+        panic!("{violation}");
+    }
+}
+
+/// Three nodes, of which any datagram may be changed on its way.
+pub(crate) fn node_ops(data: &[u8]) {
+    let mut input = Input::new(data);
+    let mut world = RING_OF_THREE.with(World::clone);
+    world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
+    for _ in 0..STEPS_MAX {
+        if input.is_empty() {
+            break;
+        }
+        operate(&mut world, &mut input);
+        while world.under_way() > UNDER_WAY_MAX {
+            world.apply(Step::Drop(0));
+            world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
+        }
+    }
+    check_each_history(&world);
+}
+
+fn operate(world: &mut World, input: &mut Input<'_>) {
+    let (operation, flight) = (input.u8(), input.below(world.under_way()));
+    let node = usize::from(operation >> 4) % 3;
+    let under_way = world.under_way() > 0;
+    match operation % 16 {
+        0..=5 if under_way => {
+            let step = Step::Deliver { flight, busy: operation & 16 != 0 };
+            step_within_bounds(world, step);
+        }
+        // Damaged, and the original comes, too.
+        6..=8 if under_way => {
+            world.apply(Step::Double(flight));
+            for _ in 0..1 + input.below(4) {
+                world.damage(flight, input.below(256), input.u8());
+            }
+            step_within_bounds(world, Step::Deliver { flight, busy: false });
+        }
+        9 if under_way => world.apply(Step::Drop(flight)),
+        10 => {
+            let len = 36 + input.below(200);
+            let mut bytes = header(input.u8(), node, input.u16());
+            bytes.extend_from_slice(input.take(len - 32));
+            world.forge(node, (node + 1 + usize::from(operation >> 7)) % 3, bytes);
+        }
+        11 => step_within_bounds(world, Step::Send),
+        12 => world.evidence(node, input.below(3), Evidence::Unreachable),
+        13 if operation > 250 => world.leave(node),
+        14 if operation > 250 => world.apply(Step::Crash(node)),
+        _ => step_within_bounds(world, Step::Fire(node)),
+    }
+    world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
+}
+
+/// As the simulated nodes write it; see `wire::header` of the protocol.
+fn header(kind: u8, node: usize, counter: u16) -> Vec<u8> {
+    let mut bytes = vec![0xA1, kind % 19, 0, 0, 0, 0, 0, 0];
+    bytes.extend_from_slice(&anasazi_protocol::CoreConfig::default().cluster.to_le_bytes());
+    bytes.extend_from_slice(&(node as u32 + 1).to_le_bytes());
+    bytes.extend_from_slice(&1_u32.to_le_bytes());
+    bytes.extend_from_slice(&(u64::from(counter) + 100).to_le_bytes());
+    bytes
+}
+
+fn step_within_bounds(world: &mut World, step: Step) {
+    let before = world.under_way();
+    world.apply(step);
+    let answers = world.under_way().saturating_sub(before);
+    assert!(answers <= ANSWERS_MAX, "{answers} datagrams after {step:?}");
+}
+
+/// What a process says of itself is in order, whatever it was told: configurations by turns, itself
+/// among their members, packets in ascending order and in the configuration that it is in.
+fn check_each_history(world: &World) {
+    let mut records: Vec<_> = world.records().collect();
+    records.reverse();
+    let mut states: BTreeMap<Process, (Option<Configuration>, u64)> = BTreeMap::new();
+    for record in records {
+        let Entry::Trace(trace) = &record.entry else { continue };
+        let me = record.process;
+        let (current, ordinal) = states.entry(me).or_default();
+        match trace {
+            Trace::Regular { ring, members } => {
+                let fits = match current {
+                    None => true,
+                    Some(Configuration::Transitional { new, .. }) => new == ring,
+                    Some(Configuration::Regular(_)) => false,
+                };
+                assert!(fits && members.contains(&me), "{me} installs {trace:?} in {current:?}");
+                (*current, *ordinal) = (Some(Configuration::Regular(*ring)), 0);
+            }
+            Trace::Transitional { old, new, members, .. } => {
+                let fits = *current == Some(Configuration::Regular(*old)) && old < new;
+                assert!(fits && members.contains(&me), "{me} installs {trace:?} in {current:?}");
+                *current = Some(Configuration::Transitional { old: *old, new: *new });
+            }
+            Trace::Packet { configuration, ordinal: next, .. } => {
+                assert_eq!(Some(*configuration), *current, "{me} delivers elsewhere: {trace:?}");
+                assert!(next > ordinal, "{me} delivers {next} after {ordinal}");
+                *ordinal = *next;
+            }
+            _ => {}
+        }
+    }
+}

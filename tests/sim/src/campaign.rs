@@ -1,0 +1,183 @@
+//! Many seeds and their sums.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use anasazi_protocol::transitions;
+use anasazi_sim::run::{Outcome, Watch, run};
+
+use crate::{World, print};
+
+/// Between two lines of progress.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+/// Slow seeds that are named.
+const SLOWEST: usize = 12;
+
+/// Which seeds to run, and when to stop.
+pub struct Campaign {
+    /// The first seed.
+    pub from: u64,
+    /// How many.
+    pub seeds: u64,
+    /// What is wanted of every one of them.
+    pub world: World,
+    /// Start no further seed after this time.
+    pub limit: Option<Duration>,
+    /// Start no further seed after one has failed.
+    pub stop: bool,
+    started: Instant,
+    next: AtomicU64,
+    sums: Mutex<Sums>,
+}
+
+#[derive(Default)]
+struct Sums {
+    seeds: u64,
+    time: u64,
+    faults: u64,
+    packet_faults: u64,
+    deliveries: u64,
+    violations: Vec<u64>,
+    stuck: Vec<u64>,
+    /// Rows of the transition table that were reached.
+    rows: BTreeSet<&'static str>,
+    /// Milliseconds from healing to one ring, and the seed; of local networks.
+    settled: Vec<(u64, u64)>,
+    told: Option<Instant>,
+}
+
+impl Sums {
+    fn has_failed(&self) -> bool {
+        !self.violations.is_empty() || !self.stuck.is_empty()
+    }
+
+    fn settled_ms(&self, permille: usize) -> u64 {
+        let last = self.settled.len().saturating_sub(1);
+        self.settled.get(last * permille / 1_000).map_or(0, |(ms, _)| *ms)
+    }
+
+    fn hours(&self) -> f64 {
+        self.time as f64 / 3.6e12
+    }
+}
+
+impl Campaign {
+    /// Seeds from one on, without an early end.
+    pub fn new(from: u64, seeds: u64, world: World) -> Self {
+        let (started, next) = (Instant::now(), AtomicU64::new(from));
+        let (limit, stop) = (None, false);
+        Self { from, seeds, world, limit, stop, started, next, sums: Mutex::default() }
+    }
+
+    /// Runs them; every thread runs seeds of its own.
+    pub fn run(&self, threads: usize) {
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(seed) = self.take() {
+                        self.add(&run(self.world.options(seed), Watch::default()));
+                    }
+                });
+            }
+        });
+    }
+
+    fn take(&self) -> Option<u64> {
+        let late = self.limit.is_some_and(|limit| self.started.elapsed() >= limit);
+        if late || (self.stop && self.sums().has_failed()) {
+            return None;
+        }
+        let seed = self.next.fetch_add(1, Ordering::Relaxed);
+        (seed < self.from + self.seeds).then_some(seed)
+    }
+
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, outcome: &Outcome) {
+        let mut sums = self.sums();
+        sums.seeds += 1;
+        sums.time += outcome.time;
+        sums.faults += outcome.faults;
+        sums.packet_faults += outcome.packet_faults;
+        sums.deliveries += outcome.deliveries;
+        sums.rows.extend(&outcome.rows);
+        if let Some(failure) = &outcome.failure {
+            let list = if failure.is_violation() { &mut sums.violations } else { &mut sums.stuck };
+            list.push(outcome.seed);
+            eprintln!("seed {} FAILED\n{failure}", outcome.seed);
+        } else if !outcome.wide {
+            sums.settled.push((outcome.settled_in / 1_000_000, outcome.seed));
+        }
+        if sums.told.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
+            sums.told = Some(Instant::now());
+            eprintln!(
+                "{} of {} seeds, {:.2} simulated hours, {} failed, {:.0} s",
+                sums.seeds,
+                self.seeds,
+                sums.hours(),
+                sums.violations.len() + sums.stuck.len(),
+                self.started.elapsed().as_secs_f64()
+            );
+        }
+    }
+
+    /// Prints the sums, the last line in words for programs; whether nothing failed.
+    pub fn report(&self, json: bool) -> bool {
+        let mut sums = self.sums();
+        sums.settled.sort_unstable();
+        let slowest: Vec<_> = sums.settled.iter().rev().take(SLOWEST).collect();
+        eprintln!(
+            "one view after healing of a local network: median {} ms; the slowest (ms, seed) \
+             {slowest:?}",
+            sums.settled_ms(500)
+        );
+        eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);
+        if let Some(cpu) = cpu_seconds() {
+            eprintln!(
+                "{cpu:.1} s of CPU time: {:.3} per seed, {:.2} per simulated hour",
+                cpu / sums.seeds.max(1) as f64,
+                cpu / sums.hours().max(1e-9)
+            );
+        }
+        let rows: Vec<_> = transitions::names().collect();
+        let unreached: Vec<_> = rows.iter().filter(|row| !sums.rows.contains(*row)).collect();
+        eprintln!("rows of the transition table that no seed reached: {unreached:?}");
+        let fields = [
+            ("seeds", sums.seeds.to_string()),
+            ("sim_hours", format!("{:.3}", sums.hours())),
+            ("faults", sums.faults.to_string()),
+            ("packet_faults", sums.packet_faults.to_string()),
+            ("deliveries", sums.deliveries.to_string()),
+            ("p99_ms", sums.settled_ms(990).to_string()),
+            ("rows", format!("{}/{}", sums.rows.len(), rows.len())),
+            ("violations", sums.violations.len().to_string()),
+            ("stuck", sums.stuck.len().to_string()),
+        ];
+        if json {
+            let numbers = fields.iter().filter(|(key, _)| *key != "rows");
+            let all: Vec<_> = numbers.map(|(key, n)| format!("\"{key}\":{n}")).collect();
+            let (reached, all_rows) = (sums.rows.len(), rows.len());
+            print(&format!(
+                "{{{},\"rows\":{reached},\"rows_all\":{all_rows},\"rows_unreached\":{unreached:?}}}",
+                all.join(",")
+            ));
+        } else {
+            let all: Vec<_> = fields.iter().map(|(key, n)| format!("{key}={n}")).collect();
+            print(&all.join(" "));
+        }
+        !sums.has_failed()
+    }
+}
+
+/// CPU time of this process so far: the kernel counts it in hundredths of a second.
+fn cpu_seconds() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let after_name = stat.rsplit_once(')')?.1;
+    let ticks: f64 =
+        after_name.split_whitespace().skip(11).take(2).flat_map(str::parse::<f64>).sum();
+    Some(ticks / 100.0)
+}

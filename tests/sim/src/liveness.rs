@@ -1,0 +1,368 @@
+//! Liveness, as docs/PROTOCOL.md numbers it: what must come about once all faults are over. Judged
+//! from what nodes report and from their logs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use anasazi_protocol::{RingId, limits};
+
+use crate::cluster::{Cluster, Happening};
+use crate::network::Lasting;
+use crate::node::Node;
+use crate::options::Options;
+use crate::story::Failure;
+
+/// Every so often the bounds are looked at, in nanoseconds.
+const LOOK_EVERY: u64 = 100_000_000;
+/// Sessions are looked at every so many times.
+const SESSIONS_EVERY: u64 = 20;
+/// A token may be lost so many times in a row.
+const LOSSES_IN_A_ROW: u64 = 5;
+
+/// What must come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "`title` says what each one means")]
+pub enum Liveness {
+    L1,
+    L2,
+    L3,
+    L4,
+    L5,
+    L6,
+    L8,
+}
+
+impl Liveness {
+    /// What the rule promises.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::L1 => "those who hear each other end in one configuration",
+            Self::L2 => "the token comes round in time",
+            Self::L3 => "what was accepted is delivered",
+            Self::L4 => "nothing is kept for others when all have it",
+            Self::L5 => "few configurations after a fault, and none without one",
+            Self::L6 => "whoever has something to send gets on",
+            Self::L8 => "no buffer outgrows its bound",
+        }
+    }
+
+    /// It is not so: in one sentence, how.
+    pub fn broken(self, how: impl fmt::Display) -> String {
+        format!("{self:?} ({}): {how}", self.title())
+    }
+}
+
+/// What is remembered in order to judge.
+#[derive(Debug, Default)]
+pub(crate) struct Judge {
+    /// When the last fault ended.
+    healed_at: Option<u64>,
+    /// Rings, and nodes that are in none or about to leave it, when the faults ended.
+    parts: u64,
+    /// Configurations that each node installed since.
+    installed: BTreeMap<usize, u64>,
+    /// Token visits are judged.
+    pub(crate) visits_on: bool,
+    /// Ring and time of each node's last token visit.
+    visits: BTreeMap<usize, (RingId, u64)>,
+    /// Longest time between two visits of a node, in nanoseconds.
+    pub(crate) gap_max: u64,
+    /// Nodes whose queues were not empty when last looked at: ring, packets ordered by then, and
+    /// since when that is so.
+    waiting: BTreeMap<usize, (Option<RingId>, u64, u64)>,
+    looks: u64,
+}
+
+impl Cluster {
+    /// Looks at all bounds from now on, again and again.
+    pub fn judge(&mut self) {
+        self.plan_in(LOOK_EVERY, Happening::Look);
+    }
+
+    /// The last fault has just ended.
+    pub(crate) fn judge_from_here(&mut self) {
+        // Who is about to leave its ring may have to begin alone.
+        let stays = |n: &&Node| n.state == "operational";
+        let staying = self.nodes.iter().filter(stays);
+        let rings: BTreeSet<RingId> =
+            staying.filter_map(|n| n.ring.as_ref().map(|(ring, _)| *ring)).collect();
+        let without = self.nodes.iter().filter(|n| !stays(n)).count();
+        self.judge = Judge {
+            healed_at: Some(self.now),
+            parts: (rings.len() + without) as u64,
+            ..Judge::default()
+        };
+    }
+
+    /// A node installed a regular configuration.
+    pub(crate) fn judge_install(&mut self, node: usize) {
+        *self.judge.installed.entry(node).or_default() += 1;
+    }
+
+    /// L5: what the end of all faults brought about is little.
+    pub fn few_changes(&self) -> Result<(), String> {
+        let allowed = 2 + self.judge.parts.saturating_sub(2);
+        let most = self.judge.installed.iter().max_by_key(|(_, count)| **count);
+        match most {
+            Some((node, count)) if *count > allowed && self.judge.healed_at.is_some() => {
+                Err(Liveness::L5.broken(format!(
+                    "n{} went through {count} configurations after {} parts could merge",
+                    node + 1,
+                    self.judge.parts
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The token visited a node.
+    pub(crate) fn judge_visit(&mut self, node: usize, ring: RingId) {
+        if !self.judge.visits_on {
+            return;
+        }
+        if let Some((of, at)) = self.judge.visits.insert(node, (ring, self.now))
+            && of == ring
+        {
+            self.judge_gap(node, self.now - at);
+        }
+    }
+
+    fn judge_gap(&mut self, node: usize, gap: u64) {
+        self.judge.gap_max = self.judge.gap_max.max(gap);
+        let bound = gap_max(&self.options);
+        if gap > bound {
+            let how = format!(
+                "the token stayed away from n{} for {} ms, {} ms are allowed",
+                node + 1,
+                gap / 1_000_000,
+                bound / 1_000_000
+            );
+            self.liveness_fails(Liveness::L2, &how);
+        }
+    }
+
+    /// L2 at the end: whoever was visited at all was visited lately.
+    pub(crate) fn judge_last_visits(&mut self) {
+        let last: Vec<_> = self.judge.visits.iter().map(|(n, (_, at))| (*n, *at)).collect();
+        for (node, at) in last {
+            if self.nodes[node].ring.as_ref().is_some_and(|(_, members)| members.len() > 1) {
+                self.judge_gap(node, self.now - at);
+            }
+        }
+        self.judge.visits_on = false;
+    }
+
+    pub(crate) fn look(&mut self) {
+        self.plan_in(LOOK_EVERY, Happening::Look);
+        self.judge.looks += 1;
+        for node in 0..self.nodes.len() {
+            self.look_at(node);
+            if self.judge.looks.is_multiple_of(SESSIONS_EVERY) {
+                self.look_at_sessions(node);
+            }
+        }
+    }
+
+    /// L8 of a core, and L6 of its queue.
+    fn look_at(&mut self, node: usize) {
+        let n = &self.nodes[node];
+        let Some(core) = n.core().filter(|_| !n.paused) else {
+            self.judge.waiting.remove(&node);
+            return;
+        };
+        let (stats, ring) = (core.stats(), n.ring.as_ref().map(|(ring, _)| *ring));
+        let bounds = [
+            ("messages queued", stats.send_queue_messages, limits::SEND_QUEUE_MESSAGES_MAX as u64),
+            (
+                "bytes queued",
+                stats.send_queue_bytes,
+                (limits::SEND_QUEUE_LEN_MAX + self.options.message_len_max) as u64,
+            ),
+            ("packets stored", stats.store_packets, limits::GAP_MAX),
+        ];
+        if let Some((what, is, may)) = bounds.into_iter().find(|(_, is, may)| is > may) {
+            let how = format!("n{} has {is} {what}, {may} are allowed", node + 1);
+            return self.liveness_fails(Liveness::L8, &how);
+        }
+        // Whoever forms a ring has to wait; L1 and L5 judge that.
+        let operational = n.state == "operational";
+        let waits = stats.send_queue_messages > 0 && self.judge.visits_on && operational;
+        let before = self.judge.waiting.remove(&node);
+        if !waits {
+            return;
+        }
+        let same =
+            before.filter(|(of, ordered, _)| (*of, *ordered) == (ring, stats.packets_ordered));
+        let since = same.map_or(self.now, |(_, _, since)| since);
+        self.judge.waiting.insert(node, (ring, stats.packets_ordered, since));
+        if self.now - since > gap_max(&self.options) {
+            let (name, count) = (node + 1, stats.send_queue_messages);
+            let how = format!("n{name} has {count} messages, and has ordered none for too long");
+            self.liveness_fails(Liveness::L6, &how);
+        }
+    }
+
+    /// L8 of what waits for clients.
+    fn look_at_sessions(&mut self, node: usize) {
+        let Some(turn) = &self.nodes[node].turn else { return };
+        let bound = self.options.machine.backlog_len_max;
+        let sessions = turn.sessions().describe();
+        if let Some(over) = sessions.iter().find(|s| s.backlog_len > bound) {
+            let how = format!("{} bytes wait for client {:x}", over.backlog_len, over.session.0);
+            self.liveness_fails(Liveness::L8, &how);
+        }
+    }
+
+    fn liveness_fails(&mut self, rule: Liveness, how: &str) {
+        let lines = self.last_lines();
+        self.fail(Failure::Stuck(format!("{}\n{lines}", rule.broken(how))));
+    }
+
+    /// L1: every set of nodes that can hear each other is one ring. Where single links stay cut,
+    /// all are in rings of nodes that hear each other.
+    pub fn settled(&self) -> Result<(), String> {
+        let live = || self.nodes.iter().enumerate().filter(|(_, n)| n.runs());
+        for (at, node) in live() {
+            if node.leaving {
+                return Err(Liveness::L1.broken(format!("node {} is about to leave", node.id)));
+            }
+            let Some((ring, members)) = &node.ring else {
+                return Err(Liveness::L1.broken(format!("node {} is in no ring", node.id)));
+            };
+            // The ring of before stays what it is until a new one is about to be installed.
+            if node.state != "operational" {
+                let how = format!("node {} is in {}", node.id, node.state);
+                return Err(Liveness::L1.broken(how));
+            }
+            for (other_at, other) in live() {
+                let inside = members.contains(&other.process);
+                let heard = !self.network.is_cut_for_good(at, other_at);
+                let same = other.ring.as_ref().is_some_and(|(r, _)| r == ring);
+                let together = match self.lasting {
+                    Lasting::Links => inside,
+                    Lasting::None | Lasting::Sets => heard,
+                };
+                if inside != together || same != together || (inside && !heard) {
+                    let list: Vec<String> = members.iter().map(ToString::to_string).collect();
+                    let how = format!(
+                        "node {} is in ring {ring} of [{}], node {} is not where it belongs",
+                        node.id,
+                        list.join(" "),
+                        other.id
+                    );
+                    return Err(Liveness::L1.broken(how));
+                }
+            }
+            if members.len()
+                != members.iter().filter(|m| live().any(|(_, n)| n.process == **m)).count()
+            {
+                let how = format!("node {} is in ring {ring} with somebody who is gone", node.id);
+                return Err(Liveness::L1.broken(how));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nanoseconds between two visits of the token at most, when nothing fails: a round that begins
+/// after the longest rest, on machines and links like these.
+fn gap_max(options: &Options) -> u64 {
+    let (network, machine, timers) = (&options.network, &options.machine, options.timers());
+    let nodes = options.nodes as u64;
+    let data_us = match network.bytes_per_ms {
+        0 => 0,
+        rate => 1_000 * u64::from(options.window) * options.mtu as u64 / rate,
+    };
+    let hop_us = network.delay_us + 16 * network.jitter_us + machine.timer_late_us + 100;
+    let mut bound = timers.idle_rotate.as_nanos() as u64 + (2 * nodes * hop_us + data_us) * 1_000;
+    if network.residual_loss > 0 {
+        let repeat = timers.token_repeat.as_nanos() as u64 + machine.timer_late_us * 1_000;
+        bound += LOSSES_IN_A_ROW * repeat;
+    }
+    bound.max(timers.token_loss.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn settled(nodes: usize) -> Cluster {
+        settle(Cluster::new(Options::quiet(nodes)))
+    }
+
+    fn settle(mut cluster: Cluster) -> Cluster {
+        let nodes = cluster.nodes.len();
+        (0..nodes).for_each(|node| cluster.boot(node));
+        assert!(cluster.run_until(3 * SECOND, |c| c.settled().is_ok()));
+        cluster
+    }
+
+    fn failure(cluster: &Cluster) -> String {
+        cluster.failure().map(ToString::to_string).unwrap_or_default()
+    }
+
+    #[test]
+    fn two_rings_where_one_should_be_are_l1() {
+        let mut cluster = settled(4);
+        cluster.partition(&[&[0, 1], &[2, 3]]);
+        cluster.run_for(2 * SECOND);
+        assert!(cluster.settled().unwrap_err().starts_with("L1"));
+        for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+            cluster.network.cut_for_good(a, b);
+        }
+        assert_eq!(cluster.settled(), Ok(()), "they cannot hear each other");
+    }
+
+    #[test]
+    fn a_token_that_rests_too_long_is_l2() {
+        let mut cluster = settled(3);
+        cluster.judge.visits_on = true;
+        cluster.run_for(2 * SECOND);
+        assert_eq!(failure(&cluster), "");
+        (0..3).for_each(|node| cluster.pause(node));
+        cluster.run_for(SECOND);
+        cluster.judge_last_visits();
+        assert!(failure(&cluster).contains("L2"), "{}", failure(&cluster));
+    }
+
+    #[test]
+    fn rings_that_come_and_go_are_l5() {
+        let mut cluster = settled(3);
+        cluster.judge_from_here();
+        for _ in 0..3 {
+            let cuts = cluster.partition(&[&[0], &[1, 2]]);
+            cluster.run_for(SECOND);
+            cluster.mend(&cuts);
+            cluster.run_for(2 * SECOND);
+        }
+        assert!(cluster.few_changes().unwrap_err().starts_with("L5"));
+    }
+
+    #[test]
+    fn a_sender_that_does_not_get_on_is_l6() {
+        let group = anasazi_protocol::GroupId::of("g");
+        let stuck = |sender: usize| {
+            // They are more patient than they say.
+            let mut cluster = Cluster::new(Options::quiet(2));
+            cluster.configure = Some(Box::new(|_, c| c.timers.token_loss = 10 * SECOND));
+            let mut cluster = settle(cluster);
+            let session = cluster.open_session(sender);
+            cluster.with_session(sender, session, |s| s.join("g"));
+            cluster.run_for(SECOND);
+            cluster.judge();
+            cluster.judge.visits_on = true;
+            cluster.pause(1 - sender);
+            // The token goes there, and rests.
+            cluster.run_for(Duration::from_millis(200));
+            cluster.with_session(sender, session, |s| s.send(group, 100, true, false));
+            cluster.run_for(SECOND);
+            failure(&cluster).contains("L6")
+        };
+        // One of the two has the token when it is needed.
+        assert!(stuck(0) || stuck(1));
+    }
+}

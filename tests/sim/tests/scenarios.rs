@@ -1,0 +1,130 @@
+//! Every file of tests/scenarios, its output compared with what it says. `UPDATE=1` writes it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anasazi_sim::scenario::{Scenario, difference, parse, render, run};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
+}
+
+/// All files, or those whose names contain `ONLY`.
+fn files() -> Vec<(String, String)> {
+    let only = std::env::var("ONLY").unwrap_or_default();
+    let entries = fs::read_dir(folder()).expect("tests/scenarios is there");
+    let paths = entries.map(|entry| entry.expect("a file").path());
+    let mut files: Vec<(String, String)> = paths
+        .filter(|path| path.extension().is_some_and(|e| e == "txt"))
+        .map(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            (name, fs::read_to_string(&path).expect("a text"))
+        })
+        .filter(|(name, _)| name.contains(&only))
+        .collect();
+    files.sort();
+    files
+}
+
+/// What is wrong with a file, if anything is.
+fn check(name: &str, text: &str, update: bool) -> Option<String> {
+    let now = parse(name, text).and_then(|s| run(&s).map(|printed| render(&s, &printed)));
+    match now {
+        Err(error) => Some(error),
+        Ok(now) if now.contains("\n> breaks") || now.contains("\n> gets stuck") => {
+            Some(format!("{name}: {}", now.lines().find(|l| l.starts_with("> ")).unwrap_or("")))
+        }
+        Ok(now) if update => {
+            fs::write(folder().join(name), now).expect("it can be written");
+            None
+        }
+        Ok(now) => difference(text, &now).map(|difference| format!("{name}: {difference}")),
+    }
+}
+
+#[test]
+fn all_files_say_what_happens() {
+    let update = std::env::var_os("UPDATE").is_some();
+    let (files, next, wrong) = (files(), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    assert!(!files.is_empty());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some((name, text)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if let Some(what) = check(name, text, update) {
+                        wrong.lock().expect("no panic").push(what);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().expect("no panic");
+    assert!(wrong.is_empty(), "{} of {}:\n\n{}", wrong.len(), files.len(), wrong.join("\n\n"));
+}
+
+fn table() -> String {
+    fs::read_to_string(folder().join("README.md")).expect("tests/scenarios/README.md")
+}
+
+/// The table names every file, every file says what the table says about it, and no row is
+/// forgotten.
+#[test]
+fn the_table_is_complete() {
+    let table = table();
+    let scenarios: Vec<Scenario> =
+        files().iter().map(|(name, text)| parse(name, text).expect("it can be read")).collect();
+    let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
+    for scenario in &scenarios {
+        assert!(table.contains(&scenario.name), "{} is not in the table", scenario.name);
+        for shown in &scenario.shows {
+            let row = rows.iter().find(|row| row.starts_with(&format!("| {shown} |")));
+            let row = row.unwrap_or_else(|| panic!("{}: no {shown} in the table", scenario.name));
+            assert!(row.contains(&scenario.name), "{}: {row}", scenario.name);
+        }
+    }
+    for row in &rows {
+        for word in row.split(['`', ' ']).filter(|word| word.ends_with(".txt")) {
+            if word.starts_with("owed/") {
+                let text = fs::read_to_string(folder().join(word)).expect(word);
+                assert!(parse(word, &text).is_ok(), "{word}");
+                continue;
+            }
+            let scenario = scenarios.iter().find(|s| s.name == word);
+            let scenario = scenario.unwrap_or_else(|| panic!("{word} does not exist: {row}"));
+            let id = row.split('|').nth(1).unwrap_or_default().trim();
+            assert!(scenario.shows.iter().any(|s| s == id), "{word} does not show {id}");
+        }
+    }
+    for pitfall in 1..=35 {
+        let id = format!("| pitfall {pitfall} |");
+        assert!(table.contains(&id), "no {id} in the table");
+    }
+}
+
+#[test]
+fn errors_name_the_line_and_what_is_allowed() {
+    let error = |text: &str| parse("x.txt", text).expect_err("an error");
+    assert_eq!(
+        error("title x\nring 3\nsend n4 g 1 safe\n"),
+        "x.txt:3: `n4` is no client; they are n1, n1/name: send n4 g 1 safe"
+    );
+    assert!(error("title x\nring 3\ndorp token n1 -> n2").contains("they are title, shows"));
+    assert!(error("title x\nring 3\ndrop tok n1 -> n2").contains("data, token, token-ack"));
+    assert!(error("title x\nring 3 los=3").contains("they are seed, multicast=on"));
+    assert!(error("title x\nring 3\nexpect n1 stat tokens >= 3").contains("tokens_received"));
+    assert!(error("title x\nring 3\ntick 5").contains("they are 20us, 5ms, 1.5s"));
+    assert!(error("title x\nring 3\nrepeat 3").contains("without `end`"));
+    assert!(error("title x\ncrash n1").contains("the first command"));
+    assert!(error("title x\nring 3\ndrop token n1 -> n2 0").contains("3 or 2..5"));
+}
+
+/// A scenario whose log lacks a delivery must fail: the oracle watches every file.
+#[test]
+fn a_planted_violation_is_found() {
+    let text = "title x\nplant forgotten-packet\nring 3\nload 2 100\nrest within 1s\n";
+    let scenario = parse("x.txt", text).expect("it can be read");
+    let error = run(&scenario).expect_err("the oracle must object");
+    assert!(error.contains("violated"), "{error}");
+}
