@@ -37,6 +37,11 @@ pub enum Cause {
         /// The member.
         node: NodeId,
     },
+    /// A member is in a newer ring: the others went on without this node.
+    LeftBehind {
+        /// The member.
+        node: NodeId,
+    },
     /// Another ring was found, or found us.
     Merge {
         /// The representative of the other ring.
@@ -46,11 +51,19 @@ pub enum Cause {
     CommitTimeout,
     /// A recovery did not complete in time.
     RecoveryTimeout,
+    /// What members said while forming a ring cannot all be true.
+    Contradiction,
     /// A member cannot receive what everybody else holds.
     FailedToReceive {
         /// The member.
         node: NodeId,
     },
+    /// This node was asked to leave.
+    Shutdown,
+    /// A newer process with this node's id is in the cluster.
+    Superseded,
+    /// At the start: another process has this node's id.
+    IdInUse,
 }
 
 impl fmt::Display for Cause {
@@ -71,9 +84,14 @@ impl fmt::Display for Cause {
             Self::Left { node } => write!(f, "node {node} left cleanly"),
             Self::Restarted { node } => write!(f, "node {node} restarted"),
             Self::JoinFrom { node } => write!(f, "node {node} asked to re-form the ring"),
+            Self::LeftBehind { node } => write!(f, "node {node} is in a newer ring"),
             Self::Merge { node } => write!(f, "merging with the ring of node {node}"),
             Self::CommitTimeout => write!(f, "forming the ring took too long"),
             Self::RecoveryTimeout => write!(f, "recovery took too long"),
+            Self::Contradiction => write!(f, "what the members say contradicts itself"),
+            Self::Shutdown => write!(f, "this node was asked to leave"),
+            Self::Superseded => write!(f, "a newer process has this node's id"),
+            Self::IdInUse => write!(f, "another process has this node's id"),
             Self::FailedToReceive { node } => {
                 write!(f, "node {node} does not receive what the others hold")
             }
@@ -86,6 +104,8 @@ impl fmt::Display for Cause {
 pub enum Event {
     /// The state machine moved.
     State {
+        /// The row of the transition table (`transitions`).
+        row: &'static str,
         /// From this state.
         from: &'static str,
         /// To this one.
@@ -128,6 +148,11 @@ pub enum Event {
         theirs: u8,
         /// Ours.
         ours: u8,
+    },
+    /// This process did not run for a while. Nobody else is blamed for what it missed.
+    OwnPause {
+        /// How much later than it had asked for it was called, in milliseconds.
+        late_ms: u64,
     },
     /// The state file could not be written; this incarnation goes on without storage.
     StorageLost,
@@ -211,6 +236,8 @@ stats! {
     configurations_installed,
     /// Entries of the gather state.
     gathers,
+    /// Times that this process did not run for more than half of the token loss time.
+    own_pauses,
     /// Joins sent.
     joins_sent,
     /// Beacons sent.

@@ -56,5 +56,6 @@ pub use output::{
     Destination, Fate, GroupView, MessageDelivery, Output, Recipients, ViewCause, ViewKind,
 };
 pub use service::{Audience, Service};
+pub use state::transitions;
 pub use time::Instant;
 pub use wire::wire_kind;

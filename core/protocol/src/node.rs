@@ -19,6 +19,7 @@ use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
 use crate::service::{Audience, Service};
 use crate::state::candidates::Candidates;
+use crate::state::transitions::{self, At, In, Why};
 use crate::state::unordered::Pace;
 use crate::storage::Storage;
 use crate::time::Instant;
@@ -36,6 +37,10 @@ const BLAME_FOR: Duration = Duration::from_secs(30);
 #[derive(Clone, Hash)]
 pub(crate) struct Node {
     pub(crate) me: Process,
+    /// The state that the core is in.
+    pub(crate) at: At,
+    /// What came in and is being worked on.
+    pub(crate) input: In,
     pub(crate) config: CoreConfig,
     pub(crate) now: Instant,
     pub(crate) random: Random,
@@ -115,6 +120,8 @@ impl Node {
     pub(crate) fn new(config: CoreConfig, boot: Boot, now: Instant) -> Self {
         Self {
             me: boot.process,
+            at: At::Probation,
+            input: In::AtOnce,
             now,
             random: Random::new(config.seed ^ u64::from(boot.process.node.0)),
             out: Outbox::new(config.trace),
@@ -340,7 +347,20 @@ impl Node {
         0
     }
 
-    pub(crate) fn moved(&mut self, from: &'static str, to: &'static str, cause: &Cause) {
-        self.out.event(Event::State { from, to, cause: cause.clone() });
+    /// The state changes: the only way to another one, and only if the table has a row for it.
+    pub(crate) fn moved(&mut self, to: At, why: Why, cause: &Cause) {
+        let (from, input) = (self.at, self.input);
+        let Some(row) = transitions::find(from, input, why, to) else {
+            panic!(
+                "no row in the transition table: {} -> {} on {}, because {} ({cause})",
+                from.name(),
+                to.name(),
+                input.name(),
+                why.name()
+            );
+        };
+        (self.at, self.input) = (to, In::AtOnce);
+        let (row, from, to) = (row.name, from.name(), to.name());
+        self.out.event(Event::State { row, from, to, cause: cause.clone() });
     }
 }

@@ -47,6 +47,8 @@ pub struct Cluster {
     pub tap: Option<Tap>,
     /// Counts.
     pub counts: Counts,
+    /// Rows of the transition table that were reached.
+    pub rows: BTreeSet<&'static str>,
     pub(crate) random: Random,
     pub(crate) schedule: Schedule<Happening>,
     pub(crate) story: Story,
@@ -168,6 +170,7 @@ impl Cluster {
             configure: None,
             tap: None,
             counts: Counts::default(),
+            rows: BTreeSet::new(),
             random,
             schedule: Schedule::default(),
             story: Story::default(),

@@ -182,7 +182,8 @@ impl Cluster {
     }
 
     fn event(&mut self, node: usize, event: &Event) {
-        if let Event::State { to, .. } = event {
+        if let Event::State { row, to, .. } = event {
+            self.rows.insert(row);
             self.nodes[node].state = to;
             self.lie_in_wait(node);
         }

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use self::links::probe_paths;
 use super::deliver::deliver_ready;
+use super::transitions::{At, Why};
 use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
 use crate::event::Cause;
@@ -18,7 +19,7 @@ use crate::output::Output;
 use crate::ring::{Outgoing, Ring, Source};
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::wire::{Join, Packet, Token};
+use crate::wire::{Beacon, Join, Packet, Token};
 
 /// A clean leave does not wait longer than this for its last messages.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -86,7 +87,7 @@ impl Operational {
 
     /// Leaves the ring, for a cause.
     pub(crate) fn leave(self: Box<Self>, node: &mut Node, cause: Cause) -> History {
-        node.moved("operational", "gather", &cause);
+        node.moved(At::Gather, Why::of(&cause), &cause);
         History::new(node, self.ring, cause)
     }
 
@@ -131,6 +132,11 @@ impl Operational {
                 State::Operational(self)
             }
             Packet::Join(join) => self.on_join(node, join),
+            Packet::Beacon(beacon) if self.went_on(&beacon) => {
+                node.storage.saw(beacon.ring.sequence);
+                let history = self.leave(node, Cause::LeftBehind { node: beacon.process.node });
+                Gather::enter(node, history, &beacon.members)
+            }
             Packet::Beacon(beacon) => self.on_beacon(node, from.address, &beacon),
             Packet::ProbeAnswer(answer) => self.on_probe_answer(node, &answer),
             _ => {
@@ -153,6 +159,9 @@ impl Operational {
         }
         self.probe_links(node);
         probe_paths(node);
+        if node.leaving.is_some() {
+            self.merge_at = None;
+        }
         if self.merge_at.is_some_and(|at| at <= node.now) {
             return self.merge(node);
         }
@@ -207,6 +216,14 @@ impl Operational {
         deliver_ready(node, &mut self.ring);
     }
 
+    /// A member has installed a newer ring: this one turns no more. Who was away for a while learns
+    /// of it by that.
+    fn went_on(&self, beacon: &Beacon) -> bool {
+        !beacon.probation
+            && beacon.ring.sequence > self.ring.id.sequence
+            && self.ring.has_member(beacon.process)
+    }
+
     fn on_join(self: Box<Self>, node: &mut Node, join: Join) -> State {
         // Who invites may know of links that are good again.
         node.learn_links(&join.reports);
@@ -246,6 +263,7 @@ impl Operational {
             self.others().filter_map(|p| node.book.address(*p)).collect();
         let bye = Packet::Bye { process: node.me };
         (0..3).for_each(|_| node.send_everywhere(&addresses, &bye));
+        node.moved(At::Stopped, Why::Leaving, &Cause::Shutdown);
         node.out.trace(|| Trace::Stopped);
         node.out.push(Output::Stopped { fault: None });
         State::Stopped
