@@ -98,6 +98,28 @@ impl RawSession {
         self.link.fill_levels()[0]
     }
 
+    /// Says that this side is about to sleep until it is woken, and looks again; false if there is
+    /// something to take. Before anything else is done, [`Self::stay_awake`].
+    pub fn may_sleep(&self) -> bool {
+        self.link.may_sleep()
+    }
+
+    /// This side looks by itself: the engine need not wake it.
+    pub fn stay_awake(&self) {
+        self.link.stay_awake();
+    }
+
+    /// Whether the engine has woken this side since the last call: what its poller sees of it.
+    pub fn is_woken(&self) -> bool {
+        self.link.is_woken()
+    }
+
+    /// After [`PushError::Full`] for a payload of `len` bytes: asks to be woken when there is room.
+    /// True: there is already.
+    pub fn want_room(&self, len: usize) -> bool {
+        self.link.want_room(len)
+    }
+
     /// Writes anything anywhere into the shared memory, as a client gone wild does.
     ///
     /// # Errors

@@ -23,6 +23,10 @@ pub struct CoreConfig {
     pub mtu_max: usize,
     /// Packets per rotation of the token, all members together.
     pub window: u32,
+    /// Messages waiting to be ordered before sessions are held back.
+    pub send_queue_messages_max: usize,
+    /// Bytes waiting to be ordered before sessions are held back; one message may exceed it.
+    pub send_queue_len_max: usize,
     /// Wire versions spoken, lowest and highest. Rings without a common version stay apart.
     pub wire: (u8, u8),
     /// Features that a ring uses if all its members have them, one bit each
@@ -46,6 +50,8 @@ impl Default for CoreConfig {
             mtu: limits::MTU_DEFAULT,
             mtu_max: limits::MTU_MAX,
             window: limits::WINDOW_DEFAULT,
+            send_queue_messages_max: limits::SEND_QUEUE_MESSAGES_MAX,
+            send_queue_len_max: limits::SEND_QUEUE_LEN_MAX,
             wire: limits::WIRE_VERSIONS,
             features: limits::FEATURE_ACCELERATED,
             timers: Timers::default(),

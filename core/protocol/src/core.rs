@@ -127,7 +127,7 @@ impl Core {
     /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves
     /// too, for their order).
     pub fn accepts_sends(&self) -> bool {
-        self.node.queue.has_room()
+        self.node.queue.has_room(&self.node.config)
             && self.node.pace.has_room()
             && self.node.leaving.is_none()
             && !matches!(self.state, State::Stopped)

@@ -31,9 +31,10 @@ pub const WINDOW_MAX: u32 = 2_048;
 pub const REQUEST_RANGES_MAX: usize = 64;
 /// Bytes of the bitmap of held packets above the aru in a State.
 pub const HELD_BITMAP_LEN_MAX: usize = 1_024;
-/// Messages waiting to be ordered before sessions are held back.
+/// Default of the messages waiting to be ordered before sessions are held back.
 pub const SEND_QUEUE_MESSAGES_MAX: usize = 4_096;
-/// Bytes waiting to be ordered before sessions are held back; one message may exceed it.
+/// Default of the bytes waiting to be ordered before sessions are held back; one message may exceed
+/// it.
 pub const SEND_QUEUE_LEN_MAX: usize = 8 << 20;
 /// Room kept free in every data packet for the recovery wrapper, in bytes.
 pub const ENCAPSULATION_LEN: usize = 64;

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 use std::collections::VecDeque;
 
+use crate::config::CoreConfig;
 use crate::id::{GroupId, SessionId};
-use crate::limits;
 use crate::service::Service;
 use crate::wire::frame::{FRAGMENT_FRAME_LEN, FRAME_LEN, Fragment, Frame, FrameKind};
 use crate::wire::{Arena, Writer};
@@ -52,9 +52,8 @@ impl SendQueue {
         self.waiting.is_empty()
     }
 
-    pub(crate) fn has_room(&self) -> bool {
-        self.waiting.len() < limits::SEND_QUEUE_MESSAGES_MAX
-            && self.len < limits::SEND_QUEUE_LEN_MAX
+    pub(crate) fn has_room(&self, config: &CoreConfig) -> bool {
+        self.waiting.len() < config.send_queue_messages_max && self.len < config.send_queue_len_max
     }
 
     pub(crate) fn messages(&self) -> usize {

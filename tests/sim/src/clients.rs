@@ -40,9 +40,12 @@ impl Cluster {
         }
         let session = SessionId(answer.session);
         let member = MemberId { node: NodeId(answer.node as u32), session };
-        n.sessions.push(Session::new(member, raw, n.watch.last_keys()));
+        let mut session = Session::new(member, raw, n.watch.last_keys());
+        let sleepers = self.options.traffic.sleepers;
+        session.sleeps = sleepers > 0 && self.random.permille(sleepers);
+        n.sessions.push(session);
         self.turn(node);
-        Ok(session)
+        Ok(member.session)
     }
 
     /// A session that is open.

@@ -205,6 +205,8 @@ impl Cluster {
             mtu: if options.mixed_mtu && node % 2 == 1 { limits::MTU_MIN } else { options.mtu },
             mtu_max: options.mtu_max,
             window: options.window,
+            send_queue_messages_max: options.machine.queue.0,
+            send_queue_len_max: options.machine.queue.1,
             timers: options.timers(),
             seed: options.seed ^ (node as u64) << 32 ^ self.nodes[node].life << 48,
             trace: true,

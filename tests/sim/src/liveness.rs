@@ -16,6 +16,8 @@ use crate::story::Failure;
 const LOOK_EVERY: u64 = 100_000_000;
 /// Sessions are looked at every so many times.
 const SESSIONS_EVERY: u64 = 20;
+/// What a message says of those whom it is for, in bytes, at most.
+const AUDIENCE_LEN_MAX: usize = 256;
 /// A token may be lost so many times in a row.
 const LOSSES_IN_A_ROW: u64 = 5;
 
@@ -171,13 +173,13 @@ impl Cluster {
             return;
         };
         let (stats, ring) = (core.stats(), n.ring.as_ref().map(|(ring, _)| *ring));
+        let (messages_max, len_max) = self.options.machine.queue;
+        // A core that leaves signs its sessions off, whether there is room or not.
+        let farewells = if n.leaving { n.sessions.len() } else { 0 };
+        let longest = self.options.message_len_max + AUDIENCE_LEN_MAX;
         let bounds = [
-            ("messages queued", stats.send_queue_messages, limits::SEND_QUEUE_MESSAGES_MAX as u64),
-            (
-                "bytes queued",
-                stats.send_queue_bytes,
-                (limits::SEND_QUEUE_LEN_MAX + self.options.message_len_max) as u64,
-            ),
+            ("messages queued", stats.send_queue_messages, (messages_max + farewells) as u64),
+            ("bytes queued", stats.send_queue_bytes, (len_max + longest) as u64),
             ("packets stored", stats.store_packets, limits::GAP_MAX),
         ];
         if let Some((what, is, may)) = bounds.into_iter().find(|(_, is, may)| is > may) {

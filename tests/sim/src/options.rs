@@ -12,6 +12,8 @@ use crate::faults::Kind;
 use crate::network::Lasting;
 use crate::random::Random;
 
+const QUEUE_DEFAULT: (usize, usize) = (limits::SEND_QUEUE_MESSAGES_MAX, limits::SEND_QUEUE_LEN_MAX);
+
 /// Everything that is decided before a run.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -154,6 +156,8 @@ pub struct MachineOptions {
     pub turn_us: u64,
     /// Of a thousand starts, those of a slow node.
     pub slow_nodes: u32,
+    /// Messages and bytes that wait for their place in the order, at most.
+    pub queue: (usize, usize),
 }
 
 /// What sessions do.
@@ -177,6 +181,8 @@ pub struct Traffic {
     pub multi: u32,
     /// Of a thousand ordered messages to groups, to be delivered in the sender's view only.
     pub same_view: u32,
+    /// Of a thousand sessions, those that look at their rings only when they are woken.
+    pub sleepers: u32,
     /// Of a thousand messages, longer than a packet.
     pub long: u32,
     /// Of a thousand messages, as long as is allowed.
@@ -266,6 +272,22 @@ impl Options {
             let rare = 500_000 * self.traffic.sessions as u64 * self.nodes as u64;
             self.traffic.interval_us = self.traffic.interval_us.max(rare);
         }
+        if random.coin() {
+            self.traffic.sleepers = random.pick(&[300, 1_000]);
+        }
+        if random.permille(150) {
+            self.narrow_queue(random);
+        }
+    }
+
+    /// A queue that is full all the time, with no more traffic than what passes through it.
+    fn narrow_queue(&mut self, random: &mut Random) {
+        self.machine.queue = (random.pick(&[4, 4, 32]), random.pick(&[4_000, 64 << 10]));
+        let rotation_us = self.rotation_us();
+        let traffic = &mut self.traffic;
+        let burst_us = rotation_us + self.machine.turn_us * self.nodes as u64;
+        let least = burst_us * traffic.sessions as u64 * traffic.burst;
+        traffic.interval_us = traffic.interval_us.max(least);
     }
 
     /// Engines keep so little for a client that one which reads as it can may be too slow.
@@ -323,11 +345,16 @@ impl Options {
         options
     }
 
+    /// Roughly the time of a rotation.
+    fn rotation_us(&self) -> u64 {
+        let (network, nodes) = (&self.network, self.nodes as u64);
+        nodes * (network.delay_us + network.jitter_us + self.machine.timer_late_us / 10 + 20)
+    }
+
     /// Roughly what a ring of all nodes can order.
     fn bytes_per_second(&self) -> u64 {
         let (network, nodes) = (&self.network, self.nodes as u64);
-        let rotation_us =
-            nodes * (network.delay_us + network.jitter_us + self.machine.timer_late_us / 10 + 20);
+        let rotation_us = self.rotation_us();
         let copies = if network.multicast == Multicast::On { 1 } else { nodes.max(2) - 1 };
         let packets = (u64::from(self.window) / copies).max(1);
         let mtu = if self.mixed_mtu { limits::MTU_MIN } else { self.mtu } as u64;
@@ -443,6 +470,7 @@ impl MachineOptions {
             backlog_len_max: 16 << 20,
             turn_us: 0,
             slow_nodes: 0,
+            queue: QUEUE_DEFAULT,
         }
     }
 
@@ -460,6 +488,7 @@ impl MachineOptions {
             backlog_len_max: 16 << 20,
             turn_us: 0,
             slow_nodes: 0,
+            queue: QUEUE_DEFAULT,
         }
     }
 }
@@ -498,6 +527,7 @@ impl Traffic {
             churn: zero_or(random, 100),
             disconnect: zero_or(random, 20),
             drain_limit: Duration::from_secs(drain),
+            sleepers: 0,
             unreliable: zero_or(random, 300),
             unicast: zero_or(random, 200),
             multi: zero_or(random, 300),
@@ -513,6 +543,7 @@ impl Traffic {
             interval_us: 0,
             burst: 1,
             safe: 0,
+            sleepers: 0,
             unreliable: 0,
             unicast: 0,
             multi: 0,
@@ -554,7 +585,7 @@ impl fmt::Display for Options {
         writeln!(
             f,
             "  machines: write {} us, {} per 1000 fail, reserve {}, first ring above {}, \
-             timers late by {} us, drift {} ppm, diskless {}, mailbox {}",
+             timers late by {} us, drift {} ppm, diskless {}, mailbox {}, queue {:?}",
             m.persist_us,
             m.persist_failure,
             m.reserve,
@@ -562,7 +593,8 @@ impl fmt::Display for Options {
             m.timer_late_us,
             m.drift_ppm,
             m.diskless,
-            m.mailbox_len_max
+            m.mailbox_len_max,
+            m.queue
         )?;
         writeln!(f, "{}", self.traffic)?;
         writeln!(
@@ -593,10 +625,11 @@ impl fmt::Display for Traffic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "  traffic: {} sessions, {} groups, every {} us up to {}, \
+            "  traffic: {} sessions ({} per 1000 sleep), {} groups, every {} us up to {}, \
              safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
              long {}, huge {}, churn {}, disconnect {} per 1000",
             self.sessions,
+            self.sleepers,
             self.groups,
             self.interval_us,
             self.burst,

@@ -6,19 +6,22 @@ use anasazi_client::View;
 use anasazi_client::raw::RawRecord;
 use anasazi_protocol::hash64;
 use anasazi_protocol::{
-    GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewId,
+    GroupId, Incarnation, MemberId, NodeId, Process, RingId, Service, SessionId, ViewId,
 };
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    self, ClosedRecord, LeftRecord, Member, MessageRecord, ViewRecord, event,
+    self, ClosedRecord, LeftRecord, Member, MessageRecord, MultiRecord, ReceiptRecord, ViewRecord,
+    event,
 };
 use anasazi_queue::status::Status;
 
-use crate::seen::Sight;
+use crate::seen::{Letter, Own, Sight};
 use crate::session::{Membership, Reading, Session, check_payload};
 
 /// What a client got out of its ring.
 pub(crate) struct Read {
+    /// It was awake, or was woken.
+    pub(crate) looked: bool,
     /// Records.
     pub(crate) records: u64,
     /// Its engine has to be told that there is room.
@@ -30,6 +33,12 @@ pub(crate) struct Read {
 impl Session {
     /// Reads as much as it does in one go.
     pub(crate) fn take_in(&mut self, acting: bool, wild: &BTreeSet<MemberId>) -> Read {
+        if self.asleep {
+            if !self.raw.is_woken() {
+                return Read { looked: false, records: 0, woke_engine: false, result: Ok(()) };
+            }
+            self.wake_up();
+        }
         let most = match self.reading {
             Reading::Eager => u64::MAX,
             Reading::Slow => u64::from(acting),
@@ -38,13 +47,20 @@ impl Session {
         let (mut records, mut result) = (0, Ok(()));
         while records < most && result.is_ok() {
             match self.take_one(wild) {
+                Ok(None) if self.sleeps && self.reading == Reading::Eager => {
+                    // False if something has come meanwhile.
+                    self.asleep = self.raw.may_sleep();
+                    if self.asleep {
+                        break;
+                    }
+                }
                 Ok(None) => break,
                 Ok(Some(())) => records += 1,
                 Err(what) => result = Err(format!("{} {what}", self.member)),
             }
         }
         let woke_engine = records > 0 && self.raw.has_woken_engine();
-        Read { records, woke_engine, result }
+        Read { looked: true, records, woke_engine, result }
     }
 
     fn take_one(&mut self, wild: &BTreeSet<MemberId>) -> Result<Option<()>, String> {
@@ -59,11 +75,12 @@ impl Session {
             return Err(format!("gets something after its end with {}", status.name()));
         }
         match found {
-            Found::Message { head, hash, len, good } => {
+            Found::Message { head, handles, hash, len, good } => {
                 // Who raves may have sent anything.
                 let good = if wild.contains(&member(head.sender)) { Ok(()) } else { good };
-                good.and_then(|()| self.message(&head, hash, len))
+                good.and_then(|()| self.message(&head, &handles, (hash, len)))
             }
+            Found::Receipt(head) => self.receipt(head),
             Found::View { head, view } => self.view(&head, &view),
             Found::Left { head, reason } => self.left(head, &reason),
             Found::Closed { status, reason } => {
@@ -73,26 +90,68 @@ impl Session {
         }
     }
 
-    fn message(&mut self, head: &MessageRecord, hash: u64, len: usize) -> Result<(), String> {
-        let (group, sender) = (self.group(head.handle)?, member(head.sender));
-        let sequence = head.sequence;
-        self.ledger.check(&Sight::Message { group, sender, sequence, hash }).map_err(saw)?;
-        if sender == self.member {
-            if head.tag <= self.tags_seen {
-                return Err(format!("sees its message {} after {}", head.tag, self.tags_seen));
+    fn message(
+        &mut self,
+        head: &MessageRecord,
+        handles: &[u32],
+        (hash, len): (u64, usize),
+    ) -> Result<(), String> {
+        let groups = handles.iter().map(|handle| self.group(*handle));
+        let groups = groups.collect::<Result<Vec<_>, _>>()?;
+        let (sender, sequence, tag) = (member(head.sender), head.sequence, head.tag);
+        let service = Service::of(head.service).ok_or("gets a message of no service")?;
+        let first = groups.first().copied();
+        let letter = Letter { groups, sender, service, sequence, hash, tag };
+        self.ledger.check(&Sight::Message(letter)).map_err(saw)?;
+        if sender == self.member && service.is_ordered() {
+            if tag <= self.tags_seen {
+                return Err(format!("sees its message {tag} after {}", self.tags_seen));
             }
-            self.tags_seen = head.tag;
+            self.tags_seen = tag;
         }
-        let known = self.groups.get_mut(&group).ok_or("gets a message before its first view")?;
-        // One that it did not want to see itself has its number, too.
-        if sequence <= known.sequence {
-            return Err(format!("gets number {sequence} of its view after {}", known.sequence));
+        if let Some(group) = first {
+            let known =
+                self.groups.get_mut(&group).ok_or("gets a message before its first view")?;
+            // One that it did not want to see itself has its number, too.
+            if service.is_ordered() && sequence <= known.sequence {
+                return Err(format!("gets number {sequence} of its view after {}", known.sequence));
+            }
+            known.sequence = known.sequence.max(sequence);
         }
-        known.sequence = sequence;
         if self.keep {
             self.received.push((sender, len));
         }
         Ok(())
+    }
+
+    fn receipt(&mut self, head: ReceiptRecord) -> Result<(), String> {
+        let (tag, status) = (head.tag, Status(head.status));
+        let Some(own) = self.ledger.turned_away(tag, status) else {
+            return self.ledger.check(&Sight::Receipt { tag, status }).map_err(saw);
+        };
+        if !self.is_under(head.handle, &own.to) {
+            return Err(format!("has a receipt for {tag} under the handle {}", head.handle));
+        }
+        if self.deserves(&own, status) {
+            return Ok(());
+        }
+        Err(format!("is told {} of {own:?}, which is not so", status.name()))
+    }
+
+    /// Whether a message could be turned away for this reason.
+    fn deserves(&self, own: &Own, status: Status) -> bool {
+        // The later view came before the word that the message is of an earlier one.
+        let is_late = |(handle, views): &(u32, u32)| {
+            let known = self.groups.values().find(|known| known.handle == *handle);
+            *views == 0 || known.is_none_or(|known| known.views != *views)
+        };
+        match status {
+            Status::EMSGSIZE => own.too_long,
+            Status::EVIEW => own.views.iter().any(is_late),
+            // The ring is being formed anew.
+            Status::ESTATE => !own.service.is_ordered() && !own.too_long,
+            _ => false,
+        }
     }
 
     fn view(&mut self, head: &ViewRecord, view: &Seen) -> Result<(), String> {
@@ -113,8 +172,10 @@ impl Session {
             Some(before) => check_difference(view, &before.members)?,
             None => {}
         }
-        let members = view.members.clone();
-        self.groups.insert(group, Membership { handle: head.handle, members, sequence: 0 });
+        let (members, handle) = (view.members.clone(), head.handle);
+        let before = self.groups.get(&group).filter(|known| known.handle == handle);
+        let views = before.map_or(0, |known| known.views) + 1;
+        self.groups.insert(group, Membership { handle, view: id, views, members, sequence: 0 });
         Ok(())
     }
 
@@ -140,10 +201,27 @@ impl Session {
 
 /// A record, out of the ring.
 enum Found {
-    Message { head: MessageRecord, hash: u64, len: usize, good: Result<(), String> },
-    View { head: ViewRecord, view: Seen },
-    Left { head: LeftRecord, reason: String },
-    Closed { status: Status, reason: String },
+    /// Under which handles: none if it is for this session alone.
+    Message {
+        head: MessageRecord,
+        handles: Vec<u32>,
+        hash: u64,
+        len: usize,
+        good: Result<(), String>,
+    },
+    Receipt(ReceiptRecord),
+    View {
+        head: ViewRecord,
+        view: Seen,
+    },
+    Left {
+        head: LeftRecord,
+        reason: String,
+    },
+    Closed {
+        status: Status,
+        reason: String,
+    },
 }
 
 /// What a client looks at in a view.
@@ -158,8 +236,27 @@ fn decode(raw: RawRecord<'_>) -> Result<Found, String> {
     match raw.kind {
         event::MESSAGE => {
             let (head, data) = MessageRecord::split_from(raw.bytes).ok_or_else(short)?;
-            let good = check_payload(member(head.sender), data);
-            Ok(Found::Message { head, hash: hash64(data), len: data.len(), good })
+            Ok(message(head, vec![head.handle], data))
+        }
+        event::UNICAST => {
+            let (head, data) = MessageRecord::split_from(raw.bytes).ok_or_else(short)?;
+            let strange = || format!("gets a message alone under the handle {}", head.handle);
+            (head.handle == 0).then(|| message(head, Vec::new(), data)).ok_or_else(strange)
+        }
+        event::MULTI => {
+            let (multi, rest) = MultiRecord::split_from(raw.bytes).ok_or_else(short)?;
+            let list_len = 4 * multi.handles as usize;
+            let (list, data) = (rest.get(..list_len), rest.get(list_len.next_multiple_of(8)..));
+            let (Some(list), Some(data)) = (list, data) else { return Err(short()) };
+            let number = |bytes: &[u8; 4]| u32::from_ne_bytes(*bytes);
+            let handles: Vec<u32> = list.as_chunks().0.iter().map(number).collect();
+            let MultiRecord { service, sender, sequence, tag, .. } = multi;
+            let handle = *handles.first().ok_or("gets a message to none of its groups")?;
+            Ok(message(MessageRecord { handle, service, sender, sequence, tag }, handles, data))
+        }
+        event::RECEIPT => {
+            let (head, _) = ReceiptRecord::split_from(raw.bytes).ok_or_else(short)?;
+            Ok(Found::Receipt(head))
         }
         event::VIEW => {
             raw.view(|head, view| Found::View { head: *head, view: seen(view) }).ok_or_else(short)
@@ -175,6 +272,11 @@ fn decode(raw: RawRecord<'_>) -> Result<Found, String> {
         }
         kind => Err(format!("gets a record of kind {kind}: {:?}", raw.bytes)),
     }
+}
+
+fn message(head: MessageRecord, handles: Vec<u32>, data: &[u8]) -> Found {
+    let good = check_payload(member(head.sender), data);
+    Found::Message { head, handles, hash: hash64(data), len: data.len(), good }
 }
 
 fn seen(view: &View) -> Seen {

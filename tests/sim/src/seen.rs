@@ -1,11 +1,14 @@
 //! What a session is to see, by what its node's core gave out for it: nothing else, nothing less,
-//! in this order.
+//! in this order. And how each of its own messages is to end.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{GroupId, MemberId, ViewId};
+use anasazi_protocol::{
+    Audience, GroupId, MemberId, MessageId, Recipients, Service, SessionId, ViewId,
+};
+use anasazi_queue::status::Status;
 
 /// One thing that a session is to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,68 +16,259 @@ pub(crate) enum Sight {
     /// A view, or the transitional signal.
     View { group: GroupId, id: ViewId, transitional: bool },
     /// A message.
-    Message { group: GroupId, sender: MemberId, sequence: u64, hash: u64 },
+    Message(Letter),
+    /// The end of an own message that it does not see.
+    Receipt { tag: u64, status: Status },
     /// The end of a membership.
     Left { group: GroupId },
+}
+
+/// A message as its reader gets it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Letter {
+    /// Those of its groups that the session is in; none if it is for this session alone.
+    pub(crate) groups: Vec<GroupId>,
+    pub(crate) sender: MemberId,
+    pub(crate) service: Service,
+    /// In the first of the groups.
+    pub(crate) sequence: u64,
+    pub(crate) hash: u64,
+    /// Of an own one.
+    pub(crate) tag: u64,
+}
+
+/// An own message.
+#[derive(Clone, Debug)]
+pub(crate) struct Own {
+    pub(crate) tag: u64,
+    /// With the views that the session means.
+    pub(crate) to: Audience,
+    /// Same-view: the handles, and how many views had been shown under each.
+    pub(crate) views: Vec<(u32, u32)>,
+    pub(crate) service: Service,
+    pub(crate) no_self: bool,
+    pub(crate) hash: u64,
+    /// More than a message without order may have.
+    pub(crate) too_long: bool,
 }
 
 /// What a session will still see.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    groups: BTreeSet<GroupId>,
+    /// Its groups, with their members.
+    groups: BTreeMap<GroupId, BTreeSet<MemberId>>,
     waiting: VecDeque<Sight>,
-    /// Of the own messages that are not ordered yet: whether the sender is not to see them.
-    own: VecDeque<bool>,
-    /// Own messages that have been ordered.
-    pub(crate) ordered: u64,
+    /// Own messages that the engine has not judged yet, as far as is known.
+    asked: VecDeque<Own>,
+    /// Those that it must have refused, for it has taken a later one.
+    refused: VecDeque<Own>,
+    /// Those that it has taken.
+    taken: BTreeMap<MessageId, Own>,
+    /// The message that the core is about to give out.
+    present: Option<Present>,
+}
+
+#[derive(Debug)]
+struct Present {
+    message: MessageId,
+    letter: Letter,
+    for_me: bool,
+    /// It goes to one session of this node.
+    alone: Option<SessionId>,
+    refused: bool,
 }
 
 impl Ledger {
     /// The session asks to send.
-    pub(crate) fn sent(&mut self, no_self: bool) {
-        self.own.push_back(no_self);
+    pub(crate) fn ask(&mut self, own: Own) {
+        self.asked.push_back(own);
     }
 
-    /// The core did something.
-    pub(crate) fn trace(&mut self, me: MemberId, trace: &Trace) {
+    /// The core did something. `sender`: of the message of which the record tells, where the record
+    /// itself does not.
+    pub(crate) fn trace(&mut self, me: MemberId, trace: &Trace, sender: MemberId) {
         match trace {
-            Trace::GroupView { group, id, transitional, local, local_left, .. } => {
-                if local_left.contains(&me.session) && self.groups.remove(group) {
+            Trace::GroupMessage { group, sender, sequence, .. } => {
+                if let Some(present) = &mut self.present
+                    && self.groups.contains_key(group)
+                {
+                    let letter = &mut present.letter;
+                    if letter.groups.is_empty() {
+                        letter.sequence = *sequence;
+                    }
+                    letter.groups.push(*group);
+                    letter.sender = *sender;
+                    present.for_me = true;
+                }
+                return;
+            }
+            Trace::Unicast { session, .. } => {
+                if let Some(present) = &mut self.present {
+                    present.letter.sender = sender;
+                    present.alone = Some(*session);
+                    present.for_me = *session == me.session;
+                }
+                return;
+            }
+            _ => self.settle(me),
+        }
+        match trace {
+            Trace::Send { message, session, to, service, hash } if *session == me.session => {
+                self.take(*message, |own| {
+                    own.to == *to && own.service == *service && own.hash == *hash
+                });
+            }
+            Trace::GroupView { group, id, transitional, members, local, local_left, .. } => {
+                if local_left.contains(&me.session) && self.groups.remove(group).is_some() {
                     self.waiting.push_back(Sight::Left { group: *group });
                 }
                 if local.contains(&me.session) {
-                    self.groups.insert(*group);
+                    if !transitional {
+                        self.groups.insert(*group, members.iter().copied().collect());
+                    }
                     let (group, id, transitional) = (*group, *id, *transitional);
                     self.waiting.push_back(Sight::View { group, id, transitional });
                 }
             }
-            Trace::GroupMessage { group, sender, sequence, hash } => {
-                let hidden = *sender == me && self.own.pop_front().unwrap_or(false);
-                self.ordered += u64::from(*sender == me);
-                if self.groups.contains(group) && !hidden {
-                    let (group, sender) = (*group, *sender);
-                    let (sequence, hash) = (*sequence, *hash);
-                    self.waiting.push_back(Sight::Message { group, sender, sequence, hash });
-                }
+            Trace::Deliver { message, service, hash, refused, .. } => {
+                let letter = Letter {
+                    groups: Vec::new(),
+                    sender,
+                    service: *service,
+                    sequence: 0,
+                    hash: *hash,
+                    tag: 0,
+                };
+                let (message, refused) = (*message, *refused);
+                let present = Present { message, letter, for_me: false, alone: None, refused };
+                self.present = Some(present);
+            }
+            Trace::Unordered { message, hash, to, .. } => {
+                self.unordered(me, (*message, sender), *hash, to.as_ref());
             }
             _ => {}
+        }
+    }
+
+    fn unordered(
+        &mut self,
+        me: MemberId,
+        (message, sender): (MessageId, MemberId),
+        hash: u64,
+        to: Option<&Recipients>,
+    ) {
+        let alone = match to {
+            Some(Recipients::Session(session)) => Some(*session),
+            _ => None,
+        };
+        let all = to.into_iter().flat_map(Recipients::groups).map(|(group, _)| group);
+        let groups: Vec<_> = all.filter(|group| self.groups.contains_key(group)).collect();
+        let for_me = !groups.is_empty() || alone == Some(me.session);
+        let service = Service::Unreliable;
+        let letter = Letter { groups, sender, service, sequence: 0, hash, tag: 0 };
+        self.present = Some(Present { message, letter, for_me, alone, refused: false });
+        self.settle(me);
+    }
+
+    /// The engine took a message: those asked for before it, and not taken, it has refused. What it
+    /// takes by itself, a join for one, is none of them.
+    fn take(&mut self, message: MessageId, is_it: impl Fn(&Own) -> bool) {
+        let Some(at) = self.asked.iter().position(is_it) else { return };
+        self.refused.extend(self.asked.drain(..at));
+        self.taken.extend(self.asked.pop_front().map(|own| (message, own)));
+    }
+
+    /// All is told of the message that the core gives out.
+    pub(crate) fn settle(&mut self, me: MemberId) {
+        let Some(mut present) = self.present.take() else { return };
+        let own = self.taken.remove(&present.message);
+        if let Some(own) = &own {
+            present.letter.tag = own.tag;
+        }
+        let receipt = own.as_ref().and_then(|own| self.receipt(me, own, &present));
+        if let (Some(status), Some(own)) = (receipt, &own) {
+            self.waiting.push_back(Sight::Receipt { tag: own.tag, status });
+        }
+        if present.for_me && !own.is_some_and(|own| own.no_self) {
+            self.waiting.push_back(Sight::Message(present.letter));
+        }
+    }
+
+    /// What the sender is told of a message at its place, if it is told.
+    fn receipt(&self, me: MemberId, own: &Own, present: &Present) -> Option<Status> {
+        if present.refused {
+            return Some(Status::EVIEW);
+        }
+        match own.to {
+            Audience::Member(member) if member.node == me.node => match present.alone {
+                None => Some(Status::ENOTMEMBER),
+                Some(session) => (session != me.session).then_some(Status::OK),
+            },
+            // What is known of other nodes depends on what they did in the meantime.
+            Audience::Member(member) => {
+                let known = self.groups.values().any(|members| members.contains(&member));
+                Some(if known { Status::OK } else { UNKNOWN })
+            }
+            _ => (!present.for_me).then_some(Status::OK),
         }
     }
 
     /// The session sees something. The error says what it should have been.
     pub(crate) fn check(&mut self, seen: &Sight) -> Result<(), String> {
         match self.waiting.pop_front() {
-            Some(due) if due == *seen => Ok(()),
+            Some(due) if due.allows(seen) => Ok(()),
             Some(due) => Err(format!("{seen} where {due} should be")),
             None => Err(format!("{seen}, which nobody gave it")),
         }
+    }
+
+    /// If the receipt is for the next message that its engine, or a core without a ring, has turned
+    /// away: that message. Those never were in the order, so that their place in the stream is
+    /// free.
+    pub(crate) fn turned_away(&mut self, tag: u64, status: Status) -> Option<Own> {
+        let list = if self.refused.is_empty() { &mut self.asked } else { &mut self.refused };
+        if list.front().is_some_and(|own| own.tag == tag) {
+            return list.pop_front();
+        }
+        if status != Status::ESTATE {
+            return None;
+        }
+        let letter = |own: &Own| own.tag == tag && !own.service.is_ordered();
+        let (message, _) = self.taken.iter().find(|(_, own)| letter(own))?;
+        let message = *message;
+        self.taken.remove(&message)
     }
 
     /// What is still to come.
     pub(crate) fn next(&self) -> Option<&Sight> {
         self.waiting.front()
     }
+
+    /// Own messages that the core has taken, and that have not ended.
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.len()
+    }
+
+    /// Own messages of which nothing is known yet.
+    pub(crate) fn unjudged(&self) -> usize {
+        self.asked.len() + self.refused.len()
+    }
 }
+
+impl Sight {
+    fn allows(&self, seen: &Self) -> bool {
+        if let (Self::Receipt { tag, status: UNKNOWN }, Self::Receipt { tag: other, status }) =
+            (self, seen)
+        {
+            return tag == other && [Status::OK, Status::ENOTMEMBER].contains(status);
+        }
+        self == seen
+    }
+}
+
+/// Either `OK` or `ENOTMEMBER`: whether a session of another node is a member of anything, this
+/// session need not know.
+const UNKNOWN: Status = Status(i32::MIN);
 
 impl fmt::Display for Sight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,54 +277,22 @@ impl fmt::Display for Sight {
                 let what = if *transitional { "the transitional signal" } else { "the view" };
                 write!(f, "{what} {}:{}.{} of group {:x}", id.ring, id.ordinal, id.sub, group.0)
             }
-            Self::Message { group, sender, sequence, .. } => {
-                write!(f, "message {sequence} of group {:x} from {sender}", group.0)
+            Self::Message(letter) => {
+                let Letter { sender, service, sequence, hash, tag, .. } = letter;
+                let groups: Vec<_> = letter.groups.iter().map(|g| format!("{:x}", g.0)).collect();
+                let (service, groups) = (service.name(), groups.join(" "));
+                write!(
+                    f,
+                    "{service} message {sequence} [{hash:x}] to [{groups}] from {sender}, tag {tag}"
+                )
             }
+            Self::Receipt { tag, status: UNKNOWN } => write!(f, "any receipt for {tag}"),
+            Self::Receipt { tag, status } => write!(f, "the receipt {} for {tag}", status.name()),
             Self::Left { group } => write!(f, "the end of its membership in group {:x}", group.0),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use anasazi_protocol::{NodeId, SessionId};
-
-    use super::*;
-
-    fn message(sender: MemberId, sequence: u64) -> Trace {
-        Trace::GroupMessage { group: GroupId(1), sender, sequence, hash: 7 }
-    }
-
-    #[test]
-    fn a_swallowed_and_an_invented_message_are_noticed() {
-        let me = MemberId { node: NodeId(1), session: SessionId(5) };
-        let other = MemberId { node: NodeId(2), session: SessionId(9) };
-        let mut ledger = Ledger::default();
-        ledger.trace(me, &message(other, 1)); // before it is a member
-        let (group, id) = (GroupId(1), ViewId::default());
-        let (members, local) = (vec![me], vec![me.session]);
-        ledger.trace(
-            me,
-            &Trace::GroupView {
-                group,
-                id,
-                transitional: false,
-                members,
-                together: Vec::new(),
-                local,
-                local_left: Vec::new(),
-            },
-        );
-        ledger.sent(true);
-        for (sender, sequence) in [(other, 1), (me, 2), (other, 3), (other, 4)] {
-            ledger.trace(me, &message(sender, sequence));
-        }
-        let seen = |sequence| Sight::Message { group, sender: other, sequence, hash: 7 };
-        assert!(ledger.check(&Sight::View { group, id, transitional: false }).is_ok());
-        assert!(ledger.check(&seen(1)).is_ok());
-        assert!(ledger.check(&seen(4)).is_err(), "3 is missing");
-        assert!(ledger.check(&seen(4)).is_ok());
-        assert!(ledger.check(&seen(5)).is_err(), "nobody sent it");
-        assert_eq!(ledger.ordered, 1);
-    }
-}
+#[path = "seen/tests.rs"]
+mod tests;

@@ -5,30 +5,71 @@ use std::collections::{BTreeMap, VecDeque};
 
 use anasazi_client::raw::RawSession;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Audience, Command, GroupId, MemberId, Service, SessionId};
+use anasazi_protocol::{Audience, GroupId, MemberId, Service, SessionId, ViewId, hash64, limits};
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{JoinRecord, LeaveRecord, SendRecord, request};
+use anasazi_queue::record::{
+    GroupRecord, JoinRecord, LeaveRecord, Member, PeerRecord, SendRecord, request,
+};
 use anasazi_queue::ring::PushError;
 use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
 use crate::options::Traffic;
 use crate::random::Random;
-use crate::seen::Ledger;
+use crate::seen::{Ledger, Own};
 
 /// Requests that wait for room in the ring; a session does nothing more while it has so many.
 const BACKLOG_MAX: usize = 64;
 /// A message of this length or more names its sender and its tag.
 const SIGNED_LEN_MIN: usize = 24;
-/// A flag of the C header.
+/// Sessions that one sends to by themselves, at most.
+const PEERS_MAX: usize = 256;
+/// Of a thousand messages without order, longer than those may be.
+const TOO_LONG: u32 = 20;
+/// Flags of the C header.
 const NO_SELF: u32 = 0x100;
+const SAME_VIEW: u32 = 0x400;
+
+/// What a session wants of its engine.
+#[derive(Clone, Debug)]
+pub enum Wish {
+    /// To be in the group of this name.
+    Join(String),
+    /// To be in it no longer.
+    Leave(GroupId),
+    /// To end.
+    Close,
+    /// To send.
+    Send {
+        /// To whom.
+        to: To,
+        /// How.
+        service: Service,
+        /// Not to itself.
+        no_self: bool,
+        /// What.
+        payload: Bytes,
+        /// Its number among the session's messages.
+        tag: u64,
+    },
+}
+
+/// To whom a session sends.
+#[derive(Clone, Debug)]
+pub enum To {
+    /// The members of one group or several; `true`: in the views that the session sees when the
+    /// message goes, or not at all.
+    Groups(Vec<GroupId>, bool),
+    /// One session.
+    Member(MemberId),
+}
 
 /// One client session of a node.
 pub struct Session {
     /// Who it is.
     pub member: MemberId,
     /// What it wants and has no room for in its ring, in order.
-    pub queue: VecDeque<Command>,
+    pub queue: VecDeque<Wish>,
     /// It asked to end.
     pub ending: bool,
     /// Its groups as it wants them: asked to join, not asked to leave.
@@ -42,12 +83,17 @@ pub struct Session {
     pub(crate) keys: (u64, u64),
     pub(crate) handles: BTreeMap<u32, GroupId>,
     pub(crate) groups: BTreeMap<GroupId, Membership>,
+    peers: BTreeMap<MemberId, u32>,
     pub(crate) ledger: Ledger,
     /// How the engine ended it.
     pub(crate) closed: Option<(Status, String)>,
     pub(crate) reading: Reading,
     /// It did not always read, so that its engine may have cut it off.
     pub(crate) lagged: bool,
+    /// It looks at its rings only when it is woken.
+    pub(crate) sleeps: bool,
+    /// It does so now.
+    pub(crate) asleep: bool,
     handles_made: u32,
     tags_sent: u64,
     pub(crate) tags_seen: u64,
@@ -68,6 +114,10 @@ pub enum Reading {
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) handle: u32,
+    /// Of the present view.
+    pub(crate) view: ViewId,
+    /// How many were shown under the handle.
+    pub(crate) views: u32,
     pub(crate) members: Vec<MemberId>,
     pub(crate) sequence: u64,
 }
@@ -86,10 +136,13 @@ impl Session {
             keys,
             handles: BTreeMap::new(),
             groups: BTreeMap::new(),
+            peers: BTreeMap::new(),
             ledger: Ledger::default(),
             closed: None,
             reading: Reading::Eager,
             lagged: false,
+            sleeps: false,
+            asleep: false,
             handles_made: 0,
             tags_sent: 0,
             tags_seen: 0,
@@ -100,42 +153,48 @@ impl Session {
     pub fn join(&mut self, name: &str) {
         let group = GroupId::of(name);
         self.wanted.push(group);
-        self.queue.push_back(Command::Join { session: self.member.session, name: name.to_owned() });
+        self.queue.push_back(Wish::Join(name.to_owned()));
     }
 
     /// Asks to leave.
     pub fn leave(&mut self, group: GroupId) {
         self.wanted.retain(|g| *g != group);
-        self.queue.push_back(Command::Leave { session: self.member.session, group });
+        self.queue.push_back(Wish::Leave(group));
     }
 
     /// Goes.
     pub fn disconnect(&mut self) {
         self.ending = true;
         self.wanted.clear();
-        self.queue.push_back(Command::Disconnect { session: self.member.session });
+        self.queue.push_back(Wish::Close);
     }
 
     /// Sends a message of this length.
     pub fn send(&mut self, group: GroupId, len: usize, safe: bool, no_self: bool) {
         let service = if safe { Service::Safe } else { Service::Agreed };
-        self.send_as(group, len, service, no_self);
+        self.send_to(To::Groups(vec![group], false), len, service, no_self);
     }
 
-    /// Sends a message of this length with an ordered service.
-    pub fn send_as(&mut self, group: GroupId, len: usize, service: Service, no_self: bool) {
+    /// Sends a message of this length in any way.
+    pub fn send_to(&mut self, to: To, len: usize, service: Service, no_self: bool) {
         self.tags_sent += 1;
-        self.ledger.sent(no_self);
-        let (session, tag) = (self.member.session, self.tags_sent);
-        let payload = payload(session, tag, len);
-        let to = Audience::Group(group, None);
-        self.queue.push_back(Command::Send { session, to, service, no_self, tag, payload });
+        let tag = self.tags_sent;
+        let payload = payload(self.member.session, tag, len);
+        self.queue.push_back(Wish::Send { to, service, no_self, payload, tag });
     }
 
     /// How it reads from now on.
     pub fn read(&mut self, reading: Reading) {
         self.reading = reading;
         self.lagged |= reading != Reading::Eager;
+        self.wake_up();
+    }
+
+    /// Looks at its rings for a reason of its own.
+    pub(crate) fn wake_up(&mut self) {
+        if std::mem::take(&mut self.asleep) {
+            self.raw.stay_awake();
+        }
     }
 
     /// Writes a word somewhere into its memory.
@@ -167,26 +226,59 @@ impl Session {
         for _ in 0..random.between(1, traffic.burst) {
             let len = message_len(random, traffic, lens);
             let (service, no_self) = (draw_service(random, traffic), random.permille(50));
-            self.send_as(group, len, service, no_self);
+            let to = self.draw_audience(random, traffic, (group, service));
+            let cut = !service.is_ordered() && !random.permille(TOO_LONG);
+            let max = if cut { unordered_len_max(&to) } else { len };
+            self.send_to(to, len.min(max), service, no_self);
         }
+    }
+
+    fn draw_audience(
+        &self,
+        random: &mut Random,
+        traffic: &Traffic,
+        (group, service): (GroupId, Service),
+    ) -> To {
+        let known = self.groups.get(&group);
+        if random.permille(traffic.unicast)
+            && let Some(known) = known
+        {
+            let to = known.members[random.index(known.members.len())];
+            if self.peers.len() < PEERS_MAX || self.peers.contains_key(&to) {
+                return To::Member(to);
+            }
+        }
+        // Without order nobody could tell the sender of another view.
+        let same_view = service.is_ordered() && random.permille(traffic.same_view);
+        if self.wanted.len() > 1 && random.permille(traffic.multi) {
+            return To::Groups(self.wanted.clone(), same_view);
+        }
+        To::Groups(vec![group], same_view)
     }
 
     /// Puts into its ring what there is room for; whether its engine has to be told.
     pub(crate) fn flush(&mut self) -> bool {
         let mut pushed = false;
-        while let Some(command) = self.queue.pop_front() {
-            if self.push(&command).is_err() {
-                self.queue.push_front(command);
-                break;
+        while let Some(wish) = self.queue.pop_front() {
+            match self.push(&wish) {
+                Ok(()) => pushed = true,
+                Err(error) => {
+                    let len = wish.len();
+                    self.queue.push_front(wish);
+                    // Who sleeps has to be told of room; whoever has it now tries again.
+                    let sleeps = self.sleeps && error == PushError::Full;
+                    if !(sleeps && self.raw.want_room(len)) {
+                        break;
+                    }
+                }
             }
-            pushed = true;
         }
         pushed && self.raw.has_woken_engine()
     }
 
-    fn push(&mut self, command: &Command) -> Result<(), PushError> {
-        match command {
-            Command::Join { name, .. } => {
+    fn push(&mut self, wish: &Wish) -> Result<(), PushError> {
+        match wish {
+            Wish::Join(name) => {
                 let handle = self.handles_made + 1;
                 let record = JoinRecord { handle, flags: 0 };
                 self.raw.request(request::JOIN, &[record.as_bytes(), name.as_bytes()])?;
@@ -194,19 +286,98 @@ impl Session {
                 self.handles.insert(handle, GroupId::of(name));
                 Ok(())
             }
-            Command::Leave { group, .. } => {
+            Wish::Leave(group) => {
                 let record = LeaveRecord { handle: self.handle(*group), reserved: 0 };
                 self.raw.request(request::LEAVE, &[record.as_bytes()])
             }
-            Command::Disconnect { .. } => self.raw.request(request::CLOSE, &[]),
-            Command::Send { to, service, no_self, tag, payload, .. } => {
+            Wish::Close => self.raw.request(request::CLOSE, &[]),
+            Wish::Send { to, service, no_self, payload, tag } => {
+                let (hash, len) = (hash64(payload), payload.len());
+                let (head, further, mut own) = self.address(to, *service)?;
                 let flags = if *no_self { NO_SELF } else { 0 };
-                let service = service.number() | flags;
-                let handle = to.groups().next().map_or(0, |(group, _)| self.handle(group));
-                let record = SendRecord { handle, service, tag: *tag, views: 0, groups: 0 };
-                self.raw.request(request::SEND, &[record.as_bytes(), payload])
+                let head = SendRecord { service: head.service | flags, tag: *tag, ..head };
+                let groups = further.iter().map(Plain::as_bytes);
+                let parts: Vec<&[u8]> = std::iter::once(head.as_bytes())
+                    .chain(groups)
+                    .chain(std::iter::once(&payload[..]))
+                    .collect();
+                self.raw.request(request::SEND, &parts)?;
+                (own.tag, own.no_self, own.hash) = (*tag, *no_self, hash);
+                own.too_long = !service.is_ordered() && len > unordered_len_max(to);
+                self.ledger.ask(own);
+                Ok(())
             }
         }
+    }
+
+    /// What stands before a message, and what is to become of it.
+    fn address(
+        &mut self,
+        to: &To,
+        service: Service,
+    ) -> Result<(SendRecord, Vec<GroupRecord>, Own), PushError> {
+        let own = |to, views| Own {
+            tag: 0,
+            to,
+            views,
+            service,
+            no_self: false,
+            hash: 0,
+            too_long: false,
+        };
+        let number = service.number();
+        let (groups, same_view) = match to {
+            To::Groups(groups, same_view) => (groups, *same_view),
+            To::Member(member) => {
+                let handle = self.peer(*member)?;
+                let head = SendRecord { handle, service: number, ..SendRecord::default() };
+                return Ok((head, Vec::new(), own(Audience::Member(*member), Vec::new())));
+            }
+        };
+        let shown = |group: &GroupId| {
+            let handle = self.handle(*group);
+            let known = self.groups.get(group).filter(|known| known.handle == handle);
+            let (view, views) = known.map_or_else(Default::default, |k| (k.view, k.views));
+            (GroupRecord { handle, views }, (*group, same_view.then_some(view)))
+        };
+        let (records, list): (Vec<_>, Vec<_>) = groups.iter().map(shown).unzip();
+        let (Some(first), Some(one)) = (records.first().copied(), list.first().copied()) else {
+            return Err(PushError::Corrupt); // nobody sends to nobody
+        };
+        let further = records[1..].to_vec();
+        let head = SendRecord {
+            handle: first.handle,
+            service: number | if same_view { SAME_VIEW } else { 0 },
+            tag: 0,
+            views: first.views,
+            groups: further.len() as u32,
+        };
+        let to =
+            if further.is_empty() { Audience::Group(one.0, one.1) } else { Audience::Groups(list) };
+        let views = records.iter().filter(|_| same_view).map(|r| (r.handle, r.views)).collect();
+        Ok((head, further, own(to, views)))
+    }
+
+    /// The address of a session.
+    fn peer(&mut self, member: MemberId) -> Result<u32, PushError> {
+        if let Some(handle) = self.peers.get(&member) {
+            return Ok(*handle);
+        }
+        let handle = self.handles_made + 1;
+        let to = Member { node: u64::from(member.node.0), session: member.session.0 };
+        let record = PeerRecord { handle, reserved: 0, to };
+        self.raw.request(request::PEER, &[record.as_bytes()])?;
+        self.handles_made = handle;
+        self.peers.insert(member, handle);
+        Ok(handle)
+    }
+
+    /// Whether a message to this audience is under this handle.
+    pub(crate) fn is_under(&self, handle: u32, to: &Audience) -> bool {
+        if let Audience::Member(member) = to {
+            return self.peers.get(member) == Some(&handle);
+        }
+        to.groups().any(|(group, _)| self.handles.get(&handle) == Some(&group))
     }
 
     /// The newest handle of a group; 0 is nobody's.
@@ -215,18 +386,24 @@ impl Session {
         of_group.next().map_or(0, |(handle, _)| *handle)
     }
 
-    /// Its node's core did something.
-    pub(crate) fn trace(&mut self, trace: &Trace) {
-        self.ledger.trace(self.member, trace);
+    /// Its node's core did something. `sender`: see [`Ledger::trace`].
+    pub(crate) fn trace(&mut self, trace: &Trace, sender: MemberId) {
+        self.ledger.trace(self.member, trace, sender);
     }
 
-    /// Everything that it asked for is done, and it has seen all that there is for it.
+    /// Its node's core has nothing more to say for now.
+    pub(crate) fn settle(&mut self) {
+        self.ledger.settle(self.member);
+    }
+
+    /// Everything that it asked for is done, and it has seen all that there is for it: of each of
+    /// its messages the one delivery or the one receipt in which it ends.
     pub fn is_served(&self) -> bool {
-        let reads = self.reading == Reading::Eager;
+        let (ledger, reads) = (&self.ledger, self.reading == Reading::Eager);
         self.waiting() == (0, 0)
             && (!self.ending || self.closed.is_some())
-            && (self.ending || self.ledger.ordered == self.tags_sent)
-            && (self.ending || !reads || self.ledger.next().is_none())
+            && (self.ending || ledger.taken() == 0)
+            && (self.ending || !reads || ledger.unjudged() == 0 && ledger.next().is_none())
     }
 
     /// What its engine has not taken yet: requests that wait for room in the ring, and bytes in it.
@@ -234,13 +411,14 @@ impl Session {
         (self.queue.len(), self.raw.requests_waiting())
     }
 
-    /// How many of its messages are in the order, and what it still has to see.
+    /// How many of its messages have not ended, and what it still has to see.
     pub fn progress(&self) -> String {
         let due = self.ledger.next().map(|due| format!(", and it has not seen {due}"));
         format!(
-            "{} of {} messages ordered{}",
-            self.ledger.ordered,
+            "of {} messages {} are taken and have not ended, of {} nothing is known{}",
             self.tags_sent,
+            self.ledger.taken(),
+            self.ledger.unjudged(),
             due.unwrap_or_default()
         )
     }
@@ -251,7 +429,33 @@ impl Session {
     }
 }
 
+impl Wish {
+    /// About how long its record is, in bytes.
+    fn len(&self) -> usize {
+        match self {
+            Self::Join(name) => name.len(),
+            Self::Leave(_) | Self::Close => 0,
+            Self::Send { to: To::Groups(groups, _), payload, .. } => {
+                payload.len() + groups.len() * size_of::<GroupRecord>()
+            }
+            Self::Send { payload, .. } => payload.len(),
+        }
+    }
+}
+
+/// Longest message without order.
+fn unordered_len_max(to: &To) -> usize {
+    let listed = match to {
+        To::Groups(groups, _) if groups.len() > 1 => groups.len(),
+        _ => 0,
+    };
+    limits::UNORDERED_LEN_MAX - listed * limits::UNORDERED_GROUP_LEN
+}
+
 fn draw_service(random: &mut Random, traffic: &Traffic) -> Service {
+    if random.permille(traffic.unreliable) {
+        return Service::Unreliable;
+    }
     if random.permille(traffic.safe) {
         return Service::Safe;
     }

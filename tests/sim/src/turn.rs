@@ -3,7 +3,7 @@
 use anasazi_engine::EngineError;
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Event, SessionId};
+use anasazi_protocol::{Audience, Event, MemberId, SessionId};
 use anasazi_queue::status::Status;
 use anasazi_transport::Target;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::cluster::{Cluster, Happening, Observed, Passing};
 use crate::engine::Seen;
 use crate::node::Node;
+use crate::session::Session;
 use crate::story::{Failure, describe};
 
 /// What has more to do goes on after this, in nanoseconds.
@@ -63,6 +64,7 @@ impl Cluster {
             }
         }
         self.seen = seen;
+        self.nodes[node].sessions.iter_mut().for_each(Session::settle);
         let Some(turn) = &mut self.nodes[node].turn else { return };
         let asked = std::mem::take(&mut turn.storage_mut().asked);
         let mut sent = std::mem::take(&mut self.sent);
@@ -207,14 +209,35 @@ impl Cluster {
             Trace::Slot { ordinal, .. } => self.nodes[node].ordered = *ordinal,
             Trace::TokenVisit { ring, .. } => self.judge_visit(node, *ring),
             Trace::Transitional { .. } => self.nodes[node].ring = None,
-            Trace::GroupView { .. } | Trace::GroupMessage { .. } => {
-                for session in &mut self.nodes[node].sessions {
-                    session.trace(&trace);
-                }
-            }
             _ => {}
         }
+        self.tell_sessions(node, &trace);
         self.record(node, Entry::Trace(trace));
+    }
+
+    /// What a core does is what its sessions are to see.
+    fn tell_sessions(&mut self, node: usize, trace: &Trace) {
+        let mut sender = MemberId::default();
+        match trace {
+            // Their readers' nodes say where they come from, not from whom.
+            Trace::Send { message, session, to, service, .. }
+                if matches!(to, Audience::Member(_)) || !service.is_ordered() =>
+            {
+                self.senders.insert(*message, *session);
+            }
+            Trace::Unicast { message, .. } | Trace::Unordered { message, .. } => {
+                let session = self.senders.get(message).copied().unwrap_or_default();
+                sender = MemberId { node: message.origin.node, session };
+            }
+            Trace::Send { .. }
+            | Trace::Deliver { .. }
+            | Trace::GroupView { .. }
+            | Trace::GroupMessage { .. } => {}
+            _ => return,
+        }
+        for session in &mut self.nodes[node].sessions {
+            session.trace(trace, sender);
+        }
     }
 
     /// Lets a node's clients read and speak: all, or one that acts. Whether their engine has
@@ -231,7 +254,9 @@ impl Cluster {
             if let Err(what) = read.result {
                 self.client_fails(node, &what);
             }
-            let flushed = !session.queue.is_empty() && session.flush();
+            // Who sleeps since it found no room is woken when there is some.
+            let looks = acts || read.looked;
+            let flushed = looks && !session.queue.is_empty() && session.flush();
             if read.woke_engine || flushed {
                 self.nodes[node].ready.push(session.keys.1);
             }

@@ -196,6 +196,11 @@ impl Link {
         self.wake_engine.take()
     }
 
+    /// Whether the engine woke this side since the last call; whoever asks is this side's poller.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.wake_client.take()
+    }
+
     fn wake_engine(&self) {
         if self.producer.wake_needed() {
             self.wake_engine.wake();
