@@ -106,7 +106,10 @@ impl In {
             Packet::Duplicate { .. } => Self::Duplicate,
             Packet::ProbeAnswer(_) => Self::ProbeAnswer,
             Packet::Decline(_) => Self::Decline,
-            Packet::Probe(_) | Packet::Part { .. } => Self::Other,
+            Packet::Probe(_)
+            | Packet::SizeProbe(_)
+            | Packet::SizeAnswer(_)
+            | Packet::Part { .. } => Self::Other,
         }
     }
 }
