@@ -37,11 +37,6 @@ pub enum Cause {
         /// The member.
         node: NodeId,
     },
-    /// A member is in a newer ring: the others went on without this node.
-    LeftBehind {
-        /// The member.
-        node: NodeId,
-    },
     /// Another ring was found, or found us.
     Merge {
         /// The representative of the other ring.
@@ -84,7 +79,6 @@ impl fmt::Display for Cause {
             Self::Left { node } => write!(f, "node {node} left cleanly"),
             Self::Restarted { node } => write!(f, "node {node} restarted"),
             Self::JoinFrom { node } => write!(f, "node {node} asked to re-form the ring"),
-            Self::LeftBehind { node } => write!(f, "node {node} is in a newer ring"),
             Self::Merge { node } => write!(f, "merging with the ring of node {node}"),
             Self::CommitTimeout => write!(f, "forming the ring took too long"),
             Self::RecoveryTimeout => write!(f, "recovery took too long"),

@@ -162,7 +162,8 @@ impl Campaign {
             let all: Vec<_> = numbers.map(|(key, n)| format!("\"{key}\":{n}")).collect();
             let (reached, all_rows) = (sums.rows.len(), rows.len());
             print(&format!(
-                "{{{},\"rows\":{reached},\"rows_all\":{all_rows},\"rows_unreached\":{unreached:?}}}",
+                "{{{},\"rows\":{reached},\"rows_all\":{all_rows},\
+                 \"rows_unreached\":{unreached:?}}}",
                 all.join(",")
             ));
         } else {

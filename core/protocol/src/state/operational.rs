@@ -19,7 +19,7 @@ use crate::output::Output;
 use crate::ring::{Outgoing, Ring, Source};
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::wire::{Beacon, Join, Packet, Token};
+use crate::wire::{Join, Packet, Token};
 
 /// A clean leave does not wait longer than this for its last messages.
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
@@ -132,11 +132,6 @@ impl Operational {
                 State::Operational(self)
             }
             Packet::Join(join) => self.on_join(node, join),
-            Packet::Beacon(beacon) if self.went_on(&beacon) => {
-                node.storage.saw(beacon.ring.sequence);
-                let history = self.leave(node, Cause::LeftBehind { node: beacon.process.node });
-                Gather::enter(node, history, &beacon.members)
-            }
             Packet::Beacon(beacon) => self.on_beacon(node, from.address, &beacon),
             Packet::ProbeAnswer(answer) => self.on_probe_answer(node, &answer),
             _ => {
@@ -214,14 +209,6 @@ impl Operational {
         }
         self.ring.send_behind(node);
         deliver_ready(node, &mut self.ring);
-    }
-
-    /// A member has installed a newer ring: this one turns no more. Who was away for a while learns
-    /// of it by that.
-    fn went_on(&self, beacon: &Beacon) -> bool {
-        !beacon.probation
-            && beacon.ring.sequence > self.ring.id.sequence
-            && self.ring.has_member(beacon.process)
     }
 
     fn on_join(self: Box<Self>, node: &mut Node, join: Join) -> State {

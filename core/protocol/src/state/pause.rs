@@ -7,8 +7,8 @@
 //! keep a packet for as long as it likes: a Join counts only with a newer counter than the last
 //! membership packet of its sender, and in an attempt only if it is of the newest attempt; a
 //! Propose only with the number of this node's present attempt, a Plan only with this node's answer
-//! in it; a token only with a number above the last one's. If the ring went on without this node,
-//! the first Join or beacon from there says so.
+//! in it; a token only with a number above the last one's. If the ring went on without this
+//! node, its members' Joins say so, or no token comes within half of the loss time from now.
 
 use super::State;
 use crate::event::Event;

@@ -72,7 +72,6 @@ named! {
     TokenLoss "the token is lost",
     Gone "a member is gone",
     JoinFrom "a member gathers",
-    LeftBehind "a member is in a newer ring",
     Merge "two rings become one",
     FailedToReceive "a member cannot receive",
     Agreed "all vote for the same members",
@@ -122,7 +121,6 @@ impl Why {
             Cause::TokenLoss { .. } => Self::TokenLoss,
             Cause::Unreachable { .. } | Cause::Left { .. } | Cause::Restarted { .. } => Self::Gone,
             Cause::JoinFrom { .. } => Self::JoinFrom,
-            Cause::LeftBehind { .. } => Self::LeftBehind,
             Cause::Merge { .. } => Self::Merge,
             Cause::CommitTimeout => Self::CommitTimeout,
             Cause::RecoveryTimeout => Self::RecoveryTimeout,
@@ -245,7 +243,7 @@ const LAST: &[In] = {
 pub(crate) const ROWS: &[Row] = {
     use At::*;
     use In::{AtOnce, Data, Drained, Duplicate, Join, Plan, PlanAck, Propose, State, Token};
-    use In::{Beacon, Persisted, Shutdown, Timeout};
+    use In::{Persisted, Shutdown, Timeout};
     use Why::*;
     &[
         row("boot", &[Probation], &[Timeout, Persisted], Boot, Operational),
@@ -254,7 +252,6 @@ pub(crate) const ROWS: &[Row] = {
         row("token-lost", &[Operational], &[Timeout], TokenLoss, Gather),
         row("member-gone", &[Operational], GONE, Gone, Gather),
         row("member-gathers", &[Operational], &[Join], JoinFrom, Gather),
-        row("left-behind", &[Operational], &[Beacon], LeftBehind, Gather),
         row("merge-invited", &[Operational], &[Join], Merge, Gather),
         row("merge-inviting", &[Operational], &[Timeout], Merge, Gather),
         row("deaf", &[Operational], &[Data, Token, Drained, Timeout], FailedToReceive, Gather),

@@ -233,7 +233,6 @@ fn cause_word(cause: &Cause) -> &'static str {
         Cause::CommitTimeout => "commit timeout",
         Cause::RecoveryTimeout => "recovery timeout",
         Cause::FailedToReceive { .. } => "failed to receive",
-        Cause::LeftBehind { .. } => "left behind",
         Cause::Contradiction => "contradiction",
         Cause::Shutdown => "shutdown",
         Cause::Superseded => "superseded",
