@@ -12,6 +12,10 @@ use crate::wire::{Beacon, Dialect};
 
 const BACKOFF_MIN: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// After a silence of this length it is as if somebody new were heard.
+const SILENCE: Duration = Duration::from_secs(3);
+/// Whoever has been heard for so long is there to stay.
+const SETTLED_AFTER: Duration = Duration::from_millis(2_500);
 
 #[derive(Clone, Hash)]
 pub(crate) struct Candidate {
@@ -23,6 +27,8 @@ pub(crate) struct Candidate {
     /// The process hears this node.
     mutual: bool,
     heard_at: Instant,
+    /// Since when it has been heard without a longer silence.
+    since: Instant,
     pub(crate) answered_at: Instant,
     not_before: Instant,
     backoff: Duration,
@@ -56,12 +62,17 @@ impl Candidates {
             dialect: beacon.dialect,
             mutual: false,
             heard_at: now,
+            since: now,
             answered_at: now,
             not_before: now,
             backoff: BACKOFF_MIN,
         });
         if candidate.process != beacon.process {
             (candidate.not_before, candidate.backoff) = (now, BACKOFF_MIN);
+        }
+        let gap = now.since(candidate.heard_at) > SILENCE;
+        if gap || candidate.process != beacon.process {
+            candidate.since = now;
         }
         candidate.process = beacon.process;
         candidate.ring = beacon.ring;
@@ -74,6 +85,12 @@ impl Candidates {
             candidate.answered_at = now;
         }
         answer
+    }
+
+    /// This process has been heard for a while.
+    pub(crate) fn is_settled(&self, process: Process, now: Instant) -> bool {
+        let known = self.by_node.get(&process.node).filter(|c| c.process == process);
+        known.is_some_and(|c| now.since(c.since) >= SETTLED_AFTER)
     }
 
     /// Representatives heard within `fresh`, for the beacon.

@@ -178,8 +178,11 @@ impl Operational {
         let ours: BTreeSet<NodeId> = self.ring.members.iter().map(|p| p.node).collect();
         let comes = largest_across(&[&ours], &nodes, &edges);
         // What a gather has just found may be gone as fast: it is no reason to part.
-        let settled =
-            || found.is_subset(&known) && node.links.are_settled(node.me, &proposed, node.now);
+        let settled = || {
+            found.is_subset(&known)
+                && node.links.are_settled(node.me, &proposed, node.now)
+                && node.candidates.is_settled(join.process, node.now)
+        };
         comes.len() > ours.len() && (ours.iter().all(|n| comes.contains(n)) || settled())
     }
 }
@@ -229,7 +232,11 @@ impl Union {
         let comes = largest_across(&[&ours, &others], &nodes, &edges);
         // Members are left behind only where links stay bad.
         let leaves = ours.iter().chain(&others).any(|n| !comes.contains(n));
-        let hasty = leaves && !node.links.are_settled(node.me, &all, node.now);
+        let settled = || {
+            node.links.are_settled(node.me, &all, node.now)
+                && node.candidates.is_settled(candidate.process, node.now)
+        };
+        let hasty = leaves && !settled();
         if hasty || comes.len() <= self.largest_ring.max(theirs.len()) {
             let (a, b) = edges.first()?;
             return Some(format!("nodes {a} and {b} cannot talk to each other"));
