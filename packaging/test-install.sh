@@ -25,6 +25,13 @@ if grep -rIl -e '@[A-Z]*@' -e "$place" "$moved" --include='*.pc' --include='*.cm
 fi
 echo "ok: installs below the prefix"
 
+for file in "$moved/bin/anasazid" "$moved/lib/libanasazi.so"; do
+    if grep -q 'no planted bug has this name' "$file"; then
+        fail "${file##*/} has the simulator's planted bugs in it: build it by itself"
+    fi
+done
+echo "ok: no planted bugs"
+
 soname=$(readelf -d "$moved/lib/libanasazi.so" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 [ -n "$soname" ] && [ -e "$moved/lib/$soname" ] || fail "SONAME is '$soname'"
 echo "ok: SONAME $soname"

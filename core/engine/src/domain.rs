@@ -190,6 +190,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         let target = match to {
             Destination::Multicast => Target::Multicast,
             Destination::Unicast(address) => Target::Unicast(address),
+            Destination::Probe(address) => Target::Probe(address),
         };
         self.sending.push((target, bytes));
         if self.sending.len() >= SEND_BATCH_MAX {

@@ -79,7 +79,7 @@ const MULTICAST_UNUSABLE: &str = "multicast does not reach everyone";
 
 fn describe(event: &Event) -> (&'static str, String) {
     match event {
-        Event::State { from, to, cause } => ("state", format!("{from} -> {to}: {cause}")),
+        Event::State { from, to, cause, .. } => ("state", format!("{from} -> {to}: {cause}")),
         Event::Installed { ring, members, cause, took_us, multicast } => {
             let way = match (members.len(), multicast) {
                 (1, _) => "alone",
@@ -115,6 +115,13 @@ fn describe(event: &Event) -> (&'static str, String) {
                 "{address} speaks wire version {:#x}, this node speaks {:#x}: they cannot form a \
                  ring until one of them is upgraded",
                 theirs, ours
+            ),
+        ),
+        Event::OwnPause { late_ms } => (
+            "own-pause",
+            format!(
+                "this process did not run for {late_ms} ms (suspended, or no processor time): \
+                 nobody else is blamed for what it missed meanwhile"
             ),
         ),
         Event::StorageLost => (

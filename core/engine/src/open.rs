@@ -1,6 +1,6 @@
 //! What the configuration asks for, opened: sockets, state, settings of the core.
 
-use anasazi_protocol::{Boot, CoreConfig, Instant, hash64};
+use anasazi_protocol::{Boot, CoreConfig, Instant, hash64, limits};
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::boot::{boot, random_u64};
@@ -12,9 +12,6 @@ use crate::trace_file::TraceFile;
 use crate::turn::{Parts, Turn};
 use crate::witness::Witness;
 use crate::writer::Writer;
-
-/// Kernel memory that a queued datagram takes, at least, beyond its bytes.
-const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
 
 /// A turn on real sockets and a real disk.
 pub(crate) type RealTurn = Turn<Udp, Option<Writer>>;
@@ -33,6 +30,7 @@ pub(crate) fn open(config: ValidConfig, waker: &Waker) -> Result<RealTurn, Engin
         peers: config.transport.peers.clone(),
         multicast: transport.has_multicast(),
         mtu: config.transport.mtu,
+        mtu_max: config.transport.mtu_max,
         window: window(&config, &transport),
         timers: config.ring.timers(),
         seed: random_u64()?,
@@ -78,7 +76,7 @@ fn udp_options(config: &ValidConfig) -> UdpOptions {
 
 /// A rotation's packets must fit into every member's socket buffer, or the kernel drops them.
 fn window(config: &ValidConfig, transport: &impl Transport) -> u32 {
-    let datagram = config.transport.mtu + DATAGRAM_OVERHEAD_LEN;
+    let datagram = config.transport.mtu + limits::DATAGRAM_OVERHEAD_LEN;
     let fits = transport.counters().receive_buffer_len as usize / datagram;
     config.ring.window.min(u32::try_from(fits).unwrap_or(u32::MAX)).max(16)
 }

@@ -17,8 +17,10 @@ pub struct CoreConfig {
     pub peers: Vec<SocketAddr>,
     /// The transport has a multicast group.
     pub multicast: bool,
-    /// Bytes of UDP payload per datagram.
+    /// Bytes of UDP payload per datagram that every path carries, if need be in fragments.
     pub mtu: usize,
+    /// Bytes of UDP payload per datagram to try for; `mtu` and less: none beyond that.
+    pub mtu_max: usize,
     /// Packets per rotation of the token, all members together.
     pub window: u32,
     /// Messages waiting to be ordered before sessions are held back.
@@ -46,6 +48,7 @@ impl Default for CoreConfig {
             peers: Vec::new(),
             multicast: true,
             mtu: limits::MTU_DEFAULT,
+            mtu_max: limits::MTU_MAX,
             window: limits::WINDOW_DEFAULT,
             send_queue_messages_max: limits::SEND_QUEUE_MESSAGES_MAX,
             send_queue_len_max: limits::SEND_QUEUE_LEN_MAX,

@@ -5,17 +5,18 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use crate::event::{Event, Stats};
+use crate::event::{Cause, Event, Stats};
 use crate::id::{GroupId, MemberId, Process, RingId, ViewId};
 use crate::input::{Command, Evidence, Input};
 use crate::node::Node;
 use crate::output::Output;
+use crate::state::transitions::{At, In, Why};
 use crate::state::unordered::{self, Letter};
 use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
-use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, WireError, open};
+use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, SizeAnswer, WireError, open};
 use crate::{Boot, CoreConfig};
 
 /// A clean leave that cannot be completed, because no ring is formed, ends after this.
@@ -77,28 +78,31 @@ impl Core {
 
     /// Takes one input; drain `poll` afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        self.node.now = self.node.now.max(now);
-        self.node.pace.refill(self.node.now);
         if let State::Stopped = self.state {
             return;
         }
+        self.state.notice_own_pause(&mut self.node, now);
+        self.node.now = self.node.now.max(now);
+        self.node.pace.refill(self.node.now);
         match input {
             Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
-            Input::Drained => self.step(State::on_drained),
+            Input::Drained => self.step(In::Drained, State::on_drained),
             Input::Timeout => self.on_timeout(),
             Input::Command(command) => self.on_command(command),
             Input::Persisted { ticket, durable } => {
                 if self.node.storage.persisted(ticket, durable) {
                     self.node.out.event(Event::StorageLost);
                 }
-                self.step(State::on_timeout);
+                self.step(In::Persisted, State::on_persisted);
             }
             Input::Evidence { address, kind: Evidence::Unreachable } => {
                 // A process that has just spoken is not gone: the answer is about one that was
                 // there before it.
                 let recently = self.node.config.timers.token_repeat;
                 for process in self.node.book.silent_at(address, now, recently) {
-                    self.step(|state, node| state.on_gone(node, process, Gone::Unreachable));
+                    self.step(In::Unreachable, |state, node| {
+                        state.on_gone(node, process, Gone::Unreachable)
+                    });
                 }
             }
             Input::Shutdown => self.on_shutdown(),
@@ -134,6 +138,7 @@ impl Core {
         Stats {
             send_queue_messages: self.node.queue.messages() as u64,
             send_queue_bytes: self.node.queue.bytes() as u64,
+            ring_mtu: self.node.ring_mtu as u64,
             ..self.node.out.stats.clone()
         }
     }
@@ -143,7 +148,7 @@ impl Core {
         let ring = self.state.ring();
         let address = |p: &Process| (*p, self.node.book.address(*p));
         Status {
-            state: self.state.name(),
+            state: self.state.at().name(),
             ring: ring.map(|r| r.id),
             members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
             multicast: ring.is_some_and(|r| r.multicast),
@@ -172,16 +177,18 @@ impl Core {
         })
     }
 
-    fn step(&mut self, handler: impl FnOnce(State, &mut Node) -> State) {
+    fn step(&mut self, input: In, handler: impl FnOnce(State, &mut Node) -> State) {
+        self.node.input = input;
         let state = core::mem::replace(&mut self.state, State::Stopped);
         self.state = handler(state, &mut self.node);
+        assert!(self.state.at() == self.node.at, "a change of state that the table did not see");
     }
 
     fn on_timeout(&mut self) {
-        self.step(State::on_timeout);
+        self.step(In::Timeout, State::on_timeout);
         let overdue = |since| self.node.now.since(since) >= SHUTDOWN_WITHIN;
         if self.node.leaving.is_some_and(overdue) && !matches!(self.state, State::Stopped) {
-            self.stop(None);
+            self.stop(None, Why::Overdue, &Cause::Shutdown);
         }
     }
 
@@ -191,16 +198,18 @@ impl Core {
         }
         self.node.leaving = Some(self.node.now);
         if let State::Probation(_) = self.state {
-            return self.stop(None);
+            self.node.input = In::Shutdown;
+            return self.stop(None, Why::Leaving, &Cause::Shutdown);
         }
         for session in self.node.groups.local_sessions() {
             let (kind, group) = (FrameKind::Disconnect, GroupId::default());
             self.node.accept_control(kind, session, group, Bytes::new());
         }
-        self.step(State::on_work);
+        self.step(In::Shutdown, State::on_work);
     }
 
-    fn stop(&mut self, fault: Option<String>) {
+    fn stop(&mut self, fault: Option<String>, why: Why, cause: &Cause) {
+        self.node.moved(At::Stopped, why, cause);
         let bye = Packet::Bye { process: self.node.me };
         let known = self.node.book.addresses();
         self.node.send_everywhere(&known, &bye);
@@ -231,7 +240,7 @@ impl Core {
                 node.accept(session, &to, (service, no_self, tag), payload);
             }
         }
-        self.step(State::on_work);
+        self.step(In::Command, State::on_work);
     }
 }
 
@@ -335,12 +344,23 @@ impl Core {
         self.node.book.alive(node, boot, multicast, self.node.now);
         match packet {
             Packet::Bye { process } => {
-                self.step(|state, node| state.on_gone(node, process, Gone::Left));
+                self.step(In::Bye, |state, node| state.on_gone(node, process, Gone::Left));
             }
             Packet::Probe(_) if matches!(self.state, State::Probation(_)) => {}
             Packet::Probe(probe) => {
                 let answer = ProbeAnswer { process: self.node.me, probe };
                 self.node.send(from.address, &Packet::ProbeAnswer(answer));
+            }
+            Packet::SizeProbe(_) if matches!(self.state, State::Probation(_)) => {}
+            Packet::SizeProbe(probe) => {
+                let answer = SizeAnswer { process: self.node.me, probe };
+                self.node.send(from.address, &Packet::SizeAnswer(answer));
+            }
+            Packet::SizeAnswer(answer) => {
+                if answer.probe.process == self.node.me {
+                    let now = self.node.now;
+                    self.node.paths.answered(answer.process, answer.probe.number, now);
+                }
             }
             Packet::Duplicate { owner, answered } if !matches!(self.state, State::Probation(_)) => {
                 let mine = owner.node == self.node.me.node && answered == self.node.me.incarnation;
@@ -349,10 +369,14 @@ impl Core {
                 }
                 // To all others a newer process of a node replaces the older one.
                 if mine && owner.incarnation > self.node.me.incarnation {
-                    self.stop(Some(in_use(owner.node, from.address)));
+                    self.node.input = In::Duplicate;
+                    let fault = Some(in_use(owner.node, from.address));
+                    self.stop(fault, Why::Superseded, &Cause::Superseded);
                 }
             }
-            packet => self.step(|state, node| state.on_packet(node, from, packet)),
+            packet => {
+                self.step(In::of(&packet), |state, node| state.on_packet(node, from, packet));
+            }
         }
     }
 
@@ -393,6 +417,8 @@ fn claimed_process(packet: &Packet) -> Option<Process> {
         Packet::Bye { process } => Some(*process),
         Packet::Probe(probe) => Some(probe.process),
         Packet::ProbeAnswer(answer) => Some(answer.process),
+        Packet::SizeProbe(probe) => Some(probe.process),
+        Packet::SizeAnswer(answer) => Some(answer.process),
         Packet::Decline(decline) => Some(decline.process),
         _ => None,
     }

@@ -46,11 +46,19 @@ pub enum Cause {
     CommitTimeout,
     /// A recovery did not complete in time.
     RecoveryTimeout,
+    /// What members said while forming a ring cannot all be true.
+    Contradiction,
     /// A member cannot receive what everybody else holds.
     FailedToReceive {
         /// The member.
         node: NodeId,
     },
+    /// This node was asked to leave.
+    Shutdown,
+    /// A newer process with this node's id is in the cluster.
+    Superseded,
+    /// At the start: another process has this node's id.
+    IdInUse,
 }
 
 impl fmt::Display for Cause {
@@ -74,6 +82,10 @@ impl fmt::Display for Cause {
             Self::Merge { node } => write!(f, "merging with the ring of node {node}"),
             Self::CommitTimeout => write!(f, "forming the ring took too long"),
             Self::RecoveryTimeout => write!(f, "recovery took too long"),
+            Self::Contradiction => write!(f, "what the members say contradicts itself"),
+            Self::Shutdown => write!(f, "this node was asked to leave"),
+            Self::Superseded => write!(f, "a newer process has this node's id"),
+            Self::IdInUse => write!(f, "another process has this node's id"),
             Self::FailedToReceive { node } => {
                 write!(f, "node {node} does not receive what the others hold")
             }
@@ -86,6 +98,8 @@ impl fmt::Display for Cause {
 pub enum Event {
     /// The state machine moved.
     State {
+        /// The row of the transition table (`transitions`).
+        row: &'static str,
         /// From this state.
         from: &'static str,
         /// To this one.
@@ -128,6 +142,11 @@ pub enum Event {
         theirs: u8,
         /// Ours.
         ours: u8,
+    },
+    /// This process did not run for a while. Nobody else is blamed for what it missed.
+    OwnPause {
+        /// How much later than it had asked for it was called, in milliseconds.
+        late_ms: u64,
     },
     /// The state file could not be written; this incarnation goes on without storage.
     StorageLost,
@@ -186,6 +205,8 @@ stats! {
     packets_ordered,
     /// Packets that it sent again on request.
     packets_repeated,
+    /// Times that it found that large datagrams do not arrive here, though they should.
+    sizes_distrusted,
     /// Packets that it got more than once.
     packets_duplicate,
     /// Ordinals that it asked for.
@@ -209,6 +230,8 @@ stats! {
     configurations_installed,
     /// Entries of the gather state.
     gathers,
+    /// Times that this process did not run for more than half of the token loss time.
+    own_pauses,
     /// Joins sent.
     joins_sent,
     /// Beacons sent.
@@ -221,4 +244,6 @@ stats! {
     send_queue_messages,
     /// Now: their bytes.
     send_queue_bytes,
+    /// Now: bytes of UDP payload per datagram of the ring, at most.
+    ring_mtu,
 }

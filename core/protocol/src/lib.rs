@@ -34,6 +34,7 @@ pub mod limits;
 mod links;
 mod node;
 pub mod output;
+mod paths;
 pub mod planted;
 mod queue;
 mod random;
@@ -55,5 +56,6 @@ pub use output::{
     Destination, Fate, GroupView, MessageDelivery, Output, Recipients, ViewCause, ViewKind,
 };
 pub use service::{Audience, Service};
+pub use state::transitions;
 pub use time::Instant;
 pub use wire::wire_kind;

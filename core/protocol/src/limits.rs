@@ -19,6 +19,8 @@ pub const WIRE_VERSIONS: (u8, u8) = (1, 1);
 pub const FEATURE_ACCELERATED: u32 = 1;
 /// Largest datagram size, in bytes of UDP payload.
 pub const MTU_MAX: usize = 8_900;
+/// Memory that a datagram takes in a socket buffer beyond its bytes, about.
+pub const DATAGRAM_OVERHEAD_LEN: usize = 1_024;
 /// Packets that may be ordered but not yet known to be held by all; the capacity of the store.
 pub const GAP_MAX: u64 = 8_192;
 /// Packets that all members together may order in one rotation of the token.

@@ -18,6 +18,8 @@ const REPORT_LIFE: Duration = Duration::from_secs(10);
 const DOUBLINGS_MAX: u32 = 2;
 /// The time for which a link has to be good, as a part of the time between beacons.
 const PROOF: u32 = 4;
+/// A link that has been bad for so long is not about to be good again.
+const SETTLED_AFTER: Duration = Duration::from_millis(2_500);
 /// A link that turned bad is probed more often for this long.
 const EAGER_FOR: Duration = Duration::from_secs(60);
 /// Probes sent at one time.
@@ -51,7 +53,8 @@ struct Known {
     process: Process,
     stamp: u32,
     made_at: Instant,
-    bad: BTreeSet<Process>,
+    /// Bad links, each with the time at which it was first heard of.
+    bad: BTreeMap<Process, Instant>,
 }
 
 /// The own links.
@@ -148,8 +151,11 @@ impl Links {
             let oldest = self.reports.iter().min_by_key(|(_, k)| k.made_at).map(|(n, _)| *n);
             oldest.map(|n| self.reports.remove(&n));
         }
-        let bad: BTreeSet<Process> = report.bad.iter().take(limits::MEMBERS_MAX).copied().collect();
-        let news = self.reports.get(&report.process.node).map_or(!bad.is_empty(), |k| k.bad != bad);
+        let before = self.reports.get(&report.process.node).filter(|k| k.process == report.process);
+        let since = |p: &Process| before.and_then(|k| k.bad.get(p)).copied().unwrap_or(now);
+        let listed = report.bad.iter().take(limits::MEMBERS_MAX);
+        let bad: BTreeMap<Process, Instant> = listed.map(|p| (*p, since(p))).collect();
+        let news = before.map_or(!bad.is_empty(), |k| !k.bad.keys().eq(bad.keys()));
         let made_at = Instant(now.0.saturating_sub(age.as_nanos() as u64));
         let known = Known { process: report.process, stamp: report.stamp, made_at, bad };
         self.reports.insert(report.process.node, known);
@@ -162,7 +168,7 @@ impl Links {
         self.changed_at.is_some_and(lately) || self.mine.values().any(|link| link.bad)
     }
 
-    pub(crate) fn own_report(&mut self, me: Process) -> Report {
+    fn own_report(&mut self, me: Process) -> Report {
         self.stamp = self.stamp.wrapping_add(1);
         let bad = self.mine.iter().filter(|(_, link)| link.bad).map(|(p, _)| *p);
         Report { process: me, stamp: self.stamp, age_ms: 0, bad: bad.collect() }
@@ -185,7 +191,7 @@ impl Links {
                 process: k.process,
                 stamp: k.stamp,
                 age_ms: now.since(k.made_at).as_millis() as u16,
-                bad: k.bad.iter().copied().collect(),
+                bad: k.bad.keys().copied().collect(),
             });
         }
         reports
@@ -207,11 +213,27 @@ impl Links {
                 && known.process == *process
                 && now.since(known.made_at) < REPORT_LIFE
             {
-                let bad = among.iter().filter(|p| known.bad.contains(p));
+                let bad = among.iter().filter(|p| known.bad.contains_key(p));
                 edges.extend(bad.map(|p| edge(*process, p)));
             }
         }
         edges
+    }
+
+    /// The bad links among these have been so for longer than a good one takes to be proven: they
+    /// are likely to stay.
+    pub(crate) fn are_settled(&self, me: Process, among: &[Process], now: Instant) -> bool {
+        let old = |since: Instant| now.since(since) >= SETTLED_AFTER;
+        among.iter().all(|process| {
+            if *process == me {
+                return among
+                    .iter()
+                    .filter_map(|p| self.mine.get(p))
+                    .all(|l| !l.bad || old(l.since));
+            }
+            let known = self.reports.get(&process.node).filter(|k| k.process == *process);
+            known.is_none_or(|k| among.iter().filter_map(|p| k.bad.get(p)).all(|since| old(*since)))
+        })
     }
 
     /// A process was heard: earlier ones of its node are gone.

@@ -14,10 +14,12 @@ use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, hash64};
 use crate::limits;
 use crate::links::Links;
 use crate::output::{Destination, Output};
+use crate::paths::Paths;
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
 use crate::service::{Audience, Service};
 use crate::state::candidates::Candidates;
+use crate::state::transitions::{self, At, In, Why};
 use crate::state::unordered::Pace;
 use crate::storage::Storage;
 use crate::time::Instant;
@@ -25,8 +27,8 @@ use crate::trace::Trace;
 use crate::wire::audience::{Scope, with_head};
 use crate::wire::frame::FrameKind;
 use crate::wire::{
-    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, SEAL_LEN, Writer,
-    seal, split,
+    Arena, DATA_OVERHEAD_LEN, Decline, Dialect, Header, Join, Packet, Parts, Report, SEAL_LEN,
+    SizeProbe, Writer, seal, split,
 };
 
 /// For how long it counts that a node held everybody back.
@@ -35,21 +37,27 @@ const BLAME_FOR: Duration = Duration::from_secs(30);
 #[derive(Clone, Hash)]
 pub(crate) struct Node {
     pub(crate) me: Process,
+    /// The state that the core is in.
+    pub(crate) at: At,
+    /// What came in and is being worked on.
+    pub(crate) input: In,
     pub(crate) config: CoreConfig,
     pub(crate) now: Instant,
     pub(crate) random: Random,
     pub(crate) out: Outbox,
     pub(crate) book: Book,
     pub(crate) links: Links,
+    pub(crate) paths: Paths,
     pub(crate) storage: Storage,
     pub(crate) queue: SendQueue,
     pub(crate) groups: Groups,
     pub(crate) candidates: Candidates,
     pub(crate) parts: Parts,
-    /// Bytes of UDP payload per data packet in the present ring: the least that any member is
-    /// configured for.
+    /// Bytes of UDP payload per data packet in the present ring, now: the least that any member
+    /// has proven or is configured for.
     pub(crate) ring_mtu: usize,
-    /// Packets per rotation in the present ring: the least that any member can take.
+    /// Packets of the base size per rotation in the present ring: the least that any member can
+    /// take.
     pub(crate) ring_window: u32,
     /// Nodes that held everybody back: how often, and when last.
     blamed: BTreeMap<NodeId, (u32, Instant)>,
@@ -112,11 +120,14 @@ impl Node {
     pub(crate) fn new(config: CoreConfig, boot: Boot, now: Instant) -> Self {
         Self {
             me: boot.process,
+            at: At::Probation,
+            input: In::AtOnce,
             now,
             random: Random::new(config.seed ^ u64::from(boot.process.node.0)),
             out: Outbox::new(config.trace),
             book: Book::default(),
             links: Links::default(),
+            paths: Paths::default(),
             storage: Storage::new(boot.ring_sequence_floor, boot.ring_sequence_reserved),
             queue: SendQueue::default(),
             groups: Groups::new(boot.process.node),
@@ -140,6 +151,14 @@ impl Node {
     /// Content bytes of an ordinary data packet: the recovery wrapper must fit around it later.
     pub(crate) fn content_len_max(&self) -> usize {
         self.ring_mtu - DATA_OVERHEAD_LEN - limits::ENCAPSULATION_LEN
+    }
+
+    /// Packets per rotation, all members together: what the members' buffers take of the present
+    /// size.
+    pub(crate) fn window(&self) -> u32 {
+        let cost = |mtu: usize| (mtu + limits::DATAGRAM_OVERHEAD_LEN) as u64;
+        let (base, present) = (cost(self.config.mtu), cost(self.ring_mtu.max(self.config.mtu)));
+        ((u64::from(self.ring_window) * base / present) as u32).max(1)
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -174,8 +193,9 @@ impl Node {
                 w.slice(&body.bytes)
             })];
         }
+        let body = body.bytes.freeze();
         self.part_counter = self.part_counter.wrapping_add(1);
-        let pieces = split(self.part_counter, packet.kind(), body.bytes.freeze(), room - 16);
+        let pieces = split(self.part_counter, packet.kind(), body, room - 16);
         pieces.iter().flat_map(|piece| self.datagrams(piece)).collect()
     }
 
@@ -191,12 +211,31 @@ impl Node {
         }
     }
 
+    /// Sends a probe of its size, if it is known where to.
+    pub(crate) fn probe_size(&mut self, process: Process, probe: SizeProbe) {
+        let Some(address) = self.book.address(process) else { return };
+        let packet = Packet::SizeProbe(probe);
+        let header = self.header(packet.kind());
+        let len = usize::from(probe.size) - SEAL_LEN;
+        let bytes = seal(&mut self.arena, &header, len, |w| packet.encode(w));
+        self.transmit(Destination::Probe(address), bytes);
+    }
+
     /// Nothing came from that process, though it was asked. Where its address is unknown it was
     /// not.
     pub(crate) fn bad_link(&mut self, process: Process) {
         if self.book.address(process).is_some() {
             self.links.bad(process, self.now);
         }
+    }
+
+    /// Others' words about links; true if they say something new.
+    pub(crate) fn learn_links(&mut self, reports: &[Report]) -> bool {
+        let mut news = false;
+        for report in reports {
+            news |= self.links.learn(report, self.me, self.now);
+        }
+        news
     }
 
     /// Answers a Join that asks for a merge, and is not taken up.
@@ -308,7 +347,20 @@ impl Node {
         0
     }
 
-    pub(crate) fn moved(&mut self, from: &'static str, to: &'static str, cause: &Cause) {
-        self.out.event(Event::State { from, to, cause: cause.clone() });
+    /// The state changes: the only way to another one, and only if the table has a row for it.
+    pub(crate) fn moved(&mut self, to: At, why: Why, cause: &Cause) {
+        let (from, input) = (self.at, self.input);
+        let Some(row) = transitions::find(from, input, why, to) else {
+            panic!(
+                "no row in the transition table: {} -> {} on {}, because {} ({cause})",
+                from.name(),
+                to.name(),
+                input.name(),
+                why.name()
+            );
+        };
+        (self.at, self.input) = (to, In::AtOnce);
+        let (row, from, to) = (row.name, from.name(), to.name());
+        self.out.event(Event::State { row, from, to, cause: cause.clone() });
     }
 }

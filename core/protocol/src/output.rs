@@ -68,6 +68,8 @@ pub enum Destination {
     Multicast,
     /// One address.
     Unicast(SocketAddr),
+    /// One address, and it must not be fragmented on its way: lost where it does not fit.
+    Probe(SocketAddr),
 }
 
 /// The end of a message for its sender, other than by delivery.

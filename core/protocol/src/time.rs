@@ -1,6 +1,6 @@
 //! Time as an argument: nanoseconds on the caller's monotonic clock, real or virtual.
 
-use core::ops::Add;
+use core::ops::{Add, Sub};
 use core::time::Duration;
 
 /// A point on the caller's monotonic clock, in nanoseconds since an origin that only the caller
@@ -20,5 +20,13 @@ impl Add<Duration> for Instant {
 
     fn add(self, rhs: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Self;
+
+    fn sub(self, rhs: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)))
     }
 }

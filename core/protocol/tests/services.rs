@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 
 const DELAY_NS: u64 = 50_000;
 /// The kind of a packet without order, in its second byte.
-const UNORDERED: u8 = 20;
+const UNORDERED: u8 = 14;
 
 #[derive(Default)]
 struct Cluster {

@@ -35,6 +35,8 @@ counters! {
     send_lost,
     /// Addresses to which runs cannot be sent as one; each datagram is sent by itself there.
     runs_refused,
+    /// Probes of size that the path is known not to take; see `Target::Probe`.
+    probes_refused,
     /// Datagrams that arrived, own multicast copies not among them.
     received_datagrams,
     /// Their bytes.

@@ -94,7 +94,7 @@ impl<T: Transport> Transport for Faulty<T> {
     fn send(&mut self, batch: &[(Target, Bytes)]) {
         let exists = |(target, _): &&(Target, Bytes)| match target {
             Target::Multicast => true,
-            Target::Unicast(peer) => self.exists(*peer),
+            Target::Unicast(peer) | Target::Probe(peer) => self.exists(*peer),
         };
         if self.peers.is_none() {
             return self.inner.send(batch);

@@ -140,7 +140,8 @@ impl Transport for Memory {
             let received = Received { from: self.local, multicast, bytes: bytes.clone() };
             match target {
                 Target::Multicast => self.put_to_others(&mut inboxes, &received),
-                Target::Unicast(address) => match inboxes.get_mut(address) {
+                Target::Unicast(address) | Target::Probe(address) => match inboxes.get_mut(address)
+                {
                     Some(inbox) => inbox.put(received),
                     None => self.note_unreachable(*address),
                 },

@@ -14,6 +14,8 @@ pub enum Target {
     Multicast,
     /// One address.
     Unicast(SocketAddr),
+    /// One address, and it must not be fragmented on its way: lost where it does not fit.
+    Probe(SocketAddr),
 }
 
 /// A datagram that arrived.

@@ -1,9 +1,11 @@
 //! Many seeds and their sums.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use anasazi_protocol::transitions;
 use anasazi_sim::run::{Outcome, Watch, run};
 
 use crate::{World, print};
@@ -39,6 +41,8 @@ struct Sums {
     deliveries: u64,
     violations: Vec<u64>,
     stuck: Vec<u64>,
+    /// Rows of the transition table that were reached.
+    rows: BTreeSet<&'static str>,
     /// Milliseconds from healing to one ring, and the seed; of local networks.
     settled: Vec<(u64, u64)>,
     told: Option<Instant>,
@@ -100,6 +104,7 @@ impl Campaign {
         sums.faults += outcome.faults;
         sums.packet_faults += outcome.packet_faults;
         sums.deliveries += outcome.deliveries;
+        sums.rows.extend(&outcome.rows);
         if let Some(failure) = &outcome.failure {
             let list = if failure.is_violation() { &mut sums.violations } else { &mut sums.stuck };
             list.push(outcome.seed);
@@ -138,6 +143,9 @@ impl Campaign {
                 cpu / sums.hours().max(1e-9)
             );
         }
+        let rows: Vec<_> = transitions::names().collect();
+        let unreached: Vec<_> = rows.iter().filter(|row| !sums.rows.contains(*row)).collect();
+        eprintln!("rows of the transition table that no seed reached: {unreached:?}");
         let fields = [
             ("seeds", sums.seeds.to_string()),
             ("sim_hours", format!("{:.3}", sums.hours())),
@@ -145,12 +153,19 @@ impl Campaign {
             ("packet_faults", sums.packet_faults.to_string()),
             ("deliveries", sums.deliveries.to_string()),
             ("p99_ms", sums.settled_ms(990).to_string()),
+            ("rows", format!("{}/{}", sums.rows.len(), rows.len())),
             ("violations", sums.violations.len().to_string()),
             ("stuck", sums.stuck.len().to_string()),
         ];
         if json {
-            let all: Vec<_> = fields.iter().map(|(key, n)| format!("\"{key}\":{n}")).collect();
-            print(&format!("{{{}}}", all.join(",")));
+            let numbers = fields.iter().filter(|(key, _)| *key != "rows");
+            let all: Vec<_> = numbers.map(|(key, n)| format!("\"{key}\":{n}")).collect();
+            let (reached, all_rows) = (sums.rows.len(), rows.len());
+            print(&format!(
+                "{{{},\"rows\":{reached},\"rows_all\":{all_rows},\
+                 \"rows_unreached\":{unreached:?}}}",
+                all.join(",")
+            ));
         } else {
             let all: Vec<_> = fields.iter().map(|(key, n)| format!("{key}={n}")).collect();
             print(&all.join(" "));

@@ -47,6 +47,8 @@ pub struct Cluster {
     pub tap: Option<Tap>,
     /// Counts.
     pub counts: Counts,
+    /// Rows of the transition table that were reached.
+    pub rows: BTreeSet<&'static str>,
     pub(crate) random: Random,
     pub(crate) schedule: Schedule<Happening>,
     pub(crate) story: Story,
@@ -147,6 +149,7 @@ pub(crate) enum Happening {
     Fault { epoch: u64 },
     Look,
     Ambush { epoch: u64, node: usize },
+    CutOff { epoch: u64, node: usize, time: u64 },
     Undo { epoch: u64, undo: Undo },
 }
 
@@ -169,6 +172,7 @@ impl Cluster {
             configure: None,
             tap: None,
             counts: Counts::default(),
+            rows: BTreeSet::new(),
             random,
             schedule: Schedule::default(),
             story: Story::default(),
@@ -307,6 +311,7 @@ impl Cluster {
 
     fn happen(&mut self, what: Happening) {
         match what {
+            Happening::Arrive { to, from, .. } if self.is_lost_on_the_way(from, to) => {}
             Happening::Arrive { to, from, multicast, bytes } => {
                 self.receive(to, Received { from, multicast, bytes });
             }
@@ -325,6 +330,9 @@ impl Cluster {
             Happening::Look => self.look(),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
             Happening::Ambush { epoch, node } if epoch == self.epoch => self.ambush(node),
+            Happening::CutOff { epoch, node, time } if epoch == self.epoch => {
+                self.cut_off(node, time);
+            }
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
             _ => {}
         }
@@ -332,6 +340,12 @@ impl Cluster {
 
     fn lives(&self, node: usize, life: u64) -> bool {
         self.nodes[node].life == life && self.nodes[node].runs()
+    }
+
+    /// Where cutting a connection also loses what is under way, it was cut meanwhile.
+    fn is_lost_on_the_way(&mut self, from: SocketAddr, to: usize) -> bool {
+        let from = self.nodes.iter().position(|n| n.address == from);
+        from.is_some_and(|from| self.network.loses_on_the_way(from, to))
     }
 
     /// Something comes in at a machine; a process that does not run finds it later, unless the

@@ -27,5 +27,6 @@ pub mod schedule;
 mod seen;
 pub mod session;
 pub mod shrink;
+mod sizes;
 pub mod story;
 mod turn;

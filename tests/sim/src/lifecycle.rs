@@ -203,6 +203,7 @@ impl Cluster {
             peers,
             multicast: options.network.multicast != Multicast::Off,
             mtu: if options.mixed_mtu && node % 2 == 1 { limits::MTU_MIN } else { options.mtu },
+            mtu_max: options.mtu_max,
             window: options.window,
             send_queue_messages_max: options.machine.queue.0,
             send_queue_len_max: options.machine.queue.1,

@@ -3,13 +3,15 @@
 
 use anasazi_protocol::SessionId;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Happening};
 use crate::faults::{Kind, Undo};
 use crate::session::Reading;
 
 const MS: u64 = 1_000_000;
 /// Kinds of datagrams, from 1.
-const KINDS: u64 = 13;
+const KINDS: u64 = 17;
+/// Of them, what has a place in the order.
+const DATA: u8 = 1;
 /// Places in its memory that a raving client writes to, at most.
 const SCRIBBLES_MAX: u64 = 64;
 /// A record that no client of this version writes.
@@ -22,6 +24,7 @@ impl Cluster {
             Kind::KindLost => self.lose_a_kind(time),
             Kind::SendErrors => self.fail_sends(time),
             Kind::ClientDies => self.end_a_client(),
+            Kind::Hole => self.make_a_hole(time),
             _ => self.slow_a_client(time),
         }
     }
@@ -46,6 +49,31 @@ impl Cluster {
         self.tell(None, &format!("{count} connections lose every {name} for {ms} ms"));
         let until = self.now + time;
         links.iter().for_each(|(a, b)| self.network.lose_kind(*a, *b, kind, until));
+    }
+
+    /// What a node orders reaches nobody, and then it is cut off: a hole in the order, with others'
+    /// packets behind it.
+    fn make_a_hole(&mut self, time: u64) {
+        let Some(node) = self.random_live() else { return };
+        let delay = self.options.network.delay_us.max(20) * 1_000;
+        let lone = delay * self.nodes.len() as u64 * self.random.between(1, 20);
+        let (ms, us) = (time / MS, lone / 1_000);
+        self.tell(
+            Some(node),
+            &format!("orders what nobody gets for {us} us; then cut for {ms} ms"),
+        );
+        let until = self.now + lone + MS;
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.network.lose_kind(node, other, DATA, until);
+        }
+        let epoch = self.epoch;
+        self.plan_in(lone, Happening::CutOff { epoch, node, time });
+    }
+
+    pub(crate) fn cut_off(&mut self, node: usize, time: u64) {
+        let cuts = self.pairs(|a, b| a == node || b == node);
+        self.tell(None, &format!("n{} is cut off for {} ms", node + 1, time / MS));
+        self.cut_for(time, cuts);
     }
 
     /// Half of what a machine sends gets no buffer.

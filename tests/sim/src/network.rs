@@ -20,12 +20,29 @@ struct Link {
     for_good: bool,
     /// What kind of datagrams is lost, and until when.
     kind_lost: (u8, u64),
+    carries: Carries,
     /// Of the last datagram that was not free to overtake.
     last_arrival: u64,
     /// Multicast passes, as far as the network itself is concerned.
     multicast: bool,
     /// A fault keeps multicast from passing.
     outage: bool,
+}
+
+/// What becomes of large datagrams on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carries {
+    /// Those of so many bytes arrive in one piece; larger ones in fragments, unless they must not
+    /// be fragmented.
+    pub len: usize,
+    /// Larger ones do not arrive at all.
+    pub silent: bool,
+}
+
+impl Default for Carries {
+    fn default() -> Self {
+        Self { len: usize::MAX, silent: false }
+    }
 }
 
 /// What stays cut after everything else is healed.
@@ -92,6 +109,11 @@ impl Network {
         self.link(from, to).cuts += 1;
     }
 
+    /// It is cut, and what was under way is lost with it.
+    pub(crate) fn loses_on_the_way(&mut self, from: usize, to: usize) -> bool {
+        self.options.cuts_lose && self.link(from, to).cuts > 0
+    }
+
     /// Undoes one cut.
     pub fn join(&mut self, from: usize, to: usize) {
         let link = self.link(from, to);
@@ -109,6 +131,17 @@ impl Network {
     /// It was cut for good.
     pub fn is_cut_for_good(&self, from: usize, to: usize) -> bool {
         self.links[from * self.nodes + to].for_good
+    }
+
+    /// From now on a connection carries so much; returns what it carried before.
+    pub fn set_carries(&mut self, (from, to): (usize, usize), carries: Carries) -> Carries {
+        std::mem::replace(&mut self.link(from, to).carries, carries)
+    }
+
+    /// A datagram of this length gets through in one piece, or in fragments if it may.
+    pub fn fits(&self, (from, to): (usize, usize), len: usize, whole: bool) -> bool {
+        let carries = self.links[from * self.nodes + to].carries;
+        from == to || len <= carries.len || !(whole || carries.silent)
     }
 
     /// Holds up everything on a connection until then.
@@ -137,7 +170,7 @@ impl Network {
         self.link(from, to).outage = outage;
     }
 
-    /// No faults from here on. What multicast is like remains.
+    /// No faults from here on. What multicast is like remains, and what fits.
     pub fn heal(&mut self, now: u64) {
         self.options = self.options.healed();
         self.sends_fail_until.fill(0);
@@ -147,6 +180,7 @@ impl Network {
             link.clogged_until = link.clogged_until.min(now);
             link.bad_until = link.bad_until.min(now);
             link.kind_lost = (0, 0);
+            link.carries.silent = false;
             // What was held up by faults does not hold up what is sent from now on.
             link.last_arrival = link.last_arrival.min(now);
         }
@@ -273,6 +307,18 @@ mod tests {
         assert_eq!(network.carry(0, (1, 0), &bytes, false).len(), 1);
         network.join(0, 1);
         assert_eq!(network.carry(0, (0, 1), &bytes, false).len(), 1);
+    }
+
+    #[test]
+    fn what_is_too_large_arrives_in_fragments_if_it_may() {
+        let mut network = network();
+        network.set_carries((0, 1), Carries { len: 1_500, silent: false });
+        assert!(network.fits((0, 1), 1_500, true) && network.fits((0, 1), 1_501, false));
+        assert!(!network.fits((0, 1), 1_501, true) && network.fits((1, 0), 1_501, true));
+        network.set_carries((0, 1), Carries { len: 1_500, silent: true });
+        assert!(network.fits((0, 1), 1_500, false) && !network.fits((0, 1), 1_501, false));
+        network.heal(0);
+        assert!(network.fits((0, 1), 1_501, false) && !network.fits((0, 1), 1_501, true));
     }
 
     #[test]

@@ -46,6 +46,11 @@ pub struct Options {
     pub timer_scale: u32,
     /// Datagram size.
     pub mtu: usize,
+    /// Datagrams up to this size are probed for, and larger ones than this are not carried by so
+    /// many of a thousand connections.
+    pub mtu_max: usize,
+    /// See there.
+    pub narrow: (u32, usize),
     /// Every other node takes only the smallest datagrams.
     pub mixed_mtu: bool,
     /// Packets per rotation.
@@ -109,6 +114,8 @@ pub struct NetworkOptions {
     pub bytes_per_ms: u64,
     /// A host answers for a port on which nobody listens.
     pub unreachable: bool,
+    /// A cut loses what is under way as well.
+    pub cuts_lose: bool,
 }
 
 /// Whether multicast exists.
@@ -217,6 +224,8 @@ impl Options {
             lasting: Lasting::None,
             timer_scale,
             mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
+            mtu_max: 0,
+            narrow: (0, 0),
             mixed_mtu: false,
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
@@ -235,6 +244,7 @@ impl Options {
             options.besiege(&mut later);
         }
         options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
+        options.add_sizes(&mut Random::new(seed.rotate_left(29)));
         options
     }
 
@@ -299,7 +309,9 @@ impl Options {
         self.make_restless(random);
         self.faults.push(Kind::Ambush);
         self.ambush = random.between(200, 700) as u32;
-        self.network.loss = random.between(50, 300) as u32;
+        self.faults.push(Kind::Hole);
+        self.network.cuts_lose = true;
+        self.network.loss = random.pick(&[0, 50, 300]);
         self.traffic.safe = random.between(300, 1_000) as u32;
         self.traffic.burst = random.between(4, 20);
         if self.timer_scale == 1 {
@@ -327,6 +339,7 @@ impl Options {
         options.start_within_ms = 0;
         options.timer_scale = 1;
         options.mixed_mtu = false;
+        (options.mtu_max, options.narrow) = (0, (0, 0));
         (options.mtu, options.window) = (limits::MTU_DEFAULT, limits::WINDOW_DEFAULT);
         options.message_len_max = limits::MESSAGE_LEN_DEFAULT;
         options
@@ -404,6 +417,7 @@ impl NetworkOptions {
             replay: rare(random, 10),
             bytes_per_ms: random.pick(&[0, 0, 125_000, 12_500]),
             unreachable: random.coin(),
+            cuts_lose: false,
         }
     }
 
@@ -424,6 +438,7 @@ impl NetworkOptions {
             replay: 0,
             bytes_per_ms: 0,
             unreachable: false,
+            cuts_lose: false,
         }
     }
 
@@ -584,8 +599,15 @@ impl fmt::Display for Options {
         writeln!(f, "{}", self.traffic)?;
         writeln!(
             f,
-            "  protocol: mtu {} (mixed {}), window {}, messages up to {}, timers x{}",
-            self.mtu, self.mixed_mtu, self.window, self.message_len_max, self.timer_scale
+            "  protocol: mtu {} to {} (mixed {}, narrow {:?}), window {}, \
+             messages up to {}, timers x{}",
+            self.mtu,
+            self.mtu_max,
+            self.mixed_mtu,
+            self.narrow,
+            self.window,
+            self.message_len_max,
+            self.timer_scale
         )?;
         writeln!(
             f,

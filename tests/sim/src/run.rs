@@ -2,6 +2,7 @@
 //! everything is healed, and the cluster must come to one ring, deliver all that was accepted, and
 //! stay at rest.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub struct Outcome {
     pub wide: bool,
     /// From the end of all faults to one ring, in nanoseconds.
     pub settled_in: u64,
+    /// Rows of the transition table that were reached.
+    pub rows: BTreeSet<&'static str>,
     /// A number of everything that happened, if it was asked for.
     pub digest: u64,
     /// Why it failed, if it did.
@@ -62,6 +65,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         deliveries: 0,
         wide: options.timer_scale > 1,
         settled_in: 0,
+        rows: BTreeSet::new(),
         digest: 0,
         failure: None,
     };
@@ -99,6 +103,7 @@ fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
     outcome.time = cluster.now;
     outcome.faults = cluster.counts.faults;
     outcome.packet_faults = cluster.network.faults;
+    outcome.rows = std::mem::take(&mut cluster.rows);
     outcome.digest = cluster.digest();
     if let Err(missing) = result {
         let report = format!("{missing}\n{}", cluster.last_lines());

@@ -73,7 +73,7 @@ impl Story {
 /// A core's event in a few words.
 pub fn describe(event: &Event) -> String {
     match event {
-        Event::State { from, to, cause } => format!("{from} -> {to}: {cause}"),
+        Event::State { from, to, cause, .. } => format!("{from} -> {to}: {cause}"),
         Event::Installed { ring, members, took_us, multicast, .. } => {
             let members: Vec<String> = members.iter().map(|m| m.node.to_string()).collect();
             let by = if *multicast { "multicast" } else { "unicast" };

@@ -150,14 +150,19 @@ impl Cluster {
         match to {
             Target::Multicast => {
                 for receiver in 0..self.nodes.len() {
-                    if receiver != from || self.options.network.loopback {
-                        self.send(left, (from, receiver), bytes, true);
+                    let route = (from, receiver);
+                    let fits = self.network.fits(route, bytes.len(), false);
+                    if (receiver != from || self.options.network.loopback) && fits {
+                        self.send(left, route, bytes, true);
                     }
                 }
             }
-            Target::Unicast(address) => {
+            Target::Unicast(address) | Target::Probe(address) => {
+                let whole = matches!(to, Target::Probe(_));
                 let receiver = self.nodes.iter().position(|n| n.address == address);
-                if let Some(receiver) = receiver {
+                if let Some(receiver) = receiver
+                    && self.network.fits((from, receiver), bytes.len(), whole)
+                {
                     self.send(left, (from, receiver), bytes, false);
                 }
             }
@@ -179,7 +184,8 @@ impl Cluster {
     }
 
     fn event(&mut self, node: usize, event: &Event) {
-        if let Event::State { to, .. } = event {
+        if let Event::State { row, to, .. } = event {
+            self.rows.insert(row);
             self.nodes[node].state = to;
             self.lie_in_wait(node);
         }

@@ -134,11 +134,24 @@ pub const KEYS: &[Key] = &[
             max: limits::MTU_MAX as u64,
             unit: "bytes of UDP payload",
         },
-        effect: "Largest datagram. The network's MTU less 28 bytes for IPv4, 48 for IPv6: 1472 \
-                 fits Ethernet, 8900 fits jumbo frames.",
+        effect: "Datagram size that is used without proof that the network carries it. 1400 fits \
+                 Ethernet, also through most tunnels. What is larger is found by probing, up to \
+                 transport.mtu_max.",
         danger: "Larger than the network carries: datagrams are fragmented or lost, and rings \
                  form and break again. The smallest value in the cluster must fit every path.",
         ..key("transport.mtu", "1400")
+    },
+    Key {
+        kind: Kind::Integer {
+            min: limits::MTU_MIN as u64,
+            max: limits::MTU_MAX as u64,
+            unit: "bytes of UDP payload",
+        },
+        effect: "Largest datagram size to probe for. The members of a ring try how much the paths \
+                 between them carry unfragmented, and use what all of them do: the network's MTU \
+                 less 28 bytes for IPv4, 48 for IPv6. At least transport.mtu; equal to it, \
+                 nothing is probed.",
+        ..key("transport.mtu_max", "8900")
     },
     Key {
         kind: Kind::Boolean,

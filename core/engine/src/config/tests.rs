@@ -201,6 +201,11 @@ fn relations_name_both_keys_their_places_and_the_way_out() {
         ("ring.token_repeat_ms = 90", "at least 3 times ring.token_repeat_ms (90, a.toml:1:24)"),
         ("ring.join_repeat_ms = 20", "ring.consensus_ms: 150 is too little; allowed: at least 10"),
         (
+            "[transport]\nmtu = 4000\nmtu_max = 2000",
+            "transport.mtu_max: 2000 is too little; allowed: at least \
+             transport.mtu (4000, a.toml:2:7",
+        ),
+        (
             "message.len_max = \"1536 KiB\"",
             "session.send_ring_len: 4 MiB is too little; allowed: at least 4 times \
              message.len_max (1536 KiB, a.toml:1:19), so 8 MiB or more here",

@@ -75,8 +75,10 @@ pub struct TransportConfig {
     pub receive_buffer_len: usize,
     /// Bytes of kernel buffer per socket.
     pub send_buffer_len: usize,
-    /// Bytes of UDP payload per datagram.
+    /// Bytes of UDP payload per datagram, without proof that they arrive.
     pub mtu: usize,
+    /// Bytes of UDP payload per datagram to probe for.
+    pub mtu_max: usize,
     /// Administrators may inject faults.
     pub allow_faults: bool,
 }
@@ -283,6 +285,7 @@ impl Reader<'_> {
             receive_buffer_len: self.integer("transport.receive_buffer_len") as usize,
             send_buffer_len: self.integer("transport.send_buffer_len") as usize,
             mtu: self.integer("transport.mtu") as usize,
+            mtu_max: self.integer("transport.mtu_max") as usize,
             allow_faults: self.boolean("transport.allow_faults"),
         }
     }
@@ -319,6 +322,7 @@ impl Reader<'_> {
         let mut problems = Vec::new();
         problems.extend(self.at_least("ring.token_loss_ms", 3, "ring.idle_rotate_ms"));
         problems.extend(self.at_least("ring.token_loss_ms", 3, "ring.token_repeat_ms"));
+        problems.extend(self.at_least("transport.mtu_max", 1, "transport.mtu"));
         problems.extend(self.at_least("ring.consensus_ms", 10, "ring.join_repeat_ms"));
         problems.extend(self.at_least("session.send_ring_len", 4, "message.len_max"));
         problems.extend(self.at_least("session.receive_ring_len", 4, "message.len_max"));

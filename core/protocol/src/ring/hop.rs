@@ -222,6 +222,14 @@ impl Ring {
             && self.loss_at(node) <= node.now
     }
 
+    /// What was not heard up to now says nothing. A token that was lost has been sent again several
+    /// times within half of the time that it takes to give it up.
+    pub(crate) fn blame_nobody(&mut self, node: &Node) {
+        self.token_at = self.token_at.max(node.now - node.config.timers.token_loss / 2);
+        self.stall = None;
+        self.overdue_after_a_round(node);
+    }
+
     /// Whom the token was passed to, if nothing was heard of it since.
     pub(crate) fn suspect(&self) -> Option<NodeId> {
         matches!(self.hop, Hop::Unconfirmed { .. }).then(|| self.successor().node)

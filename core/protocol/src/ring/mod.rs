@@ -7,16 +7,19 @@
 //! | `store` | packets by ordinal |
 //! | `token` | a visit of the token |
 //! | `hop` | passing it on, repeating it, parking it |
+//! | `mtu` | how large its datagrams are |
 //! | `waiting` | a token that has arrived before the data that it covers |
 //! | `window` | how much may be sent, and how much of it behind the token |
 
 mod hop;
+mod mtu;
 mod store;
 mod token;
 mod waiting;
 mod window;
 
 use bytes::Bytes;
+use core::net::SocketAddr;
 
 pub(crate) use hop::Hop;
 pub(crate) use store::{Held, Store};
@@ -29,7 +32,8 @@ use crate::output::Destination;
 use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::packet::DATA_CONTENT_AT;
-use crate::wire::{Data, Dialect, Packet, Token, seal};
+use crate::wire::{DATA_OVERHEAD_LEN, Data, Dialect, Packet, Token, seal};
+use mtu::Size;
 use waiting::Arrived;
 use window::{Acceleration, Tuner};
 
@@ -67,6 +71,7 @@ pub(crate) struct Ring {
     pub(crate) accelerated: bool,
     acceleration: Acceleration,
     tuner: Tuner,
+    size: Size,
     /// Sealed packets that go out behind the token.
     behind: Vec<Bytes>,
     /// The accepted token, while it waits for data.
@@ -119,6 +124,7 @@ impl Ring {
             accelerated: false,
             acceleration: Acceleration::default(),
             tuner: Tuner::default(),
+            size: Size::default(),
             behind: Vec::new(),
             arrived: None,
             token_first: false,
@@ -180,13 +186,16 @@ impl Ring {
             self.safe_line = self.safe_line.max(data.safe_line);
             self.store.drop_up_to(self.safe_line.min(self.delivered));
         }
+        let arrival = (data.origin, data.content.len(), data.repeated);
         let held = Held {
             origin: data.origin,
             safe: data.safe,
             recovery: data.recovery,
             content: data.content,
         };
-        if self.store.insert(data.ordinal, held) {
+        let fresh = self.store.insert(data.ordinal, held);
+        self.watch_size(node, arrival, fresh);
+        if fresh {
             self.note_origin(data.ordinal, origin);
         } else {
             node.out.stats.packets_duplicate += 1;
@@ -287,6 +296,12 @@ impl Ring {
     /// Sends a new packet to all members, or keeps it to be sent behind the token; returns its
     /// content as a slice of the datagram.
     fn transmit_new(&mut self, node: &mut Node, data: Data) -> Bytes {
+        if DATA_OVERHEAD_LEN + data.content.len() > node.ring_mtu {
+            // A wrapped packet of an old ring that had larger ones.
+            let content = data.content.clone();
+            self.transmit_in_parts(node, Data { post: false, ..data }, None);
+            return content;
+        }
         let post = data.post;
         let bytes = seal_data(node, data);
         let content = bytes.slice(DATA_CONTENT_AT..bytes.len() - 4);
@@ -334,18 +349,36 @@ impl Ring {
             safe_line: self.safe_line,
             content: held.content.clone(),
         };
-        let bytes = seal_data(node, data);
+        node.out.stats.packets_repeated += 1;
         let one = by.and_then(|by| self.members.iter().find(|p| p.node == by));
-        match one.and_then(|p| node.book.address(*p)) {
+        let one = one.and_then(|p| node.book.address(*p));
+        if mtu::is_large(node, data.content.len()) {
+            // Perhaps it did not arrive because it is so large.
+            return self.transmit_in_parts(node, data, one);
+        }
+        let bytes = seal_data(node, data);
+        self.transmit_to(node, one, bytes);
+    }
+
+    /// Sends a packet in datagrams of the base size.
+    fn transmit_in_parts(&self, node: &mut Node, data: Data, to: Option<SocketAddr>) {
+        for bytes in node.datagrams(&Packet::Data(data)) {
+            self.transmit_to(node, to, bytes);
+        }
+    }
+
+    /// Sends a datagram to one address, or to all other members.
+    fn transmit_to(&self, node: &mut Node, to: Option<SocketAddr>, bytes: Bytes) {
+        match to {
             Some(address) => node.transmit(Destination::Unicast(address), bytes),
             None => self.transmit(node, bytes),
         }
-        node.out.stats.packets_repeated += 1;
     }
 }
 
 fn seal_data(node: &mut Node, data: Data) -> Bytes {
+    let len = DATA_OVERHEAD_LEN + data.content.len();
     let packet = Packet::Data(data);
     let header = node.header(packet.kind());
-    seal(&mut node.arena, &header, node.config.mtu, |w| packet.encode(w))
+    seal(&mut node.arena, &header, len, |w| packet.encode(w))
 }

@@ -68,7 +68,7 @@ impl Ring {
             token.idle_hops = 0;
         }
         if self.is_representative() {
-            let bounds = Tuner::bounds(self.members.len(), node.ring_window);
+            let bounds = Tuner::bounds(self.members.len(), node.window());
             let sent = token.flow.saturating_sub(token.repeats);
             token.window = self.tuner.rotation(bounds, sent, token.repeats, token.backlog);
         }
@@ -78,7 +78,7 @@ impl Ring {
         let mine = self.contribution;
         let others = token.backlog.saturating_sub(mine.backlog);
         Flow {
-            window: if token.window == 0 { node.ring_window } else { token.window },
+            window: if token.window == 0 { node.window() } else { token.window },
             others: token.flow.saturating_sub(mine.sent + mine.repeated),
             backlog,
             backlog_total: others.saturating_add(backlog),
@@ -151,7 +151,7 @@ impl Ring {
     /// request any more.
     fn answer_requests(&mut self, node: &mut Node, token: &mut Token) {
         let requests = core::mem::take(&mut token.requests);
-        let mut budget = (node.ring_window / 4).max(1);
+        let mut budget = (node.window() / 4).max(1);
         for mut asked in requests {
             if asked.skip > 0 && self.store.get(asked.first).is_some() {
                 asked.skip -= 1;
@@ -199,6 +199,7 @@ impl Ring {
             self.safe_line = self.safe_line.max(line);
         }
         self.watch_for_stall(node, token);
+        self.settle_mtu(node, token);
         let at_rest = token.aru == token.seq
             && self.safe_line == token.seq
             && self.delivered == token.seq

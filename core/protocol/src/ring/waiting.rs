@@ -36,7 +36,7 @@ impl Ring {
         let ready = drained
             || self.aru >= arrived.token.seq
             || self.token_first
-            || arrived.data > 2 * node.ring_window
+            || arrived.data > 2 * node.window()
             || arrived.at + WAIT_MAX <= node.now;
         if !ready {
             return None;

@@ -25,15 +25,15 @@ pub(super) fn clique_of(me: NodeId, nodes: &BTreeSet<NodeId>, edges: &Edges) -> 
     mine.unwrap_or_else(|| vec![me])
 }
 
-/// The size of the largest clique that has members of all of `sets`: what comes of it for them if
-/// they merge.
+/// The largest clique that has members of all of `sets`: what comes of it for them if they merge.
 pub(super) fn largest_across(
     sets: &[&BTreeSet<NodeId>],
     nodes: &BTreeSet<NodeId>,
     edges: &Edges,
-) -> usize {
-    let across = |c: &&Vec<NodeId>| sets.iter().all(|set| c.iter().any(|n| set.contains(n)));
-    partition(nodes, edges).iter().filter(across).map(Vec::len).max().unwrap_or(0)
+) -> Vec<NodeId> {
+    let across = |c: &Vec<NodeId>| sets.iter().all(|set| c.iter().any(|n| set.contains(n)));
+    let cliques = partition(nodes, edges).into_iter().filter(across);
+    cliques.max_by_key(Vec::len).unwrap_or_default()
 }
 
 /// Cliques grow greedily, from the best connected node on, lowest id first.

@@ -57,9 +57,10 @@ impl Commit {
     }
 
     fn new(node: &mut Node, history: History, propose: Propose, role: Role) -> Box<Self> {
-        node.out.event(Event::State { from: "gather", to: "commit", cause: history.cause.clone() });
         let mut state = history.member_state(node);
         state.ring = propose.ring;
+        let others = propose.members.iter().map(|(p, _)| p).filter(|p| **p != node.me);
+        state.mtu = node.paths.size(others, &node.config, node.now) as u16;
         Box::new(Self {
             history,
             propose,
@@ -78,7 +79,7 @@ impl Commit {
         self.ring().representative
     }
 
-    fn members(&self) -> Vec<Process> {
+    pub(crate) fn members(&self) -> Vec<Process> {
         self.propose.members.iter().map(|(p, _)| *p).collect()
     }
 
@@ -90,9 +91,14 @@ impl Commit {
         self.repeat_at.min(self.give_up_at)
     }
 
+    /// What was not heard up to now says nothing.
+    pub(super) fn blame_nobody(&mut self, node: &Node) {
+        self.give_up_at = node.now + node.config.timers.commit;
+    }
+
     pub(crate) fn abort(self: Box<Self>, node: &mut Node, failure: Failure) -> State {
         let members = self.members();
-        retry(node, "commit", self.history, failure, &members)
+        retry(node, self.history, failure, &members)
     }
 
     pub(crate) fn on_packet(
@@ -137,7 +143,7 @@ impl Commit {
 
     pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
         if self.give_up_at <= node.now {
-            return self.abort(node, Failure::timeout(Cause::CommitTimeout));
+            return self.abort(node, Failure::of(Cause::CommitTimeout));
         }
         if self.repeat_at <= node.now {
             self.repeat_at = node.now + node.config.timers.join_repeat;
@@ -174,7 +180,7 @@ impl Commit {
         let states: Vec<_> = states.values().cloned().collect();
         let Some(dialect) = Dialect::common_of(states.iter().map(|s| s.dialect)) else {
             node.out.stats.dropped_malformed += 1;
-            return self.abort(node, Failure::timeout(Cause::CommitTimeout));
+            return self.abort(node, Failure::of(Cause::Contradiction));
         };
         let unheard = unheard_multicast(&states);
         if let (Some(unheard), true) = (unheard, node.config.multicast && count > 1) {

@@ -7,6 +7,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::clique::{Edges, blamed_edges, clique_of, edge};
+use super::transitions::{At, Why};
 use super::{Commit, History, Sender, State, gone_cause};
 use crate::event::Cause;
 use crate::id::{Incarnation, NodeId, Process, RingId};
@@ -74,8 +75,7 @@ impl Gather {
         members.iter().chain(invited).for_each(|p| gather.propose(*p));
         let nodes = gather.proposed.keys().copied().collect();
         gather.edges.extend(blamed_edges(node, &nodes));
-        let bad = gather.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i });
-        let bad: Vec<_> = bad.filter(|p| node.links.is_bad(*p)).collect();
+        let bad: Vec<_> = gather.proposed().filter(|p| node.links.is_bad(*p)).collect();
         gather.edges.extend(bad.iter().map(|p| edge(node.me.node, p.node)));
         gather.send_join(node);
         gather.check(node)
@@ -83,6 +83,11 @@ impl Gather {
 
     pub(crate) fn deadline(&self) -> Instant {
         self.join_at.min(self.consensus_at)
+    }
+
+    /// What was not heard up to now says nothing.
+    pub(super) fn blame_nobody(&mut self, node: &Node) {
+        self.consensus_at = node.now + node.config.timers.consensus;
     }
 
     pub(crate) fn on_packet(
@@ -138,10 +143,6 @@ impl Gather {
         let from = join.process;
         match self.proposed.get(&from.node) {
             Some(known) if *known == from.incarnation => {}
-            Some(known) if *known < from.incarnation => {
-                let old = Process { node: from.node, incarnation: *known };
-                return self.on_gone(node, old, Gone::Restarted);
-            }
             _ => {
                 node.decline(&join, true);
                 return State::Gather(self);
@@ -155,7 +156,7 @@ impl Gather {
             return superseded(node);
         }
         let before = self.fingerprint();
-        node.links.learn(&join.report, node.me, node.now);
+        node.learn_links(&join.reports);
         if join.dead.iter().any(|(p, _)| *p == node.me) {
             self.edges.insert(edge(node.me.node, from.node));
         }
@@ -200,9 +201,7 @@ impl Gather {
 
     /// It was invited, and does not come along.
     fn on_decline(mut self: Box<Self>, node: &mut Node, decline: &Decline) -> State {
-        for report in &decline.reports {
-            node.links.learn(report, node.me, node.now);
-        }
+        node.learn_links(&decline.reports);
         let process = decline.process;
         if decline.attempt == self.attempt
             && self.proposed.get(&process.node) == Some(&process.incarnation)
@@ -238,6 +237,7 @@ impl Gather {
             return State::Gather(self);
         }
         node.storage.saw(propose.ring.sequence);
+        node.moved(At::Commit, Why::Called, &self.history.cause);
         Commit::follow(node, self.history, propose)
     }
 
@@ -269,8 +269,7 @@ impl Gather {
 
     /// Those that should still be heard: nothing speaks against them yet.
     fn expected(&self, me: NodeId) -> Vec<NodeId> {
-        let nodes = self.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i });
-        let unheard = nodes.filter(|p| {
+        let unheard = self.proposed().filter(|p| {
             p.node != me
                 && !self.heard.contains_key(&p.node)
                 && !self.silent.contains(&p.node)
@@ -289,6 +288,10 @@ impl Gather {
         };
         let nodes: BTreeSet<NodeId> = self.proposed.iter().filter_map(alive).collect();
         clique_of(node.me.node, &nodes, &self.edges)
+    }
+
+    pub(super) fn proposed(&self) -> impl Iterator<Item = Process> {
+        self.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i })
     }
 
     fn fingerprint(&self) -> (usize, usize, usize) {
@@ -319,12 +322,10 @@ impl Gather {
             edges: self.edges.iter().copied().collect(),
             members: self.members(node),
             heard: self.heard.keys().copied().collect(),
-            report: node.links.own_report(node.me),
+            reports: node.links.reports(node.me, node.now),
         };
-        let others = self.proposed.iter().filter(|(n, _)| **n != node.me.node);
-        let process = |(n, i): (&NodeId, &Incarnation)| Process { node: *n, incarnation: *i };
-        let addresses: Vec<SocketAddr> =
-            others.filter_map(|other| node.book.address(process(other))).collect();
+        let others = self.proposed().filter(|p| p.node != node.me.node);
+        let addresses: Vec<SocketAddr> = others.filter_map(|p| node.book.address(p)).collect();
         node.send_everywhere(&addresses, &Packet::Join(join));
     }
 
@@ -370,7 +371,7 @@ impl Gather {
     }
 
     /// Do all agree? Then the representative leads.
-    fn check(self: Box<Self>, node: &mut Node) -> State {
+    pub(super) fn check(self: Box<Self>, node: &mut Node) -> State {
         let members = self.members(node);
         let others = || members.iter().filter(|n| **n != node.me.node);
         let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| h.members == members));
@@ -399,6 +400,7 @@ impl Gather {
             (process, self.heard.get(n).map_or(self.attempt, |h| h.attempt))
         };
         let members = members.iter().map(with_attempt).collect();
+        node.moved(At::Commit, Why::Agreed, &self.history.cause);
         Commit::lead(node, self.history, Propose { ring, members })
     }
 }
@@ -409,6 +411,7 @@ fn superseded(node: &mut Node) -> State {
          its own node.id, or stop the other one",
         node.me.node
     );
+    node.moved(At::Stopped, Why::Superseded, &Cause::Superseded);
     node.out.trace(|| Trace::Stopped);
     node.out.push(Output::Stopped { fault: Some(fault) });
     State::Stopped
@@ -418,12 +421,11 @@ fn superseded(node: &mut Node) -> State {
 /// learned since.
 pub(super) fn retry(
     node: &mut Node,
-    from: &'static str,
     mut history: History,
     failure: Failure,
     members: &[Process],
 ) -> State {
-    node.moved(from, "gather", &failure.cause);
+    node.moved(At::Gather, Why::of(&failure.cause), &failure.cause);
     if let Some((process, gone)) = failure.gone {
         history.dead.insert(process, gone);
     }
@@ -444,7 +446,7 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    pub(crate) fn timeout(cause: Cause) -> Self {
+    pub(crate) fn of(cause: Cause) -> Self {
         Self { cause, gone: None, join: None }
     }
 

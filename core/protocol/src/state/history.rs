@@ -37,8 +37,8 @@ impl History {
         }
     }
 
-    /// What this node holds, for the representative of a ring being formed. The ring id is filled
-    /// in there.
+    /// What this node holds, for the representative of a ring being formed. The ring id and the
+    /// datagram size are filled in there.
     pub(crate) fn member_state(&self, node: &Node) -> MemberState {
         MemberState {
             ring: crate::RingId::default(),

@@ -1,4 +1,4 @@
-//! Who is in the ring: one file per state, one transition table.
+//! Who is in the ring: one file per state, one table of all changes of state (`transitions`).
 //!
 //! ```text
 //!         boot         no other process has this node's id
@@ -22,8 +22,10 @@ mod deliver;
 mod gather;
 mod history;
 mod operational;
+mod pause;
 mod probation;
 mod recovery;
+pub mod transitions;
 pub(crate) mod unordered;
 
 use core::net::SocketAddr;
@@ -31,9 +33,12 @@ use core::net::SocketAddr;
 use crate::event::Cause;
 use crate::id::Process;
 use crate::node::Node;
+use crate::planted::planted;
 use crate::ring::Ring;
 use crate::time::Instant;
-use crate::wire::{Gone, Header, Packet};
+use crate::wire::{Beacon, Gone, Header, Join, Packet};
+
+use transitions::{At, In, takes};
 
 pub(crate) use commit::Commit;
 pub(crate) use gather::Gather;
@@ -61,14 +66,14 @@ pub(crate) struct Sender {
 }
 
 impl State {
-    pub(crate) fn name(&self) -> &'static str {
+    pub(crate) fn at(&self) -> At {
         match self {
-            Self::Probation(_) => "probation",
-            Self::Operational(_) => "operational",
-            Self::Gather(_) => "gather",
-            Self::Commit(_) => "commit",
-            Self::Recovery(_) => "recovery",
-            Self::Stopped => "stopped",
+            Self::Probation(_) => At::Probation,
+            Self::Operational(_) => At::Operational,
+            Self::Gather(_) => At::Gather,
+            Self::Commit(_) => At::Commit,
+            Self::Recovery(_) => At::Recovery,
+            Self::Stopped => At::Stopped,
         }
     }
 
@@ -84,6 +89,15 @@ impl State {
     }
 
     pub(crate) fn on_packet(self, node: &mut Node, from: Sender, packet: Packet) -> Self {
+        if !takes(self.at(), In::of(&packet)) && !planted!("answer_not_kept") {
+            node.out.stats.dropped_stale += 1;
+            return self;
+        }
+        if let Packet::Join(Join { process, .. }) | Packet::Beacon(Beacon { process, .. }) = &packet
+            && let Some(older) = self.older_of(*process)
+        {
+            return self.on_gone(node, older, Gone::Restarted);
+        }
         match self {
             Self::Probation(s) => s.on_packet(node, from, &packet),
             Self::Operational(s) => s.on_packet(node, from, packet),
@@ -91,6 +105,19 @@ impl State {
             Self::Commit(s) => s.on_packet(node, from, packet),
             Self::Recovery(s) => s.on_packet(node, from, packet),
             Self::Stopped => self,
+        }
+    }
+
+    /// A process of the same node with whom a ring is shared or being formed: it is gone, if there
+    /// is a newer one.
+    fn older_of(&self, process: Process) -> Option<Process> {
+        let is_older = |p: &Process| p.node == process.node && p.incarnation < process.incarnation;
+        match self {
+            Self::Operational(s) => s.ring.members.iter().copied().find(is_older),
+            Self::Gather(s) => s.proposed().find(is_older),
+            Self::Commit(s) => s.members().into_iter().find(is_older),
+            Self::Recovery(s) => s.ring.members.iter().copied().find(is_older),
+            Self::Probation(_) | Self::Stopped => None,
         }
     }
 
@@ -102,6 +129,15 @@ impl State {
             Self::Commit(s) => s.on_timeout(node),
             Self::Recovery(s) => s.on_timeout(node),
             Self::Stopped => self,
+        }
+    }
+
+    /// A ring number is reserved: what waited for that goes on.
+    pub(crate) fn on_persisted(self, node: &mut Node) -> Self {
+        match self {
+            Self::Probation(s) => s.on_timeout(node),
+            Self::Gather(s) => s.check(node),
+            other => other,
         }
     }
 

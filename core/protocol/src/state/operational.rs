@@ -7,7 +7,9 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use self::links::probe_paths;
 use super::deliver::deliver_ready;
+use super::transitions::{At, Why};
 use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
 use crate::event::Cause;
@@ -64,6 +66,9 @@ impl Operational {
             ring.overdue_after_a_round(node);
         }
         node.candidates.installed(&ring.members, node.now);
+        let me = node.me;
+        let others: Vec<Process> = ring.members.iter().copied().filter(|p| *p != me).collect();
+        node.paths.installed(&others, &node.config, node.now);
         let mut operational = Box::new(Self {
             ring,
             since: node.now,
@@ -82,15 +87,15 @@ impl Operational {
 
     /// Leaves the ring, for a cause.
     pub(crate) fn leave(self: Box<Self>, node: &mut Node, cause: Cause) -> History {
-        node.moved("operational", "gather", &cause);
+        node.moved(At::Gather, Why::of(&cause), &cause);
         History::new(node, self.ring, cause)
     }
 
     pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
         let beacon = self.has_beacons_to_send(node).then_some(self.beacon_at);
         let leave = node.leaving.map(|since| since + LEAVE_WITHIN);
-        let probe = node.links.deadline();
-        [self.ring.deadline(node), beacon, self.merge_at, leave, probe].into_iter().flatten().min()
+        let probes = [node.links.deadline(), node.paths.deadline()].into_iter().flatten().min();
+        [self.ring.deadline(node), beacon, self.merge_at, leave, probes].into_iter().flatten().min()
     }
 
     pub(crate) fn on_packet(
@@ -148,6 +153,10 @@ impl Operational {
             self.send_beacons(node);
         }
         self.probe_links(node);
+        probe_paths(node);
+        if node.leaving.is_some() {
+            self.merge_at = None;
+        }
         if self.merge_at.is_some_and(|at| at <= node.now) {
             return self.merge(node);
         }
@@ -203,6 +212,8 @@ impl Operational {
     }
 
     fn on_join(self: Box<Self>, node: &mut Node, join: Join) -> State {
+        // Who invites may know of links that are good again.
+        node.learn_links(&join.reports);
         let proposed: Vec<Process> = join.proposed.iter().map(|(p, _)| *p).collect();
         let same_ring = self.ring.has_member(join.process);
         let late = join.ring_sequence_max < self.ring.id.sequence;
@@ -239,6 +250,7 @@ impl Operational {
             self.others().filter_map(|p| node.book.address(*p)).collect();
         let bye = Packet::Bye { process: node.me };
         (0..3).for_each(|_| node.send_everywhere(&addresses, &bye));
+        node.moved(At::Stopped, Why::Leaving, &Cause::Shutdown);
         node.out.trace(|| Trace::Stopped);
         node.out.push(Output::Stopped { fault: None });
         State::Stopped

@@ -6,6 +6,7 @@ use crate::id::RingId;
 use crate::node::Node;
 use crate::output::Output;
 use crate::ring::Ring;
+use crate::state::transitions::{At, Why};
 use crate::state::{Operational, Sender, State};
 use crate::time::Instant;
 use crate::trace::Trace;
@@ -54,6 +55,7 @@ impl Probation {
                 let (id, other) = (node.me.node, owner.incarnation);
                 let address = from.address;
                 node.out.event(Event::DuplicateNode { node: id, address, other });
+                node.moved(At::Stopped, Why::IdInUse, &Cause::IdInUse);
                 let fault = crate::core::in_use(id, address);
                 node.out.push(Output::Stopped { fault: Some(fault) });
                 State::Stopped
@@ -79,7 +81,7 @@ impl Probation {
     fn end(self, node: &mut Node, sequence: u64) -> State {
         let ring = RingId { sequence, representative: node.me };
         node.storage.saw(sequence);
-        node.moved("probation", "operational", &Cause::Boot);
+        node.moved(At::Operational, Why::Boot, &Cause::Boot);
         let members = vec![node.me];
         node.out.trace(|| Trace::Regular { ring, members: members.clone() });
         node.out.stats.configurations_installed += 1;

@@ -9,8 +9,9 @@ mod work;
 
 use super::component::Component;
 use super::gather::{Failure, retry};
+use super::transitions::{At, Why};
 use super::{History, Sender, State};
-use crate::event::{Cause, Event};
+use crate::event::Cause;
 use crate::id::Process;
 use crate::node::Node;
 use crate::planted::planted;
@@ -64,16 +65,9 @@ impl Recovery {
             (components, me, mine, dialect)
         else {
             node.out.stats.dropped_malformed += 1;
-            return retry(
-                node,
-                "commit",
-                history,
-                Failure::timeout(Cause::CommitTimeout),
-                &members,
-            );
+            return retry(node, history, Failure::of(Cause::Contradiction), &members);
         };
-        let cause = history.cause.clone();
-        node.out.event(Event::State { from: "commit", to: "recovery", cause });
+        node.moved(At::Recovery, Why::Planned, &history.cause);
         let mut ring = Ring::new(plan.ring, members, me, plan.multicast);
         ring.token_at = node.now;
         ring.speak(dialect);
@@ -104,9 +98,15 @@ impl Recovery {
         self.ring.deadline(node).into_iter().chain([self.give_up_at]).min()
     }
 
+    /// What was not heard up to now says nothing.
+    pub(super) fn blame_nobody(&mut self, node: &Node) {
+        self.ring.blame_nobody(node);
+        self.give_up_at = node.now + node.config.timers.recovery;
+    }
+
     pub(crate) fn abort(self: Box<Self>, node: &mut Node, failure: Failure) -> State {
         let members = self.ring.members.clone();
-        retry(node, "recovery", self.history, failure, &members)
+        retry(node, self.history, failure, &members)
     }
 
     pub(crate) fn on_packet(
@@ -159,11 +159,11 @@ impl Recovery {
         if self.ring.token_is_lost(node) {
             let after_ms = node.now.since(self.ring.token_at).as_millis() as u64;
             let suspect = self.ring.suspect();
-            return self.abort(node, Failure::timeout(Cause::TokenLoss { after_ms, suspect }));
+            return self.abort(node, Failure::of(Cause::TokenLoss { after_ms, suspect }));
         }
         if self.give_up_at <= node.now {
             self.ring.held_back_by().into_iter().for_each(|by| node.blame(by));
-            return self.abort(node, Failure::timeout(Cause::RecoveryTimeout));
+            return self.abort(node, Failure::of(Cause::RecoveryTimeout));
         }
         State::Recovery(self)
     }

@@ -1,7 +1,7 @@
 //! What is said about links: who cannot talk to whom, and the probes that find out.
 
 use super::codec::{Reader, Writer};
-use super::header::WireError;
+use super::header::{SEAL_LEN, WireError};
 use crate::id::Process;
 
 /// A process's own word about whom it cannot talk to. Nobody else may change it, so that a newer
@@ -54,6 +54,23 @@ pub(crate) struct ProbeAnswer {
     pub(crate) probe: Probe,
 }
 
+/// "Does a datagram of this size reach you?" It has that size.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct SizeProbe {
+    pub(crate) process: Process,
+    pub(crate) number: u32,
+    /// Bytes of the whole datagram.
+    pub(crate) size: u16,
+}
+
+/// "It does."
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct SizeAnswer {
+    pub(crate) process: Process,
+    /// Whose probe it answers, and which.
+    pub(crate) probe: SizeProbe,
+}
+
 /// "Not now, or not with all of you": the answer to a Join that asks for a merge. Without it,
 /// whoever asks would have to take silence for a bad link.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -89,6 +106,47 @@ impl Probe {
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         Ok(Self { process: r.process()?, number: r.u32()? })
+    }
+}
+
+/// Bytes of a size probe that are not padding.
+const SIZE_PROBE_LEN: usize = SEAL_LEN + 12 + 4 + 2;
+
+impl SizeProbe {
+    fn encode_head(&self, w: &mut Writer) {
+        w.process(self.process);
+        w.u32(self.number);
+        w.u16(self.size);
+    }
+
+    fn decode_head(r: &mut Reader) -> Result<Self, WireError> {
+        Ok(Self { process: r.process()?, number: r.u32()?, size: r.u16()? })
+    }
+
+    pub(super) fn encode(&self, w: &mut Writer) {
+        self.encode_head(w);
+        let padding = usize::from(self.size).saturating_sub(SIZE_PROBE_LEN);
+        w.bytes.resize(w.bytes.len() + padding, 0);
+    }
+
+    /// Only the whole of it proves anything.
+    pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let probe = Self::decode_head(r)?;
+        if r.rest().len() + SIZE_PROBE_LEN != usize::from(probe.size) {
+            return Err(WireError::Invalid("size of a probe"));
+        }
+        Ok(probe)
+    }
+}
+
+impl SizeAnswer {
+    pub(super) fn encode(&self, w: &mut Writer) {
+        w.process(self.process);
+        self.probe.encode_head(w);
+    }
+
+    pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        Ok(Self { process: r.process()?, probe: SizeProbe::decode_head(r)? })
     }
 }
 

@@ -29,8 +29,8 @@ pub(crate) struct Join {
     pub(crate) members: Vec<NodeId>,
     /// Whom this node has heard in this gather.
     pub(crate) heard: Vec<NodeId>,
-    /// What the sender says of its links, beyond this gather.
-    pub(crate) report: Report,
+    /// What is known of bad links, beyond this gather.
+    pub(crate) reports: Vec<Report>,
 }
 
 /// How a process is known to be gone: facts, not silence.
@@ -147,7 +147,7 @@ impl Join {
         }
         w.nodes(self.members.iter());
         w.nodes(self.heard.iter());
-        self.report.encode(w);
+        Report::encode_all(&self.reports, w);
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
@@ -160,7 +160,7 @@ impl Join {
         let edges = (0..r.count(8)?).map(|_| Ok((r.node()?, r.node()?)));
         let edges = edges.collect::<Result<Vec<_>, WireError>>()?;
         let (members, heard) = (r.nodes()?, r.nodes()?);
-        let report = Report::decode(r)?;
+        let reports = Report::decode_all(r)?;
         within(proposed.len())?;
         let join = Self {
             process,
@@ -172,7 +172,7 @@ impl Join {
             edges,
             members,
             heard,
-            report,
+            reports,
         };
         Ok(join)
     }

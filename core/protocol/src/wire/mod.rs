@@ -19,7 +19,7 @@ mod tests;
 pub(crate) use codec::{Arena, Reader, Writer};
 pub(crate) use dialect::Dialect;
 pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};
-pub(crate) use links::{Decline, Probe, ProbeAnswer, Report};
+pub(crate) use links::{Decline, Probe, ProbeAnswer, Report, SizeAnswer, SizeProbe};
 pub(crate) use membership::{Beacon, Gone, Join, MemberState, Plan, PlanAck, Propose};
 pub use packet::wire_kind;
 pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Request, Token};

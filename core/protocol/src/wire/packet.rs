@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::codec::{Reader, Writer};
 use super::header::{SEAL_LEN, WireError};
-use super::links::{Decline, Probe, ProbeAnswer};
+use super::links::{Decline, Probe, ProbeAnswer, SizeAnswer, SizeProbe};
 use super::membership::{Beacon, Join, MemberState, Plan, PlanAck, Propose};
 use crate::id::{Incarnation, NodeId, Process, RingId};
 use crate::limits;
@@ -43,6 +43,8 @@ pub(crate) enum Packet {
     Probe(Probe),
     ProbeAnswer(ProbeAnswer),
     Decline(Decline),
+    SizeProbe(SizeProbe),
+    SizeAnswer(SizeAnswer),
     /// A message without order, of a member of the ring.
     Unordered {
         ring: RingId,
@@ -121,6 +123,10 @@ pub(crate) struct Token {
     pub(crate) repeats: u32,
     /// Packets that all members together may send per rotation; 0: the ring's own bound.
     pub(crate) window: u32,
+    /// The datagram size of the ring, in bytes of UDP payload; 0: as in the plan.
+    pub(crate) mtu: u16,
+    /// The least that any member can send, of those that the token has visited in this round.
+    pub(crate) mtu_gathering: u16,
     /// Hops since anything happened.
     pub(crate) idle_hops: u32,
     /// Recovery: packets of old rings not yet sent.
@@ -154,6 +160,8 @@ pub fn wire_kind(datagram: &[u8]) -> Option<&'static str> {
         KIND_PROBE => "probe",
         KIND_PROBE_ANSWER => "probe-answer",
         KIND_DECLINE => "decline",
+        KIND_SIZE_PROBE => "size-probe",
+        KIND_SIZE_ANSWER => "size-answer",
         _ => return None,
     })
 }
@@ -189,6 +197,8 @@ const KIND_PROBE: u8 = 15;
 const KIND_PROBE_ANSWER: u8 = 16;
 const KIND_DECLINE: u8 = 17;
 const KIND_UNORDERED: u8 = 14;
+const KIND_SIZE_PROBE: u8 = 18;
+const KIND_SIZE_ANSWER: u8 = 19;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -211,6 +221,8 @@ impl Packet {
             Self::Probe(_) => KIND_PROBE,
             Self::ProbeAnswer(_) => KIND_PROBE_ANSWER,
             Self::Decline(_) => KIND_DECLINE,
+            Self::SizeProbe(_) => KIND_SIZE_PROBE,
+            Self::SizeAnswer(_) => KIND_SIZE_ANSWER,
         }
     }
 
@@ -238,6 +250,8 @@ impl Packet {
             Self::Probe(probe) => probe.encode(w),
             Self::ProbeAnswer(answer) => answer.encode(w),
             Self::Decline(decline) => decline.encode(w),
+            Self::SizeProbe(probe) => probe.encode(w),
+            Self::SizeAnswer(answer) => answer.encode(w),
             Self::Unordered { ring, number, content } => {
                 w.ring(*ring);
                 w.u64(*number);
@@ -274,6 +288,8 @@ impl Packet {
             KIND_PROBE => Self::Probe(Probe::decode(&mut r)?),
             KIND_PROBE_ANSWER => Self::ProbeAnswer(ProbeAnswer::decode(&mut r)?),
             KIND_DECLINE => Self::Decline(Decline::decode(&mut r)?),
+            KIND_SIZE_PROBE => Self::SizeProbe(SizeProbe::decode(&mut r)?),
+            KIND_SIZE_ANSWER => Self::SizeAnswer(SizeAnswer::decode(&mut r)?),
             KIND_UNORDERED => {
                 Self::Unordered { ring: r.ring()?, number: r.u64()?, content: r.rest() }
             }
@@ -346,6 +362,8 @@ impl Token {
         w.u32(self.backlog);
         w.u32(self.repeats);
         w.u32(self.window);
+        w.u16(self.mtu);
+        w.u16(self.mtu_gathering);
         w.u32(self.idle_hops);
         w.u64(self.unsent);
         w.u16(self.tables_unsent);
@@ -367,6 +385,12 @@ impl Token {
         let (seq, aru) = (r.u64()?, r.u64()?);
         let aru_by = member(r)?;
         let (flow, backlog, repeats, window) = (r.u32()?, r.u32()?, r.u32()?, r.u32()?);
+        let (mtu, mtu_gathering) = (r.u16()?, r.u16()?);
+        let is_size =
+            |mtu: u16| mtu == 0 || (limits::MTU_MIN..=limits::MTU_MAX).contains(&usize::from(mtu));
+        if !is_size(mtu) || !is_size(mtu_gathering) {
+            return Err(WireError::Invalid("token mtu"));
+        }
         let idle_hops = r.u32()?;
         let (unsent, tables_unsent, last) = (r.u64()?, r.u16()?, r.u64()?);
         let count = r.count(REQUEST_LEN)?;
@@ -390,6 +414,8 @@ impl Token {
             backlog,
             repeats,
             window,
+            mtu,
+            mtu_gathering,
             idle_hops,
             unsent,
             tables_unsent,

@@ -1,8 +1,9 @@
-//! Control packets that are larger than a datagram travel in parts. One unfinished packet per
-//! sender: a newer one replaces an older one, since whatever matters is sent again.
+//! Control packets that are larger than a datagram travel in parts, and so do data packets that
+//! must arrive though they are larger than the ring's datagrams. Few unfinished packets are kept
+//! per sender: newer ones replace older ones, since whatever matters is sent again.
 
 use bytes::Bytes;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::packet::Packet;
 use crate::id::NodeId;
@@ -20,10 +21,10 @@ pub(crate) fn split(id: u32, kind: u8, body: Bytes, piece_len_max: usize) -> Vec
         .collect()
 }
 
-/// Unfinished packets by sender.
+/// Unfinished packets by sender, the one begun last at the end.
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Parts {
-    by_sender: BTreeMap<NodeId, Unfinished>,
+    by_sender: BTreeMap<NodeId, VecDeque<Unfinished>>,
 }
 
 #[derive(Clone, Hash)]
@@ -33,6 +34,15 @@ struct Unfinished {
     kind: u8,
     pieces: Vec<Option<Bytes>>,
 }
+
+impl Unfinished {
+    fn len(&self) -> usize {
+        self.pieces.iter().flatten().map(Bytes::len).sum()
+    }
+}
+
+/// Unfinished packets of one sender.
+const UNFINISHED_MAX: usize = 8;
 
 /// A piece as it arrived.
 pub(crate) struct Piece {
@@ -53,26 +63,27 @@ impl Parts {
         if self.by_sender.len() >= limits::MEMBERS_MAX && !self.by_sender.contains_key(&node) {
             self.by_sender.pop_first();
         }
-        let fresh =
-            || Unfinished { boot, id: piece.id, kind: piece.kind, pieces: vec![None; count] };
-        let unfinished = self.by_sender.entry(node).or_insert_with(fresh);
-        let same = (unfinished.boot, unfinished.id) == (boot, piece.id)
-            && unfinished.kind == piece.kind
-            && unfinished.pieces.len() == count;
-        if !same {
-            *unfinished = fresh();
-        }
+        let all = self.by_sender.entry(node).or_default();
+        all.retain(|u| u.boot == boot);
+        let same = |u: &Unfinished| (u.id, u.kind, u.pieces.len()) == (piece.id, piece.kind, count);
+        let mut unfinished = match all.iter().position(same) {
+            Some(index) => all.remove(index)?,
+            None => Unfinished { boot, id: piece.id, kind: piece.kind, pieces: vec![None; count] },
+        };
         unfinished.pieces[usize::from(piece.index)] = Some(piece.bytes);
-        let len: usize = unfinished.pieces.iter().flatten().map(Bytes::len).sum();
-        if len > limits::CONTROL_LEN_MAX {
-            self.by_sender.remove(&node);
+        if unfinished.len() > limits::CONTROL_LEN_MAX {
             return None;
         }
-        if unfinished.pieces.iter().any(Option::is_none) {
-            return None;
+        if unfinished.pieces.iter().all(Option::is_some) {
+            let body: Vec<u8> = unfinished.pieces.into_iter().flatten().flatten().collect();
+            return Some((unfinished.kind, Bytes::from(body)));
         }
-        let unfinished = self.by_sender.remove(&node)?;
-        let body: Vec<u8> = unfinished.pieces.into_iter().flatten().flatten().collect();
-        Some((unfinished.kind, Bytes::from(body)))
+        all.push_back(unfinished);
+        while all.len() > UNFINISHED_MAX
+            || all.iter().map(Unfinished::len).sum::<usize>() > limits::CONTROL_LEN_MAX
+        {
+            all.pop_front();
+        }
+        None
     }
 }

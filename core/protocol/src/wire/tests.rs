@@ -56,6 +56,8 @@ fn packets() -> Vec<Packet> {
         backlog: 7,
         repeats: 3,
         window: 99,
+        mtu: 1_400,
+        mtu_gathering: 8_900,
         idle_hops: 1,
         unsent: 2,
         tables_unsent: 3,
@@ -68,6 +70,7 @@ fn packets() -> Vec<Packet> {
     let report =
         Report { process: process(2), stamp: 7, age_ms: 12, bad: vec![process(1), process(3)] };
     let probe = Probe { process: process(1), number: 8 };
+    let size_probe = SizeProbe { process: process(1), number: 8, size: 1_500 };
     let join = Join {
         process: process(2),
         dialect: Dialect::new((2, 2), 1),
@@ -82,7 +85,7 @@ fn packets() -> Vec<Packet> {
         edges: vec![(NodeId(1), NodeId(3))],
         members: vec![NodeId(1), NodeId(2)],
         heard: vec![NodeId(1)],
-        report: report.clone(),
+        reports: vec![report.clone()],
     };
     let beacon = Beacon {
         process: process(1),
@@ -119,6 +122,8 @@ fn packets() -> Vec<Packet> {
             busy: true,
             reports: vec![report],
         }),
+        Packet::SizeProbe(size_probe),
+        Packet::SizeAnswer(SizeAnswer { process: process(2), probe: size_probe }),
         Packet::ProbeAnswer(ProbeAnswer { process: process(2), probe }),
         Packet::Part { id: 1, index: 0, count: 2, kind: 5, piece: content },
     ]

@@ -37,6 +37,36 @@ pub(crate) fn enable_error_queue(socket: BorrowedFd<'_>, ipv6: bool) -> io::Resu
     }
 }
 
+/// How datagrams go out that are larger than the path takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TooLarge {
+    /// In fragments.
+    Fragment,
+    /// Not at all: no router may fragment them, and what the kernel has heard about the path does
+    /// not count.
+    Lose,
+}
+
+/// Says what to do with what is too large for the path, from now on.
+pub(crate) fn set_too_large(socket: BorrowedFd<'_>, ipv6: bool, what: TooLarge) -> io::Result<()> {
+    let (level, name, fragment, lose) = match ipv6 {
+        true => (
+            libc::IPPROTO_IPV6,
+            libc::IPV6_MTU_DISCOVER,
+            libc::IPV6_PMTUDISC_DONT,
+            libc::IPV6_PMTUDISC_PROBE,
+        ),
+        false => (
+            libc::IPPROTO_IP,
+            libc::IP_MTU_DISCOVER,
+            libc::IP_PMTUDISC_DONT,
+            libc::IP_PMTUDISC_PROBE,
+        ),
+    };
+    let value: libc::c_int = if what == TooLarge::Fragment { fragment } else { lose };
+    set(socket, level, name, &value)
+}
+
 /// Sizes the receive buffer beyond the system's limit; needs CAP_NET_ADMIN.
 pub(crate) fn force_receive_buffer_len(socket: BorrowedFd<'_>, len: usize) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &buffer_len(len))

@@ -73,7 +73,7 @@ impl Udp {
             multicast: sockets.multicast,
             local: sockets.local,
             incoming: Incoming::new(sockets.local, buffer_len),
-            outgoing: Outgoing::new(group, runs, watch),
+            outgoing: Outgoing::new(group, runs, sockets.local.is_ipv6(), watch),
             unreachable: Vec::new(),
             counters: sockets.counters,
         };

@@ -9,7 +9,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 use crate::counters::TransportCounters;
 use crate::sys::interfaces::{self, Interface};
-use crate::sys::options;
+use crate::sys::options::{self, TooLarge};
 use crate::udp::{OpenError, UdpOptions};
 
 /// What was opened.
@@ -34,6 +34,9 @@ pub(crate) fn open(options: &UdpOptions) -> Result<(Sockets, Vec<String>), OpenE
     let local = unicast.local_addr().map_err(OpenError::system("the socket's own address"))?;
     let local = local.as_socket().unwrap_or(bind);
     prepare_receiving(&unicast)?;
+    // Whoever wants to know what a path takes sends a probe; all else has to arrive.
+    options::set_too_large(unicast.as_fd(), bind.is_ipv6(), TooLarge::Fragment)
+        .map_err(OpenError::system("fragments"))?;
     options::enable_error_queue(unicast.as_fd(), bind.is_ipv6())
         .map_err(OpenError::system("an error queue"))?;
     let mut multicast = None;

@@ -1,7 +1,7 @@
 //! Sending: runs of equal-sized datagrams as one, and a bounded queue for what finds no room in the
 //! network.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, RawFd};
@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 use bytes::Bytes;
 
 use crate::counters::TransportCounters;
+use crate::sys::options::{self, TooLarge};
 use crate::sys::room::RoomWatch;
 use crate::sys::send::{self, RUN_COUNT_MAX, RUN_LEN_MAX, RUNS_MAX, Run};
 use crate::transport::Target;
@@ -18,8 +19,10 @@ pub(crate) struct Outgoing {
     group: Option<SocketAddr>,
     /// The kernel knows runs.
     runs_known: bool,
-    /// Where the path does not take them: the network device or its MTU.
-    runs_refused: BTreeSet<SocketAddr>,
+    ipv6: bool,
+    /// Where the path does not take them, the network device or its MTU: and from which length of
+    /// their datagrams on.
+    runs_refused: BTreeMap<SocketAddr, usize>,
     /// The plan of one call; kept for its memory.
     runs: Vec<Run>,
     /// In order; nothing is sent past it.
@@ -31,11 +34,17 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(crate) fn new(group: Option<SocketAddr>, runs_known: bool, room: RoomWatch) -> Self {
+    pub(crate) fn new(
+        group: Option<SocketAddr>,
+        runs_known: bool,
+        ipv6: bool,
+        room: RoomWatch,
+    ) -> Self {
         Self {
             group,
             runs_known,
-            runs_refused: BTreeSet::new(),
+            ipv6,
+            runs_refused: BTreeMap::new(),
             runs: Vec::with_capacity(RUNS_MAX),
             waiting: VecDeque::new(),
             waiting_len: 0,
@@ -111,6 +120,13 @@ impl Outgoing {
                 continue;
             };
             counters.sent_calls += 1;
+            if let (Target::Probe(_), bytes) = &rest[0] {
+                match self.probe(socket, (first.to, bytes), counters) {
+                    true => done += 1,
+                    false => return done,
+                }
+                continue;
+            }
             let error = match send::send(socket, rest, &self.runs) {
                 Ok(sent) => {
                     failures = 0;
@@ -129,7 +145,9 @@ impl Outgoing {
                     if self.runs_refused.len() == RUNS_REFUSED_MAX {
                         self.runs_refused.clear();
                     }
-                    self.runs_refused.insert(first.to);
+                    let len = rest[0].1.len();
+                    let least = self.runs_refused.entry(first.to).or_insert(len);
+                    *least = len.min(*least);
                 }
                 Verdict::Lost => {
                     failures = 0;
@@ -141,26 +159,65 @@ impl Outgoing {
         done
     }
 
+    /// Sends a probe; `false` if there is no room for it now. One that does not fit, or that the
+    /// network has answered, is no loss: that is what it was to find out.
+    fn probe(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        (to, bytes): (SocketAddr, &Bytes),
+        counters: &mut TransportCounters,
+    ) -> bool {
+        let batch = [(Target::Probe(to), bytes.clone())];
+        let run = [Run { to, count: 1 }];
+        let result = options::set_too_large(socket, self.ipv6, TooLarge::Lose)
+            .and_then(|()| send::send(socket, &batch, &run));
+        let restored = options::set_too_large(socket, self.ipv6, TooLarge::Fragment);
+        debug_assert!(restored.is_ok(), "an option that was set once: {restored:?}");
+        match result {
+            Ok(_) => {
+                counters.sent_datagrams += 1;
+                counters.sent_bytes += bytes.len() as u64;
+                // The device takes this length, perhaps since lately.
+                self.runs_refused.retain(|_, least| *least > bytes.len());
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => return false,
+            Err(_) => {
+                counters.probes_refused += 1;
+                self.suspicion = true;
+            }
+        }
+        true
+    }
+
     /// Cuts the start of a batch into runs, as many as one call can take; none if its first has
     /// nowhere to go.
     fn plan(&mut self, batch: &[(Target, Bytes)]) {
         self.runs.clear();
         let mut rest = batch;
-        while let Some((target, _)) = rest.first()
+        while let Some((target, bytes)) = rest.first()
             && self.runs.len() < RUNS_MAX
         {
             let Some(to) = self.address_of(*target) else { return };
-            let together = self.runs_known && !self.runs_refused.contains(&to);
+            // A probe needs a call of its own.
+            let probe = matches!(target, Target::Probe(_));
+            if probe && !self.runs.is_empty() {
+                return;
+            }
+            let refused = self.runs_refused.get(&to).is_some_and(|least| bytes.len() >= *least);
+            let together = self.runs_known && !refused && !probe;
             let count = if together { run_count(rest) } else { 1 };
             self.runs.push(Run { to, count });
             rest = &rest[count..];
+            if probe {
+                return;
+            }
         }
     }
 
     fn address_of(&self, target: Target) -> Option<SocketAddr> {
         match target {
             Target::Multicast => self.group,
-            Target::Unicast(address) => Some(address),
+            Target::Unicast(address) | Target::Probe(address) => Some(address),
         }
     }
 }

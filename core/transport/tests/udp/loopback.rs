@@ -288,3 +288,21 @@ fn root_gets_the_buffers_beyond_the_limit() {
     }
     assert_eq!(udp.counters().receive_buffer_len, 64 << 20);
 }
+
+#[test]
+fn probes_arrive_where_they_fit_and_do_not_disturb_runs() {
+    let group = fresh_group();
+    let (mut a, mut b) = (open_in(group), open_in(group));
+    let probe = |len| (Target::Probe(b.local_address()), Bytes::from(content(9, len)));
+    let mut batch: Vec<_> = (0..20).map(|n| unicast(&b, content(n, 1_400))).collect();
+    batch.insert(10, probe(8_900));
+    batch.push(probe(8_900));
+    a.send(&batch);
+    let got = receive(&mut b, 22);
+    for (received, (_, bytes)) in got.iter().zip(&batch) {
+        assert_eq!(received.bytes, bytes);
+    }
+    let counters = a.counters();
+    assert_eq!((counters.probes_refused, counters.send_lost), (0, 0));
+    assert_eq!((counters.sent_datagrams, counters.sent_runs), (22, 2));
+}

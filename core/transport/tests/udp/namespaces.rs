@@ -236,6 +236,66 @@ fn with_neighbour(ours: &'static str, theirs: &'static str, group: &'static str)
     neighbour.join().unwrap();
 }
 
+/// A cable that carries 1500 bytes, then 9000: of what is larger than its end takes, ordinary
+/// datagrams arrive in fragments, probes not at all.
+fn probes_over_a_cable(bind: &'static str, head_len: usize) {
+    let (say, hear) = mpsc::channel();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let neighbour = thread::spawn(move || {
+        sys::enter_new_network().unwrap();
+        say.send(sys::thread_id()).unwrap();
+        stopped.recv().unwrap();
+        ip("link set cable1 mtu 9000");
+        configure("cable1", &format!("{bind}2/64").replace("10.9.0.2/64", "10.9.0.2/24"));
+        wait_for_carrier("cable1");
+        let mut udp = open(&options(&address(&format!("{bind}2/64"))));
+        say.send(0).unwrap();
+        let lens = |count, udp: &mut Udp| {
+            receive(udp, count).iter().map(|r| r.bytes.len()).collect::<Vec<_>>()
+        };
+        let fits = 1_500 - head_len;
+        assert_eq!(lens(4, &mut udp), [fits, fits + 1, 8_900, 100]);
+        say.send(0).unwrap();
+        assert_eq!(lens(22, &mut udp), [vec![8_900; 21], vec![100]].concat());
+        stopped.recv().unwrap();
+    });
+    let id = hear.recv().unwrap();
+    ip("link add cable0 type veth peer name cable1");
+    ip(&format!("link set cable1 netns {id}"));
+    configure("cable0", &format!("{bind}1/64").replace("10.9.0.1/64", "10.9.0.1/24"));
+    stop.send(()).unwrap();
+    hear.recv().unwrap();
+    wait_for_carrier("cable0");
+    let mut udp = open(&options(&address(&format!("{bind}1/64"))));
+    let to: SocketAddr = address(&format!("{bind}2/64")).parse().unwrap();
+    let data = |len| (Target::Unicast(to), Bytes::from(content(1, len)));
+    let probe = |len| (Target::Probe(to), Bytes::from(content(1, len)));
+    let fits = 1_500 - head_len;
+    udp.send(&[probe(fits), probe(fits + 1), data(fits + 1), probe(8_900), data(8_900), data(100)]);
+    hear.recv().unwrap();
+    assert_eq!((udp.counters().probes_refused, udp.counters().send_lost), (2, 0));
+    ip("link set cable0 mtu 9000");
+    let mut batch = vec![probe(8_900)];
+    batch.resize(21, data(8_900));
+    batch.push(data(100));
+    udp.send(&batch);
+    stop.send(()).unwrap();
+    neighbour.join().unwrap();
+    let counters = udp.counters();
+    assert_eq!((counters.runs_refused, counters.send_lost), (1, 0), "at first it had to be so");
+    assert!(counters.sent_runs >= 3, "{counters:?}");
+}
+
+#[test]
+fn probes_find_out_what_a_cable_carries_over_ipv4() {
+    in_new_network(|| probes_over_a_cable("10.9.0.", 28));
+}
+
+#[test]
+fn probes_find_out_what_a_cable_carries_over_ipv6() {
+    in_new_network(|| probes_over_a_cable("fd09::", 48));
+}
+
 /// As on a host whose daemon starts before its network does.
 #[test]
 fn an_interface_that_comes_up_later_carries_multicasts() {

@@ -402,7 +402,7 @@ impl World {
         for index in 0..self.nodes.len() {
             let meant = match to {
                 Destination::Multicast => index != from,
-                Destination::Unicast(there) => there == address(index),
+                Destination::Unicast(there) | Destination::Probe(there) => there == address(index),
             };
             let cut = self.cuts.contains(&(from.min(index), from.max(index)));
             if meant && !cut && self.nodes[index].core.is_some() {
@@ -569,6 +569,8 @@ fn config(index: usize) -> CoreConfig {
         seed: index as u64,
         trace: true,
         timers,
+        // Nothing is probed.
+        mtu_max: anasazi_protocol::limits::MTU_DEFAULT,
         ..CoreConfig::default()
     }
 }

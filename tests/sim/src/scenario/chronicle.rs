@@ -233,5 +233,9 @@ fn cause_word(cause: &Cause) -> &'static str {
         Cause::CommitTimeout => "commit timeout",
         Cause::RecoveryTimeout => "recovery timeout",
         Cause::FailedToReceive { .. } => "failed to receive",
+        Cause::Contradiction => "contradiction",
+        Cause::Shutdown => "shutdown",
+        Cause::Superseded => "superseded",
+        Cause::IdInUse => "id in use",
     }
 }

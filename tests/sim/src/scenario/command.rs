@@ -108,6 +108,13 @@ pub(crate) enum Command {
         both: bool,
         time: Time,
     },
+    Narrow {
+        from: Nodes,
+        to: Nodes,
+        both: bool,
+        len: usize,
+        silent: bool,
+    },
     Outage {
         from: Nodes,
         to: Nodes,

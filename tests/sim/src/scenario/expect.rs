@@ -8,7 +8,7 @@ use super::runner::Runner;
 use super::words::{Bound, Client, Nodes, Words};
 
 /// Current values rather than counts; the others count from the last `mark`.
-const GAUGES: [&str; 3] = ["store_packets", "send_queue_messages", "send_queue_bytes"];
+const GAUGES: [&str; 4] = ["store_packets", "send_queue_messages", "send_queue_bytes", "ring_mtu"];
 
 /// One of the things that can be expected.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use super::command::Command;
 use super::runner::Runner;
 use super::words::Nodes;
+use crate::network::Carries;
 
 impl Runner {
     /// Carries out a command about links; there is nothing to do for others.
@@ -37,6 +38,12 @@ impl Runner {
             Command::Spoil { from, to, both, time } => {
                 let until = now + time.nanoseconds(swept);
                 pairs(from, to, *both).into_iter().for_each(|(a, b)| network.spoil(a, b, until));
+            }
+            Command::Narrow { from, to, both, len, silent } => {
+                let carries = Carries { len: *len, silent: *silent };
+                for link in pairs(from, to, *both) {
+                    network.set_carries(link, carries);
+                }
             }
             Command::Outage { from, to, both, begins } => {
                 let pairs = pairs(from, to, *both);

@@ -180,7 +180,9 @@ fn command(verb: &str, words: &mut Words<'_>) -> Result<Command, String> {
             words.must("for")?;
             Command::FailSends { nodes, time: words.time()? }
         }
-        "cut" | "mend" | "partition" | "clog" | "spoil" | "outage" | "heal" => link(verb, words)?,
+        "cut" | "mend" | "partition" | "clog" | "spoil" | "outage" | "narrow" | "heal" => {
+            link(verb, words)?
+        }
         "drop" | "duplicate" | "delay" | "hold" | "replay" | "corrupt" => {
             Command::Packets(Rule::parse(verb, words)?)
         }
@@ -339,6 +341,10 @@ fn link(verb: &str, words: &mut Words<'_>) -> Result<Command, String> {
         "cut" => Command::Cut { from, to, both },
         "mend" => Command::Mend { from, to, both },
         "clog" => Command::Clog { from, to, both, time: words.time()? },
+        "narrow" => {
+            let len = words.number("bytes")? as usize;
+            Command::Narrow { from, to, both, len, silent: words.take("silently") }
+        }
         "spoil" => Command::Spoil { from, to, both, time: words.time()? },
         _ => {
             let begins = !words.take("ends");

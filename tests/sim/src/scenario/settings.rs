@@ -13,7 +13,7 @@ const NAMES: &str = "\
     seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, delay, jitter, \
     late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, persist, \
     persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, diskless, \
-    mailbox, timers, mtu, mixed-mtu, window, message, bad-links";
+    mailbox, timers, mtu, mtu-max, mixed-mtu, window, message, bad-links";
 
 /// A setting of the cluster, checked.
 #[derive(Clone, Debug)]
@@ -73,6 +73,7 @@ impl Setting {
             "mailbox" => machine.mailbox_len_max = count()? as usize,
             "timers" => options.timer_scale = count()?.max(1) as u32,
             "mtu" => options.mtu = count()? as usize,
+            "mtu-max" => options.mtu_max = count()? as usize,
             "mixed-mtu" => options.mixed_mtu = true,
             "window" => options.window = count()? as u32,
             "message" => options.message_len_max = count()? as usize,
@@ -89,13 +90,14 @@ impl Setting {
         match &self.name[..] {
             "cluster" => config.cluster = count()?,
             "mtu" => config.mtu = count()? as usize,
+            "mtu-max" => config.mtu_max = count()? as usize,
             "window" => config.window = count()? as u32,
             "token-loss" => config.timers.token_loss = duration()?,
             "consensus" => config.timers.consensus = duration()?,
             name => {
                 return Err(format!(
-                    "`{name}` is no setting of one node; they are cluster, mtu, window, \
-                     token-loss, consensus"
+                    "`{name}` is no setting of one node; they are cluster, mtu, mtu-max, \
+                     window, token-loss, consensus"
                 ));
             }
         }

@@ -1,4 +1,5 @@
-//! Bad links of this node: probing them, and telling the representative, who decides about merges.
+//! Links of this node. What size they carry is probed; bad ones are, too, and the representative is
+//! told of them, who decides about merges.
 
 use core::time::Duration;
 
@@ -57,5 +58,12 @@ impl Operational {
             let beacon = self.beacon(node);
             node.send_to(self.ring.members[0], &beacon);
         }
+    }
+}
+
+/// Sends the probes of size that are due.
+pub(super) fn probe_paths(node: &mut Node) {
+    for (process, probe) in node.paths.probes(node.me, &node.config, node.now) {
+        node.probe_size(process, probe);
     }
 }

@@ -86,11 +86,7 @@ impl Operational {
         address: SocketAddr,
         beacon: &Beacon,
     ) -> State {
-        let mut news = false;
-        for report in &beacon.reports {
-            news |= node.links.learn(report, node.me, node.now);
-        }
-        if news {
+        if node.learn_links(&beacon.reports) {
             self.links_changed(node);
         }
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
@@ -175,11 +171,16 @@ impl Operational {
         let proposed = join.proposed.iter().map(|(p, _)| *p).filter(|p| !gone(p));
         let proposed: Vec<Process> = proposed.collect();
         let nodes: BTreeSet<NodeId> = proposed.iter().map(|p| p.node).collect();
-        let mut edges = node.links.edges(node.me, &proposed, node.now);
-        edges.extend(join.edges.iter().map(|(a, b)| edge(*a, *b)));
+        let known = node.links.edges(node.me, &proposed, node.now);
+        let found: BTreeSet<_> = join.edges.iter().map(|(a, b)| edge(*a, *b)).collect();
+        let mut edges = &known | &found;
         edges.extend(blamed_edges(node, &nodes));
-        let ours = self.ring.members.iter().map(|p| p.node).collect();
-        largest_across(&[&ours], &nodes, &edges) > self.ring.members.len()
+        let ours: BTreeSet<NodeId> = self.ring.members.iter().map(|p| p.node).collect();
+        let comes = largest_across(&[&ours], &nodes, &edges);
+        // What a gather has just found may be gone as fast: it is no reason to part.
+        let settled =
+            || found.is_subset(&known) && node.links.are_settled(node.me, &proposed, node.now);
+        comes.len() > ours.len() && (ours.iter().all(|n| comes.contains(n)) || settled())
     }
 }
 
@@ -226,7 +227,10 @@ impl Union {
         let (ours, others): (BTreeSet<NodeId>, BTreeSet<NodeId>) =
             (ids(&self.members), ids(theirs));
         let comes = largest_across(&[&ours, &others], &nodes, &edges);
-        if comes <= self.largest_ring.max(theirs.len()) {
+        // Members are left behind only where links stay bad.
+        let leaves = ours.iter().chain(&others).any(|n| !comes.contains(n));
+        let hasty = leaves && !node.links.are_settled(node.me, &all, node.now);
+        if hasty || comes.len() <= self.largest_ring.max(theirs.len()) {
             let (a, b) = edges.first()?;
             return Some(format!("nodes {a} and {b} cannot talk to each other"));
         }

@@ -10,6 +10,7 @@ use crate::node::Node;
 use crate::planted::planted;
 use crate::state::deliver::{deliver, emit};
 use crate::state::gather::Failure;
+use crate::state::transitions::{At, Why};
 use crate::state::{Operational, State};
 use crate::trace::Trace;
 use crate::wire::Token;
@@ -21,7 +22,7 @@ impl Recovery {
             // Everybody holds every piece, and one cannot be read: a member's bug, not to be built
             // upon.
             node.out.stats.dropped_malformed += 1;
-            return self.abort(node, Failure::timeout(Cause::RecoveryTimeout));
+            return self.abort(node, Failure::of(Cause::Contradiction));
         };
         let change = self.change(token.last_recovery.unwrap_or(0));
         let remaining = self.components[self.mine].remaining(&self.history.ring);
@@ -107,11 +108,7 @@ impl Recovery {
             node.queue.restart_unfinished();
         }
         node.out.stats.configurations_installed += 1;
-        node.out.event(Event::State {
-            from: "recovery",
-            to: "operational",
-            cause: self.history.cause.clone(),
-        });
+        node.moved(At::Operational, Why::Complete, &self.history.cause);
         node.out.event(Event::Installed {
             ring: self.ring.id,
             members: self.ring.members.clone(),

@@ -16,7 +16,7 @@ fn plan(outgoing: &mut Outgoing, sizes: &[(u16, usize)]) -> Vec<(u16, usize)> {
 }
 
 fn outgoing() -> Outgoing {
-    Outgoing::new(None, true, RoomWatch::new().unwrap())
+    Outgoing::new(None, true, false, RoomWatch::new().unwrap())
 }
 
 #[test]
@@ -59,10 +59,27 @@ fn runs_stay_within_what_kernels_take() {
 #[test]
 fn a_path_that_refuses_runs_gets_single_datagrams() {
     let mut out = outgoing();
-    out.runs_refused.insert(address(1));
+    out.runs_refused.insert(address(1), 9);
     assert_eq!(plan(&mut out, &[(1, 9), (1, 9), (2, 9), (2, 9)]), [(1, 1), (1, 1), (2, 2)]);
+    assert_eq!(plan(&mut out, &[(1, 8), (1, 8)]), [(1, 2)], "shorter ones may fit");
     out.runs_known = false;
     assert_eq!(plan(&mut out, &[(2, 9), (2, 9)]), [(2, 1), (2, 1)]);
+}
+
+#[test]
+fn a_probe_goes_out_by_itself() {
+    let mut out = outgoing();
+    let to = |target: fn(SocketAddr) -> Target| (target(address(1)), Bytes::from_static(b"x"));
+    let (data, probe) = (to(Target::Unicast), to(Target::Probe));
+    let batch = [data.clone(), data.clone(), probe.clone(), probe, data];
+    let mut counts = Vec::new();
+    let mut rest = &batch[..];
+    while !rest.is_empty() {
+        out.plan(rest);
+        counts.push(out.runs.iter().map(|run| run.count).collect::<Vec<_>>());
+        rest = &rest[out.runs.iter().map(|run| run.count).sum::<usize>()..];
+    }
+    assert_eq!(counts, [vec![2], vec![1], vec![1], vec![1]]);
 }
 
 #[test]
