@@ -270,6 +270,12 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
     log.trace(2, Trace::Send { message, session: session(2), to, service, hash: 3 });
     let to = Some(Recipients::Group(GROUP, 0));
     log.trace(1, Trace::Unordered { message, ring: ring(2), hash: 3, to });
+    // Whichever of the two files is read first, the other way was sent and taken, too.
+    let message = self::message(1, 1);
+    let (to, service) = (Audience::Group(GROUP, None), Service::Unreliable);
+    log.trace(1, Trace::Send { message, session: session(1), to, service, hash: 4 });
+    let to = Some(Recipients::Group(GROUP, 0));
+    log.trace(2, Trace::Unordered { message, ring: ring(2), hash: 4, to });
     let twin_view = ClientEntry::View {
         group: TWIN,
         id: view(2, 0, 2),
