@@ -191,6 +191,7 @@ mod tests {
     fn bytes_that_are_no_text_are_shown_as_hex() {
         let message = |data: &[u8]| OwnedEvent::Message {
             group: anasazi_client::GroupHandle(1),
+            groups: vec![anasazi_client::GroupHandle(1)],
             sender: someone(1),
             service: 5,
             sequence: 1,

@@ -20,9 +20,11 @@ pub enum OwnedEvent {
     Closed { status: Status, reason: String },
     /// The group handle ends.
     Left { group: GroupHandle, status: Status, reason: String },
-    /// A message at its place in the order.
+    /// A message at its place in the order. `groups`: those of this session that it was sent to,
+    /// of which `group` is the first; none if it is for this session alone.
     Message {
         group: GroupHandle,
+        groups: Vec<GroupHandle>,
         sender: Member,
         service: u32,
         sequence: u64,
@@ -136,6 +138,7 @@ impl OwnedEvent {
             EventKind::Left => Self::Left { group, status, reason: event.text().to_owned() },
             EventKind::Message => Self::Message {
                 group,
+                groups: groups(event),
                 sender: event.sender,
                 service: event.service,
                 sequence: event.sequence,
@@ -154,6 +157,14 @@ impl OwnedEvent {
             EventKind::View => Self::View { group, view: OwnedView::of(event.view?) },
             EventKind::Writable => Self::Writable { group },
         })
+    }
+}
+
+fn groups(event: &Event<'_>) -> Vec<GroupHandle> {
+    match event.group {
+        None => Vec::new(),
+        Some(first) if event.multi => first.groups_of(event.token).into_vec(),
+        Some(first) => vec![first],
     }
 }
 

@@ -59,9 +59,27 @@ pub enum ClientEntry {
         group: GroupId,
         /// From.
         sender: MemberId,
-        /// In the view.
+        /// In the view; 0 without order.
         sequence: u64,
         /// [`hash64`](anasazi_protocol::id::hash64) of its content.
+        hash: u64,
+    },
+    /// A message to more than one group of the session.
+    Several {
+        /// Those groups, in the order of the event.
+        groups: Vec<GroupId>,
+        /// From.
+        sender: MemberId,
+        /// In the first group's view; 0 without order.
+        sequence: u64,
+        /// Of its content.
+        hash: u64,
+    },
+    /// A message to the session alone.
+    Unicast {
+        /// From.
+        sender: MemberId,
+        /// Of its content.
         hash: u64,
     },
     /// The membership ended; the last event of the group unless it is joined again.
@@ -106,6 +124,12 @@ impl fmt::Display for ClientEntry {
             Self::Message { group, sender, sequence, hash } => {
                 write!(f, "group {:x} gets {sequence} of {sender} [{hash:x}]", group.0)
             }
+            Self::Several { groups, sender, sequence, hash } => {
+                let groups: Vec<_> = groups.iter().map(|g| format!("{:x}", g.0)).collect();
+                let groups = groups.join(" ");
+                write!(f, "groups {groups} get {sequence} of {sender} [{hash:x}]")
+            }
+            Self::Unicast { sender, hash } => write!(f, "alone gets one of {sender} [{hash:x}]"),
             Self::Left { group } => write!(f, "left group {:x}", group.0),
             Self::Suspended => write!(f, "SUSPENDED"),
             Self::Resumed => write!(f, "RESUMED under this identity"),

@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use anasazi_oracle::offline::{Logs, NoVerdict, append_crash};
 use anasazi_oracle::{Axiom, ClientEntry, ClientLog, Entry, Options, Record, Summary, Violation};
 use anasazi_protocol::trace::Trace;
-use log::{GROUP, Log, agreed, member, members, process, regular, ring, view};
+use anasazi_protocol::{Audience, GroupId, Recipients, Service};
+use log::{GROUP, Log, agreed, member, members, message, process, regular, ring, session, view};
 
 type Verdict = Result<Result<Summary, Box<Violation>>, NoVerdict>;
 
@@ -223,6 +224,98 @@ fn a_client_that_sees_something_else_is_found() {
     files.client(1, &[first, one]);
     files.assert_holds(false);
     assert_eq!(files.violated(true).axiom, Axiom::Cl);
+}
+
+/// Nodes 1 and 2 have a member each in two groups; node 2's sends one message to both groups, one
+/// to node 1's alone, and one without order.
+fn with_all_services() -> (Log, Vec<ClientEntry>) {
+    const TWIN: GroupId = GroupId(8);
+    let mut log = Log::together(2);
+    for node in [1, 2] {
+        log.view_of(node, view(2, 0, 1), &[1, 2], (&[1, 2], &[]));
+        let twin = Trace::GroupView {
+            group: TWIN,
+            id: view(2, 0, 2),
+            transitional: false,
+            members: members(&[1, 2]),
+            together: members(&[1, 2]),
+            local: vec![session(node)],
+            local_left: Vec::new(),
+        };
+        log.trace(node, twin);
+    }
+    let (sender, both) = (member(2), vec![GROUP, TWIN]);
+    let audiences = [
+        Audience::Groups(both.iter().map(|group| (*group, None)).collect()),
+        Audience::Member(member(1)),
+    ];
+    for (to, counter) in audiences.into_iter().zip(1..) {
+        let at = agreed(2, counter, counter);
+        let (message, from, service) = (at.message, session(2), Service::Agreed);
+        let to_all = to.clone();
+        log.trace(2, Trace::Send { message, session: from, to: to_all, service, hash: counter });
+        log.order(at);
+        for node in [1, 2] {
+            log.deliver(node, at);
+            for (group, _) in to.groups() {
+                log.trace(node, Trace::GroupMessage { group, sender, sequence: 1, hash: counter });
+            }
+        }
+        if to == Audience::Member(member(1)) {
+            log.trace(1, Trace::Unicast { message, session: session(1) });
+        }
+    }
+    let message = message(2, 3);
+    let (to, service) = (Audience::Group(GROUP, None), Service::Unreliable);
+    log.trace(2, Trace::Send { message, session: session(2), to, service, hash: 3 });
+    let to = Some(Recipients::Group(GROUP, 0));
+    log.trace(1, Trace::Unordered { message, ring: ring(2), hash: 3, to });
+    // Whichever of the two files is read first, the other way was sent and taken, too.
+    let message = self::message(1, 1);
+    let (to, service) = (Audience::Group(GROUP, None), Service::Unreliable);
+    log.trace(1, Trace::Send { message, session: session(1), to, service, hash: 4 });
+    let to = Some(Recipients::Group(GROUP, 0));
+    log.trace(2, Trace::Unordered { message, ring: ring(2), hash: 4, to });
+    let twin_view = ClientEntry::View {
+        group: TWIN,
+        id: view(2, 0, 2),
+        transitional: false,
+        members: members(&[1, 2]),
+        together: members(&[1, 2]),
+    };
+    let seen = vec![
+        client_view(0, &[1, 2]),
+        twin_view,
+        ClientEntry::Several { groups: both, sender, sequence: 1, hash: 1 },
+        ClientEntry::Unicast { sender, hash: 2 },
+        ClientEntry::Message { group: GROUP, sender, sequence: 0, hash: 3 },
+    ];
+    (log, seen)
+}
+
+#[test]
+fn clients_see_what_goes_to_several_groups_and_to_them_alone() {
+    let (log, seen) = with_all_services();
+    let mut files = Files::of(&log);
+    files.client(1, &seen);
+    files.assert_holds(true);
+    let wrong = |change: &dyn Fn(&mut Vec<ClientEntry>)| {
+        let mut seen = seen.clone();
+        change(&mut seen);
+        let mut files = Files::of(&log);
+        files.client(1, &seen);
+        let violation = files.violated(true);
+        assert_eq!(violation.axiom, Axiom::Cl, "{violation}");
+    };
+    for missing in 2..5 {
+        wrong(&|seen| _ = seen.remove(missing));
+    }
+    wrong(&|seen| seen.push(seen[3].clone()));
+    wrong(&|seen| {
+        let (sender, sequence, hash) = (member(2), 1, 1);
+        seen[2] = ClientEntry::Message { group: GROUP, sender, sequence, hash };
+    });
+    wrong(&|seen| seen[3] = ClientEntry::Unicast { sender: member(1), hash: 2 });
 }
 
 #[test]

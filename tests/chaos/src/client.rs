@@ -70,6 +70,7 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
         random,
         options,
         groups: BTreeMap::new(),
+        peers: BTreeMap::new(),
         counter: 0,
         resting: None,
         has_rested: false,
@@ -85,6 +86,8 @@ struct Client {
     random: Random,
     options: Options,
     groups: BTreeMap<String, Group>,
+    /// Sessions that it sends to by themselves.
+    peers: BTreeMap<(u64, u64), GroupHandle>,
     /// Messages sent.
     counter: u64,
     /// The number of the rest, while there is one.
@@ -168,19 +171,18 @@ impl Client {
             groups.find(|(_, group)| group.handle == *handle).map(|(name, _)| GroupId::of(name))
         };
         let entry = match event {
-            OwnedEvent::Message { group, sender, sequence, data, .. } => {
-                group_of(group).map(|group| ClientEntry::Message {
-                    group,
-                    sender: member(sender),
-                    sequence: *sequence,
-                    hash: hash64(data),
-                })
+            OwnedEvent::Message { groups, sender, sequence, data, .. } => {
+                let groups: Option<Vec<_>> = groups.iter().map(group_of).collect();
+                groups.map(|groups| message_entry(groups, member(sender), *sequence, data))
             }
             OwnedEvent::View { group, view } => {
                 group_of(group).map(|group| view_entry(group, view, false))
             }
             OwnedEvent::Transitional { group, view } => {
                 group_of(group).map(|group| view_entry(group, view, true))
+            }
+            OwnedEvent::Left { group, .. } if self.peers.values().any(|peer| peer == group) => {
+                return Ok(());
             }
             OwnedEvent::Left { group, .. } => {
                 group_of(group).map(|group| ClientEntry::Left { group })
@@ -217,7 +219,10 @@ impl Client {
                     group.owes_mark = resting;
                 }
             }
-            OwnedEvent::Left { group, .. } => self.groups.retain(|_, g| g.handle != group),
+            OwnedEvent::Left { group, .. } => {
+                self.groups.retain(|_, g| g.handle != group);
+                self.peers.retain(|_, peer| *peer != group);
+            }
             OwnedEvent::Suspended { .. } => {
                 self.groups.values_mut().for_each(|group| group.members.clear());
             }
@@ -274,8 +279,11 @@ impl Client {
         }
         let place = self.random.index(self.groups.len());
         let Some(group) = self.groups.values().nth(place) else { return Ok(()) };
+        let (handle, members) = (group.handle, group.members.clone());
+        let service = self.draw_service();
         // Most are small; some take many packets.
         let longest = match self.random.index(100) {
+            _ if service == UNRELIABLE => 300,
             0 => 20_000,
             1..=5 => 5_000,
             _ => 300,
@@ -284,11 +292,57 @@ impl Client {
         let mut text = format!("{}.{} {}", self.options.name, self.options.start, self.counter);
         let len = self.random.between(text.len() as u64..=longest) as usize;
         text.extend(std::iter::repeat_n('.', len - text.len()));
-        let service = if self.random.percent(40) { SAFE } else { AGREED };
-        match self.session.send(group.handle, service, &[text.as_bytes()], self.counter) {
+        let tag = self.counter;
+        let sent = match self.random.index(100) {
+            0..=14 if !members.is_empty() => {
+                let to = members[self.random.index(members.len())];
+                let peer = self.peer(to)?;
+                self.session.send(peer, service, &[text.as_bytes()], tag)
+            }
+            15..=29 if self.groups.len() > 1 => {
+                let all: Vec<_> = self.groups.values().map(|group| group.handle).collect();
+                let service = service | self.draw_same_view(service);
+                GroupHandle::send_to_all(all.into_iter(), service, tag, text.as_bytes())
+            }
+            _ => {
+                let service = service | self.draw_same_view(service);
+                self.session.send(handle, service, &[text.as_bytes()], tag)
+            }
+        };
+        match sent {
             Ok(()) | Err(Status::EAGAIN | Status::ENOTMEMBER | Status::ECLOSED) => Ok(()),
             Err(status) => Err(format!("send: {}", status.text())),
         }
+    }
+
+    fn draw_service(&mut self) -> u32 {
+        match self.random.index(100) {
+            0..=39 => SAFE,
+            40..=54 => UNRELIABLE,
+            number => 1 + number as u32 % AGREED,
+        }
+    }
+
+    /// Nobody could tell the sender of a message without order that its view is over.
+    fn draw_same_view(&mut self, service: u32) -> u32 {
+        if service != UNRELIABLE && self.random.percent(20) { SAME_VIEW } else { 0 }
+    }
+
+    fn peer(&mut self, to: Member) -> Result<GroupHandle, String> {
+        let name = (to.node, to.session);
+        if let Some(peer) = self.peers.get(&name) {
+            return Ok(*peer);
+        }
+        // With so many of them, an old one has to do.
+        if self.peers.len() >= PEERS_MAX
+            && let Some(old) = self.peers.values().nth(self.random.index(PEERS_MAX))
+        {
+            return Ok(*old);
+        }
+        let peer = self.session.peer(to, 0);
+        let peer = peer.map_err(|status| format!("peer: {}", status.text()))?;
+        self.peers.insert(name, peer);
+        Ok(peer)
     }
 
     fn join_or_leave(&mut self, name: &str) -> Result<(), String> {
@@ -309,6 +363,20 @@ impl Client {
         };
         self.groups.insert(name.to_owned(), group);
         Ok(())
+    }
+}
+
+fn message_entry(
+    groups: Vec<GroupId>,
+    sender: MemberId,
+    sequence: u64,
+    data: &[u8],
+) -> ClientEntry {
+    let hash = hash64(data);
+    match groups[..] {
+        [] => ClientEntry::Unicast { sender, hash },
+        [group] => ClientEntry::Message { group, sender, sequence, hash },
+        _ => ClientEntry::Several { groups, sender, sequence, hash },
     }
 }
 
@@ -341,5 +409,10 @@ fn say(text: &str) {
 }
 
 const GROUPS: [&str; 3] = ["all", "some", "others"];
+/// Sessions that one client sends to by themselves.
+const PEERS_MAX: usize = 256;
+const UNRELIABLE: u32 = 0;
 const AGREED: u32 = 4;
 const SAFE: u32 = 5;
+/// Delivered in the view that its sender sees, or not at all.
+const SAME_VIEW: u32 = 0x400;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anasazi_protocol::record::Entry;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{GroupId, MemberId};
+use anasazi_protocol::{GroupId, MemberId, MessageId, Recipients};
 
 use crate::client::{ClientEntry, ClientRecord};
 use crate::history::{History, ProcessHistory};
@@ -16,6 +16,8 @@ struct Given {
     entry: ClientEntry,
     /// An own message, which the client may have asked not to get.
     may_be_missing: bool,
+    /// Which session of its node sent it is not known: that record is lost.
+    of_anyone: bool,
 }
 
 pub(crate) fn check(
@@ -30,6 +32,7 @@ pub(crate) fn check(
         let is_over =
             |r: &ClientRecord| matches!(r.entry, ClientEntry::Suspended | ClientEntry::Closed);
         let reading = Reading {
+            given: Giving::all(history, process, *client),
             process,
             client: *client,
             records,
@@ -37,17 +40,19 @@ pub(crate) fn check(
             may_miss: history.has_lost_tail(process.process),
             must_be_done: quiesced && process.end.is_none(),
         };
-        let groups: BTreeSet<GroupId> = records.iter().filter_map(group_of).collect();
-        let all = groups.iter().chain(process.groups.keys()).copied().collect::<BTreeSet<_>>();
+        let seen = records.iter().flat_map(|r| groups_of(&r.entry));
+        let all: BTreeSet<GroupId> = seen.chain(process.groups.keys()).copied().collect();
         for group in all {
-            reading.check(group)?;
+            reading.check(|entry| groups_of(entry).contains(&group))?;
         }
+        reading.check(|entry| matches!(entry, ClientEntry::Unicast { .. }))?;
     }
     Ok(())
 }
 
 /// One client and its node.
 struct Reading<'a> {
+    given: Vec<Given>,
     process: &'a ProcessHistory,
     client: MemberId,
     records: &'a [ClientRecord],
@@ -60,19 +65,20 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn check(&self, group: GroupId) -> Result<(), Box<Violation>> {
-        let given = given(self.process, self.client, group);
+    /// What is of this kind was seen as it was given.
+    fn check(&self, is_of_it: impl Fn(&ClientEntry) -> bool) -> Result<(), Box<Violation>> {
+        let given: Vec<_> = self.given.iter().filter(|g| is_of_it(&g.entry)).collect();
         let mut next = 0;
-        let seen = self.records.iter().enumerate().filter(|(_, r)| group_of(r) == Some(group));
+        let seen = self.records.iter().enumerate().filter(|(_, r)| is_of_it(&r.entry));
         for (at, record) in seen {
             let rest = &given[next..];
             let is_left = matches!(record.entry, ClientEntry::Left { .. });
             let skipped = rest.iter().take_while(|g| {
-                g.entry != record.entry && (g.may_be_missing || (is_left && self.is_over))
+                !g.is(&record.entry) && (g.may_be_missing || (is_left && self.is_over))
             });
             next += skipped.count();
             match given.get(next) {
-                Some(given) if given.entry == record.entry => next += 1,
+                Some(given) if given.is(&record.entry) => next += 1,
                 // The end of a session is told to the program before the order knows it.
                 None if self.may_miss || (is_left && self.is_over) => return Ok(()),
                 Some(given) => {
@@ -106,55 +112,163 @@ impl Reading<'_> {
     }
 }
 
-fn group_of(record: &ClientRecord) -> Option<GroupId> {
-    match record.entry {
+impl Given {
+    fn is(&self, seen: &ClientEntry) -> bool {
+        if !self.of_anyone {
+            return self.entry == *seen;
+        }
+        let mut entry = self.entry.clone();
+        if let (Some(given), Some(sender)) = (sender_of(&mut entry), sender_of(&mut seen.clone()))
+            && given.node == sender.node
+        {
+            *given = *sender;
+        }
+        entry == *seen
+    }
+}
+
+fn groups_of(entry: &ClientEntry) -> &[GroupId] {
+    match entry {
         ClientEntry::View { group, .. }
         | ClientEntry::Message { group, .. }
-        | ClientEntry::Left { group } => Some(group),
+        | ClientEntry::Left { group } => std::slice::from_ref(group),
+        ClientEntry::Several { groups, .. } => groups,
+        _ => &[],
+    }
+}
+
+fn sender_of(entry: &mut ClientEntry) -> Option<&mut MemberId> {
+    match entry {
+        ClientEntry::Message { sender, .. }
+        | ClientEntry::Several { sender, .. }
+        | ClientEntry::Unicast { sender, .. } => Some(sender),
         _ => None,
     }
 }
 
-/// What the process gave to the client in one group.
-fn given(process: &ProcessHistory, client: MemberId, group: GroupId) -> Vec<Given> {
-    let session = client.session;
-    let mut is_member = false;
-    let mut all = Vec::new();
-    for (position, record) in process.records.iter().enumerate() {
-        let Entry::Trace(trace) = &record.entry else { continue };
-        let entry = match trace {
-            Trace::GroupView {
-                group: to,
-                id,
-                transitional,
-                members,
-                together,
-                local,
-                local_left,
-                ..
-            } if *to == group => {
-                let (id, transitional) = (*id, *transitional);
+/// Goes through a process's history, and finds out what it gave to one client.
+struct Giving<'a> {
+    history: &'a History,
+    client: MemberId,
+    inside: BTreeSet<GroupId>,
+    /// The message that was delivered last.
+    hash: u64,
+    /// Its groups that the client is in.
+    groups: Vec<GroupId>,
+    /// Where it was given to the first of them, by whom, and with which number.
+    first: (usize, MemberId, u64),
+    all: Vec<Given>,
+}
+
+impl<'a> Giving<'a> {
+    fn all(history: &'a History, process: &ProcessHistory, client: MemberId) -> Vec<Given> {
+        let mut giving = Giving {
+            history,
+            client,
+            inside: BTreeSet::new(),
+            hash: 0,
+            groups: Vec::new(),
+            first: Default::default(),
+            all: Vec::new(),
+        };
+        for (position, record) in process.records.iter().enumerate() {
+            if let Entry::Trace(trace) = &record.entry {
+                giving.trace(position, trace);
+            }
+        }
+        giving.end_message();
+        giving.all
+    }
+
+    fn trace(&mut self, position: usize, trace: &Trace) {
+        if let Trace::GroupMessage { group, sender, sequence, hash } = trace {
+            if self.inside.contains(group) {
+                if self.groups.is_empty() {
+                    (self.first, self.hash) = ((position, *sender, *sequence), *hash);
+                }
+                self.groups.push(*group);
+            }
+            return;
+        }
+        self.end_message();
+        let session = self.client.session;
+        match trace {
+            Trace::GroupView { group, local, local_left, transitional, .. } => {
                 if local.contains(&session) {
-                    is_member |= !transitional;
-                    let (members, together) = (members.clone(), together.clone());
-                    ClientEntry::View { group, id, transitional, members, together }
+                    if !transitional {
+                        self.inside.insert(*group);
+                    }
+                    self.view(position, trace);
                 } else if local_left.contains(&session) && !transitional {
-                    is_member = false;
-                    ClientEntry::Left { group }
-                } else {
-                    continue;
+                    self.inside.remove(group);
+                    self.push(position, ClientEntry::Left { group: *group }, false);
                 }
             }
-            Trace::GroupMessage { group: to, sender, sequence, hash, .. }
-                if *to == group && is_member =>
-            {
-                let (sender, sequence, hash) = (*sender, *sequence, *hash);
-                ClientEntry::Message { group, sender, sequence, hash }
+            Trace::Deliver { hash, .. } => self.hash = *hash,
+            Trace::Unicast { message, session: to } if *to == session => {
+                let (sender, of_anyone) = self.sender(*message);
+                self.push(position, ClientEntry::Unicast { sender, hash: self.hash }, of_anyone);
             }
-            _ => continue,
-        };
-        let own = matches!(&entry, ClientEntry::Message { sender, .. } if *sender == client);
-        all.push(Given { position, entry, may_be_missing: own });
+            Trace::Unordered { message, hash, to: Some(to), .. } => {
+                let (sender, of_anyone) = self.sender(*message);
+                if *to == Recipients::Session(session) {
+                    let entry = ClientEntry::Unicast { sender, hash: *hash };
+                    self.push(position, entry, of_anyone);
+                }
+                let inside = |(group, _)| self.inside.contains(&group).then_some(group);
+                let groups = to.groups().filter_map(inside).collect();
+                self.message(position, groups, (sender, 0, *hash), of_anyone);
+            }
+            _ => {}
+        }
     }
-    all
+
+    fn view(&mut self, position: usize, trace: &Trace) {
+        let Trace::GroupView { group, id, transitional, members, together, .. } = trace else {
+            return;
+        };
+        let (group, id, transitional) = (*group, *id, *transitional);
+        let (members, together) = (members.clone(), together.clone());
+        let entry = ClientEntry::View { group, id, transitional, members, together };
+        self.push(position, entry, false);
+    }
+
+    /// All is told of an ordered message.
+    fn end_message(&mut self) {
+        let (position, sender, sequence) = self.first;
+        let groups = std::mem::take(&mut self.groups);
+        self.message(position, groups, (sender, sequence, self.hash), false);
+    }
+
+    fn message(
+        &mut self,
+        position: usize,
+        groups: Vec<GroupId>,
+        (sender, sequence, hash): (MemberId, u64, u64),
+        of_anyone: bool,
+    ) {
+        let entry = match groups[..] {
+            [] => return,
+            [group] => ClientEntry::Message { group, sender, sequence, hash },
+            _ => ClientEntry::Several { groups, sender, sequence, hash },
+        };
+        self.push(position, entry, of_anyone);
+    }
+
+    /// Who sent a message of which its receiver wrote down the node only; true: that is all that is
+    /// known.
+    fn sender(&self, message: MessageId) -> (MemberId, bool) {
+        let known = self.history.messages.get(&message).filter(|known| !known.inferred);
+        let session = known.map(|known| known.session).unwrap_or_default();
+        (MemberId { node: message.origin.node, session }, known.is_none())
+    }
+
+    fn push(&mut self, position: usize, mut entry: ClientEntry, of_anyone: bool) {
+        let sender = sender_of(&mut entry).copied();
+        let may_be = |sender: MemberId| {
+            sender == self.client || of_anyone && sender.node == self.client.node
+        };
+        let may_be_missing = sender.is_some_and(may_be);
+        self.all.push(Given { position, entry, may_be_missing, of_anyone });
+    }
 }

@@ -14,6 +14,8 @@ use anasazi_protocol::{MessageId, NodeId, Process, RingId};
 enum Fact {
     Bound(RingId, u64),
     Ordered(MessageId),
+    /// A message without order was sent.
+    Sent(MessageId),
     Ended(Process),
 }
 
@@ -72,6 +74,9 @@ impl Merge {
             Entry::Trace(Trace::Deliver { message, .. }) => {
                 (Fact::Ordered(*message), Some(message.origin))
             }
+            Entry::Trace(Trace::Unordered { message, .. }) => {
+                (Fact::Sent(*message), Some(message.origin))
+            }
             _ => return None,
         };
         (!self.facts.contains(&fact)).then_some((fact, whose))
@@ -83,6 +88,9 @@ impl Merge {
         match &record.entry {
             Entry::Trace(Trace::Slot { ring, ordinal, .. }) => {
                 self.learn(Fact::Bound(*ring, *ordinal));
+            }
+            Entry::Trace(Trace::Send { message, service, .. }) if !service.is_ordered() => {
+                self.learn(Fact::Sent(*message));
             }
             Entry::Trace(Trace::Ordered { message, .. }) => self.learn(Fact::Ordered(*message)),
             Entry::Trace(Trace::Regular { members, .. }) => {

@@ -1,0 +1,94 @@
+//! What a seed decided, for people.
+
+use std::fmt;
+
+use super::{Options, Traffic};
+
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (n, m) = (&self.network, &self.machine);
+        writeln!(
+            f,
+            "seed {}: {} nodes, {:?} multicast, sparse peers {}, loopback {}",
+            self.seed, self.nodes, n.multicast, n.sparse_peers, n.loopback
+        )?;
+        writeln!(
+            f,
+            "  network: {} us + {} us, {}/1000 late by {} us, loss {} (then {}), duplicate {}, \
+             reorder {}, corrupt {}, replay {} per 1000, {} bytes/ms, unreachable told {}",
+            n.delay_us,
+            n.jitter_us,
+            n.late.0,
+            n.late.1,
+            n.loss,
+            n.residual_loss,
+            n.duplicate,
+            n.reorder,
+            n.corrupt,
+            n.replay,
+            n.bytes_per_ms,
+            n.unreachable
+        )?;
+        writeln!(
+            f,
+            "  machines: write {} us, {} per 1000 fail, reserve {}, first ring above {}, \
+             timers late by {} us, drift {} ppm, diskless {}, mailbox {}, queue {:?}",
+            m.persist_us,
+            m.persist_failure,
+            m.reserve,
+            m.ring_floor,
+            m.timer_late_us,
+            m.drift_ppm,
+            m.diskless,
+            m.mailbox_len_max,
+            m.queue
+        )?;
+        writeln!(f, "{}", self.traffic)?;
+        writeln!(
+            f,
+            "  protocol: mtu {} to {} (mixed {}, narrow {:?}), window {}, \
+             messages up to {}, timers x{}",
+            self.mtu,
+            self.mtu_max,
+            self.mixed_mtu,
+            self.narrow,
+            self.window,
+            self.message_len_max,
+            self.timer_scale
+        )?;
+        writeln!(
+            f,
+            "  faults: {:?} about every {} ms (restless {}), for {} ms; starts within {} ms",
+            self.faults,
+            self.fault_interval_ms,
+            self.restless,
+            self.fault_time_ms,
+            self.start_within_ms
+        )
+    }
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  traffic: {} sessions ({} per 1000 sleep), {} groups, every {} us up to {}, \
+             safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
+             long {}, huge {}, churn {}, disconnect {} per 1000",
+            self.sessions,
+            self.sleepers,
+            self.groups,
+            self.interval_us,
+            self.burst,
+            self.safe,
+            self.unreliable,
+            self.unicast,
+            self.multi,
+            self.same_view,
+            self.long,
+            self.huge,
+            self.churn,
+            self.disconnect
+        )
+    }
+}
