@@ -183,7 +183,8 @@ impl Operational {
                 && node.links.are_settled(node.me, &proposed, node.now)
                 && node.candidates.is_settled(join.process, node.now)
         };
-        comes.len() > ours.len() && (ours.iter().all(|n| comes.contains(n)) || settled())
+        // Who invites may not know of a bad link that would part the invited, or its own ring.
+        comes.len() > ours.len() && (nodes.iter().all(|n| comes.contains(n)) || settled())
     }
 }
 
