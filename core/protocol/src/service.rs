@@ -76,7 +76,7 @@ pub enum Audience {
     /// The members of one group.
     Group(GroupId, Option<ViewId>),
     /// The members of several groups, each of them once, at one place in the order. Two or more, at
-    /// most [`limits::GROUPS_PER_MESSAGE_MAX`](crate::limits::GROUPS_PER_MESSAGE_MAX), no group
+    /// most [`limits::GROUPS_PER_MESSAGE_MAX`], no group
     /// twice.
     Groups(Vec<(GroupId, Option<ViewId>)>),
     /// One session, which must be a member of some group when the message is reached; all others

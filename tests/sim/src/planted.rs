@@ -30,7 +30,10 @@ pub fn run_all(name: Option<&str>, from: u64, seeds: u64, threads: usize, json: 
     }
     // Cores may well trip over a bug; the panic is its finding, and needs no trace.
     std::panic::set_hook(Box::new(|_| {}));
-    let is_chosen = |bug: &str| name.map_or(!HARD.contains(&bug), |name| bug == name);
+    let is_chosen = |bug: &str| match name {
+        Some(name) => bug == name,
+        None => !HARD.contains(&bug),
+    };
     let chosen: Vec<usize> = (0..BUGS.len()).filter(|i| is_chosen(BUGS[*i].0)).collect();
     if name.is_none() {
         eprintln!("left out, because they are not found yet: {}", HARD.join(", "));

@@ -65,6 +65,8 @@ impl Recovery {
             (components, me, mine, dialect)
         else {
             node.out.stats.dropped_malformed += 1;
+            // Trying again would find the same, for ever.
+            assert!(members.len() > 1, "what this node says of its own ring contradicts itself");
             return retry(node, history, Failure::of(Cause::Contradiction), &members);
         };
         node.moved(At::Recovery, Why::Planned, &history.cause);

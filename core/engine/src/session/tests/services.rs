@@ -50,7 +50,8 @@ fn a_message_to_several_groups_comes_once_with_the_list_of_ones_own() {
     both.join(3, "c");
     one.join(9, "b");
     engine.run();
-    (both.drain(), one.drain());
+    both.drain();
+    one.drain();
     both.send(2, 4, 1, b"first of b");
     both.send_to(5, 2, &[(1, 0), (2, 0), (3, 0)], b"to all");
     both.send_to(4 | NO_SELF, 3, &[(1, 0), (2, 0)], b"to others");
@@ -114,7 +115,8 @@ fn a_message_to_a_peer_is_for_it_alone() {
     anna.peer(2, 7, session(2));
     anna.peer(3, 7, session(1));
     engine.run();
-    (anna.drain(), bert.drain());
+    anna.drain();
+    bert.drain();
     anna.send(2, 4, 6, b"to bert");
     anna.send(3, 4, 7, b"to myself");
     anna.send(3, 4 | NO_SELF, 8, b"to nobody");
