@@ -318,6 +318,8 @@ impl Options {
         if self.timer_scale == 1 {
             self.traffic.interval_us = self.traffic.interval_us.clamp(1, 20_000);
         }
+        // It may well be more than a slow ring can carry.
+        self.traffic.drain_limit = Duration::from_secs(600);
         self.fault_time_ms *= 2;
     }
 
