@@ -143,14 +143,21 @@ def figures():
             f"({count('simulator', 'seeds')} seeds, {count('simulator', 'faults')} faults of "
             f"processes and networks, {count('simulator', 'deliveries')} deliveries, each judged "
             f"by the oracle), with no violation and every cluster back in one ring.")
+    elif rows("simulator"):
+        last = rows("simulator")[-1]
+        sentences.append(
+            f"The simulator's last campaign ({int(last['seeds']):,} seeds, "
+            f"{float(last['sim_hours']):.0f} cluster-hours, {int(last['deliveries']):,} "
+            f"deliveries, each judged by the oracle) ended with {last['violations']} violations "
+            f"and {last['stuck']} clusters that did not come to rest as promised.")
     if planted:
-        sentences.append(f"Of {planted[-1]['planted']} bugs planted on purpose it finds "
+        sentences.append(f"Of {planted[-1]['planted']} bugs planted on purpose the simulator finds "
                          f"{planted[-1]['caught']}; {planted[-1]['left_out']} more are not "
                          f"found yet.")
     if good_rows("chaos"):
         sentences.append(
             f"{count('chaos', 'rounds')} rounds of faults on five real daemons in network "
-            f"namespaces had no violation either, judged by the same oracle.")
+            f"namespaces had no violation, judged by the same oracle.")
     if good_rows("fuzz"):
         sentences.append(f"{count('fuzz', 'executions')} executions of the fuzz targets ended in "
                          f"no crash.")
