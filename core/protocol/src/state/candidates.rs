@@ -120,6 +120,14 @@ impl Candidates {
         }
     }
 
+    /// A member of that ring has invited this one.
+    pub(crate) fn tried_with(&mut self, process: Process, now: Instant) {
+        let of = |c: &&Candidate| c.members.contains(&process);
+        if let Some(ring) = self.by_node.values().find(of).map(|c| c.ring) {
+            self.tried(ring, now);
+        }
+    }
+
     fn forget_oldest(&mut self) {
         let oldest = self.by_node.iter().min_by_key(|(_, c)| c.heard_at).map(|(n, _)| *n);
         oldest.map(|n| self.by_node.remove(&n));

@@ -3,10 +3,10 @@
 //! ```text
 //!         boot         no other process has this node's id
 //!  start ------> Probation -------------------------> Operational <------------------+
-//!                    |                                  |                            |
-//!                    | id in use         token lost, evidence, join, merge           |
-//!                    v                                  v       everybody holds all  |
-//!                 Stopped <--- left (from any)       Gather --> Commit --> Recovery -+
+//!                    |                                  |    |  merge agreed         |
+//!                    | id in use    token lost, evidence|    +----+ while it turns   |
+//!                    v                        or a join v         v   everybody holds|
+//!                 Stopped <--- left (from any)       Gather --> Commit --> Recovery -+ all
 //!                                                       ^ agreed   |  plan    |
 //!                                                       +----------+----------+
 //!                                                    timeout, newer join, evidence
@@ -14,6 +14,7 @@
 //! Messages are delivered in `Operational`, and at the end of `Recovery`, in one step with the new
 //! configuration.
 
+mod agreement;
 pub(crate) mod candidates;
 mod clique;
 mod commit;
@@ -113,7 +114,7 @@ impl State {
     fn older_of(&self, process: Process) -> Option<Process> {
         let is_older = |p: &Process| p.node == process.node && p.incarnation < process.incarnation;
         match self {
-            Self::Operational(s) => s.ring.members.iter().copied().find(is_older),
+            Self::Operational(s) => s.processes().find(is_older),
             Self::Gather(s) => s.proposed().find(is_older),
             Self::Commit(s) => s.members().into_iter().find(is_older),
             Self::Recovery(s) => s.ring.members.iter().copied().find(is_older),
@@ -136,6 +137,7 @@ impl State {
     pub(crate) fn on_persisted(self, node: &mut Node) -> Self {
         match self {
             Self::Probation(s) => s.on_timeout(node),
+            Self::Operational(s) => s.go_on_merging(node),
             Self::Gather(s) => s.check(node),
             other => other,
         }
@@ -169,6 +171,7 @@ impl State {
                 history.dead.insert(process, gone);
                 Gather::enter(node, history, &[])
             }
+            Self::Operational(s) => s.on_stranger_gone(node, process, gone),
             Self::Gather(s) => s.on_gone(node, process, gone),
             Self::Commit(s) if s.has_member(process) => {
                 s.abort(node, gather::Failure::gone(process, gone))

@@ -2,12 +2,14 @@
 
 mod links;
 mod merge;
+mod merging;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::links::probe_paths;
+use self::merging::Merging;
 use super::deliver::deliver_ready;
 use super::transitions::{At, Why};
 use super::unordered::{self, Seen};
@@ -30,6 +32,11 @@ pub(crate) struct Operational {
     since: Instant,
     beacon_at: Instant,
     merge_at: Option<Instant>,
+    /// The merge that is being agreed on.
+    merging: Option<Merging>,
+    /// Merges that this node has not taken part in to the end, by who had invited and in which
+    /// attempt: what others still say of them does not begin them anew.
+    given_up: BTreeMap<Process, u64>,
     /// When the representative was last told of links.
     told_at: Option<Instant>,
     /// Packets without order that have come.
@@ -74,6 +81,8 @@ impl Operational {
             since: node.now,
             beacon_at: node.now,
             merge_at: None,
+            merging: None,
+            given_up: BTreeMap::new(),
             told_at: None,
             seen: Seen::default(),
             refused: BTreeSet::new(),
@@ -86,7 +95,8 @@ impl Operational {
     }
 
     /// Leaves the ring, for a cause.
-    pub(crate) fn leave(self: Box<Self>, node: &mut Node, cause: Cause) -> History {
+    pub(crate) fn leave(mut self: Box<Self>, node: &mut Node, cause: Cause) -> History {
+        self.give_up(node);
         node.moved(At::Gather, Why::of(&cause), &cause);
         History::new(node, self.ring, cause)
     }
@@ -95,7 +105,17 @@ impl Operational {
         let beacon = self.has_beacons_to_send(node).then_some(self.beacon_at);
         let leave = node.leaving.map(|since| since + LEAVE_WITHIN);
         let probes = [node.links.deadline(), node.paths.deadline()].into_iter().flatten().min();
-        [self.ring.deadline(node), beacon, self.merge_at, leave, probes].into_iter().flatten().min()
+        let merging = self.merging.as_ref().map(Merging::deadline);
+        let all = [self.ring.deadline(node), beacon, self.merge_at, merging, leave, probes];
+        all.into_iter().flatten().min()
+    }
+
+    /// What was not heard up to now says nothing.
+    pub(super) fn blame_nobody(&mut self, node: &mut Node) {
+        self.ring.blame_nobody(node);
+        if let Some(merging) = &mut self.merging {
+            merging.agreement.blame_nobody(node);
+        }
     }
 
     pub(crate) fn on_packet(
@@ -132,6 +152,8 @@ impl Operational {
                 State::Operational(self)
             }
             Packet::Join(join) => self.on_join(node, join),
+            Packet::Propose(propose) => self.on_propose(node, from, &propose),
+            Packet::Decline(decline) => self.on_decline(node, &decline),
             Packet::Beacon(beacon) => self.on_beacon(node, from.address, &beacon),
             Packet::ProbeAnswer(answer) => self.on_probe_answer(node, &answer),
             _ => {
@@ -156,11 +178,17 @@ impl Operational {
         probe_paths(node);
         if node.leaving.is_some() {
             self.merge_at = None;
+            self.give_up(node);
         }
-        if self.merge_at.is_some_and(|at| at <= node.now) {
-            return self.merge(node);
+        let state = if self.merge_at.is_some_and(|at| at <= node.now) {
+            self.merge(node)
+        } else {
+            self.on_merging_timeout(node)
+        };
+        match state {
+            State::Operational(s) => s.use_token(node, false),
+            other => other,
         }
-        self.use_token(node, false)
     }
 
     /// The transport has nothing more to read at the moment.
@@ -214,29 +242,30 @@ impl Operational {
     fn on_join(self: Box<Self>, node: &mut Node, join: Join) -> State {
         // Who invites may know of links that are good again.
         node.learn_links(&join.reports);
-        let proposed: Vec<Process> = join.proposed.iter().map(|(p, _)| *p).collect();
         let same_ring = self.ring.has_member(join.process);
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
-        let invites_us = self.ring.members.iter().all(|m| proposed.contains(m));
-        let invited = || invites_us && self.would_grow(node, &join);
-        let understood = join.dialect.common(self.ring.dialect).is_some();
-        let accept = !late && !excludes_me && (same_ring || understood && invited());
-        if !accept || node.leaving.is_some() {
+        if late || excludes_me || node.leaving.is_some() {
             node.out.stats.dropped_stale += 1;
-            if !late && !same_ring {
+            if join.merging.is_some() || !same_ring {
                 node.decline(&join, false);
             }
             return State::Operational(self);
         }
-        let from = join.process.node;
-        let cause =
-            if same_ring { Cause::JoinFrom { node: from } } else { Cause::Merge { node: from } };
-        let history = self.leave(node, cause);
-        match Gather::enter(node, history, &proposed) {
+        if !same_ring || join.merging.is_some() {
+            return self.on_invitation(node, join);
+        }
+        let history = self.leave(node, Cause::JoinFrom { node: join.process.node });
+        match Gather::enter(node, history, &[]) {
             State::Gather(gather) => gather.on_join(node, join),
             other => other,
         }
+    }
+
+    /// Those with whom a ring is shared or being formed.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = Process> {
+        let merging = self.merging.iter().flat_map(|m| m.agreement.proposed());
+        self.ring.members.iter().copied().chain(merging)
     }
 
     /// Messages accepted before leaving are delivered everywhere first; then it says goodbye.

@@ -31,7 +31,7 @@ impl State {
         node.out.stats.own_pauses += 1;
         node.out.event(Event::OwnPause { late_ms: late.as_millis() as u64 });
         match self {
-            Self::Operational(s) => s.ring.blame_nobody(node),
+            Self::Operational(s) => s.blame_nobody(node),
             Self::Gather(s) => s.blame_nobody(node),
             Self::Commit(s) => s.blame_nobody(node),
             Self::Recovery(s) => s.blame_nobody(node),

@@ -72,7 +72,6 @@ named! {
     TokenLoss "the token is lost",
     Gone "a member is gone",
     JoinFrom "a member gathers",
-    Merge "two rings become one",
     FailedToReceive "a member cannot receive",
     Agreed "all vote for the same members",
     Called "the representative calls",
@@ -121,7 +120,7 @@ impl Why {
             Cause::TokenLoss { .. } => Self::TokenLoss,
             Cause::Unreachable { .. } | Cause::Left { .. } | Cause::Restarted { .. } => Self::Gone,
             Cause::JoinFrom { .. } => Self::JoinFrom,
-            Cause::Merge { .. } => Self::Merge,
+            Cause::Merge { .. } => Self::Agreed,
             Cause::CommitTimeout => Self::CommitTimeout,
             Cause::RecoveryTimeout => Self::RecoveryTimeout,
             Cause::Contradiction => Self::Contradiction,
@@ -160,10 +159,13 @@ const TAKEN: &[(At, &[In])] = {
                 Beacon,
                 Bye,
                 Duplicate,
+                Propose,
                 ProbeAnswer,
+                Decline,
                 Unreachable,
                 Drained,
                 Timeout,
+                Persisted,
                 Command,
                 Shutdown,
             ],
@@ -223,7 +225,7 @@ const TAKEN: &[(At, &[In])] = {
     ]
 };
 
-/// What makes a gathering node see that all agree.
+/// What makes a node see that all agree.
 const NEWS: &[In] = {
     use In::*;
     &[Join, Beacon, Decline, Bye, Unreachable, Timeout, Persisted, AtOnce]
@@ -252,8 +254,8 @@ pub(crate) const ROWS: &[Row] = {
         row("token-lost", &[Operational], &[Timeout], TokenLoss, Gather),
         row("member-gone", &[Operational], GONE, Gone, Gather),
         row("member-gathers", &[Operational], &[Join], JoinFrom, Gather),
-        row("merge-invited", &[Operational], &[Join], Merge, Gather),
-        row("merge-inviting", &[Operational], &[Timeout], Merge, Gather),
+        row("merge-agreed", &[Operational], NEWS, Agreed, Commit),
+        row("merge-called", &[Operational], &[Propose], Called, Commit),
         row("deaf", &[Operational], &[Data, Token, Drained, Timeout], FailedToReceive, Gather),
         row("left", &[Operational], LAST, Leaving, Stopped),
         row("agreed", &[Gather], NEWS, Agreed, Commit),

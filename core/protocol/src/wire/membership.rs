@@ -14,8 +14,11 @@ use crate::limits;
 pub(crate) struct Join {
     pub(crate) process: Process,
     pub(crate) dialect: Dialect,
-    /// Plus 1 at every entry of the gather state.
+    /// Plus 1 whenever it begins to agree.
     pub(crate) attempt: u64,
+    /// Its ring still turns: it would leave it for the one that is agreed on. Who invited, in which
+    /// attempt of his.
+    pub(crate) merging: Option<(Process, u64)>,
     /// Highest ring number seen or promised.
     pub(crate) ring_sequence_max: u64,
     /// Everybody considered, with addresses where they are known: nodes without multicast find each
@@ -129,6 +132,11 @@ impl Join {
         w.process(self.process);
         self.dialect.encode(w);
         w.u64(self.attempt);
+        w.u8(u8::from(self.merging.is_some()));
+        if let Some((inviter, attempt)) = self.merging {
+            w.process(inviter);
+            w.u64(attempt);
+        }
         w.u64(self.ring_sequence_max);
         w.count(self.proposed.len());
         for (process, address) in &self.proposed {
@@ -152,7 +160,9 @@ impl Join {
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, dialect) = (r.process()?, Dialect::decode(r)?);
-        let (attempt, ring_sequence_max) = (r.u64()?, r.u64()?);
+        let attempt = r.u64()?;
+        let merging = if r.u8()? == 1 { Some((r.process()?, r.u64()?)) } else { None };
+        let ring_sequence_max = r.u64()?;
         let proposed = (0..r.count(13)?).map(|_| Ok((r.process()?, r.address()?)));
         let proposed = proposed.collect::<Result<Vec<_>, WireError>>()?;
         let dead = (0..r.count(13)?).map(|_| Ok((r.process()?, Gone::decode(r)?)));
@@ -166,6 +176,7 @@ impl Join {
             process,
             dialect,
             attempt,
+            merging,
             ring_sequence_max,
             proposed,
             dead,

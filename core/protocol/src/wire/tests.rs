@@ -75,6 +75,7 @@ fn packets() -> Vec<Packet> {
         process: process(2),
         dialect: Dialect::new((2, 2), 1),
         attempt: 3,
+        merging: Some((process(1), 9)),
         ring_sequence_max: 12,
         proposed: vec![
             (process(1), "10.0.0.1:7000".parse().ok()),

@@ -5,15 +5,15 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use super::Operational;
-use crate::event::{Cause, Event};
+use crate::event::Event;
 use crate::id::{NodeId, Process};
 use crate::limits;
 use crate::node::Node;
 use crate::ring::Ring;
+use crate::state::State;
 use crate::state::candidates::Candidate;
-use crate::state::clique::{blamed_edges, edge, largest_across};
-use crate::state::{Gather, State};
-use crate::wire::{Beacon, Dialect, Gone, Join, Packet};
+use crate::state::clique::largest_across;
+use crate::wire::{Beacon, Dialect, Gone, Packet};
 
 /// After a change of configuration, beacons are sent more often for this long.
 const EAGER_FOR: Duration = Duration::from_secs(5);
@@ -124,6 +124,7 @@ impl Operational {
     pub(super) fn consider_merging(&mut self, node: &Node) {
         if self.ring.is_representative()
             && self.merge_at.is_none()
+            && self.merging.is_none()
             && !node.candidates.ready(node.now, self.fresh(node)).is_empty()
         {
             let rank = self.rank(node);
@@ -141,6 +142,9 @@ impl Operational {
     /// Invites the rings that can be merged with.
     pub(super) fn merge(mut self: Box<Self>, node: &mut Node) -> State {
         self.merge_at = None;
+        if self.merging.is_some() {
+            return State::Operational(self);
+        }
         let mut union = Union::new(&self.ring);
         let mut invited = Vec::new();
         let mut refused = Vec::new();
@@ -149,7 +153,7 @@ impl Operational {
                 Some(why) => refused.push((candidate.process, why)),
                 None => {
                     union.add(candidate);
-                    invited.push((candidate.process.node, candidate.ring));
+                    invited.push(candidate.ring);
                 }
             }
         }
@@ -158,33 +162,11 @@ impl Operational {
                 node.out.event(Event::MergeRefused { node: process.node, reason: why });
             }
         }
-        let Some((first, _)) = invited.first().copied() else { return State::Operational(self) };
-        invited.iter().for_each(|(_, ring)| node.candidates.tried(*ring, node.now));
-        let history = self.leave(node, Cause::Merge { node: first });
-        Gather::enter(node, history, &union.members)
-    }
-
-    /// An invitation is worth a change only if a ring comes of it, as far as can be told from it,
-    /// that is larger than this one.
-    pub(super) fn would_grow(&self, node: &Node, join: &Join) -> bool {
-        let gone = |p: &Process| join.dead.iter().any(|(dead, _)| dead == p);
-        let proposed = join.proposed.iter().map(|(p, _)| *p).filter(|p| !gone(p));
-        let proposed: Vec<Process> = proposed.collect();
-        let nodes: BTreeSet<NodeId> = proposed.iter().map(|p| p.node).collect();
-        let known = node.links.edges(node.me, &proposed, node.now);
-        let found: BTreeSet<_> = join.edges.iter().map(|(a, b)| edge(*a, *b)).collect();
-        let mut edges = &known | &found;
-        edges.extend(blamed_edges(node, &nodes));
-        let ours: BTreeSet<NodeId> = self.ring.members.iter().map(|p| p.node).collect();
-        let comes = largest_across(&[&ours], &nodes, &edges);
-        // What a gather has just found may be gone as fast: it is no reason to part.
-        let settled = || {
-            found.is_subset(&known)
-                && node.links.are_settled(node.me, &proposed, node.now)
-                && node.candidates.is_settled(join.process, node.now)
-        };
-        // Who invites may not know of a bad link that would part the invited, or its own ring.
-        comes.len() > ours.len() && (nodes.iter().all(|n| comes.contains(n)) || settled())
+        if invited.is_empty() {
+            return State::Operational(self);
+        }
+        invited.iter().for_each(|ring| node.candidates.tried(*ring, node.now));
+        self.invite(node, &union.members)
     }
 }
 

@@ -1,0 +1,404 @@
+//! Agreeing on who forms a ring. Everybody concerned says what it knows; knowledge only grows
+//! within an attempt, so it ends; when all members that a node would take vote for the same
+//! members, their representative calls them. Nodes whose ring is broken agree in `Gather`; those
+//! whose rings shall merge do so while their rings still turn (`Operational`), so that a merge that
+//! cannot be costs nobody anything.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::clique::{Edges, blamed_edges, clique_of, edge};
+use crate::id::{Incarnation, NodeId, Process, RingId};
+use crate::limits;
+use crate::node::Node;
+use crate::planted::planted;
+use crate::ring::Ring;
+use crate::time::Instant;
+use crate::wire::{Decline, Gone, Join, Packet, Propose};
+
+/// Joins that change something are answered at once, but not more often than this.
+const ANSWER_AFTER: Duration = Duration::from_micros(500);
+
+#[derive(Clone, Hash)]
+pub(crate) struct Agreement {
+    pub(super) attempt: u64,
+    /// This node's ring still turns: it would leave it for the one that is agreed on. Who invited,
+    /// in which attempt of his.
+    pub(super) merging: Option<(Process, u64)>,
+    /// Everybody considered: the members of the old ring and those that they want to merge with. It
+    /// is closed on entry but for what members bring along, so that a node that comes and goes
+    /// cannot keep the others from agreeing.
+    proposed: BTreeMap<NodeId, Incarnation>,
+    /// Processes known to be gone.
+    pub(super) dead: BTreeMap<Process, Gone>,
+    edges: Edges,
+    heard: BTreeMap<NodeId, Heard>,
+    /// Nodes that nobody heard in time, or that will not come along. They are left out altogether,
+    /// not as bad links: a link to nobody must not decide who goes with whom.
+    silent: BTreeSet<NodeId>,
+    /// Nodes that said that they are agreeing with others: they may yet come along.
+    busy: BTreeSet<NodeId>,
+    join_at: Instant,
+    joined_at: Option<Instant>,
+    consensus_at: Instant,
+    /// How often a node was heard and yet did not agree in time.
+    strikes: BTreeMap<NodeId, u32>,
+}
+
+/// The newest Join of another node.
+#[derive(Clone, Hash)]
+struct Heard {
+    attempt: u64,
+    ring_sequence_max: u64,
+    members: Vec<NodeId>,
+    heard: Vec<NodeId>,
+}
+
+/// What a Join means to somebody who is agreeing.
+pub(super) enum Word {
+    /// It was taken in, or says nothing new.
+    Taken,
+    /// A member of the old ring knows a newer process of this node: this one was away, and another
+    /// has taken its place.
+    Superseded,
+}
+
+impl Agreement {
+    /// Begins an attempt of the members of `ring`, and of those `invited`.
+    pub(super) fn new(
+        node: &mut Node,
+        ring: &Ring,
+        dead: BTreeMap<Process, Gone>,
+        invited: &[Process],
+        merging: Option<(Process, u64)>,
+    ) -> Self {
+        node.attempts += 1;
+        let mut agreement = Self {
+            attempt: node.attempts,
+            merging,
+            proposed: BTreeMap::new(),
+            dead,
+            edges: Edges::new(),
+            heard: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            busy: BTreeSet::new(),
+            join_at: node.now,
+            joined_at: None,
+            consensus_at: node.now + node.config.timers.consensus,
+            strikes: BTreeMap::new(),
+        };
+        ring.members.iter().chain(invited).for_each(|p| agreement.propose(*p));
+        let nodes = agreement.proposed.keys().copied().collect();
+        agreement.edges.extend(blamed_edges(node, &nodes));
+        let bad: Vec<_> = agreement.proposed().filter(|p| node.links.is_bad(*p)).collect();
+        agreement.edges.extend(bad.iter().map(|p| edge(node.me.node, p.node)));
+        agreement
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        self.join_at.min(self.consensus_at)
+    }
+
+    /// What was not heard up to now says nothing.
+    pub(super) fn blame_nobody(&mut self, node: &Node) {
+        self.consensus_at = node.now + node.config.timers.consensus;
+    }
+
+    /// Whoever was not heard in time, or does not agree, is left out.
+    pub(super) fn is_overdue(&self, node: &Node) -> bool {
+        self.consensus_at <= node.now
+    }
+
+    /// Says again what this node knows and wants, if it is time.
+    pub(super) fn speak(&mut self, node: &mut Node) {
+        if self.join_at <= node.now {
+            self.send_join(node);
+        }
+    }
+
+    pub(super) fn on_gone(&mut self, node: &Node, process: Process, gone: Gone) {
+        if self.proposed.get(&process.node) == Some(&process.incarnation)
+            && self.dead.insert(process, gone).is_none()
+        {
+            self.answer_soon(node);
+        }
+    }
+
+    /// Takes in the Join of one who is considered.
+    pub(super) fn on_join(&mut self, node: &mut Node, ring: &Ring, join: Join) -> Word {
+        let from = join.process;
+        let stale = self.heard.get(&from.node).is_some_and(|h| h.attempt > join.attempt);
+        if stale || self.dead.contains_key(&from) {
+            return Word::Taken;
+        }
+        let newer = |p: &Process| p.node == node.me.node && p.incarnation > node.me.incarnation;
+        if ring.has_member(from) && join.proposed.iter().any(|(p, _)| newer(p)) {
+            return Word::Superseded;
+        }
+        let before = self.fingerprint();
+        self.learn(node, &join);
+        node.storage.saw(join.ring_sequence_max);
+        let heard = Heard {
+            attempt: join.attempt,
+            ring_sequence_max: join.ring_sequence_max,
+            members: join.members,
+            heard: join.heard,
+        };
+        self.silent.remove(&from.node);
+        let first = self.heard.insert(from.node, heard).is_none();
+        if first || before != self.fingerprint() {
+            self.answer_soon(node);
+        }
+        Word::Taken
+    }
+
+    /// Takes over what a Join says of others.
+    fn learn(&mut self, node: &mut Node, join: &Join) {
+        node.learn_links(&join.reports);
+        let mine = edge(node.me.node, join.process.node);
+        let excluded = join.dead.iter().any(|(p, _)| *p == node.me);
+        if excluded || join.dialect.common(node.dialect()).is_none() {
+            self.edges.insert(mine);
+        }
+        for (process, address) in &join.proposed {
+            if process.node == node.me.node {
+                continue;
+            }
+            self.propose(*process);
+            if let Some(address) = address {
+                node.book.told(*process, *address, node.now);
+            }
+        }
+        // Only what concerns those considered is taken over: what grows is bounded by them.
+        for (process, gone) in &join.dead {
+            if *process != node.me && self.proposed.contains_key(&process.node) {
+                self.dead.entry(*process).or_insert(*gone);
+            }
+        }
+        let concerned = |(a, b): &&(NodeId, NodeId)| {
+            self.proposed.contains_key(a) && self.proposed.contains_key(b)
+        };
+        let edges: Vec<_> =
+            join.edges.iter().filter(concerned).map(|(a, b)| edge(*a, *b)).collect();
+        self.edges.extend(edges);
+    }
+
+    /// It was invited, and does not come along, or not any more.
+    pub(super) fn on_decline(&mut self, node: &mut Node, decline: &Decline) {
+        node.learn_links(&decline.reports);
+        let process = decline.process;
+        if decline.attempt != self.attempt || !self.considers(process) {
+            return;
+        }
+        if !decline.busy {
+            self.heard.remove(&process.node);
+            if self.silent.insert(process.node) {
+                self.answer_soon(node);
+            }
+        } else if !self.heard.contains_key(&process.node) {
+            self.busy.insert(process.node);
+        }
+    }
+
+    /// The call is for just those whom this node would form a ring with.
+    pub(super) fn fits(
+        &mut self,
+        node: &mut Node,
+        ring: &Ring,
+        (from, propose): (NodeId, &Propose),
+    ) -> bool {
+        let members = self.members(node);
+        let ids: Vec<_> = propose.members.iter().map(|(p, _)| p.node).collect();
+        let counted = propose.members.iter().find(|(p, _)| *p == node.me);
+        let fits = ids == members
+            && ids.first() == Some(&from)
+            && propose.ring.representative == propose.members[0].0
+            && propose.members.iter().all(|(p, _)| self.considers(*p))
+            && ids.iter().all(|n| *n == node.me.node || self.heard.contains_key(n))
+            && counted.is_some_and(|(_, attempt)| *attempt == self.attempt)
+            && propose.ring.sequence > ring.id.sequence;
+        node.persist_if_wanted(propose.ring.sequence);
+        if fits && node.storage.may_promise(propose.ring.sequence) {
+            node.storage.saw(propose.ring.sequence);
+            return true;
+        }
+        node.out.stats.dropped_stale += 1;
+        self.answer_soon(node);
+        false
+    }
+
+    /// Do all agree? Then the representative calls them.
+    pub(super) fn call(&self, node: &mut Node, ring: &Ring) -> Option<Propose> {
+        let members = self.members(node);
+        let others = || members.iter().filter(|n| **n != node.me.node);
+        let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| h.members == members));
+        if !agreed || !self.is_complete(node) || members[0] != node.me.node {
+            return None;
+        }
+        let votes = others().filter_map(|n| self.heard.get(n));
+        let highest = votes.map(|h| h.ring_sequence_max).max().unwrap_or(0);
+        let careless = planted!("ring_number_not_raised");
+        let seen = if careless { 0 } else { highest };
+        let own = if careless { ring.id.sequence } else { node.storage.sequence_max };
+        let sequence = seen.max(own) + 1;
+        node.persist_if_wanted(sequence);
+        if !node.storage.may_promise(sequence) {
+            return None;
+        }
+        node.storage.saw(sequence);
+        let with_attempt =
+            |n: &NodeId| (self.process(*n), self.heard.get(n).map_or(self.attempt, |h| h.attempt));
+        let members = members.iter().map(with_attempt).collect();
+        Some(Propose { ring: RingId { sequence, representative: node.me }, members })
+    }
+
+    /// Time is up: nodes that were not heard, or that do not agree, cannot be in this node's ring
+    /// now.
+    pub(super) fn exclude_the_silent(&mut self, node: &mut Node, ring: &Ring) {
+        let members = self.members(node);
+        let me = node.me.node;
+        let unheard = self.expected(me);
+        let asked = members.iter().filter(|n| **n != me && !unheard.contains(n));
+        for other in asked.chain(&unheard) {
+            let bad_link = !self.busy.contains(other);
+            match self.heard.get(other) {
+                None if self.heard.values().any(|h| h.heard.contains(other)) => {
+                    self.edges.insert(edge(me, *other));
+                    if bad_link {
+                        node.bad_link(self.process(*other));
+                    }
+                }
+                None => {
+                    self.silent.insert(*other);
+                    // Whoever is invited was heard by somebody just before.
+                    if bad_link && !ring.has_member(self.process(*other)) {
+                        node.bad_link(self.process(*other));
+                    }
+                }
+                // A member that agrees has nothing to be blamed for; a representative that agrees
+                // should have called.
+                Some(heard) if heard.members == members && *other != members[0] => {}
+                Some(heard) => {
+                    let strikes = self.strikes.entry(*other).or_default();
+                    *strikes += 1;
+                    if *strikes > 1 {
+                        self.edges.insert(edge(me, *other));
+                    }
+                    if !heard.heard.contains(&me) {
+                        node.bad_link(self.process(*other));
+                    }
+                }
+            }
+        }
+        self.consensus_at = node.now + node.config.timers.consensus;
+        self.join_at = node.now;
+    }
+
+    fn propose(&mut self, process: Process) {
+        let full = self.proposed.len() >= limits::MEMBERS_MAX;
+        match self.proposed.get_mut(&process.node) {
+            None if full => {}
+            None => {
+                self.proposed.insert(process.node, process.incarnation);
+            }
+            Some(known) if *known < process.incarnation => {
+                let old = Process { node: process.node, incarnation: *known };
+                *known = process.incarnation;
+                self.dead.entry(old).or_insert(Gone::Restarted);
+            }
+            Some(known) if *known > process.incarnation => {
+                self.dead.entry(process).or_insert(Gone::Restarted);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn process(&self, node: NodeId) -> Process {
+        Process { node, incarnation: self.proposed[&node] }
+    }
+
+    pub(super) fn proposed(&self) -> impl Iterator<Item = Process> {
+        self.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i })
+    }
+
+    pub(super) fn considers(&self, process: Process) -> bool {
+        self.proposed.get(&process.node) == Some(&process.incarnation)
+    }
+
+    /// Whom this node has heard in this attempt, and in which of theirs.
+    pub(super) fn heard(&self) -> impl Iterator<Item = (Process, u64)> {
+        self.heard.iter().map(|(n, heard)| (self.process(*n), heard.attempt))
+    }
+
+    /// Everybody has been heard, or something speaks against him. Whoever is still to be heard may
+    /// know of links that change the cliques.
+    pub(super) fn is_complete(&self, node: &Node) -> bool {
+        self.expected(node.me.node).is_empty()
+    }
+
+    /// Those that should still be heard: nothing speaks against them yet.
+    fn expected(&self, me: NodeId) -> Vec<NodeId> {
+        let unheard = self.proposed().filter(|p| {
+            p.node != me
+                && !self.heard.contains_key(&p.node)
+                && !self.silent.contains(&p.node)
+                && !self.dead.contains_key(p)
+                && !self.edges.contains(&edge(me, p.node))
+        });
+        unheard.map(|p| p.node).collect()
+    }
+
+    /// Those that this node would form a ring with, lowest id first.
+    pub(super) fn members(&self, node: &Node) -> Vec<NodeId> {
+        let gone = |p: &Process| self.dead.contains_key(p) || self.silent.contains(&p.node);
+        let nodes = self.proposed().filter(|p| !gone(p)).map(|p| p.node).collect();
+        clique_of(node.me.node, &nodes, &self.edges)
+    }
+
+    /// It is left out for another reason than bad links.
+    pub(super) fn leaves_out(&self, process: Process) -> bool {
+        self.silent.contains(&process.node) || self.dead.contains_key(&process)
+    }
+
+    /// All bad links among those considered were known before, and for so long that they are likely
+    /// to stay.
+    pub(super) fn is_settled(&self, node: &Node) -> bool {
+        let proposed: Vec<Process> = self.proposed().collect();
+        self.edges.is_subset(&node.links.edges(node.me, &proposed, node.now))
+            && node.links.are_settled(node.me, &proposed, node.now)
+    }
+
+    fn fingerprint(&self) -> (usize, usize, usize) {
+        (self.proposed.len(), self.dead.len(), self.edges.len())
+    }
+
+    fn answer_soon(&mut self, node: &Node) {
+        let not_before = self.joined_at.map_or(node.now, |at| at + ANSWER_AFTER);
+        self.join_at = self.join_at.min(not_before.max(node.now));
+    }
+
+    pub(super) fn send_join(&mut self, node: &mut Node) {
+        self.joined_at = Some(node.now);
+        let repeat = node.config.timers.join_repeat;
+        self.join_at = node.now + node.random.around(repeat);
+        node.out.stats.joins_sent += 1;
+        let with_address = |p: Process| (p, node.book.address(p));
+        let join = Join {
+            process: node.me,
+            dialect: node.dialect(),
+            attempt: self.attempt,
+            merging: self.merging,
+            ring_sequence_max: node.storage.sequence_max,
+            proposed: self.proposed().map(with_address).collect(),
+            dead: self.dead.iter().map(|(p, gone)| (*p, *gone)).collect(),
+            edges: self.edges.iter().copied().collect(),
+            members: self.members(node),
+            heard: self.heard.keys().copied().collect(),
+            reports: node.links.reports(node.me, node.now),
+        };
+        let others = self.proposed().filter(|p| p.node != node.me.node);
+        let addresses: Vec<SocketAddr> = others.filter_map(|p| node.book.address(p)).collect();
+        node.send_everywhere(&addresses, &Packet::Join(join));
+    }
+}

@@ -1,0 +1,220 @@
+//! A merge that is being agreed on while the ring still turns. The ring is left only when everybody
+//! concerned has voted for the same, larger ring: until then a member that cannot be reached, or a
+//! bad link that somebody did not know of, costs no change of configuration.
+
+use std::collections::BTreeMap;
+
+use super::Operational;
+use crate::event::{Cause, Event};
+use crate::id::{NodeId, Process};
+use crate::node::Node;
+use crate::state::agreement::{Agreement, Word};
+use crate::state::transitions::{At, Why};
+use crate::state::{Commit, History, Sender, State};
+use crate::time::Instant;
+use crate::wire::{Decline, Gone, Join, Packet, Propose};
+
+/// After so many times without agreement in time, it is given up.
+const ROUNDS_MAX: u32 = 3;
+/// Merges remembered that were given up.
+const GIVEN_UP_MAX: usize = 64;
+
+#[derive(Clone, Hash)]
+pub(crate) struct Merging {
+    pub(super) agreement: Agreement,
+    /// Times that there was no agreement in time.
+    rounds: u32,
+    /// This node has invited the others.
+    inviting: bool,
+}
+
+impl Merging {
+    pub(super) fn deadline(&self) -> Instant {
+        self.agreement.deadline()
+    }
+
+    /// A member of another ring.
+    fn stranger(&self, ring: &[Process]) -> NodeId {
+        let mut strangers = self.agreement.proposed().filter(|p| !ring.contains(p));
+        strangers.next().unwrap_or_default().node
+    }
+}
+
+impl Operational {
+    /// Invites members of other rings to form one with this one's.
+    pub(super) fn invite(mut self: Box<Self>, node: &mut Node, others: &[Process]) -> State {
+        let merge = Some((node.me, node.attempts + 1));
+        let agreement = Agreement::new(node, &self.ring, BTreeMap::new(), others, merge);
+        let merging = self.merging.insert(Merging { agreement, rounds: 0, inviting: true });
+        merging.agreement.send_join(node);
+        self.go_on_merging(node)
+    }
+
+    /// Somebody would form a ring with this one's members, or agrees about it.
+    pub(super) fn on_invitation(mut self: Box<Self>, node: &mut Node, join: Join) -> State {
+        let for_me = join.proposed.iter().any(|(p, _)| *p == node.me);
+        let Some(merging) = &mut self.merging else {
+            return if for_me { self.on_new_invitation(node, join) } else { ignore(self, node) };
+        };
+        if !merging.agreement.considers(join.process) {
+            if for_me {
+                node.decline(&join, true);
+            }
+            return ignore(self, node);
+        }
+        if !for_me {
+            // It agrees with others now.
+            self.give_up(node);
+            return State::Operational(self);
+        }
+        match merging.agreement.on_join(node, &self.ring, join) {
+            Word::Taken => self.go_on_merging(node),
+            Word::Superseded => ignore(self, node),
+        }
+    }
+
+    fn on_new_invitation(mut self: Box<Self>, node: &mut Node, join: Join) -> State {
+        let proposed: Vec<Process> = join.proposed.iter().map(|(p, _)| *p).collect();
+        let for_all = self.ring.members.iter().all(|m| proposed.contains(m));
+        let understood = join.dialect.common(self.ring.dialect).is_some();
+        let merge @ (inviter, attempt) = join.merging.unwrap_or((join.process, join.attempt));
+        let again = self.given_up.get(&inviter).is_some_and(|tried| attempt <= *tried);
+        if !for_all || !understood || again {
+            node.decline(&join, false);
+            return ignore(self, node);
+        }
+        node.candidates.tried_with(join.process, node.now);
+        let gone = BTreeMap::new();
+        let mut agreement = Agreement::new(node, &self.ring, gone, &proposed, Some(merge));
+        let refusal = join.clone();
+        agreement.on_join(node, &self.ring, join);
+        if !self.is_worth_a_change(node, &agreement) {
+            self.refuse(merge);
+            node.decline(&refusal, false);
+            return ignore(self, node);
+        }
+        agreement.send_join(node);
+        self.merging = Some(Merging { agreement, rounds: 0, inviting: false });
+        self.go_on_merging(node)
+    }
+
+    pub(super) fn on_decline(mut self: Box<Self>, node: &mut Node, decline: &Decline) -> State {
+        match &mut self.merging {
+            Some(merging) => merging.agreement.on_decline(node, decline),
+            None => drop(node.learn_links(&decline.reports)),
+        }
+        self.go_on_merging(node)
+    }
+
+    /// One who was to merge with this ring is gone.
+    pub(crate) fn on_stranger_gone(
+        mut self: Box<Self>,
+        node: &mut Node,
+        process: Process,
+        gone: Gone,
+    ) -> State {
+        if let Some(merging) = &mut self.merging {
+            merging.agreement.on_gone(node, process, gone);
+        }
+        self.go_on_merging(node)
+    }
+
+    pub(super) fn on_propose(
+        mut self: Box<Self>,
+        node: &mut Node,
+        from: Sender,
+        propose: &Propose,
+    ) -> State {
+        let call = (from.header.node, propose);
+        let Some(merging) = &mut self.merging else { return ignore(self, node) };
+        if !merging.agreement.fits(node, &self.ring, call) {
+            return State::Operational(self);
+        }
+        let history = self.depart(node, Why::Called);
+        Commit::follow(node, history, propose)
+    }
+
+    pub(super) fn on_merging_timeout(mut self: Box<Self>, node: &mut Node) -> State {
+        let Some(merging) = &mut self.merging else { return State::Operational(self) };
+        if merging.agreement.is_overdue(node) {
+            merging.rounds += 1;
+            merging.agreement.exclude_the_silent(node, &self.ring);
+        }
+        if merging.rounds >= ROUNDS_MAX {
+            self.give_up(node);
+            return State::Operational(self);
+        }
+        merging.agreement.speak(node);
+        self.go_on_merging(node)
+    }
+
+    /// Is it still worth it, and do all agree? Then the representative leads.
+    pub(crate) fn go_on_merging(mut self: Box<Self>, node: &mut Node) -> State {
+        let Some(merging) = &self.merging else { return State::Operational(self) };
+        if !self.is_worth_a_change(node, &merging.agreement) {
+            self.give_up(node);
+            return State::Operational(self);
+        }
+        match merging.agreement.call(node, &self.ring) {
+            Some(propose) => {
+                let history = self.depart(node, Why::Agreed);
+                Commit::lead(node, history, propose)
+            }
+            None => State::Operational(self),
+        }
+    }
+
+    /// A merge is worth a change of configuration only if a ring comes of it that is larger than
+    /// this one: then changes end. Members of this ring are left behind only where links stay bad.
+    fn is_worth_a_change(&self, node: &Node, agreement: &Agreement) -> bool {
+        let ours = &self.ring.members;
+        let comes = agreement.members(node);
+        let left: Vec<&Process> = ours.iter().filter(|p| !comes.contains(&p.node)).collect();
+        let by_bad_links = !left.iter().any(|p| agreement.leaves_out(**p));
+        comes.len() > ours.len() && (left.is_empty() || by_bad_links && agreement.is_settled(node))
+    }
+
+    /// Leaves the ring for the one that is agreed on.
+    fn depart(mut self: Box<Self>, node: &mut Node, why: Why) -> History {
+        let merging = self.merging.take();
+        let stranger = merging.as_ref().map(|m| m.stranger(&self.ring.members));
+        let cause = Cause::Merge { node: stranger.unwrap_or_default() };
+        node.moved(At::Commit, why, &cause);
+        let mut history = History::new(node, self.ring, cause);
+        history.dead = merging.map(|m| m.agreement.dead).unwrap_or_default();
+        history
+    }
+
+    /// Tells all who have been heard that this node does not come along.
+    pub(super) fn give_up(&mut self, node: &mut Node) {
+        let Some(merging) = self.merging.take() else { return };
+        merging.agreement.merging.into_iter().for_each(|merge| self.refuse(merge));
+        let reports = node.links.reports(node.me, node.now);
+        for (process, attempt) in merging.agreement.heard() {
+            let reports = reports.clone();
+            let decline = Decline { process: node.me, attempt, busy: false, reports };
+            node.send_to(process, &Packet::Decline(decline));
+        }
+        let stranger = merging.stranger(&self.ring.members);
+        let first = self.ring.members[self.ring.me];
+        if merging.inviting && self.refused.insert(first) {
+            let reason =
+                "those concerned do not agree on a ring that is larger than each of theirs";
+            node.out.event(Event::MergeRefused { node: stranger, reason: reason.into() });
+        }
+    }
+}
+
+impl Operational {
+    fn refuse(&mut self, (inviter, attempt): (Process, u64)) {
+        if self.given_up.len() >= GIVEN_UP_MAX {
+            self.given_up.pop_first();
+        }
+        self.given_up.insert(inviter, attempt);
+    }
+}
+
+fn ignore(operational: Box<Operational>, node: &mut Node) -> State {
+    node.out.stats.dropped_stale += 1;
+    State::Operational(operational)
+}
