@@ -97,6 +97,7 @@ impl Cluster {
         turn.stop();
         self.tell(Some(node), "asked to leave");
         self.nodes[node].leaving = true;
+        self.nodes[node].farewells = self.nodes[node].sessions.len();
         self.turn(node);
     }
 

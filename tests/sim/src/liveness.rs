@@ -175,7 +175,7 @@ impl Cluster {
         let (stats, ring) = (core.stats(), n.ring.as_ref().map(|(ring, _)| *ring));
         let (messages_max, len_max) = self.options.machine.queue;
         // A core that leaves signs its sessions off, whether there is room or not.
-        let farewells = if n.leaving { n.sessions.len() } else { 0 };
+        let farewells = n.farewells;
         let longest = self.options.message_len_max + AUDIENCE_LEN_MAX;
         let bounds = [
             ("messages queued", stats.send_queue_messages, (messages_max + farewells) as u64),

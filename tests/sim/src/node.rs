@@ -59,6 +59,8 @@ pub struct Node {
     pub state: &'static str,
     /// It was asked to leave.
     pub leaving: bool,
+    /// The sessions that it had then.
+    pub(crate) farewells: usize,
     /// It may end without being asked.
     pub may_stop: bool,
     /// The last things that were told about it.
@@ -153,6 +155,7 @@ impl Node {
             ordered: 0,
             state: "down",
             leaving: false,
+            farewells: 0,
             may_stop: false,
             lines: VecDeque::new(),
         }
@@ -185,7 +188,7 @@ impl Node {
         self.ring = None;
         (self.delivered, self.ordered) = (0, 0);
         self.state = "down";
-        self.leaving = false;
+        (self.leaving, self.farewells) = (false, 0);
         self.life += 1;
     }
 

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use anasazi_sim::cluster::kind_name;
+use anasazi_sim::cluster::{Cluster, kind_name};
 use anasazi_sim::options::{Multicast, NetworkOptions, Options};
 use bytes::Bytes;
 use scene::{Scene, ms};
@@ -160,25 +160,77 @@ fn damaged_datagrams_are_counted_and_change_nothing() {
     scene.end();
 }
 
-/// Damage that the checksum does not show: each byte after the header takes extreme values, and the
-/// seal is renewed.
+/// Damage that the checksum does not show: each byte after the header takes extreme values, alone
+/// and with those behind it, and the seal is renewed.
 #[test]
 fn well_sealed_nonsense_does_no_harm() {
-    let mut scene = Scene::new(3);
+    let mut scene = Scene::new(4);
+    let mut counter = 1 << 40;
     for (kind, datagram) in one_of_each_kind() {
-        for at in 32..datagram.len().min(400) - 4 {
-            for value in [0x00, 0x01, 0x7f, 0x80, 0xff] {
-                let mut forged = datagram.to_vec();
-                forged[at] = value;
-                let sealed = forged.len() - 4;
-                let checksum = crc32c::crc32c(&forged[..sealed]).to_le_bytes();
-                forged[sealed..].copy_from_slice(&checksum);
-                assert_eq!(kind_name(&forged), kind);
-                scene.cluster.inject(1, 0, false, forged.into());
-                // A forgery may well end a ring; it must not end a core, nor what the oracle asks
-                // for.
-                scene.expect_good();
+        forge_all(&mut scene, kind, &datagram, &mut counter, false);
+        forge_all(&mut scene, kind, &datagram, &mut counter, true);
+    }
+}
+
+/// The same, when a ring is being formed.
+#[test]
+fn well_sealed_nonsense_does_no_harm_to_those_who_form_a_ring() {
+    for (state, backwards) in
+        ["gather", "commit", "recovery"].into_iter().flat_map(|s| [(s, false), (s, true)])
+    {
+        for (kind, datagram) in one_of_each_kind() {
+            let mut scene = Scene::new(4);
+            scene.load(20, 100);
+            scene.cluster.crash(2);
+            let (_, to) = ends(&datagram);
+            // Whoever hears of a newer process of its own node stops.
+            (0..4).for_each(|node| scene.cluster.expect_stop(node));
+            let reached = scene.cluster.run_until(ms(1_000), |c| c.nodes[to].state == state);
+            assert!(reached, "never in {state}");
+            forge_all(&mut scene, kind, &datagram, &mut (1 << 40), backwards);
+            // What it was told must not be worth so much that its number spaces are used up.
+            scene.run(ms(1_000));
+            scene.expect_good();
+            let seen = scene.cluster.nodes[to].disk.ring_sequence_max;
+            assert!(seen < 1 << 50, "{kind} in {state}: ring number {seen} is on the disk");
+        }
+    }
+}
+
+/// Who said it, and one of the first two who did not.
+fn ends(datagram: &Bytes) -> (usize, usize) {
+    let from = usize::from(datagram[16]) - 1;
+    (from, usize::from(from == 0))
+}
+
+fn forge_all(
+    scene: &mut Scene,
+    kind: &str,
+    datagram: &Bytes,
+    counter: &mut u64,
+    backwards: bool,
+) {
+    let (from, to) = ends(datagram);
+    // In both directions: one number that is believed makes what comes later stale.
+    let (first, behind) = (32, datagram.len().min(400) - 4);
+    for step in 0..behind - first {
+        let at = if backwards { behind - 1 - step } else { first + step };
+        for (value, run) in [(0xff, 8), (0x00, 1), (0x01, 1), (0x7f, 1), (0x80, 1), (0xff, 1)] {
+            let mut forged = datagram.to_vec();
+            let sealed = forged.len() - 4;
+            forged[at..(at + run).min(sealed)].fill(value);
+            if forged == datagram[..] {
+                continue;
             }
+            // A newer datagram than any before.
+            *counter += 1;
+            forged[24..32].copy_from_slice(&counter.to_le_bytes());
+            let checksum = crc32c::crc32c(&forged[..sealed]).to_le_bytes();
+            forged[sealed..].copy_from_slice(&checksum);
+            assert_eq!(kind_name(&forged), kind);
+            scene.cluster.inject(from, to, false, forged.into());
+            // A forgery may well end a ring; it must not end a core, nor what the oracle asks for.
+            scene.expect_good();
         }
     }
 }
@@ -187,16 +239,22 @@ fn well_sealed_nonsense_does_no_harm() {
 /// seconds later.
 #[test]
 fn old_datagrams_come_again_ten_seconds_later() {
-    say_again(false);
+    say_again(None);
 }
 
 /// The same, with datagrams of a node that is gone for ever.
 #[test]
 fn what_the_dead_said_comes_again_ten_seconds_later() {
-    say_again(true);
+    say_again(Some(Cluster::crash));
 }
 
-fn say_again(one_dies: bool) {
+/// The same, with those of a node that has said goodbye.
+#[test]
+fn what_was_said_before_a_goodbye_comes_again_ten_seconds_later() {
+    say_again(Some(Cluster::shutdown));
+}
+
+fn say_again(end: Option<fn(&mut Cluster, usize)>) {
     let mut scene = Scene::new(3);
     let said = Rc::new(RefCell::new(Vec::new()));
     let writer = Rc::clone(&said);
@@ -216,8 +274,8 @@ fn say_again(one_dies: bool) {
     scene.cluster.mend(&cuts);
     scene.run(ms(2_000));
     scene.unfilter();
-    if one_dies {
-        scene.cluster.crash(2);
+    if let Some(end) = end {
+        end(&mut scene.cluster, 2);
     }
     scene.run(ms(10_000));
     scene.settle(ms(10));
