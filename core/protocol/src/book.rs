@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::id::{Incarnation, NodeId, Process};
 use crate::limits;
 use crate::time::Instant;
+use crate::wire::Gone;
 
 /// Multicast that was heard this recently counts as working.
 const MULTICAST_FRESH: Duration = Duration::from_secs(3);
@@ -20,6 +21,19 @@ struct Entry {
     multicast_at: Option<Instant>,
     /// Of its newest membership packet.
     counter: u64,
+    /// It is gone. What is known of it stays, so that what it said before does not count again.
+    gone: Option<Gone>,
+    /// A member of the present ring, never to be forgotten: not all members hear each other when
+    /// the ring is idle.
+    member: bool,
+}
+
+impl Entry {
+    /// It said so itself, or runs no more: whatever still comes of it is late. (A host may say
+    /// wrongly that nothing listens.)
+    fn has_ended(&self) -> bool {
+        matches!(self.gone, Some(Gone::Left | Gone::Restarted))
+    }
 }
 
 #[derive(Clone, Default, Hash)]
@@ -39,9 +53,10 @@ impl Book {
         now: Instant,
     ) -> bool {
         match self.entries.get_mut(&process) {
-            Some(entry) if counter <= entry.counter => return false,
+            Some(entry) if counter <= entry.counter || entry.has_ended() => return false,
             Some(entry) => {
                 (entry.counter, entry.heard_at, entry.address) = (counter, now, address);
+                entry.gone = None;
             }
             None => self.insert(process, address, counter, now),
         }
@@ -59,7 +74,9 @@ impl Book {
         if self.entries.len() >= limits::BOOK_MAX {
             self.forget_oldest();
         }
-        let entry = Entry { address, heard_at: now, multicast_at: None, counter };
+        let multicast_at = None;
+        let (gone, member) = (None, false);
+        let entry = Entry { address, heard_at: now, multicast_at, counter, gone, member };
         self.entries.insert(process, entry);
     }
 
@@ -75,12 +92,23 @@ impl Book {
     }
 
     /// A process is gone: its address may soon be another's.
-    pub(crate) fn gone(&mut self, process: Process) {
-        self.entries.remove(&process);
+    pub(crate) fn gone(&mut self, process: Process, gone: Gone) {
+        if let Some(entry) = self.entries.get_mut(&process) {
+            entry.gone = Some(gone);
+        }
+    }
+
+    /// A ring with these members was installed.
+    pub(crate) fn installed(&mut self, members: &[Process]) {
+        self.entries.iter_mut().for_each(|(p, e)| e.member = members.contains(p));
     }
 
     pub(crate) fn address(&self, process: Process) -> Option<SocketAddr> {
-        self.entries.get(&process).map(|e| e.address)
+        self.entries.get(&process).filter(|e| e.gone.is_none()).map(|e| e.address)
+    }
+
+    fn present(&self) -> impl Iterator<Item = (&Process, &Entry)> {
+        self.entries.iter().filter(|(_, e)| e.gone.is_none())
     }
 
     /// Where the node was heard last, whichever its process.
@@ -90,7 +118,7 @@ impl Book {
     }
 
     pub(crate) fn processes_at(&self, address: SocketAddr) -> impl Iterator<Item = Process> {
-        self.entries.iter().filter(move |(_, e)| e.address == address).map(|(p, _)| *p)
+        self.present().filter(move |(_, e)| e.address == address).map(|(p, _)| *p)
     }
 
     /// The processes at this address, but for those heard within `recently`.
@@ -101,7 +129,7 @@ impl Book {
         recently: Duration,
     ) -> Vec<Process> {
         let silent = |e: &Entry| e.address == address && now.since(e.heard_at) >= recently;
-        self.entries.iter().filter(|(_, e)| silent(e)).map(|(p, _)| *p).collect()
+        self.present().filter(|(_, e)| silent(e)).map(|(p, _)| *p).collect()
     }
 
     /// Something was not received: multicast has to show again that it works.
@@ -116,7 +144,7 @@ impl Book {
 
     /// Addresses, the most recently heard first.
     pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        let mut entries: Vec<&Entry> = self.entries.values().collect();
+        let mut entries: Vec<&Entry> = self.present().map(|(_, e)| e).collect();
         entries.sort_by_key(|e| core::cmp::Reverse(e.heard_at));
         let mut addresses: Vec<SocketAddr> = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -127,10 +155,9 @@ impl Book {
         addresses
     }
 
-    /// Members of a ring are heard all the time, so they are never the oldest.
     fn forget_oldest(&mut self) {
-        if let Some(process) = self.entries.iter().min_by_key(|(_, e)| e.heard_at).map(|(p, _)| *p)
-        {
+        let others = self.entries.iter().filter(|(_, e)| !e.member);
+        if let Some(process) = others.min_by_key(|(_, e)| e.heard_at).map(|(p, _)| *p) {
             self.entries.remove(&process);
         }
     }

@@ -71,6 +71,8 @@ pub(crate) struct Node {
     pub(crate) unordered_counter: u64,
     pub(crate) pace: Pace,
     part_counter: u32,
+    /// Kind and hash of the last packet that was sent in parts.
+    parts_of: (u8, u64),
     /// Own accepted messages with their tags, oldest first.
     tags: VecDeque<(u64, u64)>,
 }
@@ -143,6 +145,7 @@ impl Node {
             unordered_counter: 0,
             pace: Pace::new(now),
             part_counter: 0,
+            parts_of: (0, 0),
             tags: VecDeque::new(),
             config,
         }
@@ -194,7 +197,12 @@ impl Node {
             })];
         }
         let body = body.bytes.freeze();
-        self.part_counter = self.part_counter.wrapping_add(1);
+        // What is said again has the same number: its parts complete what arrived the last time.
+        let content = hash64(&body);
+        if self.parts_of != (packet.kind(), content) {
+            self.parts_of = (packet.kind(), content);
+            self.part_counter = self.part_counter.wrapping_add(1);
+        }
         let pieces = split(self.part_counter, packet.kind(), body, room - 16);
         pieces.iter().flat_map(|piece| self.datagrams(piece)).collect()
     }

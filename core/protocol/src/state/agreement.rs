@@ -50,7 +50,6 @@ pub(crate) struct Agreement {
 #[derive(Clone, Hash)]
 struct Heard {
     attempt: u64,
-    ring_sequence_max: u64,
     members: Vec<NodeId>,
     heard: Vec<NodeId>,
 }
@@ -139,12 +138,8 @@ impl Agreement {
         let before = self.fingerprint();
         self.learn(node, &join);
         node.storage.saw(join.ring_sequence_max);
-        let heard = Heard {
-            attempt: join.attempt,
-            ring_sequence_max: join.ring_sequence_max,
-            members: join.members,
-            heard: join.heard,
-        };
+        let Join { attempt, members, heard, .. } = join;
+        let heard = Heard { attempt, members, heard };
         self.silent.remove(&from.node);
         let first = self.heard.insert(from.node, heard).is_none();
         if first || before != self.fingerprint() {
@@ -218,10 +213,12 @@ impl Agreement {
             && ids.iter().all(|n| *n == node.me.node || self.heard.contains_key(n))
             && counted.is_some_and(|(_, attempt)| *attempt == self.attempt)
             && propose.ring.sequence > ring.id.sequence;
-        node.persist_if_wanted(propose.ring.sequence);
-        if fits && node.storage.may_promise(propose.ring.sequence) {
-            node.storage.saw(propose.ring.sequence);
-            return true;
+        if fits {
+            node.persist_if_wanted(propose.ring.sequence);
+            if node.storage.may_promise(propose.ring.sequence) {
+                node.storage.saw(propose.ring.sequence);
+                return true;
+            }
         }
         node.out.stats.dropped_stale += 1;
         self.answer_soon(node);
@@ -236,12 +233,10 @@ impl Agreement {
         if !agreed || !self.is_complete(node) || members[0] != node.me.node {
             return None;
         }
-        let votes = others().filter_map(|n| self.heard.get(n));
-        let highest = votes.map(|h| h.ring_sequence_max).max().unwrap_or(0);
+        // What the voters have seen is in there as well.
         let careless = planted!("ring_number_not_raised");
-        let seen = if careless { 0 } else { highest };
-        let own = if careless { ring.id.sequence } else { node.storage.sequence_max };
-        let sequence = seen.max(own) + 1;
+        let seen = if careless { 0 } else { node.storage.sequence_max };
+        let sequence = seen.max(ring.id.sequence) + 1;
         node.persist_if_wanted(sequence);
         if !node.storage.may_promise(sequence) {
             return None;

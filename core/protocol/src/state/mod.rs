@@ -32,12 +32,12 @@ pub(crate) mod unordered;
 use core::net::SocketAddr;
 
 use crate::event::Cause;
-use crate::id::Process;
+use crate::id::{Process, RingId};
 use crate::node::Node;
 use crate::planted::planted;
 use crate::ring::Ring;
 use crate::time::Instant;
-use crate::wire::{Beacon, Gone, Header, Join, Packet};
+use crate::wire::{Beacon, Gone, Header, Join, Packet, Propose};
 
 use transitions::{At, In, takes};
 
@@ -92,6 +92,13 @@ impl State {
     pub(crate) fn on_packet(self, node: &mut Node, from: Sender, packet: Packet) -> Self {
         if !takes(self.at(), In::of(&packet)) && !planted!("answer_not_kept") {
             node.out.stats.dropped_stale += 1;
+            return self;
+        }
+        if let Packet::Join(Join { ring_sequence_max: sequence, .. })
+        | Packet::Propose(Propose { ring: RingId { sequence, .. }, .. }) = &packet
+            && !node.storage.is_possible(*sequence)
+        {
+            node.out.stats.dropped_malformed += 1;
             return self;
         }
         if let Packet::Join(Join { process, .. }) | Packet::Beacon(Beacon { process, .. }) = &packet
@@ -162,7 +169,7 @@ impl State {
     /// A process is known to be gone.
     pub(crate) fn on_gone(self, node: &mut Node, process: Process, gone: Gone) -> Self {
         node.candidates.gone(process);
-        node.book.gone(process);
+        node.book.gone(process, gone);
         node.links.gone(process);
         match self {
             Self::Operational(s) if s.ring.has_member(process) => {

@@ -73,6 +73,7 @@ impl Operational {
             ring.overdue_after_a_round(node);
         }
         node.candidates.installed(&ring.members, node.now);
+        node.book.installed(&ring.members);
         let me = node.me;
         let others: Vec<Process> = ring.members.iter().copied().filter(|p| *p != me).collect();
         node.paths.installed(&others, &node.config, node.now);

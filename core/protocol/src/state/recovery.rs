@@ -189,6 +189,7 @@ impl Recovery {
             token.last_recovery = Some(self.ring.high);
         }
         self.ring.settle(node, &mut token);
+        self.ring.store.drop_up_to(self.ring.safe_line.min(self.ring.delivered));
         let everybody_holds_all = !self.ring.is_alone()
             && self.ring.has_sent()
             && token.last_recovery.is_some_and(|last| self.ring.safe_line >= last)
@@ -199,6 +200,7 @@ impl Recovery {
             return self.install(node, token);
         }
         self.ring.pass(node, token);
+        self.ring.send_behind(node);
         State::Recovery(self)
     }
 

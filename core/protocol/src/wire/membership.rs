@@ -305,6 +305,9 @@ impl Beacon {
         let (members, representative) = (r.processes()?, r.address()?);
         let (heard, reports) = (r.processes()?, Report::decode_all(r)?);
         within(members.len())?;
+        if !members.contains(&process) {
+            return Err(WireError::Invalid("a ring without the one who speaks of it"));
+        }
         let beacon =
             Self { process, dialect, probation, ring, members, representative, heard, reports };
         Ok(beacon)

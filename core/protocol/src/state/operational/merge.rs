@@ -22,6 +22,8 @@ const EAGER_FOR: Duration = Duration::from_secs(5);
 const COLLECT_FOR: Duration = Duration::from_millis(40);
 /// Who is not the smallest ring waits this long, per smaller one, for it to start the merge.
 const RANK_DELAY: Duration = Duration::from_millis(100);
+/// Rings of which it was said that they cannot be merged with.
+const REFUSED_MAX: usize = 256;
 /// Addresses of absent nodes that get a beacon by unicast.
 const ABSENT_MAX: usize = 64;
 
@@ -158,7 +160,7 @@ impl Operational {
             }
         }
         for (process, why) in refused {
-            if self.refused.insert(process) {
+            if self.refused.len() < REFUSED_MAX && self.refused.insert(process) {
                 node.out.event(Event::MergeRefused { node: process.node, reason: why });
             }
         }

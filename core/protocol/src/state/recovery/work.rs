@@ -113,8 +113,8 @@ impl Work {
 
     /// A recovery packet, in order.
     pub(super) fn take_in(&mut self, old: &mut Ring, mine: usize, held: &Held) {
-        // A member's own encoding; if it cannot be read it is as good as lost, and the install
-        // check stops there.
+        // A member's own encoding; if it cannot be read it is as good as lost, and nothing is
+        // installed (`install`).
         let _ = self.parse(old, mine, held.content.clone());
     }
 
