@@ -174,13 +174,15 @@ impl Links {
         Report { process: me, stamp: self.stamp, age_ms: 0, bad: bad.collect() }
     }
 
+    /// The own report, if it says anything.
+    pub(crate) fn own_reports(&mut self, me: Process, now: Instant) -> Vec<Report> {
+        if self.has_news(now) { vec![self.own_report(me)] } else { Vec::new() }
+    }
+
     /// The own report and those of others, newest first, as many as may be told.
     pub(crate) fn reports(&mut self, me: Process, now: Instant) -> Vec<Report> {
         self.reports.retain(|_, known| now.since(known.made_at) < REPORT_LIFE);
-        let mut reports = Vec::new();
-        if self.has_news(now) {
-            reports.push(self.own_report(me));
-        }
+        let mut reports = self.own_reports(me, now);
         let mut known: Vec<&Known> = self.reports.values().collect();
         known.sort_by_key(|k| core::cmp::Reverse(k.made_at));
         let mut room = limits::REPORTED_LINKS_MAX;

@@ -17,8 +17,10 @@ use crate::ring::Ring;
 use crate::time::Instant;
 use crate::wire::{Decline, Gone, Join, Packet, Propose};
 
-/// Joins that change something are answered at once, but not more often than this.
+/// Joins that change something are answered at once, but not more often than this, for every so many
+/// nodes concerned: all answer all.
 const ANSWER_AFTER: Duration = Duration::from_micros(500);
+const ANSWER_NODES: u32 = 8;
 
 #[derive(Clone, Hash)]
 pub(crate) struct Agreement {
@@ -41,6 +43,8 @@ pub(crate) struct Agreement {
     busy: BTreeSet<NodeId>,
     join_at: Instant,
     joined_at: Option<Instant>,
+    /// There is something to say that was not said before.
+    news: bool,
     consensus_at: Instant,
     /// How often a node was heard and yet did not agree in time.
     strikes: BTreeMap<NodeId, u32>,
@@ -52,6 +56,7 @@ struct Heard {
     attempt: u64,
     members: Vec<NodeId>,
     heard: Vec<NodeId>,
+    multicast_heard: Vec<NodeId>,
 }
 
 /// What a Join means to somebody who is agreeing.
@@ -84,6 +89,7 @@ impl Agreement {
             busy: BTreeSet::new(),
             join_at: node.now,
             joined_at: None,
+            news: true,
             consensus_at: node.now + node.config.timers.consensus,
             strikes: BTreeMap::new(),
         };
@@ -110,9 +116,9 @@ impl Agreement {
     }
 
     /// Says again what this node knows and wants, if it is time.
-    pub(super) fn speak(&mut self, node: &mut Node) {
+    pub(super) fn speak(&mut self, node: &mut Node, ring: &Ring) {
         if self.join_at <= node.now {
-            self.send_join(node);
+            self.send_join(node, ring);
         }
     }
 
@@ -138,8 +144,8 @@ impl Agreement {
         let before = self.fingerprint();
         self.learn(node, &join);
         node.storage.saw(join.ring_sequence_max);
-        let Join { attempt, members, heard, .. } = join;
-        let heard = Heard { attempt, members, heard };
+        let Join { attempt, members, heard, multicast_heard, .. } = join;
+        let heard = Heard { attempt, members, heard, multicast_heard };
         self.silent.remove(&from.node);
         let first = self.heard.insert(from.node, heard).is_none();
         if first || before != self.fingerprint() {
@@ -369,12 +375,16 @@ impl Agreement {
     }
 
     fn answer_soon(&mut self, node: &Node) {
-        let not_before = self.joined_at.map_or(node.now, |at| at + ANSWER_AFTER);
+        self.news = true;
+        let pace = ANSWER_AFTER * (1 + self.proposed.len() as u32 / ANSWER_NODES);
+        let not_before = self.joined_at.map_or(node.now, |at| at + pace);
         self.join_at = self.join_at.min(not_before.max(node.now));
     }
 
-    pub(super) fn send_join(&mut self, node: &mut Node) {
-        self.joined_at = Some(node.now);
+    pub(super) fn send_join(&mut self, node: &mut Node, ring: &Ring) {
+        let members = self.members(node);
+        let addresses = self.not_reached_by_multicast(node, ring, &members);
+        (self.joined_at, self.news) = (Some(node.now), false);
         let repeat = node.config.timers.join_repeat;
         self.join_at = node.now + node.random.around(repeat);
         node.out.stats.joins_sent += 1;
@@ -388,12 +398,32 @@ impl Agreement {
             proposed: self.proposed().map(with_address).collect(),
             dead: self.dead.iter().map(|(p, gone)| (*p, *gone)).collect(),
             edges: self.edges.iter().copied().collect(),
-            members: self.members(node),
+            members,
             heard: self.heard.keys().copied().collect(),
-            reports: node.links.reports(node.me, node.now),
+            multicast_heard: node.book.multicast_heard(node.now),
+            reports: node.links.own_reports(node.me, node.now),
         };
-        let others = self.proposed().filter(|p| p.node != node.me.node);
-        let addresses: Vec<SocketAddr> = others.filter_map(|p| node.book.address(p)).collect();
         node.send_everywhere(&addresses, &Packet::Join(join));
+    }
+
+    /// Addresses of those who are not known to hear this node's multicast, or show nothing of what it
+    /// said to them: a copy for each of all the others would keep a slow network from its work.
+    fn not_reached_by_multicast(
+        &self,
+        node: &Node,
+        ring: &Ring,
+        members: &[NodeId],
+    ) -> Vec<SocketAddr> {
+        let me = node.me.node;
+        let reached = |p: &Process| match self.heard.get(&p.node) {
+            Some(heard) => {
+                let knows = heard.heard.contains(&me) && heard.members == members;
+                heard.multicast_heard.contains(&me) && (self.news || knows)
+            }
+            None => self.joined_at.is_none() && ring.multicast && ring.has_member(*p),
+        };
+        let others = self.proposed().filter(|p| p.node != me);
+        let missed = others.filter(|p| !node.config.multicast || !reached(p));
+        missed.filter_map(|p| node.book.address(p)).collect()
     }
 }

@@ -24,7 +24,7 @@ impl Gather {
         node.out.stats.gathers += 1;
         let dead = core::mem::take(&mut history.dead);
         let mut agreement = Agreement::new(node, &history.ring, dead, invited, None);
-        agreement.send_join(node);
+        agreement.send_join(node, &history.ring);
         Box::new(Self { history, agreement }).check(node)
     }
 
@@ -71,7 +71,7 @@ impl Gather {
         if self.agreement.is_overdue(node) {
             self.agreement.exclude_the_silent(node, &self.history.ring);
         }
-        self.agreement.speak(node);
+        self.agreement.speak(node, &self.history.ring);
         self.check(node)
     }
 

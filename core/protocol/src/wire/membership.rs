@@ -32,6 +32,8 @@ pub(crate) struct Join {
     pub(crate) members: Vec<NodeId>,
     /// Whom this node has heard in this gather.
     pub(crate) heard: Vec<NodeId>,
+    /// Whose multicast it hears.
+    pub(crate) multicast_heard: Vec<NodeId>,
     /// What is known of bad links, beyond this gather.
     pub(crate) reports: Vec<Report>,
 }
@@ -155,6 +157,7 @@ impl Join {
         }
         w.nodes(self.members.iter());
         w.nodes(self.heard.iter());
+        w.nodes(self.multicast_heard.iter());
         Report::encode_all(&self.reports, w);
     }
 
@@ -169,7 +172,7 @@ impl Join {
         let dead = dead.collect::<Result<Vec<_>, WireError>>()?;
         let edges = (0..r.count(8)?).map(|_| Ok((r.node()?, r.node()?)));
         let edges = edges.collect::<Result<Vec<_>, WireError>>()?;
-        let (members, heard) = (r.nodes()?, r.nodes()?);
+        let (members, heard, multicast_heard) = (r.nodes()?, r.nodes()?, r.nodes()?);
         let reports = Report::decode_all(r)?;
         within(proposed.len())?;
         let join = Self {
@@ -183,6 +186,7 @@ impl Join {
             edges,
             members,
             heard,
+            multicast_heard,
             reports,
         };
         Ok(join)

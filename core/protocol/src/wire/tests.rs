@@ -86,6 +86,7 @@ fn packets() -> Vec<Packet> {
         edges: vec![(NodeId(1), NodeId(3))],
         members: vec![NodeId(1), NodeId(2)],
         heard: vec![NodeId(1)],
+        multicast_heard: vec![NodeId(3)],
         reports: vec![report.clone()],
     };
     let beacon = Beacon {

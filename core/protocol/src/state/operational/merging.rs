@@ -46,7 +46,7 @@ impl Operational {
         let merge = Some((node.me, node.attempts + 1));
         let agreement = Agreement::new(node, &self.ring, BTreeMap::new(), others, merge);
         let merging = self.merging.insert(Merging { agreement, rounds: 0, inviting: true });
-        merging.agreement.send_join(node);
+        merging.agreement.send_join(node, &self.ring);
         self.go_on_merging(node)
     }
 
@@ -93,7 +93,7 @@ impl Operational {
             node.decline(&refusal, false);
             return ignore(self, node);
         }
-        agreement.send_join(node);
+        agreement.send_join(node, &self.ring);
         self.merging = Some(Merging { agreement, rounds: 0, inviting: false });
         self.go_on_merging(node)
     }
@@ -144,7 +144,7 @@ impl Operational {
             self.give_up(node);
             return State::Operational(self);
         }
-        merging.agreement.speak(node);
+        merging.agreement.speak(node, &self.ring);
         self.go_on_merging(node)
     }
 
@@ -189,7 +189,7 @@ impl Operational {
     pub(super) fn give_up(&mut self, node: &mut Node) {
         let Some(merging) = self.merging.take() else { return };
         merging.agreement.merging.into_iter().for_each(|merge| self.refuse(merge));
-        let reports = node.links.reports(node.me, node.now);
+        let reports = node.links.own_reports(node.me, node.now);
         for (process, attempt) in merging.agreement.heard() {
             let reports = reports.clone();
             let decline = Decline { process: node.me, attempt, busy: false, reports };
