@@ -127,6 +127,17 @@ impl Cluster {
         self.arm(node);
     }
 
+    /// Others know an earlier start of this node that was newer: it starts again above it, at
+    /// once, as the real engine does.
+    pub(crate) fn begin_again(&mut self, node: usize, known: Incarnation) {
+        self.record(node, Entry::Crash);
+        self.tell(Some(node), &format!("OUTDATED: others know {:x}", known.0));
+        self.nodes[node].lose();
+        let drawn = self.random.next();
+        self.nodes[node].known = Some(Incarnation::above(known, drawn));
+        self.boot(node);
+    }
+
     /// The engine has ended by itself.
     pub(crate) fn stopped(&mut self, node: usize, fault: Option<String>) {
         let expected = self.nodes[node].leaving || self.nodes[node].may_stop;
@@ -172,9 +183,13 @@ impl Cluster {
         let machine = &self.options.machine;
         let n = &mut self.nodes[node];
         let wall = (EPOCH_MS + self.now / 1_000_000).saturating_add_signed(n.wall_ms);
+        let wall = n.known.take().map_or(wall, |known| wall.max(known.0));
         let stored = n.disk.incarnation.filter(|_| !machine.diskless);
-        let incarnation = stored.map_or(wall, |i| wall.max(i.0 + 1));
-        let incarnation = Incarnation(incarnation);
+        let mut incarnation = Incarnation(stored.map_or(wall, |i| wall.max(i.0 + 1)));
+        // Two processes of one name could not be told apart in a log.
+        while !n.incarnations.insert(incarnation) {
+            incarnation.0 += 1;
+        }
         let process = Process { node: n.id, incarnation };
         if machine.diskless {
             let (ring_sequence_floor, ring_sequence_reserved) = (0, u64::MAX);

@@ -52,6 +52,7 @@ named! {
     Beacon "beacon",
     Bye "bye",
     Duplicate "duplicate",
+    Outdated "outdated",
     ProbeAnswer "probe answer",
     Decline "decline",
     Unreachable "unreachable",
@@ -85,6 +86,7 @@ named! {
     Overdue "this node leaves, and no ring is formed",
     Superseded "a newer process has this node's id",
     IdInUse "the node's id is in use",
+    Outdated "an earlier start was newer",
 }
 
 impl In {
@@ -103,6 +105,7 @@ impl In {
             Packet::Beacon(_) => Self::Beacon,
             Packet::Bye { .. } => Self::Bye,
             Packet::Duplicate { .. } => Self::Duplicate,
+            Packet::Outdated { .. } => Self::Outdated,
             Packet::ProbeAnswer(_) => Self::ProbeAnswer,
             Packet::Decline(_) => Self::Decline,
             Packet::Probe(_)
@@ -129,6 +132,7 @@ impl Why {
             Cause::Shutdown => Self::Leaving,
             Cause::Superseded => Self::Superseded,
             Cause::IdInUse => Self::IdInUse,
+            Cause::Outdated => Self::Outdated,
         }
     }
 }
@@ -147,7 +151,7 @@ pub(crate) struct Row {
 const TAKEN: &[(At, &[In])] = {
     use In::*;
     &[
-        (At::Probation, &[Duplicate, Timeout, Persisted, Shutdown]),
+        (At::Probation, &[Duplicate, Outdated, Timeout, Persisted, Shutdown]),
         (
             At::Operational,
             &[
@@ -160,6 +164,7 @@ const TAKEN: &[(At, &[In])] = {
                 Beacon,
                 Bye,
                 Duplicate,
+                Outdated,
                 ProbeAnswer,
                 Unreachable,
                 Drained,
@@ -177,6 +182,7 @@ const TAKEN: &[(At, &[In])] = {
                 Propose,
                 Bye,
                 Duplicate,
+                Outdated,
                 Decline,
                 Unreachable,
                 Timeout,
@@ -196,6 +202,7 @@ const TAKEN: &[(At, &[In])] = {
                 PlanAck,
                 Bye,
                 Duplicate,
+                Outdated,
                 Unreachable,
                 Timeout,
                 Command,
@@ -213,6 +220,7 @@ const TAKEN: &[(At, &[In])] = {
                 Plan,
                 Bye,
                 Duplicate,
+                Outdated,
                 Unreachable,
                 Timeout,
                 Command,
@@ -248,6 +256,7 @@ pub(crate) const ROWS: &[Row] = {
     &[
         row("boot", &[Probation], &[Timeout, Persisted], Boot, Operational),
         row("id-in-use", &[Probation], &[Duplicate], IdInUse, Stopped),
+        row("outdated", &[Probation], &[In::Outdated], Outdated, Stopped),
         row("quit", &[Probation], &[Shutdown], Leaving, Stopped),
         row("token-lost", &[Operational], &[Timeout], TokenLoss, Gather),
         row("member-gone", &[Operational], GONE, Gone, Gather),
@@ -280,7 +289,7 @@ pub(crate) const ROWS: &[Row] = {
         row(
             "superseded",
             &[Operational, Gather, Commit, Recovery],
-            &[Duplicate],
+            &[Duplicate, In::Outdated],
             Superseded,
             Stopped,
         ),
