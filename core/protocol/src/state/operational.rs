@@ -230,8 +230,15 @@ impl Operational {
             return State::Operational(self);
         }
         let from = join.process.node;
-        let cause =
-            if same_ring { Cause::JoinFrom { node: from } } else { Cause::Merge { node: from } };
+        let failing = self.ring.is_failing(node).filter(|_| same_ring);
+        let cause = match failing {
+            Some(failing) => {
+                node.blame(failing);
+                Cause::FailedToReceive { node: failing }
+            }
+            None if same_ring => Cause::JoinFrom { node: from },
+            None => Cause::Merge { node: from },
+        };
         let history = self.leave(node, cause);
         match Gather::enter(node, history, &proposed) {
             State::Gather(gather) => gather.on_join(node, join),

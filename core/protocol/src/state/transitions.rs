@@ -263,7 +263,13 @@ pub(crate) const ROWS: &[Row] = {
         row("member-gathers", &[Operational], &[Join], JoinFrom, Gather),
         row("merge-invited", &[Operational], &[Join], Merge, Gather),
         row("merge-inviting", &[Operational], &[Timeout], Merge, Gather),
-        row("deaf", &[Operational], &[Data, Token, Drained, Timeout], FailedToReceive, Gather),
+        row(
+            "deaf",
+            &[Operational],
+            &[Data, Token, Join, Drained, Timeout],
+            FailedToReceive,
+            Gather,
+        ),
         row("left", &[Operational], LAST, Leaving, Stopped),
         row("agreed", &[Gather], NEWS, Agreed, Commit),
         row("called", &[Gather], &[Propose], Called, Commit),
@@ -284,6 +290,7 @@ pub(crate) const ROWS: &[Row] = {
         row("recovery-contradiction", &[Recovery], &[Token], Contradiction, Gather),
         row("recovery-member-gone", &[Recovery], GONE, Gone, Gather),
         row("recovery-member-gathers", &[Recovery], &[Join], JoinFrom, Gather),
+        row("recovery-deaf", &[Recovery], &[Join], FailedToReceive, Gather),
         row("installed", &[Recovery], &[Token, AtOnce], Complete, Operational),
         row("overdue", &[Gather, Commit, Recovery], &[Timeout, AtOnce], Overdue, Stopped),
         row(
