@@ -53,6 +53,9 @@ pub enum Kind {
     /// Some connections carry only small datagrams for a while; only where sizes are probed, so
     /// not among `ALL`.
     Narrow,
+    /// A node is killed, and its wall clock is set before it starts again. Like those below it has
+    /// an option of its own, so it is not among `ALL`.
+    ClockSet,
 }
 
 impl Kind {
@@ -94,7 +97,10 @@ impl Kind {
 
     /// No process ends by it.
     pub fn is_brief(self) -> bool {
-        !matches!(self, Self::Crash | Self::CrashLosingDisk | Self::Leave | Self::ColdStart)
+        !matches!(
+            self,
+            Self::Crash | Self::CrashLosingDisk | Self::Leave | Self::ColdStart | Self::ClockSet
+        )
     }
 }
 
@@ -217,6 +223,7 @@ impl Cluster {
             Kind::Leave => self.random_leave(last),
             Kind::ColdStart => self.cold_start(last),
             Kind::Narrow => self.narrow(last),
+            Kind::ClockSet => self.set_a_clock(last),
             kind => self.make_mischief(kind, last),
         }
     }

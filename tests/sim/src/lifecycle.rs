@@ -127,27 +127,24 @@ impl Cluster {
         self.arm(node);
     }
 
-    /// Others know an earlier start of this node that was newer: it starts again above it, at
-    /// once, as the real engine does.
-    pub(crate) fn begin_again(&mut self, node: usize, known: Incarnation) {
-        self.record(node, Entry::Crash);
-        self.tell(Some(node), &format!("OUTDATED: others know {:x}", known.0));
-        self.nodes[node].lose();
-        let drawn = self.random.next();
-        self.nodes[node].known = Some(Incarnation::above(known, drawn));
-        self.boot(node);
-    }
-
     /// The engine has ended by itself.
     pub(crate) fn stopped(&mut self, node: usize, fault: Option<String>) {
         let expected = self.nodes[node].leaving || self.nodes[node].may_stop;
-        self.record(node, Entry::Crash);
-        self.tell(Some(node), &format!("STOPPED {}", fault.as_deref().unwrap_or("cleanly")));
-        self.nodes[node].lose();
-        if !expected {
+        let outdated = self.is_outdated(node);
+        self.end_process(node, &format!("STOPPED {}", fault.as_deref().unwrap_or("cleanly")));
+        if outdated && !expected {
+            self.supervise(node);
+        } else if !expected {
             let what = format!("n{} stopped by itself: {fault:?}", node + 1);
             self.fail(Failure::Stuck(what));
         }
+    }
+
+    /// It is gone, without having been killed.
+    pub(crate) fn end_process(&mut self, node: usize, how: &str) {
+        self.record(node, Entry::Crash);
+        self.tell(Some(node), how);
+        self.nodes[node].lose();
     }
 
     /// Begins to write a ring number.

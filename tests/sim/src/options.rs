@@ -246,6 +246,7 @@ impl Options {
         }
         options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
         options.add_sizes(&mut Random::new(seed.rotate_left(29)));
+        options.add_clocks(&mut Random::new(seed.rotate_left(37)));
         options
     }
 
