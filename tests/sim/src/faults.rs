@@ -56,6 +56,8 @@ pub enum Kind {
     /// A node is killed, and its wall clock is set before it starts again. Like those below it has
     /// an option of its own, so it is not among `ALL`.
     ClockSet,
+    /// Daemons are replaced by those of another version.
+    Replace,
 }
 
 impl Kind {
@@ -99,12 +101,17 @@ impl Kind {
     pub fn is_brief(self) -> bool {
         !matches!(
             self,
-            Self::Crash | Self::CrashLosingDisk | Self::Leave | Self::ColdStart | Self::ClockSet
+            Self::Crash
+                | Self::CrashLosingDisk
+                | Self::Leave
+                | Self::ColdStart
+                | Self::ClockSet
+                | Self::Replace
         )
     }
 }
 
-/// How a fault goes.
+/// How a fault goes, or goes on.
 #[derive(Debug)]
 pub(crate) enum Undo {
     Cuts(Vec<(usize, usize)>),
@@ -113,12 +120,14 @@ pub(crate) enum Undo {
     Resume(usize),
     Boot(usize),
     Read(usize, SessionId),
+    Replace { node: usize, newer: bool },
 }
 
 impl Cluster {
     /// Plans the first fault.
     pub fn start_faults(&mut self) {
         self.lay_cables();
+        self.install_software();
         self.plan_fault();
     }
 
@@ -224,6 +233,7 @@ impl Cluster {
             Kind::ColdStart => self.cold_start(last),
             Kind::Narrow => self.narrow(last),
             Kind::ClockSet => self.set_a_clock(last),
+            Kind::Replace => self.replace_software(last),
             kind => self.make_mischief(kind, last),
         }
     }
@@ -240,6 +250,7 @@ impl Cluster {
             }
             Undo::Resume(node) => self.resume(node),
             Undo::Boot(node) => self.boot(node),
+            Undo::Replace { node, newer } => self.replace_daemon(node, newer),
             Undo::Read(node, session) => self.read_again(node, session),
         }
     }

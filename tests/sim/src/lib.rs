@@ -31,3 +31,4 @@ pub mod shrink;
 mod sizes;
 pub mod story;
 mod turn;
+pub mod upgrades;

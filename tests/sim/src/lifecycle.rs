@@ -27,6 +27,7 @@ impl Cluster {
         let n = &mut self.nodes[node];
         n.life += 1;
         (n.process, n.index, n.spins) = (boot.process, 0, 0);
+        self.newest_wire.insert(boot.process, config.wire.1);
         self.record(node, Entry::Boot { stored });
         self.tell(Some(node), &format!("BOOT as {}", boot.process));
         let parts = self.parts(node, config, boot);
@@ -224,6 +225,9 @@ impl Cluster {
             trace: true,
             ..CoreConfig::default()
         };
+        if let Some(software) = self.options.software.get(self.nodes[node].software) {
+            (config.wire, config.features) = (software.wire, software.features);
+        }
         if let Some(configure) = &mut self.configure {
             configure(node, &mut config);
         }

@@ -29,6 +29,8 @@ pub struct Node {
     pub disk: Disk,
     /// The machine's own clock.
     pub clock: Clock,
+    /// Which version of its daemon is installed, by index.
+    pub software: usize,
     /// Of all starts so far.
     pub incarnations: BTreeSet<Incarnation>,
     /// The next start is at least this one: others have told the last one.
@@ -141,6 +143,7 @@ impl Node {
             index: 0,
             disk: Disk::default(),
             clock,
+            software: 0,
             incarnations: BTreeSet::new(),
             known: None,
             wall_ms: 0,
