@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use crate::event::{Cause, Event, Stats};
-use crate::id::{GroupId, MemberId, Process, RingId, ViewId};
+use crate::id::{GroupId, Incarnation, MemberId, Process, RingId, ViewId};
 use crate::input::{Command, Evidence, Input};
 use crate::node::Node;
 use crate::output::Output;
@@ -378,13 +378,7 @@ impl Core {
                 }
             }
             Packet::Outdated { newest, answered } if !matches!(self.state, State::Probation(_)) => {
-                let me = self.node.me;
-                let mine = newest.node == me.node && answered == me.incarnation;
-                if mine && newest.incarnation > me.incarnation {
-                    self.node.input = In::Outdated;
-                    let fault = Some(outdated(newest));
-                    self.stop(fault, Why::Superseded, &Cause::Superseded);
-                }
+                self.on_outdated(newest, answered);
             }
             packet => {
                 self.step(In::of(&packet), |state, node| state.on_packet(node, from, packet));
@@ -420,6 +414,16 @@ impl Core {
         self.node.out.stats.dropped_stale += 1;
         self.node.send(address, &Packet::Outdated { newest, answered: process.incarnation });
         true
+    }
+
+    /// In probation that is the state's affair.
+    fn on_outdated(&mut self, newest: Process, answered: Incarnation) {
+        let me = self.node.me;
+        let mine = newest.node == me.node && answered == me.incarnation;
+        if mine && newest.incarnation > me.incarnation {
+            self.node.input = In::Outdated;
+            self.stop(Some(outdated(newest)), Why::Superseded, &Cause::Superseded);
+        }
     }
 
     fn tell_duplicate(&mut self, address: SocketAddr, other: Process) {
