@@ -275,6 +275,7 @@ pub(crate) fn failure(error: &EngineError) -> Failure {
         EngineError::State(_)
         | EngineError::Network(_)
         | EngineError::Socket(_)
+        | EngineError::Outdated(_)
         | EngineError::Protocol(_) => Status::ESTATE,
     };
     Failure::new(status, error.to_string())

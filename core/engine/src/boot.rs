@@ -18,8 +18,16 @@ pub(crate) struct Booted {
     pub(crate) warning: Option<String>,
 }
 
-pub(crate) fn boot(config: &ValidConfig) -> Result<Booted, EngineError> {
+/// `known`: others know this incarnation of an earlier start, and it was newer.
+pub(crate) fn boot(
+    config: &ValidConfig,
+    known: Option<Incarnation>,
+) -> Result<Booted, EngineError> {
     let now = Incarnation(now_ms());
+    let now = match known {
+        None => now,
+        Some(known) => now.max(Incarnation::above(known, random_u64()?)),
+    };
     let Some(dir) = &config.state.dir else {
         let process =
             Process { node: config.node.id.map_or_else(draw_node, Ok)?, incarnation: now };

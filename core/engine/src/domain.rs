@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, Event, Evidence, Fate, GroupId,
-    GroupView, Input, Instant, MessageDelivery, Output, Process, SessionId,
+    GroupView, Incarnation, Input, Instant, MessageDelivery, Output, Process, SessionId,
 };
 use anasazi_transport::{Faulty, Received, Target, Transport};
 use bytes::Bytes;
@@ -40,6 +40,10 @@ pub(crate) enum Upward {
     /// An invariant of the core broke; it says nothing more.
     Broken {
         fault: String,
+    },
+    /// The domain has ended before it began: others know this incarnation of the node.
+    Outdated {
+        known: Incarnation,
     },
     /// The domain has ended; cleanly, or with a fault in words.
     Stopped {
@@ -181,6 +185,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                         witness.trace(now, &trace);
                     }
                 }
+                Output::Outdated { known } => up.push(Upward::Outdated { known }),
                 Output::Stopped { fault } => up.push(Upward::Stopped { fault }),
             }
         }

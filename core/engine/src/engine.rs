@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anasazi_protocol::Instant;
+use anasazi_protocol::{Incarnation, Instant};
 
 use crate::config::{ClientConfig, ValidConfig};
 use crate::error::EngineError;
@@ -27,7 +27,9 @@ const ACCEPT_MAX: usize = 64;
 /// One engine: what a daemon is made of. One thread at a time drives it.
 pub struct Engine {
     poller: Poller,
-    turn: RealTurn,
+    config: ValidConfig,
+    /// An error: it could not start again.
+    turn: Result<RealTurn, EngineError>,
     listener: Option<Listener>,
     shared: Arc<Shared>,
     ready: Vec<u64>,
@@ -52,25 +54,17 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`]: each names what, where and what to do.
     pub fn new(config: ValidConfig) -> Result<Self, EngineError> {
-        let system = |error: io::Error| {
-            EngineError::System(format!(
-                "cannot set up polling: {error}; raise the limit of open files"
-            ))
-        };
         let poller = Poller::new().map_err(system)?;
-        let client = config.client.clone();
-        let turn = open(config, &poller.waker())?;
-        for fd in turn.transport_fds() {
-            poller.add(fd, TRANSPORT_KEYS).map_err(system)?;
-        }
-        let listener = listen(&client, &poller)?;
+        let turn = begin(&config, None, &poller)?;
+        let listener = listen(&config.client, &poller)?;
         let shared = Arc::new(Shared {
             waker: poller.waker(),
             stop: AtomicBool::new(false),
             connected: Mutex::default(),
             ended: AtomicBool::new(false),
         });
-        let mut engine = Self { poller, turn, listener, shared, ready: Vec::new() };
+        let turn = Ok(turn);
+        let mut engine = Self { poller, config, turn, listener, shared, ready: Vec::new() };
         engine.run_turn(0, false)?;
         Ok(engine)
     }
@@ -135,12 +129,12 @@ impl Engine {
 
     /// The node is in a ring and orders messages.
     pub fn is_operational(&self) -> bool {
-        self.turn.core().status().state == "operational"
+        self.turn.as_ref().is_ok_and(|turn| turn.core().status().state == "operational")
     }
 
     /// It was stopped, and has left.
     pub fn has_ended(&self) -> bool {
-        self.turn.ended().is_some()
+        self.turn.as_ref().map_or(true, |turn| turn.ended().is_some())
     }
 
     /// For other threads.
@@ -149,8 +143,8 @@ impl Engine {
     }
 
     fn turn(&mut self, budget: u32, timeout: Option<Duration>) -> Result<bool, EngineError> {
-        if let Some(result) = self.turn.ended() {
-            return result.clone().map(|()| false);
+        if self.has_ended() {
+            return self.end_of();
         }
         let mut ready = core::mem::take(&mut self.ready);
         let waited = self.poller.wait(&mut ready, timeout);
@@ -159,27 +153,36 @@ impl Engine {
         let mut arrived = false;
         for key in ready.drain(..) {
             match key {
-                key if key >= SESSION_KEYS => self.turn.session_ready(key, &self.poller),
+                key if key >= SESSION_KEYS => {
+                    if let Ok(turn) = &mut self.turn {
+                        turn.session_ready(key, &self.poller);
+                    }
+                }
                 LISTENER_KEY => self.accept(),
                 _ => arrived = true,
             }
         }
         self.ready = ready;
-        if self.shared.stop.load(Ordering::Acquire) {
-            self.turn.stop();
-        }
         self.run_turn(budget, arrived)
     }
 
     fn run_turn(&mut self, budget: u32, arrived: bool) -> Result<bool, EngineError> {
-        let result = self.turn.run(Instant(now_ns()), arrived, budget, &self.poller);
-        if self.turn.ended().is_some() {
+        let Ok(turn) = &mut self.turn else { return self.end_of() };
+        if self.shared.stop.load(Ordering::Acquire) {
+            turn.stop();
+        }
+        let mut result = turn.run(Instant(now_ns()), arrived, budget, &self.poller);
+        if let Err(EngineError::Outdated(known)) = result {
+            result = self.begin_again(known);
+        }
+        if self.has_ended() {
             self.end();
             return result;
         }
         let more = result?;
+        let deadline = self.turn.as_ref().ok().and_then(RealTurn::deadline);
         self.poller
-            .set_timer(self.turn.deadline().map(|at| at.0))
+            .set_timer(deadline.map(|at| at.0))
             .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))?;
         if more {
             self.shared.waker.wake();
@@ -187,30 +190,62 @@ impl Engine {
         Ok(more)
     }
 
+    /// Others know an earlier start of this node that was newer than this one, which has not said
+    /// anything yet: everything anew, above it.
+    fn begin_again(&mut self, known: Incarnation) -> Result<bool, EngineError> {
+        let error = EngineError::Outdated(known);
+        tracing::warn!(target: "anasazi::engine", "{error}; this one begins again above it");
+        self.leave_transport();
+        // The sockets and the state file are free only when the old turn is gone.
+        self.turn = Err(error);
+        self.turn = begin(&self.config, Some(known), &self.poller);
+        match &self.turn {
+            Ok(_) => Ok(true),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    /// How it has ended.
+    fn end_of(&self) -> Result<bool, EngineError> {
+        match &self.turn {
+            Ok(turn) => turn.ended().map_or(Ok(()), Clone::clone).map(|()| false),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
     /// Nothing makes the descriptor readable any more: a host that polls it is left in peace.
     fn end(&mut self) {
         if let Some(listener) = self.listener.take() {
             Readiness::remove(&self.poller, listener.fd());
         }
-        for fd in self.turn.transport_fds() {
-            Readiness::remove(&self.poller, fd);
-        }
+        self.leave_transport();
         self.poller.retire();
         self.shared.end();
+    }
+
+    fn leave_transport(&self) {
+        for fd in self.turn.iter().flat_map(RealTurn::transport_fds) {
+            Readiness::remove(&self.poller, fd);
+        }
     }
 
     fn take_in_connections(&mut self) {
         let connected = core::mem::take(&mut *self.shared.connected());
         for socket in connected {
-            self.turn.accept(socket, &self.poller, Instant(now_ns()));
+            self.take_in(socket);
         }
     }
 
     fn accept(&mut self) {
-        let Some(listener) = &mut self.listener else { return };
         for _ in 0..ACCEPT_MAX {
-            let Some(socket) = listener.accept() else { break };
-            self.turn.accept(socket, &self.poller, Instant(now_ns()));
+            let Some(socket) = self.listener.as_mut().and_then(Listener::accept) else { break };
+            self.take_in(socket);
+        }
+    }
+
+    fn take_in(&mut self, socket: OwnedFd) {
+        if let Ok(turn) = &mut self.turn {
+            turn.accept(socket, &self.poller, Instant(now_ns()));
         }
     }
 }
@@ -277,6 +312,23 @@ impl Readiness for Poller {
         // Not being in the set is what was asked for.
         let _ = Self::remove(self, fd);
     }
+}
+
+/// A turn whose sockets are watched.
+fn begin(
+    config: &ValidConfig,
+    known: Option<Incarnation>,
+    poller: &Poller,
+) -> Result<RealTurn, EngineError> {
+    let turn = open(config.clone(), known, &poller.waker())?;
+    for fd in turn.transport_fds() {
+        poller.add(fd, TRANSPORT_KEYS).map_err(system)?;
+    }
+    Ok(turn)
+}
+
+fn system(error: io::Error) -> EngineError {
+    EngineError::System(format!("cannot set up polling: {error}; raise the limit of open files"))
 }
 
 fn listen(config: &ClientConfig, poller: &Poller) -> Result<Option<Listener>, EngineError> {

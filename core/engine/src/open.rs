@@ -1,6 +1,6 @@
 //! What the configuration asks for, opened: sockets, state, settings of the core.
 
-use anasazi_protocol::{Boot, CoreConfig, Instant, hash64, limits};
+use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, hash64, limits};
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::boot::{boot, random_u64};
@@ -16,10 +16,14 @@ use crate::writer::Writer;
 /// A turn on real sockets and a real disk.
 pub(crate) type RealTurn = Turn<Udp, Option<Writer>>;
 
-/// Opens sockets and state, and starts the protocol.
-pub(crate) fn open(config: ValidConfig, waker: &Waker) -> Result<RealTurn, EngineError> {
+/// Opens sockets and state, and starts the protocol, above an incarnation that others know.
+pub(crate) fn open(
+    config: ValidConfig,
+    known: Option<Incarnation>,
+    waker: &Waker,
+) -> Result<RealTurn, EngineError> {
     let mut warnings = config.warnings().to_vec();
-    let booted = boot(&config)?;
+    let booted = boot(&config, known)?;
     warnings.extend(booted.warning);
     let (transport, of_network) = Udp::open(&udp_options(&config))
         .map_err(|e: OpenError| EngineError::Network(e.to_string()))?;

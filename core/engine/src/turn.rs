@@ -238,6 +238,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                 Upward::Stopped { fault } => {
                     self.end(fault.map(EngineError::Protocol), readiness);
                 }
+                Upward::Outdated { known } => {
+                    self.end(Some(EngineError::Outdated(known)), readiness);
+                }
                 Upward::Broken { fault } => {
                     self.end(Some(EngineError::Broken(fault)), readiness);
                 }
@@ -249,18 +252,19 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     fn end(&mut self, fault: Option<EngineError>, readiness: &dyn Readiness) {
         let reason =
             fault.as_ref().map_or_else(|| "the engine was stopped".to_owned(), ToString::to_string);
+        let returns = self.clients_return && matches!(fault, None | Some(EngineError::Outdated(_)));
         let status = match &fault {
             None => Status::ECLOSED,
             // An engine of this process does not come back; a daemon does.
             Some(EngineError::Broken(_)) if !self.clients_return => Status::EINTERNAL,
             Some(_) => Status::ESTATE,
         };
-        // A daemon that stops cleanly is likely to come back: its clients' connections just end,
-        // and they try again.
-        if fault.is_some() || !self.clients_return {
-            self.sessions.close_all(status, &reason, readiness);
-        } else {
+        // A daemon that stops cleanly is likely to come back, one that is outdated does so at once:
+        // its clients' connections just end, and they try again.
+        if returns {
             self.sessions.hang_up_on_all(readiness);
+        } else {
+            self.sessions.close_all(status, &reason, readiness);
         }
         self.ended = Some(fault.map_or(Ok(()), Err));
     }

@@ -86,7 +86,7 @@ impl Axiom {
     pub fn title(self) -> &'static str {
         match self {
             Self::Log => "the log itself is well-formed",
-            Self::Id => "an older incarnation never acts or appears beside a newer one",
+            Self::Id => "a former process never acts or appears beside the one that came after it",
             Self::B1 => "only what was sent is delivered, unchanged, where it was ordered",
             Self::B2 => "no message is delivered twice",
             Self::B3 => "nothing happens outside of the current configuration",

@@ -54,6 +54,23 @@ fn id_old_incarnation_acts_after_the_new_one_booted() {
     log.assert_holds(false);
 }
 
+/// Where nothing is stored, the clock may have been set back: the last start counts.
+#[test]
+fn id_the_last_start_counts_whichever_its_number() {
+    let mut log = Log::together(2);
+    log.boot(incarnation(2, 9)).boot(incarnation(2, 4));
+    log.assert_holds(false);
+    log.add(incarnation(2, 9), Entry::Trace(Trace::Stopped));
+    log.assert_violates(Axiom::Id);
+}
+
+#[test]
+fn id_a_start_with_stored_state_is_newer() {
+    let mut log = Log::together(2);
+    log.boot(incarnation(2, 9)).add(incarnation(2, 4), Entry::Boot { stored: true });
+    log.assert_violates(Axiom::Id);
+}
+
 #[test]
 fn id_two_incarnations_in_one_configuration() {
     let mut log = Log::together(2);

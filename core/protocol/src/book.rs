@@ -39,6 +39,8 @@ impl Entry {
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Book {
     entries: BTreeMap<Process, Entry>,
+    /// The newest process of each node that has been heard, and when it was last; it may be gone.
+    newest: BTreeMap<NodeId, (Incarnation, Instant)>,
 }
 
 impl Book {
@@ -52,6 +54,7 @@ impl Book {
         counter: u64,
         now: Instant,
     ) -> bool {
+        self.remember(process, now);
         match self.entries.get_mut(&process) {
             Some(entry) if counter <= entry.counter || entry.has_ended() => return false,
             Some(entry) => {
@@ -61,6 +64,20 @@ impl Book {
             None => self.insert(process, address, counter, now),
         }
         true
+    }
+
+    fn remember(&mut self, process: Process, now: Instant) {
+        if self.newest.len() >= limits::BOOK_MAX && !self.newest.contains_key(&process.node) {
+            let oldest = self.newest.iter().min_by_key(|(_, (_, at))| *at).map(|(n, _)| *n);
+            oldest.map(|n| self.newest.remove(&n));
+        }
+        let known = self.newest.entry(process.node).or_insert((process.incarnation, now));
+        *known = (known.0.max(process.incarnation), now);
+    }
+
+    /// The newest process of this node that was ever heard here.
+    pub(crate) fn newest(&self, node: NodeId) -> Option<Process> {
+        self.newest.get(&node).map(|(incarnation, _)| Process { node, incarnation: *incarnation })
     }
 
     /// Another node says where `process` is: believed while nothing is known of it.

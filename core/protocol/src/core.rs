@@ -6,7 +6,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use crate::event::{Cause, Event, Stats};
-use crate::id::{GroupId, MemberId, Process, RingId, ViewId};
+use crate::id::{GroupId, Incarnation, MemberId, Process, RingId, ViewId};
 use crate::input::{Command, Evidence, Input};
 use crate::node::Node;
 use crate::output::Output;
@@ -329,6 +329,9 @@ impl Core {
                 return self.on_namesake(from, process);
             }
             let probation = matches!(&packet, Packet::Beacon(beacon) if beacon.probation);
+            if self.turns_away(from.address, process, probation) {
+                return;
+            }
             // Who is on probation is nobody's peer yet, and may be about to be turned away.
             if probation {
                 return;
@@ -374,6 +377,9 @@ impl Core {
                     self.stop(fault, Why::Superseded, &Cause::Superseded);
                 }
             }
+            Packet::Outdated { newest, answered } if !matches!(self.state, State::Probation(_)) => {
+                self.on_outdated(newest, answered);
+            }
             packet => {
                 self.step(In::of(&packet), |state, node| state.on_packet(node, from, packet));
             }
@@ -395,6 +401,31 @@ impl Core {
         }
     }
 
+    /// Of two processes of a node the newer one counts, even if it is gone: what it said may still
+    /// come, and would then be about the other one. Whoever is on probation may not have its name
+    /// either.
+    fn turns_away(&mut self, address: SocketAddr, process: Process, probation: bool) -> bool {
+        let newest = self
+            .node
+            .book
+            .newest(process.node)
+            .filter(|newest| process < *newest || probation && process == *newest);
+        let Some(newest) = newest else { return false };
+        self.node.out.stats.dropped_stale += 1;
+        self.node.send(address, &Packet::Outdated { newest, answered: process.incarnation });
+        true
+    }
+
+    /// In probation that is the state's affair.
+    fn on_outdated(&mut self, newest: Process, answered: Incarnation) {
+        let me = self.node.me;
+        let mine = newest.node == me.node && answered == me.incarnation;
+        if mine && newest.incarnation > me.incarnation {
+            self.node.input = In::Outdated;
+            self.stop(Some(outdated(newest)), Why::Superseded, &Cause::Superseded);
+        }
+    }
+
     fn tell_duplicate(&mut self, address: SocketAddr, other: Process) {
         let (node, other) = (other.node, other.incarnation);
         self.node.out.event(Event::DuplicateNode { node, address, other });
@@ -405,6 +436,13 @@ pub(crate) fn in_use(node: crate::NodeId, address: SocketAddr) -> String {
     format!(
         "node id {node} is in use by the process at {address}: give each node its own node.id, or \
          none to have one drawn"
+    )
+}
+
+fn outdated(newest: Process) -> String {
+    format!(
+        "the others know a newer process of this node, {newest}: this node started with a clock \
+         that was set back, or another process has its id"
     )
 }
 

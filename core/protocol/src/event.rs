@@ -59,6 +59,8 @@ pub enum Cause {
     Superseded,
     /// At the start: another process has this node's id.
     IdInUse,
+    /// At the start: others know an earlier process of this node that is newer than this one.
+    Outdated,
 }
 
 impl fmt::Display for Cause {
@@ -86,6 +88,7 @@ impl fmt::Display for Cause {
             Self::Shutdown => write!(f, "this node was asked to leave"),
             Self::Superseded => write!(f, "a newer process has this node's id"),
             Self::IdInUse => write!(f, "another process has this node's id"),
+            Self::Outdated => write!(f, "an earlier start of this node was newer than this one"),
             Self::FailedToReceive { node } => {
                 write!(f, "node {node} does not receive what the others hold")
             }

@@ -14,6 +14,18 @@ pub struct NodeId(pub u32);
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Incarnation(pub u64);
 
+impl Incarnation {
+    /// Larger ones have no room in a session's id; the clock gets there in 2054.
+    pub const MAX: Self = Self((1 << 40) - 1);
+
+    /// One that a node may take whose clock is behind the start that others know of. `drawn` is
+    /// any number, since it may have started there before without being heard: within the next
+    /// minute or so, so that the clock soon leads again.
+    pub fn above(known: Self, drawn: u64) -> Self {
+        Self(known.0.saturating_add(1 + drawn % (1 << 16)))
+    }
+}
+
 /// A node in one incarnation: "a process" in every axiom.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

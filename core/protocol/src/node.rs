@@ -33,6 +33,10 @@ use crate::wire::{
 
 /// For how long it counts that a node held everybody back.
 const BLAME_FOR: Duration = Duration::from_secs(30);
+/// Who did so twice is left out for so long, and for twice as long each time that it does so again,
+/// up to a bound: only a try can tell whether it receives again, and a try costs the others a
+/// second.
+const LEFT_OUT_FOR: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
 
 #[derive(Clone, Hash)]
 pub(crate) struct Node {
@@ -277,15 +281,18 @@ impl Node {
         if other != self.me.node {
             let now = self.now;
             self.blamed.retain(|_, (_, at)| now.since(*at) < BLAME_FOR);
-            self.blamed.entry(other).or_insert((0, now)).0 += 1;
+            let (count, at) = self.blamed.entry(other).or_default();
+            (*count, *at) = (*count + 1, now);
         }
     }
 
     /// It did so more than once lately: better a ring without it than no ring.
     pub(crate) fn is_blamed(&self, other: NodeId) -> bool {
-        self.blamed
-            .get(&other)
-            .is_some_and(|(count, at)| *count > 1 && self.now.since(*at) < BLAME_FOR)
+        let (least, most) = LEFT_OUT_FOR;
+        self.blamed.get(&other).is_some_and(|(count, at)| {
+            let time = least * (1 << count.saturating_sub(2).min(8));
+            *count > 1 && self.now.since(*at) < time.min(most)
+        })
     }
 
     /// Counts a message of a local session, and names it.

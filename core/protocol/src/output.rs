@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::id::{GroupId, MemberId, SessionId, ViewId};
+use crate::id::{GroupId, Incarnation, MemberId, SessionId, ViewId};
 use crate::service::{Audience, Service};
 use crate::trace::Trace;
 
@@ -54,6 +54,13 @@ pub enum Output {
     Event(Event),
     /// For the oracle; only with `CoreConfig::trace`.
     Trace(Trace),
+    /// Others know an earlier start of this node that has a newer incarnation, or the same: this
+    /// one, which has not said anything yet, is over; the last output. To be started again above
+    /// it ([`Incarnation::above`]).
+    Outdated {
+        /// The one that they know.
+        known: Incarnation,
+    },
     /// The core has left its ring and does nothing any more; the last output.
     Stopped {
         /// `None` after `Input::Shutdown`; otherwise what to tell the operator.

@@ -1,13 +1,13 @@
 //! The cluster: real engines on simulated machines, a simulated network between them, and the
 //! oracle watching.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anasazi_engine::config::ValidConfig;
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record, Summary};
-use anasazi_protocol::{CoreConfig, Event, MemberId, MessageId, SessionId};
+use anasazi_protocol::{CoreConfig, Event, MemberId, MessageId, Process, SessionId};
 use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 
@@ -67,6 +67,8 @@ pub struct Cluster {
     pub(crate) wild: BTreeSet<MemberId>,
     /// Who sent the messages that go to one session, or have no order.
     pub(crate) senders: HashMap<MessageId, SessionId>,
+    /// The newest wire version of every process.
+    pub(crate) newest_wire: BTreeMap<Process, u8>,
     pub(crate) admin_config: ValidConfig,
     /// Lent to a turn and emptied again.
     pub(crate) seen: Vec<Seen>,
@@ -185,6 +187,7 @@ impl Cluster {
             lasting: Lasting::None,
             wild: BTreeSet::new(),
             senders: HashMap::new(),
+            newest_wire: BTreeMap::new(),
             admin_config: admin_config(),
             seen: Vec::new(),
             sent: Vec::new(),

@@ -53,6 +53,11 @@ pub enum Kind {
     /// Some connections carry only small datagrams for a while; only where sizes are probed, so
     /// not among `ALL`.
     Narrow,
+    /// A node is killed, and its wall clock is set before it starts again. Like those below it has
+    /// an option of its own, so it is not among `ALL`.
+    ClockSet,
+    /// Daemons are replaced by those of another version.
+    Replace,
 }
 
 impl Kind {
@@ -94,11 +99,19 @@ impl Kind {
 
     /// No process ends by it.
     pub fn is_brief(self) -> bool {
-        !matches!(self, Self::Crash | Self::CrashLosingDisk | Self::Leave | Self::ColdStart)
+        !matches!(
+            self,
+            Self::Crash
+                | Self::CrashLosingDisk
+                | Self::Leave
+                | Self::ColdStart
+                | Self::ClockSet
+                | Self::Replace
+        )
     }
 }
 
-/// How a fault goes.
+/// How a fault goes, or goes on.
 #[derive(Debug)]
 pub(crate) enum Undo {
     Cuts(Vec<(usize, usize)>),
@@ -107,12 +120,14 @@ pub(crate) enum Undo {
     Resume(usize),
     Boot(usize),
     Read(usize, SessionId),
+    Replace { node: usize, newer: bool },
 }
 
 impl Cluster {
     /// Plans the first fault.
     pub fn start_faults(&mut self) {
         self.lay_cables();
+        self.install_software();
         self.plan_fault();
     }
 
@@ -217,6 +232,8 @@ impl Cluster {
             Kind::Leave => self.random_leave(last),
             Kind::ColdStart => self.cold_start(last),
             Kind::Narrow => self.narrow(last),
+            Kind::ClockSet => self.set_a_clock(last),
+            Kind::Replace => self.replace_software(last),
             kind => self.make_mischief(kind, last),
         }
     }
@@ -233,6 +250,7 @@ impl Cluster {
             }
             Undo::Resume(node) => self.resume(node),
             Undo::Boot(node) => self.boot(node),
+            Undo::Replace { node, newer } => self.replace_daemon(node, newer),
             Undo::Read(node, session) => self.read_again(node, session),
         }
     }

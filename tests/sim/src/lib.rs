@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clients;
+mod clocks;
 pub mod cluster;
 mod digest;
 mod engine;
@@ -30,3 +31,4 @@ pub mod shrink;
 mod sizes;
 pub mod story;
 mod turn;
+pub mod upgrades;

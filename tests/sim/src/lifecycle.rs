@@ -27,6 +27,7 @@ impl Cluster {
         let n = &mut self.nodes[node];
         n.life += 1;
         (n.process, n.index, n.spins) = (boot.process, 0, 0);
+        self.newest_wire.insert(boot.process, config.wire.1);
         self.record(node, Entry::Boot { stored });
         self.tell(Some(node), &format!("BOOT as {}", boot.process));
         let parts = self.parts(node, config, boot);
@@ -131,13 +132,21 @@ impl Cluster {
     /// The engine has ended by itself.
     pub(crate) fn stopped(&mut self, node: usize, fault: Option<String>) {
         let expected = self.nodes[node].leaving || self.nodes[node].may_stop;
-        self.record(node, Entry::Crash);
-        self.tell(Some(node), &format!("STOPPED {}", fault.as_deref().unwrap_or("cleanly")));
-        self.nodes[node].lose();
-        if !expected {
+        let outdated = self.is_outdated(node);
+        self.end_process(node, &format!("STOPPED {}", fault.as_deref().unwrap_or("cleanly")));
+        if outdated && !expected {
+            self.supervise(node);
+        } else if !expected {
             let what = format!("n{} stopped by itself: {fault:?}", node + 1);
             self.fail(Failure::Stuck(what));
         }
+    }
+
+    /// It is gone, without having been killed.
+    pub(crate) fn end_process(&mut self, node: usize, how: &str) {
+        self.record(node, Entry::Crash);
+        self.tell(Some(node), how);
+        self.nodes[node].lose();
     }
 
     /// Begins to write a ring number.
@@ -173,9 +182,13 @@ impl Cluster {
         let machine = &self.options.machine;
         let n = &mut self.nodes[node];
         let wall = (EPOCH_MS + self.now / 1_000_000).saturating_add_signed(n.wall_ms);
+        let wall = n.known.take().map_or(wall, |known| wall.max(known.0));
         let stored = n.disk.incarnation.filter(|_| !machine.diskless);
-        let incarnation = stored.map_or(wall, |i| wall.max(i.0 + 1));
-        let incarnation = Incarnation(incarnation);
+        let mut incarnation = Incarnation(stored.map_or(wall, |i| wall.max(i.0 + 1)));
+        // Two processes of one name could not be told apart in a log.
+        while !n.incarnations.insert(incarnation) {
+            incarnation.0 += 1;
+        }
         let process = Process { node: n.id, incarnation };
         if machine.diskless {
             let (ring_sequence_floor, ring_sequence_reserved) = (0, u64::MAX);
@@ -213,6 +226,9 @@ impl Cluster {
             trace: true,
             ..CoreConfig::default()
         };
+        if let Some(software) = self.options.software.get(self.nodes[node].software) {
+            (config.wire, config.features) = (software.wire, software.features);
+        }
         if let Some(configure) = &mut self.configure {
             configure(node, &mut config);
         }

@@ -159,6 +159,7 @@ impl Cluster {
         self.judge.looks += 1;
         for node in 0..self.nodes.len() {
             self.look_at(node);
+            self.look_at_version(node);
             if self.judge.looks.is_multiple_of(SESSIONS_EVERY) {
                 self.look_at_sessions(node);
             }

@@ -1,6 +1,6 @@
 //! A simulated machine: its disk, its clock, and the engine that runs on it, if one does.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anasazi_protocol::{Core, Incarnation, Instant, NodeId, Process, RingId};
@@ -29,6 +29,12 @@ pub struct Node {
     pub disk: Disk,
     /// The machine's own clock.
     pub clock: Clock,
+    /// Which version of its daemon is installed, by index.
+    pub software: usize,
+    /// Of all starts so far.
+    pub incarnations: BTreeSet<Incarnation>,
+    /// The next start is at least this one: others have told the last one.
+    pub known: Option<Incarnation>,
     /// How far its wall clock is off, in milliseconds.
     pub wall_ms: i64,
     /// The process does not run for a while.
@@ -139,6 +145,9 @@ impl Node {
             index: 0,
             disk: Disk::default(),
             clock,
+            software: 0,
+            incarnations: BTreeSet::new(),
+            known: None,
             wall_ms: 0,
             paused: false,
             sessions: Vec::new(),

@@ -12,6 +12,7 @@ use anasazi_protocol::{Timers, limits};
 use crate::faults::Kind;
 use crate::network::Lasting;
 use crate::random::Random;
+use crate::upgrades::Software;
 
 const QUEUE_DEFAULT: (usize, usize) = (limits::SEND_QUEUE_MESSAGES_MAX, limits::SEND_QUEUE_LEN_MAX);
 
@@ -56,6 +57,8 @@ pub struct Options {
     pub mixed_mtu: bool,
     /// Packets per rotation.
     pub window: u32,
+    /// Versions of daemons, the older first; empty: all are of this one.
+    pub software: Vec<Software>,
     /// Largest message, in bytes.
     pub message_len_max: usize,
     /// What is left out of it.
@@ -228,6 +231,7 @@ impl Options {
             mtu_max: 0,
             narrow: (0, 0),
             mixed_mtu: false,
+            software: Vec::new(),
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
             without: Without::default(),
@@ -246,6 +250,8 @@ impl Options {
         }
         options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
         options.add_sizes(&mut Random::new(seed.rotate_left(29)));
+        options.add_clocks(&mut Random::new(seed.rotate_left(37)));
+        options.add_software(&mut Random::new(seed.rotate_left(41)));
         options
     }
 
@@ -342,6 +348,7 @@ impl Options {
         options.start_within_ms = 0;
         options.timer_scale = 1;
         options.mixed_mtu = false;
+        options.software.clear();
         (options.mtu_max, options.narrow) = (0, (0, 0));
         (options.mtu, options.window) = (limits::MTU_DEFAULT, limits::WINDOW_DEFAULT);
         options.message_len_max = limits::MESSAGE_LEN_DEFAULT;

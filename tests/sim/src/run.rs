@@ -134,6 +134,7 @@ fn start(cluster: &mut Cluster) {
 /// Ends all faults, and waits for one ring. Says when the faults ended.
 fn heal(cluster: &mut Cluster) -> Result<u64, String> {
     let healed = cluster.now;
+    cluster.put_clocks_right();
     cluster.heal(false);
     let limit = Duration::from_secs(10) * if cluster.options.timer_scale > 1 { 6 } else { 1 };
     if cluster.run_until(limit, |c| c.settled().is_ok()) {

@@ -43,6 +43,9 @@ impl Cluster {
             if let Err(EngineError::Broken(what)) = &result {
                 self.fail(Failure::Panicked(format!("n{}: {what}", node + 1)));
             }
+            if let Err(EngineError::Outdated(known)) = result {
+                return self.begin_again(node, known);
+            }
             return self.stopped(node, result.err().map(|error| error.to_string()));
         }
         self.take_time(node);

@@ -78,7 +78,8 @@ pub const KEYS: &[Key] = &[
                  Empty: nothing is stored and the clock provides the incarnation. Under the \
                  systemd unit the default is the unit's state directory.",
         danger: "Two engines must not share one directory. Without storage, a clock that was set \
-                 back across a restart can make this node look older than it was.",
+                 back across a restart makes this node older than it was: if others can tell it \
+                 so it begins again above that, otherwise they turn it away when they meet.",
         ..key("state.dir", "")
     },
     Key {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anasazi_client::{EventKind, Hold, JOIN_SEND_ONLY, Status};
 use anasazi_engine::EngineError;
 use anasazi_engine::config::Settings;
+use anasazi_engine::state_file::{StateFile, Stored};
 
 use super::*;
 use crate::host::fresh_group;
@@ -45,6 +46,34 @@ fn two_engines_form_a_ring_by_unicast() {
     settings.set("transport.peers", &first.to_string()).unwrap();
     host.add(&set_node(&settings, 2));
     expect_ring_of_both(&host);
+}
+
+/// A node that has lost its state starts again, with a clock that is behind the last start.
+#[test]
+fn a_node_that_would_be_older_than_it_was_begins_again_above_that() {
+    const AHEAD: u64 = 1 << 39;
+    let directory = tempfile::tempdir().unwrap();
+    let stored = Stored { node_id: 2, incarnation: AHEAD, ring_sequence_reserved: 10 };
+    StateFile::open(directory.path()).unwrap().0.store(&stored).unwrap();
+    let mut settings = settings();
+    let host = Host::with(&set_node(&settings, 1));
+    let first = host.address(0);
+    settings.set("transport.peers", &first.to_string()).unwrap();
+    let settings = set_node(&settings, 2);
+    let mut with_state = settings.clone();
+    with_state.set("state.dir", directory.path().to_str().unwrap()).unwrap();
+    host.add(&with_state);
+    expect_ring_of_both(&host);
+    host.engines()[1].engine.handle().stop();
+    host.run_until("the end", |host| host.has_ended(1));
+
+    let again = host.add(&settings);
+    let fd = host.engines()[again].engine.fd();
+    host.run_until("a ring of both", |host| [0, again].iter().all(|i| host.nodes(*i) == [1, 2]));
+    let incarnation = host.ask(again, "status")["incarnation"].as_u64().unwrap();
+    assert!(incarnation > AHEAD + 1, "{incarnation}");
+    assert_eq!(host.engines()[again].engine.fd(), fd);
+    assert_eq!(host.engines()[again].error, None);
 }
 
 #[test]

@@ -8,10 +8,10 @@ use crate::history::History;
 use crate::violation::{Axiom, Finding, Place, Verdict};
 use anasazi_protocol::record::{Entry, Record, list};
 
-/// The newest incarnation of every node.
+/// The last start of every node.
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
-    newest: BTreeMap<NodeId, Incarnation>,
+    last: BTreeMap<NodeId, Incarnation>,
     /// Nodes of which two processes run at once on purpose.
     pub twins: BTreeSet<NodeId>,
 }
@@ -21,16 +21,24 @@ impl Identities {
     pub(crate) fn check(&mut self, history: &History, place: Place, record: &Record) -> Verdict {
         check_log(history, place, record)?;
         let (node, incarnation) = (record.process.node, record.process.incarnation);
-        let newest = self.newest.entry(node).or_insert(incarnation);
-        if matches!(record.entry, Entry::Boot { .. }) {
-            *newest = incarnation.max(*newest);
+        if self.twins.contains(&node) {
+            return Ok(());
         }
-        if incarnation < *newest && !self.twins.contains(&node) {
-            let newest = Process { node, incarnation: *newest };
-            let sentence = format!("{} acts although {newest} has started", record.process);
-            return Err(Finding::new(Axiom::Id, place, sentence));
-        }
-        Ok(())
+        let last = *self.last.entry(node).or_insert(incarnation);
+        let other = Process { node, incarnation: last };
+        let sentence = match record.entry {
+            // Without its state it cannot know, and its clock may have been set back.
+            Entry::Boot { stored } if !stored || incarnation >= last => {
+                self.last.insert(node, incarnation);
+                return Ok(());
+            }
+            Entry::Boot { .. } => format!("{} starts with the state of {other}", record.process),
+            _ if incarnation != last => {
+                format!("{} acts although {other} has started", record.process)
+            }
+            _ => return Ok(()),
+        };
+        Err(Finding::new(Axiom::Id, place, sentence))
     }
 }
 

@@ -242,6 +242,12 @@ impl Ring {
         self.stall.map(|(_, by, _)| by)
     }
 
+    /// Who is about to be given up for that: if some member gathers now, it is because of this one.
+    pub(crate) fn is_failing(&self, node: &Node) -> Option<NodeId> {
+        let (_, by, since) = self.stall?;
+        (node.now.since(since) >= node.config.timers.recovery * 3 / 4).then_some(by)
+    }
+
     /// Who has held everybody back for too long: requests and repeats do not reach each other.
     pub(crate) fn failed_to_receive(&self, node: &Node) -> Option<NodeId> {
         let (_, by, since) = self.stall?;

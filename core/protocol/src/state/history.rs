@@ -56,11 +56,14 @@ impl History {
     }
 
     /// For people: who is missing and how that is known.
-    pub(crate) fn reason(&self, together: &[NodeId], new: &[Process]) -> String {
+    pub(crate) fn reason(&self, node: &Node, together: &[NodeId], new: &[Process]) -> String {
         let mut parts = Vec::new();
         for lost in self.ring.members.iter().filter(|p| !together.contains(&p.node)) {
             parts.push(match self.dead.get(lost) {
                 Some(gone) => super::gone_cause(*lost, *gone).to_string(),
+                None if node.is_blamed(lost.node) => {
+                    Cause::FailedToReceive { node: lost.node }.to_string()
+                }
                 None => format!("node {} did not answer", lost.node),
             });
         }

@@ -256,7 +256,14 @@ impl Operational {
         if !same_ring || join.merging.is_some() {
             return self.on_invitation(node, join);
         }
-        let history = self.leave(node, Cause::JoinFrom { node: join.process.node });
+        let cause = match self.ring.is_failing(node) {
+            Some(failing) => {
+                node.blame(failing);
+                Cause::FailedToReceive { node: failing }
+            }
+            None => Cause::JoinFrom { node: join.process.node },
+        };
+        let history = self.leave(node, cause);
         match Gather::enter(node, history, &[]) {
             State::Gather(gather) => gather.on_join(node, join),
             other => other,

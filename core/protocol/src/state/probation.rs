@@ -1,5 +1,5 @@
-//! The first moments: is another process running with this node's id? Until that is clear, nobody
-//! is told to merge.
+//! The first moments: is another process running with this node's id, or has one run that was
+//! newer? Until that is clear, nobody is told to merge.
 
 use crate::event::{Cause, Event};
 use crate::id::RingId;
@@ -58,6 +58,15 @@ impl Probation {
                 node.moved(At::Stopped, Why::IdInUse, &Cause::IdInUse);
                 let fault = crate::core::in_use(id, address);
                 node.out.push(Output::Stopped { fault: Some(fault) });
+                State::Stopped
+            }
+            Packet::Outdated { newest, answered }
+                if newest.node == node.me.node
+                    && *answered == node.me.incarnation
+                    && newest.incarnation >= node.me.incarnation =>
+            {
+                node.moved(At::Stopped, Why::Outdated, &Cause::Outdated);
+                node.out.push(Output::Outdated { known: newest.incarnation });
                 State::Stopped
             }
             _ => State::Probation(self),

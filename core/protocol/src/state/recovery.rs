@@ -138,7 +138,15 @@ impl Recovery {
                 node.send(from.address, &Packet::PlanAck(ack));
                 State::Recovery(self)
             }
-            Packet::Join(join) if self.is_newer(&join) => self.abort(node, Failure::join(join)),
+            Packet::Join(join) if self.is_newer(&join) => {
+                let mut failure = Failure::join(join);
+                // Who lacks something gives up first: it makes no progress at all.
+                if let Some(failing) = self.ring.is_failing(node) {
+                    node.blame(failing);
+                    failure.cause = Cause::FailedToReceive { node: failing };
+                }
+                self.abort(node, failure)
+            }
             Packet::Join(join) if !self.ring.has_member(join.process) => {
                 node.decline(&join, true);
                 State::Recovery(self)

@@ -52,6 +52,7 @@ named! {
     Beacon "beacon",
     Bye "bye",
     Duplicate "duplicate",
+    Outdated "outdated",
     ProbeAnswer "probe answer",
     Decline "decline",
     Unreachable "unreachable",
@@ -84,6 +85,7 @@ named! {
     Overdue "this node leaves, and no ring is formed",
     Superseded "a newer process has this node's id",
     IdInUse "the node's id is in use",
+    Outdated "an earlier start was newer",
 }
 
 impl In {
@@ -102,6 +104,7 @@ impl In {
             Packet::Beacon(_) => Self::Beacon,
             Packet::Bye { .. } => Self::Bye,
             Packet::Duplicate { .. } => Self::Duplicate,
+            Packet::Outdated { .. } => Self::Outdated,
             Packet::ProbeAnswer(_) => Self::ProbeAnswer,
             Packet::Decline(_) => Self::Decline,
             Packet::Probe(_)
@@ -128,6 +131,7 @@ impl Why {
             Cause::Shutdown => Self::Leaving,
             Cause::Superseded => Self::Superseded,
             Cause::IdInUse => Self::IdInUse,
+            Cause::Outdated => Self::Outdated,
         }
     }
 }
@@ -146,7 +150,7 @@ pub(crate) struct Row {
 const TAKEN: &[(At, &[In])] = {
     use In::*;
     &[
-        (At::Probation, &[Duplicate, Timeout, Persisted, Shutdown]),
+        (At::Probation, &[Duplicate, Outdated, Timeout, Persisted, Shutdown]),
         (
             At::Operational,
             &[
@@ -159,6 +163,7 @@ const TAKEN: &[(At, &[In])] = {
                 Beacon,
                 Bye,
                 Duplicate,
+                Outdated,
                 Propose,
                 ProbeAnswer,
                 Decline,
@@ -179,6 +184,7 @@ const TAKEN: &[(At, &[In])] = {
                 Propose,
                 Bye,
                 Duplicate,
+                Outdated,
                 Decline,
                 Unreachable,
                 Timeout,
@@ -198,6 +204,7 @@ const TAKEN: &[(At, &[In])] = {
                 PlanAck,
                 Bye,
                 Duplicate,
+                Outdated,
                 Unreachable,
                 Timeout,
                 Command,
@@ -215,6 +222,7 @@ const TAKEN: &[(At, &[In])] = {
                 Plan,
                 Bye,
                 Duplicate,
+                Outdated,
                 Unreachable,
                 Timeout,
                 Command,
@@ -250,13 +258,20 @@ pub(crate) const ROWS: &[Row] = {
     &[
         row("boot", &[Probation], &[Timeout, Persisted], Boot, Operational),
         row("id-in-use", &[Probation], &[Duplicate], IdInUse, Stopped),
+        row("outdated", &[Probation], &[In::Outdated], Outdated, Stopped),
         row("quit", &[Probation], &[Shutdown], Leaving, Stopped),
         row("token-lost", &[Operational], &[Timeout], TokenLoss, Gather),
         row("member-gone", &[Operational], GONE, Gone, Gather),
         row("member-gathers", &[Operational], &[Join], JoinFrom, Gather),
         row("merge-agreed", &[Operational], NEWS, Agreed, Commit),
         row("merge-called", &[Operational], &[Propose], Called, Commit),
-        row("deaf", &[Operational], &[Data, Token, Drained, Timeout], FailedToReceive, Gather),
+        row(
+            "deaf",
+            &[Operational],
+            &[Data, Token, Join, Drained, Timeout],
+            FailedToReceive,
+            Gather,
+        ),
         row("left", &[Operational], LAST, Leaving, Stopped),
         row("agreed", &[Gather], NEWS, Agreed, Commit),
         row("called", &[Gather], &[Propose], Called, Commit),
@@ -277,12 +292,13 @@ pub(crate) const ROWS: &[Row] = {
         row("recovery-contradiction", &[Recovery], &[Token], Contradiction, Gather),
         row("recovery-member-gone", &[Recovery], GONE, Gone, Gather),
         row("recovery-member-gathers", &[Recovery], &[Join], JoinFrom, Gather),
+        row("recovery-deaf", &[Recovery], &[Join], FailedToReceive, Gather),
         row("installed", &[Recovery], &[Token, AtOnce], Complete, Operational),
         row("overdue", &[Gather, Commit, Recovery], &[Timeout, AtOnce], Overdue, Stopped),
         row(
             "superseded",
             &[Operational, Gather, Commit, Recovery],
-            &[Duplicate],
+            &[Duplicate, In::Outdated],
             Superseded,
             Stopped,
         ),

@@ -40,6 +40,12 @@ pub(crate) enum Packet {
         owner: Process,
         answered: Incarnation,
     },
+    /// "There has been a newer process of your node", or one of your name: a node without storage
+    /// has started again with a clock that was set back. Echoes the incarnation that it answers.
+    Outdated {
+        newest: Process,
+        answered: Incarnation,
+    },
     Probe(Probe),
     ProbeAnswer(ProbeAnswer),
     Decline(Decline),
@@ -162,6 +168,7 @@ pub fn wire_kind(datagram: &[u8]) -> Option<&'static str> {
         KIND_DECLINE => "decline",
         KIND_SIZE_PROBE => "size-probe",
         KIND_SIZE_ANSWER => "size-answer",
+        KIND_OUTDATED => "outdated",
         _ => return None,
     })
 }
@@ -199,6 +206,7 @@ const KIND_DECLINE: u8 = 17;
 const KIND_UNORDERED: u8 = 14;
 const KIND_SIZE_PROBE: u8 = 18;
 const KIND_SIZE_ANSWER: u8 = 19;
+const KIND_OUTDATED: u8 = 20;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -223,6 +231,7 @@ impl Packet {
             Self::Decline(_) => KIND_DECLINE,
             Self::SizeProbe(_) => KIND_SIZE_PROBE,
             Self::SizeAnswer(_) => KIND_SIZE_ANSWER,
+            Self::Outdated { .. } => KIND_OUTDATED,
         }
     }
 
@@ -245,6 +254,10 @@ impl Packet {
             Self::Bye { process } => w.process(*process),
             Self::Duplicate { owner, answered } => {
                 w.process(*owner);
+                w.u64(answered.0);
+            }
+            Self::Outdated { newest, answered } => {
+                w.process(*newest);
                 w.u64(answered.0);
             }
             Self::Probe(probe) => probe.encode(w),
@@ -284,6 +297,13 @@ impl Packet {
             KIND_BYE => Self::Bye { process: r.process()? },
             KIND_DUPLICATE => {
                 Self::Duplicate { owner: r.process()?, answered: Incarnation(r.u64()?) }
+            }
+            KIND_OUTDATED => {
+                let (newest, answered) = (r.process()?, Incarnation(r.u64()?));
+                if newest.incarnation > Incarnation::MAX {
+                    return Err(WireError::Invalid("incarnation"));
+                }
+                Self::Outdated { newest, answered }
             }
             KIND_PROBE => Self::Probe(Probe::decode(&mut r)?),
             KIND_PROBE_ANSWER => Self::ProbeAnswer(ProbeAnswer::decode(&mut r)?),

@@ -117,6 +117,7 @@ fn packets() -> Vec<Packet> {
         Packet::Beacon(beacon),
         Packet::Bye { process: process(2) },
         Packet::Duplicate { owner: process(2), answered: Incarnation(5) },
+        Packet::Outdated { newest: process(2), answered: Incarnation(5) },
         Packet::Probe(probe),
         Packet::Decline(Decline {
             process: process(2),

@@ -56,6 +56,13 @@ impl fmt::Display for Options {
             self.message_len_max,
             self.timer_scale
         )?;
+        if !self.software.is_empty() {
+            let versions = self.software.iter();
+            let words: Vec<String> = versions
+                .map(|s| format!("{}..{} features {:x}", s.wire.0, s.wire.1, s.features))
+                .collect();
+            writeln!(f, "  versions of daemons: {}", words.join(", "))?;
+        }
         writeln!(
             f,
             "  faults: {:?} about every {} ms (restless {}), for {} ms; starts within {} ms",

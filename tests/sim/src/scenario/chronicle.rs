@@ -237,5 +237,6 @@ fn cause_word(cause: &Cause) -> &'static str {
         Cause::Shutdown => "shutdown",
         Cause::Superseded => "superseded",
         Cause::IdInUse => "id in use",
+        Cause::Outdated => "outdated",
     }
 }

@@ -30,6 +30,11 @@ pub(crate) enum Expectation {
         nodes: Nodes,
         up: bool,
     },
+    /// The wire version of its ring.
+    Speaks {
+        nodes: Nodes,
+        version: u64,
+    },
     Stat {
         nodes: Nodes,
         name: String,
@@ -81,6 +86,7 @@ impl Expectation {
             "state" => Ok(Self::State { nodes, state: words.next("a state")?.to_owned() }),
             "up" => Ok(Self::Up { nodes, up: true }),
             "down" => Ok(Self::Up { nodes, up: false }),
+            "speaks" => Ok(Self::Speaks { nodes, version: words.number("a version")? }),
             "stat" => {
                 let name = words.next("the name of a count")?.to_owned();
                 let stats = anasazi_protocol::Stats::default();
@@ -95,7 +101,7 @@ impl Expectation {
             "told" => Ok(Self::Told { nodes, what: words.rest() }),
             word => Err(format!(
                 "`{word}` cannot be expected; `same`, `took`, `sent`, or of nodes: ring, view, \
-                 state, up, down, stat, changes, got, told"
+                 state, up, down, speaks, stat, changes, got, told"
             )),
         }
     }
@@ -115,6 +121,11 @@ pub(crate) fn check(runner: &Runner, expectation: &Expectation) -> Result<(), St
         Expectation::Up { nodes, up } => runner.each(nodes, |n| {
             let found = runner.cluster.nodes[n].runs();
             same(found == *up, || if found { "runs" } else { "does not run" }.to_owned())
+        }),
+        Expectation::Speaks { nodes, version } => runner.each(nodes, |n| {
+            let core = runner.cluster.nodes[n].core();
+            let found = core.map_or(0, |core| u64::from(core.status().wire_version));
+            same(found == *version, || format!("speaks {found}"))
         }),
         Expectation::Stat { nodes, name, bound } => runner.each(nodes, |n| {
             let now = runner.stat(n, name);

@@ -89,6 +89,8 @@ impl Setting {
         let duration = || time(value).map(Duration::from_nanos);
         match &self.name[..] {
             "cluster" => config.cluster = count()?,
+            "wire" => config.wire = versions(value)?,
+            "features" => config.features = count()? as u32,
             "mtu" => config.mtu = count()? as usize,
             "mtu-max" => config.mtu_max = count()? as usize,
             "window" => config.window = count()? as u32,
@@ -96,11 +98,20 @@ impl Setting {
             "consensus" => config.timers.consensus = duration()?,
             name => {
                 return Err(format!(
-                    "`{name}` is no setting of one node; they are cluster, mtu, mtu-max, \
-                     window, token-loss, consensus"
+                    "`{name}` is no setting of one node; they are cluster, wire, features, \
+                     mtu, mtu-max, window, token-loss, consensus"
                 ));
             }
         }
         Ok(())
+    }
+}
+
+/// `1..3`, or one version.
+fn versions(value: &str) -> Result<(u8, u8), String> {
+    let (min, max) = value.split_once("..").unwrap_or((value, value));
+    match (min.parse(), max.parse()) {
+        (Ok(min), Ok(max)) if min <= max => Ok((min, max)),
+        _ => Err(format!("`{value}` are no wire versions; they are 1..3, or 2")),
     }
 }

@@ -24,7 +24,7 @@ impl Recovery {
             node.out.stats.dropped_malformed += 1;
             return self.abort(node, Failure::of(Cause::Contradiction));
         };
-        let change = self.change(token.last_recovery.unwrap_or(0));
+        let change = self.change(node, token.last_recovery.unwrap_or(0));
         let remaining = self.components[self.mine].remaining(&self.history.ring);
         if planted!("fragments_cleared_early") {
             node.groups.forget_fragments();
@@ -70,14 +70,14 @@ impl Recovery {
         Place { configuration, ordinal, origin: node.me, frame: 0, component: self.mine }
     }
 
-    fn change(&self, ordinal: u64) -> Change {
+    fn change(&self, node: &Node, ordinal: u64) -> Change {
         let component = &self.components[self.mine];
         Change {
             new: self.ring.id,
             together: component.members.clone(),
             component: self.mine,
             ordinal,
-            reason: self.history.reason(&component.members, &self.ring.members),
+            reason: self.history.reason(node, &component.members, &self.ring.members),
         }
     }
 
