@@ -53,6 +53,9 @@ pub enum Kind {
     /// Some connections carry only small datagrams for a while; only where sizes are probed, so
     /// not among `ALL`.
     Narrow,
+    /// What a node orders reaches nobody, it dies, and the next blow falls when the repair has come
+    /// to a certain step; only where traps are laid, so not among `ALL`.
+    Trap,
 }
 
 impl Kind {
@@ -120,6 +123,7 @@ impl Cluster {
     /// chance says so.
     pub fn heal(&mut self, all: bool) {
         self.epoch += 1;
+        self.trap = None;
         self.tell(None, "HEALED");
         self.network.heal(self.now);
         self.cut_for_good();
@@ -217,6 +221,7 @@ impl Cluster {
             Kind::Leave => self.random_leave(last),
             Kind::ColdStart => self.cold_start(last),
             Kind::Narrow => self.narrow(last),
+            Kind::Trap => self.set_trap(last),
             kind => self.make_mischief(kind, last),
         }
     }
@@ -304,7 +309,7 @@ impl Cluster {
         self.plan_undo(time, Undo::Cuts(cuts));
     }
 
-    fn random_partition(&mut self, time: u64) {
+    pub(crate) fn random_partition(&mut self, time: u64) {
         let n = self.nodes.len();
         let lonely = self.random.index(n);
         let shape = self.random.below(3);

@@ -29,4 +29,5 @@ pub mod session;
 pub mod shrink;
 mod sizes;
 pub mod story;
+mod trap;
 mod turn;
