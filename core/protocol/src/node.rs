@@ -31,8 +31,10 @@ use crate::wire::{
     SizeProbe, Writer, seal, split,
 };
 
-/// For how long it counts that a node held everybody back.
-const BLAME_FOR: Duration = Duration::from_secs(30);
+/// For how long it counts that a node held everybody back, when it did so twice: twice as long with
+/// each further time, up to the longest.
+const BLAME_FOR: Duration = Duration::from_secs(4);
+const BLAME_FOR_MAX: Duration = Duration::from_secs(32);
 
 #[derive(Clone, Hash)]
 pub(crate) struct Node {
@@ -268,16 +270,18 @@ impl Node {
         self.book.doubt_multicast();
         if other != self.me.node {
             let now = self.now;
-            self.blamed.retain(|_, (_, at)| now.since(*at) < BLAME_FOR);
-            self.blamed.entry(other).or_insert((0, now)).0 += 1;
+            self.blamed.retain(|_, (_, at)| now.since(*at) < BLAME_FOR_MAX);
+            let count = self.blamed.get(&other).map_or(0, |(count, _)| *count);
+            self.blamed.insert(other, (count.saturating_add(1), now));
         }
     }
 
     /// It did so more than once lately: better a ring without it than no ring.
     pub(crate) fn is_blamed(&self, other: NodeId) -> bool {
-        self.blamed
-            .get(&other)
-            .is_some_and(|(count, at)| *count > 1 && self.now.since(*at) < BLAME_FOR)
+        let time =
+            |count: u32| BLAME_FOR.saturating_mul(1 << (count - 2).min(8)).min(BLAME_FOR_MAX);
+        let blamed = self.blamed.get(&other);
+        blamed.is_some_and(|(count, at)| *count > 1 && self.now.since(*at) < time(*count))
     }
 
     /// Counts a message of a local session, and names it.

@@ -237,9 +237,11 @@ impl Ring {
         };
     }
 
-    /// Who holds everybody back, if anybody.
-    pub(crate) fn held_back_by(&self) -> Option<NodeId> {
-        self.stall.map(|(_, by, _)| by)
+    /// Who has held everybody back for nearly too long. Whoever lacks something gives up first, and
+    /// does not blame itself; the others leave at its word, and must know all the same.
+    pub(crate) fn held_back_by(&self, node: &Node) -> Option<NodeId> {
+        let (_, by, since) = self.stall?;
+        (node.now.since(since) >= node.config.timers.recovery / 4 * 3).then_some(by)
     }
 
     /// Who has held everybody back for too long: requests and repeats do not reach each other.

@@ -87,6 +87,7 @@ impl Operational {
 
     /// Leaves the ring, for a cause.
     pub(crate) fn leave(self: Box<Self>, node: &mut Node, cause: Cause) -> History {
+        self.ring.held_back_by(node).into_iter().for_each(|by| node.blame(by));
         node.moved(At::Gather, Why::of(&cause), &cause);
         History::new(node, self.ring, cause)
     }
@@ -173,7 +174,6 @@ impl Operational {
         if let Some(token) = self.ring.take_token(node, drained) {
             self.visit(node, token);
             if let Some(stalled) = self.ring.failed_to_receive(node) {
-                node.blame(stalled);
                 let history = self.leave(node, Cause::FailedToReceive { node: stalled });
                 return Gather::enter(node, history, &[]);
             }

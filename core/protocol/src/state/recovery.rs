@@ -107,6 +107,7 @@ impl Recovery {
     }
 
     pub(crate) fn abort(self: Box<Self>, node: &mut Node, failure: Failure) -> State {
+        self.ring.held_back_by(node).into_iter().for_each(|by| node.blame(by));
         let members = self.ring.members.clone();
         retry(node, self.history, failure, &members)
     }
@@ -164,7 +165,6 @@ impl Recovery {
             return self.abort(node, Failure::of(Cause::TokenLoss { after_ms, suspect }));
         }
         if self.give_up_at <= node.now {
-            self.ring.held_back_by().into_iter().for_each(|by| node.blame(by));
             return self.abort(node, Failure::of(Cause::RecoveryTimeout));
         }
         State::Recovery(self)
