@@ -151,9 +151,10 @@ def figures():
             f"deliveries, each judged by the oracle) ended with {last['violations']} violations "
             f"and {last['stuck']} clusters that did not come to rest as promised.")
     if planted:
+        left = int(planted[-1]["left_out"])
         sentences.append(f"Of {planted[-1]['planted']} bugs planted on purpose the simulator finds "
-                         f"{planted[-1]['caught']}; {planted[-1]['left_out']} more are not "
-                         f"found yet.")
+                         f"{planted[-1]['caught']}"
+                         + (f"; {left} more are not found yet." if left else "."))
     if good_rows("chaos"):
         sentences.append(
             f"{count('chaos', 'rounds')} rounds of faults on five real daemons in network "

@@ -10,7 +10,7 @@ use crate::wire::frame::frames;
 use crate::wire::{Packet, Parts, Piece, Writer, open, split};
 
 /// The number of the last kind of packet.
-pub const KIND_MAX: u8 = 17;
+pub const KIND_MAX: u8 = crate::wire::packet::KIND_MAX;
 
 /// Reads a datagram as a core of that cluster and domain does; whether it is one.
 pub fn datagram(bytes: &Bytes, cluster: u64, domain: u16) -> bool {

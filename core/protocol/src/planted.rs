@@ -44,10 +44,6 @@ pub const BUGS: &[(&str, &str)] = &[
     ("promise_not_durable", "a ring number is promised only when it is durably reserved"),
 ];
 
-/// Those that random clusters do not find within 300 seeds yet. A directed scenario finds the first
-/// one (`behind-a-hole`).
-pub const HARD: &[&str] = &["obligation_never", "answer_not_kept"];
-
 /// Where the name stands in `BUGS`; a name that does not fails the build.
 #[must_use]
 pub const fn index(name: &str) -> usize {

@@ -110,7 +110,7 @@ fn operate(world: &mut World, input: &mut Input<'_>) {
 
 /// As the simulated nodes write it; see `wire::header` of the protocol.
 fn header(kind: u8, node: usize, counter: u16) -> Vec<u8> {
-    let mut bytes = vec![0xA1, kind % 19, 0, 0, 0, 0, 0, 0];
+    let mut bytes = vec![0xA1, kind % (anasazi_protocol::fuzz::KIND_MAX + 2), 0, 0, 0, 0, 0, 0];
     bytes.extend_from_slice(&anasazi_protocol::CoreConfig::default().cluster.to_le_bytes());
     bytes.extend_from_slice(&(node as u32 + 1).to_le_bytes());
     bytes.extend_from_slice(&1_u32.to_le_bytes());

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anasazi_protocol::transitions;
 use anasazi_sim::run::{Outcome, Watch, run};
+use anasazi_sim::scenario::shown_by;
 
 use crate::{World, print};
 
@@ -145,7 +146,12 @@ impl Campaign {
         }
         let rows: Vec<_> = transitions::names().collect();
         let unreached: Vec<_> = rows.iter().filter(|row| !sums.rows.contains(*row)).collect();
-        eprintln!("rows of the transition table that no seed reached: {unreached:?}");
+        let where_else = |row: &&&str| match shown_by(&format!("transition {row}")) {
+            Some(place) => format!("{row} (but {place} does)"),
+            None => format!("{row} (and NOTHING ELSE does)"),
+        };
+        let named: Vec<String> = unreached.iter().map(where_else).collect();
+        eprintln!("rows of the transition table that no seed reached: {}", named.join(", "));
         let fields = [
             ("seeds", sums.seeds.to_string()),
             ("sim_hours", format!("{:.3}", sums.hours())),

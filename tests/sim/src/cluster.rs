@@ -22,6 +22,7 @@ use crate::options::Options;
 use crate::random::Random;
 use crate::schedule::Schedule;
 use crate::story::{Failure, Story};
+use crate::trap::Trap;
 
 /// More steps than any run needs; a run that takes them is a storm.
 const STEPS_MAX: u64 = 40_000_000;
@@ -56,6 +57,8 @@ pub struct Cluster {
     pub(crate) epoch: u64,
     /// Faults so far, those left out among them.
     pub(crate) fault_number: u64,
+    /// Waits for the repair of what a fault has done.
+    pub(crate) trap: Option<Trap>,
     /// Sessions act by themselves.
     pub(crate) traffic_on: bool,
     pub(crate) failure: Option<Failure>,
@@ -152,6 +155,8 @@ pub(crate) enum Happening {
     Look,
     Ambush { epoch: u64, node: usize },
     CutOff { epoch: u64, node: usize, time: u64 },
+    Trapped { epoch: u64, victim: usize, time: u64 },
+    Sprung { epoch: u64, node: usize },
     Undo { epoch: u64, undo: Undo },
 }
 
@@ -180,6 +185,7 @@ impl Cluster {
             story: Story::default(),
             epoch: 0,
             fault_number: 0,
+            trap: None,
             traffic_on: options.traffic.interval_us > 0,
             failure: None,
             digest: None,
@@ -336,6 +342,10 @@ impl Cluster {
             Happening::CutOff { epoch, node, time } if epoch == self.epoch => {
                 self.cut_off(node, time);
             }
+            Happening::Trapped { epoch, victim, time } if epoch == self.epoch => {
+                self.end_victim(victim, time);
+            }
+            Happening::Sprung { epoch, node } if epoch == self.epoch => self.spring(node),
             Happening::Undo { epoch, undo } if epoch == self.epoch => self.undo(undo),
             _ => {}
         }

@@ -58,6 +58,9 @@ pub enum Kind {
     ClockSet,
     /// Daemons are replaced by those of another version.
     Replace,
+    /// What a node orders reaches nobody, it dies, and the next blow falls when the repair has come
+    /// to a certain step; only where traps are laid, so not among `ALL`.
+    Trap,
 }
 
 impl Kind {
@@ -135,6 +138,7 @@ impl Cluster {
     /// chance says so.
     pub fn heal(&mut self, all: bool) {
         self.epoch += 1;
+        self.trap = None;
         self.tell(None, "HEALED");
         self.network.heal(self.now);
         self.cut_for_good();
@@ -234,6 +238,7 @@ impl Cluster {
             Kind::Narrow => self.narrow(last),
             Kind::ClockSet => self.set_a_clock(last),
             Kind::Replace => self.replace_software(last),
+            Kind::Trap => self.set_trap(last),
             kind => self.make_mischief(kind, last),
         }
     }
@@ -322,7 +327,7 @@ impl Cluster {
         self.plan_undo(time, Undo::Cuts(cuts));
     }
 
-    fn random_partition(&mut self, time: u64) {
+    pub(crate) fn random_partition(&mut self, time: u64) {
         let n = self.nodes.len();
         let lonely = self.random.index(n);
         let shape = self.random.below(3);

@@ -30,5 +30,6 @@ pub mod session;
 pub mod shrink;
 mod sizes;
 pub mod story;
+mod trap;
 mod turn;
 pub mod upgrades;

@@ -252,6 +252,10 @@ impl Options {
         options.add_sizes(&mut Random::new(seed.rotate_left(29)));
         options.add_clocks(&mut Random::new(seed.rotate_left(37)));
         options.add_software(&mut Random::new(seed.rotate_left(41)));
+        let mut traps = Random::new(seed.rotate_left(43));
+        if traps.permille(50) {
+            options.lay_traps(&mut traps, nodes_given);
+        }
         options
     }
 
@@ -327,6 +331,23 @@ impl Options {
         // It may well be more than a slow ring can carry.
         self.traffic.drain_limit = Duration::from_secs(600);
         self.fault_time_ms *= 2;
+    }
+
+    /// Safe messages all the time, and faults one at a time, each with a second one that waits for
+    /// a step of the first one's repair.
+    fn lay_traps(&mut self, random: &mut Random, nodes_given: bool) {
+        if !nodes_given {
+            self.nodes = random.between(3, 6) as usize;
+        }
+        (self.restless, self.faults) = (false, vec![Kind::Trap]);
+        let scale = u64::from(self.timer_scale);
+        self.fault_interval_ms = random.pick(&[500, 1_000, 2_000]) * scale;
+        self.fault_time_ms = random.between(20_000, 40_000) * scale;
+        self.network.cuts_lose = true;
+        self.network.loss = random.pick(&[0, 0, 20]);
+        self.traffic.safe = random.between(300, 1_000) as u32;
+        self.traffic.interval_us = self.traffic.interval_us.min(20_000 * scale);
+        self.traffic.drain_limit = Duration::from_secs(600);
     }
 
     fn make_restless(&mut self, random: &mut Random) {

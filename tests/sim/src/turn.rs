@@ -176,7 +176,9 @@ impl Cluster {
         let (from, to) = route;
         self.counts.datagrams += 1;
         let passing = Passing { now: self.now, from, to, multicast, bytes };
-        if self.filter.as_mut().is_some_and(|filter| !filter(&passing)) {
+        if self.filter.as_mut().is_some_and(|filter| !filter(&passing))
+            || self.is_held_back(&passing)
+        {
             return;
         }
         let from = self.nodes[from].address;
@@ -191,6 +193,7 @@ impl Cluster {
             self.rows.insert(row);
             self.nodes[node].state = to;
             self.lie_in_wait(node);
+            self.step_on_trap(node, to);
         }
         if let Some(tap) = &mut self.tap {
             tap(node, Observed::Event(event));

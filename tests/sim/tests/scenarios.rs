@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anasazi_sim::scenario::{Scenario, difference, parse, render, run};
+use anasazi_protocol::transitions;
+use anasazi_sim::scenario::{Scenario, difference, parse, render, run, shown_by};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../scenarios")
@@ -30,7 +31,16 @@ fn files() -> Vec<(String, String)> {
 
 /// What is wrong with a file, if anything is.
 fn check(name: &str, text: &str, update: bool) -> Option<String> {
-    let now = parse(name, text).and_then(|s| run(&s).map(|printed| render(&s, &printed)));
+    let now = parse(name, text).and_then(|s| {
+        let outcome = run(&s)?;
+        let rows = s.shows.iter().filter_map(|shown| shown.strip_prefix("transition "));
+        let missed: Vec<&str> = rows.filter(|row| !outcome.rows.contains(row)).collect();
+        if missed.is_empty() {
+            Ok(render(&s, &outcome.printed))
+        } else {
+            Err(format!("{name}: no such transition happens: {}", missed.join(", ")))
+        }
+    });
     match now {
         Err(error) => Some(error),
         Ok(now) if now.contains("\n> breaks") || now.contains("\n> gets stuck") => {
@@ -85,6 +95,7 @@ fn the_table_is_complete() {
         }
     }
     for row in &rows {
+        assert!(!row.ends_with("|  |"), "nothing shows it: {row}");
         for word in row.split(['`', ' ']).filter(|word| word.ends_with(".txt")) {
             if word.starts_with("owed/") {
                 let text = fs::read_to_string(folder().join(word)).expect(word);
@@ -100,6 +111,16 @@ fn the_table_is_complete() {
     for pitfall in 1..=35 {
         let id = format!("| pitfall {pitfall} |");
         assert!(table.contains(&id), "no {id} in the table");
+    }
+    for transition in transitions::names() {
+        let place = shown_by(&format!("transition {transition}"));
+        let place = place.unwrap_or_else(|| panic!("nothing shows the transition {transition}"));
+        // A file of this folder is run, and fails if the transition does not happen.
+        if !place.ends_with(".txt`") {
+            let path = folder().join("../..").join(place.trim_matches('`'));
+            let test = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{place}: {e}"));
+            assert!(test.contains(&format!("{transition:?}")), "{place} lacks {transition}");
+        }
     }
 }
 

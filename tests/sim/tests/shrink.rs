@@ -25,7 +25,7 @@ fn a_failing_seed_becomes_a_short_scenario_that_fails_alike() {
     let (verdict, before) = (swarm.verdict(), swarm.run().expect("good").faults);
     let file = shrink(swarm.clone(), |_, _| {}).expect("it fails");
     let scenario = parse("shrunk.txt", &file).expect("what is written can be read");
-    let printed = run(&scenario).expect("a seed in short always ends");
+    let printed = run(&scenario).expect("a seed in short always ends").printed;
     assert_eq!(render(&scenario, &printed), file, "it fails again, in the same way");
     assert!(file.contains(&format!("> {verdict}\n")), "{file}");
     assert!(file.contains("without fault") || file.contains("until"), "{file}");

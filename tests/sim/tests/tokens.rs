@@ -203,13 +203,7 @@ fn ends(datagram: &Bytes) -> (usize, usize) {
     (from, usize::from(from == 0))
 }
 
-fn forge_all(
-    scene: &mut Scene,
-    kind: &str,
-    datagram: &Bytes,
-    counter: &mut u64,
-    backwards: bool,
-) {
+fn forge_all(scene: &mut Scene, kind: &str, datagram: &Bytes, counter: &mut u64, backwards: bool) {
     let (from, to) = ends(datagram);
     // In both directions: one number that is believed makes what comes later stale.
     let (first, behind) = (32, datagram.len().min(400) - 4);

@@ -231,7 +231,8 @@ impl Ring {
     fn watch_for_stall(&mut self, node: &Node, token: &Token) {
         let stalled = token.aru_by.filter(|_| token.aru < token.seq);
         self.stall = match (stalled, self.stall) {
-            (Some(_), Some(stall)) if stall.0 == token.aru => Some(stall),
+            // Who set it first may have caught up since; whoever sets it now has not.
+            (Some(by), Some((aru, _, since))) if aru == token.aru => Some((aru, by, since)),
             (Some(by), _) => Some((token.aru, by, node.now)),
             (None, _) => None,
         };

@@ -207,6 +207,8 @@ const KIND_UNORDERED: u8 = 14;
 const KIND_SIZE_PROBE: u8 = 18;
 const KIND_SIZE_ANSWER: u8 = 19;
 const KIND_OUTDATED: u8 = 20;
+/// The highest number of a kind.
+pub(crate) const KIND_MAX: u8 = KIND_OUTDATED;
 
 impl Packet {
     /// The number of its kind in the header.

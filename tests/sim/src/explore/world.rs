@@ -500,7 +500,7 @@ impl World {
     pub fn describe(&self, step: Step) -> String {
         let flight = |i: usize| {
             let f = &self.flights[i];
-            let kind = f.bytes.get(1).copied().map_or("?", kind_name);
+            let kind = crate::cluster::kind_name(&f.bytes);
             format!("{kind} n{} -> n{}", f.from + 1, f.to + 1)
         };
         match step {
@@ -573,28 +573,4 @@ fn config(index: usize) -> CoreConfig {
         mtu_max: anasazi_protocol::limits::MTU_DEFAULT,
         ..CoreConfig::default()
     }
-}
-
-fn kind_name(kind: u8) -> &'static str {
-    const NAMES: [&str; 18] = [
-        "?",
-        "data",
-        "token",
-        "token ack",
-        "wake",
-        "join",
-        "propose",
-        "state",
-        "plan",
-        "plan ack",
-        "beacon",
-        "bye",
-        "duplicate",
-        "part",
-        "unordered",
-        "probe",
-        "probe answer",
-        "decline",
-    ];
-    NAMES.get(usize::from(kind)).copied().unwrap_or("?")
 }

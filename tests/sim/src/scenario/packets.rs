@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Happening, Passing};
 use super::words::{Nodes, Time, Words};
 
 /// Kinds of datagrams, as `anasazi_protocol::wire_kind` names them.
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 21] = [
     "any",
     "data",
     "token",
@@ -26,6 +26,13 @@ const KINDS: [&str; 14] = [
     "bye",
     "duplicate",
     "part",
+    "unordered",
+    "probe",
+    "probe-answer",
+    "decline",
+    "size-probe",
+    "size-answer",
+    "outdated",
 ];
 /// How long a datagram takes that is sent by a rule, in nanoseconds.
 const TRIP: u64 = 100_000;

@@ -24,7 +24,7 @@ pub struct Scenario {
     pub name: String,
     /// What it is about, in a line.
     pub title: String,
-    /// What it stands for: `row 3`, `pitfall 6`, `correction U1`.
+    /// What it stands for: `row 3`, `pitfall 6`, `correction U1`, `transition left`.
     pub shows: Vec<String>,
     /// The lines of the file without its output.
     pub(crate) lines: Vec<String>,

@@ -49,6 +49,8 @@ pub(crate) struct Told {
     pub(crate) printed: Printed,
     /// Lines of the rules for datagrams that had something to do.
     pub(crate) applied: BTreeSet<usize>,
+    /// Rows of the transition table that were reached.
+    pub(crate) rows: BTreeSet<&'static str>,
 }
 
 /// What a node had counted at the last `mark`.
@@ -80,12 +82,13 @@ impl Runner {
         runner.all(commands).map_err(|(line, what)| at(line, what))?;
         let end = scenario.lines.len() - 1;
         let printed = std::mem::take(&mut runner.printed);
+        let rows = std::mem::take(&mut runner.cluster.rows);
         let post = Rc::clone(&runner.post);
         runner
             .end()
             .map_err(|what| format!("{}: after line {}: {what}", scenario.name, end + 1))?;
         let applied = post.borrow().applied.clone();
-        Ok(Told { printed, applied })
+        Ok(Told { printed, applied, rows })
     }
 
     fn new(count: usize, settings: &[Setting], swept: u64) -> Result<Self, String> {

@@ -10,7 +10,7 @@ use crate::options::{Multicast, Options};
 use super::words::{number, time};
 
 const NAMES: &str = "\
-    seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, delay, jitter, \
+    seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, cuts-lose, delay, jitter, \
     late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, persist, \
     persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, diskless, \
     mailbox, timers, mtu, mtu-max, mixed-mtu, window, message, bad-links";
@@ -48,6 +48,7 @@ impl Setting {
             "sparse" => network.sparse_peers = true,
             "loopback" => network.loopback = true,
             "unreachable" => network.unreachable = true,
+            "cuts-lose" => network.cuts_lose = true,
             "delay" => network.delay_us = us()?,
             "jitter" => network.jitter_us = us()?,
             "late" => network.late.0 = count()? as u32,

@@ -1,0 +1,97 @@
+//! Packets that are well formed and cannot be true: what members say contradicts itself. No member
+//! that follows the protocol says so, but a bug of one must not be built upon by the others. The
+//! attempt ends, the next one begins.
+
+mod scene;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use anasazi_sim::cluster::Passing;
+use bytes::Bytes;
+use scene::{Scene, ms};
+
+/// Bytes of the header, and of the checksum behind the body.
+const HEADER_LEN: usize = 32;
+const SEAL_LEN: usize = 4;
+/// Bytes of a ring id on the wire, and of a process.
+const RING_LEN: usize = 20;
+const PROCESS_LEN: usize = 12;
+const DIALECT_LEN: usize = 6;
+/// The flag of a packet that carries the past.
+const RECOVERY: u8 = 2;
+
+/// The same datagram with other bytes in its body, sealed again.
+fn forged(bytes: &Bytes, at: usize, new: &[u8]) -> Bytes {
+    let mut forged = bytes.to_vec();
+    forged[HEADER_LEN + at..][..new.len()].copy_from_slice(new);
+    let sealed = forged.len() - SEAL_LEN;
+    let checksum = crc32c::crc32c(&forged[..sealed]).to_le_bytes();
+    forged[sealed..].copy_from_slice(&checksum);
+    forged.into()
+}
+
+/// Runs until the row is reached, with some datagrams replaced: those for which `forge` has another
+/// one. They arrive at once.
+fn expect_row(
+    scene: &mut Scene,
+    row: &'static str,
+    mut forge: impl FnMut(&Passing<'_>) -> Option<Bytes> + 'static,
+) {
+    let forgeries = Rc::new(RefCell::new(Vec::new()));
+    let writer = Rc::clone(&forgeries);
+    scene.filter(move |passing| {
+        let forgery = forge(passing);
+        let replaced = forgery.is_some();
+        let route = (passing.from, passing.to, passing.multicast);
+        writer.borrow_mut().extend(forgery.map(|bytes| (route, bytes)));
+        !replaced
+    });
+    let end = scene.cluster.now + 3_000_000_000;
+    while !scene.cluster.rows.contains(row) {
+        assert!(scene.cluster.now < end, "{row} is not reached\n{}", scene.cluster.last_lines());
+        scene.cluster.step();
+        scene.expect_good();
+        for ((from, to, multicast), bytes) in forgeries.take() {
+            scene.cluster.inject(from, to, multicast, bytes);
+        }
+    }
+    scene.unfilter();
+}
+
+/// The plan says of the representative that all hold what another one does not hold.
+#[test]
+fn commit_contradiction() {
+    let mut scene = Scene::new(3);
+    scene.load(5, 100);
+    scene.run(ms(100));
+    scene.cluster.crash(2);
+    // Ring, dialect, multicast, count; then of the first member ring, process, dialect and old ring:
+    // it holds all up to, and all hold up to.
+    let state = RING_LEN + DIALECT_LEN + 1 + 2;
+    let at = state + RING_LEN + PROCESS_LEN + DIALECT_LEN + RING_LEN;
+    let far = 1_000_000_u64.to_le_bytes();
+    expect_row(&mut scene, "commit-contradiction", move |passing| {
+        (passing.kind() == "plan").then(|| forged(passing.bytes, at, &[far, far].concat()))
+    });
+    scene.end();
+}
+
+/// The tables of groups that two merging rings tell each other cannot be read.
+#[test]
+fn recovery_contradiction() {
+    let mut scene = Scene::new(2);
+    let cuts = scene.cluster.partition(&[&[0], &[1]]);
+    scene.run(ms(1_000));
+    scene.cluster.mend(&cuts);
+    // Ring, ordinal, origin; then flags, the token's number, the safe line, and the content: what it
+    // is, the component, the piece and the count of pieces; then the number of groups.
+    let flags = RING_LEN + 8 + 4;
+    let groups = flags + 1 + 8 + 8 + 1 + 2 + 4 + 4;
+    expect_row(&mut scene, "recovery-contradiction", move |passing| {
+        let recovery = passing.bytes.get(HEADER_LEN + flags).is_some_and(|f| f & RECOVERY != 0);
+        let table = passing.kind() == "data" && recovery;
+        table.then(|| forged(passing.bytes, groups, &u32::MAX.to_le_bytes()))
+    });
+    scene.end();
+}
