@@ -15,6 +15,11 @@ pub trait Connector: Send + Sync {
     /// A [`Failure`]; if it is not retryable the session ends with it.
     fn open(&self) -> Result<OwnedFd, Failure>;
 
+    /// Why a connection that has just ended does not come back, if that is known.
+    fn lost(&self) -> Option<Failure> {
+        None
+    }
+
     /// Called again and again while the engine's answer is awaited: an engine that the caller
     /// drives can do its part.
     fn turn(&self) {}

@@ -233,7 +233,8 @@ impl Receiver {
             Ok(socket) => socket,
             Err(failure) => {
                 let first = !self.was_online && !failure.retryable;
-                let for_good = failure.status == Status::ECLOSED || first;
+                let gone = [Status::ECLOSED, Status::EINTERNAL].contains(&failure.status);
+                let for_good = gone || first;
                 return self.fail(core, failure, for_good);
             }
         };
@@ -283,7 +284,8 @@ impl Receiver {
             Answer::Closed => {
                 let message =
                     "the engine closed the connection without a word; is it shutting down?";
-                Failure::new(Status::ECONNREFUSED, message)
+                let lost = core.connector.lost();
+                lost.unwrap_or_else(|| Failure::new(Status::ECONNREFUSED, message))
             }
         };
         let for_good = !failure.retryable;

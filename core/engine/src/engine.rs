@@ -2,8 +2,9 @@
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anasazi_protocol::Instant;
@@ -39,6 +40,8 @@ struct Shared {
     stop: AtomicBool,
     /// Engine ends of sockets of sessions in this process.
     connected: Mutex<Vec<OwnedFd>>,
+    /// What it ended of, if not cleanly; set before `ended`.
+    fault: OnceLock<EngineError>,
     ended: AtomicBool,
 }
 
@@ -68,10 +71,11 @@ impl Engine {
             waker: poller.waker(),
             stop: AtomicBool::new(false),
             connected: Mutex::default(),
+            fault: OnceLock::new(),
             ended: AtomicBool::new(false),
         });
         let mut engine = Self { poller, turn, listener, shared, ready: Vec::new() };
-        engine.run_turn(0, false)?;
+        engine.guarded(|engine| engine.run_turn(0, false))?;
         Ok(engine)
     }
 
@@ -152,6 +156,29 @@ impl Engine {
         if let Some(result) = self.turn.ended() {
             return result.clone().map(|()| false);
         }
+        self.guarded(|engine| engine.wait_and_run(budget, timeout))
+    }
+
+    /// A panic is a bug, here as in the core: it puts the engine out of use, not its host.
+    fn guarded(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<bool, EngineError>,
+    ) -> Result<bool, EngineError> {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(result) => result,
+            Err(panic) => {
+                self.turn.broke(&*panic, &self.poller);
+                self.end();
+                self.turn.ended().cloned().unwrap_or(Ok(())).map(|()| false)
+            }
+        }
+    }
+
+    fn wait_and_run(
+        &mut self,
+        budget: u32,
+        timeout: Option<Duration>,
+    ) -> Result<bool, EngineError> {
         let mut ready = core::mem::take(&mut self.ready);
         let waited = self.poller.wait(&mut ready, timeout);
         waited.map_err(|error| EngineError::System(format!("polling failed: {error}")))?;
@@ -196,7 +223,7 @@ impl Engine {
             Readiness::remove(&self.poller, fd);
         }
         self.poller.retire();
-        self.shared.end();
+        self.shared.end(self.turn.ended().cloned().and_then(Result::err));
     }
 
     fn take_in_connections(&mut self) {
@@ -217,7 +244,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shared.end();
+        self.shared.end(None);
     }
 }
 
@@ -227,8 +254,12 @@ impl Shared {
     }
 
     /// No more connections; those that were not taken in are closed.
-    fn end(&self) {
+    fn end(&self, fault: Option<EngineError>) {
         let mut connected = self.connected();
+        if let Some(fault) = fault {
+            // The first one tells the most.
+            _ = self.fault.set(fault);
+        }
         self.ended.store(true, Ordering::Release);
         connected.clear();
     }
@@ -245,6 +276,11 @@ impl EngineHandle {
     /// The engine has ended or is gone.
     pub fn has_ended(&self) -> bool {
         self.0.ended.load(Ordering::Acquire)
+    }
+
+    /// Why the engine is out of use for good, if an invariant broke in it.
+    pub fn broken(&self) -> Option<&EngineError> {
+        self.0.fault.get().filter(|fault| matches!(fault, EngineError::Broken(_)))
     }
 
     /// A socket that is connected to the engine as by its listener, for a session in this process.
