@@ -40,8 +40,8 @@ struct Shared {
     stop: AtomicBool,
     /// Engine ends of sockets of sessions in this process.
     connected: Mutex<Vec<OwnedFd>>,
-    /// What it ended of, if not cleanly; set before `ended`.
-    fault: OnceLock<EngineError>,
+    /// What it ends with, if not cleanly; there before `ended`.
+    fault: Arc<OnceLock<EngineError>>,
     ended: AtomicBool,
 }
 
@@ -71,7 +71,7 @@ impl Engine {
             waker: poller.waker(),
             stop: AtomicBool::new(false),
             connected: Mutex::default(),
-            fault: OnceLock::new(),
+            fault: turn.fault(),
             ended: AtomicBool::new(false),
         });
         let mut engine = Self { poller, turn, listener, shared, ready: Vec::new() };
@@ -223,7 +223,7 @@ impl Engine {
             Readiness::remove(&self.poller, fd);
         }
         self.poller.retire();
-        self.shared.end(self.turn.ended().cloned().and_then(Result::err));
+        self.shared.end();
     }
 
     fn take_in_connections(&mut self) {
@@ -244,7 +244,7 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        self.shared.end(None);
+        self.shared.end();
     }
 }
 
@@ -254,12 +254,8 @@ impl Shared {
     }
 
     /// No more connections; those that were not taken in are closed.
-    fn end(&self, fault: Option<EngineError>) {
+    fn end(&self) {
         let mut connected = self.connected();
-        if let Some(fault) = fault {
-            // The first one tells the most.
-            _ = self.fault.set(fault);
-        }
         self.ended.store(true, Ordering::Release);
         connected.clear();
     }

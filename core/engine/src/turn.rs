@@ -6,6 +6,7 @@ use std::any::Any;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use anasazi_protocol::{Boot, Core, CoreConfig, Instant};
 use anasazi_queue::status::Status;
@@ -63,6 +64,7 @@ pub struct Turn<T, S> {
     clients_return: bool,
     stop: Stop,
     ended: Option<Result<(), EngineError>>,
+    fault: Arc<OnceLock<EngineError>>,
 }
 
 /// How far a clean stop has come.
@@ -94,6 +96,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             clients_return,
             stop: Stop::No,
             ended: None,
+            fault: Arc::default(),
         }
     }
 
@@ -170,6 +173,12 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// It was stopped and has left, or has ended with a fault.
     pub fn ended(&self) -> Option<&Result<(), EngineError>> {
         self.ended.as_ref()
+    }
+
+    /// The fault that it ends with, for other threads: there before any session hears of it, so
+    /// that whoever is turned away can be told why.
+    pub fn fault(&self) -> Arc<OnceLock<EngineError>> {
+        Arc::clone(&self.fault)
     }
 
     /// The protocol, to be looked at.
@@ -273,6 +282,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             Some(_) => Status::ESTATE,
         };
         let is_fault = fault.is_some();
+        if let Some(fault) = &fault {
+            // There is one end only.
+            _ = self.fault.set(fault.clone());
+        }
         self.ended = Some(fault.map_or(Ok(()), Err));
         // A daemon that stops cleanly is likely to come back: its clients' connections just end,
         // and they try again.
