@@ -247,11 +247,10 @@ impl Connector for OwnEngine {
     fn open(&self) -> Result<OwnedFd, Failure> {
         if self.handle.has_ended() {
             let message = "the engine of this process was stopped or freed";
-            return Err(self.lost().unwrap_or_else(|| Failure::new(Status::ECLOSED, message)));
+            return Err(Failure::new(Status::ECLOSED, message));
         }
         self.handle.connect_socket().map_err(|error| {
-            let what = "connecting to the engine of this process";
-            self.lost().unwrap_or_else(|| Failure::system(what, &error, "see ulimit -n"))
+            Failure::system("connecting to the engine of this process", &error, "see ulimit -n")
         })
     }
 

@@ -15,7 +15,8 @@ pub trait Connector: Send + Sync {
     /// A [`Failure`]; if it is not retryable the session ends with it.
     fn open(&self) -> Result<OwnedFd, Failure>;
 
-    /// Why a connection that has just ended does not come back, if that is known.
+    /// Why no connection will come about any more, if that is known. Asked after each attempt that
+    /// failed, in whatever way.
     fn lost(&self) -> Option<Failure> {
         None
     }

@@ -233,8 +233,7 @@ impl Receiver {
             Ok(socket) => socket,
             Err(failure) => {
                 let first = !self.was_online && !failure.retryable;
-                let gone = [Status::ECLOSED, Status::EINTERNAL].contains(&failure.status);
-                let for_good = gone || first;
+                let for_good = failure.status == Status::ECLOSED || first;
                 return self.fail(core, failure, for_good);
             }
         };
@@ -284,8 +283,7 @@ impl Receiver {
             Answer::Closed => {
                 let message =
                     "the engine closed the connection without a word; is it shutting down?";
-                let lost = core.connector.lost();
-                lost.unwrap_or_else(|| Failure::new(Status::ECONNREFUSED, message))
+                Failure::new(Status::ECONNREFUSED, message)
             }
         };
         let for_good = !failure.retryable;
@@ -328,6 +326,9 @@ impl Receiver {
     /// An attempt failed. Ends the session, or sets the timer for the next one.
     fn fail(&mut self, core: &Arc<Core>, failure: Failure, for_good: bool) {
         let out_of_time = !self.was_online && now_ns() >= self.give_up_ns;
+        let lost = core.connector.lost();
+        let for_good = for_good || lost.is_some();
+        let failure = lost.unwrap_or(failure);
         let (status, message) = (failure.status, failure.message.clone());
         self.failure = Some(failure);
         self.disconnect(core, Stage::Idle);
