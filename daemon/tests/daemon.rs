@@ -362,6 +362,12 @@ fn log_filter_is_obeyed() {
 /// A wrong answer is worse than none: the daemon writes what it was given last, and stops.
 #[test]
 fn a_broken_invariant_ends_the_daemon_with_a_record_of_its_last_flight() {
+    for place in ["core", "engine"] {
+        end_by_a_bug_in(place);
+    }
+}
+
+fn end_by_a_bug_in(broken: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let recorder = format!("recorder.dir = \"{}\"\n", directory.path().display());
     let place = Place::new(&format!("transport.allow_faults = true\nnode.id = 3\n{recorder}"));
@@ -376,10 +382,17 @@ fn a_broken_invariant_ends_the_daemon_with_a_record_of_its_last_flight() {
     };
     let session =
         anasazi_client::Session::open(std::sync::Arc::new(socket), options).expect("a session");
-    session.query_blocking("{\"do\":\"break\"}", WAIT_MAX).expect("an answer");
+    let request = format!("{{\"do\":\"break\",\"in\":\"{broken}\"}}");
+    session.query(request.as_bytes(), 1).expect("a request");
+    // Daemons are started again, and then their clients find them again.
+    wait_until("a session that was told", || {
+        let event = session.next_event(Some(WAIT_MAX)).expect("an event");
+        matches!(event, Some(anasazi_client::OwnedEvent::Suspended { .. }))
+    });
     assert_eq!(daemon.exit_code(), Some(6));
-    assert!(daemon.log().contains("an invariant of the protocol is broken"));
+    assert!(daemon.log().contains("an invariant is broken"));
     let record = fs::read_to_string(directory.path().join("flight-3.txt")).expect("a record");
     assert!(record.contains("an administrator asked for it"), "{record}");
+    assert!(daemon.log().contains("flight-3.txt; it was: an administrator"), "{}", daemon.log());
     assert!(record.contains("timeout") && record.contains("event: "), "{record}");
 }

@@ -191,12 +191,8 @@ impl Driven {
             })
         };
         match catch_unwind(AssertUnwindSafe(logged)) {
-            Ok(result) => {
-                if let Err(EngineError::Broken(_)) = &result {
-                    self.is_poisoned.store(true, Ordering::SeqCst);
-                }
-                result.map_err(|error| failure(&error).status)
-            }
+            Ok(result) => result.map_err(|error| failure(&error).status),
+            // Not of the engine, which catches its own: of the log, say.
             Err(_) => {
                 self.is_poisoned.store(true, Ordering::SeqCst);
                 // Its sockets close, so nobody waits for it; should that panic too, it was our last
@@ -241,8 +237,8 @@ pub(crate) struct OwnEngine {
 
 impl OwnEngine {
     /// For sessions of the engine behind a handle.
-    pub(crate) fn of(e: *const anz_engine_t) -> Result<Self, Status> {
-        let driven = usable(e)?;
+    pub(crate) fn of(e: *const anz_engine_t) -> Result<Self, Failure> {
+        let driven = usable(e).map_err(|status| why(e, status))?;
         Ok(Self { handle: driven.handle.clone(), address: Some(e.addr() as u64) })
     }
 }
@@ -256,6 +252,10 @@ impl Connector for OwnEngine {
         self.handle.connect_socket().map_err(|error| {
             Failure::system("connecting to the engine of this process", &error, "see ulimit -n")
         })
+    }
+
+    fn lost(&self) -> Option<Failure> {
+        self.handle.broken().map(failure)
     }
 
     fn turn(&self) {
@@ -287,13 +287,29 @@ fn usable(e: *const anz_engine_t) -> Result<Pinned<'static, Driven>, Status> {
     if !fork::is_current(driven.fork_mark) {
         return Err(Status::EFORKED);
     }
-    if driven.is_poisoned.load(Ordering::SeqCst) {
+    if driven.handle.broken().is_some() || driven.is_poisoned.load(Ordering::SeqCst) {
         return Err(Status::EINTERNAL);
     }
     if driven.has_left.load(Ordering::SeqCst) {
         return Err(Status::ECLOSED);
     }
     Ok(driven)
+}
+
+/// Why an engine is not usable, in words.
+fn why(e: *const anz_engine_t, status: Status) -> Failure {
+    if let Ok(driven) = pin(&ENGINES, e)
+        && let Some(broken) = driven.handle.broken()
+    {
+        return failure(broken);
+    }
+    let message = match status {
+        Status::EINVAL => "the engine is NULL",
+        Status::EFORKED => "the engine belongs to the parent of this process",
+        Status::EINTERNAL => "the engine is out of use: a bug was caught in it",
+        _ => "this engine was freed, or is none",
+    };
+    Failure::new(status, message)
 }
 
 fn spawn_without_signals(work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {

@@ -62,10 +62,7 @@ pub unsafe extern "C" fn anz_engine_connect(
 ) -> anz_status_t {
     // SAFETY: the caller passes NULL or valid pointers.
     unsafe {
-        explained(err, || {
-            let own = OwnEngine::of(e).map_err(|s| Failure::new(s, no_engine(s)))?;
-            open(Arc::new(own), &Config::of(cfg)?.validate()?, out)
-        })
+        explained(err, || open(Arc::new(OwnEngine::of(e)?), &Config::of(cfg)?.validate()?, out))
     }
 }
 
@@ -279,15 +276,6 @@ fn in_process(name: &str, config: Config) -> Result<Arc<dyn Connector>, Failure>
     let settings = config.into_settings();
     let handle = inproc::engine(name, || settings.validate()).map_err(|error| failure(&error))?;
     Ok(Arc::new(OwnEngine { handle, address: None }))
-}
-
-fn no_engine(status: Status) -> &'static str {
-    match status {
-        Status::EINVAL => "the engine is NULL",
-        Status::EFORKED => "the engine belongs to the parent of this process",
-        Status::EINTERNAL => "the engine is out of use: a bug was caught in it",
-        _ => "this engine was freed, or is none",
-    }
 }
 
 unsafe extern "C" {

@@ -8,11 +8,12 @@ something.
     soak.py determinism                           seeds twice, in processes of their own
     soak.py chaos --rounds 200                    real daemons in network namespaces (root)
     soak.py quiet --minutes 5                     real daemons beside busy loops (root)
+    soak.py idle --hours 10                       simulated hours without faults
     soak.py fuzz --seconds 60                     every fuzz target for so long
     soak.py readme [--check]                      the README's figures from the ledger
 
 A row says what the command itself printed in its last line; a command that fails gets its row, too,
-and fails this one."""
+and fails this one. Without a word that the row needs there is no row, and that is a failure."""
 
 import argparse
 import datetime
@@ -36,8 +37,11 @@ TABLES = {
     "determinism": ["seeds", "different"],
     "chaos": ["seed", "rounds", "faults", "kills", "deliveries", "violations", "stuck"],
     "quiet": ["minutes", "changes", "gap_max_ms"],
+    "idle": ["clusters", "sim_hours", "deliveries", "changes", "violations", "stuck"],
     "fuzz": ["targets", "executions", "crashes"],
 }
+# Columns that the command need not say: they are options of this program.
+GIVEN = {"from": "first", "seed": "seed", "minutes": "minutes"}
 
 
 def main():
@@ -49,6 +53,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--hours", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seconds", type=int, default=60)
     arguments = parser.parse_args()
@@ -57,7 +62,12 @@ def main():
     command = commands(arguments)[arguments.campaign]
     commit = git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
     words, code = run(command)
-    given = {"from": arguments.first, "seed": arguments.seed, "minutes": arguments.minutes}
+    given = {name: getattr(arguments, attribute) for name, attribute in GIVEN.items()}
+    lacking = [word for word in TABLES[arguments.campaign] if word not in {**given, **words}]
+    if lacking:
+        print(f"no row: the last line of the command, which ended with {code}, has no "
+              f"{', '.join(lacking)}", file=sys.stderr)
+        return code or 1
     append(arguments.campaign, commit, {**given, **words})
     readme(False)
     return code
@@ -71,6 +81,7 @@ def commands(arguments):
         "determinism": [sim, "determinism", "--seeds", str(min(arguments.seeds, 50))],
         "chaos": [chaos, "run", "--rounds", str(arguments.rounds), "--seed", str(arguments.seed)],
         "quiet": [chaos, "quiet", "--minutes", str(arguments.minutes)],
+        "idle": [sim, "idle", "--hours", str(arguments.hours)],
         "fuzz": ["make", "--no-print-directory", "fuzz", f"SECONDS={arguments.seconds}"],
     }
 
@@ -78,13 +89,13 @@ def commands(arguments):
 def run(command):
     """Runs it with its output in view; the words of its last line, and its exit status."""
     print("$ " + " ".join(command), flush=True)
-    process = subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True)
     last = ""
-    for line in process.stdout:
-        print(line, end="", flush=True)
-        if re.search(r"\b\w+=", line):
-            last = line
-    return dict(re.findall(r"(\w+)=(\S+)", last)), process.wait()
+    with subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            print(line, end="", flush=True)
+            if re.search(r"\b\w+=", line):
+                last = line
+    return dict(re.findall(r"(\w+)=(\S+)", last)), process.returncode
 
 
 def git(*arguments):
@@ -95,7 +106,7 @@ def git(*arguments):
 def append(campaign, commit, words):
     """One more row at the end of the campaign's table."""
     date = datetime.date.today().isoformat()
-    cells = [date, commit] + [str(words.get(name, "?")) for name in TABLES[campaign]]
+    cells = [date, commit] + [str(words[name]) for name in TABLES[campaign]]
     lines = LEDGER.read_text().splitlines()
     at = lines.index(f"### {campaign}") + 1
     while at < len(lines) and not lines[at].startswith("|"):

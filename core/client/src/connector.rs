@@ -15,6 +15,12 @@ pub trait Connector: Send + Sync {
     /// A [`Failure`]; if it is not retryable the session ends with it.
     fn open(&self) -> Result<OwnedFd, Failure>;
 
+    /// Why no connection will come about any more, if that is known. Asked after each attempt that
+    /// failed, in whatever way.
+    fn lost(&self) -> Option<Failure> {
+        None
+    }
+
     /// Called again and again while the engine's answer is awaited: an engine that the caller
     /// drives can do its part.
     fn turn(&self) {}

@@ -326,6 +326,9 @@ impl Receiver {
     /// An attempt failed. Ends the session, or sets the timer for the next one.
     fn fail(&mut self, core: &Arc<Core>, failure: Failure, for_good: bool) {
         let out_of_time = !self.was_online && now_ns() >= self.give_up_ns;
+        let lost = core.connector.lost();
+        let for_good = for_good || lost.is_some();
+        let failure = lost.unwrap_or(failure);
         let (status, message) = (failure.status, failure.message.clone());
         self.failure = Some(failure);
         self.disconnect(core, Stage::Idle);

@@ -157,7 +157,11 @@ impl Admin {
                 domain.transport.isolate(None);
                 domain.transport.loss_permille(0);
             }
-            "break" => domain.recorder.break_next(),
+            "break" => match arguments.get("in").map_or(Some("core"), Value::as_str) {
+                Some("core") => domain.recorder.break_next(),
+                Some("engine") => domain.recorder.break_now(),
+                _ => return Err(invalid("`in` must be \"core\" or \"engine\"")),
+            },
             "loss" => {
                 let permille = arguments.get("permille").and_then(Value::as_u64);
                 let permille = permille.and_then(|p| u16::try_from(p).ok()).filter(|p| *p <= 1_000);

@@ -67,7 +67,7 @@ pub(crate) struct Domain<T, S> {
 }
 
 impl<T: Transport, S: Storage> Domain<T, S> {
-    /// Starts the core. Its first outputs wait for [`drain`](Self::drain).
+    /// Starts the core. Its first outputs wait for [`begin`](Self::begin).
     pub(crate) fn new(
         (config, boot): (CoreConfig, Boot),
         (transport, storage): (T, S),
@@ -137,19 +137,28 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         self.handle(now, Input::Shutdown, up);
     }
 
-    /// One input, and everything that comes of it; nothing, if that breaks an invariant.
+    /// What the core has to say before any input.
+    pub(crate) fn begin(&mut self, now: Instant, up: &mut Vec<Upward>) {
+        self.guarded(up, |domain, up| domain.drain(now, up));
+    }
+
+    /// One input, and everything that comes of it.
     fn handle(&mut self, now: Instant, input: Input, up: &mut Vec<Upward>) {
+        self.guarded(up, |domain, up| {
+            domain.recorder.note(now, &input);
+            domain.recorder.break_if_asked();
+            domain.core.handle(now, input);
+            domain.drain(now, up);
+        });
+    }
+
+    /// The border of the core: nothing comes of what breaks an invariant, nor of anything later.
+    fn guarded(&mut self, up: &mut Vec<Upward>, work: impl FnOnce(&mut Self, &mut Vec<Upward>)) {
         if self.recorder.is_broken() {
             return;
         }
-        self.recorder.note(now, &input);
         let before = up.len();
-        let work = || {
-            self.recorder.break_if_asked();
-            self.core.handle(now, input);
-            self.drain(now, up);
-        };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self, up))) {
             // What it said last may be wrong as well.
             self.sending.clear();
             up.truncate(before);
@@ -157,8 +166,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         }
     }
 
-    /// What the core has to say; at the start before any input as well.
-    pub(crate) fn drain(&mut self, now: Instant, up: &mut Vec<Upward>) {
+    fn drain(&mut self, now: Instant, up: &mut Vec<Upward>) {
         while let Some(output) = self.core.poll() {
             match output {
                 Output::Transmit { to, bytes } => self.queue(to, bytes),

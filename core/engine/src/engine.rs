@@ -2,8 +2,9 @@
 
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anasazi_protocol::{Incarnation, Instant};
@@ -41,6 +42,8 @@ struct Shared {
     stop: AtomicBool,
     /// Engine ends of sockets of sessions in this process.
     connected: Mutex<Vec<OwnedFd>>,
+    /// What it ends with, if not cleanly; there before `ended`.
+    fault: Arc<OnceLock<EngineError>>,
     ended: AtomicBool,
 }
 
@@ -61,11 +64,12 @@ impl Engine {
             waker: poller.waker(),
             stop: AtomicBool::new(false),
             connected: Mutex::default(),
+            fault: turn.fault(),
             ended: AtomicBool::new(false),
         });
         let turn = Ok(turn);
         let mut engine = Self { poller, config, turn, listener, shared, ready: Vec::new() };
-        engine.run_turn(0, false)?;
+        engine.guarded(|engine| engine.run_turn(0, false))?;
         Ok(engine)
     }
 
@@ -146,6 +150,31 @@ impl Engine {
         if self.has_ended() {
             return self.end_of();
         }
+        self.guarded(|engine| engine.wait_and_run(budget, timeout))
+    }
+
+    /// A panic is a bug, here as in the core: it puts the engine out of use, not its host.
+    fn guarded(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<bool, EngineError>,
+    ) -> Result<bool, EngineError> {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(result) => result,
+            Err(panic) => {
+                if let Ok(turn) = &mut self.turn {
+                    turn.broke(&*panic, &self.poller);
+                }
+                self.end();
+                self.end_of()
+            }
+        }
+    }
+
+    fn wait_and_run(
+        &mut self,
+        budget: u32,
+        timeout: Option<Duration>,
+    ) -> Result<bool, EngineError> {
         let mut ready = core::mem::take(&mut self.ready);
         let waited = self.poller.wait(&mut ready, timeout);
         waited.map_err(|error| EngineError::System(format!("polling failed: {error}")))?;
@@ -199,8 +228,11 @@ impl Engine {
         // The sockets and the state file are free only when the old turn is gone.
         self.turn = Err(error);
         self.turn = begin(&self.config, Some(known), &self.poller);
-        match &self.turn {
-            Ok(_) => Ok(true),
+        match &mut self.turn {
+            Ok(turn) => {
+                turn.put_fault_into(Arc::clone(&self.shared.fault));
+                Ok(true)
+            }
             Err(error) => Err(error.clone()),
         }
     }
@@ -280,6 +312,11 @@ impl EngineHandle {
     /// The engine has ended or is gone.
     pub fn has_ended(&self) -> bool {
         self.0.ended.load(Ordering::Acquire)
+    }
+
+    /// Why the engine is out of use for good, if an invariant broke in it.
+    pub fn broken(&self) -> Option<&EngineError> {
+        self.0.fault.get().filter(|fault| matches!(fault, EngineError::Broken(_)))
     }
 
     /// A socket that is connected to the engine as by its listener, for a session in this process.

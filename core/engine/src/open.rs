@@ -1,11 +1,14 @@
 //! What the configuration asks for, opened: sockets, state, settings of the core.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, hash64, limits};
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::boot::{boot, random_u64};
 use crate::config::ValidConfig;
 use crate::error::EngineError;
+use crate::recorder::Recorder;
 use crate::session::SessionLimits;
 use crate::sys::poll::{Waker, now_ns};
 use crate::trace_file::TraceFile;
@@ -51,9 +54,15 @@ pub(crate) fn open(
     let now = Instant(now_ns());
     let witness = open_trace(&config, booted.boot, now)?;
     let storage = booted.file.map(|file| Writer::new(file, waker.clone()));
+    let temporary = Some(std::env::temp_dir());
+    let mut at_start =
+        Recorder::new(booted.boot.process, config.recorder.dir.clone(), temporary.clone());
+    let boot = booted.boot;
     let parts =
-        Parts { config, warnings, core, boot: booted.boot, limits, transport, storage, witness };
-    Ok(Turn::new(parts, now))
+        Parts { config, warnings, core, boot, limits, transport, storage, temporary, witness };
+    // Once there is a core, its domain guards it.
+    catch_unwind(AssertUnwindSafe(|| Turn::new(parts, now)))
+        .map_err(|panic| EngineError::Broken(at_start.broke(&*panic)))
 }
 
 fn open_trace(

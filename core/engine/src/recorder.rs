@@ -1,12 +1,14 @@
 //! The flight recorder: what the core was given last, kept always and written only when an
-//! invariant inside it breaks. Then nothing that it says can be trusted any more, so the domain
-//! ends.
+//! invariant breaks, in it or around it. Then nothing that the engine says can be trusted any more,
+//! so it ends.
 
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anasazi_protocol::{Command, Event, Evidence, Input, Instant, Process};
@@ -15,8 +17,9 @@ use anasazi_protocol::{Command, Event, Evidence, Input, Instant, Process};
 const NOTES_MAX: usize = 1_024;
 /// Bytes kept of each datagram: the header and the beginning of what it carries.
 const HEAD_LEN: usize = 64;
-/// Lines for the log where there is no directory for a file.
+/// Lines for the log, and for the message, where there is no room for a file.
 const LOG_LINES_MAX: usize = 64;
+const MESSAGE_LINES_MAX: usize = 4;
 
 /// One input, or one event.
 enum Note {
@@ -33,6 +36,7 @@ enum Note {
 pub(crate) struct Recorder {
     process: Process,
     directory: Option<PathBuf>,
+    temporary: Option<PathBuf>,
     notes: VecDeque<(Instant, Note)>,
     is_broken: bool,
     /// The next input breaks an invariant, on purpose.
@@ -40,10 +44,15 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// `directory`: where the file goes; `None`: the last lines go to the log.
-    pub(crate) fn new(process: Process, directory: Option<PathBuf>) -> Self {
+    /// `directory`: where the file goes; `temporary`: and if it cannot. Without either, the last
+    /// lines go to the log and into the message.
+    pub(crate) fn new(
+        process: Process,
+        directory: Option<PathBuf>,
+        temporary: Option<PathBuf>,
+    ) -> Self {
         let notes = VecDeque::with_capacity(NOTES_MAX);
-        Self { process, directory, notes, is_broken: false, break_next: false }
+        Self { process, directory, temporary, notes, is_broken: false, break_next: false }
     }
 
     /// The core must not be touched any more.
@@ -101,38 +110,57 @@ impl Recorder {
         assert!(!core::mem::take(&mut self.break_next), "an administrator asked for it");
     }
 
-    /// The core panicked: writes what is kept, and says in words what broke and where the record
-    /// is. From then on [`is_broken`](Self::is_broken).
+    /// As [`break_next`](Self::break_next), but outside the core, and at once.
+    pub(crate) fn break_now(&mut self) {
+        self.break_next = true;
+        self.break_if_asked();
+    }
+
+    /// Something panicked: writes what is kept, and says in words what broke and where the record
+    /// is; that first, since there may be little room for a message. From then on
+    /// [`is_broken`](Self::is_broken).
     pub(crate) fn broke(&mut self, panic: &(dyn Any + Send)) -> String {
         self.is_broken = true;
         let cause = (panic.downcast_ref::<String>().map(String::as_str))
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("a panic without words");
-        let kept = self.write(cause);
-        format!(
-            "an invariant of the protocol is broken: {cause}; the engine stops, since its answers \
-             could be wrong; {kept}; please report this"
-        )
+        let version = env!("CARGO_PKG_VERSION");
+        let mut record = format!("anasazi {version}, process {}: {cause}\n", self.process);
+        self.lines().for_each(|line| record += &(line + "\n"));
+        let kept = match self.write(&record) {
+            Ok(path) => format!("please report this with {}", path.display()),
+            Err(error) => {
+                for line in self.last_lines(LOG_LINES_MAX) {
+                    tracing::error!(target: "anasazi::engine", "flight recorder: {line}");
+                }
+                let last: Vec<_> = self.last_lines(MESSAGE_LINES_MAX).collect();
+                format!("please report this; no file for more: {error}; last: {}", last.join("; "))
+            }
+        };
+        format!("an invariant is broken, so the engine stops; {kept}; it was: {cause}")
     }
 
-    /// Writes what is kept; says where it is.
-    fn write(&self, cause: &str) -> String {
-        let Some(directory) = &self.directory else {
-            for line in self.lines().skip(self.notes.len().saturating_sub(LOG_LINES_MAX)) {
-                tracing::error!(target: "anasazi::engine", "flight recorder: {line}");
-            }
-            return "what came before is in the log".to_owned();
-        };
-        let path = directory.join(format!("flight-{}.txt", self.process.node));
-        let version = env!("CARGO_PKG_VERSION");
-        let mut text = format!("anasazi {version}, process {}: {cause}\n", self.process);
-        self.lines().for_each(|line| text += &(line + "\n"));
-        match replace(&path, &text) {
-            Ok(()) => format!("what came before is in {}", path.display()),
-            Err(error) => {
-                format!("what came before cannot be written to {}: {error}", path.display())
+    fn write(&self, record: &str) -> io::Result<PathBuf> {
+        if let Some(directory) = &self.directory {
+            let path = directory.join(format!("flight-{}.txt", self.process.node));
+            match replace(&path, record) {
+                Ok(()) => return Ok(path),
+                Err(error) => {
+                    let path = path.display();
+                    tracing::error!(target: "anasazi::engine", "cannot write {path}: {error}");
+                }
             }
         }
+        // Anybody may write there: a new file, and for its owner's eyes only.
+        let temporary = self.temporary.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let path = temporary.join(format!("anasazi-flight-{}.txt", self.process));
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+        file.write_all(record.as_bytes()).map(|()| path)
+    }
+
+    fn last_lines(&self, max: usize) -> impl Iterator<Item = String> + '_ {
+        self.lines().skip(self.notes.len().saturating_sub(max))
     }
 
     fn lines(&self) -> impl Iterator<Item = String> + '_ {
@@ -144,7 +172,7 @@ impl Recorder {
 }
 
 /// An earlier record is kept under another name: the first one often tells the most.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+fn replace(path: &Path, text: &str) -> io::Result<()> {
     if path.exists() {
         fs::rename(path, path.with_extension("old.txt"))?;
     }
@@ -177,15 +205,15 @@ mod tests {
 
     use super::*;
 
-    fn recorder(directory: Option<&Path>) -> Recorder {
+    fn recorder(directory: Option<&Path>, temporary: Option<&Path>) -> Recorder {
         let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
-        Recorder::new(process, directory.map(Path::to_owned))
+        Recorder::new(process, directory.map(Path::to_owned), temporary.map(Path::to_owned))
     }
 
     #[test]
     fn a_broken_invariant_leaves_the_last_inputs_in_a_file() {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut recorder = recorder(Some(directory.path()));
+        let mut recorder = recorder(Some(directory.path()), None);
         let from = "127.0.0.1:1".parse().expect("an address");
         for number in 0..2 * NOTES_MAX as u64 {
             let bytes = Bytes::from(vec![0xab; 3]);
@@ -204,11 +232,20 @@ mod tests {
     }
 
     #[test]
-    fn without_a_directory_the_log_has_it() {
-        let mut recorder = recorder(None);
-        recorder.note(Instant(1), &Input::Timeout);
-        recorder.break_next();
-        let text = recorder.broke(&"no token".to_owned());
-        assert!(text.contains("broken: no token") && text.contains("in the log"), "{text}");
+    fn without_room_of_its_own_it_is_a_temporary_file_or_the_message() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("anasazi-flight-3.9.txt");
+        for own in [None, Some(directory.path().join("missing"))] {
+            let mut recorder = recorder(own.as_deref(), Some(directory.path()));
+            recorder.note(Instant(1), &Input::Timeout);
+            let text = recorder.broke(&"no token".to_owned());
+            assert!(text.ends_with(&format!("{}; it was: no token", path.display())), "{text}");
+            // Never into a file that somebody else may have put there.
+            fs::write(&path, "taken").expect("a file");
+            let text = recorder.broke(&"no token".to_owned());
+            assert!(text.ends_with("last: 0.000000001 timeout; it was: no token"), "{text}");
+            assert_eq!(fs::read_to_string(&path).expect("a file"), "taken");
+            fs::remove_file(&path).expect("a file");
+        }
     }
 }

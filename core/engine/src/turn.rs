@@ -2,7 +2,11 @@
 //! time and readiness come from. The daemon turns it in an epoll loop, the simulator in virtual
 //! time.
 
+use std::any::Any;
 use std::os::fd::{OwnedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use anasazi_protocol::{Boot, Core, CoreConfig, Instant};
 use anasazi_queue::status::Status;
@@ -42,6 +46,8 @@ pub struct Parts<T, S> {
     pub transport: T,
     /// The disk.
     pub storage: S,
+    /// Where the flight record goes if not where the configuration says.
+    pub temporary: Option<PathBuf>,
     /// Who watches the core, if anybody does.
     pub witness: Option<Box<dyn Witness>>,
 }
@@ -58,6 +64,7 @@ pub struct Turn<T, S> {
     clients_return: bool,
     stop: Stop,
     ended: Option<Result<(), EngineError>>,
+    fault: Arc<OnceLock<EngineError>>,
 }
 
 /// How far a clean stop has come.
@@ -71,15 +78,16 @@ enum Stop {
 impl<T: Transport, S: Storage> Turn<T, S> {
     /// The protocol begins; what it has to say leaves with the first [`run`](Self::run).
     pub fn new(parts: Parts<T, S>, now: Instant) -> Self {
-        let Parts { config, warnings, core, boot, limits, transport, storage, witness } = parts;
+        let Parts { config, warnings, core, boot, limits, transport, storage, .. } = parts;
+        let (temporary, witness) = (parts.temporary, parts.witness);
         let mut journal = Journal::default();
         warnings.into_iter().for_each(|warning| journal.warn(warning));
         let clients_return = config.client.listen.is_some();
-        let recorder = Recorder::new(boot.process, config.recorder.dir.clone());
+        let recorder = Recorder::new(boot.process, config.recorder.dir.clone(), temporary);
         let border = (transport, storage);
         let mut domain = Domain::new((core, boot), border, recorder, witness, now);
         let mut up = Vec::new();
-        domain.drain(now, &mut up);
+        domain.begin(now, &mut up);
         Self {
             domains: vec![domain],
             sessions: Sessions::new(limits, boot.process, SESSION_KEYS),
@@ -88,6 +96,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             clients_return,
             stop: Stop::No,
             ended: None,
+            fault: Arc::default(),
         }
     }
 
@@ -144,6 +153,17 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
     }
 
+    /// The host caught a panic outside the core: of sessions, say. As with the core's, whatever
+    /// comes next could be wrong. Writes the flight record, tells all sessions, and ends.
+    pub fn broke(&mut self, panic: &(dyn Any + Send), readiness: &dyn Readiness) {
+        if self.ended.is_none() {
+            let fault = self.domains[0].recorder.broke(panic);
+            // What panicked may do so again; then the end of their sockets tells the sessions.
+            let end = || self.end(Some(EngineError::Broken(fault)), readiness);
+            _ = catch_unwind(AssertUnwindSafe(end));
+        }
+    }
+
     /// When the next turn is due, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
         let deadlines = [self.domains[0].core.deadline(), self.sessions.deadline()];
@@ -153,6 +173,17 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// It was stopped and has left, or has ended with a fault.
     pub fn ended(&self) -> Option<&Result<(), EngineError>> {
         self.ended.as_ref()
+    }
+
+    /// The fault that it ends with, for other threads: there before any session hears of it, so
+    /// that whoever is turned away can be told why.
+    pub fn fault(&self) -> Arc<OnceLock<EngineError>> {
+        Arc::clone(&self.fault)
+    }
+
+    /// Where to put that fault, if this turn takes another one's place.
+    pub fn put_fault_into(&mut self, fault: Arc<OnceLock<EngineError>>) {
+        self.fault = fault;
     }
 
     /// The protocol, to be looked at.
@@ -259,6 +290,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             Some(EngineError::Broken(_)) if !self.clients_return => Status::EINTERNAL,
             Some(_) => Status::ESTATE,
         };
+        if let Some(fault) = fault.as_ref().filter(|f| !matches!(f, EngineError::Outdated(_))) {
+            // There is one end only; who is outdated begins again.
+            _ = self.fault.set(fault.clone());
+        }
+        self.ended = Some(fault.map_or(Ok(()), Err));
         // A daemon that stops cleanly is likely to come back, one that is outdated does so at once:
         // its clients' connections just end, and they try again.
         if returns {
@@ -266,6 +302,79 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         } else {
             self.sessions.close_all(status, &reason, readiness);
         }
-        self.ended = Some(fault.map_or(Ok(()), Err));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anasazi_protocol::trace::Trace;
+    use anasazi_protocol::{Incarnation, NodeId, Process};
+    use anasazi_transport::MemoryNetwork;
+
+    use super::*;
+    use crate::config::Settings;
+    use crate::writer::Writer;
+
+    /// Breaks when something leaves for the first time.
+    #[derive(Default)]
+    struct Breaks(bool);
+
+    impl Witness for Breaks {
+        fn trace(&mut self, _: Instant, _: &Trace) {}
+
+        fn flush(&mut self) {
+            assert!(core::mem::replace(&mut self.0, true), "the first word is wrong");
+        }
+    }
+
+    struct NoSessions;
+
+    impl Readiness for NoSessions {
+        fn add(&self, _: RawFd, _: u64) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn add_edge(&self, _: RawFd, _: u64) -> std::io::Result<()> {
+            Ok(())
+        }
+
+        fn remove(&self, _: RawFd) {}
+    }
+
+    #[test]
+    fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let limits = SessionLimits {
+            sessions_max: 1,
+            backlog_len_max: 1 << 20,
+            message_len_max: 1 << 20,
+            allow_uids: Vec::new(),
+            allow_gids: Vec::new(),
+        };
+        let parts = Parts {
+            config: Settings::new().validate().expect("defaults"),
+            warnings: Vec::new(),
+            // To so many that what it says first leaves at once.
+            core: CoreConfig {
+                peers: vec![address; 64],
+                multicast: false,
+                ..CoreConfig::default()
+            },
+            boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
+            limits,
+            transport: MemoryNetwork::new().attach(address, true).expect("a transport"),
+            storage: None::<Writer>,
+            temporary: Some(directory.path().to_owned()),
+            witness: Some(Box::<Breaks>::default()),
+        };
+        let mut turn = Turn::new(parts, Instant(1));
+        assert!(matches!(turn.up[..], [Upward::Broken { .. }]));
+        let error = turn.run(Instant(2), true, 0, &NoSessions).expect_err("it is broken");
+        let EngineError::Broken(text) = &error else { panic!("{error:?}") };
+        assert!(text.contains("the first word is wrong"), "{text}");
+        assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
+        assert_eq!(turn.run(Instant(3), true, 0, &NoSessions), Err(error));
     }
 }

@@ -20,6 +20,8 @@ pub struct Options {
     /// Its clients send to a group only while they are members of it. Without this, G6 cannot be
     /// told from a log.
     pub senders_are_members: bool,
+    /// Its clients ask for their own messages, so that these must be there, too (CL).
+    pub clients_hear_themselves: bool,
     /// Nodes of which two processes run at the same time, on purpose.
     pub twins: BTreeSet<NodeId>,
     /// Processes whose logs may end too early, as those of killed ones do. What others saw of their

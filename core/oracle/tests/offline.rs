@@ -18,12 +18,13 @@ type Verdict = Result<Result<Summary, Box<Violation>>, NoVerdict>;
 struct Files {
     directory: tempfile::TempDir,
     paths: Vec<PathBuf>,
+    options: Options,
 }
 
 impl Files {
     fn of(log: &Log) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut files = Self { directory, paths: Vec::new() };
+        let mut files = Self { directory, paths: Vec::new(), options: Options::default() };
         for record in log.records() {
             let node = record.process.node;
             let path = files.directory.path().join(format!("node-{node}.jsonl"));
@@ -58,7 +59,7 @@ impl Files {
     }
 
     fn judge(&self, quiesced: bool) -> Verdict {
-        Logs::read(&self.paths)?.judge(&Options::default(), quiesced)
+        Logs::read(&self.paths)?.judge(&self.options, quiesced)
     }
 
     fn assert_holds(&self, quiesced: bool) -> Summary {
@@ -200,6 +201,9 @@ fn clients_see_what_their_nodes_gave() {
     // It asked not to get its own.
     files.client(2, &all[..1]);
     assert_eq!(files.assert_holds(true).clients, 2);
+    // If it did not, they are missing.
+    files.options.clients_hear_themselves = true;
+    assert_eq!(files.violated(true).axiom, Axiom::Cl);
 }
 
 #[test]
@@ -311,6 +315,9 @@ fn clients_see_what_goes_to_several_groups_and_to_them_alone() {
         wrong(&|seen| _ = seen.remove(missing));
     }
     wrong(&|seen| seen.push(seen[3].clone()));
+    // Each group by itself is in order, and what goes to the session alone.
+    wrong(&|seen| seen.swap(0, 1));
+    wrong(&|seen| seen.swap(3, 4));
     wrong(&|seen| {
         let (sender, sequence, hash) = (member(2), 1, 1);
         seen[2] = ClientEntry::Message { group: GROUP, sender, sequence, hash };

@@ -23,6 +23,11 @@ fn every_way_of_sending_does_what_it_says_or_is_refused() {
 }
 
 #[test]
+fn a_broken_invariant_is_told_to_all_and_the_program_lives() {
+    passes("broken");
+}
+
+#[test]
 fn stale_and_wild_handles_are_told_from_good_ones() {
     passes("stale");
 }

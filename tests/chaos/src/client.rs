@@ -106,6 +106,13 @@ struct Group {
     marks: BTreeMap<(u64, u64), u64>,
 }
 
+impl Group {
+    /// It has a view, and has not asked to leave.
+    fn is_inside(&self) -> bool {
+        !self.is_leaving && !self.members.is_empty()
+    }
+}
+
 enum Order {
     Go,
     Rest(u64),
@@ -248,7 +255,7 @@ impl Client {
     fn send_marks(&mut self) -> Result<(), String> {
         let Some(number) = self.resting else { return Ok(()) };
         let text = format!("rest {number}");
-        for group in self.groups.values_mut().filter(|group| group.owes_mark) {
+        for group in self.groups.values_mut().filter(|group| group.owes_mark && group.is_inside()) {
             match self.session.send(group.handle, SAFE, &[text.as_bytes()], 0) {
                 Ok(()) => group.owes_mark = false,
                 Err(Status::EAGAIN | Status::ENOTMEMBER | Status::ECLOSED) => {}
@@ -277,8 +284,13 @@ impl Client {
             let name = GROUPS[self.random.index(GROUPS.len())];
             return self.join_or_leave(name);
         }
-        let place = self.random.index(self.groups.len());
-        let Some(group) = self.groups.values().nth(place) else { return Ok(()) };
+        // Only members send, so that the oracle can ask that all senders be in the view (G6).
+        let inside: Vec<_> = self.groups.values().filter(|group| group.is_inside()).collect();
+        if inside.is_empty() {
+            return Ok(());
+        }
+        let all: Vec<_> = inside.iter().map(|group| group.handle).collect();
+        let group = inside[self.random.index(inside.len())];
         let (handle, members) = (group.handle, group.members.clone());
         let service = self.draw_service();
         // Most are small; some take many packets.
@@ -294,13 +306,12 @@ impl Client {
         text.extend(std::iter::repeat_n('.', len - text.len()));
         let tag = self.counter;
         let sent = match self.random.index(100) {
-            0..=14 if !members.is_empty() => {
+            0..=14 => {
                 let to = members[self.random.index(members.len())];
                 let peer = self.peer(to)?;
                 self.session.send(peer, service, &[text.as_bytes()], tag)
             }
-            15..=29 if self.groups.len() > 1 => {
-                let all: Vec<_> = self.groups.values().map(|group| group.handle).collect();
+            15..=29 if all.len() > 1 => {
                 let service = service | self.draw_same_view(service);
                 GroupHandle::send_to_all(all.into_iter(), service, tag, text.as_bytes())
             }

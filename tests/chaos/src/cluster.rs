@@ -122,11 +122,13 @@ impl Cluster {
         self.network.heal()?;
         for node in 0..NODES {
             self.place.free_disk(node);
-            self.daemons[node].signal(libc::SIGCONT);
-            // One that could not start on a full disk.
-            self.daemons[node].has_ended();
-            self.daemons[node].await_end(&self.pace)?;
+            let daemon = &mut self.daemons[node];
+            daemon.disk_is_full(false);
+            daemon.signal(libc::SIGCONT);
+            daemon.await_end(&self.pace)?;
         }
+        // Those that did not start on a full disk are started below.
+        self.check()?;
         self.clients.iter().for_each(|client| client.signal(libc::SIGCONT));
         self.start_all()
     }

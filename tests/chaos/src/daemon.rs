@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,10 @@ pub(crate) struct Daemon {
     child: Option<Child>,
     /// It was told to leave, or killed: its end is no surprise.
     is_leaving: bool,
+    /// Its disk has no room.
+    disk_is_full: bool,
+    /// It was started on such a disk, and may refuse that.
+    may_refuse: bool,
     asked: Option<Session>,
 }
 
@@ -63,6 +67,8 @@ impl Daemon {
             started: Instant::now(),
             child: None,
             is_leaving: false,
+            disk_is_full: false,
+            may_refuse: false,
             asked: None,
         })
     }
@@ -91,6 +97,7 @@ impl Daemon {
             .spawn()
             .map_err(Trouble::io("cannot start a daemon"))?;
         (self.child, self.is_leaving, self.started) = (Some(child), false, Instant::now());
+        self.may_refuse = self.disk_is_full;
         Ok(())
     }
 
@@ -119,6 +126,13 @@ impl Daemon {
         }
     }
 
+    /// Its disk was filled, or has room again.
+    pub(crate) fn disk_is_full(&mut self, is_full: bool) {
+        self.disk_is_full = is_full;
+        // It may not have got to its disk yet.
+        self.may_refuse |= is_full && self.started.elapsed() < CATCHES_AFTER;
+    }
+
     /// Asks it to leave.
     pub(crate) fn ask_to_leave(&mut self) {
         (self.is_leaving, self.asked) = (true, None);
@@ -133,7 +147,7 @@ impl Daemon {
                 && let Ok(Some(status)) = child.try_wait()
             {
                 self.child = None;
-                if status.success() {
+                if status.success() || self.is_refusal(status) {
                     return Ok(());
                 }
                 let text = format!("node {} left with {status}", self.node + 1);
@@ -148,11 +162,20 @@ impl Daemon {
         Ok(())
     }
 
-    /// Whether it has ended without having been told to; then it is not running any more.
+    /// It could not store who it is: the one end that a full disk excuses.
+    fn is_refusal(&self, status: ExitStatus) -> bool {
+        self.may_refuse && status.code() == Some(EXIT_STATE)
+    }
+
+    /// Whether it has ended without having been told to, and without the excuse of a full disk; in
+    /// any case it is not running any more then.
     pub(crate) fn has_ended(&mut self) -> Option<String> {
         let child = self.child.as_mut().filter(|_| !self.is_leaving)?;
         let status = child.try_wait().ok().flatten()?;
         (self.child, self.asked) = (None, None);
+        if self.is_refusal(status) {
+            return None;
+        }
         Some(format!("node {} ended with {status}:\n{}", self.node + 1, self.last_words()))
     }
 
@@ -194,3 +217,61 @@ impl Drop for Daemon {
 }
 
 const LINES_SHOWN: usize = 12;
+/// How a daemon ends that cannot use its state directory.
+const EXIT_STATE: i32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A daemon whose process ends at once, in this way.
+    fn ending(script: &str, may_refuse: bool) -> Daemon {
+        let none = || PathBuf::from("/nonexistent");
+        let child = Command::new("sh").args(["-c", script]).spawn().expect("a shell");
+        Daemon {
+            node: 0,
+            program: none(),
+            inside: [String::new(), String::new()],
+            config: none(),
+            log: none(),
+            socket: none(),
+            traces: none(),
+            starts: 1,
+            started: Instant::now(),
+            child: Some(child),
+            is_leaving: false,
+            disk_is_full: may_refuse,
+            may_refuse,
+            asked: None,
+        }
+    }
+
+    #[test]
+    fn a_full_disk_excuses_one_way_to_end_and_no_other() {
+        for (script, may_refuse, is_excused) in [
+            ("exit 3", true, true),
+            ("exit 3", false, false),
+            ("exit 6", true, false),
+            ("exit 0", true, false),
+            ("kill -9 $$", true, false),
+        ] {
+            let mut daemon = ending(script, may_refuse);
+            let mut ended = None;
+            while daemon.child.is_some() && ended.is_none() {
+                ended = daemon.has_ended();
+            }
+            assert_eq!(ended.is_none(), is_excused, "{script}: {ended:?}");
+        }
+    }
+
+    #[test]
+    fn only_who_starts_on_a_full_disk_may_refuse() {
+        let mut daemon = ending("exit 0", false);
+        daemon.started = Instant::now() - 2 * CATCHES_AFTER;
+        daemon.disk_is_full(true);
+        assert!(!daemon.may_refuse, "it runs already");
+        daemon.started = Instant::now();
+        daemon.disk_is_full(true);
+        assert!(daemon.may_refuse);
+    }
+}

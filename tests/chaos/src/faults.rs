@@ -94,18 +94,22 @@ fn draw_fault(random: &mut Random, nodes: usize, clients: usize) -> Fault {
 
 fn draw_cut(random: &mut Random, nodes: usize) -> Fault {
     let order = random.choose(nodes, nodes);
-    let both = |a: &[usize], b: &[usize]| -> Vec<(usize, usize)> {
-        let pairs = a.iter().flat_map(|x| b.iter().map(move |y| (*x, *y)));
-        pairs.flat_map(|(x, y)| [(x, y), (y, x)]).collect()
+    let one_way = |deaf: &[usize], to: &[usize]| -> Vec<(usize, usize)> {
+        deaf.iter().flat_map(|x| to.iter().map(move |y| (*x, *y))).collect()
     };
+    let both = |a: &[usize], b: &[usize]| [one_way(a, b), one_way(b, a)].concat();
     let half = nodes / 2;
-    let (shape, pairs) = match random.index(6) {
+    let (shape, pairs) = match random.index(9) {
         0 => ("halves", both(&order[..half], &order[half..])),
         1 => ("one alone", both(&order[..1], &order[1..])),
-        2 => ("one is deaf", order[1..].iter().map(|other| (order[0], *other)).collect()),
-        3 => ("one is mute", order[1..].iter().map(|other| (*other, order[0])).collect()),
+        2 => ("one is deaf", one_way(&order[..1], &order[1..])),
+        3 => ("one is mute", one_way(&order[1..], &order[..1])),
         // The middle one hears both sides.
         4 => ("bridge", both(&order[..half], &order[half + 1..])),
+        5 => ("one half is deaf", one_way(&order[..half], &order[half..])),
+        6 => ("one half is mute", one_way(&order[half..], &order[..half])),
+        // A link that is dead in one direction.
+        7 => ("one way", one_way(&order[..1], &order[1..2])),
         // Each misses one other, so that every majority overlaps with every other.
         _ => {
             let ring = (0..nodes).map(|at| (order[at], order[(at + 1) % nodes]));
@@ -178,7 +182,7 @@ mod tests {
         }
     }
 
-    const KINDS: [&str; 20] = [
+    const KINDS: [&str; 23] = [
         "MTU",
         "SIGHUPs to",
         "busy loops:",
@@ -186,8 +190,11 @@ mod tests {
         "cut (bridge)",
         "cut (halves)",
         "cut (one alone)",
+        "cut (one half is deaf)",
+        "cut (one half is mute)",
         "cut (one is deaf)",
         "cut (one is mute)",
+        "cut (one way)",
         "cut (overlapping majorities)",
         "full disk at",
         "interface down at",

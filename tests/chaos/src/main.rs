@@ -177,11 +177,11 @@ fn be_quiet(minutes: f64, shared: Shared) -> Result<bool, Trouble> {
     let gap_ms = quiet.gap_worst.as_millis();
     if shared.json {
         let sums = json!({ "seconds": quiet.seconds, "loops": quiet.loops,
-            "changes": quiet.changes, "gap_worst_ms": gap_ms, "deliveries": quiet.deliveries });
+            "changes": quiet.changes, "gap_max_ms": gap_ms, "deliveries": quiet.deliveries });
         print(&sums.to_string());
     } else {
         print(&format!(
-            "seconds={:.0} loops={} deliveries={} gap_worst_ms={gap_ms} changes={}",
+            "seconds={:.0} loops={} deliveries={} gap_max_ms={gap_ms} changes={}",
             quiet.seconds, quiet.loops, quiet.deliveries, quiet.changes
         ));
     }

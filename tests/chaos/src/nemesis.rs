@@ -72,14 +72,6 @@ impl Nemesis {
             pace.wait(HANGUP_EVERY)?;
         }
         pace.until(until)?;
-        self.check(cluster)
-    }
-
-    /// A daemon may refuse to start on a full disk; nobody may end otherwise.
-    fn check(&self, cluster: &mut Cluster) -> Result<(), Trouble> {
-        if self.active.iter().any(|fault| matches!(fault, Fault::FullDisk { .. })) {
-            return Ok(());
-        }
         cluster.check()
     }
 
@@ -100,7 +92,10 @@ impl Nemesis {
             Fault::Unlink { node, link } => network.link(*node, *link)?,
             Fault::Slow { node, kbit } => network.speed(*node, Some(*kbit))?,
             Fault::SmallMtu { node, mtu } => network.mtu(*node, *mtu)?,
-            Fault::FullDisk { node } => cluster.place.fill_disk(*node)?,
+            Fault::FullDisk { node } => {
+                cluster.place.fill_disk(*node)?;
+                cluster.daemons[*node].disk_is_full(true);
+            }
             Fault::Busy { loops } => self.busy.start(*loops)?,
             Fault::KillClients { clients } => {
                 for client in clients {
@@ -135,7 +130,10 @@ impl Nemesis {
             Fault::Unlink { node, .. } => network.link(*node, Link::Up)?,
             Fault::Slow { node, .. } => network.speed(*node, None)?,
             Fault::SmallMtu { node, .. } => network.mtu(*node, MTU)?,
-            Fault::FullDisk { node } => cluster.place.free_disk(*node),
+            Fault::FullDisk { node } => {
+                cluster.place.free_disk(*node);
+                cluster.daemons[*node].disk_is_full(false);
+            }
             Fault::Busy { .. } => self.busy.stop(),
             Fault::KillClients { clients } => {
                 clients.iter().try_for_each(|client| cluster.clients[*client].start())?;

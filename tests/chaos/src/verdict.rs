@@ -32,7 +32,10 @@ impl fmt::Display for Verdict {
 pub(crate) fn judge(directory: &Path, quiesced: bool) -> Result<Verdict, Trouble> {
     let no_verdict = |why: NoVerdict| Trouble::Setup(format!("no verdict: {why}"));
     let logs = Logs::read(&traces(directory)).map_err(no_verdict)?;
-    let judged = logs.judge(&Options::default(), quiesced).map_err(no_verdict)?;
+    // As `client` does it.
+    let options =
+        Options { senders_are_members: true, clients_hear_themselves: true, ..Options::default() };
+    let judged = logs.judge(&options, quiesced).map_err(no_verdict)?;
     let summary = judged.map_err(|violation| Trouble::Violation(violation.to_string()))?;
     Ok(Verdict {
         processes: summary.processes,

@@ -14,6 +14,7 @@ mod engine;
 pub mod explore;
 pub mod faults;
 pub mod health;
+pub mod idle;
 pub mod lifecycle;
 pub mod liveness;
 mod mischief;

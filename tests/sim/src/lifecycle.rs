@@ -60,6 +60,7 @@ impl Cluster {
             boot,
             limits,
             storage: engine::Disk::default(),
+            temporary: None,
             witness: Some(Box::new(n.log.clone())),
         }
     }

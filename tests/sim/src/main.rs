@@ -4,6 +4,8 @@
 mod campaign;
 #[path = "main/explore.rs"]
 mod explore;
+#[path = "main/idle.rs"]
+mod idle;
 mod planted;
 
 use std::io::Write;
@@ -69,6 +71,9 @@ enum Action {
     },
     /// Explore every order of events in a small cluster, within bounds.
     Explore(explore::Arguments),
+    /// Hours without faults, on networks and machines of every kind. Ends with one line of sums;
+    /// fails if any configuration changes.
+    Idle(idle::Arguments),
     /// Plant bugs, one after the other, and see how many seeds it takes to find each. Fails if any
     /// is not found.
     Planted {
@@ -134,6 +139,7 @@ fn main() -> ExitCode {
             planted::run_all(name.as_deref(), from, seeds, threads.max(1), json)
         }
         Action::Explore(arguments) => arguments.explore(),
+        Action::Idle(arguments) => arguments.idle(),
         Action::Replay { seed, nodes, bad_links } => replay(seed, World { nodes, bad_links }),
         Action::Shrink { seed, nodes, bad_links, out } => {
             shrink(seed, World { nodes, bad_links }, out.as_deref())

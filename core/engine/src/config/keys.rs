@@ -285,8 +285,9 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: Kind::Path { len_max: 4_000 },
         effect: "Directory for the flight recorder: what the node was given last, written when \
-                 an invariant of the protocol breaks, which is a bug, before the engine stops. \
-                 Empty: state.dir; without that, the last lines go to the log.",
+                 an invariant breaks, which is a bug, before the engine stops. Empty: state.dir; \
+                 without that, and where it cannot be written, a temporary file. The engine's \
+                 last message names the file.",
         ..key("recorder.dir", "")
     },
     Key {

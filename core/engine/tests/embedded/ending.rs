@@ -57,24 +57,35 @@ fn the_descriptor_of_an_ended_engine_is_never_readable() {
     assert_eq!(await_event(&host, &session, EventKind::Closed), Status::ECLOSED);
 }
 
-/// A bug in the protocol, planted: the engine is of no more use, says so for ever, and tells its
-/// sessions; what it was given last is in a file.
+/// A bug in the protocol, or in what is around it: the engine is of no more use, says so for ever,
+/// and tells its sessions; what it was given last is in a file.
 #[test]
 fn a_broken_invariant_ends_the_engine_for_good() {
+    for place in ["core", "engine"] {
+        end_by_a_bug_in(place);
+    }
+}
+
+fn end_by_a_bug_in(place: &str) {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = settings();
     settings.set("transport.allow_faults", "true").unwrap();
     settings.set("recorder.dir", directory.path().to_str().unwrap()).unwrap();
     let host = Host::with(&settings);
     host.run_until("its own ring", |host| host.engines()[0].engine.is_operational());
-    let session = host.session(0);
-    session.query(b"{\"do\":\"break\"}", 1).unwrap();
+    let handle = host.engines()[0].engine.handle();
+    let (session, other) = (host.session(0), host.session(0));
+    let request = serde_json::json!({ "do": "break", "in": place }).to_string();
+    session.query(request.as_bytes(), 1).unwrap();
     host.run_until("the end", |host| host.has_ended(0));
     let error = host.engines()[0].engine.process(0).expect_err("it is broken");
     let EngineError::Broken(text) = &error else { panic!("{error:?}") };
     assert!(text.contains("an administrator asked for it"), "{text}");
+    assert_eq!(handle.broken(), Some(&error));
     assert_eq!(host.engines()[0].engine.process(0), Err(error));
-    assert_eq!(await_event(&host, &session, EventKind::Closed), Status::EINTERNAL);
+    for session in [session, other] {
+        assert_eq!(await_event(&host, &session, EventKind::Closed), Status::EINTERNAL);
+    }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
 }
 

@@ -23,6 +23,7 @@ struct Given {
 pub(crate) fn check(
     history: &History,
     clients: &BTreeMap<MemberId, Vec<ClientRecord>>,
+    hear_themselves: bool,
     quiesced: bool,
 ) -> Result<(), Box<Violation>> {
     for (client, records) in clients {
@@ -31,8 +32,12 @@ pub(crate) fn check(
         };
         let is_over =
             |r: &ClientRecord| matches!(r.entry, ClientEntry::Suspended | ClientEntry::Closed);
+        let mut given = Giving::all(history, process, *client);
+        if hear_themselves {
+            given.iter_mut().for_each(|given| given.may_be_missing = false);
+        }
         let reading = Reading {
-            given: Giving::all(history, process, *client),
+            given,
             process,
             client: *client,
             records,
@@ -45,7 +50,10 @@ pub(crate) fn check(
         for group in all {
             reading.check(|entry| groups_of(entry).contains(&group))?;
         }
-        reading.check(|entry| matches!(entry, ClientEntry::Unicast { .. }))?;
+        // All in one order. Only the end of a membership may come early: with its session's.
+        let is_left = |entry: &ClientEntry| matches!(entry, ClientEntry::Left { .. });
+        let is_alone = |entry: &ClientEntry| matches!(entry, ClientEntry::Unicast { .. });
+        reading.check(|e| is_alone(e) || (!groups_of(e).is_empty() && !is_left(e)))?;
     }
     Ok(())
 }

@@ -78,6 +78,7 @@ impl Logs {
         self.check_complete()?;
         let mut options = options.clone();
         options.lost_tails.extend(self.end_the_killed(quiesced));
+        let hear_themselves = options.clients_hear_themselves;
         let mut checker = Checker::new(options);
         let order = merge::Merge::new(self.processes);
         for record in order {
@@ -85,7 +86,7 @@ impl Logs {
                 return Ok(Err(Box::new(violation)));
             }
         }
-        let clients = clients::check(checker.history(), &self.clients, quiesced);
+        let clients = clients::check(checker.history(), &self.clients, hear_themselves, quiesced);
         if let Err(violation) = clients {
             return Ok(Err(violation));
         }
