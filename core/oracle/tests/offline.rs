@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anasazi_oracle::offline::{Logs, NoVerdict, append_crash};
 use anasazi_oracle::{Axiom, ClientEntry, ClientLog, Entry, Options, Record, Summary, Violation};
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Audience, GroupId, Recipients, Service};
+use anasazi_protocol::{Audience, GroupId, Recipients, Service, ViewCause};
 use log::{GROUP, Log, agreed, member, members, message, process, regular, ring, session, view};
 
 type Verdict = Result<Result<Summary, Box<Violation>>, NoVerdict>;
@@ -167,9 +167,11 @@ fn a_line_that_is_no_record_is_named() {
     assert!(error.contains("node-1.jsonl: line 1 is no record"), "{error}");
 }
 
-fn client_view(ordinal: u64, nodes: &[u32]) -> ClientEntry {
+/// Of the client of one of two nodes; the other one was there.
+fn client_view(node: u32, ordinal: u64, nodes: &[u32]) -> ClientEntry {
     let id = view(2, ordinal, 1);
-    let (members, together) = (members(nodes), members(nodes));
+    let together = members(&[3 - node]);
+    let members = members(nodes);
     ClientEntry::View { group: GROUP, id, transitional: false, members, together }
 }
 
@@ -181,7 +183,7 @@ fn client_message(counter: u64) -> ClientEntry {
 fn with_clients() -> Log {
     let mut log = Log::together(2);
     for node in [1, 2] {
-        log.view_of(node, view(2, 0, 1), &[1, 2], (&[1, 2], &[]));
+        log.view(node, view(2, 0, 1), &[1, 2], &[3 - node]);
     }
     for (counter, ordinal) in [(1, 1), (2, 2)] {
         let at = agreed(2, counter, ordinal);
@@ -195,21 +197,21 @@ fn with_clients() -> Log {
 #[test]
 fn clients_see_what_their_nodes_gave() {
     let mut files = Files::of(&with_clients());
-    let all = [client_view(0, &[1, 2]), client_message(1), client_message(2)];
+    let all = [client_view(1, 0, &[1, 2]), client_message(1), client_message(2)];
     files.client(1, &all);
     // It asked not to get its own.
-    files.client(2, &all[..1]);
+    files.client(2, &[client_view(2, 0, &[1, 2])]);
     assert_eq!(files.assert_holds(true).clients, 2);
 }
 
 #[test]
 fn a_client_that_sees_something_else_is_found() {
-    let [first, one, two] = [client_view(0, &[1, 2]), client_message(1), client_message(2)];
+    let [first, one, two] = [client_view(1, 0, &[1, 2]), client_message(1), client_message(2)];
     let lost = [first.clone(), two.clone()];
     let swapped = [first.clone(), two.clone(), one.clone()];
     let doubled = [first.clone(), one.clone(), one.clone(), two.clone()];
     let invented = [first.clone(), one.clone(), two.clone(), client_message(3)];
-    let other_view = [client_view(0, &[1]), one.clone(), two.clone()];
+    let other_view = [client_view(1, 0, &[1]), one.clone(), two.clone()];
     let left = [first.clone(), one.clone(), ClientEntry::Left { group: GROUP }, two.clone()];
     for wrong in [&lost[..], &swapped, &doubled, &invented, &other_view, &left] {
         let mut log = with_clients();
@@ -232,13 +234,15 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
     const TWIN: GroupId = GroupId(8);
     let mut log = Log::together(2);
     for node in [1, 2] {
-        log.view_of(node, view(2, 0, 1), &[1, 2], (&[1, 2], &[]));
+        log.view(node, view(2, 0, 1), &[1, 2], &[3 - node]);
         let twin = Trace::GroupView {
             group: TWIN,
             id: view(2, 0, 2),
             transitional: false,
+            cause: ViewCause::Join,
             members: members(&[1, 2]),
-            together: members(&[1, 2]),
+            sets: vec![u32::from(node == 1), u32::from(node == 2)],
+            together: members(&[3 - node]),
             local: vec![session(node)],
             local_left: Vec::new(),
         };
@@ -281,10 +285,10 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
         id: view(2, 0, 2),
         transitional: false,
         members: members(&[1, 2]),
-        together: members(&[1, 2]),
+        together: members(&[2]),
     };
     let seen = vec![
-        client_view(0, &[1, 2]),
+        client_view(1, 0, &[1, 2]),
         twin_view,
         ClientEntry::Several { groups: both, sender, sequence: 1, hash: 1 },
         ClientEntry::Unicast { sender, hash: 2 },
@@ -321,7 +325,7 @@ fn clients_see_what_goes_to_several_groups_and_to_them_alone() {
 #[test]
 fn a_client_may_have_seen_more_than_its_killed_node_wrote() {
     let mut files = Files::of(&with_clients());
-    files.client(1, &[client_view(0, &[1, 2]), client_message(1), client_message(2)]);
+    files.client(1, &[client_view(1, 0, &[1, 2]), client_message(1), client_message(2)]);
     files.tear(1, 2);
     files.assert_holds(false);
 }

@@ -197,6 +197,7 @@ impl Core {
             return;
         }
         self.node.leaving = Some(self.node.now);
+        self.node.out.trace(|| Trace::Leaving);
         if let State::Probation(_) = self.state {
             self.node.input = In::Shutdown;
             return self.stop(None, Why::Leaving, &Cause::Shutdown);

@@ -36,6 +36,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("transitional_of_the_new_ring", "the transitional members are those of the old ring"),
     ("table_of_now", "a table travels as it will be after what is still to be delivered"),
     ("table_of_own_component", "a merge takes every component's groups"),
+    ("together_is_me", "a view tells everybody who came together with its receiver"),
     ("ghost_members", "clients of nodes that do not come along leave their groups"),
     ("fragments_cleared_early", "fragments are dropped at the end of the old order, not before"),
     ("fragments_not_restarted", "an unfinished message starts again in the next ring"),

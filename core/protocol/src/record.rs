@@ -107,6 +107,7 @@ fn describe(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Trace::TokenVisit { ring, token_sequence } => {
             write!(f, "token {token_sequence} of ring {ring}")
         }
+        Trace::Leaving => write!(f, "is asked to leave"),
         Trace::Stopped => write!(f, "STOPPED cleanly"),
         _ => describe_change(trace, f),
     }
@@ -123,15 +124,16 @@ fn describe_change(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             list(members),
             list(obligation)
         ),
-        Trace::GroupView { group, id, transitional, members, local_left, .. } => write!(
+        Trace::GroupView { group, id, transitional, members, together, local_left, .. } => write!(
             f,
-            "{} of group {:x}, id {}:{}.{}, members {}{}",
+            "{} of group {:x}, id {}:{}.{}, members {}, together {}{}",
             if *transitional { "transitional signal" } else { "view" },
             group.0,
             id.ring,
             id.ordinal,
             id.sub,
             list(members),
+            list(together),
             if local_left.is_empty() { "" } else { ", some of this node left" }
         ),
         Trace::GroupMessage { group, sender, sequence, hash } => {

@@ -9,13 +9,15 @@ use anasazi_oracle::{Axiom, Checker, Entry, Options, Record, Summary, Violation}
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
     Audience, Configuration, GroupId, Incarnation, MemberId, MessageId, NodeId, Process, RingId,
-    Service, SessionId, ViewId,
+    Service, SessionId, ViewCause, ViewId,
 };
 
 #[derive(Clone, Default)]
 pub struct Log {
     records: Vec<Record>,
     indexes: BTreeMap<Process, u64>,
+    /// The last view of each node.
+    views: BTreeMap<u32, Vec<u32>>,
     pub options: Options,
 }
 
@@ -66,6 +68,11 @@ pub fn members(nodes: &[u32]) -> Vec<MemberId> {
 
 pub fn view(sequence: u64, ordinal: u64, sub: u32) -> ViewId {
     ViewId { ring: ring(sequence), ordinal, sub }
+}
+
+/// All others came together in one other set.
+fn sets(nodes: &[u32], together: &[u32]) -> Vec<u32> {
+    nodes.iter().map(|n| u32::from(!together.contains(n))).collect()
 }
 
 /// Where a message is ordered and delivered: frame 1 of a packet of its own.
@@ -231,12 +238,26 @@ impl Log {
             group: GROUP,
             id,
             transitional: false,
+            cause: self.cause(node, id, nodes, together),
             members: members(nodes),
+            sets: sets(nodes, together),
             together: members(together),
             local,
             local_left: left.iter().map(|n| session(*n)).collect(),
         };
+        self.views.insert(node, nodes.to_vec());
         self.trace(node, view)
+    }
+
+    fn cause(&self, node: u32, id: ViewId, nodes: &[u32], together: &[u32]) -> ViewCause {
+        let before = self.views.get(&node);
+        let is_new = |n: &u32| before.is_none_or(|before| !before.contains(n));
+        match id.sub {
+            0 if nodes.iter().all(|n| together.contains(n)) => ViewCause::Network,
+            0 => ViewCause::Merge,
+            _ if nodes.iter().any(is_new) => ViewCause::Join,
+            _ => ViewCause::Leave,
+        }
     }
 
     /// `node` is told that only `nodes` of the group's members come along to ring `new`.
@@ -246,7 +267,9 @@ impl Log {
             group: GROUP,
             id: view(new, u64::from(node), 0),
             transitional: true,
+            cause: ViewCause::Network,
             members: members(nodes),
+            sets: vec![0; nodes.len()],
             together: members(nodes),
             local,
             local_left: Vec::new(),

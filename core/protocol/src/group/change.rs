@@ -8,6 +8,7 @@ use super::snapshot::{Snapshot, SnapshotGroup};
 use super::table::{Group, GroupOutput, Groups};
 use crate::id::{GroupId, MemberId, NodeId, RingId, ViewId};
 use crate::output::{GroupView, ViewCause, ViewKind};
+use crate::planted::planted;
 
 /// A change of configuration, as seen by one component.
 pub(crate) struct Change {
@@ -100,7 +101,9 @@ impl Groups {
         view.reason.clone_from(&change.reason);
         view.sets = parts.sets(change.component).into();
         // A member that was in the old view but comes by another way has seen other things.
-        let together = |m: &&MemberId| change.together.contains(&m.node) && old.contains(m);
+        let is_hidden = |m: &MemberId| planted!("together_is_me") && m.node != self.node;
+        let together =
+            |m: &&MemberId| change.together.contains(&m.node) && old.contains(m) && !is_hidden(m);
         view.together = group.members.iter().filter(together).copied().collect();
         view.joined = without(&group.members, old);
         view.left = left;

@@ -5,7 +5,6 @@ mod merge;
 mod merging;
 
 use core::net::SocketAddr;
-use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::links::probe_paths;
@@ -16,15 +15,13 @@ use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
 use crate::event::Cause;
 use crate::id::Process;
+use crate::limits::LEAVE_WITHIN;
 use crate::node::Node;
 use crate::output::Output;
 use crate::ring::{Outgoing, Ring, Source};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::{Join, Packet, Token};
-
-/// A clean leave does not wait longer than this for its last messages.
-const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Hash)]
 pub(crate) struct Operational {
