@@ -112,6 +112,32 @@ fn what_a_clean_process_never_said_is_no_lost_tail() {
     assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
 }
 
+/// What is lost of a killed process's log is its end, not something of the middle.
+#[test]
+fn what_a_killed_process_never_said_is_lost_only_behind_its_last_words() {
+    // An ordinal before one that it said to have bound, and one of a ring that it had left.
+    let mut log = Log::together(2);
+    log.send(agreed(2, 1, 5)).packet(1, agreed(2, 9, 4), regular(2));
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
+    let mut log = Log::together(2);
+    log.moves(2, (2, 3), &[2]);
+    log.packet(1, agreed(2, 9, 4), regular(2));
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
+    // A message with the number of an earlier one; one that was ordered before the last that was.
+    let mut log = Log::together(2);
+    log.accept(agreed(2, 5, 0)).deliver(1, agreed(2, 4, 6));
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B1);
+    let mut log = Log::together(2);
+    let (early, late) = (agreed(2, 1, 5), agreed(2, 2, 6));
+    log.accept(early).accept(late).slot(early).order(late).deliver(1, early);
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B1);
+    // Without order, in a ring that its sender had left.
+    let mut log = Log::together(2);
+    log.moves(2, (2, 3), &[2]);
+    log.trace(1, Trace::Unordered { message: message(2, 7), ring: ring(2), hash: 7, to: None });
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B1);
+}
+
 /// Two survivors saw different packets under one lost ordinal.
 #[test]
 fn lost_words_must_be_the_same_for_all_who_heard_them() {
@@ -328,6 +354,23 @@ fn a_client_may_have_seen_more_than_its_killed_node_wrote() {
     files.client(1, &[client_view(1, 0, &[1, 2]), client_message(1), client_message(2)]);
     files.tear(1, 2);
     files.assert_holds(false);
+}
+
+/// Its node's last words are lost, not those of all others.
+#[test]
+fn a_client_of_a_killed_node_sees_only_what_there_was() {
+    let [first, one, two] = [client_view(1, 0, &[1, 2]), client_message(1), client_message(2)];
+    let invented = [first.clone(), one.clone(), two.clone(), client_message(3)];
+    let twice = [first.clone(), one.clone(), two.clone(), two.clone()];
+    let backwards = [first.clone(), two, one];
+    let alone = [first.clone(), client_view(1, 0, &[1])];
+    let stranger = [first, client_view(1, 9, &[2])];
+    for wrong in [&invented[..], &twice, &backwards, &alone, &stranger] {
+        let mut files = Files::of(with_clients().trace(2, Trace::Stopped));
+        files.client(1, wrong);
+        files.tear(1, 4);
+        assert_eq!(files.violated(false).axiom, Axiom::Cl);
+    }
 }
 
 #[test]
