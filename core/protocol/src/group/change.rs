@@ -30,7 +30,8 @@ impl Groups {
     }
 
     /// The transitional signal.
-    pub(crate) fn transitional(&self, change: &Change, out: &mut Vec<GroupOutput>) {
+    pub(crate) fn transitional(&mut self, change: &Change, out: &mut Vec<GroupOutput>) {
+        self.moving = Some(change.together.clone());
         for (id, group) in &self.table {
             let stays = |m: &&MemberId| change.together.contains(&m.node);
             let members: Vec<_> = group.members.iter().filter(stays).copied().collect();
@@ -64,6 +65,7 @@ impl Groups {
         out: &mut Vec<GroupOutput>,
     ) {
         self.forget_fragments();
+        self.moving = None;
         let before = core::mem::take(&mut self.table);
         let merged = merge(components);
         for (id, parts) in &merged {
