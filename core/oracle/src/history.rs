@@ -463,7 +463,7 @@ impl ProcessHistory {
             Trace::Unicast { session, .. } => {
                 self.owed.retain(|(owed, _)| *owed != Owed::Session(*session));
             }
-            Trace::Stopped => self.ended(position),
+            Trace::Stopped { .. } => self.ended(position),
             _ => {}
         }
     }

@@ -94,6 +94,18 @@ fn g3_delivered_is_not_given_to_members() {
 }
 
 #[test]
+fn g3_the_last_delivery_is_not_given_to_members() {
+    let at = agreed(2, 1, 5);
+    let mut log = joined();
+    log.send(at).deliver(1, at).assert_violates(Axiom::G3);
+    let mut log = joined();
+    log.send(at).deliver(1, at).trace(1, Trace::Stopped { waited_ms: None });
+    log.assert_violates(Axiom::G3);
+    let mut log = joined();
+    log.send(at).deliver(1, at).add(process(1), Entry::Crash).assert_holds(false);
+}
+
+#[test]
 fn g3_different_next_views_in_one_ring() {
     let mut log = joined();
     log.view(1, view(2, 8, 1), &[1, 2], &[1, 2]).view(2, view(2, 9, 1), &[1, 2], &[1, 2]);

@@ -106,7 +106,7 @@ fn what_a_killed_process_said_last_is_known_from_those_who_saw_it() {
 #[test]
 fn what_a_clean_process_never_said_is_no_lost_tail() {
     let mut log = two_messages();
-    log.trace(2, Trace::Stopped);
+    log.trace(2, Trace::Stopped { waited_ms: None });
     let third = agreed(2, 3, 3);
     log.deliver(1, third);
     assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
@@ -241,7 +241,7 @@ fn a_client_that_sees_something_else_is_found() {
     let left = [first.clone(), one.clone(), ClientEntry::Left { group: GROUP }, two.clone()];
     for wrong in [&lost[..], &swapped, &doubled, &invented, &other_view, &left] {
         let mut log = with_clients();
-        let mut files = Files::of(log.trace(1, Trace::Stopped));
+        let mut files = Files::of(log.trace(1, Trace::Stopped { waited_ms: None }));
         files.client(1, wrong);
         let violation = files.violated(false);
         assert_eq!(violation.axiom, Axiom::Cl, "{violation}");
@@ -366,7 +366,7 @@ fn a_client_of_a_killed_node_sees_only_what_there_was() {
     let alone = [first.clone(), client_view(1, 0, &[1])];
     let stranger = [first, client_view(1, 9, &[2])];
     for wrong in [&invented[..], &twice, &backwards, &alone, &stranger] {
-        let mut files = Files::of(with_clients().trace(2, Trace::Stopped));
+        let mut files = Files::of(with_clients().trace(2, Trace::Stopped { waited_ms: None }));
         files.client(1, wrong);
         files.tear(1, 4);
         assert_eq!(files.violated(false).axiom, Axiom::Cl);
@@ -376,7 +376,7 @@ fn a_client_of_a_killed_node_sees_only_what_there_was() {
 #[test]
 fn a_record_survives_its_file() {
     let mut log = with_clients();
-    log.transitional(1, (2, 3), &[1], &[1, 2]).trace(1, Trace::Stopped);
+    log.transitional(1, (2, 3), &[1], &[1, 2]).trace(1, Trace::Stopped { waited_ms: None });
     log.trace(2, Trace::TokenVisit { ring: ring(2), token_sequence: u64::MAX });
     for record in log.records() {
         let line = serde_json::to_string(record).expect("a line");

@@ -41,6 +41,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("fragments_cleared_early", "fragments are dropped at the end of the old order, not before"),
     ("fragments_not_restarted", "an unfinished message starts again in the next ring"),
     // Membership.
+    ("leave_at_once", "who leaves waits until all hold what it accepted"),
     ("ring_number_not_raised", "a new ring's number is above all that any member has seen"),
     ("promise_not_durable", "a ring number is promised only when it is durably reserved"),
 ];

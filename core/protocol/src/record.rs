@@ -107,8 +107,8 @@ fn describe(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Trace::TokenVisit { ring, token_sequence } => {
             write!(f, "token {token_sequence} of ring {ring}")
         }
-        Trace::Leaving => write!(f, "is asked to leave"),
-        Trace::Stopped => write!(f, "STOPPED cleanly"),
+        Trace::Stopped { waited_ms: Some(ms) } => write!(f, "STOPPED cleanly after {ms} ms"),
+        Trace::Stopped { waited_ms: None } => write!(f, "STOPPED"),
         _ => describe_change(trace, f),
     }
 }

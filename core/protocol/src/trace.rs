@@ -153,8 +153,9 @@ pub enum Trace {
         /// Its number.
         token_sequence: u64,
     },
-    /// The core was asked to leave. It takes nothing in any more.
-    Leaving,
-    /// The core left cleanly; counts as a crash for what it promised to others.
-    Stopped,
+    /// The core left cleanly; counts as a crash for what it promised to others, but for axiom LV.
+    Stopped {
+        /// How long after it was asked to, by its own clock; `None`: it was not asked, it had to.
+        waited_ms: Option<u64>,
+    },
 }

@@ -17,6 +17,9 @@ pub(crate) use views::Views;
 
 /// Judges what members saw in the end, each beside the others.
 pub(crate) fn check_finished(history: &History, quiesced: bool) -> Verdict {
+    for key in 0..history.processes.len() {
+        views::check_end(history, key)?;
+    }
     chapters::check(history, quiesced)?;
     stays::check(history, quiesced)
 }

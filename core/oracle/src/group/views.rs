@@ -35,7 +35,7 @@ impl Views {
             | Trace::Regular { .. }
             | Trace::Transitional { .. }
             | Trace::TokenVisit { .. }
-            | Trace::Stopped => check_nothing_owed(history, place),
+            | Trace::Stopped { .. } => check_nothing_owed(history, place),
             _ => Ok(()),
         }
     }
@@ -137,6 +137,13 @@ fn check_nothing_owed(history: &History, place: Place) -> Verdict {
     };
     let sentence = format!("{} delivers a message to {whom} does not get it", process.process);
     Err(Finding::new(Axiom::G3, Place { process: place.process, position }, sentence))
+}
+
+/// The same where the log of a living process ends: it is written a step at a time.
+pub(super) fn check_end(history: &History, key: usize) -> Verdict {
+    let process = &history.processes[key];
+    let last = Place { process: key, position: process.records.len().saturating_sub(1) };
+    if process.end.is_none() { check_nothing_owed(history, last) } else { Ok(()) }
 }
 
 /// G1: the local members are exactly those of this node in the view; who left is not.

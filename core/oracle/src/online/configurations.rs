@@ -1,6 +1,6 @@
 //! C1 to C4: each configuration by itself, and after the one before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, NodeId, Process, RingId};
@@ -60,6 +60,34 @@ pub(crate) fn check(history: &History, place: Place, trace: &Trace) -> Verdict {
             list(known)
         );
         return Err(Finding::new(Axiom::C2, place, sentence).and(*seen));
+    }
+    check_obligation(history, place, trace)
+}
+
+/// C5: those who move together have one obligation; and TO3, it is towards members of the ring that
+/// they leave.
+fn check_obligation(history: &History, place: Place, trace: &Trace) -> Verdict {
+    let Trace::Transitional { old, new, obligation, .. } = trace else { return Ok(()) };
+    let process = history.process(place);
+    if let Some(left) = process.current()
+        && let Some(stranger) = obligation.iter().find(|node| !left.has_node(**node))
+    {
+        let sentence =
+            format!("{} is obligated to {stranger}, which is not in ring {old}", process.process);
+        return Err(Finding::new(Axiom::To3, place, sentence));
+    }
+    let configuration = Configuration::Transitional { old: *old, new: *new };
+    let Some((_, seen)) = history.configurations.get(&configuration) else { return Ok(()) };
+    let mut segments = history.process(*seen).segments.iter();
+    let known = segments.find(|s| s.configuration == configuration).map(|s| &s.obligation);
+    let set = |nodes: &[NodeId]| nodes.iter().copied().collect::<BTreeSet<_>>();
+    if let Some(known) = known.filter(|known| set(known) != set(obligation)) {
+        let sentence = format!(
+            "{configuration} obligates to {} here and to {} there",
+            list(obligation),
+            list(known)
+        );
+        return Err(Finding::new(Axiom::C5, place, sentence).and(*seen));
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::id::Process;
 use crate::limits::LEAVE_WITHIN;
 use crate::node::Node;
 use crate::output::Output;
+use crate::planted::planted;
 use crate::ring::{Outgoing, Ring, Source};
 use crate::time::Instant;
 use crate::trace::Trace;
@@ -268,7 +269,8 @@ impl Operational {
     /// Messages accepted before leaving are delivered everywhere first; then it says goodbye.
     fn finish_leaving(self: Box<Self>, node: &mut Node) -> State {
         let Some(since) = node.leaving else { return State::Operational(self) };
-        let done = node.queue.is_empty() && self.ring.safe_line >= self.ring.high;
+        let settled = node.queue.is_empty() && self.ring.safe_line >= self.ring.high;
+        let done = settled || planted!("leave_at_once");
         if !done && node.now.since(since) < LEAVE_WITHIN {
             return State::Operational(self);
         }
@@ -277,7 +279,7 @@ impl Operational {
         let bye = Packet::Bye { process: node.me };
         (0..3).for_each(|_| node.send_everywhere(&addresses, &bye));
         node.moved(At::Stopped, Why::Leaving, &Cause::Shutdown);
-        node.out.trace(|| Trace::Stopped);
+        node.trace_end(true);
         node.out.push(Output::Stopped { fault: None });
         State::Stopped
     }
