@@ -104,6 +104,8 @@ fn real_engines_keep_their_promises_and_a_forged_trace_is_found() {
     assert_eq!(good.2, Some(0), "{good:?}");
     let verdict: Value = serde_json::from_str(&good.0).expect("JSON");
     assert_eq!((&verdict["verdict"], &verdict["processes"]), (&"holds".into(), &2.into()));
+    let unchecked = verdict["unchecked"].to_string();
+    assert!(unchecked.contains("G6") && unchecked.contains("at rest"), "{unchecked}");
     assert_eq!(verdict["deliveries"], 2 * verdict["messages"].as_u64().expect("a number"));
 
     let alone = traces.check(&["a"]);

@@ -34,6 +34,11 @@ pub(crate) fn judge(directory: &Path, quiesced: bool) -> Result<Verdict, Trouble
     let logs = Logs::read(&traces(directory)).map_err(no_verdict)?;
     let judged = logs.judge(&Options::default(), quiesced).map_err(no_verdict)?;
     let summary = judged.map_err(|violation| Trouble::Violation(violation.to_string()))?;
+    if let Some(first) = summary.undelivered.first().filter(|_| quiesced) {
+        let (origin, counter) = (first.origin, first.counter);
+        let what = format!("L3 violated: {origin}#{counter} was never delivered by all");
+        return Err(Trouble::Violation(what));
+    }
     Ok(Verdict {
         processes: summary.processes,
         configurations: summary.configurations,
