@@ -69,6 +69,8 @@ pub(crate) struct Segment {
     pub configuration: Configuration,
     pub members: Vec<Process>,
     pub obligation: Vec<NodeId>,
+    /// Of a transitional one: up to here its members know that all of the old ring hold everything.
+    pub safe_line: u64,
     pub position: usize,
     pub packets: Vec<PacketSeen>,
     pub deliveries: Vec<Delivery>,
@@ -471,18 +473,18 @@ impl ProcessHistory {
 
 impl Segment {
     fn new(trace: &Trace, position: usize) -> Self {
-        let (configuration, members, obligation) = match trace {
-            Trace::Transitional { old, new, members, obligation } => {
+        let (configuration, members, obligation, safe_line) = match trace {
+            Trace::Transitional { old, new, members, obligation, safe_line } => {
                 let configuration = Configuration::Transitional { old: *old, new: *new };
-                (configuration, members.clone(), obligation.clone())
+                (configuration, members.clone(), obligation.clone(), *safe_line)
             }
             Trace::Regular { ring, members } => {
-                (Configuration::Regular(*ring), members.clone(), Vec::new())
+                (Configuration::Regular(*ring), members.clone(), Vec::new(), 0)
             }
             other => unreachable!("not a configuration: {other:?}"),
         };
         let (packets, deliveries) = (Vec::new(), Vec::new());
-        Self { configuration, members, obligation, position, packets, deliveries }
+        Self { configuration, members, obligation, safe_line, position, packets, deliveries }
     }
 
     pub(crate) fn has(&self, process: Process) -> bool {

@@ -157,13 +157,13 @@ fn vs_one_of_two_who_move_together_delivered_more() {
 }
 
 #[test]
-fn vs_regular_at_one_and_transitional_at_the_other() {
+fn regmax_regular_at_one_and_transitional_at_the_other() {
     let mut log = Log::together(3);
     let at = safe(3, 1, 5);
     log.send(at).add(process(3), Entry::Crash).deliver(1, at).moves(1, (2, 3), &[1, 2]);
     log.transitional(2, (2, 3), &[1, 2], &[1, 2]).deliver_in(2, at, transitional(2, 3));
     log.regular(2, 3, &[1, 2]);
-    log.assert_violates(Axiom::Vs);
+    log.assert_violates(Axiom::RegMax);
 }
 
 #[test]
@@ -229,6 +229,38 @@ fn regmax_nothing_kept_it_from_being_delivered_before() {
     let at = agreed(2, 1, 5);
     log.send(at).transitional(1, (2, 3), &[1], &[1]).deliver_in(1, at, transitional(2, 3));
     log.assert_violates(Axiom::RegMax);
+}
+
+#[test]
+fn regmax_a_safe_message_known_to_be_held_by_all_is_put_off() {
+    for (safe_line, holds) in [(4, true), (5, false)] {
+        let mut log = Log::together(2);
+        log.safe_line = Some(safe_line);
+        let at = safe(2, 1, 5);
+        log.send(at).transitional(1, (2, 3), &[1], &[1]).deliver_in(1, at, transitional(2, 3));
+        log.regular(1, 3, &[1]);
+        if holds {
+            log.assert_holds(false);
+        } else {
+            log.assert_violates(Axiom::RegMax);
+        }
+    }
+}
+
+#[test]
+fn sa1_nobody_knew_that_all_held_it() {
+    let mut log = Log::together(2);
+    log.safe_line = Some(4);
+    log.send(safe(2, 1, 5)).deliver(1, safe(2, 1, 5)).transitional(1, (2, 3), &[1], &[1]);
+    log.assert_violates(Axiom::Sa1);
+}
+
+#[test]
+fn c5_two_who_move_together_know_different_things() {
+    let mut log = Log::together(2);
+    log.transitional(1, (2, 3), &[1, 2], &[1, 2]);
+    log.safe_line = Some(9);
+    log.transitional(2, (2, 3), &[1, 2], &[1, 2]).assert_violates(Axiom::C5);
 }
 
 #[test]

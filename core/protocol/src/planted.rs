@@ -26,6 +26,7 @@ pub const BUGS: &[(&str, &str)] = &[
         "safe_regular_at_install",
         "an unconfirmed safe message belongs to the transitional configuration",
     ),
+    ("safe_put_off", "a safe message known to be held by all is delivered before the change"),
     ("all_transitional", "what can be delivered in the regular configuration is"),
     (
         "answer_not_kept",

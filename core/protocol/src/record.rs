@@ -118,9 +118,9 @@ fn describe_change(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Trace::Regular { ring, members } => {
             write!(f, "INSTALLS regular {ring} of {}", list(members))
         }
-        Trace::Transitional { old, new, members, obligation } => write!(
+        Trace::Transitional { old, new, members, obligation, safe_line } => write!(
             f,
-            "INSTALLS transitional {old} -> {new} of {}, obligated to {}",
+            "INSTALLS transitional {old} -> {new} of {}, obligated to {}, safe up to {safe_line}",
             list(members),
             list(obligation)
         ),

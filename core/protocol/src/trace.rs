@@ -113,6 +113,8 @@ pub enum Trace {
         members: Vec<Process>,
         /// Whose packets behind a hole are delivered all the same.
         obligation: Vec<NodeId>,
+        /// Up to here they know that every member of the old ring holds everything.
+        safe_line: u64,
     },
     /// A view was given to the local members of a group.
     GroupView {

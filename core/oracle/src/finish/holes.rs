@@ -101,7 +101,8 @@ fn check_transitional(
             }
         }
         check_behind_hole(history, key, transitional, (packet, hole))?;
-        if index == 0 && hole.is_none() && !packet.safe {
+        let is_due = !packet.safe || packet.ordinal <= transitional.safe_line;
+        if index == 0 && hole.is_none() && is_due {
             let sentence = format!(
                 "{} keeps packet {} for {}, although nothing kept it from delivering it before",
                 history.processes[key].process, packet.ordinal, transitional.configuration

@@ -15,8 +15,10 @@ use anasazi_protocol::record::list;
 /// What the first to get a view was told beside the members.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    seen: BTreeMap<(GroupId, ViewId, bool), (ViewCause, Vec<u32>, Place)>,
+    seen: BTreeMap<(GroupId, ViewId, bool), First>,
 }
+
+type First = (ViewCause, Vec<u32>, Place);
 
 impl Told {
     /// G2: one cause, and one division into sets. Sets are numbered from the receiver's own, so

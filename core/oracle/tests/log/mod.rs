@@ -19,6 +19,8 @@ pub struct Log {
     /// The last view of each node.
     views: BTreeMap<u32, Vec<u32>>,
     pub options: Options,
+    /// Of transitional configurations; `None`: just what was taken as safe in the ring before.
+    pub safe_line: Option<u64>,
 }
 
 pub const GROUP: GroupId = GroupId(7);
@@ -144,7 +146,8 @@ impl Log {
             let old = first_ring(process(node));
             let alone = vec![process(node)];
             let obligation = vec![NodeId(node)];
-            log.trace(node, Trace::Transitional { old, new: ring(2), members: alone, obligation });
+            let (new, members, safe_line) = (ring(2), alone, 0);
+            log.trace(node, Trace::Transitional { old, new, members, obligation, safe_line });
             log.regular(node, 2, &everyone);
         }
         log
@@ -165,7 +168,20 @@ impl Log {
         let members = members.iter().map(|n| process(*n)).collect();
         let obligation = obligation.iter().map(|n| NodeId(*n)).collect();
         let (old, new) = (ring(old), ring(new));
-        self.trace(node, Trace::Transitional { old, new, members, obligation })
+        let safe_line = self.safe_line.unwrap_or_else(|| self.last_safe(old));
+        self.trace(node, Trace::Transitional { old, new, members, obligation, safe_line })
+    }
+
+    fn last_safe(&self, old: RingId) -> u64 {
+        let ordinals = self.records.iter().filter_map(|r| match &r.entry {
+            Entry::Trace(Trace::Packet { configuration, ordinal, safe: true, .. })
+                if *configuration == Configuration::Regular(old) =>
+            {
+                Some(*ordinal)
+            }
+            _ => None,
+        });
+        ordinals.max().unwrap_or(0)
     }
 
     /// `node` goes from ring `old` to ring `new`, both of the same members.
