@@ -36,7 +36,12 @@ impl Traces {
         engines.iter().for_each(EngineHandle::stop);
         wait_until("the end", || engines.iter().all(EngineHandle::has_ended));
         wait_until("the files", || {
-            ["a", "b"].iter().all(|name| traces.text(name).trim_end().ends_with("\"stopped\"}}"))
+            let is_whole = |name: &&str| {
+                let text = traces.text(name);
+                text.ends_with('\n')
+                    && text.lines().last().is_some_and(|l| l.contains("\"stopped\""))
+            };
+            ["a", "b"].iter().all(is_whole)
         });
         traces
     }
