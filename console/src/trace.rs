@@ -15,6 +15,14 @@ pub(crate) fn check(general: &General, check: &Check) -> Result<(), Fault> {
     let verdict = Logs::read(&check.files).and_then(|logs| logs.judge(&options, check.quiesced));
     match verdict.map_err(|reason| no_verdict(&reason))? {
         Ok(summary) => {
+            let missing = summary.undelivered.first().filter(|_| check.quiesced);
+            if let Some(id) = missing {
+                let sentence = format!("{}#{} was never delivered by all", id.origin, id.counter);
+                let value = json!({ "verdict": "violated", "axiom": "L3", "sentence": sentence });
+                let text = if general.json { value.to_string() } else { sentence };
+                print::line(&text)?;
+                return Err(Fault::failed("a promise was broken: L3".to_owned()));
+            }
             let value = holds(&summary);
             let text = if general.json { value.to_string() } else { words(&summary) };
             print::line(&text)?;
@@ -36,11 +44,14 @@ fn no_verdict(reason: &NoVerdict) -> Fault {
 fn words(summary: &Summary) -> String {
     let Summary { processes, clients, configurations, messages, packets, deliveries, .. } = summary;
     let mut text = format!(
-        "every promise holds: {processes} processes, {configurations} configurations installed, \
+        "no promise that was checked is broken: {processes} processes, {configurations} configurations installed, \
          {messages} messages accepted, {packets} packets and {deliveries} messages delivered"
     );
     if *clients > 0 {
         text += &format!(", {clients} clients compared");
+    }
+    for unchecked in &summary.unchecked {
+        text += &format!("\nnot checked: {unchecked}");
     }
     text
 }
@@ -54,6 +65,7 @@ fn holds(summary: &Summary) -> Value {
         "messages": summary.messages,
         "packets": summary.packets,
         "deliveries": summary.deliveries,
+        "unchecked": summary.unchecked,
     })
 }
 

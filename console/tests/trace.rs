@@ -36,7 +36,12 @@ impl Traces {
         engines.iter().for_each(EngineHandle::stop);
         wait_until("the end", || engines.iter().all(EngineHandle::has_ended));
         wait_until("the files", || {
-            ["a", "b"].iter().all(|name| traces.text(name).trim_end().ends_with("\"stopped\"}}"))
+            let is_whole = |name: &&str| {
+                let text = traces.text(name);
+                text.ends_with('\n')
+                    && text.lines().last().is_some_and(|l| l.contains("\"stopped\""))
+            };
+            ["a", "b"].iter().all(is_whole)
         });
         traces
     }
@@ -104,6 +109,8 @@ fn real_engines_keep_their_promises_and_a_forged_trace_is_found() {
     assert_eq!(good.2, Some(0), "{good:?}");
     let verdict: Value = serde_json::from_str(&good.0).expect("JSON");
     assert_eq!((&verdict["verdict"], &verdict["processes"]), (&"holds".into(), &2.into()));
+    let unchecked = verdict["unchecked"].to_string();
+    assert!(unchecked.contains("G6") && unchecked.contains("at rest"), "{unchecked}");
     assert_eq!(verdict["deliveries"], 2 * verdict["messages"].as_u64().expect("a number"));
 
     let alone = traces.check(&["a"]);

@@ -54,8 +54,11 @@ pub struct Summary {
     pub deliveries: u64,
     /// Messages accepted.
     pub messages: u64,
-    /// Messages accepted by processes that are alive at the end, and not delivered by them.
+    /// What is still to be delivered at the end by processes that are alive (L3): what they
+    /// accepted; and if all is at rest, what was ordered in the ring that they are in.
     pub undelivered: Vec<MessageId>,
+    /// What could not be judged, in words.
+    pub unchecked: Vec<String>,
 }
 
 impl Checker {
@@ -82,7 +85,7 @@ impl Checker {
         (finish::check(&self.history, quiesced))
             .and_then(|()| group::check_finished(&self.history, quiesced))
             .map_err(|finding| self.violation(finding))?;
-        Ok(self.summary())
+        Ok(self.summary(quiesced))
     }
 
     pub(crate) fn history(&self) -> &History {
@@ -112,6 +115,32 @@ impl Checker {
         self.views.check(&self.history, place, trace)
     }
 
+    /// The promises of which nothing, or not everything, can be said of this log.
+    fn unchecked(&self, quiesced: bool) -> Vec<String> {
+        let mut unchecked =
+            vec!["L1, L2, L4 to L6 and L8: only the simulator sees them".to_owned()];
+        if !quiesced {
+            unchecked.push(
+                "C6 and L3, and of the configurations that the log ends in what SD, VS, TO2, TO3, \
+                 SA1, SA2, LV, G3 and CL say of their end: the nodes need not have been at rest"
+                    .to_owned(),
+            );
+        }
+        if !self.views.senders_are_members {
+            unchecked.push("G6: senders need not have been members".to_owned());
+        }
+        let killed = self.history.lost_tails.len();
+        if killed > 0 {
+            unchecked.push(format!(
+                "B1, B4 and CL of what killed processes, {killed} in all, did last: only others said so"
+            ));
+        }
+        if !self.identities.twins.is_empty() {
+            unchecked.push("ID and C4 of nodes that are started twice on purpose".to_owned());
+        }
+        unchecked
+    }
+
     fn violation(&self, finding: Finding) -> Violation {
         let excerpts = (finding.places.iter())
             .map(|place| self.history.process(*place).excerpt(place.position))
@@ -119,8 +148,9 @@ impl Checker {
         Violation { axiom: finding.axiom, sentence: finding.sentence, excerpts }
     }
 
-    fn summary(&self) -> Summary {
-        let mut summary = Summary::default();
+    fn summary(&self, quiesced: bool) -> Summary {
+        let mut summary = Summary { unchecked: self.unchecked(quiesced), ..Summary::default() };
+        let mut undelivered: BTreeSet<MessageId> = BTreeSet::new();
         for process in &self.history.processes {
             summary.processes += 1;
             summary.messages += process.sent.len() as u64;
@@ -134,11 +164,14 @@ impl Checker {
                 let is_ordered = |m: &&MessageId| {
                     self.history.messages.get(m).is_some_and(|m| m.service.is_ordered())
                 };
-                let undelivered = (process.sent.iter().filter(is_ordered))
-                    .filter(|m| !process.delivered.contains_key(m));
-                summary.undelivered.extend(undelivered);
+                let ring = process.current().map(|s| s.configuration.regular());
+                let ring = ring.filter(|_| quiesced).and_then(|r| self.history.rings.get(&r));
+                let ordered = ring.into_iter().flat_map(|ring| ring.messages.values());
+                let due = process.sent.iter().filter(is_ordered).chain(ordered);
+                undelivered.extend(due.filter(|m| !process.delivered.contains_key(m)));
             }
         }
+        summary.undelivered.extend(undelivered);
         summary
     }
 }

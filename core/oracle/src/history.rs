@@ -43,6 +43,10 @@ pub(crate) struct ProcessHistory {
     pub delivered: HashMap<MessageId, (usize, usize)>,
     /// What it accepted, in order.
     pub sent: Vec<MessageId>,
+    /// The last ordinal that it said to have bound.
+    pub bound: Option<(RingId, u64)>,
+    /// The last place that it said to have given to a message.
+    pub ordered: Option<(RingId, u64, u32)>,
     /// Position of the crash or of the clean stop.
     pub end: Option<usize>,
     pub groups: BTreeMap<GroupId, GroupHistory>,
@@ -65,6 +69,8 @@ pub(crate) struct Segment {
     pub configuration: Configuration,
     pub members: Vec<Process>,
     pub obligation: Vec<NodeId>,
+    /// Of a transitional one: up to here its members know that all of the old ring hold everything.
+    pub safe_line: u64,
     pub position: usize,
     pub packets: Vec<PacketSeen>,
     pub deliveries: Vec<Delivery>,
@@ -208,12 +214,15 @@ impl History {
                 self.messages.insert(*message, sent);
             }
             Trace::Slot { ring, ordinal, hash, safe } => {
-                let origin = self.processes[place.process].process;
+                let process = &mut self.processes[place.process];
+                process.bound = Some((*ring, *ordinal));
+                let origin = process.process;
                 let slot = Slot { origin, hash: *hash, safe: *safe, place };
                 self.rings.entry(*ring).or_default().slots.insert(*ordinal, slot);
             }
             Trace::Ordered { message, ring, ordinal, frame } => {
                 let (ring, ordinal, frame) = (*ring, *ordinal, *frame);
+                self.processes[place.process].ordered = Some((ring, ordinal, frame));
                 if let Some(history) = self.messages.get_mut(message) {
                     history.ordered = Some(OrderedAt { ring, ordinal, frame, place });
                 }
@@ -247,6 +256,41 @@ impl History {
     /// The process ended, and the last that it said may be missing.
     pub(crate) fn has_lost_tail(&self, process: Process) -> bool {
         self.lost_tails.contains(&process) && self.find(process).is_some_and(|p| p.end.is_some())
+    }
+
+    /// What it may have said after its last words, if they are not its last ones.
+    fn lost_tail(&self, process: Process) -> Option<&ProcessHistory> {
+        self.find(process).filter(|_| self.has_lost_tail(process))
+    }
+
+    /// It may have bound an ordinal without a trace: behind all others, before any later ring.
+    pub(crate) fn may_have_bound(&self, origin: Process, (ring, ordinal): (RingId, u64)) -> bool {
+        self.lost_tail(origin).is_some_and(|process| {
+            let before = process.bound.filter(|(r, _)| *r == ring);
+            !process.has_left(ring) && before.is_none_or(|(_, last)| last < ordinal)
+        })
+    }
+
+    /// It may have given a place to a message without a trace, likewise.
+    pub(crate) fn may_have_ordered(
+        &self,
+        origin: Process,
+        (ring, ordinal, frame): (RingId, u64, u32),
+    ) -> bool {
+        self.lost_tail(origin).is_some_and(|process| {
+            let bound = process.bound.filter(|(r, _)| *r == ring);
+            let before = process.ordered.filter(|(r, ..)| *r == ring);
+            !process.has_left(ring)
+                && bound.is_none_or(|(_, last)| last <= ordinal)
+                && before.is_none_or(|(_, o, f)| (o, f) < (ordinal, frame))
+        })
+    }
+
+    /// It may have accepted a message without a trace: after all others.
+    pub(crate) fn may_have_sent(&self, message: MessageId) -> bool {
+        self.lost_tail(message.origin).is_some_and(|process| {
+            process.sent.last().is_none_or(|last| last.counter < message.counter)
+        })
     }
 
     /// The member of the ring whose packets the process takes that runs on a node.
@@ -311,6 +355,8 @@ impl ProcessHistory {
             regulars: BTreeMap::new(),
             delivered: HashMap::new(),
             sent: Vec::new(),
+            bound: None,
+            ordered: None,
             end: None,
             groups: BTreeMap::new(),
             owed: Vec::new(),
@@ -340,6 +386,14 @@ impl ProcessHistory {
         };
         let regular = &self.segments[first];
         Some(Stay { regular, transitional: self.segments.get(first + 1), next, end })
+    }
+
+    /// It said that it was in a later configuration than that of the ring.
+    pub(crate) fn has_left(&self, ring: RingId) -> bool {
+        self.current().is_some_and(|last| match last.configuration {
+            Configuration::Regular(current) => current > ring,
+            Configuration::Transitional { old, .. } => old >= ring,
+        })
     }
 
     /// The session is a member of some group.
@@ -411,7 +465,7 @@ impl ProcessHistory {
             Trace::Unicast { session, .. } => {
                 self.owed.retain(|(owed, _)| *owed != Owed::Session(*session));
             }
-            Trace::Stopped => self.ended(position),
+            Trace::Stopped { .. } => self.ended(position),
             _ => {}
         }
     }
@@ -419,18 +473,18 @@ impl ProcessHistory {
 
 impl Segment {
     fn new(trace: &Trace, position: usize) -> Self {
-        let (configuration, members, obligation) = match trace {
-            Trace::Transitional { old, new, members, obligation } => {
+        let (configuration, members, obligation, safe_line) = match trace {
+            Trace::Transitional { old, new, members, obligation, safe_line } => {
                 let configuration = Configuration::Transitional { old: *old, new: *new };
-                (configuration, members.clone(), obligation.clone())
+                (configuration, members.clone(), obligation.clone(), *safe_line)
             }
             Trace::Regular { ring, members } => {
-                (Configuration::Regular(*ring), members.clone(), Vec::new())
+                (Configuration::Regular(*ring), members.clone(), Vec::new(), 0)
             }
             other => unreachable!("not a configuration: {other:?}"),
         };
         let (packets, deliveries) = (Vec::new(), Vec::new());
-        Self { configuration, members, obligation, position, packets, deliveries }
+        Self { configuration, members, obligation, safe_line, position, packets, deliveries }
     }
 
     pub(crate) fn has(&self, process: Process) -> bool {

@@ -32,6 +32,7 @@ pub enum Axiom {
     RegMax,
     Sa1,
     Sa2,
+    Lv,
     G1,
     G2,
     G3,
@@ -47,7 +48,7 @@ pub enum Axiom {
 
 impl Axiom {
     /// All of them, in the order of docs/PROTOCOL.md.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Log,
         Self::Id,
         Self::B1,
@@ -69,6 +70,7 @@ impl Axiom {
         Self::RegMax,
         Self::Sa1,
         Self::Sa2,
+        Self::Lv,
         Self::G1,
         Self::G2,
         Self::G3,
@@ -108,6 +110,7 @@ impl Axiom {
             Self::Sa2 => {
                 "after a safe delivery in a regular configuration every member had installed it"
             }
+            Self::Lv => "who leaves in order leaves nothing undelivered behind",
             Self::G1 => "a member is in every view that it gets",
             Self::G2 => "equal view, equal members",
             Self::G3 => "members in one place see one sequence of views and messages",

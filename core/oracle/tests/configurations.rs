@@ -45,7 +45,8 @@ fn c2_one_ring_with_two_member_lists() {
     log.transitional(1, (2, 3), &[1], &[1]).regular(1, 3, &[1]);
     log.transitional(2, (2, 3), &[2], &[2]).assert_violates(Axiom::C2);
     let mut log = Log::together(2);
-    log.moves(1, (2, 3), &[1, 2]).transitional(2, (2, 3), &[1, 2], &[]).regular(2, 3, &[1, 2, 3]);
+    log.moves(1, (2, 3), &[1, 2]).transitional(2, (2, 3), &[1, 2], &[1, 2]);
+    log.regular(2, 3, &[1, 2, 3]);
     log.assert_violates(Axiom::C2);
 }
 
@@ -116,6 +117,20 @@ fn c5_member_of_transitional_came_from_elsewhere() {
 }
 
 #[test]
+fn c5_two_who_move_together_are_obligated_differently() {
+    let mut log = Log::together(3);
+    log.transitional(1, (2, 3), &[1, 2], &[1, 2]).transitional(2, (2, 3), &[1, 2], &[1, 2, 3]);
+    log.assert_violates(Axiom::C5);
+}
+
+#[test]
+fn to3_an_obligation_of_an_earlier_ring() {
+    let mut log = Log::together(3);
+    log.moves(1, (2, 3), &[1]).transitional(1, (3, 4), &[1], &[1, 2]);
+    log.assert_violates(Axiom::To3);
+}
+
+#[test]
 fn c6_member_never_installs() {
     let mut log = Log::together(2);
     log.moves(1, (2, 3), &[1, 2]);
@@ -142,13 +157,13 @@ fn vs_one_of_two_who_move_together_delivered_more() {
 }
 
 #[test]
-fn vs_regular_at_one_and_transitional_at_the_other() {
+fn regmax_regular_at_one_and_transitional_at_the_other() {
     let mut log = Log::together(3);
     let at = safe(3, 1, 5);
     log.send(at).add(process(3), Entry::Crash).deliver(1, at).moves(1, (2, 3), &[1, 2]);
     log.transitional(2, (2, 3), &[1, 2], &[1, 2]).deliver_in(2, at, transitional(2, 3));
     log.regular(2, 3, &[1, 2]);
-    log.assert_violates(Axiom::Vs);
+    log.assert_violates(Axiom::RegMax);
 }
 
 #[test]
@@ -157,6 +172,32 @@ fn to2_hole_in_a_regular_configuration() {
     let (a, b) = (agreed(1, 1, 5), agreed(2, 1, 6));
     log.send(a).send(b).deliver(2, b);
     log.assert_violates(Axiom::To2);
+}
+
+/// A packet that gives up no message passes for one that holds none, unless others say what it
+/// holds.
+#[test]
+fn to2_a_message_of_a_packet_taken_is_not_delivered() {
+    let at = agreed(2, 1, 5);
+    // Alone on its way, so that nobody is compared with it.
+    let mut log = Log::together(2);
+    log.send(at).deliver(2, at).packet(1, at, regular(2)).moves(1, (2, 3), &[1]);
+    log.assert_violates(Axiom::To2);
+    // A crash may come within the last packet, not before others.
+    let mut log = Log::together(2);
+    log.send(at).packet(1, at, regular(2)).add(process(1), Entry::Crash);
+    log.assert_holds(false);
+    let (mut log, next) = (Log::together(2), agreed(2, 2, 6));
+    log.send(at).send(next).packet(1, at, regular(2)).deliver(1, next);
+    log.add(process(1), Entry::Crash).assert_violates(Axiom::To2);
+}
+
+#[test]
+fn to3_a_message_before_the_hole_is_not_delivered() {
+    let mut log = Log::together(2);
+    let at = safe(2, 1, 5);
+    log.send(at).transitional(1, (2, 3), &[1], &[1]).packet(1, at, transitional(2, 3));
+    log.regular(1, 3, &[1]).assert_violates(Axiom::To3);
 }
 
 #[test]
@@ -191,6 +232,38 @@ fn regmax_nothing_kept_it_from_being_delivered_before() {
 }
 
 #[test]
+fn regmax_a_safe_message_known_to_be_held_by_all_is_put_off() {
+    for (safe_line, holds) in [(4, true), (5, false)] {
+        let mut log = Log::together(2);
+        log.safe_line = Some(safe_line);
+        let at = safe(2, 1, 5);
+        log.send(at).transitional(1, (2, 3), &[1], &[1]).deliver_in(1, at, transitional(2, 3));
+        log.regular(1, 3, &[1]);
+        if holds {
+            log.assert_holds(false);
+        } else {
+            log.assert_violates(Axiom::RegMax);
+        }
+    }
+}
+
+#[test]
+fn sa1_nobody_knew_that_all_held_it() {
+    let mut log = Log::together(2);
+    log.safe_line = Some(4);
+    log.send(safe(2, 1, 5)).deliver(1, safe(2, 1, 5)).transitional(1, (2, 3), &[1], &[1]);
+    log.assert_violates(Axiom::Sa1);
+}
+
+#[test]
+fn c5_two_who_move_together_know_different_things() {
+    let mut log = Log::together(2);
+    log.transitional(1, (2, 3), &[1, 2], &[1, 2]);
+    log.safe_line = Some(9);
+    log.transitional(2, (2, 3), &[1, 2], &[1, 2]).assert_violates(Axiom::C5);
+}
+
+#[test]
 fn sa1_safe_message_is_not_delivered_by_a_member_that_was_cut_off() {
     let mut log = Log::together(2);
     let at = safe(1, 1, 5);
@@ -222,11 +295,41 @@ fn sa2_safe_in_a_ring_that_a_member_never_installed() {
     log.assert_violates(Axiom::Sa2);
 }
 
+/// Process 2 is asked to leave, and ends after a while.
+fn left(log: &mut Log, waited_ms: u64) -> &mut Log {
+    log.trace(2, Trace::Stopped { waited_ms: Some(waited_ms) })
+}
+
+#[test]
+fn lv_leaves_before_its_message_is_ordered() {
+    let mut log = Log::together(2);
+    log.accept(agreed(2, 1, 0));
+    let early = log.clone();
+    left(&mut log, 1_999).assert_violates(Axiom::Lv);
+    left(&mut early.clone(), 2_000).assert_holds(true);
+    early.clone().add(process(2), Entry::Crash).assert_holds(true);
+}
+
+#[test]
+fn lv_leaves_before_its_message_is_delivered() {
+    let at = agreed(2, 1, 5);
+    // By itself; then by one who stays and goes on without it, or not at all.
+    let mut log = Log::together(2);
+    left(log.send(at).deliver(1, at), 1).assert_violates(Axiom::Lv);
+    let mut log = Log::together(2);
+    left(log.send(at).deliver(2, at), 1).moves(1, (2, 3), &[1]);
+    log.assert_violates(Axiom::Lv);
+    let mut log = Log::together(2);
+    left(log.send(at).deliver(2, at), 1).assert_holds(false);
+    log.clone().add(process(1), Entry::Crash).assert_holds(true);
+    log.assert_violates_if(Axiom::Lv, true);
+}
+
 #[test]
 fn leaving_cleanly_is_no_breach_of_what_was_promised() {
     let mut log = Log::together(2);
     let at = safe(1, 1, 5);
-    log.send(at).deliver(1, at).trace(2, Trace::Stopped);
+    log.send(at).deliver(1, at).trace(2, Trace::Stopped { waited_ms: None });
     log.moves(1, (2, 3), &[1]);
     log.assert_holds(true);
     assert_eq!(NodeId(2), process(2).node);

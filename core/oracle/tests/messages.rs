@@ -34,6 +34,31 @@ fn undelivered_messages_of_the_living_are_counted() {
     assert_eq!(log.assert_holds(true).undelivered, vec![message(1, 4)]);
 }
 
+/// L3 is about all members, not only about the one who sent.
+#[test]
+fn at_rest_every_member_has_delivered_what_was_ordered() {
+    let mut log = Log::together(2);
+    let at = agreed(1, 1, 5);
+    log.send(at).deliver(1, at);
+    assert_eq!(log.assert_holds(false).undelivered, vec![]);
+    assert_eq!(log.assert_holds(true).undelivered, vec![message(1, 1)]);
+}
+
+/// Who hears that all is well hears of what.
+#[test]
+fn what_was_not_checked_is_said() {
+    let about = |log: &Log, quiesced: bool| log.assert_holds(quiesced).unchecked.join("\n");
+    let mut log = correct();
+    let text = about(&log, false);
+    assert!(text.contains("G6") && text.contains("at rest"), "{text}");
+    log.options.senders_are_members = true;
+    let text = about(&log, true);
+    assert!(!text.contains("G6") && !text.contains("at rest"), "{text}");
+    assert!(text.contains("L1"), "{text}");
+    log.options.lost_tails.insert(process(2));
+    assert!(about(&log, true).contains("killed processes, 1 in all"));
+}
+
 #[test]
 fn log_begins_with_boot_and_runs_forward() {
     let mut log = Log::default();
@@ -168,7 +193,7 @@ fn b3_delivered_in_a_configuration_that_is_over() {
 
 #[test]
 fn b3_acts_after_its_end() {
-    for end in [Entry::Crash, Entry::Trace(Trace::Stopped)] {
+    for end in [Entry::Crash, Entry::Trace(Trace::Stopped { waited_ms: None })] {
         let mut log = Log::together(2);
         log.add(process(2), end).accept(agreed(2, 1, 5));
         log.assert_violates(Axiom::B3);

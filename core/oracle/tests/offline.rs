@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anasazi_oracle::offline::{Logs, NoVerdict, append_crash};
 use anasazi_oracle::{Axiom, ClientEntry, ClientLog, Entry, Options, Record, Summary, Violation};
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Audience, GroupId, Recipients, Service};
+use anasazi_protocol::{Audience, GroupId, Recipients, Service, ViewCause};
 use log::{GROUP, Log, agreed, member, members, message, process, regular, ring, session, view};
 
 type Verdict = Result<Result<Summary, Box<Violation>>, NoVerdict>;
@@ -107,10 +107,36 @@ fn what_a_killed_process_said_last_is_known_from_those_who_saw_it() {
 #[test]
 fn what_a_clean_process_never_said_is_no_lost_tail() {
     let mut log = two_messages();
-    log.trace(2, Trace::Stopped);
+    log.trace(2, Trace::Stopped { waited_ms: None });
     let third = agreed(2, 3, 3);
     log.deliver(1, third);
     assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
+}
+
+/// What is lost of a killed process's log is its end, not something of the middle.
+#[test]
+fn what_a_killed_process_never_said_is_lost_only_behind_its_last_words() {
+    // An ordinal before one that it said to have bound, and one of a ring that it had left.
+    let mut log = Log::together(2);
+    log.send(agreed(2, 1, 5)).packet(1, agreed(2, 9, 4), regular(2));
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
+    let mut log = Log::together(2);
+    log.moves(2, (2, 3), &[2]);
+    log.packet(1, agreed(2, 9, 4), regular(2));
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B4);
+    // A message with the number of an earlier one; one that was ordered before the last that was.
+    let mut log = Log::together(2);
+    log.accept(agreed(2, 5, 0)).deliver(1, agreed(2, 4, 6));
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B1);
+    let mut log = Log::together(2);
+    let (early, late) = (agreed(2, 1, 5), agreed(2, 2, 6));
+    log.accept(early).accept(late).slot(early).order(late).deliver(1, early);
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B1);
+    // Without order, in a ring that its sender had left.
+    let mut log = Log::together(2);
+    log.moves(2, (2, 3), &[2]);
+    log.trace(1, Trace::Unordered { message: message(2, 7), ring: ring(2), hash: 7, to: None });
+    assert_eq!(Files::of(&log).violated(false).axiom, Axiom::B1);
 }
 
 /// Two survivors saw different packets under one lost ordinal.
@@ -168,9 +194,11 @@ fn a_line_that_is_no_record_is_named() {
     assert!(error.contains("node-1.jsonl: line 1 is no record"), "{error}");
 }
 
-fn client_view(ordinal: u64, nodes: &[u32]) -> ClientEntry {
+/// Of the client of one of two nodes; the other one was there.
+fn client_view(node: u32, ordinal: u64, nodes: &[u32]) -> ClientEntry {
     let id = view(2, ordinal, 1);
-    let (members, together) = (members(nodes), members(nodes));
+    let together = members(&[3 - node]);
+    let members = members(nodes);
     ClientEntry::View { group: GROUP, id, transitional: false, members, together }
 }
 
@@ -182,7 +210,7 @@ fn client_message(counter: u64) -> ClientEntry {
 fn with_clients() -> Log {
     let mut log = Log::together(2);
     for node in [1, 2] {
-        log.view_of(node, view(2, 0, 1), &[1, 2], (&[1, 2], &[]));
+        log.view(node, view(2, 0, 1), &[1, 2], &[3 - node]);
     }
     for (counter, ordinal) in [(1, 1), (2, 2)] {
         let at = agreed(2, counter, ordinal);
@@ -196,10 +224,10 @@ fn with_clients() -> Log {
 #[test]
 fn clients_see_what_their_nodes_gave() {
     let mut files = Files::of(&with_clients());
-    let all = [client_view(0, &[1, 2]), client_message(1), client_message(2)];
+    let all = [client_view(1, 0, &[1, 2]), client_message(1), client_message(2)];
     files.client(1, &all);
     // It asked not to get its own.
-    files.client(2, &all[..1]);
+    files.client(2, &[client_view(2, 0, &[1, 2])]);
     assert_eq!(files.assert_holds(true).clients, 2);
     // If it did not, they are missing.
     files.options.clients_hear_themselves = true;
@@ -208,16 +236,16 @@ fn clients_see_what_their_nodes_gave() {
 
 #[test]
 fn a_client_that_sees_something_else_is_found() {
-    let [first, one, two] = [client_view(0, &[1, 2]), client_message(1), client_message(2)];
+    let [first, one, two] = [client_view(1, 0, &[1, 2]), client_message(1), client_message(2)];
     let lost = [first.clone(), two.clone()];
     let swapped = [first.clone(), two.clone(), one.clone()];
     let doubled = [first.clone(), one.clone(), one.clone(), two.clone()];
     let invented = [first.clone(), one.clone(), two.clone(), client_message(3)];
-    let other_view = [client_view(0, &[1]), one.clone(), two.clone()];
+    let other_view = [client_view(1, 0, &[1]), one.clone(), two.clone()];
     let left = [first.clone(), one.clone(), ClientEntry::Left { group: GROUP }, two.clone()];
     for wrong in [&lost[..], &swapped, &doubled, &invented, &other_view, &left] {
         let mut log = with_clients();
-        let mut files = Files::of(log.trace(1, Trace::Stopped));
+        let mut files = Files::of(log.trace(1, Trace::Stopped { waited_ms: None }));
         files.client(1, wrong);
         let violation = files.violated(false);
         assert_eq!(violation.axiom, Axiom::Cl, "{violation}");
@@ -236,13 +264,15 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
     const TWIN: GroupId = GroupId(8);
     let mut log = Log::together(2);
     for node in [1, 2] {
-        log.view_of(node, view(2, 0, 1), &[1, 2], (&[1, 2], &[]));
+        log.view(node, view(2, 0, 1), &[1, 2], &[3 - node]);
         let twin = Trace::GroupView {
             group: TWIN,
             id: view(2, 0, 2),
             transitional: false,
+            cause: ViewCause::Join,
             members: members(&[1, 2]),
-            together: members(&[1, 2]),
+            sets: vec![u32::from(node == 1), u32::from(node == 2)],
+            together: members(&[3 - node]),
             local: vec![session(node)],
             local_left: Vec::new(),
         };
@@ -285,10 +315,10 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
         id: view(2, 0, 2),
         transitional: false,
         members: members(&[1, 2]),
-        together: members(&[1, 2]),
+        together: members(&[2]),
     };
     let seen = vec![
-        client_view(0, &[1, 2]),
+        client_view(1, 0, &[1, 2]),
         twin_view,
         ClientEntry::Several { groups: both, sender, sequence: 1, hash: 1 },
         ClientEntry::Unicast { sender, hash: 2 },
@@ -328,15 +358,32 @@ fn clients_see_what_goes_to_several_groups_and_to_them_alone() {
 #[test]
 fn a_client_may_have_seen_more_than_its_killed_node_wrote() {
     let mut files = Files::of(&with_clients());
-    files.client(1, &[client_view(0, &[1, 2]), client_message(1), client_message(2)]);
+    files.client(1, &[client_view(1, 0, &[1, 2]), client_message(1), client_message(2)]);
     files.tear(1, 2);
     files.assert_holds(false);
+}
+
+/// Its node's last words are lost, not those of all others.
+#[test]
+fn a_client_of_a_killed_node_sees_only_what_there_was() {
+    let [first, one, two] = [client_view(1, 0, &[1, 2]), client_message(1), client_message(2)];
+    let invented = [first.clone(), one.clone(), two.clone(), client_message(3)];
+    let twice = [first.clone(), one.clone(), two.clone(), two.clone()];
+    let backwards = [first.clone(), two, one];
+    let alone = [first.clone(), client_view(1, 0, &[1])];
+    let stranger = [first, client_view(1, 9, &[2])];
+    for wrong in [&invented[..], &twice, &backwards, &alone, &stranger] {
+        let mut files = Files::of(with_clients().trace(2, Trace::Stopped { waited_ms: None }));
+        files.client(1, wrong);
+        files.tear(1, 4);
+        assert_eq!(files.violated(false).axiom, Axiom::Cl);
+    }
 }
 
 #[test]
 fn a_record_survives_its_file() {
     let mut log = with_clients();
-    log.transitional(1, (2, 3), &[1], &[1, 2]).trace(1, Trace::Stopped);
+    log.transitional(1, (2, 3), &[1], &[1, 2]).trace(1, Trace::Stopped { waited_ms: None });
     log.trace(2, Trace::TokenVisit { ring: ring(2), token_sequence: u64::MAX });
     for record in log.records() {
         let line = serde_json::to_string(record).expect("a line");

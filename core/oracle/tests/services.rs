@@ -13,7 +13,7 @@ const OTHER: GroupId = GroupId(99);
 fn joined() -> Log {
     let mut log = Log::together(2);
     for node in 1..=2 {
-        log.view(node, view(2, 1, 1), &[1, 2], &[]);
+        log.view(node, view(2, 1, 1), &[1, 2], &[3 - node]);
     }
     log
 }

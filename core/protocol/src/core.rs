@@ -14,7 +14,6 @@ use crate::state::transitions::{At, In, Why};
 use crate::state::unordered::{self, Letter};
 use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
-use crate::trace::Trace;
 use crate::wire::frame::FrameKind;
 use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, SizeAnswer, WireError, open};
 use crate::{Boot, CoreConfig};
@@ -213,7 +212,7 @@ impl Core {
         let bye = Packet::Bye { process: self.node.me };
         let known = self.node.book.addresses();
         self.node.send_everywhere(&known, &bye);
-        self.node.out.trace(|| Trace::Stopped);
+        self.node.trace_end(fault.is_none());
         self.node.out.push(Output::Stopped { fault });
         self.state = State::Stopped;
     }

@@ -1,6 +1,10 @@
 //! Every bound of the protocol, in one place, with the relations between them checked at compile
 //! time.
 
+use core::time::Duration;
+
+/// A clean leave does not wait longer than this for its last messages.
+pub const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// Longest group name, in bytes.
 pub const GROUP_NAME_LEN_MAX: usize = 255;
 /// Largest message that the format carries, in bytes; the default limit is lower.

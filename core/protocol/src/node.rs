@@ -295,6 +295,13 @@ impl Node {
         })
     }
 
+    /// The last word, for the oracle; `asked`: this is the leave that it was told to make.
+    pub(crate) fn trace_end(&mut self, asked: bool) {
+        let since = self.leaving.filter(|_| asked);
+        let waited_ms = since.map(|since| self.now.since(since).as_millis() as u64);
+        self.out.trace(|| Trace::Stopped { waited_ms });
+    }
+
     /// Counts a message of a local session, and names it.
     pub(crate) fn accepted(
         &mut self,

@@ -26,6 +26,7 @@ pub const BUGS: &[(&str, &str)] = &[
         "safe_regular_at_install",
         "an unconfirmed safe message belongs to the transitional configuration",
     ),
+    ("safe_put_off", "a safe message known to be held by all is delivered before the change"),
     ("all_transitional", "what can be delivered in the regular configuration is"),
     (
         "answer_not_kept",
@@ -36,10 +37,12 @@ pub const BUGS: &[(&str, &str)] = &[
     ("transitional_of_the_new_ring", "the transitional members are those of the old ring"),
     ("table_of_now", "a table travels as it will be after what is still to be delivered"),
     ("table_of_own_component", "a merge takes every component's groups"),
+    ("together_is_me", "a view tells everybody who came together with its receiver"),
     ("ghost_members", "clients of nodes that do not come along leave their groups"),
     ("fragments_cleared_early", "fragments are dropped at the end of the old order, not before"),
     ("fragments_not_restarted", "an unfinished message starts again in the next ring"),
     // Membership.
+    ("leave_at_once", "who leaves waits until all hold what it accepted"),
     ("ring_number_not_raised", "a new ring's number is above all that any member has seen"),
     ("promise_not_durable", "a ring number is promised only when it is durably reserved"),
 ];

@@ -107,7 +107,8 @@ fn describe(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Trace::TokenVisit { ring, token_sequence } => {
             write!(f, "token {token_sequence} of ring {ring}")
         }
-        Trace::Stopped => write!(f, "STOPPED cleanly"),
+        Trace::Stopped { waited_ms: Some(ms) } => write!(f, "STOPPED cleanly after {ms} ms"),
+        Trace::Stopped { waited_ms: None } => write!(f, "STOPPED"),
         _ => describe_change(trace, f),
     }
 }
@@ -117,21 +118,22 @@ fn describe_change(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Trace::Regular { ring, members } => {
             write!(f, "INSTALLS regular {ring} of {}", list(members))
         }
-        Trace::Transitional { old, new, members, obligation } => write!(
+        Trace::Transitional { old, new, members, obligation, safe_line } => write!(
             f,
-            "INSTALLS transitional {old} -> {new} of {}, obligated to {}",
+            "INSTALLS transitional {old} -> {new} of {}, obligated to {}, safe up to {safe_line}",
             list(members),
             list(obligation)
         ),
-        Trace::GroupView { group, id, transitional, members, local_left, .. } => write!(
+        Trace::GroupView { group, id, transitional, members, together, local_left, .. } => write!(
             f,
-            "{} of group {:x}, id {}:{}.{}, members {}{}",
+            "{} of group {:x}, id {}:{}.{}, members {}, together {}{}",
             if *transitional { "transitional signal" } else { "view" },
             group.0,
             id.ring,
             id.ordinal,
             id.sub,
             list(members),
+            list(together),
             if local_left.is_empty() { "" } else { ", some of this node left" }
         ),
         Trace::GroupMessage { group, sender, sequence, hash } => {

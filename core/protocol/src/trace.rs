@@ -4,7 +4,7 @@
 use crate::id::{
     Configuration, GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId, ViewId,
 };
-use crate::output::Recipients;
+use crate::output::{Recipients, ViewCause};
 use crate::service::{Audience, Service};
 
 /// One entry of a process's log. Axioms are cited by their ids in docs/PROTOCOL.md.
@@ -113,6 +113,8 @@ pub enum Trace {
         members: Vec<Process>,
         /// Whose packets behind a hole are delivered all the same.
         obligation: Vec<NodeId>,
+        /// Up to here they know that every member of the old ring holds everything.
+        safe_line: u64,
     },
     /// A view was given to the local members of a group.
     GroupView {
@@ -122,8 +124,12 @@ pub enum Trace {
         id: ViewId,
         /// It is the transitional signal.
         transitional: bool,
+        /// Why.
+        cause: ViewCause,
         /// The members, in order.
         members: Vec<MemberId>,
+        /// Per member: the set it came with; 0 is the set of this node's members.
+        sets: Vec<u32>,
         /// Those who came together with this node's members.
         together: Vec<MemberId>,
         /// Members of this node among `members`.
@@ -149,6 +155,9 @@ pub enum Trace {
         /// Its number.
         token_sequence: u64,
     },
-    /// The core left cleanly; counts as a crash for what it promised to others.
-    Stopped,
+    /// The core left cleanly; counts as a crash for what it promised to others, but for axiom LV.
+    Stopped {
+        /// How long after it was asked to, by its own clock; `None`: it was not asked, it had to.
+        waited_ms: Option<u64>,
+    },
 }

@@ -10,15 +10,17 @@ use crate::violation::Verdict;
 mod atomicity;
 mod causality;
 mod holes;
+mod leaving;
 mod membership;
 mod safety;
 
 pub(crate) fn check(history: &History, quiesced: bool) -> Verdict {
     membership::check(history, quiesced)?;
-    holes::check(history)?;
+    holes::check(history, quiesced)?;
     causality::check(history)?;
     atomicity::check(history, quiesced)?;
-    safety::check(history, quiesced)
+    safety::check(history, quiesced)?;
+    leaving::check(history, quiesced)
 }
 
 /// Whether everything that a process could deliver in a ring, it has.

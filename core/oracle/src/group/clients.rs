@@ -1,11 +1,12 @@
 //! CL: what a client program saw is what its node gave to it, in the same order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use anasazi_protocol::record::Entry;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{GroupId, MemberId, MessageId, Recipients};
+use anasazi_protocol::{GroupId, Incarnation, MemberId, MessageId, Process, Recipients, ViewId};
 
+use super::What;
 use crate::client::{ClientEntry, ClientRecord};
 use crate::history::{History, ProcessHistory};
 use crate::violation::{Axiom, Excerpt, Violation};
@@ -26,6 +27,7 @@ pub(crate) fn check(
     hear_themselves: bool,
     quiesced: bool,
 ) -> Result<(), Box<Violation>> {
+    let others = Others::new(history);
     for (client, records) in clients {
         let Some(process) = records.first().and_then(|r| history.find(r.process())) else {
             continue;
@@ -43,6 +45,7 @@ pub(crate) fn check(
             records,
             is_over: records.iter().any(is_over),
             may_miss: history.has_lost_tail(process.process),
+            others: &others,
             must_be_done: quiesced && process.end.is_none(),
         };
         let seen = records.iter().flat_map(|r| groups_of(&r.entry));
@@ -68,6 +71,7 @@ struct Reading<'a> {
     is_over: bool,
     /// The node's last words are lost: the client may have seen more than they say.
     may_miss: bool,
+    others: &'a Others<'a>,
     /// All is at rest: the client must have seen everything.
     must_be_done: bool,
 }
@@ -88,7 +92,8 @@ impl Reading<'_> {
             match given.get(next) {
                 Some(given) if given.is(&record.entry) => next += 1,
                 // The end of a session is told to the program before the order knows it.
-                None if self.may_miss || (is_left && self.is_over) => return Ok(()),
+                None if is_left && self.is_over => return Ok(()),
+                None if self.may_miss => self.check_unwritten(at)?,
                 Some(given) => {
                     let what = format!("sees \"{}\", but got {}", record.entry, given.entry);
                     return Err(self.violation(at, given.position, &what));
@@ -107,6 +112,36 @@ impl Reading<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The node's word for it is lost; others know what it can have been.
+    fn check_unwritten(&self, at: usize) -> Result<(), Box<Violation>> {
+        let wrong = |what: &str| {
+            let what = format!("sees \"{}\", {what}", self.records[at].entry);
+            Err(self.violation(at, self.process.records.len() - 1, &what))
+        };
+        let mut entry = self.records[at].entry.clone();
+        if let Some(sender) = sender_of(&mut entry).copied()
+            && !self.others.may_have_sent(sender, &entry)
+        {
+            return wrong("which nobody sent");
+        }
+        match &entry {
+            ClientEntry::View { group, id, transitional: false, members, .. } => {
+                let known = self.others.views.get(&(*group, *id));
+                if known.is_some_and(|known| *known != members) || !members.contains(&self.client) {
+                    return wrong("which is not what others got");
+                }
+            }
+            ClientEntry::Message { group, sequence, .. } if *sequence > 0 => {
+                let last = self.records[..at].iter().rev().find_map(|r| sequence_of(r, *group));
+                if last.is_none_or(|last| last >= *sequence) {
+                    return wrong("which does not go on from what it saw before");
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn violation(&self, at: usize, position: usize, what: &str) -> Box<Violation> {
@@ -132,6 +167,55 @@ impl Given {
             *given = *sender;
         }
         entry == *seen
+    }
+}
+
+/// Where the group's numbers stand after an event of it; `None`: this says nothing of them.
+fn sequence_of(record: &ClientRecord, group: GroupId) -> Option<u64> {
+    match &record.entry {
+        ClientEntry::View { group: of, transitional: false, .. } if *of == group => Some(0),
+        ClientEntry::Message { group: of, sequence, .. } if *of == group && *sequence > 0 => {
+            Some(*sequence)
+        }
+        _ => None,
+    }
+}
+
+/// What there was to see, by the word of all nodes.
+struct Others<'a> {
+    history: &'a History,
+    /// By sender and content; only looked up.
+    sent: HashSet<(MemberId, u64)>,
+    views: BTreeMap<(GroupId, ViewId), &'a Vec<MemberId>>,
+}
+
+impl<'a> Others<'a> {
+    fn new(history: &'a History) -> Self {
+        let sent = history.processes.iter().flat_map(|p| &p.sent).filter_map(|id| {
+            let message = history.messages.get(id)?;
+            let sender = MemberId { node: id.origin.node, session: message.session };
+            Some((sender, message.hash))
+        });
+        let groups = history.processes.iter().flat_map(|p| &p.groups);
+        let events = groups.flat_map(|(group, known)| known.events.iter().map(move |e| (group, e)));
+        let views = events.filter_map(|(group, event)| match &event.what {
+            What::View { id, members, .. } => Some(((*group, *id), members)),
+            _ => None,
+        });
+        Self { history, sent: sent.collect(), views: views.collect() }
+    }
+
+    /// It was sent, or its sender's last words are lost as well.
+    fn may_have_sent(&self, sender: MemberId, entry: &ClientEntry) -> bool {
+        let (ClientEntry::Message { hash, .. }
+        | ClientEntry::Several { hash, .. }
+        | ClientEntry::Unicast { hash, .. }) = entry
+        else {
+            return false;
+        };
+        let incarnation = Incarnation(sender.session.0 >> 24);
+        let process = Process { node: sender.node, incarnation };
+        self.sent.contains(&(sender, *hash)) || self.history.has_lost_tail(process)
     }
 }
 

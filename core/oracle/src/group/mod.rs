@@ -3,13 +3,26 @@
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, MemberId, SessionId, ViewId};
 
+use crate::history::History;
+use crate::violation::Verdict;
+
 mod changes;
 mod chapters;
 pub(crate) mod clients;
+mod stays;
+mod together;
 mod views;
 
-pub(crate) use chapters::check as check_finished;
 pub(crate) use views::Views;
+
+/// Judges what members saw in the end, each beside the others.
+pub(crate) fn check_finished(history: &History, quiesced: bool) -> Verdict {
+    for key in 0..history.processes.len() {
+        views::check_end(history, key)?;
+    }
+    chapters::check(history, quiesced)?;
+    stays::check(history, quiesced)
+}
 
 /// One group at one process.
 #[derive(Debug, Default)]
@@ -40,7 +53,7 @@ pub(crate) struct GroupEvent {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum What {
-    View { id: ViewId, together: Vec<MemberId>, local: Vec<SessionId> },
+    View { id: ViewId, members: Vec<MemberId>, together: Vec<MemberId>, local: Vec<SessionId> },
     Signal { id: ViewId },
     Message { sender: MemberId, sequence: u64, hash: u64 },
 }
@@ -51,7 +64,8 @@ impl GroupHistory {
             Trace::GroupView { id, transitional: true, .. } => What::Signal { id: *id },
             Trace::GroupView { id, members, together, local, .. } => {
                 self.enter(position, *id, members, local);
-                What::View { id: *id, together: together.clone(), local: local.clone() }
+                let (members, together) = (members.clone(), together.clone());
+                What::View { id: *id, members, together, local: local.clone() }
             }
             Trace::GroupMessage { sender, sequence, hash, .. } => {
                 if let Some(tenure) = &mut self.tenure {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, GroupId, MemberId, SessionId, ViewId};
 
+use super::together::{self, Told};
 use super::{Tenure, What, changes};
 use crate::history::{History, Owed, ProcessHistory, Segment};
 use crate::violation::{Axiom, Finding, Place, Verdict};
@@ -14,6 +15,7 @@ use anasazi_protocol::record::list;
 #[derive(Debug, Default)]
 pub(crate) struct Views {
     seen: BTreeMap<(GroupId, ViewId, bool), (Vec<MemberId>, Place)>,
+    told: Told,
     /// Clients of this log send to a group only while they are in it (G6).
     pub senders_are_members: bool,
 }
@@ -32,7 +34,8 @@ impl Views {
             | Trace::Deliver { .. }
             | Trace::Regular { .. }
             | Trace::Transitional { .. }
-            | Trace::TokenVisit { .. } => check_nothing_owed(history, place),
+            | Trace::TokenVisit { .. }
+            | Trace::Stopped { .. } => check_nothing_owed(history, place),
             _ => Ok(()),
         }
     }
@@ -65,7 +68,8 @@ impl Views {
             check_continuity(process, place, tenure, (local, local_left))?;
             check_configuration(process, place, (*group, *id), members)?;
         }
-        Ok(())
+        together::check(process, place, trace)?;
+        self.told.check(place, trace)
     }
 
     fn check_message(&self, history: &History, place: Place, trace: &Trace) -> Verdict {
@@ -123,6 +127,7 @@ fn matches(history: &History, place: Place, trace: &Trace) -> bool {
     })
 }
 
+/// G3: whoever has members in a message's groups gives it to them, before anything else.
 fn check_nothing_owed(history: &History, place: Place) -> Verdict {
     let process = history.process(place);
     let Some((owed, position)) = process.owed.first().copied() else { return Ok(()) };
@@ -132,6 +137,13 @@ fn check_nothing_owed(history: &History, place: Place) -> Verdict {
     };
     let sentence = format!("{} delivers a message to {whom} does not get it", process.process);
     Err(Finding::new(Axiom::G3, Place { process: place.process, position }, sentence))
+}
+
+/// The same where the log of a living process ends: it is written a step at a time.
+pub(super) fn check_end(history: &History, key: usize) -> Verdict {
+    let process = &history.processes[key];
+    let last = Place { process: key, position: process.records.len().saturating_sub(1) };
+    if process.end.is_none() { check_nothing_owed(history, last) } else { Ok(()) }
 }
 
 /// G1: the local members are exactly those of this node in the view; who left is not.
@@ -222,12 +234,8 @@ fn check_configuration(
     Ok(())
 }
 
-/// A member whose process is not in the current configuration; a session's number tells its
-/// incarnation.
+/// A member whose process is not in the current configuration.
 pub(super) fn ghost(process: &ProcessHistory, members: &[MemberId]) -> Option<MemberId> {
     let current = process.current()?;
-    let present = |m: &MemberId| {
-        (current.members.iter()).any(|p| p.node == m.node && p.incarnation.0 == m.session.0 >> 24)
-    };
-    members.iter().copied().find(|m| !present(m))
+    members.iter().copied().find(|m| !together::has_member(current, m))
 }

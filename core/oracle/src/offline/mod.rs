@@ -154,7 +154,7 @@ impl Logs {
         for (process, records) in &mut self.processes {
             let Some(last) = records.last() else { continue };
             match last.entry {
-                Entry::Trace(Trace::Stopped) => continue,
+                Entry::Trace(Trace::Stopped { .. }) => continue,
                 Entry::Crash => {}
                 _ if quiesced && newest.get(&process.node) == Some(&process.incarnation) => {
                     continue;

@@ -1,12 +1,12 @@
 //! C1 to C4: each configuration by itself, and after the one before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, NodeId, Process, RingId};
 
 use super::identity;
-use crate::history::{History, sorted};
+use crate::history::{History, Segment, sorted};
 use crate::violation::{Axiom, Finding, Place, Verdict};
 use anasazi_protocol::record::list;
 
@@ -60,6 +60,48 @@ pub(crate) fn check(history: &History, place: Place, trace: &Trace) -> Verdict {
             list(known)
         );
         return Err(Finding::new(Axiom::C2, place, sentence).and(*seen));
+    }
+    check_obligation(history, place, trace)
+}
+
+/// C5: those who move together have one obligation and one safe line. TO3: the obligation is towards
+/// members of the ring that they leave. SA1: the line is behind all that was delivered as safe.
+fn check_obligation(history: &History, place: Place, trace: &Trace) -> Verdict {
+    let Trace::Transitional { old, new, obligation, safe_line, .. } = trace else {
+        return Ok(());
+    };
+    let process = history.process(place);
+    if let Some(left) = process.current()
+        && let Some(stranger) = obligation.iter().find(|node| !left.has_node(**node))
+    {
+        let sentence =
+            format!("{} is obligated to {stranger}, which is not in ring {old}", process.process);
+        return Err(Finding::new(Axiom::To3, place, sentence));
+    }
+    let packets = process.current().into_iter().flat_map(|s| &s.packets);
+    if let Some(early) = packets.rev().find(|p| p.safe).filter(|p| p.ordinal > *safe_line) {
+        let sentence = format!(
+            "{} took the safe packet {} in ring {old}, of which it knows only up to {safe_line} \
+             that all hold it",
+            process.process, early.ordinal
+        );
+        let there = Place { process: place.process, position: early.position };
+        return Err(Finding::new(Axiom::Sa1, place, sentence).and(there));
+    }
+    let configuration = Configuration::Transitional { old: *old, new: *new };
+    let Some((_, seen)) = history.configurations.get(&configuration) else { return Ok(()) };
+    let mut segments = history.process(*seen).segments.iter();
+    let known = segments.find(|s| s.configuration == configuration);
+    let set = |nodes: &[NodeId]| nodes.iter().copied().collect::<BTreeSet<_>>();
+    let differs = |s: &&Segment| set(&s.obligation) != set(obligation) || s.safe_line != *safe_line;
+    if let Some(known) = known.filter(differs) {
+        let sentence = format!(
+            "{configuration} obligates to {} and is safe up to {safe_line} here, {} and {} there",
+            list(obligation),
+            list(&known.obligation),
+            known.safe_line
+        );
+        return Err(Finding::new(Axiom::C5, place, sentence).and(*seen));
     }
     Ok(())
 }

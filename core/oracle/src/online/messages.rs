@@ -23,9 +23,7 @@ pub(crate) fn check(history: &History, place: Place, trace: &Trace) -> Verdict {
             check_once(history, place, *message)?;
             let at = (configuration.regular(), *ordinal, *frame);
             let known = check_sent(history, place, *message, trace)?;
-            if let Some(known) = known {
-                check_where(history, place, known, at)?;
-            }
+            check_where(history, place, (*message, known), at)?;
             check_frame(history, place, at)
         }
         _ => Ok(()),
@@ -116,7 +114,8 @@ fn check_packet(
     }
     let Some(slot) = history.rings.get(&ring).and_then(|r| r.slots.get(&packet.ordinal)) else {
         let origin = history.member_on(place, packet.origin);
-        if origin.is_some_and(|origin| history.has_lost_tail(origin)) {
+        let at = (ring, packet.ordinal);
+        if origin.is_some_and(|origin| history.may_have_bound(origin, at)) {
             return Ok(());
         }
         let sentence = format!(
@@ -175,7 +174,7 @@ fn check_sent<'a>(
     let process = history.process(place).process;
     let name = format_args!("{}#{}", message.origin, message.counter).to_string();
     let Some(known) = history.messages.get(&message) else {
-        if history.has_lost_tail(message.origin) {
+        if history.may_have_sent(message) {
             return Ok(None);
         }
         let sentence = format!("{process} delivers {name}, which nobody sent");
@@ -194,15 +193,15 @@ fn check_sent<'a>(
 fn check_where(
     history: &History,
     place: Place,
-    known: &MessageHistory,
+    (message, known): (MessageId, Option<&MessageHistory>),
     at: (RingId, u64, u32),
 ) -> Verdict {
     let process = history.process(place);
-    let origin = history.process(known.sent).process;
-    if known.ordered.is_none() && history.has_lost_tail(origin) {
+    let ordered = known.and_then(|known| known.ordered);
+    if ordered.is_none() && history.may_have_ordered(message.origin, at) {
         return Ok(());
     }
-    let ordered = known.ordered.map(|o| (o.ring, o.ordinal, o.frame));
+    let ordered = ordered.map(|o| (o.ring, o.ordinal, o.frame));
     if ordered != Some(at) {
         let there = ordered.map_or_else(
             || "nowhere".to_owned(),
@@ -212,7 +211,8 @@ fn check_where(
             "{} delivers a message at {}.{} of ring {}, which was ordered {there}",
             process.process, at.1, at.2, at.0
         );
-        return Err(Finding::new(Axiom::B1, place, sentence).and(known.sent));
+        let finding = Finding::new(Axiom::B1, place, sentence);
+        return Err(known.map(|known| known.sent).into_iter().fold(finding, Finding::and));
     }
     Ok(())
 }

@@ -42,7 +42,8 @@ fn check_unordered(
     }
     let Some(known) = history.messages.get(&id) else {
         // What a killed process said last may be lost.
-        let lost = history.has_lost_tail(id.origin);
+        let is_gone = |origin: &ProcessHistory| origin.has_left(ring);
+        let lost = history.may_have_sent(id) && !history.find(id.origin).is_some_and(is_gone);
         return if lost { Ok(()) } else { wrong(Axiom::B1, "which nobody sent".to_owned()) };
     };
     let sent = |finding: Finding| finding.and(known.sent);

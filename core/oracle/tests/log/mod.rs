@@ -9,14 +9,18 @@ use anasazi_oracle::{Axiom, Checker, Entry, Options, Record, Summary, Violation}
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
     Audience, Configuration, GroupId, Incarnation, MemberId, MessageId, NodeId, Process, RingId,
-    Service, SessionId, ViewId,
+    Service, SessionId, ViewCause, ViewId,
 };
 
 #[derive(Clone, Default)]
 pub struct Log {
     records: Vec<Record>,
     indexes: BTreeMap<Process, u64>,
+    /// The last view of each node.
+    views: BTreeMap<u32, Vec<u32>>,
     pub options: Options,
+    /// Of transitional configurations; `None`: just what was taken as safe in the ring before.
+    pub safe_line: Option<u64>,
 }
 
 pub const GROUP: GroupId = GroupId(7);
@@ -66,6 +70,11 @@ pub fn members(nodes: &[u32]) -> Vec<MemberId> {
 
 pub fn view(sequence: u64, ordinal: u64, sub: u32) -> ViewId {
     ViewId { ring: ring(sequence), ordinal, sub }
+}
+
+/// All others came together in one other set.
+fn sets(nodes: &[u32], together: &[u32]) -> Vec<u32> {
+    nodes.iter().map(|n| u32::from(!together.contains(n))).collect()
 }
 
 /// Where a message is ordered and delivered: frame 1 of a packet of its own.
@@ -137,7 +146,8 @@ impl Log {
             let old = first_ring(process(node));
             let alone = vec![process(node)];
             let obligation = vec![NodeId(node)];
-            log.trace(node, Trace::Transitional { old, new: ring(2), members: alone, obligation });
+            let (new, members, safe_line) = (ring(2), alone, 0);
+            log.trace(node, Trace::Transitional { old, new, members, obligation, safe_line });
             log.regular(node, 2, &everyone);
         }
         log
@@ -158,7 +168,20 @@ impl Log {
         let members = members.iter().map(|n| process(*n)).collect();
         let obligation = obligation.iter().map(|n| NodeId(*n)).collect();
         let (old, new) = (ring(old), ring(new));
-        self.trace(node, Trace::Transitional { old, new, members, obligation })
+        let safe_line = self.safe_line.unwrap_or_else(|| self.last_safe(old));
+        self.trace(node, Trace::Transitional { old, new, members, obligation, safe_line })
+    }
+
+    fn last_safe(&self, old: RingId) -> u64 {
+        let ordinals = self.records.iter().filter_map(|r| match &r.entry {
+            Entry::Trace(Trace::Packet { configuration, ordinal, safe: true, .. })
+                if *configuration == Configuration::Regular(old) =>
+            {
+                Some(*ordinal)
+            }
+            _ => None,
+        });
+        ordinals.max().unwrap_or(0)
     }
 
     /// `node` goes from ring `old` to ring `new`, both of the same members.
@@ -231,12 +254,26 @@ impl Log {
             group: GROUP,
             id,
             transitional: false,
+            cause: self.cause(node, id, nodes, together),
             members: members(nodes),
+            sets: sets(nodes, together),
             together: members(together),
             local,
             local_left: left.iter().map(|n| session(*n)).collect(),
         };
+        self.views.insert(node, nodes.to_vec());
         self.trace(node, view)
+    }
+
+    fn cause(&self, node: u32, id: ViewId, nodes: &[u32], together: &[u32]) -> ViewCause {
+        let before = self.views.get(&node);
+        let is_new = |n: &u32| before.is_none_or(|before| !before.contains(n));
+        match id.sub {
+            0 if nodes.iter().all(|n| together.contains(n)) => ViewCause::Network,
+            0 => ViewCause::Merge,
+            _ if nodes.iter().any(is_new) => ViewCause::Join,
+            _ => ViewCause::Leave,
+        }
     }
 
     /// `node` is told that only `nodes` of the group's members come along to ring `new`.
@@ -246,7 +283,9 @@ impl Log {
             group: GROUP,
             id: view(new, u64::from(node), 0),
             transitional: true,
+            cause: ViewCause::Network,
             members: members(nodes),
+            sets: vec![0; nodes.len()],
             together: members(nodes),
             local,
             local_left: Vec::new(),

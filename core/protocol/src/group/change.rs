@@ -8,6 +8,7 @@ use super::snapshot::{Snapshot, SnapshotGroup};
 use super::table::{Group, GroupOutput, Groups};
 use crate::id::{GroupId, MemberId, NodeId, RingId, ViewId};
 use crate::output::{GroupView, ViewCause, ViewKind};
+use crate::planted::planted;
 
 /// A change of configuration, as seen by one component.
 pub(crate) struct Change {
@@ -29,7 +30,8 @@ impl Groups {
     }
 
     /// The transitional signal.
-    pub(crate) fn transitional(&self, change: &Change, out: &mut Vec<GroupOutput>) {
+    pub(crate) fn transitional(&mut self, change: &Change, out: &mut Vec<GroupOutput>) {
+        self.moving = Some(change.together.clone());
         for (id, group) in &self.table {
             let stays = |m: &&MemberId| change.together.contains(&m.node);
             let members: Vec<_> = group.members.iter().filter(stays).copied().collect();
@@ -63,6 +65,7 @@ impl Groups {
         out: &mut Vec<GroupOutput>,
     ) {
         self.forget_fragments();
+        self.moving = None;
         let before = core::mem::take(&mut self.table);
         let merged = merge(components);
         for (id, parts) in &merged {
@@ -100,7 +103,9 @@ impl Groups {
         view.reason.clone_from(&change.reason);
         view.sets = parts.sets(change.component).into();
         // A member that was in the old view but comes by another way has seen other things.
-        let together = |m: &&MemberId| change.together.contains(&m.node) && old.contains(m);
+        let is_hidden = |m: &MemberId| planted!("together_is_me") && m.node != self.node;
+        let together =
+            |m: &&MemberId| change.together.contains(&m.node) && old.contains(m) && !is_hidden(m);
         view.together = group.members.iter().filter(together).copied().collect();
         view.joined = without(&group.members, old);
         view.left = left;

@@ -14,6 +14,8 @@ mod fragments;
 mod message;
 mod snapshot;
 mod table;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use change::Change;
 #[cfg(feature = "fuzzing")]

@@ -32,6 +32,8 @@ pub(crate) struct Groups {
     /// Of how many groups each session is a member; follows from the table.
     pub(super) memberships: BTreeMap<MemberId, usize>,
     pub(super) fragments: Fragments,
+    /// From the transitional signal to the next configuration: the nodes that move together.
+    pub(super) moving: Option<Vec<NodeId>>,
 }
 
 /// Where in the order something happens.
@@ -69,7 +71,7 @@ pub(crate) enum GroupOutput {
 impl Groups {
     pub(crate) fn new(node: NodeId) -> Self {
         let (table, memberships) = (BTreeMap::new(), BTreeMap::new());
-        Self { node, table, memberships, fragments: Fragments::default() }
+        Self { node, table, memberships, fragments: Fragments::default(), moving: None }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
@@ -175,15 +177,14 @@ impl Groups {
             view: ViewId::default(),
             sequence: 0,
         });
-        let together = group.members.clone();
         group.members.push(member);
         *self.memberships.entry(member).or_insert(0) += 1;
         group.restart(place);
-        let sets = (0..group.members.len()).map(|i| u32::from(i == together.len())).collect();
         if let Some(mut view) = group.view_for(self.node, frame.group, &[]) {
             view.cause = ViewCause::Join;
             view.reason = format!("session {member} joined");
-            (view.joined, view.together, view.sets) = (vec![member], together, sets);
+            view.joined = vec![member];
+            self.tell_together(&mut view);
             out.push(GroupOutput::View(view));
         }
     }
@@ -216,10 +217,25 @@ impl Groups {
                 ViewCause::Leave => format!("session {member} left"),
                 _ => format!("session {member} ended without leaving"),
             };
-            view.together = view.members.to_vec();
             view.left = vec![member];
+            self.tell_together(&mut view);
             out.push(GroupOutput::View(view));
         }
+    }
+
+    /// Who was in the view before has come together, but for those whom the transitional signal
+    /// left out.
+    fn tell_together(&self, view: &mut GroupView) {
+        let is_along = |m: &MemberId| self.moving.as_ref().is_none_or(|all| all.contains(&m.node));
+        let set = |m: &MemberId| match view.joined.contains(m) {
+            true => 1,
+            false if is_along(m) => 0,
+            false => 2,
+        };
+        let sets: Vec<u32> = view.members.iter().map(set).collect();
+        let own = view.members.iter().zip(&sets).filter(|(_, set)| **set == 0);
+        view.together = own.map(|(m, _)| *m).collect();
+        view.sets = sets.into();
     }
 }
 

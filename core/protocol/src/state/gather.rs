@@ -9,7 +9,6 @@ use crate::id::Process;
 use crate::node::Node;
 use crate::output::Output;
 use crate::time::Instant;
-use crate::trace::Trace;
 use crate::wire::{Gone, Join, Packet, Propose};
 
 #[derive(Clone, Hash)]
@@ -131,7 +130,7 @@ fn superseded(node: &mut Node) -> State {
         node.me.node
     );
     node.moved(At::Stopped, Why::Superseded, &Cause::Superseded);
-    node.out.trace(|| Trace::Stopped);
+    node.trace_end(false);
     node.out.push(Output::Stopped { fault: Some(fault) });
     State::Stopped
 }

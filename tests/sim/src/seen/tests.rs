@@ -1,4 +1,4 @@
-use anasazi_protocol::{Configuration, Incarnation, NodeId, Process};
+use anasazi_protocol::{Configuration, Incarnation, NodeId, Process, ViewCause};
 
 use super::*;
 
@@ -23,7 +23,9 @@ fn view(ledger: &mut Ledger) {
         group: GROUP,
         id: ViewId::default(),
         transitional: false,
+        cause: ViewCause::Join,
         members,
+        sets: vec![0, 0],
         together: Vec::new(),
         local,
         local_left: Vec::new(),

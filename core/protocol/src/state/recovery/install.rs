@@ -60,6 +60,7 @@ impl Recovery {
                 .copied()
                 .collect(),
             obligation: component.obligation.iter().copied().collect(),
+            safe_line: component.safe_line,
         });
         let mut outputs = Vec::new();
         node.groups.transitional(change, &mut outputs);
