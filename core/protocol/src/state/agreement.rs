@@ -17,8 +17,8 @@ use crate::ring::Ring;
 use crate::time::Instant;
 use crate::wire::{Decline, Gone, Join, Packet, Propose};
 
-/// Joins that change something are answered at once, but not more often than this, for every so many
-/// nodes concerned: all answer all.
+/// Joins that change something are answered at once, but not more often than this, for every so
+/// many nodes concerned: all answer all.
 const ANSWER_AFTER: Duration = Duration::from_micros(500);
 const ANSWER_NODES: u32 = 8;
 
@@ -406,8 +406,8 @@ impl Agreement {
         node.send_everywhere(&addresses, &Packet::Join(join));
     }
 
-    /// Addresses of those who are not known to hear this node's multicast, or show nothing of what it
-    /// said to them: a copy for each of all the others would keep a slow network from its work.
+    /// Addresses of those who are not known to hear this node's multicast, or show nothing of what
+    /// it said to them: a copy for each of all the others would keep a slow network from its work.
     fn not_reached_by_multicast(
         &self,
         node: &Node,
