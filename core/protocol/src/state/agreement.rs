@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clique::{Edges, blamed_edges, clique_of, edge};
+use super::clique::{Edges, blamed_edges, clique_of, edge, largest_across};
 use crate::id::{Incarnation, NodeId, Process, RingId};
 use crate::limits;
 use crate::node::Node;
@@ -352,9 +352,17 @@ impl Agreement {
 
     /// Those that this node would form a ring with, lowest id first.
     pub(super) fn members(&self, node: &Node) -> Vec<NodeId> {
-        let gone = |p: &Process| self.dead.contains_key(p) || self.silent.contains(&p.node);
-        let nodes = self.proposed().filter(|p| !gone(p)).map(|p| p.node).collect();
-        clique_of(node.me.node, &nodes, &self.edges)
+        clique_of(node.me.node, &self.present(), &self.edges)
+    }
+
+    /// The largest ring that would come of it, whether this node is in it or not.
+    pub(super) fn largest(&self) -> Vec<NodeId> {
+        largest_across(&[], &self.present(), &self.edges)
+    }
+
+    fn present(&self) -> BTreeSet<NodeId> {
+        let gone = |p: &Process| self.leaves_out(*p);
+        self.proposed().filter(|p| !gone(p)).map(|p| p.node).collect()
     }
 
     /// It is left out for another reason than bad links.

@@ -155,7 +155,9 @@ impl Operational {
             self.give_up(node);
             return State::Operational(self);
         }
-        match merging.agreement.call(node, &self.ring) {
+        // Those who are left behind do not begin anything of their own.
+        let comes_along = merging.agreement.members(node).len() > self.ring.members.len();
+        match comes_along.then(|| merging.agreement.call(node, &self.ring)).flatten() {
             Some(propose) => {
                 let history = self.depart(node, Why::Agreed);
                 Commit::lead(node, history, propose)
@@ -165,10 +167,12 @@ impl Operational {
     }
 
     /// A merge is worth a change of configuration only if a ring comes of it that is larger than
-    /// this one: then changes end. Members of this ring are left behind only where links stay bad.
+    /// this one: then changes end. Members of this ring are left behind only where links stay bad;
+    /// if this node is one of them, it does not keep the others from it.
     fn is_worth_a_change(&self, node: &Node, agreement: &Agreement) -> bool {
         let ours = &self.ring.members;
-        let comes = agreement.members(node);
+        let mine = agreement.members(node);
+        let comes = if mine.len() > ours.len() { mine } else { agreement.largest() };
         let left: Vec<&Process> = ours.iter().filter(|p| !comes.contains(&p.node)).collect();
         let by_bad_links = !left.iter().any(|p| agreement.leaves_out(**p));
         comes.len() > ours.len() && (left.is_empty() || by_bad_links && agreement.is_settled(node))
