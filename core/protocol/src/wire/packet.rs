@@ -208,6 +208,7 @@ const KIND_SIZE_PROBE: u8 = 18;
 const KIND_SIZE_ANSWER: u8 = 19;
 const KIND_OUTDATED: u8 = 20;
 /// The highest number of a kind.
+#[cfg(feature = "fuzzing")]
 pub(crate) const KIND_MAX: u8 = KIND_OUTDATED;
 
 impl Packet {
