@@ -44,8 +44,9 @@ fn no_verdict(reason: &NoVerdict) -> Fault {
 fn words(summary: &Summary) -> String {
     let Summary { processes, clients, configurations, messages, packets, deliveries, .. } = summary;
     let mut text = format!(
-        "no promise that was checked is broken: {processes} processes, {configurations} configurations installed, \
-         {messages} messages accepted, {packets} packets and {deliveries} messages delivered"
+        "no promise that was checked is broken: {processes} processes, {configurations} \
+         configurations installed, {messages} messages accepted, {packets} packets and \
+         {deliveries} messages delivered"
     );
     if *clients > 0 {
         text += &format!(", {clients} clients compared");

@@ -241,7 +241,9 @@ mod tests {
         for incarnation in [1, 2] {
             let mut trace =
                 TraceFile::open(&path, process(incarnation), incarnation > 1, 5).expect("a file");
-            (0..2_000).for_each(|n| trace.record(10 + n, Entry::Trace(Trace::Stopped)));
+            (0..2_000).for_each(|n| {
+                trace.record(10 + n, Entry::Trace(Trace::Stopped { waited_ms: None }))
+            });
             drop(trace);
             let written = fs::read(&path).expect("a file");
             // As SIGKILL leaves it: the next one cuts it away.
@@ -278,7 +280,7 @@ mod tests {
     fn a_thread_that_is_behind_loses_nothing() {
         let (mut trace, waiting) = with_slow_thread();
         for now in 0..3 {
-            trace.record(now, Entry::Trace(Trace::Stopped));
+            trace.record(now, Entry::Trace(Trace::Stopped { waited_ms: None }));
             trace.hand_over();
         }
         assert_eq!(waiting.recv().expect("a batch").len(), 1);
@@ -292,11 +294,12 @@ mod tests {
     fn a_gap_is_marked() {
         let (mut trace, waiting) = with_slow_thread();
         let missing = RECORDS_WAITING_MAX as u64;
-        trace.record(0, Entry::Trace(Trace::Stopped));
+        trace.record(0, Entry::Trace(Trace::Stopped { waited_ms: None }));
         trace.hand_over();
-        (0..missing).for_each(|now| trace.record(now, Entry::Trace(Trace::Stopped)));
+        (0..missing)
+            .for_each(|now| trace.record(now, Entry::Trace(Trace::Stopped { waited_ms: None })));
         assert_eq!(waiting.recv().expect("a batch").len(), 1);
-        trace.record(missing, Entry::Trace(Trace::Stopped));
+        trace.record(missing, Entry::Trace(Trace::Stopped { waited_ms: None }));
         trace.hand_over();
         let batch = waiting.recv().expect("a batch");
         assert_eq!(batch[0].entry, Entry::Lost { records: missing });
@@ -318,8 +321,11 @@ mod tests {
         let record = |index, entry| Record { process: process(1), index, time: 0, entry };
         sink.write(&[record(0, Entry::Boot { stored: false })]);
         sink.file = good;
-        sink.write(&[record(1, Entry::Trace(Trace::Stopped))]);
+        sink.write(&[record(1, Entry::Trace(Trace::Stopped { waited_ms: None }))]);
         let entries: Vec<Entry> = read(&path).into_iter().map(|r| r.entry).collect();
-        assert_eq!(entries, [Entry::Lost { records: 1 }, Entry::Trace(Trace::Stopped)]);
+        assert_eq!(
+            entries,
+            [Entry::Lost { records: 1 }, Entry::Trace(Trace::Stopped { waited_ms: None })]
+        );
     }
 }

@@ -85,7 +85,7 @@ fn id_the_last_start_counts_whichever_its_number() {
     let mut log = Log::together(2);
     log.boot(incarnation(2, 9)).boot(incarnation(2, 4));
     log.assert_holds(false);
-    log.add(incarnation(2, 9), Entry::Trace(Trace::Stopped));
+    log.add(incarnation(2, 9), Entry::Trace(Trace::Stopped { waited_ms: None }));
     log.assert_violates(Axiom::Id);
 }
 

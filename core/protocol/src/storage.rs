@@ -19,8 +19,8 @@ impl Storage {
         Self { sequence_max: floor, reserved, pending: None, tickets: 0 }
     }
 
-    /// No cluster gets that much further without this node: a number beyond it is a mistake, and must
-    /// not use up those that there are.
+    /// No cluster gets that much further without this node: a number beyond it is a mistake, and
+    /// must not use up those that there are.
     pub(crate) fn is_possible(&self, sequence: u64) -> bool {
         sequence <= self.sequence_max.saturating_add(limits::RING_SEQUENCE_LEAP_MAX)
     }

@@ -96,8 +96,7 @@ fn report(mut results: Vec<Result>, json: bool) -> bool {
         let bugs = bugs.join(",");
         print(&format!("{{\"planted\":{planted},\"caught\":{caught},\"bugs\":[{bugs}]}}"));
     } else {
-        let left = BUGS.len() - planted;
-        print(&format!("most_seeds={most} left_out={left} planted={planted} caught={caught}"));
+        print(&format!("most_seeds={most} planted={planted} caught={caught}"));
     }
     caught == planted && planted > 0
 }

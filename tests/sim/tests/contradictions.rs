@@ -66,8 +66,8 @@ fn commit_contradiction() {
     scene.load(5, 100);
     scene.run(ms(100));
     scene.cluster.crash(2);
-    // Ring, dialect, multicast, count; then of the first member ring, process, dialect and old ring:
-    // it holds all up to, and all hold up to.
+    // Ring, dialect, multicast, count; then of the first member ring, process, dialect and old
+    // ring: it holds all up to, and all hold up to.
     let state = RING_LEN + DIALECT_LEN + 1 + 2;
     let at = state + RING_LEN + PROCESS_LEN + DIALECT_LEN + RING_LEN;
     let far = 1_000_000_u64.to_le_bytes();
@@ -84,8 +84,8 @@ fn recovery_contradiction() {
     let cuts = scene.cluster.partition(&[&[0], &[1]]);
     scene.run(ms(1_000));
     scene.cluster.mend(&cuts);
-    // Ring, ordinal, origin; then flags, the token's number, the safe line, and the content: what it
-    // is, the component, the piece and the count of pieces; then the number of groups.
+    // Ring, ordinal, origin; then flags, the token's number, the safe line, and the content: what
+    // it is, the component, the piece and the count of pieces; then the number of groups.
     let flags = RING_LEN + 8 + 4;
     let groups = flags + 1 + 8 + 8 + 1 + 2 + 4 + 4;
     expect_row(&mut scene, "recovery-contradiction", move |passing| {

@@ -64,8 +64,9 @@ pub(crate) fn check(history: &History, place: Place, trace: &Trace) -> Verdict {
     check_obligation(history, place, trace)
 }
 
-/// C5: those who move together have one obligation and one safe line. TO3: the obligation is towards
-/// members of the ring that they leave. SA1: the line is behind all that was delivered as safe.
+/// C5: those who move together have one obligation and one safe line. TO3: the obligation is
+/// towards members of the ring that they leave. SA1: the line is behind all that was delivered as
+/// safe.
 fn check_obligation(history: &History, place: Place, trace: &Trace) -> Verdict {
     let Trace::Transitional { old, new, obligation, safe_line, .. } = trace else {
         return Ok(());

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::clique::{Edges, blamed_edges, clique_of, edge};
+use super::clique::{Edges, blamed_edges, clique_of, edge, largest_across};
 use crate::id::{Incarnation, NodeId, Process, RingId};
 use crate::limits;
 use crate::node::Node;
@@ -17,8 +17,8 @@ use crate::ring::Ring;
 use crate::time::Instant;
 use crate::wire::{Decline, Gone, Join, Packet, Propose};
 
-/// Joins that change something are answered at once, but not more often than this, for every so many
-/// nodes concerned: all answer all.
+/// Joins that change something are answered at once, but not more often than this, for every so
+/// many nodes concerned: all answer all.
 const ANSWER_AFTER: Duration = Duration::from_micros(500);
 const ANSWER_NODES: u32 = 8;
 
@@ -356,9 +356,17 @@ impl Agreement {
 
     /// Those that this node would form a ring with, lowest id first.
     pub(super) fn members(&self, node: &Node) -> Vec<NodeId> {
-        let gone = |p: &Process| self.dead.contains_key(p) || self.silent.contains(&p.node);
-        let nodes = self.proposed().filter(|p| !gone(p)).map(|p| p.node).collect();
-        clique_of(node.me.node, &nodes, &self.edges)
+        clique_of(node.me.node, &self.present(), &self.edges)
+    }
+
+    /// The largest ring that would come of it, whether this node is in it or not.
+    pub(super) fn largest(&self) -> Vec<NodeId> {
+        largest_across(&[], &self.present(), &self.edges)
+    }
+
+    fn present(&self) -> BTreeSet<NodeId> {
+        let gone = |p: &Process| self.leaves_out(*p);
+        self.proposed().filter(|p| !gone(p)).map(|p| p.node).collect()
     }
 
     /// It is left out for another reason than bad links.
@@ -410,8 +418,8 @@ impl Agreement {
         node.send_everywhere(&addresses, &Packet::Join(join));
     }
 
-    /// Addresses of those who are not known to hear this node's multicast, or show nothing of what it
-    /// said to them: a copy for each of all the others would keep a slow network from its work.
+    /// Addresses of those who are not known to hear this node's multicast, or show nothing of what
+    /// it said to them: a copy for each of all the others would keep a slow network from its work.
     fn not_reached_by_multicast(
         &self,
         node: &Node,

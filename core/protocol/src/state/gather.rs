@@ -1,5 +1,5 @@
-//! The ring is broken: its members agree on who is left of it (`agreement`), and with whom else they
-//! are about to form a ring.
+//! The ring is broken: its members agree on who is left of it (`agreement`), and with whom else
+//! they are about to form a ring.
 
 use super::agreement::{Agreement, Word};
 use super::transitions::{At, Why};

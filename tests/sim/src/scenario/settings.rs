@@ -10,10 +10,10 @@ use crate::options::{Multicast, Options};
 use super::words::{number, time};
 
 const NAMES: &str = "\
-    seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, cuts-lose, delay, jitter, \
-    late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, persist, \
-    persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, diskless, \
-    mailbox, timers, mtu, mtu-max, mixed-mtu, window, message, bad-links";
+    seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, cuts-lose, delay, \
+    jitter, late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, \
+    persist, persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, \
+    diskless, mailbox, timers, mtu, mtu-max, mixed-mtu, window, message, bad-links";
 
 /// A setting of the cluster, checked.
 #[derive(Clone, Debug)]

@@ -191,7 +191,7 @@ impl Operational {
             || !left.iter().any(|p| agreement.leaves_out(**p)) && agreement.is_settled(node);
         match comes.len() > ours.len() {
             true if left.is_empty() || by_bad_links() => Worth::AChange,
-            false if !left.is_empty() && by_bad_links() => Worth::OthersGo,
+            false if agreement.largest().len() > ours.len() && by_bad_links() => Worth::OthersGo,
             _ => Worth::Nothing,
         }
     }

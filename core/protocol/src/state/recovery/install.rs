@@ -18,8 +18,8 @@ use crate::wire::Token;
 impl Recovery {
     pub(super) fn install(self: Box<Self>, node: &mut Node, token: Token) -> State {
         let tables = if self.components.len() > 1 { self.work.tables() } else { Some(Vec::new()) };
-        // Everybody holds every packet; one that cannot be read, or a piece of a table, is a member's
-        // bug, not to be built upon.
+        // Everybody holds every packet; one that cannot be read, or a piece of a table, is a
+        // member's bug, not to be built upon.
         let Some(tables) = tables.filter(|_| self.work.is_complete()) else {
             node.out.stats.dropped_malformed += 1;
             return self.abort(node, Failure::of(Cause::Contradiction));
