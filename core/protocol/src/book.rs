@@ -66,6 +66,11 @@ impl Book {
         true
     }
 
+    /// Addresses and newest starts that are remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len() + self.newest.len()
+    }
+
     fn remember(&mut self, process: Process, now: Instant) {
         if self.newest.len() >= limits::BOOK_MAX && !self.newest.contains_key(&process.node) {
             let oldest = self.newest.iter().min_by_key(|(_, (_, at))| *at).map(|(n, _)| *n);

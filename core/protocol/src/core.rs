@@ -137,6 +137,11 @@ impl Core {
         Stats {
             send_queue_messages: self.node.queue.messages() as u64,
             send_queue_bytes: self.node.queue.bytes() as u64,
+            part_bytes: self.node.parts.bytes() as u64,
+            fragment_bytes: self.node.groups.fragment_bytes() as u64,
+            candidates: self.node.candidates.len() as u64,
+            book_entries: self.node.book.len() as u64,
+            link_entries: self.node.links.len() as u64,
             ring_mtu: self.node.ring_mtu as u64,
             ..self.node.out.stats.clone()
         }

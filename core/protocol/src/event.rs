@@ -247,6 +247,16 @@ stats! {
     send_queue_messages,
     /// Now: their bytes.
     send_queue_bytes,
+    /// Now: bytes of control packets of which parts are missing.
+    part_bytes,
+    /// Now: bytes of large messages of which pieces are missing.
+    fragment_bytes,
+    /// Now: other rings that may be merged with.
+    candidates,
+    /// Now: processes of which the address is remembered, and nodes of which the newest start is.
+    book_entries,
+    /// Now: what is remembered of links, the own ones and those that others told of.
+    link_entries,
     /// Now: bytes of UDP payload per datagram of the ring, at most.
     ring_mtu,
 }

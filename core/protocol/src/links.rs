@@ -239,6 +239,12 @@ impl Links {
         })
     }
 
+    /// Own links and others' reports that are remembered, with the bad links in these.
+    pub(crate) fn len(&self) -> usize {
+        let reported: usize = self.reports.values().map(|k| 1 + k.bad.len()).sum();
+        self.mine.len() + reported
+    }
+
     /// A process was heard: earlier ones of its node are gone.
     pub(crate) fn seen(&mut self, process: Process) {
         self.mine.retain(|p, _| p.node != process.node || p.incarnation >= process.incarnation);

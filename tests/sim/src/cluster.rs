@@ -165,9 +165,11 @@ impl Cluster {
     pub fn new(options: Options) -> Self {
         let mut random = Random::new(options.seed);
         let network = Network::new(options.network.clone(), options.nodes, random.fork());
+        let mut slow = Random::new(options.seed.rotate_left(53));
         let nodes = (0..options.nodes).map(|index| {
             let offset = if random.coin() { 0 } else { random.below(1 << 60) };
-            let drift_ppm = random.below(options.machine.drift_ppm + 1);
+            let fast = random.below(options.machine.drift_ppm + 1) as i64;
+            let drift_ppm = if slow.coin() { -fast } else { fast };
             Node::new(index, Clock::new(offset, drift_ppm))
         });
         let nodes = nodes.collect();

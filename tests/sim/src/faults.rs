@@ -1,4 +1,8 @@
-//! The nemesis: faults that come, stay for a while, and go.
+//! The nemesis: faults that come, stay for a while, and go. `kind` has their kinds, `network` those of
+//! the network.
+
+mod kind;
+mod network;
 
 use anasazi_protocol::SessionId;
 
@@ -6,113 +10,9 @@ use crate::cluster::{Cluster, Happening};
 use crate::network::{Carries, Lasting};
 use crate::random::Random;
 use crate::session::{Reading, Session};
+pub use kind::Kind;
 
 const MS: u64 = 1_000_000;
-
-/// A kind of fault that comes and goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// The nodes fall into sets that do not hear each other.
-    Partition,
-    /// Some pairs do not hear each other, others in between hear both.
-    Overlap,
-    /// Some connections work in one direction only.
-    OneWay,
-    /// Connections stand still, and then everything arrives.
-    Clog,
-    /// Several nodes are cut off one by one, and come back in another order.
-    Swizzle,
-    /// Connections lose nearly everything for a short time.
-    Spoil,
-    /// Multicast stops, unicast does not.
-    MulticastOutage,
-    /// A process is killed and starts again.
-    Crash,
-    /// A process is killed and its disk is lost.
-    CrashLosingDisk,
-    /// A process does not run for a while.
-    Pause,
-    /// Something goes wrong just when a node has changed its state.
-    Ambush,
-    /// A node leaves cleanly and comes back.
-    Leave,
-    /// All are killed, and start at the same time.
-    ColdStart,
-    /// A machine sleeps for a while, and its clock with it.
-    Suspend,
-    /// What a node orders reaches nobody, and then it is cut off.
-    Hole,
-    /// Some connections lose one kind of datagrams.
-    KindLost,
-    /// A machine has no buffers for half of what it sends.
-    SendErrors,
-    /// A client dies or raves.
-    ClientDies,
-    /// A client does not read for a while.
-    ClientStalls,
-    /// Some connections carry only small datagrams for a while; only where sizes are probed, so
-    /// not among `ALL`.
-    Narrow,
-    /// A node is killed, and its wall clock is set before it starts again. Like those below it has
-    /// an option of its own, so it is not among `ALL`.
-    ClockSet,
-    /// Daemons are replaced by those of another version.
-    Replace,
-    /// What a node orders reaches nobody, it dies, and the next blow falls when the repair has come
-    /// to a certain step; only where traps are laid, so not among `ALL`.
-    Trap,
-}
-
-impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 19] = [
-        Self::Partition,
-        Self::Overlap,
-        Self::OneWay,
-        Self::Clog,
-        Self::Swizzle,
-        Self::Spoil,
-        Self::MulticastOutage,
-        Self::Crash,
-        Self::CrashLosingDisk,
-        Self::Pause,
-        Self::Leave,
-        Self::ColdStart,
-        Self::Ambush,
-        Self::Suspend,
-        Self::KindLost,
-        Self::SendErrors,
-        Self::ClientDies,
-        Self::ClientStalls,
-        Self::Hole,
-    ];
-
-    /// It came last into the swarm.
-    pub(crate) fn is_mischief(self) -> bool {
-        matches!(
-            self,
-            Self::Suspend
-                | Self::KindLost
-                | Self::SendErrors
-                | Self::ClientDies
-                | Self::ClientStalls
-                | Self::Hole
-        )
-    }
-
-    /// No process ends by it.
-    pub fn is_brief(self) -> bool {
-        !matches!(
-            self,
-            Self::Crash
-                | Self::CrashLosingDisk
-                | Self::Leave
-                | Self::ColdStart
-                | Self::ClockSet
-                | Self::Replace
-        )
-    }
-}
 
 /// How a fault goes, or goes on.
 #[derive(Debug)]
@@ -155,8 +55,14 @@ impl Cluster {
         for node in 0..self.nodes.len() {
             // Whoever is the only one that all know of must be there for them to find each other.
             let needed = all || live == 0 || (node == 0 && self.options.network.sparse_peers);
-            if !self.nodes[node].runs() && (needed || self.random.permille(700)) {
+            if self.nodes[node].runs() {
+                continue;
+            }
+            if needed || self.random.permille(700) {
                 self.boot(node);
+            } else {
+                // A start that was planned would be one more change, long after.
+                self.nodes[node].life += 1;
             }
         }
         self.judge_from_here();
@@ -179,23 +85,6 @@ impl Cluster {
         };
         self.tell(None, &format!("CUT FOR GOOD {cuts:?}"));
         cuts.into_iter().for_each(|(a, b)| self.network.cut_for_good(a, b));
-    }
-
-    /// Cuts everything between nodes of different sets. The cuts can be given back to `mend`.
-    pub fn partition(&mut self, sets: &[&[usize]]) -> Vec<(usize, usize)> {
-        let set_of = |node: usize| sets.iter().position(|s| s.contains(&node));
-        let cuts = self.pairs(|a, b| set_of(a) != set_of(b));
-        self.tell(None, &format!("PARTITION {sets:?}"));
-        self.cut(&cuts);
-        cuts
-    }
-
-    /// Undoes these cuts.
-    pub fn mend(&mut self, cuts: &[(usize, usize)]) {
-        self.tell(None, &format!("MENDED {} connections", cuts.len()));
-        for (from, to) in cuts {
-            self.network.join(*from, *to);
-        }
     }
 
     pub(crate) fn next_fault(&mut self) {
@@ -254,7 +143,7 @@ impl Cluster {
                 links.into_iter().for_each(|(link, was)| _ = self.network.set_carries(link, was));
             }
             Undo::Resume(node) => self.resume(node),
-            Undo::Boot(node) => self.boot(node),
+            Undo::Boot(node) => self.try_to_boot(node),
             Undo::Replace { node, newer } => self.replace_daemon(node, newer),
             Undo::Read(node, session) => self.read_again(node, session),
         }
@@ -308,106 +197,6 @@ impl Cluster {
     pub(crate) fn plan_undo(&mut self, time: u64, undo: Undo) {
         let epoch = self.epoch;
         self.plan_in(time, Happening::Undo { epoch, undo });
-    }
-
-    pub(crate) fn pairs(&self, mut apart: impl FnMut(usize, usize) -> bool) -> Vec<(usize, usize)> {
-        let n = self.nodes.len();
-        let all = (0..n).flat_map(|a| (0..n).map(move |b| (a, b)));
-        all.filter(|(a, b)| a != b && apart(*a, *b)).collect()
-    }
-
-    fn cut(&mut self, cuts: &[(usize, usize)]) {
-        for (from, to) in cuts {
-            self.network.cut(*from, *to);
-        }
-    }
-
-    pub(crate) fn cut_for(&mut self, time: u64, cuts: Vec<(usize, usize)>) {
-        self.cut(&cuts);
-        self.plan_undo(time, Undo::Cuts(cuts));
-    }
-
-    pub(crate) fn random_partition(&mut self, time: u64) {
-        let n = self.nodes.len();
-        let lonely = self.random.index(n);
-        let shape = self.random.below(3);
-        let sets: Vec<usize> = (0..n)
-            .map(|node| match shape {
-                0 => usize::from(node == lonely),
-                1 => node % 2,
-                _ => self.random.index(3),
-            })
-            .collect();
-        self.tell(None, &format!("PARTITION {sets:?} for {} ms", time / MS));
-        let cuts = self.pairs(|a, b| sets[a] != sets[b]);
-        self.cut_for(time, cuts);
-    }
-
-    /// A chain, a ring of overlapping majorities, a bridge, or some bad pairs.
-    fn overlap(&mut self, time: u64) {
-        let n = self.nodes.len();
-        let reach = n / 2;
-        let shape = self.random.below(4);
-        let bad: Vec<bool> = (0..n * n).map(|_| self.random.permille(250)).collect();
-        self.tell(None, &format!("OVERLAP of shape {shape} for {} ms", time / MS));
-        let cuts = self.pairs(|a, b| {
-            let (low, high) = (a.min(b), a.max(b));
-            match shape {
-                0 => high - low > 1,
-                1 => (high - low).min(n - (high - low)) > reach.div_ceil(2),
-                2 => low < reach && high > reach,
-                _ => bad[low * n + high],
-            }
-        });
-        self.cut_for(time, cuts);
-    }
-
-    fn one_way(&mut self, time: u64) {
-        let n = self.nodes.len();
-        let deaf = self.random.index(n);
-        let all = self.random.coin();
-        let bad: Vec<bool> = (0..n * n).map(|_| self.random.permille(150)).collect();
-        let cuts = self.pairs(|a, b| if all { b == deaf } else { bad[a * n + b] });
-        self.tell(None, &format!("ONE WAY {cuts:?} for {} ms", time / MS));
-        self.cut_for(time, cuts);
-    }
-
-    fn hold_up(&mut self, kind: Kind, time: u64) {
-        let share = self.random.pick(&[50, 300, 1_000]);
-        let bad: Vec<bool> =
-            (0..self.nodes.len().pow(2)).map(|_| self.random.permille(share)).collect();
-        let links = self.pairs(|a, b| bad[a * self.nodes.len() + b]);
-        self.tell(None, &format!("{kind:?} {} connections for {} ms", links.len(), time / MS));
-        for (from, to) in links {
-            let until = self.now + time;
-            match kind {
-                Kind::Clog => self.network.clog(from, to, until),
-                _ => self.network.spoil(from, to, until),
-            }
-        }
-    }
-
-    fn swizzle(&mut self, time: u64) {
-        let mut nodes: Vec<usize> = (0..self.nodes.len()).filter(|_| self.random.coin()).collect();
-        self.random.shuffle(&mut nodes);
-        self.tell(None, &format!("SWIZZLE {nodes:?} within {} ms", time / MS));
-        for node in nodes {
-            let cuts = self.pairs(|a, b| a == node || b == node);
-            let back = self.random.between(1, time);
-            self.cut_for(back, cuts);
-        }
-    }
-
-    fn multicast_outage(&mut self, time: u64) {
-        let from = self.random.index(self.nodes.len());
-        let all = self.random.coin();
-        let links = self.pairs(|a, _| all || a == from);
-        self.tell(
-            None,
-            &format!("multicast out on {} connections for {} ms", links.len(), time / MS),
-        );
-        links.iter().for_each(|(a, b)| self.network.set_outage(*a, *b, true));
-        self.plan_undo(time, Undo::Multicast(links));
     }
 
     pub(crate) fn random_live(&mut self) -> Option<usize> {

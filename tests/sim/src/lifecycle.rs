@@ -8,12 +8,15 @@ use anasazi_protocol::{Boot, CoreConfig, Incarnation, Process, limits};
 
 use crate::cluster::{Cluster, Happening};
 use crate::engine::{self, SimTurn, Wire};
+use crate::faults::Undo;
 use crate::node::Disk;
 use crate::options::Multicast;
 use crate::story::Failure;
 
 /// What a machine's wall clock shows at the beginning, in milliseconds.
 const EPOCH_MS: u64 = 190_000_000_000;
+/// A start that was cut short is followed by another one within this, in nanoseconds.
+const BOOT_AGAIN_MAX: u64 = 100_000_000;
 
 impl Cluster {
     /// Starts a node, or starts it again.
@@ -21,7 +24,10 @@ impl Cluster {
         if self.nodes[node].runs() {
             return;
         }
-        let (boot, stored) = self.boot_record(node);
+        let (boot, disk, stored) = self.boot_record(node);
+        let n = &mut self.nodes[node];
+        (n.disk, n.known) = (disk, None);
+        n.incarnations.insert(boot.process.incarnation);
         let now = self.nodes[node].clock.read(self.now);
         let config = self.config(node);
         let n = &mut self.nodes[node];
@@ -41,6 +47,33 @@ impl Cluster {
                 Err(what) => self.fail(Failure::Stuck(format!("n{}: {what}", node + 1))),
             }
         }
+    }
+
+    /// Starts a node and kills it while it writes who it is: it has sent nothing, and the next start
+    /// finds what it wrote, or what was there before.
+    pub fn boot_in_vain(&mut self, node: usize, written: bool) {
+        if self.nodes[node].runs() {
+            return;
+        }
+        let (boot, disk, trusted) = self.boot_record(node);
+        if written {
+            // What this start did not know, the next one does not know either.
+            self.nodes[node].disk = Disk { behind: !trusted, ..disk };
+        }
+        let how = if written { "after" } else { "before" };
+        self.tell(Some(node), &format!("CRASH {how} it has written that it is {}", boot.process));
+    }
+
+    /// Starts a node; where starts may be cut short, it may take several.
+    pub(crate) fn try_to_boot(&mut self, node: usize) {
+        if self.nodes[node].runs() || !self.random.permille(self.options.machine.boots_cut) {
+            return self.boot(node);
+        }
+        let written = self.random.coin();
+        self.boot_in_vain(node, written);
+        self.counts.faults += 1;
+        let time = self.random.between(1, BOOT_AGAIN_MAX);
+        self.plan_undo(time, Undo::Boot(node));
     }
 
     fn parts(&self, node: usize, core: CoreConfig, boot: Boot) -> Parts<Wire, engine::Disk> {
@@ -178,31 +211,34 @@ impl Cluster {
         self.turn(node);
     }
 
-    fn boot_record(&mut self, node: usize) -> (Boot, bool) {
+    /// Who a node is at its next start, what its disk says once that is written, and whether it
+    /// said so before.
+    fn boot_record(&self, node: usize) -> (Boot, Disk, bool) {
         let machine = &self.options.machine;
-        let n = &mut self.nodes[node];
+        let n = &self.nodes[node];
         let wall = (EPOCH_MS + self.now / 1_000_000).saturating_add_signed(n.wall_ms);
-        let wall = n.known.take().map_or(wall, |known| wall.max(known.0));
+        let wall = n.known.map_or(wall, |known| wall.max(known.0));
         let stored = n.disk.incarnation.filter(|_| !machine.diskless);
         let mut incarnation = Incarnation(stored.map_or(wall, |i| wall.max(i.0 + 1)));
         // Two processes of one name could not be told apart in a log.
-        while !n.incarnations.insert(incarnation) {
+        while n.incarnations.contains(&incarnation) {
             incarnation.0 += 1;
         }
         let process = Process { node: n.id, incarnation };
         if machine.diskless {
             let (ring_sequence_floor, ring_sequence_reserved) = (0, u64::MAX);
-            return (Boot { process, ring_sequence_floor, ring_sequence_reserved }, false);
+            let boot = Boot { process, ring_sequence_floor, ring_sequence_reserved };
+            return (boot, n.disk.clone(), false);
         }
         let ring_sequence_floor = n.disk.ring_sequence_max.max(machine.ring_floor);
         let ring_sequence_reserved = ring_sequence_floor + machine.reserve;
         let trusted = stored.is_some() && !n.disk.behind;
-        n.disk = Disk {
+        let disk = Disk {
             incarnation: Some(incarnation),
             ring_sequence_max: ring_sequence_reserved,
             ..Disk::default()
         };
-        (Boot { process, ring_sequence_floor, ring_sequence_reserved }, trusted)
+        (Boot { process, ring_sequence_floor, ring_sequence_reserved }, disk, trusted)
     }
 
     fn config(&mut self, node: usize) -> CoreConfig {
@@ -241,4 +277,30 @@ pub(crate) fn admin_config() -> ValidConfig {
     let mut settings = Settings::new();
     let set = settings.set("cluster", "anasazi");
     set.and_then(|()| settings.validate()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+
+    #[test]
+    fn a_start_that_is_cut_short_uses_up_what_it_wrote_and_nothing_else() {
+        let mut cluster = Cluster::new(Options::quiet(1));
+        cluster.boot(0);
+        cluster.crash(0);
+        let before = cluster.nodes[0].disk.clone();
+        cluster.boot_in_vain(0, false);
+        assert_eq!(cluster.nodes[0].disk, before);
+        assert!(!cluster.nodes[0].runs());
+        cluster.nodes[0].wall_ms = 86_400_000;
+        cluster.boot_in_vain(0, true);
+        cluster.nodes[0].wall_ms = 0;
+        let written = cluster.nodes[0].disk.clone();
+        assert!(written.ring_sequence_max > before.ring_sequence_max);
+        cluster.boot(0);
+        let began = cluster.nodes[0].process.incarnation;
+        assert!(Some(began) > written.incarnation, "{began:?} is not newer");
+        assert!(cluster.nodes[0].disk.ring_sequence_max > written.ring_sequence_max);
+    }
 }

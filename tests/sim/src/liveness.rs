@@ -1,26 +1,31 @@
 //! Liveness, as docs/PROTOCOL.md numbers it: what must come about once all faults are over. Judged
 //! from what nodes report and from their logs.
+//!
+//! | file | what |
+//! |---|---|
+//! | `bounds` | how long the token may be away, computed from what the world is like |
+//! | `buffers` | L8 of a core |
+//! | `visits` | L2 |
+
+mod bounds;
+mod buffers;
+mod visits;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use anasazi_protocol::{RingId, limits};
+use anasazi_protocol::RingId;
 
 use crate::cliques;
 use crate::cluster::{Cluster, Happening};
 use crate::network::Lasting;
-use crate::node::Node;
-use crate::options::Options;
 use crate::story::Failure;
+use visits::Visits;
 
 /// Every so often the bounds are looked at, in nanoseconds.
 const LOOK_EVERY: u64 = 100_000_000;
 /// Sessions are looked at every so many times.
 const SESSIONS_EVERY: u64 = 20;
-/// What a message says of those whom it is for, in bytes, at most.
-const AUDIENCE_LEN_MAX: usize = 256;
-/// A token may be lost so many times in a row.
-const LOSSES_IN_A_ROW: u64 = 5;
 
 /// What must come about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,16 +65,15 @@ impl Liveness {
 pub(crate) struct Judge {
     /// When the last fault ended.
     healed_at: Option<u64>,
-    /// Rings, and nodes that are in none or about to leave it, when the faults ended.
-    parts: u64,
+    /// Parts of the cluster when the faults ended.
+    parts: usize,
+    /// Configurations that a node may install since.
+    changes_max: u64,
     /// Configurations that each node installed since.
     installed: BTreeMap<usize, u64>,
     /// Token visits are judged.
     pub(crate) visits_on: bool,
-    /// Ring and time of each node's last token visit.
-    visits: BTreeMap<usize, (RingId, u64)>,
-    /// Longest time between two visits of a node, in nanoseconds.
-    pub(crate) gap_max: u64,
+    visits: Visits,
     /// Nodes whose queues were not empty when last looked at: ring, packets ordered by then, and
     /// since when that is so.
     waiting: BTreeMap<usize, (Option<RingId>, u64, u64)>,
@@ -83,16 +87,25 @@ impl Cluster {
     }
 
     /// The last fault has just ended.
+    ///
+    /// Parts come together: rings, each with those who are about to leave it, and nodes without
+    /// one. Some of those who leave may already have given the others up, which takes one change
+    /// more, but never as many as if each of them were alone.
     pub(crate) fn judge_from_here(&mut self) {
-        // Who is about to leave its ring may have to begin alone.
-        let stays = |n: &&Node| n.state == "operational";
-        let staying = self.nodes.iter().filter(stays);
-        let rings: BTreeSet<RingId> =
-            staying.filter_map(|n| n.ring.as_ref().map(|(ring, _)| *ring)).collect();
-        let without = self.nodes.iter().filter(|n| !stays(n)).count();
+        let mut parts = BTreeSet::new();
+        let mut lone_parts = BTreeSet::new();
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, n)| n.runs()) {
+            let ring = node.ring.as_ref().map(|(ring, _)| *ring);
+            let alone = (None, Some(index));
+            parts.insert(ring.map_or(alone, |ring| (Some(ring), None)));
+            let stays = ring.filter(|_| node.state == "operational");
+            lone_parts.insert(stays.map_or(alone, |ring| (Some(ring), None)));
+        }
+        let changes_max = lone_parts.len().min(parts.len() + 1).max(2) as u64;
         self.judge = Judge {
             healed_at: Some(self.now),
-            parts: (rings.len() + without) as u64,
+            parts: parts.len(),
+            changes_max,
             ..Judge::default()
         };
     }
@@ -104,55 +117,21 @@ impl Cluster {
 
     /// L5: what the end of all faults brought about is little.
     pub fn few_changes(&self) -> Result<(), String> {
-        let allowed = 2 + self.judge.parts.saturating_sub(2);
         let most = self.judge.installed.iter().max_by_key(|(_, count)| **count);
         match most {
-            Some((node, count)) if *count > allowed && self.judge.healed_at.is_some() => {
+            Some((node, count))
+                if *count > self.judge.changes_max && self.judge.healed_at.is_some() =>
+            {
                 Err(Liveness::L5.broken(format!(
-                    "n{} went through {count} configurations after {} parts could merge",
+                    "n{} went through {count} configurations after {} parts could merge, {} are \
+                     allowed",
                     node + 1,
-                    self.judge.parts
+                    self.judge.parts,
+                    self.judge.changes_max
                 )))
             }
             _ => Ok(()),
         }
-    }
-
-    /// The token visited a node.
-    pub(crate) fn judge_visit(&mut self, node: usize, ring: RingId) {
-        if !self.judge.visits_on {
-            return;
-        }
-        if let Some((of, at)) = self.judge.visits.insert(node, (ring, self.now))
-            && of == ring
-        {
-            self.judge_gap(node, self.now - at);
-        }
-    }
-
-    fn judge_gap(&mut self, node: usize, gap: u64) {
-        self.judge.gap_max = self.judge.gap_max.max(gap);
-        let bound = gap_max(&self.options);
-        if gap > bound {
-            let how = format!(
-                "the token stayed away from n{} for {} ms, {} ms are allowed",
-                node + 1,
-                gap / 1_000_000,
-                bound / 1_000_000
-            );
-            self.liveness_fails(Liveness::L2, &how);
-        }
-    }
-
-    /// L2 at the end: whoever was visited at all was visited lately.
-    pub(crate) fn judge_last_visits(&mut self) {
-        let last: Vec<_> = self.judge.visits.iter().map(|(n, (_, at))| (*n, *at)).collect();
-        for (node, at) in last {
-            if self.nodes[node].ring.as_ref().is_some_and(|(_, members)| members.len() > 1) {
-                self.judge_gap(node, self.now - at);
-            }
-        }
-        self.judge.visits_on = false;
     }
 
     pub(crate) fn look(&mut self) {
@@ -175,17 +154,8 @@ impl Cluster {
             return;
         };
         let (stats, ring) = (core.stats(), n.ring.as_ref().map(|(ring, _)| *ring));
-        let (messages_max, len_max) = self.options.machine.queue;
-        // A core that leaves signs its sessions off, whether there is room or not.
-        let farewells = n.farewells;
-        let longest = self.options.message_len_max + AUDIENCE_LEN_MAX;
-        let bounds = [
-            ("messages queued", stats.send_queue_messages, (messages_max + farewells) as u64),
-            ("bytes queued", stats.send_queue_bytes, (len_max + longest) as u64),
-            ("packets stored", stats.store_packets, limits::GAP_MAX),
-        ];
-        if let Some((what, is, may)) = bounds.into_iter().find(|(_, is, may)| is > may) {
-            let how = format!("n{} has {is} {what}, {may} are allowed", node + 1);
+        if let Err(how) = buffers::are_bounded(&stats, &self.options, n.farewells) {
+            let how = format!("n{} has {how}", node + 1);
             return self.liveness_fails(Liveness::L8, &how);
         }
         // Whoever forms a ring has to wait; L1 and L5 judge that.
@@ -199,7 +169,9 @@ impl Cluster {
             before.filter(|(of, ordered, _)| (*of, *ordered) == (ring, stats.packets_ordered));
         let since = same.map_or(self.now, |(_, _, since)| since);
         self.judge.waiting.insert(node, (ring, stats.packets_ordered, since));
-        if self.now - since > gap_max(&self.options) {
+        // It gets the token once it has turned, wherever it rests, and orders something then.
+        let gaps = self.gaps();
+        if self.now - since > gaps.idle + gaps.busy {
             let (name, count) = (node + 1, stats.send_queue_messages);
             let how = format!("n{name} has {count} messages, and has ordered none for too long");
             self.liveness_fails(Liveness::L6, &how);
@@ -299,24 +271,6 @@ impl Cluster {
     }
 }
 
-/// Nanoseconds between two visits of the token at most, when nothing fails: a round that begins
-/// after the longest rest, on machines and links like these.
-fn gap_max(options: &Options) -> u64 {
-    let (network, machine, timers) = (&options.network, &options.machine, options.timers());
-    let nodes = options.nodes as u64;
-    let data_us = match network.bytes_per_ms {
-        0 => 0,
-        rate => 1_000 * u64::from(options.window) * options.mtu as u64 / rate,
-    };
-    let hop_us = network.delay_us + 16 * network.jitter_us + machine.timer_late_us + 100;
-    let mut bound = timers.idle_rotate.as_nanos() as u64 + (2 * nodes * hop_us + data_us) * 1_000;
-    if network.residual_loss > 0 {
-        let repeat = timers.token_repeat.as_nanos() as u64 + machine.timer_late_us * 1_000;
-        bound += LOSSES_IN_A_ROW * repeat;
-    }
-    bound.max(timers.token_loss.as_nanos() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -355,13 +309,58 @@ mod tests {
     #[test]
     fn a_token_that_rests_too_long_is_l2() {
         let mut cluster = settled(3);
+        let installed = cluster.installed();
         cluster.judge.visits_on = true;
         cluster.run_for(2 * SECOND);
         assert_eq!(failure(&cluster), "");
-        (0..3).for_each(|node| cluster.pause(node));
+        // Less than it takes to give it up.
+        lose_tokens(&mut cluster, 100);
         cluster.run_for(SECOND);
-        cluster.judge_last_visits();
         assert!(failure(&cluster).contains("L2"), "{}", failure(&cluster));
+        assert!(failure(&cluster).contains("idle"), "{}", failure(&cluster));
+        assert_eq!(cluster.installed(), installed);
+    }
+
+    #[test]
+    fn a_token_that_rests_in_a_busy_ring_is_l2() {
+        let group = anasazi_protocol::GroupId::of("g");
+        let mut cluster = settled(3);
+        let session = cluster.open_session(0);
+        cluster.with_session(0, session, |s| s.join("g"));
+        cluster.run_for(SECOND);
+        let installed = cluster.installed();
+        cluster.judge.visits_on = true;
+        let mut speak = |cluster: &mut Cluster| {
+            for _ in 0..200 {
+                cluster.with_session(0, session, |s| s.send(group, 100, true, false));
+                cluster.run_for(Duration::from_millis(1));
+            }
+        };
+        speak(&mut cluster);
+        assert_eq!(failure(&cluster), "");
+        // It is sent again after 10 ms: less than a rest, more than a rotation.
+        lose_tokens(&mut cluster, 5);
+        speak(&mut cluster);
+        assert!(failure(&cluster).contains("busy"), "{}", failure(&cluster));
+        assert_eq!(cluster.installed(), installed);
+    }
+
+    #[test]
+    fn a_node_that_stops_for_a_moment_is_l2() {
+        let mut cluster = settled(3);
+        cluster.judge.visits_on = true;
+        cluster.run_for(SECOND);
+        cluster.pause(1);
+        cluster.run_for(Duration::from_millis(100));
+        cluster.resume(1);
+        cluster.run_for(SECOND);
+        assert!(failure(&cluster).contains("L2"), "{}", failure(&cluster));
+    }
+
+    /// For so many milliseconds no token arrives.
+    fn lose_tokens(cluster: &mut Cluster, ms: u64) {
+        let until = cluster.now + ms * 1_000_000;
+        cluster.filter = Some(Box::new(move |p| p.now > until || p.kind() != "token"));
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub struct Node {
 }
 
 /// What a node has written.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Disk {
     /// Of the last start, if a state file exists.
     pub incarnation: Option<Incarnation>,
@@ -86,13 +86,13 @@ pub struct Disk {
     pub behind: bool,
 }
 
-/// A clock that started at some time of its own and runs a little too fast.
+/// A clock that started at some time of its own and runs a little too fast or too slow.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// What it showed at the beginning, in nanoseconds.
     pub offset: u64,
     /// How much faster it runs, in parts per million.
-    pub drift_ppm: u64,
+    pub drift_ppm: i64,
     /// How long it has stood still, in nanoseconds.
     pub stood_still: u64,
     /// It stands still, and since when.
@@ -101,7 +101,7 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that has not been stopped yet.
-    pub fn new(offset: u64, drift_ppm: u64) -> Self {
+    pub fn new(offset: u64, drift_ppm: i64) -> Self {
         Self { offset, drift_ppm, stood_still: 0, stopped_at: None }
     }
 
@@ -120,15 +120,19 @@ impl Clock {
     /// What it shows at a time of the simulation.
     pub fn read(self, now: u64) -> Instant {
         let now = self.stopped_at.unwrap_or(now) - self.stood_still;
-        let fast = u128::from(now) * u128::from(1_000_000 + self.drift_ppm) / 1_000_000;
-        Instant(self.offset + fast as u64)
+        let shown = u128::from(now) * self.rate() / 1_000_000;
+        Instant(self.offset + shown as u64)
     }
 
     /// The first time of the simulation at which it shows at least this.
     pub fn when(self, instant: Instant) -> u64 {
-        let fast = u128::from(instant.0.saturating_sub(self.offset));
-        (fast * 1_000_000).div_ceil(u128::from(1_000_000 + self.drift_ppm)) as u64
-            + self.stood_still
+        let shown = u128::from(instant.0.saturating_sub(self.offset));
+        (shown * 1_000_000).div_ceil(self.rate()) as u64 + self.stood_still
+    }
+
+    /// Millionths of a second that it shows per second.
+    fn rate(self) -> u128 {
+        u128::from(1_000_000_u64.saturating_add_signed(self.drift_ppm).max(1))
     }
 }
 
@@ -221,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_drifting_clock_is_read_and_set_consistently() {
-        for drift_ppm in [0, 1, 500] {
+        for drift_ppm in [0, 1, 500, -1, -500] {
             let clock = Clock::new(17, drift_ppm);
             for now in [0, 1, 999, 1_000_000_007, 60_000_000_000] {
                 let instant = clock.read(now);

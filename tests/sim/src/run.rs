@@ -33,8 +33,10 @@ pub struct Outcome {
     pub packet_faults: u64,
     /// Messages delivered, all processes together, as the oracle counts.
     pub deliveries: u64,
-    /// The network was slow, and the protocol's timers with it.
-    pub wide: bool,
+    /// Nodes of the cluster.
+    pub nodes: usize,
+    /// The network was fast, and so were the protocol's timers.
+    pub local: bool,
     /// From the end of all faults to one ring, in nanoseconds.
     pub settled_in: u64,
     /// Rows of the transition table that were reached.
@@ -66,7 +68,8 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         faults: 0,
         packet_faults: 0,
         deliveries: 0,
-        wide: options.timer_scale > 1,
+        nodes: options.nodes,
+        local: options.timer_scale == 1,
         settled_in: 0,
         rows: BTreeSet::new(),
         digest: 0,
@@ -158,6 +161,11 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
 
 /// Ends the traffic; everything must be delivered, and then nothing may change any more.
 fn rest(cluster: &mut Cluster) -> Result<(), String> {
+    let installed = cluster.installed();
+    let unchanged = |c: &Cluster, when: &str| match c.installed() == installed {
+        true => Ok(()),
+        false => Err(Liveness::L5.broken(format!("the configuration changed {when}"))),
+    };
     cluster.judge.visits_on = true;
     cluster.run_for(TRAFFIC_AFTER);
     cluster.traffic_on = false;
@@ -167,13 +175,11 @@ fn rest(cluster: &mut Cluster) -> Result<(), String> {
         let missing = rests(cluster).err().unwrap_or_default();
         return Err(format!("not at rest {limit:?} after the last message: {missing}"));
     }
-    let installed = cluster.installed();
+    unchanged(cluster, "while there was traffic")?;
     cluster.tell(None, "all is delivered");
     cluster.run_for(QUIET);
     cluster.at_rest().map_err(|missing| format!("it did not last: {missing}"))?;
     cluster.judge_last_visits();
-    if cluster.installed() != installed {
-        return Err(Liveness::L5.broken("the configuration changed although nothing happened"));
-    }
+    unchanged(cluster, "while nothing happened")?;
     cluster.few_changes()
 }

@@ -212,7 +212,10 @@ impl Cluster {
                 let n = &mut self.nodes[node];
                 (n.delivered, n.ordered) = (*ordinal, n.ordered.max(*ordinal));
             }
-            Trace::Slot { ordinal, .. } => self.nodes[node].ordered = *ordinal,
+            Trace::Slot { ring, ordinal, .. } => {
+                self.nodes[node].ordered = *ordinal;
+                self.judge_order(*ring);
+            }
             Trace::TokenVisit { ring, .. } => self.judge_visit(node, *ring),
             Trace::Transitional { .. } => self.nodes[node].ring = None,
             _ => {}

@@ -48,6 +48,11 @@ impl Fragments {
         if frame.is_last() { self.by_origin.remove(&origin).map(|u| u.pieces) } else { None }
     }
 
+    /// All that is kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.by_origin.values().map(|u| u.len).sum()
+    }
+
     /// The configuration ends: unfinished messages start again in the next one.
     pub(super) fn clear(&mut self) {
         self.by_origin.clear();

@@ -78,6 +78,11 @@ impl Groups {
         self.table.iter()
     }
 
+    /// Bytes of large messages of which pieces are missing.
+    pub(crate) fn fragment_bytes(&self) -> usize {
+        self.fragments.bytes()
+    }
+
     /// Sessions of this node that are in any group.
     pub(crate) fn local_sessions(&self) -> Vec<SessionId> {
         let members = self.table.values().flat_map(|g| &g.members);

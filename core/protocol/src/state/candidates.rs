@@ -41,6 +41,10 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
+    pub(crate) fn len(&self) -> usize {
+        self.by_node.len()
+    }
+
     /// Remembers a beacon. True if this representative should be answered at once.
     pub(crate) fn heard(&mut self, beacon: &Beacon, me: Process, now: Instant) -> bool {
         if self.by_node.len() >= limits::CANDIDATES_MAX

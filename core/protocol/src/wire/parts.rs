@@ -54,6 +54,11 @@ pub(crate) struct Piece {
 }
 
 impl Parts {
+    /// All that is kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.by_sender.values().flatten().map(Unfinished::len).sum()
+    }
+
     /// Adds a piece; the kind and body of the packet if it is complete now.
     pub(crate) fn add(&mut self, node: NodeId, boot: u32, piece: Piece) -> Option<(u8, Bytes)> {
         let count = usize::from(piece.count);

@@ -32,13 +32,14 @@ pub struct Arguments {
     /// Plant this bug first; see `planted`.
     #[arg(long)]
     planted: Option<String>,
-    /// Stop after so many seconds, whatever is left.
+    /// Stop after so many seconds, and be content with what was explored by then; without this,
+    /// what is left out is a failure.
     #[arg(long)]
     seconds: Option<u64>,
 }
 
 impl Arguments {
-    /// Explores and prints; whether nothing was found.
+    /// Explores and prints; whether nothing was found, and nothing left out that was asked for.
     pub fn explore(&self) -> bool {
         if let Some(name) = &self.planted
             && let Err(error) = anasazi_protocol::planted::set(Some(name))
@@ -57,7 +58,10 @@ impl Arguments {
         match explore(bounds) {
             Ok(report) => {
                 super::print(&report.to_string());
-                report.failure.is_none()
+                if !report.complete && report.failure.is_none() {
+                    super::print("incomplete: the time that was asked for ended before the bounds");
+                }
+                report.failure.is_none() && (report.complete || self.seconds.is_some())
             }
             Err(error) => {
                 super::print(&format!("the start cannot be reached: {error}"));

@@ -152,6 +152,10 @@ pub(crate) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
     Boot,
+    /// It is killed while it writes who it is, before or after that is durable.
+    BootCut {
+        written: bool,
+    },
     Crash,
     Wipe,
     Restart,

@@ -8,7 +8,17 @@ use super::runner::Runner;
 use super::words::{Bound, Client, Nodes, Words};
 
 /// Current values rather than counts; the others count from the last `mark`.
-const GAUGES: [&str; 4] = ["store_packets", "send_queue_messages", "send_queue_bytes", "ring_mtu"];
+const GAUGES: [&str; 9] = [
+    "store_packets",
+    "send_queue_messages",
+    "send_queue_bytes",
+    "part_bytes",
+    "fragment_bytes",
+    "candidates",
+    "book_entries",
+    "link_entries",
+    "ring_mtu",
+];
 
 /// One of the things that can be expected.
 #[derive(Clone, Debug)]

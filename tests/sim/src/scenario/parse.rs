@@ -232,6 +232,8 @@ fn reads(words: &mut Words<'_>) -> Result<Command, String> {
 fn deed(verb: &str) -> Option<Deed> {
     Some(match verb {
         "boot" => Deed::Boot,
+        "boot-cut-unwritten" => Deed::BootCut { written: false },
+        "boot-cut-written" => Deed::BootCut { written: true },
         "crash" => Deed::Crash,
         "wipe" => Deed::Wipe,
         "restart" => Deed::Restart,

@@ -253,6 +253,7 @@ impl Runner {
         let cluster = &mut self.cluster;
         match deed {
             Deed::Boot => cluster.boot(node),
+            Deed::BootCut { written } => cluster.boot_in_vain(node, written),
             Deed::Crash => cluster.crash(node),
             Deed::Wipe => {
                 cluster.crash(node);

@@ -12,8 +12,8 @@ use super::words::{number, time};
 const NAMES: &str = "\
     seed, multicast=on|off|silent|partial, sparse, loopback, unreachable, cuts-lose, delay, \
     jitter, late, late-by, loss, residual-loss, duplicate, reorder, corrupt, replay, rate, \
-    persist, persist-failure, reserve, floor, timer-late, drift, turn, slow-nodes, backlog, \
-    diskless, mailbox, timers, mtu, mtu-max, mixed-mtu, window, message, bad-links";
+    persist, persist-failure, boots-cut, reserve, floor, timer-late, drift, turn, slow-nodes, \
+    backlog, diskless, mailbox, timers, mtu, mtu-max, mixed-mtu, window, message, bad-links";
 
 /// A setting of the cluster, checked.
 #[derive(Clone, Debug)]
@@ -62,6 +62,7 @@ impl Setting {
             "rate" => network.bytes_per_ms = count()?,
             "persist" => machine.persist_us = us()?,
             "persist-failure" => machine.persist_failure = count()? as u32,
+            "boots-cut" => machine.boots_cut = count()? as u32,
             "reserve" => machine.reserve = count()?,
             "floor" => machine.ring_floor = count()?,
             "timer-late" => machine.timer_late_us = us()?,

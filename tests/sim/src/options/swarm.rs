@@ -1,0 +1,112 @@
+//! What came into the swarm later, each with random numbers of its own: older seeds stay what they
+//! were.
+
+use std::time::Duration;
+
+use super::Options;
+use crate::faults::Kind;
+use crate::network::Lasting;
+use crate::random::Random;
+
+impl Options {
+    /// What the swarm learned last.
+    pub(super) fn add_swarm(&mut self, random: &mut Random, nodes_given: bool) {
+        if random.permille(20) && !nodes_given {
+            self.nodes = random.between(17, 32) as usize;
+            self.traffic.sessions = 1;
+            self.traffic.interval_us = self.traffic.interval_us.max(200_000 * self.nodes as u64);
+        }
+        let kinds = Kind::ALL.iter().filter(|kind| kind.is_mischief());
+        self.faults.extend(kinds.filter(|_| random.coin()));
+        if random.coin() {
+            self.machine.turn_us = random.pick(&[20, 200, 2_000]) * u64::from(self.timer_scale);
+            self.machine.slow_nodes = random.pick(&[100, 300, 1_000]);
+        }
+        if random.permille(300) {
+            self.machine.backlog_len_max = random.pick(&[64 << 10, 1 << 20]);
+        }
+        if random.permille(100) && !self.network.sparse_peers {
+            self.lasting = Lasting::Sets;
+        }
+        if random.permille(250) && !self.restless {
+            self.make_long(random);
+            let rare = 500_000 * self.traffic.sessions as u64 * self.nodes as u64;
+            self.traffic.interval_us = self.traffic.interval_us.max(rare);
+        }
+        if random.coin() {
+            self.traffic.sleepers = random.pick(&[300, 1_000]);
+        }
+        if random.permille(150) {
+            self.narrow_queue(random);
+        }
+    }
+
+    /// A queue that is full all the time, with no more traffic than what passes through it.
+    fn narrow_queue(&mut self, random: &mut Random) {
+        self.machine.queue = (random.pick(&[4, 4, 32]), random.pick(&[4_000, 64 << 10]));
+        let rotation_us = self.rotation_us();
+        let traffic = &mut self.traffic;
+        let burst_us = rotation_us + self.machine.turn_us * self.nodes as u64;
+        let least = burst_us * traffic.sessions as u64 * traffic.burst;
+        traffic.interval_us = traffic.interval_us.max(least);
+    }
+
+    /// A long life with rare faults: everything that goes wrong by and by.
+    fn make_long(&mut self, random: &mut Random) {
+        self.fault_time_ms = random.between(240_000, 540_000);
+        // What follows upon itself is not rare.
+        self.faults.retain(|kind| *kind != Kind::Ambush);
+        self.fault_interval_ms = random.pick(&[5_000, 20_000, 60_000]);
+    }
+
+    /// A few nodes under load, much loss, and faults just when a repair is at its most delicate:
+    /// where holes in the order and attempts that fail half-way meet.
+    pub(super) fn besiege(&mut self, random: &mut Random) {
+        self.make_restless(random);
+        self.faults.push(Kind::Ambush);
+        self.ambush = random.between(200, 700) as u32;
+        self.faults.push(Kind::Hole);
+        self.network.cuts_lose = true;
+        self.network.loss = random.pick(&[0, 50, 300]);
+        self.traffic.safe = random.between(300, 1_000) as u32;
+        self.traffic.burst = random.between(4, 20);
+        if self.timer_scale == 1 {
+            self.traffic.interval_us = self.traffic.interval_us.clamp(1, 20_000);
+        }
+        // It may well be more than a slow ring can carry.
+        self.traffic.drain_limit = Duration::from_secs(600);
+        self.fault_time_ms *= 2;
+    }
+
+    /// Safe messages all the time, and faults one at a time, each with a second one that waits for
+    /// a step of the first one's repair.
+    pub(super) fn lay_traps(&mut self, random: &mut Random, nodes_given: bool) {
+        if !nodes_given {
+            self.nodes = random.between(3, 6) as usize;
+        }
+        (self.restless, self.faults) = (false, vec![Kind::Trap]);
+        let scale = u64::from(self.timer_scale);
+        self.fault_interval_ms = random.pick(&[500, 1_000, 2_000]) * scale;
+        self.fault_time_ms = random.between(20_000, 40_000) * scale;
+        self.network.cuts_lose = true;
+        self.network.loss = random.pick(&[0, 0, 20]);
+        self.traffic.safe = random.between(300, 1_000) as u32;
+        self.traffic.interval_us = self.traffic.interval_us.min(20_000 * scale);
+        self.traffic.drain_limit = Duration::from_secs(600);
+    }
+
+    pub(super) fn make_restless(&mut self, random: &mut Random) {
+        self.restless = true;
+        self.fault_interval_ms = random.between(3, 30) * u64::from(self.timer_scale);
+        self.fault_time_ms = random.between(2_000, 5_000);
+        self.faults.retain(|kind| kind.is_brief());
+        self.faults.extend([Kind::Partition, Kind::Spoil]);
+    }
+
+    /// Starts that end before they have begun.
+    pub(super) fn cut_boots(&mut self, random: &mut Random) {
+        if random.permille(300) && !self.machine.diskless {
+            self.machine.boots_cut = random.pick(&[100, 500]);
+        }
+    }
+}
