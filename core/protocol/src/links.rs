@@ -53,7 +53,7 @@ struct Known {
     process: Process,
     stamp: u32,
     made_at: Instant,
-    /// Bad links, each with the time at which it was first heard of.
+    /// Bad links, each with the time since when it has been so.
     bad: BTreeMap<Process, Instant>,
 }
 
@@ -152,11 +152,11 @@ impl Links {
             oldest.map(|n| self.reports.remove(&n));
         }
         let before = self.reports.get(&report.process.node).filter(|k| k.process == report.process);
-        let since = |p: &Process| before.and_then(|k| k.bad.get(p)).copied().unwrap_or(now);
+        let made_at = ago(now, age);
+        let since = |for_ms: u16| ago(made_at, Duration::from_millis(u64::from(for_ms)));
         let listed = report.bad.iter().take(limits::MEMBERS_MAX);
-        let bad: BTreeMap<Process, Instant> = listed.map(|p| (*p, since(p))).collect();
+        let bad: BTreeMap<Process, Instant> = listed.map(|(p, ms)| (*p, since(*ms))).collect();
         let news = before.map_or(!bad.is_empty(), |k| !k.bad.keys().eq(bad.keys()));
-        let made_at = Instant(now.0.saturating_sub(age.as_nanos() as u64));
         let known = Known { process: report.process, stamp: report.stamp, made_at, bad };
         self.reports.insert(report.process.node, known);
         news
@@ -168,15 +168,16 @@ impl Links {
         self.changed_at.is_some_and(lately) || self.mine.values().any(|link| link.bad)
     }
 
-    fn own_report(&mut self, me: Process) -> Report {
+    fn own_report(&mut self, me: Process, now: Instant) -> Report {
         self.stamp = self.stamp.wrapping_add(1);
-        let bad = self.mine.iter().filter(|(_, link)| link.bad).map(|(p, _)| *p);
+        let bad = self.mine.iter().filter(|(_, link)| link.bad);
+        let bad = bad.map(|(p, link)| (*p, milliseconds(now.since(link.since))));
         Report { process: me, stamp: self.stamp, age_ms: 0, bad: bad.collect() }
     }
 
     /// The own report, if it says anything.
     pub(crate) fn own_reports(&mut self, me: Process, now: Instant) -> Vec<Report> {
-        if self.has_news(now) { vec![self.own_report(me)] } else { Vec::new() }
+        if self.has_news(now) { vec![self.own_report(me, now)] } else { Vec::new() }
     }
 
     /// The own report and those of others, newest first, as many as may be told.
@@ -192,8 +193,8 @@ impl Links {
             reports.push(Report {
                 process: k.process,
                 stamp: k.stamp,
-                age_ms: now.since(k.made_at).as_millis() as u16,
-                bad: k.bad.keys().copied().collect(),
+                age_ms: milliseconds(now.since(k.made_at)),
+                bad: k.bad.iter().map(|(p, s)| (*p, milliseconds(k.made_at.since(*s)))).collect(),
             });
         }
         reports
@@ -250,6 +251,15 @@ impl Links {
             self.reports.remove(&process.node);
         }
     }
+}
+
+fn ago(now: Instant, time: Duration) -> Instant {
+    Instant(now.0.saturating_sub(time.as_nanos() as u64))
+}
+
+/// As it travels; what is longer counts as the longest.
+fn milliseconds(time: Duration) -> u16 {
+    u16::try_from(time.as_millis()).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]
@@ -309,13 +319,18 @@ mod tests {
     fn only_the_newest_word_of_a_process_counts_and_not_for_ever() {
         let (me, all) = (process(1), [process(1), process(2), process(3)]);
         let mut links = Links::default();
-        let report = |stamp, age_ms, bad| Report { process: process(2), stamp, age_ms, bad };
-        assert!(links.learn(&report(5, 0, vec![process(3)]), me, at(0)));
+        let report = |stamp, age_ms, bad: Vec<(Process, u16)>| Report {
+            process: process(2),
+            stamp,
+            age_ms,
+            bad,
+        };
+        assert!(links.learn(&report(5, 0, vec![(process(3), 0)]), me, at(0)));
         assert!(!links.learn(&report(4, 0, vec![]), me, at(0)));
         assert_eq!(links.edges(me, &all, at(0)).len(), 1);
         assert!(links.learn(&report(6, 0, vec![]), me, at(0)));
         assert_eq!(links.edges(me, &all, at(0)).len(), 0);
-        assert!(links.learn(&report(7, 9_000, vec![process(3)]), me, at(0)));
+        assert!(links.learn(&report(7, 9_000, vec![(process(3), 0)]), me, at(0)));
         assert_eq!(links.edges(me, &all, at(500)).len(), 1);
         assert_eq!(links.edges(me, &all, at(1_000)).len(), 0);
         assert!(links.reports(me, at(1_000)).is_empty());

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod clients;
+mod cliques;
 mod clocks;
 pub mod cluster;
 mod digest;

@@ -81,10 +81,7 @@ impl Cluster {
         for (_, max) in std::mem::take(&mut disk.writes).into_iter().take(written) {
             disk.ring_sequence_max = disk.ring_sequence_max.max(max);
         }
-        self.record(node, Entry::Crash);
-        self.tell(Some(node), "CRASH");
-        self.nodes[node].clock.go_on(self.now);
-        self.nodes[node].lose();
+        self.end_process(node, "CRASH");
     }
 
     /// Takes a node's disk away; it must not be running.
@@ -147,6 +144,8 @@ impl Cluster {
     pub(crate) fn end_process(&mut self, node: usize, how: &str) {
         self.record(node, Entry::Crash);
         self.tell(Some(node), how);
+        // A machine whose clock stood still is there again for the next process.
+        self.nodes[node].clock.go_on(self.now);
         self.nodes[node].lose();
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 
 use anasazi_protocol::{RingId, limits};
 
+use crate::cliques;
 use crate::cluster::{Cluster, Happening};
 use crate::network::Lasting;
 use crate::node::Node;
@@ -221,8 +222,9 @@ impl Cluster {
         self.fail(Failure::Stuck(format!("{}\n{lines}", rule.broken(how))));
     }
 
-    /// L1: every set of nodes that can hear each other is one ring. Where single links stay cut,
-    /// all are in rings of nodes that hear each other.
+    /// L1: every set of nodes that can hear each other is one ring. Where single links stay cut, no two
+    /// rings could become one that is larger than each; a ring may well go on over a link that it
+    /// does not need.
     pub fn settled(&self) -> Result<(), String> {
         let live = || self.nodes.iter().enumerate().filter(|(_, n)| n.runs());
         for (at, node) in live() {
@@ -245,7 +247,7 @@ impl Cluster {
                     Lasting::Links => inside,
                     Lasting::None | Lasting::Sets => heard,
                 };
-                if inside != together || same != together || (inside && !heard) {
+                if inside != together || same != together {
                     let list: Vec<String> = members.iter().map(ToString::to_string).collect();
                     let how = format!(
                         "node {} is in ring {ring} of [{}], node {} is not where it belongs",
@@ -261,6 +263,36 @@ impl Cluster {
             {
                 let how = format!("node {} is in ring {ring} with somebody who is gone", node.id);
                 return Err(Liveness::L1.broken(how));
+            }
+        }
+        if self.lasting == Lasting::Links { self.rings_are_as_large_as_can_be() } else { Ok(()) }
+    }
+
+    /// By the rule of docs/PROTOCOL.md, of what the network really is.
+    fn rings_are_as_large_as_can_be(&self) -> Result<(), String> {
+        let mut rings: BTreeMap<RingId, Vec<usize>> = BTreeMap::new();
+        for (at, node) in self.nodes.iter().enumerate().filter(|(_, n)| n.runs()) {
+            let ring = node.ring.as_ref().map(|(ring, _)| *ring).unwrap_or_default();
+            rings.entry(ring).or_default().push(at);
+        }
+        let rings: Vec<(RingId, Vec<usize>)> = rings.into_iter().collect();
+        let bad = |a, b| self.network.is_cut_for_good(a, b) || self.network.is_cut_for_good(b, a);
+        for (index, (first, ours)) in rings.iter().enumerate() {
+            for (second, theirs) in &rings[index + 1..] {
+                let mut all: Vec<usize> = ours.iter().chain(theirs).copied().collect();
+                all.sort_by_key(|at| self.nodes[*at].id);
+                let comes = cliques::greedy(&all, bad);
+                let across = |c: &&Vec<usize>| {
+                    [ours, theirs].iter().all(|ring| c.iter().any(|n| ring.contains(n)))
+                };
+                let largest = comes.iter().filter(across).map(Vec::len).max().unwrap_or(0);
+                if largest > ours.len().max(theirs.len()) {
+                    return Err(Liveness::L1.broken(format!(
+                        "rings {first} and {second} of {} and {} could be one of {largest}",
+                        ours.len(),
+                        theirs.len()
+                    )));
+                }
             }
         }
         Ok(())

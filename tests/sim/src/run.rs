@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::cluster::Cluster;
 use crate::liveness::Liveness;
+use crate::network::Lasting;
 use crate::options::Options;
 use crate::scenario;
 use crate::story::Failure;
@@ -16,6 +17,8 @@ use crate::story::Failure;
 const TRAFFIC_AFTER: Duration = Duration::from_secs(1);
 /// Nothing may change for so long at the end.
 const QUIET: Duration = Duration::from_secs(5);
+/// A bad link that has been so for this long is taken for one that stays, and more.
+const LASTS: Duration = Duration::from_secs(4);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -137,7 +140,16 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
     cluster.put_clocks_right();
     cluster.heal(false);
     let limit = Duration::from_secs(10) * if cluster.options.timer_scale > 1 { 6 } else { 1 };
-    if cluster.run_until(limit, |c| c.settled().is_ok()) {
+    // Where links stay bad, some rings are left only for what has proven to last.
+    let lasts = if cluster.lasting == Lasting::Links { LASTS } else { Duration::ZERO };
+    let mut since = (cluster.installed(), cluster.now);
+    let settled = |c: &Cluster| {
+        if since.0 != c.installed() {
+            since = (c.installed(), c.now);
+        }
+        c.settled().is_ok() && c.now - since.1 >= lasts.as_nanos() as u64
+    };
+    if cluster.run_until(limit + lasts, settled) {
         return Ok(healed);
     }
     let missing = cluster.settled().err().unwrap_or_default();

@@ -231,11 +231,15 @@ impl Agreement {
         false
     }
 
-    /// Do all agree? Then the representative calls them.
+    /// Do all agree, and has everybody heard everybody? Then the representative calls them.
     pub(super) fn call(&self, node: &mut Node, ring: &Ring) -> Option<Propose> {
         let members = self.members(node);
         let others = || members.iter().filter(|n| **n != node.me.node);
-        let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| h.members == members));
+        let agrees = |n: &NodeId, heard: &Heard| {
+            let knows = |m: &NodeId| m == n || heard.heard.contains(m);
+            heard.members == members && members.iter().all(knows)
+        };
+        let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| agrees(n, h)));
         if !agreed || !self.is_complete(node) || members[0] != node.me.node {
             return None;
         }

@@ -13,7 +13,8 @@ pub(crate) struct Report {
     pub(crate) stamp: u32,
     /// How long ago it was made, in milliseconds.
     pub(crate) age_ms: u16,
-    pub(crate) bad: Vec<Process>,
+    /// With whom, and for how long that had been so when it was made, in milliseconds.
+    pub(crate) bad: Vec<(Process, u16)>,
 }
 
 impl Report {
@@ -21,12 +22,17 @@ impl Report {
         w.process(self.process);
         w.u32(self.stamp);
         w.u16(self.age_ms);
-        w.processes(self.bad.iter());
+        w.count(self.bad.len());
+        for (process, for_ms) in &self.bad {
+            w.process(*process);
+            w.u16(*for_ms);
+        }
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, stamp, age_ms) = (r.process()?, r.u32()?, r.u16()?);
-        Ok(Self { process, stamp, age_ms, bad: r.processes()? })
+        let bad = (0..r.count(14)?).map(|_| Ok((r.process()?, r.u16()?)));
+        Ok(Self { process, stamp, age_ms, bad: bad.collect::<Result<_, WireError>>()? })
     }
 
     pub(super) fn encode_all(reports: &[Self], w: &mut Writer) {

@@ -67,8 +67,12 @@ fn packets() -> Vec<Packet> {
             Request { first: 10, count: 1, by: None, skip: 0 },
         ],
     };
-    let report =
-        Report { process: process(2), stamp: 7, age_ms: 12, bad: vec![process(1), process(3)] };
+    let report = Report {
+        process: process(2),
+        stamp: 7,
+        age_ms: 12,
+        bad: vec![(process(1), 0), (process(3), 9)],
+    };
     let probe = Probe { process: process(1), number: 8 };
     let size_probe = SizeProbe { process: process(1), number: 8, size: 1_500 };
     let join = Join {

@@ -28,6 +28,17 @@ pub(crate) struct Merging {
     inviting: bool,
 }
 
+/// What would come of a merge for this node's ring.
+#[derive(PartialEq)]
+enum Worth {
+    /// A larger ring, with this node.
+    AChange,
+    /// One without this node, whose bad links are likely to stay. It is not for this node to keep the
+    /// others from it.
+    OthersGo,
+    Nothing,
+}
+
 impl Merging {
     pub(super) fn deadline(&self) -> Instant {
         self.agreement.deadline()
@@ -88,7 +99,7 @@ impl Operational {
         let mut agreement = Agreement::new(node, &self.ring, gone, &proposed, Some(merge));
         let refusal = join.clone();
         agreement.on_join(node, &self.ring, join);
-        if !self.is_worth_a_change(node, &agreement) {
+        if self.worth(node, &agreement) == Worth::Nothing {
             self.refuse(merge);
             node.decline(&refusal, false);
             return ignore(self, node);
@@ -127,7 +138,9 @@ impl Operational {
     ) -> State {
         let call = (from.header.node, propose);
         let Some(merging) = &mut self.merging else { return ignore(self, node) };
-        if !merging.agreement.fits(node, &self.ring, call) {
+        let fits = merging.agreement.fits(node, &self.ring, call);
+        let wanted = self.merging.as_ref().map(|m| self.worth(node, &m.agreement));
+        if !fits || wanted != Some(Worth::AChange) {
             return State::Operational(self);
         }
         let history = self.depart(node, Why::Called);
@@ -151,13 +164,15 @@ impl Operational {
     /// Is it still worth it, and do all agree? Then the representative leads.
     pub(crate) fn go_on_merging(mut self: Box<Self>, node: &mut Node) -> State {
         let Some(merging) = &self.merging else { return State::Operational(self) };
-        if !self.is_worth_a_change(node, &merging.agreement) {
-            self.give_up(node);
-            return State::Operational(self);
+        match self.worth(node, &merging.agreement) {
+            Worth::Nothing => {
+                self.give_up(node);
+                return State::Operational(self);
+            }
+            Worth::OthersGo => return State::Operational(self),
+            Worth::AChange => {}
         }
-        // Those who are left behind do not begin anything of their own.
-        let comes_along = merging.agreement.members(node).len() > self.ring.members.len();
-        match comes_along.then(|| merging.agreement.call(node, &self.ring)).flatten() {
+        match merging.agreement.call(node, &self.ring) {
             Some(propose) => {
                 let history = self.depart(node, Why::Agreed);
                 Commit::lead(node, history, propose)
@@ -167,15 +182,18 @@ impl Operational {
     }
 
     /// A merge is worth a change of configuration only if a ring comes of it that is larger than
-    /// this one: then changes end. Members of this ring are left behind only where links stay bad;
-    /// if this node is one of them, it does not keep the others from it.
-    fn is_worth_a_change(&self, node: &Node, agreement: &Agreement) -> bool {
+    /// this one: then changes end. Members of this ring are left behind only where links stay bad.
+    fn worth(&self, node: &Node, agreement: &Agreement) -> Worth {
         let ours = &self.ring.members;
-        let mine = agreement.members(node);
-        let comes = if mine.len() > ours.len() { mine } else { agreement.largest() };
+        let comes = agreement.members(node);
         let left: Vec<&Process> = ours.iter().filter(|p| !comes.contains(&p.node)).collect();
-        let by_bad_links = !left.iter().any(|p| agreement.leaves_out(**p));
-        comes.len() > ours.len() && (left.is_empty() || by_bad_links && agreement.is_settled(node))
+        let by_bad_links =
+            || !left.iter().any(|p| agreement.leaves_out(**p)) && agreement.is_settled(node);
+        match comes.len() > ours.len() {
+            true if left.is_empty() || by_bad_links() => Worth::AChange,
+            false if agreement.largest().len() > ours.len() && by_bad_links() => Worth::OthersGo,
+            _ => Worth::Nothing,
+        }
     }
 
     /// Leaves the ring for the one that is agreed on.
