@@ -194,9 +194,9 @@ impl Cluster {
         self.fail(Failure::Stuck(format!("{}\n{lines}", rule.broken(how))));
     }
 
-    /// L1: every set of nodes that can hear each other is one ring. Where single links stay cut, no two
-    /// rings could become one that is larger than each; a ring may well go on over a link that it
-    /// does not need.
+    /// L1: every set of nodes that can hear each other is one ring. Where single links stay cut, no
+    /// two rings could become one that is larger than each; a ring may well go on over a link that
+    /// it does not need.
     pub fn settled(&self) -> Result<(), String> {
         let live = || self.nodes.iter().enumerate().filter(|(_, n)| n.runs());
         for (at, node) in live() {

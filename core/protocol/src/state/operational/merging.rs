@@ -33,8 +33,8 @@ pub(crate) struct Merging {
 enum Worth {
     /// A larger ring, with this node.
     AChange,
-    /// One without this node, whose bad links are likely to stay. It is not for this node to keep the
-    /// others from it.
+    /// One without this node, whose bad links are likely to stay. It is not for this node to keep
+    /// the others from it.
     OthersGo,
     Nothing,
 }
