@@ -276,6 +276,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::options::Options;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -330,7 +331,7 @@ mod tests {
         cluster.run_for(SECOND);
         let installed = cluster.installed();
         cluster.judge.visits_on = true;
-        let mut speak = |cluster: &mut Cluster| {
+        let speak = |cluster: &mut Cluster| {
             for _ in 0..200 {
                 cluster.with_session(0, session, |s| s.send(group, 100, true, false));
                 cluster.run_for(Duration::from_millis(1));
