@@ -1,5 +1,5 @@
-//! The nemesis: faults that come, stay for a while, and go. `kind` has their kinds, `network` those of
-//! the network.
+//! The nemesis: faults that come, stay for a while, and go. `kind` has their kinds, `network` those
+//! of the network.
 
 mod kind;
 mod network;

@@ -49,8 +49,8 @@ impl Cluster {
         }
     }
 
-    /// Starts a node and kills it while it writes who it is: it has sent nothing, and the next start
-    /// finds what it wrote, or what was there before.
+    /// Starts a node and kills it while it writes who it is: it has sent nothing, and the next
+    /// start finds what it wrote, or what was there before.
     pub fn boot_in_vain(&mut self, node: usize, written: bool) {
         if self.nodes[node].runs() {
             return;

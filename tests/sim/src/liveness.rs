@@ -332,9 +332,10 @@ mod tests {
         let installed = cluster.installed();
         cluster.judge.visits_on = true;
         let speak = |cluster: &mut Cluster| {
-            for _ in 0..200 {
+            // So often that the token is always on its way with something new.
+            for _ in 0..1_000 {
                 cluster.with_session(0, session, |s| s.send(group, 100, true, false));
-                cluster.run_for(Duration::from_millis(1));
+                cluster.run_for(Duration::from_micros(200));
             }
         };
         speak(&mut cluster);
