@@ -102,8 +102,8 @@ fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
     cluster.run_for(Duration::from_millis(cluster.options.fault_time_ms));
     let healed = heal(&mut cluster);
     outcome.settled_in = cluster.now;
-    let result = healed.and_then(|at| {
-        outcome.settled_in = cluster.now - at;
+    let result = healed.and_then(|took| {
+        outcome.settled_in = took;
         rest(&mut cluster)
     });
     outcome.time = cluster.now;
@@ -137,14 +137,17 @@ fn start(cluster: &mut Cluster) {
     cluster.start_faults();
 }
 
-/// Ends all faults, and waits for one ring. Says when the faults ended.
+/// Ends all faults, and waits for one ring. Says how long after that the last change was.
 fn heal(cluster: &mut Cluster) -> Result<u64, String> {
     let healed = cluster.now;
     cluster.put_clocks_right();
     cluster.heal(false);
     let limit = Duration::from_secs(10) * if cluster.options.timer_scale > 1 { 6 } else { 1 };
-    // Where links stay bad, some rings are left only for what has proven to last.
-    let lasts = if cluster.lasting == Lasting::Links { LASTS } else { Duration::ZERO };
+    // What failed just before the end of all faults is noticed within the loss time; where links
+    // stay bad, some rings are left only for what has proven to last.
+    let timers = cluster.options.timers();
+    let notices = timers.token_loss + timers.consensus;
+    let lasts = if cluster.lasting == Lasting::Links { LASTS } else { notices };
     let mut since = (cluster.installed(), cluster.now);
     let settled = |c: &Cluster| {
         if since.0 != c.installed() {
@@ -153,7 +156,7 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
         c.settled().is_ok() && c.now - since.1 >= lasts.as_nanos() as u64
     };
     if cluster.run_until(limit + lasts, settled) {
-        return Ok(healed);
+        return Ok(since.1 - healed);
     }
     let missing = cluster.settled().err().unwrap_or_default();
     Err(format!("no common ring {limit:?} after all was healed: {missing}"))

@@ -158,10 +158,11 @@ impl Recovery {
         }
     }
 
-    /// A member of the forming ring has given up and gathers again.
+    /// A member of the forming ring has given up and gathers again. (One that agrees on a merge has
+    /// installed it.)
     fn is_newer(&self, join: &Join) -> bool {
         let counted = self.propose.members.iter().find(|(p, _)| *p == join.process);
-        counted.is_some_and(|(_, attempt)| join.attempt > *attempt)
+        join.merging.is_none() && counted.is_some_and(|(_, attempt)| join.attempt > *attempt)
     }
 
     pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
