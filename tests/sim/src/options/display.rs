@@ -31,8 +31,9 @@ impl fmt::Display for Options {
         )?;
         writeln!(
             f,
-            "  machines: write {} us, {} per 1000 fail, {} starts cut short, reserve {}, first \
-             ring above {}, timers late by {} us, drift {} ppm, diskless {}, mailbox {}, queue {:?}",
+            "  machines: write {} us, {} per 1000 fail, {} starts cut short, reserve {}, \
+             first ring above {}, timers late by {} us, drift {} ppm, diskless {}, mailbox {}, \
+             queue {:?}",
             m.persist_us,
             m.persist_failure,
             m.boots_cut,

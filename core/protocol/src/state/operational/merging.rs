@@ -157,8 +157,15 @@ impl Operational {
             self.give_up(node);
             return State::Operational(self);
         }
-        merging.agreement.speak(node, &self.ring);
-        self.go_on_merging(node)
+        // Nobody hears a vote that this node would not keep.
+        let mut state = self.go_on_merging(node);
+        if let State::Operational(operational) = &mut state {
+            let Self { merging, ring, .. } = &mut **operational;
+            if let Some(merging) = merging {
+                merging.agreement.speak(node, ring);
+            }
+        }
+        state
     }
 
     /// Is it still worth it, and do all agree? Then the representative leads.
