@@ -281,9 +281,20 @@ impl Agreement {
                         node.bad_link(self.process(*other));
                     }
                 }
-                // A member that agrees has nothing to be blamed for; a representative that agrees
-                // should have called.
-                Some(heard) if heard.members == members && *other != members[0] => {}
+                // A member that agrees has nothing to be blamed for but whom it does not hear; a
+                // representative that agrees should have called.
+                Some(heard) if heard.members == members && *other != members[0] => {
+                    let unheard = |m: &&NodeId| *m != other && !heard.heard.contains(m);
+                    let missed: Vec<NodeId> = members.iter().filter(unheard).copied().collect();
+                    if missed.is_empty() {
+                        continue;
+                    }
+                    let strikes = self.strikes.entry(*other).or_default();
+                    *strikes += 1;
+                    if *strikes > 1 {
+                        self.edges.extend(missed.iter().map(|m| edge(*other, *m)));
+                    }
+                }
                 Some(heard) => {
                     let strikes = self.strikes.entry(*other).or_default();
                     *strikes += 1;
