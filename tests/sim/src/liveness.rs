@@ -101,7 +101,9 @@ impl Cluster {
             let stays = ring.filter(|_| node.state == "operational");
             lone_parts.insert(stays.map_or(alone, |ring| (Some(ring), None)));
         }
-        let changes_max = lone_parts.len().min(parts.len() + 1).max(2) as u64;
+        // Whoever was asked to leave before still goes, and that is a change of its own.
+        let leaving = self.nodes.iter().filter(|n| n.runs() && n.leaving).count();
+        let changes_max = (lone_parts.len().min(parts.len() + 1).max(2) + leaving) as u64;
         self.judge = Judge {
             healed_at: Some(self.now),
             parts: parts.len(),
