@@ -1,6 +1,6 @@
 //! Many seeds and their sums.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -50,6 +50,8 @@ struct Sums {
     rows: BTreeSet<&'static str>,
     /// Milliseconds from healing to one ring, and the seed; of local networks of several nodes.
     settled: Vec<(u64, u64)>,
+    /// Of how many seeds some node went through so many configurations after healing.
+    changes: BTreeMap<u64, u64>,
     told: Option<Instant>,
 }
 
@@ -116,6 +118,7 @@ impl Campaign {
         sums.packet_faults += outcome.packet_faults;
         sums.deliveries += outcome.deliveries;
         sums.rows.extend(&outcome.rows);
+        *sums.changes.entry(outcome.changes).or_default() += 1;
         if let Some(failure) = &outcome.failure {
             let list = if failure.is_violation() { &mut sums.violations } else { &mut sums.stuck };
             list.push(outcome.seed);
@@ -154,6 +157,9 @@ impl Campaign {
             p99 => format!("{p99} ms"),
         };
         eprintln!("p99 of {of} such seeds, at most {P99_MS_MAX} ms: {verdict}");
+        let spread: Vec<String> =
+            sums.changes.iter().map(|(changes, seeds)| format!("{changes}: {seeds}")).collect();
+        eprintln!("configurations of a node after healing, and seeds: {}", spread.join(", "));
         eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);
         if let Some(cpu) = cpu_seconds() {
             eprintln!(

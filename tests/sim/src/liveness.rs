@@ -5,13 +5,15 @@
 //! |---|---|
 //! | `bounds` | how long the token may be away, computed from what the world is like |
 //! | `buffers` | L8 of a core |
+//! | `changes` | L5 |
 //! | `visits` | L2 |
 
 mod bounds;
 mod buffers;
+mod changes;
 mod visits;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anasazi_protocol::RingId;
@@ -20,6 +22,7 @@ use crate::cliques;
 use crate::cluster::{Cluster, Happening};
 use crate::network::Lasting;
 use crate::story::Failure;
+use changes::Changes;
 use visits::Visits;
 
 /// Every so often the bounds are looked at, in nanoseconds.
@@ -63,14 +66,7 @@ impl Liveness {
 /// What is remembered in order to judge.
 #[derive(Debug, Default)]
 pub(crate) struct Judge {
-    /// When the last fault ended.
-    healed_at: Option<u64>,
-    /// Parts of the cluster when the faults ended.
-    parts: usize,
-    /// Configurations that a node may install since.
-    changes_max: u64,
-    /// Configurations that each node installed since.
-    installed: BTreeMap<usize, u64>,
+    changes: Changes,
     /// Token visits are judged.
     pub(crate) visits_on: bool,
     visits: Visits,
@@ -87,53 +83,8 @@ impl Cluster {
     }
 
     /// The last fault has just ended.
-    ///
-    /// Parts come together: rings, each with those who are about to leave it, and nodes without
-    /// one. Some of those who leave may already have given the others up, which takes one change
-    /// more, but never as many as if each of them were alone.
     pub(crate) fn judge_from_here(&mut self) {
-        let mut parts = BTreeSet::new();
-        let mut lone_parts = BTreeSet::new();
-        for (index, node) in self.nodes.iter().enumerate().filter(|(_, n)| n.runs()) {
-            let ring = node.ring.as_ref().map(|(ring, _)| *ring);
-            let alone = (None, Some(index));
-            parts.insert(ring.map_or(alone, |ring| (Some(ring), None)));
-            let stays = ring.filter(|_| node.state == "operational");
-            lone_parts.insert(stays.map_or(alone, |ring| (Some(ring), None)));
-        }
-        // Whoever was asked to leave before still goes, and that is a change of its own.
-        let leaving = self.nodes.iter().filter(|n| n.runs() && n.leaving).count();
-        let changes_max = (lone_parts.len().min(parts.len() + 1).max(2) + leaving) as u64;
-        self.judge = Judge {
-            healed_at: Some(self.now),
-            parts: parts.len(),
-            changes_max,
-            ..Judge::default()
-        };
-    }
-
-    /// A node installed a regular configuration.
-    pub(crate) fn judge_install(&mut self, node: usize) {
-        *self.judge.installed.entry(node).or_default() += 1;
-    }
-
-    /// L5: what the end of all faults brought about is little.
-    pub fn few_changes(&self) -> Result<(), String> {
-        let most = self.judge.installed.iter().max_by_key(|(_, count)| **count);
-        match most {
-            Some((node, count))
-                if *count > self.judge.changes_max && self.judge.healed_at.is_some() =>
-            {
-                Err(Liveness::L5.broken(format!(
-                    "n{} went through {count} configurations after {} parts could merge, {} are \
-                     allowed",
-                    node + 1,
-                    self.judge.parts,
-                    self.judge.changes_max
-                )))
-            }
-            _ => Ok(()),
-        }
+        self.judge = Judge { changes: Changes::from_here(self), ..Judge::default() };
     }
 
     pub(crate) fn look(&mut self) {

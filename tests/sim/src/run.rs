@@ -39,6 +39,8 @@ pub struct Outcome {
     pub local: bool,
     /// From the end of all faults to one ring, in nanoseconds.
     pub settled_in: u64,
+    /// The most configurations that a node installed since the end of all faults.
+    pub changes: u64,
     /// Rows of the transition table that were reached.
     pub rows: BTreeSet<&'static str>,
     /// A number of everything that happened, if it was asked for.
@@ -71,6 +73,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         nodes: options.nodes,
         local: options.timer_scale == 1,
         settled_in: 0,
+        changes: 0,
         rows: BTreeSet::new(),
         digest: 0,
         failure: None,
@@ -107,6 +110,7 @@ fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
         rest(&mut cluster)
     });
     outcome.time = cluster.now;
+    outcome.changes = cluster.changes();
     outcome.faults = cluster.counts.faults;
     outcome.packet_faults = cluster.network.faults;
     outcome.rows = std::mem::take(&mut cluster.rows);

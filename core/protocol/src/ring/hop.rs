@@ -62,6 +62,7 @@ impl Ring {
             return false;
         }
         self.accepted = token.token_sequence;
+        self.away = node.now.since(self.token_at);
         self.token_at = node.now;
         self.wake_at = None;
         self.overdue_after_a_round(node);

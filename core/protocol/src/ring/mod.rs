@@ -20,6 +20,7 @@ mod window;
 
 use bytes::Bytes;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 pub(crate) use hop::Hop;
 pub(crate) use store::{Held, Store};
@@ -81,6 +82,8 @@ pub(crate) struct Ring {
     pub(crate) hop: Hop,
     /// When a token was last accepted.
     pub(crate) token_at: Instant,
+    /// How long it was away before that.
+    away: Duration,
     /// Somebody asked not to park the token.
     wake_wanted: bool,
     /// The token's aru, who holds it back, and since when it has been the same while there is more
@@ -130,6 +133,7 @@ impl Ring {
             token_first: false,
             hop: Hop::Elsewhere,
             token_at: Instant::default(),
+            away: Duration::ZERO,
             wake_wanted: false,
             stall: None,
             lacking: (0, 0),

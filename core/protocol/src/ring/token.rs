@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use core::ops::Range;
 
-use super::window::{Flow, Tuner};
+use super::window::{Bounds, Flow, Rotation};
 use super::{Contribution, Ring};
 use crate::id::NodeId;
 use crate::limits;
@@ -39,9 +39,10 @@ pub(crate) trait Source {
 
 impl Ring {
     /// The first token of a ring, made by its representative.
-    pub(crate) fn first_token(&mut self, now: crate::Instant) -> Token {
-        self.token_at = now;
-        Token { ring: self.id, ..Token::default() }
+    pub(crate) fn first_token(&mut self, node: &Node) -> Token {
+        self.token_at = node.now;
+        let window = Bounds::new(self.members.len(), node.window()).start();
+        Token { ring: self.id, window, ..Token::default() }
     }
 
     /// Answers requests and sends what the window allows; the last of it stays to be sent behind
@@ -68,10 +69,21 @@ impl Ring {
             token.idle_hops = 0;
         }
         if self.is_representative() {
-            let bounds = Tuner::bounds(self.members.len(), node.window());
-            let sent = token.flow.saturating_sub(token.repeats);
-            token.window = self.tuner.rotation(bounds, sent, token.repeats, token.backlog);
+            self.tune_window(node, token);
         }
+    }
+
+    fn tune_window(&mut self, node: &Node, token: &mut Token) {
+        // A token that had something to do at every hop did not rest.
+        let went_on = self.last_sent.as_ref().is_some_and(|t| t.idle_hops == 0);
+        let of = Rotation {
+            sent: token.flow.saturating_sub(token.repeats),
+            repeated: token.repeats,
+            backlog: token.backlog,
+            took: went_on.then_some(self.away),
+        };
+        let bounds = Bounds::new(self.members.len(), node.window());
+        token.window = self.tuner.rotation(bounds, of, node.config.timers.token_loss);
     }
 
     fn flow(&self, node: &Node, token: &Token, backlog: u32) -> Flow {

@@ -2,6 +2,7 @@
 //! that follows what the network can carry, and how many of them go behind the token.
 
 use core::ops::Range;
+use core::time::Duration;
 
 use crate::limits;
 
@@ -34,50 +35,112 @@ impl Flow {
 const ROTATIONS: u32 = 16;
 /// One repeated packet in so many is a window that is too large.
 const LOSS_ONE_IN: u64 = 500;
+/// A rotation that takes longer than this part of the time after which a token counts as lost is
+/// slow.
+const SLOW_ONE_IN: u32 = 2;
+/// Packets that a new ring begins with, at least.
+const START: u32 = 16;
 
-/// The representative's hand on the window: smaller when packets had to be repeated, larger again
-/// while none had and somebody has more to send. Losses that a smaller window does not cure (a bad
-/// cable) must not close it, so it never falls below an eighth of its bound.
+/// What the representative saw of a rotation that has just ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rotation {
+    pub(super) sent: u32,
+    pub(super) repeated: u32,
+    /// Packets waiting everywhere.
+    pub(super) backlog: u32,
+    /// How long it took, if the token did not rest.
+    pub(super) took: Option<Duration>,
+}
+
+/// The representative's hand on the window.
+///
+/// - A new ring begins with little and grows quickly until packets have to be repeated: what its
+///   network carries is not known yet, and a window that is too large for it loses the token behind
+///   the data.
+/// - It becomes smaller when packets had to be repeated, and from then on grows slowly above that.
+///   Losses that a smaller window does not cure (a bad cable) must not close it, so they count for
+///   nothing below an eighth of its bound.
+/// - It is halved when a rotation was slow, and more than twice as slow as one can be: then data
+///   hold the token up.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Tuner {
     window: u32,
+    /// It grows quickly up to here.
+    proven: u32,
+    /// The shortest rotation.
+    least: Option<Duration>,
     rotations: u32,
     sent: u64,
     repeated: u64,
 }
 
+/// What a ring's window may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    least: u32,
+    /// Below this it does not fall for losses.
+    lossy: u32,
+    most: u32,
+}
+
+impl Bounds {
+    /// In a ring of so many members, whose buffers take `most`.
+    pub(super) fn new(members: usize, most: u32) -> Self {
+        let most = most.max(1);
+        let least = (2 * members as u32).min(most);
+        Self { least, lossy: (most / 8).max(least), most }
+    }
+
+    /// What a new ring begins with.
+    pub(super) fn start(self) -> u32 {
+        START.clamp(self.least, self.most)
+    }
+}
+
 impl Tuner {
-    /// A rotation ended; returns the window for the next one.
-    pub(super) fn rotation(
-        &mut self,
-        bounds: (u32, u32),
-        sent: u32,
-        repeated: u32,
-        backlog: u32,
-    ) -> u32 {
-        let (least, most) = bounds;
+    /// A rotation ended; returns the window for the next one. A token that takes `loss` counts as
+    /// lost.
+    pub(super) fn rotation(&mut self, bounds: Bounds, of: Rotation, loss: Duration) -> u32 {
         if self.window == 0 {
-            self.window = most;
+            (self.window, self.proven) = (bounds.start(), bounds.most);
         }
         self.rotations += 1;
-        self.sent += u64::from(sent);
-        self.repeated += u64::from(repeated);
-        if self.rotations >= ROTATIONS {
+        self.sent += u64::from(of.sent);
+        self.repeated += u64::from(of.repeated);
+        if of.repeated > 0 && self.window >= bounds.lossy {
+            self.proven = self.proven.min(self.window);
+        }
+        let quick_below = self.proven.max(bounds.lossy);
+        if self.is_slow(of.took, loss) {
+            self.window /= 2;
+            self.begin_again();
+        } else if self.window < quick_below {
+            let more = if of.backlog > 0 { self.window.div_ceil(2) } else { 0 };
+            self.window = (self.window + more).min(quick_below);
+            self.begin_again();
+        } else if self.rotations >= ROTATIONS {
             if self.repeated * LOSS_ONE_IN > self.sent {
                 self.window -= self.window / 5;
-            } else if backlog > 0 {
+                self.proven = self.window;
+            } else if of.backlog > 0 {
                 self.window += (self.window / 64).max(1);
             }
-            (self.rotations, self.sent, self.repeated) = (0, 0, 0);
+            self.window = self.window.max(bounds.lossy);
+            self.begin_again();
         }
-        self.window = self.window.clamp(least, most);
+        self.window = self.window.clamp(bounds.least, bounds.most);
         self.window
     }
 
-    /// The bounds of the window in a ring of so many members.
-    pub(super) fn bounds(members: usize, most: u32) -> (u32, u32) {
-        let most = most.max(1);
-        ((most / 8).max(2 * members as u32).min(most), most)
+    fn is_slow(&mut self, took: Option<Duration>, loss: Duration) -> bool {
+        let Some(took) = took else { return false };
+        let least = self.least.map_or(took, |least| least.min(took));
+        self.least = Some(least);
+        took > (loss / SLOW_ONE_IN).max(2 * least)
+    }
+
+    fn begin_again(&mut self) {
+        (self.rotations, self.sent, self.repeated) = (0, 0, 0);
     }
 }
 
@@ -153,19 +216,55 @@ mod tests {
         assert_eq!(Flow { gap: limits::GAP_MAX - 3, ..QUIET }.allowed(), 3);
     }
 
+    const LOSS: Duration = Duration::from_millis(250);
+
+    /// The window after so many rotations of 512 packets.
+    fn after(tuner: &mut Tuner, rotations: u32, repeated: u32, backlog: u32) -> u32 {
+        let (bounds, of) =
+            (Bounds::new(4, 512), Rotation { sent: 512, repeated, backlog, took: None });
+        (0..rotations).map(|_| tuner.rotation(bounds, of, LOSS)).last().unwrap_or(0)
+    }
+
+    fn open() -> Tuner {
+        let mut tuner = Tuner::default();
+        assert_eq!(after(&mut tuner, 100, 0, 9), 512);
+        tuner
+    }
+
     #[test]
-    fn losses_close_the_window_to_its_floor_and_clean_rotations_open_it_again() {
-        let (bounds, mut tuner) = (Tuner::bounds(4, 512), Tuner::default());
-        assert_eq!(tuner.rotation(bounds, 512, 0, 9), 512);
-        let after = |tuner: &mut Tuner, rotations: u32, repeated: u32, backlog: u32| {
-            (0..rotations).map(|_| tuner.rotation(bounds, 512, repeated, backlog)).last()
-        };
-        assert_eq!(after(&mut tuner, 15, 5, 9), Some(410));
-        assert_eq!(after(&mut tuner, 800, 50, 9), Some(64));
-        assert_eq!(after(&mut tuner, 16, 0, 0), Some(64), "nobody wants more");
-        assert_eq!(after(&mut tuner, 16, 0, 9), Some(65));
-        assert_eq!(after(&mut tuner, 16_000, 0, 9), Some(512));
-        assert_eq!(Tuner::bounds(9, 8), (8, 8), "a bound below the floor holds");
+    fn losses_close_the_window_to_an_eighth_and_clean_rotations_open_it_again() {
+        let mut tuner = open();
+        let rest = ROTATIONS - tuner.rotations;
+        after(&mut tuner, rest, 0, 0);
+        assert_eq!(after(&mut tuner, 16, 5, 9), 410);
+        assert_eq!(after(&mut tuner, 800, 50, 9), 64);
+        assert_eq!(after(&mut tuner, 16, 0, 0), 64, "nobody wants more");
+        assert_eq!(after(&mut tuner, 16, 0, 9), 65);
+        assert_eq!(after(&mut tuner, 16_000, 0, 9), 512);
+        let tiny = Bounds::new(9, 8);
+        assert_eq!((tiny.least, tiny.lossy, tiny.start()), (8, 8, 8), "the bound holds");
+    }
+
+    #[test]
+    fn a_new_ring_opens_its_window_quickly_until_something_is_lost() {
+        let mut tuner = Tuner::default();
+        let mut windows = |repeated| after(&mut tuner, 1, repeated, 9);
+        assert_eq!([windows(0), windows(9), windows(9)], [24, 36, 54], "an eighth is always open");
+        assert_eq!([windows(0), windows(1), windows(0)], [81, 81, 81]);
+    }
+
+    #[test]
+    fn data_that_hold_up_the_token_halve_the_window_a_long_way_does_not() {
+        let (bounds, ms) = (Bounds::new(4, 512), Duration::from_millis);
+        let of = |took| Rotation { sent: 99, repeated: 0, backlog: 9, took: Some(ms(took)) };
+        let mut tuner = open();
+        let mut window = |took| tuner.rotation(bounds, of(took), LOSS);
+        assert_eq!([window(5), window(140), window(126), window(125)], [512, 256, 128, 192]);
+        (0..9).for_each(|_| _ = window(200));
+        assert_eq!([window(200), window(5), window(5)], [8, 12, 18]);
+        let mut far = open();
+        assert_eq!([80, 130, 160].map(|took| far.rotation(bounds, of(took), LOSS)), [512; 3]);
+        assert_eq!(far.rotation(bounds, of(161), LOSS), 256);
     }
 
     #[test]

@@ -53,6 +53,7 @@ pub(crate) struct Agreement {
 /// The newest Join of another node.
 #[derive(Clone, Hash)]
 struct Heard {
+    at: Instant,
     attempt: u64,
     members: Vec<NodeId>,
     heard: Vec<NodeId>,
@@ -145,7 +146,7 @@ impl Agreement {
         self.learn(node, &join);
         node.storage.saw(join.ring_sequence_max);
         let Join { attempt, members, heard, multicast_heard, .. } = join;
-        let heard = Heard { attempt, members, heard, multicast_heard };
+        let heard = Heard { at: node.now, attempt, members, heard, multicast_heard };
         self.silent.remove(&from.node);
         let first = self.heard.insert(from.node, heard).is_none();
         if first || before != self.fingerprint() {
@@ -267,8 +268,8 @@ impl Agreement {
         let asked = members.iter().filter(|n| **n != me && !unheard.contains(n));
         for other in asked.chain(&unheard) {
             let bad_link = !self.busy.contains(other);
-            match self.heard.get(other) {
-                None if self.heard.values().any(|h| h.heard.contains(other)) => {
+            match self.heard_lately(node, *other).cloned() {
+                None if self.is_heard_by_others(node, *other) => {
                     self.edges.insert(edge(me, *other));
                     if bad_link {
                         node.bad_link(self.process(*other));
@@ -347,6 +348,18 @@ impl Agreement {
         self.heard.iter().map(|(n, heard)| (self.process(*n), heard.attempt))
     }
 
+    /// Everybody repeats what he knows many times within this. Whoever stopped before he was called
+    /// may be gone, whatever he last agreed to.
+    fn heard_lately(&self, node: &Node, other: NodeId) -> Option<&Heard> {
+        let lately = node.config.timers.consensus / 2;
+        self.heard.get(&other).filter(|h| node.now.since(h.at) < lately)
+    }
+
+    fn is_heard_by_others(&self, node: &Node, other: NodeId) -> bool {
+        let mut lately = self.heard.keys().filter_map(|n| self.heard_lately(node, *n));
+        lately.any(|h| h.heard.contains(&other))
+    }
+
     /// Everybody has been heard, or something speaks against him. Whoever is still to be heard may
     /// know of links that change the cliques.
     pub(super) fn is_complete(&self, node: &Node) -> bool {
@@ -412,6 +425,7 @@ impl Agreement {
         self.join_at = node.now + node.random.around(repeat);
         node.out.stats.joins_sent += 1;
         let with_address = |p: Process| (p, node.book.address(p));
+        let heard_lately = self.heard.keys().filter(|n| self.heard_lately(node, **n).is_some());
         let join = Join {
             process: node.me,
             dialect: node.dialect(),
@@ -422,7 +436,7 @@ impl Agreement {
             dead: self.dead.iter().map(|(p, gone)| (*p, *gone)).collect(),
             edges: self.edges.iter().copied().collect(),
             members,
-            heard: self.heard.keys().copied().collect(),
+            heard: heard_lately.copied().collect(),
             multicast_heard: node.book.multicast_heard(node.now),
             reports: node.links.own_reports(node.me, node.now),
         };
@@ -430,7 +444,8 @@ impl Agreement {
     }
 
     /// Addresses of those who are not known to hear this node's multicast, or show nothing of what
-    /// it said to them: a copy for each of all the others would keep a slow network from its work.
+    /// it said to them, or fell silent, so that their hosts can say that they are gone: a copy for
+    /// each of all the others would keep a slow network from its work.
     fn not_reached_by_multicast(
         &self,
         node: &Node,
@@ -441,7 +456,8 @@ impl Agreement {
         let reached = |p: &Process| match self.heard.get(&p.node) {
             Some(heard) => {
                 let knows = heard.heard.contains(&me) && heard.members == members;
-                heard.multicast_heard.contains(&me) && (self.news || knows)
+                let speaks = node.now.since(heard.at) < node.config.timers.join_repeat * 3;
+                heard.multicast_heard.contains(&me) && (self.news || knows) && speaks
             }
             None => self.joined_at.is_none() && ring.multicast && ring.has_member(*p),
         };

@@ -89,7 +89,7 @@ impl Recovery {
 
     /// The representative sets the token going.
     pub(crate) fn start(mut self: Box<Self>, node: &mut Node) -> State {
-        let mut token = self.ring.first_token(node.now);
+        let mut token = self.ring.first_token(node);
         token.unsent = self.components.iter().map(|c| c.to_send.len() as u64).sum();
         let tables = if self.components.len() > 1 { self.components.len() } else { 0 };
         token.tables_unsent = tables as u16;

@@ -1,0 +1,93 @@
+//! L5: few configurations after the last fault.
+//!
+//! A ring is whole when all its members turn it and can hear each other. A whole ring stays
+//! together: at most it is formed once more, by all its members at once, for what it missed before.
+//! The members of any other ring come out of it as fragments, in the worst case each of them alone;
+//! forming a fragment is one change. From then on rings only grow, and every merge is of two rings
+//! at least: so a node that can meet so many parts, its own among them, goes through at most as
+//! many configurations.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anasazi_protocol::RingId;
+
+use super::Liveness;
+use crate::cluster::Cluster;
+
+/// One fault may cost everybody this many: a ring is lost, and whoever was left behind comes back.
+const CHANGES_MIN: u64 = 2;
+
+/// Configurations of each node since the last fault.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// How many it may install.
+    allowed: BTreeMap<usize, u64>,
+    installed: BTreeMap<usize, u64>,
+}
+
+/// Those who come to the others together: the members of a ring that is whole, or one node.
+type Part = (Option<RingId>, Option<usize>);
+
+impl Changes {
+    /// The last fault has just ended.
+    pub(super) fn from_here(cluster: &Cluster) -> Self {
+        let runs = || (0..cluster.nodes.len()).filter(|at| cluster.nodes[*at].runs());
+        let parts: BTreeMap<usize, Part> = runs().map(|at| (at, part_of(cluster, at))).collect();
+        // Whoever was asked to leave before still goes, and that is a change of its own.
+        let leaving = runs().filter(|at| cluster.nodes[*at].leaving).count();
+        let meets = |at: usize| {
+            let heard = parts.iter().filter(|(to, _)| !cluster.network.is_cut_for_good(at, **to));
+            heard.map(|(_, part)| *part).collect::<BTreeSet<Part>>().len() + leaving
+        };
+        let allowed = runs().map(|at| (at, (meets(at) as u64).max(CHANGES_MIN))).collect();
+        Self { allowed, installed: BTreeMap::new() }
+    }
+
+    /// The most that a node installed.
+    pub(super) fn most(&self) -> u64 {
+        self.installed.values().copied().max().unwrap_or(0)
+    }
+}
+
+fn part_of(cluster: &Cluster, at: usize) -> Part {
+    let alone = (None, Some(at));
+    let node = &cluster.nodes[at];
+    let Some((ring, members)) = &node.ring else { return alone };
+    let turns_it = |member: &&anasazi_protocol::Process| {
+        cluster.nodes.iter().position(|n| n.process == **member).is_some_and(|other| {
+            let n = &cluster.nodes[other];
+            let same = n.ring.as_ref().is_some_and(|(r, _)| r == ring);
+            let heard = !cluster.network.is_cut_for_good(at, other);
+            n.runs() && n.state == "operational" && same && heard
+        })
+    };
+    if members.iter().all(|m| turns_it(&m)) { (Some(*ring), None) } else { alone }
+}
+
+impl Cluster {
+    /// A node installed a regular configuration.
+    pub(crate) fn judge_install(&mut self, node: usize) {
+        *self.judge.changes.installed.entry(node).or_default() += 1;
+    }
+
+    /// The most configurations that a node installed since the last fault.
+    pub fn changes(&self) -> u64 {
+        self.judge.changes.most()
+    }
+
+    /// L5: what the end of all faults brought about is little.
+    pub fn few_changes(&self) -> Result<(), String> {
+        let changes = &self.judge.changes;
+        for (node, allowed) in &changes.allowed {
+            let count = changes.installed.get(node).copied().unwrap_or(0);
+            if count > *allowed {
+                return Err(Liveness::L5.broken(format!(
+                    "n{} went through {count} configurations after the last fault, {allowed} are \
+                     allowed",
+                    node + 1
+                )));
+            }
+        }
+        Ok(())
+    }
+}
