@@ -255,7 +255,7 @@ typedef struct anz_view {
     size_t joined_len;
     const anz_member_t *left;            /* in the view before, and gone */
     size_t left_len;
-    /* virtual-synchrony set: came here with us from our last view */
+    /* virtual-synchrony set: came here with us from our last view; at our first view, us alone */
     const anz_member_t *together;
     size_t together_len;
     const uint32_t *vs_set;              /* per member: which set it came with; 0 = ours */

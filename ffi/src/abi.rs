@@ -247,7 +247,7 @@ pub struct anz_view {
     pub left: *const anz_member_t,
     #[allow(missing_docs, reason = "count of the above")]
     pub left_len: usize,
-    /// virtual-synchrony set: came here with us from our last view
+    /// virtual-synchrony set: came here with us from our last view; at our first view, us alone
     pub together: *const anz_member_t,
     #[allow(missing_docs, reason = "count of the above")]
     pub together_len: usize,

@@ -114,12 +114,13 @@ impl fmt::Display for ClientRecord {
 impl fmt::Display for ClientEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::View { group, id, transitional, members, .. } => {
+            Self::View { group, id, transitional, members, together } => {
                 let what = if *transitional { "transitional signal" } else { "view" };
-                let members = list(members);
+                let (members, together) = (list(members), list(together));
                 let group = group.0;
                 let (ring, ordinal, sub) = (id.ring, id.ordinal, id.sub);
-                write!(f, "{what} of group {group:x}, id {ring}:{ordinal}.{sub}, members {members}")
+                write!(f, "{what} of group {group:x}, id {ring}:{ordinal}.{sub}, ")?;
+                write!(f, "members {members}, together {together}")
             }
             Self::Message { group, sender, sequence, hash } => {
                 write!(f, "group {:x} gets {sequence} of {sender} [{hash:x}]", group.0)

@@ -194,10 +194,10 @@ fn a_line_that_is_no_record_is_named() {
     assert!(error.contains("node-1.jsonl: line 1 is no record"), "{error}");
 }
 
-/// Of the client of one of two nodes; the other one was there.
+/// The first view of the client of a node.
 fn client_view(node: u32, ordinal: u64, nodes: &[u32]) -> ClientEntry {
     let id = view(2, ordinal, 1);
-    let together = members(&[3 - node]);
+    let together = members(&[node]);
     let members = members(nodes);
     ClientEntry::View { group: GROUP, id, transitional: false, members, together }
 }
@@ -315,7 +315,7 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
         id: view(2, 0, 2),
         transitional: false,
         members: members(&[1, 2]),
-        together: members(&[2]),
+        together: members(&[1]),
     };
     let seen = vec![
         client_view(1, 0, &[1, 2]),

@@ -10,7 +10,7 @@ use anasazi_queue::record::event;
 use anasazi_queue::status::Status;
 
 use super::connection::{Connection, Ending, Handle, Role};
-use super::encode::{message_head, multi_head, view_body, view_head};
+use super::encode::{message_head, multi_head, view_body, view_head, view_of_newcomer};
 use super::groups::LocalMember;
 use super::{Sessions, Slot};
 
@@ -94,17 +94,22 @@ impl Sessions {
         }
         let present: HashSet<SessionId> =
             view.members.iter().filter(is_local).map(|id| id.session).collect();
+        let first =
+            view_of_newcomer(view).map(|first| (view.joined[0], [view_body(&first)], first));
         let body = [view_body(view)];
         self.deliver_each(
             view.group,
             |member| present.contains(&member.session),
             |connection, member| {
+                let first = first.as_ref().filter(|(id, ..)| id.session == member.session);
+                let first = first.filter(|(id, ..)| id.node == own_node);
+                let (view, body) = first.map_or((view, &body), |(_, body, first)| (first, body));
                 let head = view_head(view, member.handle);
                 let handle = connection.handles.get_mut(&member.handle);
                 if let Some(handle) = handle.filter(|_| view.kind == ViewKind::Regular) {
                     (handle.view, handle.views) = (view.id, handle.views.wrapping_add(1));
                 }
-                connection.deliver(event::VIEW, head.as_bytes(), &body)
+                connection.deliver(event::VIEW, head.as_bytes(), body)
             },
         );
     }

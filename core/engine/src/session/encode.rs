@@ -67,7 +67,20 @@ pub(super) fn view_head(view: &GroupView, handle: u32) -> ViewRecord {
     }
 }
 
-/// A view's arrays and reason, the same for every session.
+/// A view as the session that joins is told of it: it has come from no view, so with nobody; the
+/// others are a set of their own. None if the view is nobody's first.
+pub(super) fn view_of_newcomer(view: &GroupView) -> Option<GroupView> {
+    let joins = view.cause == ViewCause::Join && view.kind == ViewKind::Regular;
+    let newcomer = *view.joined.first().filter(|_| joins)?;
+    let others = view.members.iter().zip(view.sets.iter());
+    let set = |(member, set): (&MemberId, &u32)| match *member == newcomer {
+        true => 0,
+        false => (*set).max(1),
+    };
+    Some(GroupView { sets: others.map(set).collect(), together: vec![newcomer], ..view.clone() })
+}
+
+/// A view's arrays and reason, the same for every session but one that joins.
 pub(super) fn view_body(view: &GroupView) -> Bytes {
     let lists: [&[MemberId]; 4] = [&view.members, &view.joined, &view.left, &view.together];
     let mut body = Vec::new();

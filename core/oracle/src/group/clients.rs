@@ -287,10 +287,8 @@ impl<'a> Giving<'a> {
         match trace {
             Trace::GroupView { group, local, local_left, transitional, .. } => {
                 if local.contains(&session) {
-                    if !transitional {
-                        self.inside.insert(*group);
-                    }
-                    self.view(position, trace);
+                    let first = !transitional && self.inside.insert(*group);
+                    self.view(position, trace, first);
                 } else if local_left.contains(&session) && !transitional {
                     self.inside.remove(group);
                     self.push(position, ClientEntry::Left { group: *group }, false);
@@ -315,12 +313,14 @@ impl<'a> Giving<'a> {
         }
     }
 
-    fn view(&mut self, position: usize, trace: &Trace) {
+    /// Whoever is shown its first view has come from none, so with nobody.
+    fn view(&mut self, position: usize, trace: &Trace, first: bool) {
         let Trace::GroupView { group, id, transitional, members, together, .. } = trace else {
             return;
         };
         let (group, id, transitional) = (*group, *id, *transitional);
-        let (members, together) = (members.clone(), together.clone());
+        let together = if first { vec![self.client] } else { together.clone() };
+        let members = members.clone();
         let entry = ClientEntry::View { group, id, transitional, members, together };
         self.push(position, entry, false);
     }

@@ -39,8 +39,10 @@ pub(crate) struct Operational {
     told_at: Option<Instant>,
     /// Packets without order that have come.
     seen: Seen,
-    /// Refusals that were told already.
+    /// Rings, by representative, of which it was told already why they are not merged with.
     refused: BTreeSet<Process>,
+    /// It was told already that those invited do not agree.
+    disagreement_told: bool,
 }
 
 /// Messages of local sessions, packed.
@@ -85,6 +87,7 @@ impl Operational {
             told_at: None,
             seen: Seen::default(),
             refused: BTreeSet::new(),
+            disagreement_told: false,
         });
         if let Some(token) = token {
             operational.ring.pass(node, token);

@@ -87,7 +87,7 @@ pub(crate) fn split_head(
             let mut groups: Vec<(GroupId, Option<ViewId>)> = Vec::with_capacity(count);
             for _ in 0..count {
                 let mut r = Reader::new(take(pieces, 9)?);
-                let (group, has_view) = (GroupId(r.u64()?), r.u8()? == 1);
+                let (group, has_view) = (GroupId(r.u64()?), r.flag()?);
                 let view = has_view.then(|| decode_view(&mut Reader::new(take(pieces, VIEW_LEN)?)));
                 if groups.iter().any(|(known, _)| *known == group) {
                     return Err(WireError::Invalid("a group twice"));

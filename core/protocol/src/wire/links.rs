@@ -99,7 +99,7 @@ impl Decline {
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let (process, attempt, busy) = (r.process()?, r.u64()?, r.u8()? == 1);
+        let (process, attempt, busy) = (r.process()?, r.u64()?, r.flag()?);
         Ok(Self { process, attempt, busy, reports: Report::decode_all(r)? })
     }
 }

@@ -164,7 +164,7 @@ impl Join {
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, dialect) = (r.process()?, Dialect::decode(r)?);
         let attempt = r.u64()?;
-        let merging = if r.u8()? == 1 { Some((r.process()?, r.u64()?)) } else { None };
+        let merging = if r.flag()? { Some((r.process()?, r.u64()?)) } else { None };
         let ring_sequence_max = r.u64()?;
         let proposed = (0..r.count(13)?).map(|_| Ok((r.process()?, r.address()?)));
         let proposed = proposed.collect::<Result<Vec<_>, WireError>>()?;
@@ -271,7 +271,7 @@ impl Plan {
     }
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let (ring, dialect, multicast) = (r.ring()?, Dialect::decode(r)?, r.u8()? == 1);
+        let (ring, dialect, multicast) = (r.ring()?, Dialect::decode(r)?, r.flag()?);
         let count = r.count(76)?;
         within(count)?;
         let states =
@@ -305,7 +305,7 @@ impl Beacon {
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, dialect) = (r.process()?, Dialect::decode(r)?);
-        let (probation, ring) = (r.u8()? == 1, r.ring()?);
+        let (probation, ring) = (r.flag()?, r.ring()?);
         let (members, representative) = (r.processes()?, r.address()?);
         let (heard, reports) = (r.processes()?, Report::decode_all(r)?);
         within(members.len())?;

@@ -225,8 +225,7 @@ impl Operational {
             node.send_to(process, &Packet::Decline(decline));
         }
         let stranger = merging.stranger(&self.ring.members);
-        let first = self.ring.members[self.ring.me];
-        if merging.inviting && self.refused.insert(first) {
+        if merging.inviting && !core::mem::replace(&mut self.disagreement_told, true) {
             let reason =
                 "those concerned do not agree on a ring that is larger than each of theirs";
             node.out.event(Event::MergeRefused { node: stranger, reason: reason.into() });
