@@ -111,18 +111,20 @@ impl Tuner {
             self.proven = self.proven.min(self.window);
         }
         let quick_below = self.proven.max(bounds.lossy);
+        // What was not made use of proves nothing.
+        let wants_more = of.backlog > 0 && of.sent + of.repeated >= self.window / 2;
         if self.is_slow(of.took, loss) {
             self.window /= 2;
             self.begin_again();
         } else if self.window < quick_below {
-            let more = if of.backlog > 0 { self.window.div_ceil(2) } else { 0 };
+            let more = if wants_more { self.window.div_ceil(2) } else { 0 };
             self.window = (self.window + more).min(quick_below);
             self.begin_again();
         } else if self.rotations >= ROTATIONS {
             if self.repeated * LOSS_ONE_IN > self.sent {
                 self.window -= self.window / 5;
                 self.proven = self.window;
-            } else if of.backlog > 0 {
+            } else if wants_more {
                 self.window += (self.window / 64).max(1);
             }
             self.window = self.window.max(bounds.lossy);
@@ -251,6 +253,12 @@ mod tests {
         let mut windows = |repeated| after(&mut tuner, 1, repeated, 9);
         assert_eq!([windows(0), windows(9), windows(9)], [24, 36, 54], "an eighth is always open");
         assert_eq!([windows(0), windows(1), windows(0)], [81, 81, 81]);
+        let (mut unused, bounds) = (Tuner::default(), Bounds::new(4, 512));
+        let mut window = |sent| {
+            let of = Rotation { sent, repeated: 0, backlog: 9, took: None };
+            unused.rotation(bounds, of, LOSS)
+        };
+        assert_eq!([window(7), window(7), window(8), window(11)], [16, 16, 24, 24]);
     }
 
     #[test]
