@@ -17,6 +17,9 @@ use crate::ring::Ring;
 use crate::time::Instant;
 use crate::wire::{Decline, Gone, Join, Packet, Propose};
 
+/// Votes that keep changing may keep an attempt from its end for so many times of the time allowed
+/// for one; then whoever does not agree is left out.
+const PATIENCE: u32 = 6;
 /// Joins that change something are answered at once, but not more often than this, for every so
 /// many nodes concerned: all answer all.
 const ANSWER_AFTER: Duration = Duration::from_micros(500);
@@ -31,7 +34,7 @@ pub(crate) struct Agreement {
     /// Everybody considered: the members of the old ring and those that they want to merge with. It
     /// is closed on entry but for what members bring along, so that a node that comes and goes
     /// cannot keep the others from agreeing.
-    proposed: BTreeMap<NodeId, Incarnation>,
+    proposed: BTreeMap<NodeId, Candidate>,
     /// Processes known to be gone.
     pub(super) dead: BTreeMap<Process, Gone>,
     edges: Edges,
@@ -45,19 +48,53 @@ pub(crate) struct Agreement {
     joined_at: Option<Instant>,
     /// There is something to say that was not said before.
     news: bool,
-    consensus_at: Instant,
-    /// How often a node was heard and yet did not agree in time.
-    strikes: BTreeMap<NodeId, u32>,
+    began_at: Instant,
+    /// Nothing before this speaks against anybody.
+    blameless_until: Instant,
+    /// When it is looked again who has not been heard in time, or does not agree.
+    judge_at: Instant,
+    /// What this node last said whom it would form a ring with, and since when.
+    vote: (Vec<NodeId>, Instant),
+}
+
+#[derive(Clone, Copy, Hash)]
+struct Candidate {
+    incarnation: Incarnation,
+    since: Instant,
 }
 
 /// The newest Join of another node.
 #[derive(Clone, Hash)]
 struct Heard {
     at: Instant,
+    /// Since when it votes like that, and has heard those of its members.
+    since: Instant,
     attempt: u64,
     members: Vec<NodeId>,
     heard: Vec<NodeId>,
     multicast_heard: Vec<NodeId>,
+}
+
+impl Heard {
+    /// Members that it votes for and does not hear.
+    fn missed(&self, by: NodeId) -> impl Iterator<Item = NodeId> {
+        self.members.iter().copied().filter(move |m| *m != by && !self.heard.contains(m))
+    }
+
+    fn says_the_same(&self, by: NodeId, before: &Self) -> bool {
+        self.members == before.members && self.missed(by).eq(before.missed(by))
+    }
+}
+
+/// What is to be thought of another node when it is looked who keeps an attempt from its end.
+enum Verdict {
+    Fine,
+    /// Nothing before this.
+    Wait(Instant),
+    Silent,
+    /// It agrees, and does not hear these.
+    Deaf(Vec<NodeId>),
+    Disagrees,
 }
 
 /// What a Join means to somebody who is agreeing.
@@ -91,10 +128,12 @@ impl Agreement {
             join_at: node.now,
             joined_at: None,
             news: true,
-            consensus_at: node.now + node.config.timers.consensus,
-            strikes: BTreeMap::new(),
+            began_at: node.now,
+            blameless_until: node.now,
+            judge_at: node.now + node.config.timers.consensus,
+            vote: (Vec::new(), node.now),
         };
-        ring.members.iter().chain(invited).for_each(|p| agreement.propose(*p));
+        ring.members.iter().chain(invited).for_each(|p| agreement.propose(*p, node.now));
         let nodes = agreement.proposed.keys().copied().collect();
         agreement.edges.extend(blamed_edges(node, &nodes));
         let bad: Vec<_> = agreement.proposed().filter(|p| node.links.is_bad(*p)).collect();
@@ -103,17 +142,18 @@ impl Agreement {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        self.join_at.min(self.consensus_at)
+        self.join_at.min(self.judge_at)
     }
 
     /// What was not heard up to now says nothing.
     pub(super) fn blame_nobody(&mut self, node: &Node) {
-        self.consensus_at = node.now + node.config.timers.consensus;
+        self.blameless_until = node.now;
+        self.judge_at = node.now + node.config.timers.consensus;
     }
 
-    /// Whoever was not heard in time, or does not agree, is left out.
-    pub(super) fn is_overdue(&self, node: &Node) -> bool {
-        self.consensus_at <= node.now
+    /// It has gone on for so many times of the time allowed for one.
+    pub(super) fn has_lasted(&self, node: &Node, times: u32) -> bool {
+        node.now.since(self.began_at) >= node.config.timers.consensus * times
     }
 
     /// Says again what this node knows and wants, if it is time.
@@ -124,9 +164,7 @@ impl Agreement {
     }
 
     pub(super) fn on_gone(&mut self, node: &Node, process: Process, gone: Gone) {
-        if self.proposed.get(&process.node) == Some(&process.incarnation)
-            && self.dead.insert(process, gone).is_none()
-        {
+        if self.considers(process) && self.dead.insert(process, gone).is_none() {
             self.answer_soon(node);
         }
     }
@@ -146,7 +184,12 @@ impl Agreement {
         self.learn(node, &join);
         node.storage.saw(join.ring_sequence_max);
         let Join { attempt, members, heard, multicast_heard, .. } = join;
-        let heard = Heard { at: node.now, attempt, members, heard, multicast_heard };
+        let now = node.now;
+        let mut heard = Heard { at: now, since: now, attempt, members, heard, multicast_heard };
+        let known = self.heard.get(&from.node);
+        if let Some(known) = known.filter(|known| heard.says_the_same(from.node, known)) {
+            heard.since = known.since;
+        }
         self.silent.remove(&from.node);
         let first = self.heard.insert(from.node, heard).is_none();
         if first || before != self.fingerprint() {
@@ -167,7 +210,7 @@ impl Agreement {
             if process.node == node.me.node {
                 continue;
             }
-            self.propose(*process);
+            self.propose(*process, node.now);
             if let Some(address) = address {
                 node.book.told(*process, *address, node.now);
             }
@@ -210,6 +253,9 @@ impl Agreement {
         ring: &Ring,
         (from, propose): (NodeId, &Propose),
     ) -> bool {
+        if let Some(heard) = self.heard.get_mut(&from) {
+            heard.at = node.now;
+        }
         let members = self.members(node);
         let ids: Vec<_> = propose.members.iter().map(|(p, _)| p.node).collect();
         let counted = propose.members.iter().find(|(p, _)| *p == node.me);
@@ -259,72 +305,112 @@ impl Agreement {
         Some(Propose { ring: RingId { sequence, representative: node.me }, members })
     }
 
-    /// Time is up: nodes that were not heard, or that do not agree, cannot be in this node's ring
-    /// now.
-    pub(super) fn exclude_the_silent(&mut self, node: &mut Node, ring: &Ring) {
+    /// Leaves out whoever was not heard in time, or does not agree, if it is time to look.
+    pub(super) fn judge(&mut self, node: &mut Node, ring: &Ring) {
+        if self.judge_at > node.now {
+            return;
+        }
         let members = self.members(node);
-        let me = node.me.node;
-        let unheard = self.expected(me);
-        let asked = members.iter().filter(|n| **n != me && !unheard.contains(n));
-        for other in asked.chain(&unheard) {
-            let bad_link = !self.busy.contains(other);
-            match self.heard_lately(node, *other).cloned() {
-                None if self.is_heard_by_others(node, *other) => {
-                    self.edges.insert(edge(me, *other));
-                    if bad_link {
-                        node.bad_link(self.process(*other));
-                    }
-                }
-                None => {
-                    self.silent.insert(*other);
-                    // Whoever is invited was heard by somebody just before.
-                    if bad_link && !ring.has_member(self.process(*other)) {
-                        node.bad_link(self.process(*other));
-                    }
-                }
-                // A member that agrees has nothing to be blamed for but whom it does not hear; a
-                // representative that agrees should have called.
-                Some(heard) if heard.members == members && *other != members[0] => {
-                    let unheard = |m: &&NodeId| *m != other && !heard.heard.contains(m);
-                    let missed: Vec<NodeId> = members.iter().filter(unheard).copied().collect();
-                    if missed.is_empty() {
-                        continue;
-                    }
-                    let strikes = self.strikes.entry(*other).or_default();
-                    *strikes += 1;
-                    if *strikes > 1 {
-                        self.edges.extend(missed.iter().map(|m| edge(*other, *m)));
-                    }
-                }
-                Some(heard) => {
-                    let strikes = self.strikes.entry(*other).or_default();
-                    *strikes += 1;
-                    if *strikes > 1 {
-                        self.edges.insert(edge(me, *other));
-                    }
-                    if !heard.heard.contains(&me) {
-                        node.bad_link(self.process(*other));
-                    }
+        self.note_vote(node, &members);
+        let mut all: BTreeSet<NodeId> = self.expected(node.me.node).into_iter().collect();
+        all.extend(members.iter().copied().filter(|n| *n != node.me.node));
+        let mut verdicts: BTreeMap<NodeId, Verdict> =
+            all.into_iter().map(|n| (n, self.verdict(node, &members, n))).collect();
+        // If nobody else keeps it from that, a representative should have called.
+        let caller = members[0];
+        if caller != node.me.node && verdicts.values().all(|v| matches!(v, Verdict::Fine)) {
+            let latest = members.iter().filter_map(|m| self.heard.get(m)).map(|h| h.since).max();
+            let since = latest.unwrap_or(self.began_at);
+            verdicts.insert(caller, self.unless_patient(node, since, Verdict::Disagrees));
+        }
+        self.judge_at = node.now + node.config.timers.consensus;
+        verdicts.into_iter().for_each(|(n, verdict)| self.execute(node, ring, n, verdict));
+    }
+
+    fn execute(&mut self, node: &mut Node, ring: &Ring, other: NodeId, verdict: Verdict) {
+        match verdict {
+            Verdict::Fine => return,
+            Verdict::Wait(until) => return self.judge_at = self.judge_at.min(until),
+            Verdict::Silent => self.leave_out(node, ring, other),
+            Verdict::Deaf(missed) => {
+                self.edges.extend(missed.into_iter().map(|m| edge(other, m)));
+            }
+            Verdict::Disagrees => {
+                self.edges.insert(edge(node.me.node, other));
+                if !self.heard[&other].heard.contains(&node.me.node) {
+                    node.bad_link(self.process(other));
                 }
             }
         }
-        self.consensus_at = node.now + node.config.timers.consensus;
         self.join_at = node.now;
     }
 
-    fn propose(&mut self, process: Process) {
+    fn verdict(&self, node: &Node, members: &[NodeId], other: NodeId) -> Verdict {
+        let Some(heard) = self.heard.get(&other) else {
+            return self.unless_early(node, self.proposed[&other].since, Verdict::Silent);
+        };
+        // A while after it was heard last, it is not known any more what it would say.
+        if self.heard_lately(node, other).is_none() {
+            return self.unless_early(node, heard.at, Verdict::Silent);
+        }
+        let missed: Vec<NodeId> = heard.missed(other).collect();
+        let verdict = match () {
+            () if heard.members != members => Verdict::Disagrees,
+            () if missed.is_empty() => return Verdict::Fine,
+            () => Verdict::Deaf(missed),
+        };
+        self.unless_patient(node, heard.since, verdict)
+    }
+
+    /// The verdict, once the time allowed has passed.
+    fn unless_early(&self, node: &Node, since: Instant, verdict: Verdict) -> Verdict {
+        let until = since.max(self.blameless_until) + node.config.timers.consensus;
+        if until <= node.now { verdict } else { Verdict::Wait(until) }
+    }
+
+    /// The verdict, once nothing has changed for the time allowed.
+    fn unless_patient(&self, node: &Node, since: Instant, verdict: Verdict) -> Verdict {
+        let patient_until = self.began_at + (PATIENCE - 1) * node.config.timers.consensus;
+        self.unless_early(node, since.max(self.vote.1).min(patient_until), verdict)
+    }
+
+    /// It has not been heard in time. If others heard it since, the link to it is bad; else it is
+    /// silent, which says nothing of links.
+    fn leave_out(&mut self, node: &mut Node, ring: &Ring, other: NodeId) {
+        let by_others = self.is_heard_by_others(node, other);
+        if by_others {
+            self.edges.insert(edge(node.me.node, other));
+        } else {
+            self.silent.insert(other);
+        }
+        // Whoever is invited was heard by somebody just before.
+        let never = !self.heard.contains_key(&other) && !ring.has_member(self.process(other));
+        if (by_others || never) && !self.busy.contains(&other) {
+            node.bad_link(self.process(other));
+        }
+    }
+
+    /// What this node says whom it would form a ring with.
+    fn note_vote(&mut self, node: &Node, members: &[NodeId]) {
+        if self.vote.0 != members {
+            self.vote = (members.to_vec(), node.now);
+        }
+    }
+
+    fn propose(&mut self, process: Process, now: Instant) {
         let full = self.proposed.len() >= limits::MEMBERS_MAX;
+        let candidate = Candidate { incarnation: process.incarnation, since: now };
         match self.proposed.get_mut(&process.node) {
             None if full => {}
             None => {
-                self.proposed.insert(process.node, process.incarnation);
+                self.proposed.insert(process.node, candidate);
             }
-            Some(known) if *known < process.incarnation => {
-                let old = Process { node: process.node, incarnation: *known };
-                *known = process.incarnation;
+            Some(known) if known.incarnation < process.incarnation => {
+                let old = Process { node: process.node, incarnation: known.incarnation };
+                *known = candidate;
                 self.dead.entry(old).or_insert(Gone::Restarted);
             }
-            Some(known) if *known > process.incarnation => {
+            Some(known) if known.incarnation > process.incarnation => {
                 self.dead.entry(process).or_insert(Gone::Restarted);
             }
             Some(_) => {}
@@ -332,15 +418,15 @@ impl Agreement {
     }
 
     fn process(&self, node: NodeId) -> Process {
-        Process { node, incarnation: self.proposed[&node] }
+        Process { node, incarnation: self.proposed[&node].incarnation }
     }
 
     pub(super) fn proposed(&self) -> impl Iterator<Item = Process> {
-        self.proposed.iter().map(|(n, i)| Process { node: *n, incarnation: *i })
+        self.proposed.iter().map(|(n, c)| Process { node: *n, incarnation: c.incarnation })
     }
 
     pub(super) fn considers(&self, process: Process) -> bool {
-        self.proposed.get(&process.node) == Some(&process.incarnation)
+        self.proposed.get(&process.node).is_some_and(|c| c.incarnation == process.incarnation)
     }
 
     /// Whom this node has heard in this attempt, and in which of theirs.
@@ -348,8 +434,9 @@ impl Agreement {
         self.heard.iter().map(|(n, heard)| (self.process(*n), heard.attempt))
     }
 
-    /// Everybody repeats what he knows many times within this. Whoever stopped before he was called
-    /// may be gone, whatever he last agreed to.
+    /// Everybody repeats what he knows many times within this. Whoever stopped may be gone, whatever
+    /// he last agreed to. It is half of the time after which he is left out: so when this node does
+    /// that, and somebody who was heard lately says that he has, that was after this node last did.
     fn heard_lately(&self, node: &Node, other: NodeId) -> Option<&Heard> {
         let lately = node.config.timers.consensus / 2;
         self.heard.get(&other).filter(|h| node.now.since(h.at) < lately)
@@ -419,6 +506,7 @@ impl Agreement {
 
     pub(super) fn send_join(&mut self, node: &mut Node, ring: &Ring) {
         let members = self.members(node);
+        self.note_vote(node, &members);
         let addresses = self.not_reached_by_multicast(node, ring, &members);
         (self.joined_at, self.news) = (Some(node.now), false);
         let repeat = node.config.timers.join_repeat;

@@ -12,7 +12,7 @@ use crate::id::{NodeId, Process, RingId};
 use crate::node::Node;
 use crate::planted::planted;
 use crate::time::Instant;
-use crate::wire::{Dialect, MemberState, Packet, Plan, PlanAck, Propose};
+use crate::wire::{Dialect, Join, MemberState, Packet, Plan, PlanAck, Propose};
 
 #[derive(Clone, Hash)]
 pub(crate) struct Commit {
@@ -32,8 +32,13 @@ enum Role {
         states: BTreeMap<NodeId, MemberState>,
         plan: Option<Plan>,
         acks: BTreeSet<NodeId>,
+        /// How often members that have not answered said that they would rather form another ring.
+        refusals: BTreeMap<NodeId, u32>,
     },
 }
+
+/// A member that refuses so often means it; less may be what it said before it agreed.
+const REFUSALS: u32 = 3;
 
 impl Commit {
     /// As the representative.
@@ -42,6 +47,7 @@ impl Commit {
             states: BTreeMap::new(),
             plan: None,
             acks: BTreeSet::from([node.me.node]),
+            refusals: BTreeMap::new(),
         };
         let commit = Self::new(node, history, propose, role);
         commit.repeat(node);
@@ -127,7 +133,7 @@ impl Commit {
                     Some((_, attempt)) if join.attempt > *attempt => {
                         self.abort(node, Failure::join(join))
                     }
-                    Some(_) => State::Commit(self),
+                    Some(_) => self.on_refusal(node, join),
                     None => {
                         node.decline(&join, true);
                         State::Commit(self)
@@ -139,6 +145,25 @@ impl Commit {
                 State::Commit(self)
             }
         }
+    }
+
+    /// A member would rather form another ring: it is asked again, and if it means it, there is no
+    /// use in waiting for it, while it wonders why nobody speaks to it any more.
+    fn on_refusal(mut self: Box<Self>, node: &mut Node, join: Join) -> State {
+        let agrees = join.members.iter().eq(self.propose.members.iter().map(|(p, _)| &p.node));
+        let Role::Leader { states, refusals, .. } = &mut self.role else {
+            return State::Commit(self);
+        };
+        if agrees || states.contains_key(&join.process.node) {
+            return State::Commit(self);
+        }
+        let refused = refusals.entry(join.process.node).or_default();
+        *refused += 1;
+        if *refused >= REFUSALS {
+            return self.abort(node, Failure::join(join));
+        }
+        node.send_to(join.process, &Packet::Propose(self.propose.clone()));
+        State::Commit(self)
     }
 
     pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
@@ -154,7 +179,7 @@ impl Commit {
 
     /// Sends what those need who have not answered; the representative only.
     fn repeat(&self, node: &mut Node) {
-        let Role::Leader { states, plan, acks } = &self.role else { return };
+        let Role::Leader { states, plan, acks, .. } = &self.role else { return };
         let (packet, done): (Packet, BTreeSet<NodeId>) = match plan {
             Some(plan) => (Packet::Plan(plan.clone()), acks.clone()),
             None => (Packet::Propose(self.propose.clone()), states.keys().copied().collect()),

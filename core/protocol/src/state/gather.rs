@@ -67,9 +67,7 @@ impl Gather {
     }
 
     pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
-        if self.agreement.is_overdue(node) {
-            self.agreement.exclude_the_silent(node, &self.history.ring);
-        }
+        self.agreement.judge(node, &self.history.ring);
         self.agreement.speak(node, &self.history.ring);
         self.check(node)
     }

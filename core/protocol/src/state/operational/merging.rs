@@ -14,16 +14,14 @@ use crate::state::{Commit, History, Sender, State};
 use crate::time::Instant;
 use crate::wire::{Decline, Gone, Join, Packet, Propose};
 
-/// After so many times without agreement in time, it is given up.
-const ROUNDS_MAX: u32 = 3;
+/// After so many times of the time allowed for agreeing, it is given up.
+const LASTS_MAX: u32 = 3;
 /// Merges remembered that were given up.
 const GIVEN_UP_MAX: usize = 64;
 
 #[derive(Clone, Hash)]
 pub(crate) struct Merging {
     pub(super) agreement: Agreement,
-    /// Times that there was no agreement in time.
-    rounds: u32,
     /// This node has invited the others.
     inviting: bool,
 }
@@ -56,7 +54,7 @@ impl Operational {
     pub(super) fn invite(mut self: Box<Self>, node: &mut Node, others: &[Process]) -> State {
         let merge = Some((node.me, node.attempts + 1));
         let agreement = Agreement::new(node, &self.ring, BTreeMap::new(), others, merge);
-        let merging = self.merging.insert(Merging { agreement, rounds: 0, inviting: true });
+        let merging = self.merging.insert(Merging { agreement, inviting: true });
         merging.agreement.send_join(node, &self.ring);
         self.go_on_merging(node)
     }
@@ -105,7 +103,7 @@ impl Operational {
             return ignore(self, node);
         }
         agreement.send_join(node, &self.ring);
-        self.merging = Some(Merging { agreement, rounds: 0, inviting: false });
+        self.merging = Some(Merging { agreement, inviting: false });
         self.go_on_merging(node)
     }
 
@@ -149,11 +147,8 @@ impl Operational {
 
     pub(super) fn on_merging_timeout(mut self: Box<Self>, node: &mut Node) -> State {
         let Some(merging) = &mut self.merging else { return State::Operational(self) };
-        if merging.agreement.is_overdue(node) {
-            merging.rounds += 1;
-            merging.agreement.exclude_the_silent(node, &self.ring);
-        }
-        if merging.rounds >= ROUNDS_MAX {
+        merging.agreement.judge(node, &self.ring);
+        if merging.agreement.has_lasted(node, LASTS_MAX) {
             self.give_up(node);
             return State::Operational(self);
         }
