@@ -163,7 +163,8 @@ impl Ring {
     /// request any more.
     fn answer_requests(&mut self, node: &mut Node, token: &mut Token) {
         let requests = core::mem::take(&mut token.requests);
-        let mut budget = (node.window() / 4).max(1);
+        let window = if token.window == 0 { node.window() } else { token.window };
+        let mut budget = (window / 4).max(1);
         for mut asked in requests {
             if asked.skip > 0 && self.store.get(asked.first).is_some() {
                 asked.skip -= 1;

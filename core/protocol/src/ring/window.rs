@@ -33,8 +33,9 @@ impl Flow {
 
 /// Rotations over which losses are looked at.
 const ROTATIONS: u32 = 16;
-/// One repeated packet in so many is a window that is too large.
-const LOSS_ONE_IN: u64 = 500;
+/// A window is too large if, at each of the others, one packet in so many had to be repeated. Links
+/// lose more rarely by themselves, and a packet that is late is asked for now and then.
+const LOSS_ONE_IN: u64 = 100;
 /// A rotation that takes longer than this part of the time after which a token counts as lost is
 /// slow.
 const SLOW_ONE_IN: u32 = 2;
@@ -81,6 +82,8 @@ pub(super) struct Bounds {
     /// Below this it does not fall for losses.
     lossy: u32,
     most: u32,
+    /// Members that receive a packet.
+    receivers: u64,
 }
 
 impl Bounds {
@@ -88,7 +91,12 @@ impl Bounds {
     pub(super) fn new(members: usize, most: u32) -> Self {
         let most = most.max(1);
         let least = (2 * members as u32).min(most);
-        Self { least, lossy: (most / 8).max(least), most }
+        let receivers = (members as u64).max(2) - 1;
+        Self { least, lossy: (most / 8).max(least), most, receivers }
+    }
+
+    fn is_too_much(self, sent: u64, repeated: u64) -> bool {
+        repeated * LOSS_ONE_IN > sent * self.receivers
     }
 
     /// What a new ring begins with.
@@ -107,7 +115,8 @@ impl Tuner {
         self.rotations += 1;
         self.sent += u64::from(of.sent);
         self.repeated += u64::from(of.repeated);
-        if of.repeated > 0 && self.window >= bounds.lossy {
+        let lost = bounds.is_too_much(u64::from(of.sent), u64::from(of.repeated));
+        if lost && self.window >= bounds.lossy {
             self.proven = self.proven.min(self.window);
         }
         let quick_below = self.proven.max(bounds.lossy);
@@ -121,7 +130,7 @@ impl Tuner {
             self.window = (self.window + more).min(quick_below);
             self.begin_again();
         } else if self.rotations >= ROTATIONS {
-            if self.repeated * LOSS_ONE_IN > self.sent {
+            if bounds.is_too_much(self.sent, self.repeated) {
                 self.window -= self.window / 5;
                 self.proven = self.window;
             } else if wants_more {
@@ -238,7 +247,8 @@ mod tests {
         let mut tuner = open();
         let rest = ROTATIONS - tuner.rotations;
         after(&mut tuner, rest, 0, 0);
-        assert_eq!(after(&mut tuner, 16, 5, 9), 410);
+        assert_eq!(after(&mut tuner, 16, 15, 0), 512, "now and then");
+        assert_eq!(after(&mut tuner, 16, 16, 9), 410);
         assert_eq!(after(&mut tuner, 800, 50, 9), 64);
         assert_eq!(after(&mut tuner, 16, 0, 0), 64, "nobody wants more");
         assert_eq!(after(&mut tuner, 16, 0, 9), 65);
@@ -251,8 +261,12 @@ mod tests {
     fn a_new_ring_opens_its_window_quickly_until_something_is_lost() {
         let mut tuner = Tuner::default();
         let mut windows = |repeated| after(&mut tuner, 1, repeated, 9);
-        assert_eq!([windows(0), windows(9), windows(9)], [24, 36, 54], "an eighth is always open");
-        assert_eq!([windows(0), windows(1), windows(0)], [81, 81, 81]);
+        assert_eq!(
+            [windows(0), windows(99), windows(99)],
+            [24, 36, 54],
+            "an eighth is always open"
+        );
+        assert_eq!([windows(0), windows(16), windows(0)], [81, 81, 81]);
         let (mut unused, bounds) = (Tuner::default(), Bounds::new(4, 512));
         let mut window = |sent| {
             let of = Rotation { sent, repeated: 0, backlog: 9, took: None };
