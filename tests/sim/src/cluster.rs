@@ -162,7 +162,11 @@ pub(crate) enum Happening {
 
 impl Cluster {
     /// Machines on which nothing runs yet.
-    pub fn new(options: Options) -> Self {
+    pub fn new(mut options: Options) -> Self {
+        if options.lasting == Lasting::Links {
+            // Whoever cannot hear the only one that it knows of meets nobody.
+            options.network.sparse_peers = false;
+        }
         let mut random = Random::new(options.seed);
         let network = Network::new(options.network.clone(), options.nodes, random.fork());
         let mut slow = Random::new(options.seed.rotate_left(53));

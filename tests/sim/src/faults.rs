@@ -76,15 +76,21 @@ impl Cluster {
             Lasting::None => return,
             Lasting::Sets => {
                 let sets: Vec<u64> = (0..n).map(|_| self.random.below(2)).collect();
-                self.pairs(|a, b| a < b && sets[a] != sets[b])
+                self.pairs(|a, b| sets[a] != sets[b])
             }
             Lasting::Links => {
-                let bad: Vec<bool> = (0..n * n).map(|_| self.random.permille(150)).collect();
-                self.pairs(|a, b| a < b && bad[a * n + b])
+                // Every second one in one direction only.
+                let draw = |_| self.random.permille(150).then(|| self.random.below(4));
+                let bad: Vec<Option<u64>> = (0..n * n).map(draw).collect();
+                let both = |which: Option<u64>| which.is_some_and(|w| w < 2);
+                self.pairs(|a, b| match a < b {
+                    true => both(bad[a * n + b]) || bad[a * n + b] == Some(2),
+                    false => both(bad[b * n + a]) || bad[b * n + a] == Some(3),
+                })
             }
         };
         self.tell(None, &format!("CUT FOR GOOD {cuts:?}"));
-        cuts.into_iter().for_each(|(a, b)| self.network.cut_for_good(a, b));
+        cuts.into_iter().for_each(|(a, b)| self.network.silence_for_good(a, b));
     }
 
     pub(crate) fn next_fault(&mut self) {

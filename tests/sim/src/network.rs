@@ -122,10 +122,13 @@ impl Network {
 
     /// Cuts a connection, in both directions, so that no healing mends it.
     pub fn cut_for_good(&mut self, a: usize, b: usize) {
-        for (from, to) in [(a, b), (b, a)] {
-            let link = self.link(from, to);
-            (link.for_good, link.cuts) = (true, link.cuts + 1);
-        }
+        [(a, b), (b, a)].into_iter().for_each(|(from, to)| self.silence_for_good(from, to));
+    }
+
+    /// Cuts it in one direction.
+    pub fn silence_for_good(&mut self, from: usize, to: usize) {
+        let link = self.link(from, to);
+        (link.for_good, link.cuts) = (true, link.cuts + 1);
     }
 
     /// It was cut for good.

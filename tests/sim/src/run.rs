@@ -35,7 +35,7 @@ pub struct Outcome {
     pub deliveries: u64,
     /// Nodes of the cluster.
     pub nodes: usize,
-    /// The network was fast, and so were the protocol's timers.
+    /// The network was fast, and so were the protocol's timers, and in the end all hear each other.
     pub local: bool,
     /// From the end of all faults to one ring, in nanoseconds.
     pub settled_in: u64,
@@ -71,7 +71,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         packet_faults: 0,
         deliveries: 0,
         nodes: options.nodes,
-        local: options.timer_scale == 1,
+        local: options.timer_scale == 1 && options.lasting != Lasting::Links,
         settled_in: 0,
         changes: 0,
         rows: BTreeSet::new(),
@@ -146,12 +146,15 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
     let healed = cluster.now;
     cluster.put_clocks_right();
     cluster.heal(false);
-    let limit = Duration::from_secs(10) * if cluster.options.timer_scale > 1 { 6 } else { 1 };
+    // Each time that members are left behind for a bad link, it has to be certain that it stays.
+    let links = cluster.lasting == Lasting::Links;
+    let limit = Duration::from_secs(if links { 30 } else { 10 });
+    let limit = limit * if cluster.options.timer_scale > 1 { 6 } else { 1 };
     // What failed just before the end of all faults is noticed within the loss time; where links
     // stay bad, some rings are left only for what has proven to last.
     let timers = cluster.options.timers();
     let notices = timers.token_loss + timers.consensus;
-    let lasts = if cluster.lasting == Lasting::Links { LASTS } else { notices };
+    let lasts = if links { LASTS } else { notices };
     let mut since = (cluster.installed(), cluster.now);
     let settled = |c: &Cluster| {
         if since.0 != c.installed() {
@@ -176,7 +179,9 @@ fn rest(cluster: &mut Cluster) -> Result<(), String> {
     cluster.judge.visits_on = true;
     cluster.run_for(TRAFFIC_AFTER);
     cluster.traffic_on = false;
-    let limit = cluster.options.traffic.drain_limit;
+    // What a bad link loses has to be asked for, and comes from another member.
+    let times = if cluster.lasting == Lasting::Links { 6 } else { 1 };
+    let limit = cluster.options.traffic.drain_limit * times;
     let rests = |c: &Cluster| c.at_rest().and_then(|()| c.groups_agree());
     if !cluster.run_until(limit, |c| rests(c).is_ok()) {
         let missing = rests(cluster).err().unwrap_or_default();

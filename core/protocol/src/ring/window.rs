@@ -36,6 +36,8 @@ const ROTATIONS: u32 = 16;
 /// A window is too large if, at each of the others, one packet in so many had to be repeated. Links
 /// lose more rarely by themselves, and a packet that is late is asked for now and then.
 const LOSS_ONE_IN: u64 = 100;
+/// Rotations after which the shortest one is forgotten: paths change.
+const FORGET_AFTER: u32 = 1_024;
 /// A rotation that takes longer than this part of the time after which a token counts as lost is
 /// slow.
 const SLOW_ONE_IN: u32 = 2;
@@ -68,8 +70,9 @@ pub(super) struct Tuner {
     window: u32,
     /// It grows quickly up to here.
     proven: u32,
-    /// The shortest rotation.
-    least: Option<Duration>,
+    /// The shortest rotation of the last while, and of the while that has begun.
+    least: [Option<Duration>; 2],
+    timed: u32,
     rotations: u32,
     sent: u64,
     repeated: u64,
@@ -145,8 +148,12 @@ impl Tuner {
 
     fn is_slow(&mut self, took: Option<Duration>, loss: Duration) -> bool {
         let Some(took) = took else { return false };
-        let least = self.least.map_or(took, |least| least.min(took));
-        self.least = Some(least);
+        self.timed += 1;
+        if self.timed >= FORGET_AFTER {
+            (self.timed, self.least) = (0, [self.least[1], None]);
+        }
+        self.least[1] = Some(self.least[1].map_or(took, |least| least.min(took)));
+        let least = self.least.into_iter().flatten().min().unwrap_or(took);
         took > (loss / SLOW_ONE_IN).max(2 * least)
     }
 
@@ -287,6 +294,11 @@ mod tests {
         let mut far = open();
         assert_eq!([80, 130, 160].map(|took| far.rotation(bounds, of(took), LOSS)), [512; 3]);
         assert_eq!(far.rotation(bounds, of(161), LOSS), 256);
+        // A way that has become a long one is no reason to close the window for good.
+        let windows: Vec<u32> =
+            (0..2 * FORGET_AFTER).map(|_| tuner.rotation(bounds, of(200), LOSS)).collect();
+        assert_eq!(windows[0], 9);
+        assert!(windows.last().is_some_and(|window| *window > 99), "as much as is made use of");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use anasazi_protocol::RingId;
 
 use super::Liveness;
 use crate::cluster::Cluster;
+use crate::network::Lasting;
 
 /// One fault may cost everybody this many: a ring is lost, and whoever was left behind comes back.
 const CHANGES_MIN: u64 = 2;
@@ -36,10 +37,12 @@ impl Changes {
         // Whoever was asked to leave before still goes, and that is a change of its own.
         let leaving = runs().filter(|at| cluster.nodes[*at].leaving).count();
         let meets = |at: usize| {
-            let heard = parts.iter().filter(|(to, _)| !cluster.network.is_cut_for_good(at, **to));
+            let heard = parts.iter().filter(|(to, _)| hear_each_other(cluster, at, **to));
             heard.map(|(_, part)| *part).collect::<BTreeSet<Part>>().len() + leaving
         };
-        let allowed = runs().map(|at| (at, (meets(at) as u64).max(CHANGES_MIN))).collect();
+        // Where single links stay bad, every merge may leave somebody behind, who is then alone.
+        let times = if cluster.lasting == Lasting::Links { 2 } else { 1 };
+        let allowed = runs().map(|at| (at, (meets(at) as u64 * times).max(CHANGES_MIN))).collect();
         Self { allowed, installed: BTreeMap::new() }
     }
 
@@ -47,6 +50,10 @@ impl Changes {
     pub(super) fn most(&self) -> u64 {
         self.installed.values().copied().max().unwrap_or(0)
     }
+}
+
+fn hear_each_other(cluster: &Cluster, a: usize, b: usize) -> bool {
+    !cluster.network.is_cut_for_good(a, b) && !cluster.network.is_cut_for_good(b, a)
 }
 
 fn part_of(cluster: &Cluster, at: usize) -> Part {
@@ -57,7 +64,7 @@ fn part_of(cluster: &Cluster, at: usize) -> Part {
         cluster.nodes.iter().position(|n| n.process == **member).is_some_and(|other| {
             let n = &cluster.nodes[other];
             let same = n.ring.as_ref().is_some_and(|(r, _)| r == ring);
-            let heard = !cluster.network.is_cut_for_good(at, other);
+            let heard = hear_each_other(cluster, at, other);
             n.runs() && n.state == "operational" && same && heard
         })
     };

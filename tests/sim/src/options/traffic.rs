@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use anasazi_protocol::limits;
-
 use super::Options;
 use crate::random::Random;
 
@@ -52,10 +50,7 @@ impl Traffic {
         let sessions = random.between(1, 3);
         let burst: u64 = random.pick(&[1, 4, 20]);
         let rate = random.pick(&[30, 300, 1_500]) / u64::from(options.timer_scale) + 5;
-        // A window that keeps a slow link busy for longer than a token may stay away is no fault of
-        // the protocol.
-        let absurd = options.window > limits::WINDOW_DEFAULT && options.network.bytes_per_ms > 0;
-        let overload = random.permille(50) && !absurd;
+        let overload = random.permille(50);
         let mtu = options.mtu as u64;
         let mean_len = 100
             + u64::from(long) * 5 * mtu / 2_000
