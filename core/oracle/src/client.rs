@@ -20,7 +20,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anasazi_protocol::record::list;
-use anasazi_protocol::{GroupId, Incarnation, MemberId, Process, ViewId};
+use anasazi_protocol::{GroupId, Incarnation, MemberId, Process, ViewCause, ViewId};
 use serde::{Deserialize, Serialize};
 
 /// One line of a client's log.
@@ -48,10 +48,18 @@ pub enum ClientEntry {
         id: ViewId,
         /// It is the signal.
         transitional: bool,
-        /// In the order of the event.
+        /// Why.
+        cause: ViewCause,
+        /// This list and those that follow are in the order of the event.
         members: Vec<MemberId>,
-        /// In the order of the event.
+        /// Not in the view before.
+        joined: Vec<MemberId>,
+        /// In the view before, and gone.
+        left: Vec<MemberId>,
+        /// Came here with the client.
         together: Vec<MemberId>,
+        /// Per member: the set it came with; 0 is the client's.
+        sets: Vec<u32>,
     },
     /// A message.
     Message {
@@ -114,13 +122,25 @@ impl fmt::Display for ClientRecord {
 impl fmt::Display for ClientEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::View { group, id, transitional, members, together } => {
+            Self::View {
+                group,
+                id,
+                transitional,
+                cause,
+                members,
+                joined,
+                left,
+                together,
+                sets,
+            } => {
                 let what = if *transitional { "transitional signal" } else { "view" };
                 let (members, together) = (list(members), list(together));
+                let (joined, left) = (list(joined), list(left));
                 let group = group.0;
                 let (ring, ordinal, sub) = (id.ring, id.ordinal, id.sub);
-                write!(f, "{what} of group {group:x}, id {ring}:{ordinal}.{sub}, ")?;
-                write!(f, "members {members}, together {together}")
+                write!(f, "{what} of group {group:x}, id {ring}:{ordinal}.{sub}, {cause:?}, ")?;
+                write!(f, "members {members}, joined {joined}, left {left}, ")?;
+                write!(f, "together {together}, sets {sets:?}")
             }
             Self::Message { group, sender, sequence, hash } => {
                 write!(f, "group {:x} gets {sequence} of {sender} [{hash:x}]", group.0)

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anasazi_oracle::offline::{Logs, NoVerdict, append_crash};
 use anasazi_oracle::{Axiom, ClientEntry, ClientLog, Entry, Options, Record, Summary, Violation};
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Audience, GroupId, Recipients, Service, ViewCause};
+use anasazi_protocol::{Audience, GroupId, MemberId, Recipients, Service, ViewCause, ViewId};
 use log::{GROUP, Log, agreed, member, members, message, process, regular, ring, session, view};
 
 type Verdict = Result<Result<Summary, Box<Violation>>, NoVerdict>;
@@ -194,12 +194,24 @@ fn a_line_that_is_no_record_is_named() {
     assert!(error.contains("node-1.jsonl: line 1 is no record"), "{error}");
 }
 
+fn view_entry(group: GroupId, id: ViewId, node: u32, nodes: &[u32]) -> ClientEntry {
+    ClientEntry::View {
+        group,
+        id,
+        transitional: false,
+        cause: ViewCause::Join,
+        members: members(nodes),
+        joined: members(&[node]),
+        left: Vec::new(),
+        together: members(&[node]),
+        sets: nodes.iter().map(|n| u32::from(*n != node)).collect(),
+    }
+}
+
 /// The first view of the client of a node.
 fn client_view(node: u32, ordinal: u64, nodes: &[u32]) -> ClientEntry {
     let id = view(2, ordinal, 1);
-    let together = members(&[node]);
-    let members = members(nodes);
-    ClientEntry::View { group: GROUP, id, transitional: false, members, together }
+    view_entry(GROUP, id, node, nodes)
 }
 
 fn client_message(counter: u64) -> ClientEntry {
@@ -243,7 +255,19 @@ fn a_client_that_sees_something_else_is_found() {
     let invented = [first.clone(), one.clone(), two.clone(), client_message(3)];
     let other_view = [client_view(1, 0, &[1]), one.clone(), two.clone()];
     let left = [first.clone(), one.clone(), ClientEntry::Left { group: GROUP }, two.clone()];
-    for wrong in [&lost[..], &swapped, &doubled, &invented, &other_view, &left] {
+    let with = |change: fn(&mut Vec<MemberId>, &mut Vec<u32>, &mut ViewCause)| {
+        let mut view = first.clone();
+        if let ClientEntry::View { joined, sets, cause, .. } = &mut view {
+            change(joined, sets, cause);
+        }
+        [view, one.clone(), two.clone()]
+    };
+    let other_joined = with(|joined, _, _| joined.clear());
+    let other_sets = with(|_, sets, _| sets.reverse());
+    let other_cause = with(|_, _, cause| *cause = ViewCause::Merge);
+    let other = [&other_joined[..], &other_sets, &other_cause];
+    let all = [&lost[..], &swapped, &doubled, &invented, &other_view, &left];
+    for wrong in all.into_iter().chain(other) {
         let mut log = with_clients();
         let mut files = Files::of(log.trace(1, Trace::Stopped { waited_ms: None }));
         files.client(1, wrong);
@@ -310,13 +334,7 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
     log.trace(1, Trace::Send { message, session: session(1), to, service, hash: 4 });
     let to = Some(Recipients::Group(GROUP, 0));
     log.trace(2, Trace::Unordered { message, ring: ring(2), hash: 4, to });
-    let twin_view = ClientEntry::View {
-        group: TWIN,
-        id: view(2, 0, 2),
-        transitional: false,
-        members: members(&[1, 2]),
-        together: members(&[1]),
-    };
+    let twin_view = view_entry(TWIN, view(2, 0, 2), 1, &[1, 2]);
     let seen = vec![
         client_view(1, 0, &[1, 2]),
         twin_view,

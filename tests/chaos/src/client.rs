@@ -15,7 +15,7 @@ use anasazi_client::{
 };
 use anasazi_oracle::{ClientEntry, ClientLog};
 use anasazi_protocol::{
-    GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewId, hash64,
+    GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewCause, ViewId, hash64,
 };
 use clap::Args;
 
@@ -409,8 +409,23 @@ fn view_entry(group: GroupId, view: &OwnedView, transitional: bool) -> ClientEnt
         group,
         id: ViewId { ring, ordinal: id.ordinal, sub: id.sub },
         transitional,
+        cause: cause(view.cause),
         members: view.members.iter().map(member).collect(),
+        joined: view.joined.iter().map(member).collect(),
+        left: view.left.iter().map(member).collect(),
         together: view.together.iter().map(member).collect(),
+        sets: view.sets.clone(),
+    }
+}
+
+/// `ANZ_CAUSE_*` of the C header.
+fn cause(number: u32) -> ViewCause {
+    match number {
+        1 => ViewCause::Join,
+        2 => ViewCause::Leave,
+        3 => ViewCause::Disconnect,
+        4 => ViewCause::Network,
+        _ => ViewCause::Merge,
     }
 }
 

@@ -242,7 +242,8 @@ fn sender_of(entry: &mut ClientEntry) -> Option<&mut MemberId> {
 struct Giving<'a> {
     history: &'a History,
     client: MemberId,
-    inside: BTreeSet<GroupId>,
+    /// The groups that it is in, and the members that it was shown last.
+    inside: BTreeMap<GroupId, Vec<MemberId>>,
     /// The message that was delivered last.
     hash: u64,
     /// Its groups that the client is in.
@@ -257,7 +258,7 @@ impl<'a> Giving<'a> {
         let mut giving = Giving {
             history,
             client,
-            inside: BTreeSet::new(),
+            inside: BTreeMap::new(),
             hash: 0,
             groups: Vec::new(),
             first: Default::default(),
@@ -274,7 +275,7 @@ impl<'a> Giving<'a> {
 
     fn trace(&mut self, position: usize, trace: &Trace) {
         if let Trace::GroupMessage { group, sender, sequence, hash } = trace {
-            if self.inside.contains(group) {
+            if self.inside.contains_key(group) {
                 if self.groups.is_empty() {
                     (self.first, self.hash) = ((position, *sender, *sequence), *hash);
                 }
@@ -287,8 +288,7 @@ impl<'a> Giving<'a> {
         match trace {
             Trace::GroupView { group, local, local_left, transitional, .. } => {
                 if local.contains(&session) {
-                    let first = !transitional && self.inside.insert(*group);
-                    self.view(position, trace, first);
+                    self.view(position, trace);
                 } else if local_left.contains(&session) && !transitional {
                     self.inside.remove(group);
                     self.push(position, ClientEntry::Left { group: *group }, false);
@@ -305,7 +305,7 @@ impl<'a> Giving<'a> {
                     let entry = ClientEntry::Unicast { sender, hash: *hash };
                     self.push(position, entry, of_anyone);
                 }
-                let inside = |(group, _)| self.inside.contains(&group).then_some(group);
+                let inside = |(group, _)| self.inside.contains_key(&group).then_some(group);
                 let groups = to.groups().filter_map(inside).collect();
                 self.message(position, groups, (sender, 0, *hash), of_anyone);
             }
@@ -313,15 +313,42 @@ impl<'a> Giving<'a> {
         }
     }
 
-    /// Whoever is shown its first view has come from none, so with nobody.
-    fn view(&mut self, position: usize, trace: &Trace, first: bool) {
-        let Trace::GroupView { group, id, transitional, members, together, .. } = trace else {
+    /// What changed is so in relation to the last view that the client was shown. Whoever is shown
+    /// its first one has come from none, so with nobody.
+    fn view(&mut self, position: usize, trace: &Trace) {
+        let Trace::GroupView { group, id, transitional, cause, members, sets, together, .. } =
+            trace
+        else {
             return;
         };
-        let (group, id, transitional) = (*group, *id, *transitional);
-        let together = if first { vec![self.client] } else { together.clone() };
+        let (group, id, transitional, cause) = (*group, *id, *transitional, *cause);
+        let known = self.inside.get(&group);
+        let before = known.unwrap_or(members);
+        let without = |list: &[MemberId], others: &[MemberId]| {
+            list.iter().copied().filter(|m| !others.contains(m)).collect::<Vec<_>>()
+        };
+        let (mut joined, left) = (without(members, before), without(before, members));
+        let (mut together, mut sets) = (together.clone(), sets.clone());
+        if known.is_none() {
+            (joined, together) = (vec![self.client], vec![self.client]);
+            let all = members.iter().zip(&mut sets);
+            all.for_each(|(m, set)| *set = if *m == self.client { 0 } else { (*set).max(1) });
+        }
+        if !transitional {
+            self.inside.insert(group, members.clone());
+        }
         let members = members.clone();
-        let entry = ClientEntry::View { group, id, transitional, members, together };
+        let entry = ClientEntry::View {
+            group,
+            id,
+            transitional,
+            cause,
+            members,
+            joined,
+            left,
+            together,
+            sets,
+        };
         self.push(position, entry, false);
     }
 

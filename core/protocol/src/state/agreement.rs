@@ -434,9 +434,10 @@ impl Agreement {
         self.heard.iter().map(|(n, heard)| (self.process(*n), heard.attempt))
     }
 
-    /// Everybody repeats what he knows many times within this. Whoever stopped may be gone, whatever
-    /// he last agreed to. It is half of the time after which he is left out: so when this node does
-    /// that, and somebody who was heard lately says that he has, that was after this node last did.
+    /// Everybody repeats what he knows many times within this. Whoever stopped may be gone,
+    /// whatever he last agreed to. It is half of the time after which he is left out: so when this
+    /// node does that, and somebody who was heard lately says that he has, that was after this node
+    /// last did.
     fn heard_lately(&self, node: &Node, other: NodeId) -> Option<&Heard> {
         let lately = node.config.timers.consensus / 2;
         self.heard.get(&other).filter(|h| node.now.since(h.at) < lately)
