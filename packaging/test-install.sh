@@ -25,6 +25,16 @@ if grep -rIl -e '@[A-Z]*@' -e "$place" "$moved" --include='*.pc' --include='*.cm
 fi
 echo "ok: installs below the prefix"
 
+for target in install uninstall; do
+    make --no-print-directory -f packaging/install.mk $target \
+        PREFIX=/opt/anasazi DESTDIR="$place/again" SKIP_BUILD=1 > "$place/log" 2>&1 \
+        || { cat "$place/log"; fail "make $target"; }
+    ! grep -q ldconfig "$place/log" || fail "make $target with DESTDIR speaks of ldconfig"
+done
+[ -z "$(find "$place/again" ! -type d -print)" ] \
+    || fail "make uninstall leaves $(find "$place/again" ! -type d -print)"
+echo "ok: uninstalls what it installed"
+
 for file in "$moved/bin/anasazid" "$moved/lib/libanasazi.so"; do
     if grep -q 'no planted bug has this name' "$file"; then
         fail "${file##*/} has the simulator's planted bugs in it: build it by itself"
