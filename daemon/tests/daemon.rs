@@ -259,6 +259,8 @@ fn what_is_missing_outside_has_its_own_exit_code() {
         ("transport.bind=192.0.2.1:7000".to_owned(), 4, "192.0.2.1 (transport.bind)"),
         ("state.dir=/dev/null/state".to_owned(), 3, "/dev/null/state"),
         ("client.listen=/dev/null/a.sock".to_owned(), 5, "/dev/null/a.sock"),
+        // No start of the unit would make it better.
+        ("trace.file=/dev/null/trace".to_owned(), 2, "trace.file /dev/null/trace"),
     ] {
         let ended = place.run(&["--set", &assignment]);
         assert_eq!(ended.code, Some(code), "{assignment} {ended:?}");
