@@ -330,8 +330,8 @@ ANZ_API const struct anz_api *anz_get_api(uint32_t min_version);
 
 /* ---- configuration --------------------------------------------------------------------------- */
 
-/* Settings are string keys with string values; docs/OPERATIONS.md has them all. MT-Safe NB; *out
- * is set on success only */
+/* Settings are string keys with string values; OPERATIONS.md has them all. MT-Safe NB; *out is
+ * set on success only */
 ANZ_API anz_status_t anz_config_new(anz_config_t **out);
 
 /* MT-Safe NB; what was made with it stays as it is */

@@ -1,5 +1,5 @@
 # make install [PREFIX=/usr/local] [DESTDIR=]: daemon, console, library, headers, CMake package,
-# pkg-config file, systemd unit, operations guide, example configuration. Included by the top
+# pkg-config file, systemd unit, guides, example configuration. Included by the top
 # Makefile. SKIP_BUILD=1 installs what was built before, as for `sudo make install`.
 # make uninstall, with the same settings, removes these again.
 
@@ -13,7 +13,7 @@ SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 CMAKEDIR ?= $(LIBDIR)/cmake/anasazi
 
-documents = docs/OPERATIONS.md packaging/anasazi.toml
+documents = docs/OPERATIONS.md docs/PROTOCOL.md packaging/anasazi.toml
 
 release_dir = $(or $(CARGO_TARGET_DIR),target)/release
 # The version of the library is that of its C interface; its first number is in the SONAME.

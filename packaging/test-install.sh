@@ -23,6 +23,9 @@ if grep -rIl -e '@[A-Z]*@' -e "$place" "$moved" --include='*.pc' --include='*.cm
     --include='*.service'; then
     fail "these name the place of the build, or were not filled in"
 fi
+for document in $(grep -o '[A-Z]*\.md' "$moved/share/doc/anasazi/OPERATIONS.md" | sort -u); do
+    [ -e "$moved/share/doc/anasazi/$document" ] || fail "OPERATIONS.md speaks of $document"
+done
 echo "ok: installs below the prefix"
 
 for target in install uninstall; do

@@ -89,7 +89,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Trace {
-    /// Judge the files of all nodes together by the promises of docs/PROTOCOL.md
+    /// Judge the files of all nodes together by the promises of PROTOCOL.md
     Check(Check),
 }
 
