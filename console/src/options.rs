@@ -104,6 +104,11 @@ pub(crate) struct Check {
     #[arg(long)]
     pub(crate) quiesced: bool,
 
+    /// No verdict (exit code 2) if a file does not end with the end of its node: all had left
+    /// cleanly before the files were taken
+    #[arg(long)]
+    pub(crate) complete: bool,
+
     /// Clients sent to a group only while they were in it: lets G6 be checked
     #[arg(long)]
     pub(crate) senders_are_members: bool,
