@@ -171,7 +171,8 @@ typedef int32_t anz_status_t;
 /* an address to send to (open group), not a membership: no views, no messages */
 #define ANZ_JOIN_SEND_ONLY    1
 
-/* Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere. */
+/* Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere. A call
+ * that succeeds empties it. */
 typedef struct anz_error {
     uint32_t struct_size;                /* = sizeof(anz_error_t) */
     anz_status_t code;                   /* as returned */
