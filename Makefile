@@ -13,7 +13,8 @@ demo_dir = $(target)/demo
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
-	@echo '  make install      All of it, below PREFIX=/usr/local'
+	@echo '  make install      All of it, below PREFIX=/usr/local (SKIP_BUILD=1: as built before)'
+	@echo '  make uninstall    Removes that again; configuration and state files stay'
 
 build: ## Daemon, console and library, optimised
 	$(CARGO) build --release --locked -p anasazid -p anasazi-console -p anasazi-ffi
@@ -27,10 +28,10 @@ demo-build: build
 	$(CC) -std=c11 -D_GNU_SOURCE -Wall -Wextra -O2 -Iinclude demo/member.c -o $(demo_dir)/member \
 		-L$(release) -lanasazi -Wl,-rpath,'$$ORIGIN/../release'
 
-test: ## Every test, within 30 minutes on 2 cores
+test: ## Every test, 30 minutes on 2 cores (as root it installs missing Debian packages)
 	@$(PYTHON) tests/run.py
 
-fuzz: ## Every fuzz target, SECONDS=140 of all together (KEEP=1: keep what was found)
+fuzz: ## Every fuzz target, SECONDS=140 in all (installs cargo-fuzz; KEEP=1: keep what it finds)
 	@$(PYTHON) -B tests/fuzz/run.py --seconds $(or $(SECONDS),140) $(if $(KEEP),--keep)
 
 bench: build ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
@@ -51,5 +52,5 @@ header: ## include/anasazi.h, made anew of ffi/
 clean: ## Removes what was built
 	$(CARGO) clean
 
-# Adds `install`.
+# Adds `install` and `uninstall`.
 include packaging/install.mk

@@ -171,7 +171,8 @@ typedef int32_t anz_status_t;
 /* an address to send to (open group), not a membership: no views, no messages */
 #define ANZ_JOIN_SEND_ONLY    1
 
-/* Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere. */
+/* Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere. A call
+ * that succeeds empties it. */
 typedef struct anz_error {
     uint32_t struct_size;                /* = sizeof(anz_error_t) */
     anz_status_t code;                   /* as returned */
@@ -330,8 +331,8 @@ ANZ_API const struct anz_api *anz_get_api(uint32_t min_version);
 
 /* ---- configuration --------------------------------------------------------------------------- */
 
-/* Settings are string keys with string values; docs/OPERATIONS.md has them all. MT-Safe NB; *out
- * is set on success only */
+/* Settings are string keys with string values; OPERATIONS.md has them all. MT-Safe NB; *out is
+ * set on success only */
 ANZ_API anz_status_t anz_config_new(anz_config_t **out);
 
 /* MT-Safe NB; what was made with it stays as it is */

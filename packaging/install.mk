@@ -1,6 +1,7 @@
 # make install [PREFIX=/usr/local] [DESTDIR=]: daemon, console, library, headers, CMake package,
-# pkg-config file, systemd unit, operations guide, example configuration. Included by the top
+# pkg-config file, systemd unit, guides, example configuration. Included by the top
 # Makefile. SKIP_BUILD=1 installs what was built before, as for `sudo make install`.
+# make uninstall, with the same settings, removes these again.
 
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
@@ -11,6 +12,8 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 CMAKEDIR ?= $(LIBDIR)/cmake/anasazi
+
+documents = docs/OPERATIONS.md docs/PROTOCOL.md packaging/anasazi.toml
 
 release_dir = $(or $(CARGO_TARGET_DIR),target)/release
 # The version of the library is that of its C interface; its first number is in the SONAME.
@@ -25,8 +28,19 @@ fill_in = sed \
 	-e 's|@LIBDIR@|$(call from,$(PREFIX),$(LIBDIR))|g' \
 	-e 's|@INCLUDEDIR@|$(call from,$(PREFIX),$(INCLUDEDIR))|g'
 
-.PHONY: install install-build
+# Who installs for a package (DESTDIR) leaves it to the package. The path: that of `su` has no sbin.
+refresh_loader = \
+	if [ -n "$(DESTDIR)" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && PATH="$$PATH:/usr/sbin:/sbin" ldconfig; then \
+		PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p | grep -q 'libanasazi\.so\.$(library_major) ' || \
+			echo "the loader does not search $(LIBDIR): add it to /etc/ld.so.conf.d and run" \
+				"ldconfig, or link programs with -Wl,-rpath,$(LIBDIR)"; \
+	else echo "now run ldconfig as root, or programs do not find the library"; fi
+
+.PHONY: install install-build uninstall
 install-build:
+	@command -v cargo > /dev/null || { echo "no cargo on the PATH of $$(id -un): run \`make build\` as" \
+		"the user who has Rust, then this again with SKIP_BUILD=1" >&2; exit 1; }
 	cargo build --release --locked -p anasazid -p anasazi-console -p anasazi-ffi
 	ffi/link.sh $(release_dir)
 
@@ -50,4 +64,19 @@ install: $(if $(SKIP_BUILD),,install-build)
 	$(fill_in) packaging/anasazid.service \
 		| install -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/anasazid.service
 	install -m 644 packaging/anasazi.sysusers $(DESTDIR)$(SYSUSERSDIR)/anasazi.conf
-	install -m 644 docs/OPERATIONS.md packaging/anasazi.toml $(DESTDIR)$(DOCDIR)
+	install -m 644 $(documents) $(DESTDIR)$(DOCDIR)
+	@$(refresh_loader)
+
+# What users made stays: configuration, state files, the user of the daemon.
+uninstall:
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,anasazid anasazi)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/libanasazi,.so .so.$(library_major) \
+		.so.$(library_version) .a)
+	cd include && find . -name '*.h' -o -name '*.hpp' | while read -r header; do \
+		rm -f "$(DESTDIR)$(INCLUDEDIR)/$$header" || exit 1; done
+	rm -f $(DESTDIR)$(PKGCONFIGDIR)/anasazi.pc
+	rm -f $(addprefix $(DESTDIR)$(CMAKEDIR)/,anasaziConfig.cmake anasaziConfigVersion.cmake)
+	rm -f $(DESTDIR)$(UNITDIR)/anasazid.service $(DESTDIR)$(SYSUSERSDIR)/anasazi.conf
+	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(notdir $(documents)))
+	rmdir $(DESTDIR)$(CMAKEDIR) $(DESTDIR)$(DOCDIR) 2> /dev/null || true
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then PATH="$$PATH:/usr/sbin:/sbin" ldconfig; fi

@@ -23,7 +23,20 @@ if grep -rIl -e '@[A-Z]*@' -e "$place" "$moved" --include='*.pc' --include='*.cm
     --include='*.service'; then
     fail "these name the place of the build, or were not filled in"
 fi
+for document in $(grep -o '[A-Z]*\.md' "$moved/share/doc/anasazi/OPERATIONS.md" | sort -u); do
+    [ -e "$moved/share/doc/anasazi/$document" ] || fail "OPERATIONS.md speaks of $document"
+done
 echo "ok: installs below the prefix"
+
+for target in install uninstall; do
+    make --no-print-directory -f packaging/install.mk $target \
+        PREFIX=/opt/anasazi DESTDIR="$place/again" SKIP_BUILD=1 > "$place/log" 2>&1 \
+        || { cat "$place/log"; fail "make $target"; }
+    ! grep -q ldconfig "$place/log" || fail "make $target with DESTDIR speaks of ldconfig"
+done
+[ -z "$(find "$place/again" ! -type d -print)" ] \
+    || fail "make uninstall leaves $(find "$place/again" ! -type d -print)"
+echo "ok: uninstalls what it installed"
 
 for file in "$moved/bin/anasazid" "$moved/lib/libanasazi.so"; do
     if grep -q 'no planted bug has this name' "$file"; then

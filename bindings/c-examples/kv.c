@@ -1,10 +1,15 @@
 /* kv.c - a replicated key-value store: all apply the same commands in the same order.
  *
  *     cc -std=c99 kv.c -lanasazi -o kv
- *     printf 'set color blue\nawait 1 1\ndump\n' | ./kv store
+ *     printf 'set color blue\nawait 1 1\ndump\n' | ./kv store     one replica
+ *     ./kv store                                                 in two terminals; type then
+ *         await 2 0          in the first: until both are there
+ *         set color blue     in the first
+ *         get color          in the second: blue
  *
  * Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION (until there are so many
- * replicas, and the state has had so many commands).
+ * replicas, and the state has had so many commands; version 2 never comes where each of two has set
+ * something alone, since only one of two states stays).
  *
  * Who joins must get the state, and after a partition two states meet. So at every view that
  * brings somebody, each member tells what it has at this place in the order, and commands that
@@ -64,6 +69,7 @@ static size_t print_state(char *to)
 static void see(const anz_view_t *view)
 {
     replicas = view->members_len;
+    printf("* %zu here: %s\n", replicas, view->reason);
     if (view->joined_len == 0 && meeting == 0)
         return;
     apply_lines(waiting); /* of a meeting that this view interrupts */
@@ -93,6 +99,7 @@ static void hear(const char *message)
         apply_lines(best);
         version = best_version;
         meeting = 0;
+        printf("* %zu agree, after %" PRIu64 " commands\n", replicas, version);
         apply_lines(waiting);
     }
 }
@@ -113,6 +120,7 @@ static void receive(anz_conn_t *conn)
         over |= ev.type == ANZ_EV_CLOSED;
         anz_release(conn, &ev, 1);
     }
+    fflush(stdout);
 }
 
 /* Carries one command of the user out; 0: not yet. */

@@ -22,7 +22,7 @@ pub(crate) struct Options {
 
 #[derive(Debug, Args)]
 pub(crate) struct General {
-    /// The engine: shm:/path.sock, or inproc:NAME for one of this process
+    /// The engine: shm:/path.sock; for chat, monitor and send also inproc:NAME, one of this process
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
 
@@ -66,7 +66,8 @@ pub(crate) enum Command {
     Trace(Trace),
     /// Ask the engine something in its own words, a JSON object
     Query {
-        /// For example {"query":"status"}
+        /// For example '{"query":"status"}'
+        #[arg(value_parser = object)]
         request: String,
     },
     /// For tests: hear only these nodes (where transport.allow_faults is true)
@@ -89,7 +90,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Trace {
-    /// Judge the files of all nodes together by the promises of docs/PROTOCOL.md
+    /// Judge the files of all nodes together by the promises of PROTOCOL.md
     Check(Check),
 }
 
@@ -103,6 +104,11 @@ pub(crate) struct Check {
     /// without an end is then of a node that still runs, not of one that was killed
     #[arg(long)]
     pub(crate) quiesced: bool,
+
+    /// No verdict (exit code 2) if a file does not end with the end of its node: all had left
+    /// cleanly before the files were taken
+    #[arg(long)]
+    pub(crate) complete: bool,
 
     /// Clients sent to a group only while they were in it: lets G6 be checked
     #[arg(long)]
@@ -145,6 +151,15 @@ pub(crate) struct Chat {
     /// Send nothing before the group has this many members
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) wait_for: usize,
+}
+
+/// Its words are the engine's business.
+fn object(text: &str) -> Result<String, String> {
+    let example = r#"allowed: a JSON object, such as '{"query":"status"}'"#;
+    match serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("{error}; {example}")),
+    }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -20,7 +20,7 @@ pub(crate) struct Place {
 /// What a command makes do with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// An engine that is there already, unless the URL says otherwise.
+    /// An engine that is there already: one of this process would only be asked about itself.
     Existing,
     /// Any; if there is none, one of this process.
     Any,
@@ -32,7 +32,7 @@ impl Place {
         let config = settings(general)?.validate()?;
         let url = match &general.url {
             Some(text) => Url::parse(text),
-            None => Url::of_this_machine(std::env::var("ANASAZI_URL").ok().as_deref()),
+            None => Url::of_this_machine(std::env::var(URL).ok().as_deref()),
         };
         let url = url.map_err(Fault::of_opening)?;
         let place = match &url {
@@ -40,9 +40,13 @@ impl Place {
                 Self { session: session(general, &config, SocketFile(path.clone()))?, own: None }
             }
             Url::InProcess(name) => {
-                let is_named = general.url.is_some() || std::env::var_os("ANASAZI_URL").is_some();
-                if need == Need::Existing && !is_named {
-                    return Err(Fault::new(Exit::Unreachable, NO_DAEMON));
+                if need == Need::Existing {
+                    let is_named = general.url.is_some()
+                        || std::env::var_os(URL).is_some_and(|url| !url.is_empty());
+                    return Err(match is_named {
+                        true => Fault::new(Exit::Usage, format!("inproc:{name}{NOT_YET_BORN}")),
+                        false => Fault::new(Exit::Unreachable, NO_DAEMON),
+                    });
                 }
                 Self::embed(general, &config, name)?
             }
@@ -154,5 +158,8 @@ fn settings(general: &General) -> Result<Settings, Fault> {
 /// For an engine of this process to leave its ring.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
 const LEAVE_STEP: Duration = Duration::from_millis(250);
+const URL: &str = "ANASAZI_URL";
+const NOT_YET_BORN: &str = " would be an engine of this command, born for the question; name that \
+                            of a daemon, as in --url shm:/path.sock";
 const NO_DAEMON: &str = "no engine to ask: no daemon runs here; start anasazid, or name one with \
                          --url shm:/path.sock";

@@ -1,7 +1,7 @@
 //! `trace check`: what nodes wrote to their `trace.file`, judged by the promises of
 //! docs/PROTOCOL.md. Asks no engine.
 
-use anasazi_oracle::offline::{Logs, NoVerdict};
+use anasazi_oracle::offline::{Logs, NoVerdict, Unended};
 use anasazi_oracle::{Options, Summary, Violation};
 use serde_json::{Value, json};
 
@@ -12,29 +12,64 @@ use crate::print;
 /// Reads the files, and prints the verdict.
 pub(crate) fn check(general: &General, check: &Check) -> Result<(), Fault> {
     let options = Options { senders_are_members: check.senders_are_members, ..Options::default() };
-    let verdict = Logs::read(&check.files).and_then(|logs| logs.judge(&options, check.quiesced));
-    match verdict.map_err(|reason| no_verdict(&reason))? {
-        Ok(summary) => {
-            let missing = summary.undelivered.first().filter(|_| check.quiesced);
-            if let Some(id) = missing {
-                let sentence = format!("{}#{} was never delivered by all", id.origin, id.counter);
-                let value = json!({ "verdict": "violated", "axiom": "L3", "sentence": sentence });
-                let text = if general.json { value.to_string() } else { sentence };
-                print::line(&text)?;
-                return Err(Fault::failed("a promise was broken: L3".to_owned()));
-            }
-            let value = holds(&summary);
-            let text = if general.json { value.to_string() } else { words(&summary) };
-            print::line(&text)?;
-            Ok(())
-        }
-        Err(violation) => {
-            let value = violated(&violation);
-            let text = if general.json { value.to_string() } else { violation.to_string() };
-            print::line(text.trim_end())?;
-            Err(Fault::failed(format!("a promise was broken: {}", violation.axiom)))
-        }
+    let logs = Logs::read(&check.files).map_err(|reason| no_verdict(&reason))?;
+    let doubts = Doubts { unended: logs.unended(), quiesced: check.quiesced };
+    if let Some(Unended { path, text }) = doubts.unended.first().filter(|_| check.complete) {
+        let text = format!("no verdict: {}: {text}, as --complete forbids", path.display());
+        return Err(Fault::new(Exit::Usage, text));
     }
+    let verdict = logs.judge(&options, check.quiesced).map_err(|reason| no_verdict(&reason))?;
+    let mut value = match &verdict {
+        Ok(summary) => undelivered(summary, check.quiesced).unwrap_or_else(|| holds(summary)),
+        Err(violation) => violated(violation),
+    };
+    value["unended"] = doubts.in_json();
+    let broken = value["axiom"].as_str().map(str::to_owned);
+    let text = match &verdict {
+        _ if general.json => value.to_string(),
+        // What follows may be the fault of the files.
+        Err(violation) => format!("{}{violation}", doubts.in_words()),
+        Ok(_) if broken.is_some() => {
+            format!("{}{}", doubts.in_words(), value["sentence"].as_str().unwrap_or_default())
+        }
+        Ok(summary) => format!("{}{}", doubts.in_words(), words(summary)),
+    };
+    print::line(text.trim_end())?;
+    match broken {
+        Some(axiom) => Err(Fault::failed(format!("a promise was broken: {axiom}"))),
+        None => Ok(()),
+    }
+}
+
+/// Files that may not be whole.
+struct Doubts {
+    unended: Vec<Unended>,
+    quiesced: bool,
+}
+
+impl Doubts {
+    /// A line for each.
+    fn in_words(&self) -> String {
+        let taken_as = match self.quiesced {
+            true => "taken as of a node that still runs (--quiesced)",
+            false => "taken as of a node that was killed, or still runs, or as cut off",
+        };
+        let line =
+            |Unended { path, text }: &Unended| format!("{}: {text}; {taken_as}\n", path.display());
+        self.unended.iter().map(line).collect()
+    }
+
+    fn in_json(&self) -> Value {
+        let object = |u: &Unended| json!({ "file": u.path.to_string_lossy(), "text": u.text });
+        self.unended.iter().map(object).collect()
+    }
+}
+
+/// What was to be delivered by all at the end, and was not.
+fn undelivered(summary: &Summary, quiesced: bool) -> Option<Value> {
+    let id = summary.undelivered.first().filter(|_| quiesced)?;
+    let sentence = format!("{}#{} was never delivered by all", id.origin, id.counter);
+    Some(json!({ "verdict": "violated", "axiom": "L3", "sentence": sentence }))
 }
 
 fn no_verdict(reason: &NoVerdict) -> Fault {

@@ -351,7 +351,6 @@ fn refusals_have_words_and_exit_code_1() {
     place.run(&["isolate", "1"]).expect(1, &["transport.allow_faults"]);
     place.run(&["heal"]).expect(1, &["transport.allow_faults"]);
     place.run(&["loss", "5"]).expect(1, &["transport.allow_faults"]);
-    place.run(&["query", "garbage"]).expect(1, &["JSON"]);
     place.run(&["query", r#"{"query":"nonsense"}"#]).expect(1, &["nonsense", "status"]);
     place.run(&["send", "other/room", "text"]).expect(1, &["domains"]);
     let mut large = place.start(&["send", "room", "-"]);
@@ -368,6 +367,9 @@ fn a_wrong_command_line_is_exit_code_2() {
     run(&["status", "--timeout", "-1"]).expect(2, &[]);
     run(&["loss", "1001"]).expect(2, &["1001"]);
     run(&["isolate"]).expect(2, &["NODE"]);
+    run(&["query", "garbage"]).expect(2, &["garbage", r#"{"query":"status"}"#]);
+    run(&["query", "5"]).expect(2, &["a JSON object"]);
+    run(&["--url", "inproc:x", "status"]).expect(2, &["inproc:x", "shm:/path.sock"]);
     run(&["--url", "http://x", "status"]).expect(2, &["http://x", "shm:/path.sock"]);
     run(&["--set", "ring.windwo=1", "status"]).expect(2, &["ring.window"]);
     run(&["--set", "ring.window", "status"]).expect(2, &["KEY=VALUE"]);

@@ -113,6 +113,12 @@ fn real_engines_keep_their_promises_and_a_forged_trace_is_found() {
     assert!(unchecked.contains("G6") && unchecked.contains("at rest"), "{unchecked}");
     assert_eq!(verdict["deliveries"], 2 * verdict["messages"].as_u64().expect("a number"));
 
+    assert_eq!(verdict["unended"], Value::Array(Vec::new()));
+
+    let twice = traces.check(&["a", "b", "a"]);
+    assert_eq!(twice.2, Some(2), "{twice:?}");
+    assert!(twice.1.contains("/a: is given twice"), "{twice:?}");
+
     let alone = traces.check(&["a"]);
     assert_eq!(alone.2, Some(2), "{alone:?}");
     assert!(alone.1.contains("no verdict: no file has the log of"), "{alone:?}");
@@ -128,6 +134,38 @@ fn real_engines_keep_their_promises_and_a_forged_trace_is_found() {
     let unreadable = traces.check(&["a", "b"]);
     assert_eq!(unreadable.2, Some(2), "{unreadable:?}");
     assert!(unreadable.1.contains("line 1 is no record"), "{unreadable:?}");
+}
+
+/// Half a line is no end: that is said, before whatever comes of it.
+#[test]
+fn a_file_that_is_cut_off_is_named_first() {
+    let traces = Traces::new();
+    let paths = ["a", "b"].map(|name| traces.path(name).display().to_string());
+    let check = |options: &[&str]| {
+        let files = paths.iter().map(String::as_str);
+        console(&["trace", "check"].iter().chain(options).copied().chain(files).collect::<Vec<_>>())
+    };
+    let whole = check(&["--complete"]);
+    assert_eq!(whole.2, Some(0), "{whole:?}");
+    assert!(!whole.0.contains("; taken as"), "{whole:?}");
+
+    // Before the sender's first message has a place in the order.
+    let text = traces.text("a");
+    let sent = text.lines().position(|line| line.contains("\"send\"")).expect("a message");
+    let slot = text.lines().skip(sent).position(|line| line.contains("\"slot\""));
+    let line = sent + slot.expect("an ordinal");
+    let kept: usize = text.lines().take(line).map(|line| line.len() + 1).sum();
+    fs::write(traces.path("a"), &text[..kept + 9]).expect("room");
+    let named = format!("{}: ends in the middle of line {}; taken as", paths[0], line + 1);
+    let cut = check(&[]);
+    assert_eq!(cut.2, Some(0), "{cut:?}");
+    assert!(cut.0.starts_with(&named), "{cut:?}");
+    let at_rest = check(&["--quiesced"]);
+    assert_eq!(at_rest.2, Some(1), "{at_rest:?}");
+    assert!(at_rest.0.starts_with(&named) && at_rest.0.contains("still runs"), "{at_rest:?}");
+    let complete = check(&["--complete"]);
+    assert_eq!(complete.2, Some(2), "{complete:?}");
+    assert!(complete.1.contains(&format!("in the middle of line {}", line + 1)), "{complete:?}");
 }
 
 /// Another content in every message that is delivered.

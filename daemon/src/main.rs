@@ -24,10 +24,12 @@ mod supervisor;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anasazi_engine::config::ValidConfig;
 use clap::Parser;
 
+use configuration::Loaded;
 use exit::Exit;
 use options::Options;
 
@@ -37,24 +39,33 @@ fn main() -> ExitCode {
     if options.check {
         return check::report(&loaded, options.json).into();
     }
-    let config = match loaded {
-        Ok(loaded) => loaded.config,
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
         Err(error) => {
             eprintln!("{error}");
             return Exit::Configuration.into();
         }
     };
-    if options.reset_state { reset_state(&config) } else { serve(config) }.into()
+    if options.reset_state { reset_state(&loaded.config) } else { serve(loaded) }.into()
 }
 
-fn serve(config: ValidConfig) -> Exit {
-    let log = log::start(&config.log.level);
-    for warning in config.warnings() {
+fn serve(loaded: Loaded) -> Exit {
+    let started = Instant::now();
+    let log = log::start(&loaded.config.log.level);
+    let source = match &loaded.file {
+        Some(file) => file.display().to_string(),
+        None => "none, defaults".to_owned(),
+    };
+    tracing::info!("anasazid {} starts; configuration file: {source}", env!("CARGO_PKG_VERSION"));
+    for warning in loaded.config.warnings() {
         tracing::warn!("configuration: {warning}");
     }
-    let outcome = catch_unwind(AssertUnwindSafe(|| run::serve(config)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| run::serve(loaded.config)));
     let exit = match outcome {
-        Ok(Ok(())) => Exit::Clean,
+        Ok(Ok(())) => {
+            tracing::info!("left cleanly, after {:.1} s", started.elapsed().as_secs_f64());
+            Exit::Clean
+        }
         Ok(Err((exit, text))) => {
             tracing::error!("{text}");
             exit

@@ -1,5 +1,7 @@
 //! The daemon's use of the engine; no other file names it.
 
+use std::path::PathBuf;
+
 use anasazi_engine::config::ValidConfig;
 use anasazi_engine::{Engine, EngineError, state_file};
 
@@ -11,7 +13,11 @@ use crate::supervisor::Supervisor;
 pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
     let caught = signals::catch()
         .map_err(|error| (Exit::Engine, format!("signals cannot be caught: {error}")))?;
+    let places = places(&config);
     let mut engine = Engine::new(config).map_err(failed)?;
+    if let Some((node, address)) = engine.identity() {
+        tracing::info!("node {node} at {address}; {places}");
+    }
     let mut supervisor = Supervisor::start();
     let handle = engine.handle();
     caught
@@ -22,6 +28,17 @@ pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
         .map_err(|error| (Exit::Engine, format!("no thread for signals: {error}")))?;
     let tick = supervisor.tick();
     engine.run_with(tick, &mut |engine| supervisor.turned(engine.is_operational())).map_err(failed)
+}
+
+/// What an operator looks for first, with the names of the keys.
+fn places(config: &ValidConfig) -> String {
+    let shown = |path: &Option<PathBuf>| match path {
+        Some(path) => path.display().to_string(),
+        None => "none".to_owned(),
+    };
+    let (listen, dir) = (shown(&config.client.listen), shown(&config.state.dir));
+    let (cluster, trace) = (&config.cluster, shown(&config.trace.file));
+    format!("cluster {cluster:?}, client.listen {listen}, state.dir {dir}, trace.file {trace}")
 }
 
 /// Puts the state file aside. Ok: what was done, in a sentence.

@@ -259,6 +259,8 @@ fn what_is_missing_outside_has_its_own_exit_code() {
         ("transport.bind=192.0.2.1:7000".to_owned(), 4, "192.0.2.1 (transport.bind)"),
         ("state.dir=/dev/null/state".to_owned(), 3, "/dev/null/state"),
         ("client.listen=/dev/null/a.sock".to_owned(), 5, "/dev/null/a.sock"),
+        // No start of the unit would make it better.
+        ("trace.file=/dev/null/trace".to_owned(), 2, "trace.file /dev/null/trace"),
     ] {
         let ended = place.run(&["--set", &assignment]);
         assert_eq!(ended.code, Some(code), "{assignment} {ended:?}");
@@ -305,6 +307,30 @@ fn sigint_leaves_and_sighup_does_not() {
     assert!(daemon.child.try_wait().expect("a child").is_none());
     daemon.signal("-INT");
     daemon.wait_for_log("SIGINT: leaving the cluster");
+    assert_eq!(daemon.exit_code(), Some(0));
+    assert!(daemon.log().trim_end().lines().last().is_some_and(|l| l.contains("left cleanly")));
+}
+
+#[test]
+fn the_log_says_what_runs_where() {
+    let place = Place::new("node.id = 3\n");
+    let run = place.path("run");
+    let listen = format!("client.listen={}/a.sock", run.display());
+    let trace = format!("trace.file={}", place.path("trace").display());
+    let mut daemon = place.start(&mut place.command(&["--set", &listen, "--set", &trace]));
+    daemon.wait_for_log("alone");
+    let log = daemon.log();
+    for words in [
+        concat!("anasazid ", env!("CARGO_PKG_VERSION")),
+        &format!("configuration file: {}", place.file()),
+        &format!("made {}", run.display()),
+        "node 3 at 127.0.0.1:",
+        &format!("client.listen {}/a.sock, state.dir none", run.display()),
+        &format!("trace.file {}", place.path("trace").display()),
+    ] {
+        assert!(log.contains(words), "{words:?} is not in:\n{log}");
+    }
+    daemon.signal("-TERM");
     assert_eq!(daemon.exit_code(), Some(0));
 }
 

@@ -105,7 +105,8 @@ pub const ANZ_ERR_F_RETRYABLE: u32 = 1;
 /// the engine is out of use
 pub const ANZ_ERR_F_FATAL: u32 = 2;
 
-/// Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere.
+/// Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere. A call that
+/// succeeds empties it.
 #[repr(C)]
 pub struct anz_error {
     /// = sizeof(anz_error_t)

@@ -23,7 +23,7 @@ pub(crate) struct Config {
 }
 
 /// ---- configuration ----
-/// Settings are string keys with string values; docs/OPERATIONS.md has them all. MT-Safe NB; *out
+/// Settings are string keys with string values; OPERATIONS.md has them all. MT-Safe NB; *out
 /// is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_config_new(out: *mut *mut anz_config_t) -> anz_status_t {

@@ -28,7 +28,8 @@ pub(crate) fn guarded_number(work: impl FnOnce() -> Result<c_int, Status>) -> c_
     }
 }
 
-/// As [`guarded`], for functions that explain themselves.
+/// As [`guarded`], for functions that explain themselves. After a success there is no explanation
+/// of an earlier failure either.
 ///
 /// # Safety
 /// `error` is NULL or points to an `anz_error_t` of the size that it says.
@@ -37,7 +38,11 @@ pub(crate) unsafe fn explained(
     work: impl FnOnce() -> Result<(), Failure>,
 ) -> anz_status_t {
     let failure = match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(())) => return ANZ_OK,
+        Ok(Ok(())) => {
+            // SAFETY: by contract.
+            unsafe { fill(error, &Failure::new(Status::OK, "")) };
+            return ANZ_OK;
+        }
         Ok(Err(failure)) => failure,
         Err(_) => Failure::new(Status::EINTERNAL, "a bug in Anasazi was caught: please report it"),
     };

@@ -1,13 +1,14 @@
 //! The engine: one epoll set, one turn, bounded work per call, never a wait inside.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use anasazi_protocol::{Incarnation, Instant};
+use anasazi_protocol::{Incarnation, Instant, NodeId};
 
 use crate::config::{ClientConfig, ValidConfig};
 use crate::error::EngineError;
@@ -134,6 +135,11 @@ impl Engine {
     /// The node is in a ring and orders messages.
     pub fn is_operational(&self) -> bool {
         self.turn.as_ref().is_ok_and(|turn| turn.core().status().state == "operational")
+    }
+
+    /// The node's number and the address at which the others reach it, if it runs.
+    pub fn identity(&self) -> Option<(NodeId, SocketAddr)> {
+        self.turn.as_ref().ok().map(RealTurn::identity)
     }
 
     /// It was stopped, and has left.

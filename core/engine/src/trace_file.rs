@@ -47,28 +47,30 @@ impl TraceFile {
     /// Opens the file and begins the log of this process. `now_ns`: of the monotonic clock.
     ///
     /// # Errors
-    /// The file cannot be written, or there is no room for a thread; in words.
+    /// The file cannot be written: that is of the configuration, since it does not get better by
+    /// starting again. There is no room for a thread.
     pub(crate) fn open(
         path: &Path,
         process: Process,
         stored: bool,
         now_ns: u64,
     ) -> Result<Self, EngineError> {
-        let system = |error: io::Error| {
-            EngineError::System(format!(
+        let sink = Sink::open(path).map_err(|error| {
+            EngineError::Config(format!(
                 "cannot write trace.file {}: {error}; name a file that the user of this process \
                  may write, or set trace.file = \"\"",
                 path.display()
             ))
-        };
-        let sink = Sink::open(path).map_err(system)?;
+        })?;
         let (batches, waiting) = sync_channel(BATCHES_WAITING_MAX);
         let (end, ended) = sync_channel(1);
         let body = move || {
             sink.run(&waiting);
             let _ = end.try_send(());
         };
-        spawn_without_signals("anasazi-trace", body).map_err(system)?;
+        spawn_without_signals("anasazi-trace", body).map_err(|error| {
+            EngineError::System(format!("cannot start the thread of trace.file: {error}"))
+        })?;
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut trace = Self {
             process,

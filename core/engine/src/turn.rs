@@ -3,12 +3,13 @@
 //! time.
 
 use std::any::Any;
+use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use anasazi_protocol::{Boot, Core, CoreConfig, Instant};
+use anasazi_protocol::{Boot, Core, CoreConfig, Instant, NodeId};
 use anasazi_queue::status::Status;
 use anasazi_transport::Transport;
 
@@ -191,6 +192,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         &self.domains[0].core
     }
 
+    /// The node's number, and the address at which the others reach it.
+    pub(crate) fn identity(&self) -> (NodeId, SocketAddr) {
+        (self.domains[0].process.node, self.domains[0].transport.local_address())
+    }
+
     /// The sessions, to be looked at.
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
@@ -308,7 +314,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
 #[cfg(test)]
 mod tests {
     use anasazi_protocol::trace::Trace;
-    use anasazi_protocol::{Incarnation, NodeId, Process};
+    use anasazi_protocol::{Incarnation, Process};
     use anasazi_transport::MemoryNetwork;
 
     use super::*;

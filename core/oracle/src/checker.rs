@@ -132,8 +132,8 @@ impl Checker {
         let killed = self.history.lost_tails.len();
         if killed > 0 {
             unchecked.push(format!(
-                "B1, B4 and CL of what killed processes, {killed} in all, did last: \
-                 only others said so"
+                "B1, B4 and CL of what processes without an end in their log, {killed} in all, \
+                 did last: only others said so"
             ));
         }
         if !self.identities.twins.is_empty() {

@@ -56,7 +56,7 @@ fn what_was_not_checked_is_said() {
     assert!(!text.contains("G6") && !text.contains("at rest"), "{text}");
     assert!(text.contains("L1"), "{text}");
     log.options.lost_tails.insert(process(2));
-    assert!(about(&log, true).contains("killed processes, 1 in all"));
+    assert!(about(&log, true).contains("without an end in their log, 1 in all"));
 }
 
 #[test]

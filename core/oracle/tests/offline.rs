@@ -187,6 +187,44 @@ fn a_gap_is_no_verdict() {
 }
 
 #[test]
+fn a_file_without_an_end_is_named() {
+    let mut log = two_messages();
+    log.trace(1, Trace::Stopped { waited_ms: None });
+    let files = Files::of(&log);
+    let unended = || {
+        let logs = Logs::read(&files.paths).expect("logs");
+        let name = |path: &PathBuf| path.file_name().expect("a name").to_owned();
+        let unended = logs.unended().into_iter();
+        unended.map(|u| (name(&u.path).into_string().expect("text"), u.text)).collect::<Vec<_>>()
+    };
+    let file = |text: &str| ("node-2.jsonl".to_owned(), text.to_owned());
+    assert_eq!(unended(), [file("ends without `stopped`")]);
+    let lines = fs::read_to_string(&files.paths[1]).expect("a file").lines().count();
+    files.tear(2, 1);
+    assert_eq!(unended(), [file(&format!("ends in the middle of line {lines}"))]);
+    append_crash(&files.paths[1]).expect("a crash");
+    assert_eq!(unended(), []);
+}
+
+#[test]
+fn a_file_that_is_given_twice_is_named() {
+    let mut files = Files::of(&two_messages());
+    files.paths.push(files.paths[0].clone());
+    let error = files.judge(false).expect_err("no verdict").to_string();
+    assert!(error.ends_with("node-1.jsonl: is given twice"), "{error}");
+    let link = files.directory.path().join("link");
+    std::os::unix::fs::symlink(&files.paths[0], &link).expect("a link");
+    *files.paths.last_mut().expect("files") = link;
+    let error = files.judge(false).expect_err("no verdict").to_string();
+    assert!(error.contains("link: is the same file as"), "{error}");
+    let copy = files.directory.path().join("copy");
+    fs::copy(&files.paths[0], &copy).expect("a copy");
+    *files.paths.last_mut().expect("files") = copy;
+    let text = files.incomplete();
+    assert!(text.contains("node-1.jsonl, ") && text.contains("a copy of another"), "{text}");
+}
+
+#[test]
 fn a_line_that_is_no_record_is_named() {
     let files = Files::of(&two_messages());
     fs::write(&files.paths[0], "{\"process\":\n").expect("room");

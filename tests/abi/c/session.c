@@ -109,6 +109,7 @@ static void struct_sizes(anz_group_t *group)
     struct { anz_conn_stats_t stats; uint64_t more; } stats;
     anz_error_t err = {sizeof err, 0, 0, 0, ""};
     anz_conn_t *none = NULL;
+    anz_config_t *cfg = NULL;
     char small[24];
     int at, n;
     for (at = 0; at < 2; at++)
@@ -151,9 +152,15 @@ static void struct_sizes(anz_group_t *group)
     CHECK(small[16] != 0x55 && small[19] == '\0' && small[20] == 0x55);
     IS(anz_connect("nonsense", NULL, &none, &err), ANZ_EINVAL);
     CHECK(err.code == ANZ_EINVAL && strstr(err.message, "inproc:NAME") != NULL && none == NULL);
+    CHECK(strstr(err.message, "tcp:") == NULL); /* which is not built yet */
     IS(anz_connect("tcp://127.0.0.1:1", NULL, &none, &err), ANZ_ENOTSUP);
     IS(anz_connect("shm:/nowhere/a.sock", NULL, &none, &err), ANZ_ECONNREFUSED);
     CHECK(err.flags == ANZ_ERR_F_RETRYABLE && err.os_errno == 2);
+    IS(anz_config_new(&cfg), ANZ_OK);
+    IS(anz_config_set(cfg, "transport.multicast", "off", &err), ANZ_OK);
+    CHECK(err.struct_size == sizeof err && err.code == ANZ_OK && err.message[0] == '\0');
+    CHECK(err.flags == 0 && err.os_errno == 0);
+    anz_config_free(cfg);
 }
 
 static void retained(anz_group_t *group, anz_msg_t **msg)

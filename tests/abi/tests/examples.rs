@@ -1,9 +1,10 @@
 //! The examples do what they say, over daemons that come and go.
 
+use std::path::Path;
 use std::process::Command;
 
 use anasazi_abi::processes::{Cluster, Program};
-use anasazi_abi::{compile, run};
+use anasazi_abi::{compile, release, root, run};
 
 #[test]
 fn chat_shows_the_same_to_everybody() {
@@ -53,6 +54,35 @@ fn chat_survives_a_daemon_that_is_killed_and_one_that_is_stopped() {
     assert!(!printed.iter().any(|line| line.contains("ANZ_")), "{printed:?}");
 }
 
+/// Without an installed Anasazi: wherever the library was built.
+#[test]
+fn the_makefile_finds_the_source_tree() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let examples = root().join("bindings/c-examples");
+    let target = release().parent().expect("the target directory");
+    let make = |target: &Path| {
+        let mut command = Command::new("make");
+        command
+            .arg("-f")
+            .arg(examples.join("Makefile"))
+            .arg(format!("VPATH={}", examples.display()));
+        // No pkg-config finds anything there.
+        command.envs(["PKG_CONFIG_LIBDIR", "PKG_CONFIG_PATH"].map(|name| (name, directory.path())));
+        command.env("CARGO_TARGET_DIR", target).env_remove("MAKEFLAGS");
+        command.current_dir(directory.path()).output().expect("make")
+    };
+    let refused = make(&directory.path().join("nowhere"));
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && words.contains("run `make build`"), "{words}");
+    let made = make(target);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    for program in ["chat", "kv", "poll_loop"] {
+        // It says how it is used, so that it has found its library.
+        let ended = Command::new(directory.path().join(program)).output().expect("a program");
+        assert_eq!(ended.status.code(), Some(2), "{program}: {ended:?}");
+    }
+}
+
 #[test]
 fn replicas_of_the_store_stay_equal() {
     let cluster = Cluster::new();
@@ -70,6 +100,7 @@ fn replicas_of_the_store_stay_equal() {
     }
     for replica in &mut replicas {
         replica.expect("version 150");
+        assert!(replica.printed.iter().any(|line| line.starts_with("* 3 agree")));
     }
     // Who comes later gets it all; what the others do meanwhile is lost to nobody.
     let mut late = replica("a");
@@ -79,7 +110,7 @@ fn replicas_of_the_store_stay_equal() {
     late.expect("version 151");
     let state = |lines: &[String]| {
         let mut state: Vec<String> =
-            lines.iter().filter(|line| line.contains("set ")).cloned().collect();
+            lines.iter().filter(|line| line.starts_with("set ")).cloned().collect();
         state.sort_unstable();
         state
     };

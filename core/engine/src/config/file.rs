@@ -146,7 +146,8 @@ pub(super) fn unknown(name: &str, is_table: bool) -> String {
             "unknown table; there are: {}",
             tables().map(|table| format!("[{table}]")).collect::<Vec<_>>().join(", ")
         ),
-        None => "unknown key; docs/OPERATIONS.md lists all keys".to_owned(),
+        None => "unknown key; OPERATIONS.md lists all keys, as does `anasazid --check --json`"
+            .to_owned(),
     }
 }
 

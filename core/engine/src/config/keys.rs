@@ -294,8 +294,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Path { len_max: 4_000 },
         effect: "File to which this node appends what it did, one JSON object a line, for \
                  `anasazi trace check`: it judges the files of all nodes by the promises of \
-                 docs/PROTOCOL.md. Empty: none. What the disk cannot take in time is left out, \
-                 and the file says so; the engine never waits for it.",
+                 PROTOCOL.md. Empty: none. What the disk cannot take in time is left out, and \
+                 the file says so; the engine never waits for it.",
         danger: "About 1 KiB a message and node: the disk fills within hours under load, and \
                  throughput is a fraction of what it is without. For tests and for hunting \
                  faults. Each node needs a file of its own.",

@@ -130,7 +130,7 @@ fn refusals_say_where_what_and_what_is_allowed() {
             "a.toml:2:1: ring.tokn_loss_ms: unknown key; did you mean ring.token_loss_ms?",
         ),
         ("mtu = 1400", "a.toml:1:1: mtu: unknown key; did you mean transport.mtu?"),
-        ("[node]\ncolour = 1", "a.toml:2:1: node.colour: unknown key; docs/OPERATIONS.md lists"),
+        ("[node]\ncolour = 1", "a.toml:2:1: node.colour: unknown key; OPERATIONS.md lists"),
         ("\n[rign]\nx = 1", "a.toml:2:2: rign: unknown table; did you mean [ring]?"),
         ("[totem]", "a.toml:1:2: totem: unknown table; there are: [node], [state], [transport]"),
         ("ring = 5", "a.toml:1:8: ring: an integer is not allowed; it is a table: [ring]"),

@@ -22,13 +22,15 @@ pub struct Listener {
 
 impl Listener {
     /// Listens at `path`, whose file gets the permissions `mode`. A file left by an engine that is
-    /// gone is replaced.
+    /// gone is replaced; the directory is made if only that is missing, as systemd makes it for the
+    /// unit.
     ///
     /// # Errors
     /// Says what is in the way at which path, and what to do: an engine that is running, a file of
-    /// another kind, missing permission, a missing directory, a path that is too long.
+    /// another kind, missing permission, a directory that cannot be made, a path that is too long.
     pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         let socket = socket::open().map_err(|error| explain(path, &error))?;
+        make_directory(path)?;
         match socket::bind(&socket, path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 remove_stale(path)?;
@@ -82,6 +84,32 @@ impl Drop for Listener {
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// Makes the directory of `path`, open to everybody: who may connect is for the socket to say.
+/// Those above it have to be there.
+fn make_directory(path: &Path) -> io::Result<()> {
+    let Some(directory) = path.parent().filter(|directory| directory.has_root()) else {
+        return Ok(());
+    };
+    match fs::create_dir(directory) {
+        // Whatever the mask of this process is.
+        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o755)),
+        // What else is wrong shows when the socket gets its place.
+        Err(_) if directory.exists() => return Ok(()),
+        Err(error) => Err(error),
+    }
+    .map_err(|error| {
+        let text = format!(
+            "cannot listen at {}: {} cannot be made: {error}; create its directory, or set \
+             client.listen to a path in one that exists",
+            path.display(),
+            directory.display()
+        );
+        io::Error::new(error.kind(), text)
+    })?;
+    tracing::info!(target: "anasazi::engine", "made {} for client.listen", directory.display());
+    Ok(())
 }
 
 /// Removes a socket file behind which nobody listens.

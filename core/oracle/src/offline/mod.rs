@@ -15,6 +15,7 @@ use crate::checker::{Checker, Options, Summary};
 use crate::client::{ClientEntry, ClientRecord};
 use crate::group::clients;
 use crate::violation::Violation;
+use file::Source;
 pub use file::append_crash;
 
 /// What was read, by process and by client.
@@ -22,6 +23,17 @@ pub use file::append_crash;
 pub struct Logs {
     processes: BTreeMap<Process, Vec<Record>>,
     clients: BTreeMap<MemberId, Vec<ClientRecord>>,
+    sources: Vec<Source>,
+}
+
+/// A file that may not be whole: it ends in the middle of a line, or without the end of the process
+/// that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unended {
+    /// Which.
+    pub path: PathBuf,
+    /// What is missing, in words.
+    pub text: String,
 }
 
 /// Why there is no verdict.
@@ -54,13 +66,21 @@ impl Logs {
     /// of clients; the last line of a file may be cut.
     ///
     /// # Errors
-    /// A file that cannot be read, or with a line that is no record.
+    /// A file that cannot be read, that is given twice, or with a line that is no record.
     pub fn read(paths: &[impl AsRef<Path>]) -> Result<Self, NoVerdict> {
         let mut logs = Self::default();
         for path in paths {
             file::read(path.as_ref(), &mut logs)?;
         }
         Ok(logs)
+    }
+
+    /// The files that may not be whole.
+    pub fn unended(&self) -> Vec<Unended> {
+        let unended = |source: &Source| {
+            Some(Unended { path: source.path.clone(), text: source.missing_end()? })
+        };
+        self.sources.iter().filter_map(unended).collect()
     }
 
     /// Judges everything. `quiesced`: the nodes had healed and were at rest when the files were
@@ -108,15 +128,20 @@ impl Logs {
             for (at, record) in records.iter().enumerate() {
                 if let Entry::Lost { records } = record.entry {
                     return incomplete(format!(
-                        "the log of {process} has a gap of {records} records before number {}: its \
-                         disk was full or too slow",
+                        "the log of {process} ({}) has a gap of {records} records before number \
+                         {}: its disk was full or too slow",
+                        self.files_of(*process),
                         record.index
                     ));
                 }
                 if record.index != at as u64 {
+                    let files = self.files_of(*process);
+                    let what = match record.index < at as u64 {
+                        true => "lines are there twice, or one file is a copy of another",
+                        false => "lines are missing",
+                    };
                     return incomplete(format!(
-                        "the log of {process} has number {} where {at} should be: lines are \
-                         missing, or are there twice",
+                        "the log of {process} ({files}) has number {} where {at} should be: {what}",
                         record.index
                     ));
                 }
@@ -144,6 +169,12 @@ impl Logs {
             }
         }
         Ok(())
+    }
+
+    /// The names of the files that have records of a process.
+    fn files_of(&self, process: Process) -> String {
+        let having = self.sources.iter().filter(|source| source.processes.contains(&process));
+        having.map(|source| source.path.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 
     /// Adds `Crash` where a process was killed; returns those whose last words may be missing.

@@ -57,6 +57,18 @@ fn a_session_over_the_file_system() {
 }
 
 #[test]
+fn a_directory_that_alone_is_missing_is_made() {
+    let place = Place::new();
+    let path = place.join("run/engine.sock");
+    let listener = Listener::bind(&path, 0o600).expect("bound");
+    let directory = fs::metadata(place.join("run")).expect("made");
+    assert_eq!(directory.permissions().mode() & 0o777, 0o755);
+    connect(&path).expect("connected");
+    drop(listener);
+    Listener::bind(&path, 0o600).expect("bound where it is there already");
+}
+
+#[test]
 fn a_stale_file_is_replaced_and_a_live_one_is_not() {
     let place = Place::new();
     let path = place.join("engine.sock");
@@ -97,6 +109,8 @@ fn what_is_in_the_way_is_named() {
     assert!(file.exists());
     let error = Listener::bind(&place.join("no/such/engine.sock"), 0o600).expect_err("missing");
     assert!(error.to_string().contains("create its directory"), "{error}");
+    let error = Listener::bind(&place.join("file/engine.sock"), 0o600).expect_err("a file");
+    assert!(error.to_string().contains("file/engine.sock"), "{error}");
     let error = Listener::bind(&place.join(&"x".repeat(120)), 0o600).expect_err("too long");
     assert!(error.to_string().contains("107 bytes"), "{error}");
     if socket::own_uid() != 0 {
