@@ -43,6 +43,8 @@ impl Cluster {
         let mut session = Session::new(member, raw, n.watch.last_keys());
         let sleepers = self.options.traffic.sleepers;
         session.sleeps = sleepers > 0 && self.random.permille(sleepers);
+        let outsiders = self.options.traffic.outsiders;
+        session.is_outsider = outsiders > 0 && self.random.permille(outsiders);
         n.sessions.push(session);
         self.turn(node);
         Ok(member.session)

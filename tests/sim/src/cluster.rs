@@ -204,7 +204,7 @@ impl Cluster {
             seen: Vec::new(),
             sent: Vec::new(),
             checker: Checker::new(OracleOptions {
-                senders_are_members: true,
+                senders_are_members: options.traffic.outsiders == 0,
                 ..OracleOptions::default()
             }),
             steps: 0,

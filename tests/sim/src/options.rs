@@ -155,6 +155,10 @@ impl Options {
         if traps.permille(50) {
             options.lay_traps(&mut traps, nodes_given);
         }
+        let mut open = Random::new(seed.rotate_left(61));
+        if open.permille(150) {
+            options.traffic.outsiders = open.pick(&[100, 500]);
+        }
         let links = Random::new(seed.rotate_left(47)).permille(50);
         if links && options.lasting == Lasting::None {
             options.lasting = Lasting::Links;

@@ -8,7 +8,7 @@ use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Audience, GroupId, MemberId, Service, SessionId, ViewId, hash64, limits};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    GroupRecord, JoinRecord, LeaveRecord, Member, PeerRecord, SendRecord, request,
+    GroupRecord, JOIN_SEND_ONLY, JoinRecord, LeaveRecord, Member, PeerRecord, SendRecord, request,
 };
 use anasazi_queue::ring::PushError;
 use anasazi_queue::status::Status;
@@ -35,6 +35,8 @@ const SAME_VIEW: u32 = 0x400;
 pub enum Wish {
     /// To be in the group of this name.
     Join(String),
+    /// To send to it without being in it.
+    Address(String),
     /// To be in it no longer.
     Leave(GroupId),
     /// To end.
@@ -74,6 +76,10 @@ pub struct Session {
     pub ending: bool,
     /// Its groups as it wants them: asked to join, not asked to leave.
     pub wanted: Vec<GroupId>,
+    /// It is in no group, and only sends to some.
+    pub(crate) is_outsider: bool,
+    /// Those.
+    addressed: Vec<GroupId>,
     /// What it got, for tests: senders and lengths in order.
     pub received: Vec<(MemberId, usize)>,
     /// What it got is kept in `received`.
@@ -130,6 +136,8 @@ impl Session {
             queue: VecDeque::new(),
             ending: false,
             wanted: Vec::new(),
+            is_outsider: false,
+            addressed: Vec::new(),
             received: Vec::new(),
             keep: false,
             raw,
@@ -154,6 +162,17 @@ impl Session {
         let group = GroupId::of(name);
         self.wanted.push(group);
         self.queue.push_back(Wish::Join(name.to_owned()));
+    }
+
+    /// Asks to send to a group without being in it.
+    fn address_group(&mut self, name: &str) {
+        self.addressed.push(GroupId::of(name));
+        self.queue.push_back(Wish::Address(name.to_owned()));
+    }
+
+    /// Groups that it sends to.
+    fn targets(&self) -> &Vec<GroupId> {
+        if self.is_outsider { &self.addressed } else { &self.wanted }
     }
 
     /// Asks to leave.
@@ -217,12 +236,17 @@ impl Session {
         if random.permille(traffic.disconnect) && may_end {
             return self.disconnect();
         }
-        if self.wanted.is_empty() || random.permille(traffic.churn) {
+        if self.targets().is_empty() || random.permille(traffic.churn) {
             let name = format!("group {}", random.index(traffic.groups));
             let group = GroupId::of(&name);
-            return if self.wanted.contains(&group) { self.leave(group) } else { self.join(&name) };
+            return match (self.is_outsider, self.targets().contains(&group)) {
+                (false, true) => self.leave(group),
+                (false, false) => self.join(&name),
+                (true, true) => {}
+                (true, false) => self.address_group(&name),
+            };
         }
-        let group = self.wanted[random.index(self.wanted.len())];
+        let group = self.targets()[random.index(self.targets().len())];
         for _ in 0..random.between(1, traffic.burst) {
             let len = message_len(random, traffic, lens);
             let (service, no_self) = (draw_service(random, traffic), random.permille(50));
@@ -250,8 +274,10 @@ impl Session {
         }
         // Without order nobody could tell the sender of another view.
         let same_view = service.is_ordered() && random.permille(traffic.same_view);
-        if self.wanted.len() > 1 && random.permille(traffic.multi) {
-            return To::Groups(self.wanted.clone(), same_view);
+        // Nor is an outsider shown any view.
+        let same_view = same_view && !self.is_outsider;
+        if self.targets().len() > 1 && random.permille(traffic.multi) {
+            return To::Groups(self.targets().clone(), same_view);
         }
         To::Groups(vec![group], same_view)
     }
@@ -278,9 +304,10 @@ impl Session {
 
     fn push(&mut self, wish: &Wish) -> Result<(), PushError> {
         match wish {
-            Wish::Join(name) => {
+            Wish::Join(name) | Wish::Address(name) => {
                 let handle = self.handles_made + 1;
-                let record = JoinRecord { handle, flags: 0 };
+                let flags = if let Wish::Address(_) = wish { JOIN_SEND_ONLY } else { 0 };
+                let record = JoinRecord { handle, flags };
                 self.raw.request(request::JOIN, &[record.as_bytes(), name.as_bytes()])?;
                 self.handles_made = handle;
                 self.handles.insert(handle, GroupId::of(name));
@@ -433,7 +460,7 @@ impl Wish {
     /// About how long its record is, in bytes.
     fn len(&self) -> usize {
         match self {
-            Self::Join(name) => name.len(),
+            Self::Join(name) | Self::Address(name) => name.len(),
             Self::Leave(_) | Self::Close => 0,
             Self::Send { to: To::Groups(groups, _), payload, .. } => {
                 payload.len() + groups.len() * size_of::<GroupRecord>()

@@ -28,6 +28,8 @@ pub struct Traffic {
     pub same_view: u32,
     /// Of a thousand sessions, those that look at their rings only when they are woken.
     pub sleepers: u32,
+    /// Of a thousand sessions, those that are in no group and only send to some.
+    pub outsiders: u32,
     /// Of a thousand messages, longer than a packet.
     pub long: u32,
     /// Of a thousand messages, as long as is allowed.
@@ -72,6 +74,7 @@ impl Traffic {
             disconnect: zero_or(random, 20),
             drain_limit: Duration::from_secs(drain),
             sleepers: 0,
+            outsiders: 0,
             unreliable: zero_or(random, 300),
             unicast: zero_or(random, 200),
             multi: zero_or(random, 300),
@@ -88,6 +91,7 @@ impl Traffic {
             burst: 1,
             safe: 0,
             sleepers: 0,
+            outsiders: 0,
             unreliable: 0,
             unicast: 0,
             multi: 0,
