@@ -7,6 +7,8 @@ mod explore;
 #[path = "main/idle.rs"]
 mod idle;
 mod planted;
+#[path = "main/scenario.rs"]
+mod scenario;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -69,6 +71,8 @@ enum Action {
         #[arg(long)]
         bad_links: bool,
     },
+    /// Run scenarios, and print them with their output. Fails if any does not hold.
+    Scenario(scenario::Arguments),
     /// Explore every order of events in a small cluster, within bounds.
     Explore(explore::Arguments),
     /// Hours without faults, on networks and machines of every kind. Ends with one line of sums;
@@ -140,6 +144,7 @@ fn main() -> ExitCode {
         }
         Action::Explore(arguments) => arguments.explore(),
         Action::Idle(arguments) => arguments.idle(),
+        Action::Scenario(arguments) => arguments.play(),
         Action::Replay { seed, nodes, bad_links } => replay(seed, World { nodes, bad_links }),
         Action::Shrink { seed, nodes, bad_links, out } => {
             shrink(seed, World { nodes, bad_links }, out.as_deref())
