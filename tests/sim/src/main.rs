@@ -21,7 +21,12 @@ use anasazi_sim::run::{Watch, run};
 use anasazi_sim::scenario::Swarm;
 use anasazi_sim::shrink;
 use campaign::Campaign;
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
+
+/// Nodes of the largest cluster that is tried: a seed of more takes minutes, and nothing is known
+/// of it.
+const NODES_MAX: u64 = 32;
 
 /// Simulates clusters with faults, and checks every step against the axioms.
 #[derive(Parser)]
@@ -39,16 +44,17 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// How many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
-        /// Nodes in every cluster, instead of what the seed says.
-        #[arg(long)]
+        /// Nodes in every cluster, instead of what the seed says; 32 at most, of which a seed
+        /// takes ten seconds.
+        #[arg(long, value_parser = nodes())]
         nodes: Option<usize>,
         /// Single links stay cut when all else is healed, instead of what the seed says.
         #[arg(long)]
         bad_links: bool,
         /// Start no further seed after so many seconds.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: Option<u64>,
         /// Start no further seed after one has failed.
         #[arg(long)]
@@ -65,7 +71,7 @@ enum Action {
         /// Which.
         seed: u64,
         /// Nodes in the cluster, as they were given to `run`.
-        #[arg(long)]
+        #[arg(long, value_parser = nodes())]
         nodes: Option<usize>,
         /// As it was given to `run`.
         #[arg(long)]
@@ -87,7 +93,7 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// At most so many seeds for each.
-        #[arg(long, default_value_t = 300)]
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
         /// Threads; each has its own bug.
         #[arg(long, default_value_t = 2)]
@@ -101,7 +107,7 @@ enum Action {
         /// Which.
         seed: u64,
         /// Nodes in the cluster, as they were given to `run`.
-        #[arg(long)]
+        #[arg(long, value_parser = nodes())]
         nodes: Option<usize>,
         /// As it was given to `run`.
         #[arg(long)]
@@ -116,7 +122,7 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// How many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
     },
     /// Print for each seed a number of everything that happened.
@@ -125,7 +131,7 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// How many.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
     },
 }
@@ -173,6 +179,11 @@ impl World {
         }
         options
     }
+}
+
+/// What `--nodes` may be.
+fn nodes() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=NODES_MAX)
 }
 
 fn replay(seed: u64, world: World) -> bool {
@@ -257,4 +268,41 @@ fn digest(seed: u64) -> String {
 fn print(text: &str) {
     // A closed pipe ends the reader's interest, not the run.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> String {
+        let words = std::iter::once("anasazi-sim").chain(line.split(' '));
+        Arguments::try_parse_from(words).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_would_say_nothing_is_refused() {
+        for line in [
+            "run --seeds 0",
+            "run --seconds 0",
+            "planted --seeds 0",
+            "determinism --seeds 0",
+            "digest --seeds 0",
+            "explore --seconds 0",
+            "idle --hours 0",
+            "idle --hours -1",
+            "scenario",
+        ] {
+            assert!(!refused(line).is_empty(), "{line} is taken");
+        }
+        assert_eq!(refused("run --seeds 1 --nodes 32"), "");
+        assert_eq!(refused("idle --hours 0.1"), "");
+    }
+
+    #[test]
+    fn more_nodes_than_are_simulated_are_refused() {
+        for line in ["run --nodes 99", "replay 1 --nodes 33", "shrink 1 --nodes 0"] {
+            let why = refused(line);
+            assert!(why.contains("is not in 1..=32"), "{line}: {why}");
+        }
+    }
 }

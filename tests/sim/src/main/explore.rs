@@ -34,7 +34,7 @@ pub struct Arguments {
     planted: Option<String>,
     /// Stop after so many seconds, and be content with what was explored by then; without this,
     /// what is left out is a failure.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
 }
 
