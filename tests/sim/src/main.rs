@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use anasazi_protocol::planted::set as plant;
 use anasazi_sim::network::Lasting;
 use anasazi_sim::options::Options;
 use anasazi_sim::run::{Watch, run};
@@ -76,6 +77,9 @@ enum Action {
         /// As it was given to `run`.
         #[arg(long)]
         bad_links: bool,
+        /// Plant this bug first; see `planted`.
+        #[arg(long, value_name = "NAME")]
+        planted: Option<String>,
     },
     /// Run scenarios, and print them with their output. Fails if any does not hold.
     Scenario(scenario::Arguments),
@@ -84,8 +88,9 @@ enum Action {
     /// Hours without faults, on networks and machines of every kind. Ends with one line of sums;
     /// fails if any configuration changes.
     Idle(idle::Arguments),
-    /// Plant bugs, one after the other, and see how many seeds it takes to find each. Fails if any
-    /// is not found.
+    /// Plant bugs, one after the other, and see how many seeds it takes to find each, and by what:
+    /// an axiom of the oracle, a rule of liveness, what a client saw, or a panic of the core. Fails
+    /// if any is not found.
     Planted {
         /// Only this one.
         name: Option<String>,
@@ -151,7 +156,9 @@ fn main() -> ExitCode {
         Action::Explore(arguments) => arguments.explore(),
         Action::Idle(arguments) => arguments.idle(),
         Action::Scenario(arguments) => arguments.play(),
-        Action::Replay { seed, nodes, bad_links } => replay(seed, World { nodes, bad_links }),
+        Action::Replay { seed, nodes, bad_links, planted } => {
+            replay(seed, World { nodes, bad_links }, planted.as_deref())
+        }
         Action::Shrink { seed, nodes, bad_links, out } => {
             shrink(seed, World { nodes, bad_links }, out.as_deref())
         }
@@ -186,7 +193,11 @@ fn nodes() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=NODES_MAX)
 }
 
-fn replay(seed: u64, world: World) -> bool {
+fn replay(seed: u64, world: World, planted: Option<&str>) -> bool {
+    if let Err(unknown) = plant(planted) {
+        eprintln!("{unknown}");
+        return false;
+    }
     let options = world.options(seed);
     print(&options.to_string());
     print("       time node state       ring/nodes  done/known    what");
@@ -296,6 +307,7 @@ mod tests {
         }
         assert_eq!(refused("run --seeds 1 --nodes 32"), "");
         assert_eq!(refused("idle --hours 0.1"), "");
+        assert_eq!(refused("replay 5 --nodes 3 --planted held_shifted"), "");
     }
 
     #[test]
