@@ -32,7 +32,7 @@ BEGIN, END = "<!-- ledger: begin -->", "<!-- ledger: end -->"
 # Columns of each table in the ledger, as the words of the campaign's last line.
 TABLES = {
     "simulator": ["from", "seeds", "sim_hours", "faults", "packet_faults", "deliveries", "p99_ms",
-                  "violations", "stuck"],
+                  "violations", "stuck", "failing"],
     "planted": ["planted", "caught", "most_seeds"],
     "determinism": ["seeds", "different"],
     "chaos": ["seed", "rounds", "faults", "kills", "deliveries", "violations", "stuck"],
@@ -161,7 +161,9 @@ def figures():
             f"The simulator's last campaign ({int(last['seeds']):,} seeds, "
             f"{float(last['sim_hours']):.0f} cluster-hours, {int(last['deliveries']):,} "
             f"deliveries, each judged by the oracle) ended with {last['violations']} violations "
-            f"and {last['stuck']} clusters that did not come to rest as promised.")
+            f"and {last['stuck']} clusters that did not come to rest as promised. The seeds that "
+            f"failed at {last['commit']}: {last.get('failing', 'not kept').replace(',', ', ')}; "
+            "`anasazi-sim replay SEED` tells the story of one.")
     if planted:
         sentences.append(f"Of {planted[-1]['planted']} bugs planted on purpose the simulator finds "
                          f"{planted[-1]['caught']}.")

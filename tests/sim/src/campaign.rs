@@ -60,6 +60,13 @@ impl Sums {
         !self.violations.is_empty() || !self.stuck.is_empty()
     }
 
+    /// All that have, in order.
+    fn failing(&self) -> Vec<u64> {
+        let mut seeds = [&self.violations[..], &self.stuck[..]].concat();
+        seeds.sort_unstable();
+        seeds
+    }
+
     /// So many of a thousand took no longer than this.
     fn settled_ms(&self, permille: usize) -> u64 {
         let rank = (self.settled.len() * permille).div_ceil(1_000).max(1);
@@ -160,7 +167,14 @@ impl Campaign {
         let spread: Vec<String> =
             sums.changes.iter().map(|(changes, seeds)| format!("{changes}: {seeds}")).collect();
         eprintln!("configurations of a node after healing, and seeds: {}", spread.join(", "));
+        sums.violations.sort_unstable();
+        sums.stuck.sort_unstable();
         eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);
+        if let Some(seed) = sums.failing().first() {
+            let nodes = self.world.nodes.map_or_else(String::new, |n| format!(" --nodes {n}"));
+            let links = if self.world.bad_links { " --bad-links" } else { "" };
+            eprintln!("the story of the first: anasazi-sim replay {seed}{nodes}{links}");
+        }
         if let Some(cpu) = cpu_seconds() {
             eprintln!(
                 "{cpu:.1} s of CPU time: {:.3} per seed, {:.2} per simulated hour",
@@ -186,15 +200,17 @@ impl Campaign {
             ("rows", format!("{}/{}", sums.rows.len(), rows.len())),
             ("violations", sums.violations.len().to_string()),
             ("stuck", sums.stuck.len().to_string()),
+            ("failing", seeds_in_a_word(&sums.failing())),
         ];
         if json {
-            let numbers = fields.iter().filter(|(key, _)| *key != "rows");
+            let numbers = fields.iter().filter(|(key, _)| !["rows", "failing"].contains(key));
             let all: Vec<_> = numbers.map(|(key, n)| format!("\"{key}\":{n}")).collect();
             let (reached, all_rows) = (sums.rows.len(), rows.len());
             print(&format!(
                 "{{{},\"rows\":{reached},\"rows_all\":{all_rows},\
-                 \"rows_unreached\":{unreached:?}}}",
-                all.join(",")
+                 \"rows_unreached\":{unreached:?},\"failing\":{:?}}}",
+                all.join(","),
+                sums.failing()
             ));
         } else {
             let all: Vec<_> = fields.iter().map(|(key, n)| format!("{key}={n}")).collect();
@@ -204,6 +220,12 @@ impl Campaign {
     }
 }
 
+/// `12,15`, or `-` for none.
+fn seeds_in_a_word(seeds: &[u64]) -> String {
+    let words: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(",") }
+}
+
 /// CPU time of this process so far: the kernel counts it in hundredths of a second.
 fn cpu_seconds() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
@@ -211,4 +233,16 @@ fn cpu_seconds() -> Option<f64> {
     let ticks: f64 =
         after_name.split_whitespace().skip(11).take(2).flat_map(str::parse::<f64>).sum();
     Some(ticks / 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_that_failed_are_one_word() {
+        let sums = Sums { violations: vec![15], stuck: vec![20, 12], ..Sums::default() };
+        assert_eq!(seeds_in_a_word(&sums.failing()), "12,15,20");
+        assert_eq!(seeds_in_a_word(&Sums::default().failing()), "-");
+    }
 }

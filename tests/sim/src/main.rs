@@ -7,19 +7,27 @@ mod explore;
 #[path = "main/idle.rs"]
 mod idle;
 mod planted;
+#[path = "main/scenario.rs"]
+mod scenario;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
+use anasazi_protocol::planted::set as plant;
 use anasazi_sim::network::Lasting;
 use anasazi_sim::options::Options;
 use anasazi_sim::run::{Watch, run};
 use anasazi_sim::scenario::Swarm;
 use anasazi_sim::shrink;
 use campaign::Campaign;
+use clap::builder::RangedU64ValueParser;
 use clap::{Parser, Subcommand};
+
+/// Nodes of the largest cluster that is tried: a seed of more takes minutes, and nothing is known
+/// of it.
+const NODES_MAX: u64 = 32;
 
 /// Simulates clusters with faults, and checks every step against the axioms.
 #[derive(Parser)]
@@ -37,16 +45,17 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// How many.
-        #[arg(long, default_value_t = 100)]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
-        /// Nodes in every cluster, instead of what the seed says.
-        #[arg(long)]
+        /// Nodes in every cluster, instead of what the seed says; 32 at most, of which a seed
+        /// takes ten seconds.
+        #[arg(long, value_parser = nodes())]
         nodes: Option<usize>,
         /// Single links stay cut when all else is healed, instead of what the seed says.
         #[arg(long)]
         bad_links: bool,
         /// Start no further seed after so many seconds.
-        #[arg(long)]
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: Option<u64>,
         /// Start no further seed after one has failed.
         #[arg(long)]
@@ -63,19 +72,25 @@ enum Action {
         /// Which.
         seed: u64,
         /// Nodes in the cluster, as they were given to `run`.
-        #[arg(long)]
+        #[arg(long, value_parser = nodes())]
         nodes: Option<usize>,
         /// As it was given to `run`.
         #[arg(long)]
         bad_links: bool,
+        /// Plant this bug first; see `planted`.
+        #[arg(long, value_name = "NAME")]
+        planted: Option<String>,
     },
+    /// Run scenarios, and print them with their output. Fails if any does not hold.
+    Scenario(scenario::Arguments),
     /// Explore every order of events in a small cluster, within bounds.
     Explore(explore::Arguments),
     /// Hours without faults, on networks and machines of every kind. Ends with one line of sums;
     /// fails if any configuration changes.
     Idle(idle::Arguments),
-    /// Plant bugs, one after the other, and see how many seeds it takes to find each. Fails if any
-    /// is not found.
+    /// Plant bugs, one after the other, and see how many seeds it takes to find each, and by what:
+    /// an axiom of the oracle, a rule of liveness, what a client saw, or a panic of the core. Fails
+    /// if any is not found.
     Planted {
         /// Only this one.
         name: Option<String>,
@@ -83,7 +98,7 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// At most so many seeds for each.
-        #[arg(long, default_value_t = 300)]
+        #[arg(long, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
         /// Threads; each has its own bug.
         #[arg(long, default_value_t = 2)]
@@ -97,7 +112,7 @@ enum Action {
         /// Which.
         seed: u64,
         /// Nodes in the cluster, as they were given to `run`.
-        #[arg(long)]
+        #[arg(long, value_parser = nodes())]
         nodes: Option<usize>,
         /// As it was given to `run`.
         #[arg(long)]
@@ -112,7 +127,7 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// How many.
-        #[arg(long, default_value_t = 50)]
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
     },
     /// Print for each seed a number of everything that happened.
@@ -121,7 +136,7 @@ enum Action {
         #[arg(long, default_value_t = 1)]
         from: u64,
         /// How many.
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
         seeds: u64,
     },
 }
@@ -140,7 +155,10 @@ fn main() -> ExitCode {
         }
         Action::Explore(arguments) => arguments.explore(),
         Action::Idle(arguments) => arguments.idle(),
-        Action::Replay { seed, nodes, bad_links } => replay(seed, World { nodes, bad_links }),
+        Action::Scenario(arguments) => arguments.play(),
+        Action::Replay { seed, nodes, bad_links, planted } => {
+            replay(seed, World { nodes, bad_links }, planted.as_deref())
+        }
         Action::Shrink { seed, nodes, bad_links, out } => {
             shrink(seed, World { nodes, bad_links }, out.as_deref())
         }
@@ -170,7 +188,16 @@ impl World {
     }
 }
 
-fn replay(seed: u64, world: World) -> bool {
+/// What `--nodes` may be.
+fn nodes() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=NODES_MAX)
+}
+
+fn replay(seed: u64, world: World, planted: Option<&str>) -> bool {
+    if let Err(unknown) = plant(planted) {
+        eprintln!("{unknown}");
+        return false;
+    }
     let options = world.options(seed);
     print(&options.to_string());
     print("       time node state       ring/nodes  done/known    what");
@@ -252,4 +279,42 @@ fn digest(seed: u64) -> String {
 fn print(text: &str) {
     // A closed pipe ends the reader's interest, not the run.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(line: &str) -> String {
+        let words = std::iter::once("anasazi-sim").chain(line.split(' '));
+        Arguments::try_parse_from(words).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_would_say_nothing_is_refused() {
+        for line in [
+            "run --seeds 0",
+            "run --seconds 0",
+            "planted --seeds 0",
+            "determinism --seeds 0",
+            "digest --seeds 0",
+            "explore --seconds 0",
+            "idle --hours 0",
+            "idle --hours -1",
+            "scenario",
+        ] {
+            assert!(!refused(line).is_empty(), "{line} is taken");
+        }
+        assert_eq!(refused("run --seeds 1 --nodes 32"), "");
+        assert_eq!(refused("idle --hours 0.1"), "");
+        assert_eq!(refused("replay 5 --nodes 3 --planted held_shifted"), "");
+    }
+
+    #[test]
+    fn more_nodes_than_are_simulated_are_refused() {
+        for line in ["run --nodes 99", "replay 1 --nodes 33", "shrink 1 --nodes 0"] {
+            let why = refused(line);
+            assert!(why.contains("is not in 1..=32"), "{line}: {why}");
+        }
+    }
 }

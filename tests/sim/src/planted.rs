@@ -1,6 +1,7 @@
 //! Bugs planted one by one into the cores: how many seeds it takes to find each says what the
 //! simulator and the oracle are worth.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -16,8 +17,16 @@ use crate::print;
 struct Found {
     seeds: u64,
     seed: u64,
-    how: String,
+    /// By what: an axiom (`G3`), a rule of liveness (`L1`), or one of the words below.
+    by: String,
 }
+
+/// A client got what it should not; its own books say so, no axiom.
+const BY_CLIENT: &str = "client";
+/// A cluster did not come to rest, or a core wanted too much, and no rule of liveness says so.
+const BY_STUCK: &str = "stuck";
+/// An assertion of the core itself.
+const BY_PANIC: &str = "panic";
 
 /// A bug, and how it was found, if it was.
 type Result = (usize, Option<Found>);
@@ -33,6 +42,7 @@ pub fn run_all(name: Option<&str>, from: u64, seeds: u64, threads: usize, json: 
     let is_chosen = |bug: &usize| name.is_none_or(|name| BUGS[*bug].0 == name);
     let chosen: Vec<usize> = (0..BUGS.len()).filter(is_chosen).collect();
     let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    eprintln!("{:28} {:>5}  {:7} {:>6} {:>7}", "bug", "seeds", "by what", "seed", "time");
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -51,14 +61,28 @@ pub fn run_all(name: Option<&str>, from: u64, seeds: u64, threads: usize, json: 
 /// Runs seeds with the bug until one fails that does not fail without it.
 fn hunt(bug: usize, from: u64, seeds: u64) -> Option<Found> {
     (from..from + seeds).find_map(|seed| {
-        let how = match failure(Some(bug), seed)? {
-            Failure::Violation(violation) => violation.axiom.to_string(),
-            Failure::Client(_) => "what a client saw".to_owned(),
-            Failure::Stuck(_) => "stuck".to_owned(),
-            Failure::Panicked(_) => "a panic".to_owned(),
-        };
-        failure(None, seed).is_none().then(|| Found { seeds: seed - from + 1, seed, how })
+        let by = by_what(&failure(Some(bug), seed)?);
+        failure(None, seed).is_none().then(|| Found { seeds: seed - from + 1, seed, by })
     })
+}
+
+fn by_what(failure: &Failure) -> String {
+    match failure {
+        Failure::Violation(violation) => violation.axiom.to_string(),
+        Failure::Client(_) => BY_CLIENT.to_owned(),
+        Failure::Stuck(report) => rule(report).unwrap_or(BY_STUCK).to_owned(),
+        Failure::Panicked(_) => BY_PANIC.to_owned(),
+    }
+}
+
+/// The rule of liveness that a report names: "no common ring after 10s: L1 (those who ...".
+fn rule(report: &str) -> Option<&str> {
+    let words: Vec<&str> = report.lines().next()?.split(' ').collect();
+    let is_rule = |word: &str| {
+        let number = word.strip_prefix('L').and_then(|number| number.parse::<u8>().ok());
+        number.is_some()
+    };
+    words.windows(2).find(|pair| is_rule(pair[0]) && pair[1].starts_with('(')).map(|pair| pair[0])
 }
 
 fn failure(bug: Option<usize>, seed: u64) -> Option<Failure> {
@@ -71,10 +95,10 @@ fn failure(bug: Option<usize>, seed: u64) -> Option<Failure> {
 fn tell(bug: usize, found: Option<&Found>, seeds: u64, started: Instant) {
     let ((name, rule), time) = (BUGS[bug], started.elapsed().as_secs_f64());
     match found {
-        Some(Found { seeds, seed, how }) => {
-            eprintln!("{name:30} {seeds:>4} seeds: {how}, seed {seed}, {time:.1} s");
+        Some(Found { seeds, seed, by }) => {
+            eprintln!("{name:28} {seeds:>5}  {by:7} {seed:>6} {time:>5.1} s");
         }
-        None => eprintln!("{name:30} NOT FOUND in {seeds} seeds, {time:.1} s: \"{rule}\""),
+        None => eprintln!("{name:28} NOT FOUND in {seeds} seeds, {time:.1} s: \"{rule}\""),
     }
 }
 
@@ -84,11 +108,13 @@ fn report(mut results: Vec<Result>, json: bool) -> bool {
     let planted = results.len();
     let most = results.iter().filter_map(|(_, found)| found.as_ref()).map(|f| f.seeds).max();
     let most = most.unwrap_or(0);
+    eprintln!("found by: {}", sums(&results));
+    eprintln!("the story of one: anasazi-sim replay SEED --planted BUG");
     if json {
         let one = |(bug, found): &Result| match found {
             Some(f) => format!(
-                "{{\"name\":\"{}\",\"seeds\":{},\"seed\":{},\"how\":\"{}\"}}",
-                BUGS[*bug].0, f.seeds, f.seed, f.how
+                "{{\"name\":\"{}\",\"seeds\":{},\"seed\":{},\"by\":\"{}\"}}",
+                BUGS[*bug].0, f.seeds, f.seed, f.by
             ),
             None => format!("{{\"name\":\"{}\",\"seeds\":null}}", BUGS[*bug].0),
         };
@@ -99,4 +125,47 @@ fn report(mut results: Vec<Result>, json: bool) -> bool {
         print(&format!("most_seeds={most} planted={planted} caught={caught}"));
     }
     caught == planted && planted > 0
+}
+
+/// `G3 5, L1 2, panic 1`: how many bugs each found.
+fn sums(results: &[Result]) -> String {
+    let mut sums: BTreeMap<&str, usize> = BTreeMap::new();
+    for found in results.iter().filter_map(|(_, found)| found.as_ref()) {
+        *sums.entry(&found.by).or_default() += 1;
+    }
+    let words: Vec<String> = sums.iter().map(|(by, count)| format!("{by} {count}")).collect();
+    if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use anasazi_sim::liveness::Liveness;
+
+    use super::*;
+
+    fn stuck(report: &str) -> String {
+        by_what(&Failure::Stuck(report.to_owned()))
+    }
+
+    #[test]
+    fn what_found_a_bug_has_a_name() {
+        let l1 = Liveness::L1.broken("node 2 is in no ring");
+        assert_eq!(stuck(&l1), "L1");
+        assert_eq!(
+            stuck(&format!("no common ring 10s after all was healed: {l1}\n  L2 (x)")),
+            "L1"
+        );
+        assert_eq!(stuck("40000000 steps: this is a storm\n  L2 (x)"), "stuck");
+        assert_eq!(stuck("node L5 is asked for 3 (of 5)"), "stuck");
+        assert_eq!(by_what(&Failure::Panicked("here".to_owned())), "panic");
+        assert_eq!(by_what(&Failure::Client("it sees too much".to_owned())), "client");
+    }
+
+    #[test]
+    fn the_sums_say_how_many_each_found() {
+        let found = |by: &str| Some(Found { seeds: 1, seed: 1, by: by.to_owned() });
+        let results = [(0, found("G3")), (1, None), (2, found("panic")), (3, found("G3"))];
+        assert_eq!(sums(&results), "G3 2, panic 1");
+        assert_eq!(sums(&results[1..2]), "nothing");
+    }
 }

@@ -33,6 +33,9 @@ pub use world::{Budget, Step, World};
 /// Steps without an alternative, one after the other, after which a path counts as endless.
 const FORCED_MAX: u32 = 2_000;
 
+/// Between two reports of what was seen so far.
+const PROGRESS_EVERY: Duration = Duration::from_secs(10);
+
 /// Steps of a failure that are shown.
 const STORY_LINES_MAX: usize = 80;
 
@@ -99,6 +102,14 @@ pub struct Failure {
 /// # Errors
 /// The start cannot be reached.
 pub fn explore(bounds: Bounds) -> Result<Report, String> {
+    explore_and_tell(bounds, |_| {})
+}
+
+/// The same; `progress` is told every ten seconds what was seen so far.
+///
+/// # Errors
+/// The start cannot be reached.
+pub fn explore_and_tell(bounds: Bounds, progress: impl FnMut(&Report)) -> Result<Report, String> {
     let mut world = match bounds.start {
         Start::Ring => World::in_one_ring(bounds.nodes)?,
         Start::Boot => World::booted(bounds.nodes),
@@ -114,13 +125,15 @@ pub fn explore(bounds: Bounds) -> Result<Report, String> {
         path: Vec::new(),
         report: Report::default(),
         began: Instant::now(),
+        told: Instant::now(),
+        progress,
     };
     explorer.report.complete = true;
     explorer.follow(world, 0);
     Ok(explorer.report)
 }
 
-struct Explorer {
+struct Explorer<P> {
     start: World,
     bounds: Bounds,
     /// States, and how many choices were left when each was followed.
@@ -128,9 +141,11 @@ struct Explorer {
     path: Vec<Step>,
     report: Report,
     began: Instant,
+    told: Instant,
+    progress: P,
 }
 
-impl Explorer {
+impl<P: FnMut(&Report)> Explorer<P> {
     /// Follows every path from here; the steps taken are taken back from `path` in the end.
     fn follow(&mut self, mut world: World, depth: u16) {
         let taken = self.path.len();
@@ -165,6 +180,7 @@ impl Explorer {
             if self.is_over() {
                 return;
             }
+            self.tell();
             let mut next = world.clone();
             self.take(&mut next, *step);
             if self.is_new(&next, depth) {
@@ -226,6 +242,13 @@ impl Explorer {
             story.push(format!("{world}  {words}"));
         }
         self.report.failure.get_or_insert(Failure { story, what });
+    }
+
+    fn tell(&mut self) {
+        if self.told.elapsed() >= PROGRESS_EVERY {
+            self.told = Instant::now();
+            (self.progress)(&self.report);
+        }
     }
 
     fn is_over(&mut self) -> bool {

@@ -1,8 +1,8 @@
 //! `anasazi-sim explore`: the bounds from the command line.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anasazi_sim::explore::{Bounds, Budget, Start, explore};
+use anasazi_sim::explore::{Bounds, Budget, Report, Start, explore_and_tell};
 use clap::Args;
 
 /// The bounds of an exploration.
@@ -34,7 +34,7 @@ pub struct Arguments {
     planted: Option<String>,
     /// Stop after so many seconds, and be content with what was explored by then; without this,
     /// what is left out is a failure.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
 }
 
@@ -55,7 +55,17 @@ impl Arguments {
             settle_every: self.settle_every,
             limit: self.seconds.map(Duration::from_secs),
         };
-        match explore(bounds) {
+        let began = Instant::now();
+        let progress = |report: &Report| {
+            eprintln!(
+                "{} states, {} steps, {} ends of paths, {:.0} s",
+                report.states,
+                report.steps,
+                report.paths,
+                began.elapsed().as_secs_f64()
+            );
+        };
+        match explore_and_tell(bounds, progress) {
             Ok(report) => {
                 super::print(&report.to_string());
                 if !report.complete && report.failure.is_none() {

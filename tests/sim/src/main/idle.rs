@@ -13,7 +13,7 @@ use crate::print;
 #[derive(Args)]
 pub struct Arguments {
     /// Simulated hours, all clusters together.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = hours)]
     hours: f64,
     /// Threads; each has its own cluster.
     #[arg(long, default_value_t = 2)]
@@ -21,6 +21,12 @@ pub struct Arguments {
     /// Print the sums as one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+/// More than nothing: of no time nothing could be said.
+fn hours(word: &str) -> Result<f64, String> {
+    let hours: Option<f64> = word.parse().ok();
+    hours.filter(|h| *h > 0.0 && h.is_finite()).ok_or_else(|| "hours, more than 0".to_owned())
 }
 
 #[derive(Default)]

@@ -30,6 +30,31 @@ impl Runner {
         session.map_or(&[], |s| &s.received)
     }
 
+    /// Of two clients that did not get the same: from where on, and what each got there.
+    pub(crate) fn first_difference(&self, first: usize, other: usize) -> String {
+        let (wanted, found) = (self.received(first), self.received(other));
+        let at = wanted.iter().zip(found).take_while(|(a, b)| a == b).count();
+        let one = |all: &[(MemberId, usize)]| match all.get(at) {
+            Some((sender, len)) => format!("{len} bytes from {}", self.name(*sender)),
+            None => "missing".to_owned(),
+        };
+        let (a, b) = (format!("n{}", first + 1), format!("n{}", other + 1));
+        format!(
+            "{b} got something else than {a}: message {} is {} at {a}, and {} at {b}; {a} got {} \
+             in all, {b} {}",
+            at + 1,
+            one(wanted),
+            one(found),
+            wanted.len(),
+            found.len()
+        )
+    }
+
+    /// What the file calls a client.
+    pub(crate) fn name(&self, member: MemberId) -> String {
+        self.chronicle.borrow().client(member)
+    }
+
     pub(crate) fn was_told(&self, node: usize, what: &str) -> bool {
         self.chronicle.borrow().was_told(node, what)
     }

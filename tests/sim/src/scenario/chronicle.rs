@@ -76,27 +76,20 @@ impl Chronicle {
         self.told.clear();
     }
 
-    /// The story since it was told last; nodes with one story are told together.
+    /// The story since it was told last.
     pub(crate) fn tell(&mut self, part: Part) -> Vec<String> {
         let mut stories = Vec::new();
         for (node, items) in self.items.iter().enumerate() {
             let told = self.told.insert((node, part), items.len()).unwrap_or(0);
             stories.push(self.lines(&items[told..], part));
         }
-        let mut lines = Vec::new();
-        for (node, story) in stories.iter().enumerate() {
-            if story.is_empty() || stories[..node].contains(story) {
-                continue;
-            }
-            let alike = (node..stories.len()).filter(|other| stories[*other] == *story);
-            let names: Vec<String> = alike.map(|n| format!("n{}", n + 1)).collect();
-            lines.push(names.join(" "));
-            lines.extend(story.iter().map(|line| format!("  {line}")));
-        }
-        if lines.is_empty() {
-            lines.push("nothing".to_owned());
-        }
-        lines
+        together(&stories)
+    }
+
+    /// All of it since the last `mark`, whatever was told of it.
+    pub(crate) fn so_far(&self) -> Vec<String> {
+        let stories: Vec<_> = self.items.iter().map(|items| self.lines(items, Part::All)).collect();
+        together(&stories)
     }
 
     /// An operator of the node was told so.
@@ -146,7 +139,7 @@ impl Chronicle {
         format!("n{}{}", process.node, "'".repeat(earlier))
     }
 
-    fn client(&self, member: MemberId) -> String {
+    pub(crate) fn client(&self, member: MemberId) -> String {
         self.clients.get(&member).cloned().unwrap_or_else(|| member.to_string())
     }
 
@@ -195,6 +188,24 @@ impl Chronicle {
             _ => None,
         }
     }
+}
+
+/// The stories of all nodes; nodes with one story are told together.
+fn together(stories: &[Vec<String>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (node, story) in stories.iter().enumerate() {
+        if story.is_empty() || stories[..node].contains(story) {
+            continue;
+        }
+        let alike = (node..stories.len()).filter(|other| stories[*other] == *story);
+        let names: Vec<String> = alike.map(|n| format!("n{}", n + 1)).collect();
+        lines.push(names.join(" "));
+        lines.extend(story.iter().map(|line| format!("  {line}")));
+    }
+    if lines.is_empty() {
+        lines.push("nothing".to_owned());
+    }
+    lines
 }
 
 fn flush(counts: &mut BTreeMap<(String, String), u64>, part: Part, lines: &mut Vec<String>) {

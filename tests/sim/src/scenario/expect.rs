@@ -64,7 +64,8 @@ pub(crate) enum Expectation {
         nodes: Nodes,
         bound: Bound,
     },
-    /// They got the same messages in the same order.
+    /// They got the same messages in the same order, as far as senders and lengths tell; in all
+    /// their lives, whatever was marked.
     Same(Nodes),
     Sent {
         kind: String,
@@ -159,8 +160,10 @@ pub(crate) fn check(runner: &Runner, expectation: &Expectation) -> Result<(), St
         Expectation::Same(nodes) => {
             let nodes = nodes.of(runner.cluster.nodes.len());
             let first = runner.received(nodes[0]);
-            let other = nodes.iter().find(|n| runner.received(**n) != first);
-            other.map_or(Ok(()), |n| Err(format!("n{} got something else", n + 1)))
+            match nodes.iter().find(|n| runner.received(**n) != first) {
+                Some(other) => Err(runner.first_difference(nodes[0], *other)),
+                None => Ok(()),
+            }
         }
         Expectation::Sent { kind, bound } => {
             let value = runner.sent(kind);
@@ -191,7 +194,7 @@ fn view(runner: &Runner, node: usize, group: &str, members: &[Client]) -> Result
     let wanted: BTreeSet<_> = members.iter().filter_map(|m| runner.member(m)).collect();
     let known: BTreeSet<_> = found.iter().copied().collect();
     same(known == wanted && wanted.len() == members.len(), || {
-        let names: Vec<String> = found.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = known.iter().map(|m| runner.name(*m)).collect();
         format!("sees [{}] in {group}", names.join(" "))
     })
 }

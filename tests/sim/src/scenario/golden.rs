@@ -36,6 +36,6 @@ pub fn difference(file: &str, now: &str) -> Option<String> {
     };
     shown('-', &old, &mut text);
     shown('+', &new, &mut text);
-    text.push_str("  (- is in the file, + is what happens; UPDATE=1 writes the latter)\n");
+    text.push_str("  (- is in the file, + is what happens; UPDATE=1 or --update writes it)\n");
     Some(text)
 }

@@ -47,13 +47,38 @@ pub struct Outcome {
     pub printed: Printed,
     /// Rows of the transition table that it reached.
     pub rows: BTreeSet<&'static str>,
+    /// Why the seed fails, if it is one that does.
+    pub failure: Option<String>,
+}
+
+impl Outcome {
+    /// Whether all is so that the file says: its seed passes, the transitions that it shows happen,
+    /// and its output is what it was, if there is any. The error says what is not.
+    pub fn holds(&self, scenario: &Scenario, text: &str) -> Result<(), String> {
+        let name = &scenario.name;
+        if let Some(failure) = &self.failure {
+            return Err(format!("{name}: {failure}"));
+        }
+        let shown = scenario.shows.iter().filter_map(|shown| shown.strip_prefix("transition "));
+        let missed: Vec<&str> = shown.filter(|row| !self.rows.contains(row)).collect();
+        if !missed.is_empty() {
+            return Err(format!("{name}: no such transition happens: {}", missed.join(", ")));
+        }
+        let has_output = text.lines().any(|line| line.starts_with('>'));
+        match difference(text, &render(scenario, &self.printed)).filter(|_| has_output) {
+            Some(difference) => Err(format!("{name}: {difference}")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Runs a scenario, once for each value that it sweeps over. The error says where it went wrong.
 pub fn run(scenario: &Scenario) -> Result<Outcome, String> {
     if let Some(swarm) = &scenario.swarm {
-        let printed = [(swarm.line, vec![swarm.verdict().to_string()])].into();
-        return Ok(Outcome { printed, ..Outcome::default() });
+        let ended = swarm.run()?;
+        let printed = [(swarm.line, vec![Verdict::from(&ended).to_string()])].into();
+        let failure = ended.failure.map(|failure| failure.to_string());
+        return Ok(Outcome { printed, failure, rows: ended.rows });
     }
     let mut first: Option<Printed> = None;
     let (mut applied, mut rows) = (BTreeSet::new(), BTreeSet::new());
@@ -64,7 +89,7 @@ pub fn run(scenario: &Scenario) -> Result<Outcome, String> {
         rows.extend(told.rows);
         match &first {
             Some(first) if *first != told.printed => {
-                return Err(format!("{}: the story differs{at}", scenario.name));
+                return Err(other_story(scenario, first, &told.printed) + &at);
             }
             Some(_) => {}
             None => first = Some(told.printed),
@@ -75,8 +100,97 @@ pub fn run(scenario: &Scenario) -> Result<Outcome, String> {
     let mut rules = scenario.commands.iter().filter(|(_, c)| is_rule(c));
     match rules.find(|(line, _)| !applied.contains(line)) {
         Some((line, _)) => {
-            Err(format!("{}: no datagram was met by `{}`", scenario.name, scenario.lines[*line]))
+            let (place, rule) = (scenario.place(*line), scenario.lines[*line].trim());
+            Err(format!("{place}: no datagram was met by `{rule}`"))
         }
-        None => Ok(Outcome { printed: first.unwrap_or_default(), rows }),
+        None => Ok(Outcome { printed: first.unwrap_or_default(), rows, failure: None }),
+    }
+}
+
+/// Two runs of a sweep printed different things: what the first line of them is.
+fn other_story(scenario: &Scenario, first: &Printed, now: &Printed) -> String {
+    let nothing = Vec::new();
+    let places = first.keys().chain(now.keys());
+    let one = |told: &[String], at: usize| match told.get(at) {
+        Some(line) => format!("`{}`", line.trim()),
+        None => "nothing more".to_owned(),
+    };
+    let differs = places.copied().find_map(|line| {
+        let was = first.get(&line).unwrap_or(&nothing);
+        let is = now.get(&line).unwrap_or(&nothing);
+        let same = was.iter().zip(is).take_while(|(a, b)| a == b).count();
+        let words = format!("{} at first, and now {}", one(was, same), one(is, same));
+        (was != is).then(|| format!("{}: the story differs: {words}", scenario.place(line)))
+    });
+    differs.unwrap_or_else(|| format!("{}: the story differs", scenario.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is wrong with a file that can be read.
+    fn wrong(text: &str) -> String {
+        run(&parse("x.txt", text).expect("it can be read")).expect_err("it must not hold")
+    }
+
+    #[test]
+    fn messages_that_differ_are_named_with_the_line_and_the_story() {
+        // Lines of the output count, too.
+        let what = wrong(
+            "title x\nring 2\n> nothing\npartition n1 | n2\nsend n1 g 70 agreed\ntick 2s\n\
+             expect same all\n",
+        );
+        let lines: Vec<&str> = what.lines().collect();
+        assert_eq!(
+            lines[0],
+            "x.txt:7: at `expect same all`: n2 got something else than n1: message 1 is 70 bytes \
+             from n1 at n1, and missing at n2; n1 got 1 in all, n2 0"
+        );
+        assert_eq!(lines[1], "the story so far, from the last `mark` on:");
+        assert_eq!(lines[2], "  n1");
+        assert!(what.contains("1 to g from n1"), "{what}");
+    }
+
+    #[test]
+    fn a_view_that_is_not_so_is_told_with_the_names_of_the_file() {
+        let what = wrong("title x\nring 2\nexpect n1 view g n1\n");
+        let line = what.lines().next();
+        assert_eq!(line, Some("x.txt:3: at `expect n1 view g n1`: n1 sees [n1 n2] in g"));
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_end_is_told_with_the_story() {
+        let what = wrong("title x\nnodes 2\nconfigure n2 cluster=42\nboot all\n\n# the end\n");
+        assert!(
+            what.starts_with("x.txt:6: after the last line, with all faults ended: L1"),
+            "{what}"
+        );
+        assert!(what.contains("\nthe story so far, from the last `mark` on:\n  n1"), "{what}");
+        let rule = wrong("title x\nring 2\ndrop wake n1 -> n2\nload 1 10\nrest within 1s\n");
+        assert!(rule.starts_with("x.txt:3: no datagram was met by `drop wake n1 -> n2`"), "{rule}");
+    }
+
+    #[test]
+    fn the_first_difference_of_two_runs_of_a_sweep_is_named() {
+        let scenario = parse("x.txt", "title x\nring 2\nstory\n").expect("good");
+        let told =
+            |lines: &[&str]| Printed::from([(2, lines.iter().map(|l| (*l).into()).collect())]);
+        assert_eq!(
+            other_story(&scenario, &told(&["n1", "  end", "  boot"]), &told(&["n1", "  boot"])),
+            "x.txt:3: the story differs: `end` at first, and now `boot`"
+        );
+    }
+
+    /// A command that the documentation leaves out is known to nobody.
+    #[test]
+    fn the_documentation_has_every_command() {
+        let error = parse("x.txt", "title x\nnonsense\n").unwrap_err();
+        let verbs = error.split("they are ").nth(1).and_then(|rest| rest.split(": ").next());
+        let verbs: Vec<&str> = verbs.expect("a list").split(", ").collect();
+        assert!(verbs.len() > 50, "{verbs:?}");
+        let words: BTreeSet<&str> = TABLE.split(['`', ' ', ',', '\n']).collect();
+        let missing: Vec<_> = verbs.iter().filter(|verb| !words.contains(**verb)).collect();
+        assert!(missing.is_empty(), "tests/scenarios/README.md lacks {missing:?}");
     }
 }

@@ -12,10 +12,11 @@ use super::words::{NODES_MAX, Words, time};
 
 const VERBS: &str = "\
     title, shows, sweep, swarm, nodes, ring, configure, twin, network, boot, crash, wipe, \
-    restart, pause, suspend, resume, shutdown, may-stop, clock, join, leave, disconnect, \
-    send, load, reads, slow, fail-sends, cut, mend, partition, clog, spoil, outage, heal, \
-    drop, duplicate, delay, hold, replay, corrupt, release, clear, record, again, tick, \
-    settle, rest, wait, mark, expect, story, repeat, end, apart, plant";
+    boot-cut-unwritten, boot-cut-written, restart, pause, suspend, resume, shutdown, may-stop, \
+    clock, join, leave, disconnect, send, load, reads, slow, fail-sends, cut, mend, narrow, \
+    partition, clog, spoil, outage, heal, drop, duplicate, delay, hold, replay, corrupt, \
+    release, clear, record, again, tick, settle, rest, wait, mark, expect, story, repeat, end, \
+    apart, plant";
 
 /// A scenario that was read.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,8 @@ pub struct Scenario {
     pub shows: Vec<String>,
     /// The lines of the file without its output.
     pub(crate) lines: Vec<String>,
+    /// Where each of them stands in the file, from 1.
+    pub(crate) numbers: Vec<usize>,
     /// Commands and the lines on which they stand.
     pub(crate) commands: Vec<(usize, Command)>,
     /// It is a seed of which something is left out.
@@ -39,6 +42,12 @@ impl Scenario {
     /// The seed that it is, if it is one.
     pub fn swarm(&self) -> Option<&Swarm> {
         self.swarm.as_ref()
+    }
+
+    /// `FILE:LINE`, by the index of a line without the output.
+    pub(crate) fn place(&self, line: usize) -> String {
+        let last = self.numbers.last().copied().unwrap_or(1);
+        format!("{}:{}", self.name, self.numbers.get(line).copied().unwrap_or(last))
     }
 
     /// Every value that it is repeated with.
@@ -58,6 +67,7 @@ pub fn parse(name: &str, text: &str) -> Result<Scenario, String> {
         }
         let at = scenario.lines.len();
         scenario.lines.push(line.to_owned());
+        scenario.numbers.push(number + 1);
         let code = line.trim();
         if code.is_empty() || code.starts_with('#') {
             continue;

@@ -27,6 +27,9 @@ const QUIET: u64 = 5_000_000_000;
 /// After healing there is one ring within this time, in nanoseconds, with timers of default length.
 const SETTLE: u64 = 12_000_000_000;
 
+/// Lines of the story that an error shows.
+const STORY_LINES_MAX: usize = 80;
+
 /// A scenario under way.
 pub(crate) struct Runner {
     pub(crate) cluster: Cluster,
@@ -76,17 +79,20 @@ impl Runner {
         if planted {
             runner.chronicle.borrow_mut().forget_one();
         }
-        let at = |line: usize, what: String| {
-            format!("{}: at `{}`: {what}", scenario.name, scenario.lines[line])
+        let chronicle = Rc::clone(&runner.chronicle);
+        let fails = |place: String, what: String| {
+            format!("{place}: {}\n{}", what.trim_end(), so_far(&chronicle.borrow()))
         };
-        runner.all(commands).map_err(|(line, what)| at(line, what))?;
-        let end = scenario.lines.len() - 1;
+        runner.all(commands).map_err(|(line, what)| {
+            fails(format!("{}: at `{}`", scenario.place(line), scenario.lines[line].trim()), what)
+        })?;
         let printed = std::mem::take(&mut runner.printed);
         let rows = std::mem::take(&mut runner.cluster.rows);
         let post = Rc::clone(&runner.post);
-        runner
-            .end()
-            .map_err(|what| format!("{}: after line {}: {what}", scenario.name, end + 1))?;
+        runner.end().map_err(|what| {
+            let last = scenario.place(scenario.lines.len());
+            fails(format!("{last}: after the last line, with all faults ended"), what)
+        })?;
         let applied = post.borrow().applied.clone();
         Ok(Told { printed, applied, rows })
     }
@@ -428,6 +434,15 @@ impl Runner {
         }
         cluster.judge_from_here();
     }
+}
+
+/// What every node went through until something was wrong.
+fn so_far(chronicle: &Chronicle) -> String {
+    let lines = chronicle.so_far();
+    let hidden = lines.len().saturating_sub(STORY_LINES_MAX);
+    let later = if hidden > 0 { format!(", {hidden} lines later") } else { String::new() };
+    let shown: Vec<String> = lines[hidden..].iter().map(|line| format!("  {line}")).collect();
+    format!("the story so far, from the last `mark` on{later}:\n{}", shown.join("\n"))
 }
 
 /// Commands up to the end of this loop.

@@ -11,7 +11,7 @@ use crate::run::{Outcome, Watch, run};
 use crate::story::Failure;
 
 use super::settings::Setting;
-use super::words::{Time, Words};
+use super::words::{NODES_MAX, Time, Words};
 
 /// A seed and what is changed about it.
 #[derive(Clone, Debug, Default)]
@@ -102,7 +102,13 @@ impl Swarm {
     /// Takes a line of the file; `false` if it says nothing about the seed.
     pub(crate) fn line(&mut self, verb: &str, words: &mut Words<'_>) -> Result<bool, String> {
         match verb {
-            "nodes" => self.nodes = Some(words.number("a number of nodes")?.max(1) as usize),
+            "nodes" => {
+                let count = words.number("a number of nodes")? as usize;
+                if !(1..=NODES_MAX).contains(&count) {
+                    return Err(format!("1 to {NODES_MAX} nodes"));
+                }
+                self.nodes = Some(count);
+            }
             "until" => {
                 let Time::Fixed(time) = words.time()? else {
                     return Err("nothing is swept here".to_owned());

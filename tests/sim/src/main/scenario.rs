@@ -1,0 +1,101 @@
+//! `anasazi-sim scenario`: files of the small language, wherever they are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anasazi_sim::scenario::{difference, parse, render, run};
+use clap::Args;
+
+use crate::print;
+
+/// Which files.
+#[derive(Args)]
+pub struct Arguments {
+    /// The files; tests/scenarios/README.md describes their language.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Write the output into the files where it is not what they say.
+    #[arg(long)]
+    update: bool,
+}
+
+impl Arguments {
+    /// Runs them one after the other and prints each with its output; whether all of them hold.
+    pub fn play(&self) -> bool {
+        let mut good = 0;
+        for path in &self.files {
+            let result = play(path, self.update, print);
+            match result {
+                Ok(()) => good += 1,
+                Err(what) => eprintln!("{what}"),
+            }
+        }
+        eprintln!("{good} of {} files hold", self.files.len());
+        good == self.files.len()
+    }
+}
+
+/// One file. `told` gets it as it would be with its output, if it comes to its end.
+fn play(path: &Path, update: bool, told: impl FnOnce(&str)) -> Result<(), String> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path);
+    let text = text.map_err(|error| format!("{name} cannot be read: {error}"))?;
+    let scenario = parse(&name, &text)?;
+    let outcome = run(&scenario)?;
+    let now = render(&scenario, &outcome.printed);
+    told(now.trim_end());
+    if update && outcome.holds(&scenario, &now).is_ok() {
+        if difference(&text, &now).is_some() {
+            fs::write(path, &now).map_err(|error| format!("{name} cannot be written: {error}"))?;
+        }
+        return Ok(());
+    }
+    outcome.holds(&scenario, &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "title Three\nring 3\nsend n1 g 100 agreed\nrest within 1s\nstory\n";
+
+    /// What came of a file with this text, what was printed, and the file afterwards.
+    fn played(name: &str, text: &str, update: bool) -> (Result<(), String>, String, String) {
+        let path = std::env::temp_dir().join(format!("{}-{name}.txt", std::process::id()));
+        fs::write(&path, text).expect("a file can be written");
+        let mut told = String::new();
+        let result = play(&path, update, |text| told = text.to_owned());
+        let after = fs::read_to_string(&path).expect("it is there");
+        fs::remove_file(&path).expect("it is there");
+        (result, told, after)
+    }
+
+    #[test]
+    fn a_file_without_output_is_told_with_it_and_holds() {
+        let (result, told, after) = played("good", GOOD, false);
+        assert_eq!(result, Ok(()));
+        assert!(told.ends_with("story\n> n1 n2 n3\n>   1 to g from n1"), "{told}");
+        assert_eq!(after, GOOD);
+    }
+
+    #[test]
+    fn other_output_does_not_hold_until_it_is_updated() {
+        let wrong = format!("{GOOD}> n1 n2 n3\n>   2 to g from n1\n");
+        let (result, told, after) = played("wrong", &wrong, false);
+        let what = result.unwrap_err();
+        assert!(what.contains("from line 7 on:\n  - >   2 to g from n1"), "{what}");
+        assert!(told.ends_with("  1 to g from n1"), "{told}");
+        assert_eq!(after, wrong);
+        let (result, told, after) = played("wrong", &wrong, true);
+        assert_eq!((result, after), (Ok(()), told + "\n"));
+    }
+
+    #[test]
+    fn what_is_wrong_names_the_file_and_the_line() {
+        let (result, ..) = played("bad", "title x\n\nring 5 mtu=99\n", false);
+        let what = result.unwrap_err();
+        assert!(what.contains("-bad.txt:3: `99` is not allowed for `mtu`"), "{what}");
+        let missing = play(Path::new("/nowhere/x.txt"), false, |_| {}).unwrap_err();
+        assert!(missing.starts_with("/nowhere/x.txt cannot be read: No such file"), "{missing}");
+    }
+}
