@@ -1,13 +1,16 @@
 //! Many seeds and their sums.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anasazi_protocol::transitions;
 use anasazi_sim::run::{Outcome, Watch, run};
 use anasazi_sim::scenario::shown_by;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::{World, print};
 
@@ -32,6 +35,8 @@ pub struct Campaign {
     pub limit: Option<Duration>,
     /// Start no further seed after one has failed.
     pub stop: bool,
+    /// A signal asked it to end.
+    interrupted: Arc<AtomicBool>,
     started: Instant,
     next: AtomicU64,
     sums: Mutex<Sums>,
@@ -87,8 +92,19 @@ impl Campaign {
     /// Seeds from one on, without an early end.
     pub fn new(from: u64, seeds: u64, world: World) -> Self {
         let (started, next) = (Instant::now(), AtomicU64::new(from));
-        let (limit, stop) = (None, false);
-        Self { from, seeds, world, limit, stop, started, next, sums: Mutex::default() }
+        let (limit, stop, interrupted) = (None, false, Arc::default());
+        let sums = Mutex::default();
+        Self { from, seeds, world, limit, stop, interrupted, started, next, sums }
+    }
+
+    /// From here on SIGINT and SIGTERM let the seeds that run come to their ends, and start no
+    /// more; a second one ends the process at once.
+    pub fn catch_signals(&self) -> io::Result<()> {
+        for signal in [SIGINT, SIGTERM] {
+            flag::register_conditional_default(signal, Arc::clone(&self.interrupted))?;
+            flag::register(signal, Arc::clone(&self.interrupted))?;
+        }
+        Ok(())
     }
 
     /// Runs them; every thread runs seeds of its own.
@@ -106,7 +122,8 @@ impl Campaign {
 
     fn take(&self) -> Option<u64> {
         let late = self.limit.is_some_and(|limit| self.started.elapsed() >= limit);
-        if late || (self.stop && self.sums().has_failed()) {
+        let failed = self.stop && self.sums().has_failed();
+        if late || failed || self.interrupted.load(Ordering::Relaxed) {
             return None;
         }
         let seed = self.next.fetch_add(1, Ordering::Relaxed);
@@ -216,7 +233,11 @@ impl Campaign {
             let all: Vec<_> = fields.iter().map(|(key, n)| format!("{key}={n}")).collect();
             print(&all.join(" "));
         }
-        !sums.has_failed() && !sums.is_slow()
+        let interrupted = self.interrupted.load(Ordering::Relaxed);
+        if interrupted {
+            eprintln!("interrupted: {} of {} seeds were run", sums.seeds, self.seeds);
+        }
+        !interrupted && !sums.has_failed() && !sums.is_slow()
     }
 }
 
@@ -238,6 +259,15 @@ fn cpu_seconds() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_signal_no_seed_is_started_and_the_campaign_has_failed() {
+        let campaign = Campaign::new(1, 2, World { nodes: None, bad_links: false });
+        assert_eq!(campaign.take(), Some(1));
+        campaign.interrupted.store(true, Ordering::Relaxed);
+        assert_eq!(campaign.take(), None);
+        assert!(!campaign.report(false));
+    }
 
     #[test]
     fn seeds_that_failed_are_one_word() {

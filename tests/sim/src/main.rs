@@ -147,6 +147,9 @@ fn main() -> ExitCode {
             let world = World { nodes, bad_links };
             let mut campaign = Campaign::new(from, seeds, world);
             (campaign.limit, campaign.stop) = (seconds.map(Duration::from_secs), stop);
+            if let Err(error) = campaign.catch_signals() {
+                eprintln!("SIGINT and SIGTERM cannot be caught, and end it without sums: {error}");
+            }
             campaign.run(threads.max(1));
             campaign.report(json)
         }
