@@ -22,7 +22,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or TOP / "target").resolve()
 RELEASE = TARGET / "release"
 LOGS = TARGET / "test-logs"
-SIMULATOR_SEEDS = 500
+SIMULATOR_SEEDS = 1000
 CHAOS_ROUNDS = 20
 LINES_SHOWN = 60
 

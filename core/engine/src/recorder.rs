@@ -134,7 +134,10 @@ impl Recorder {
                     tracing::error!(target: "anasazi::engine", "flight recorder: {line}");
                 }
                 let last: Vec<_> = self.last_lines(MESSAGE_LINES_MAX).collect();
-                format!("please report this; no file for more: {error}; last: {}", last.join("; "))
+                format!(
+                    "please report this; the whole record could not be kept in any file ({error}); last: {}",
+                    last.join("; ")
+                )
             }
         };
         format!("an invariant is broken, so the engine stops; {kept}; it was: {cause}")

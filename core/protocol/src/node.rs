@@ -269,6 +269,13 @@ impl Node {
         }
     }
 
+    /// This node could promise the number of the next ring now. If not, it is about to.
+    pub(crate) fn may_promise_next(&mut self) -> bool {
+        let next = self.storage.sequence_max + 1;
+        self.persist_if_wanted(next);
+        self.storage.may_promise(next)
+    }
+
     pub(crate) fn persist_if_wanted(&mut self, sequence: u64) {
         if let Some((ticket, ring_sequence_max)) = self.storage.wanted(sequence) {
             self.out.push(Output::Persist { ticket, ring_sequence_max });

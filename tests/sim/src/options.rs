@@ -155,6 +155,12 @@ impl Options {
         if traps.permille(50) {
             options.lay_traps(&mut traps, nodes_given);
         }
+        let mut disks = Random::new(seed.rotate_left(49));
+        if disks.permille(50) {
+            // Longer than agreeing may take, and than forming a ring may.
+            let scale = u64::from(options.timer_scale);
+            options.machine.persist_us = disks.pick(&[100_000, 300_000]) * scale;
+        }
         let mut open = Random::new(seed.rotate_left(61));
         if open.permille(150) {
             options.traffic.outsiders = open.pick(&[100, 500]);

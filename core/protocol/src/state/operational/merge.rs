@@ -144,7 +144,7 @@ impl Operational {
     /// Invites the rings that can be merged with.
     pub(super) fn merge(mut self: Box<Self>, node: &mut Node) -> State {
         self.merge_at = None;
-        if self.merging.is_some() {
+        if self.merging.is_some() || !node.may_promise_next() {
             return State::Operational(self);
         }
         let mut union = Union::new(&self.ring);

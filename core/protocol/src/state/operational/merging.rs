@@ -92,6 +92,12 @@ impl Operational {
             node.decline(&join, false);
             return ignore(self, node);
         }
+        // Nobody is to leave his ring for one whose number this node cannot promise yet.
+        node.storage.saw(join.ring_sequence_max);
+        if !node.may_promise_next() {
+            node.decline(&join, true);
+            return ignore(self, node);
+        }
         node.candidates.tried_with(join.process, node.now);
         let gone = BTreeMap::new();
         let mut agreement = Agreement::new(node, &self.ring, gone, &proposed, Some(merge));
