@@ -7,8 +7,8 @@ use crate::options::Options;
 /// What a message says of those whom it is for, in bytes, at most.
 const AUDIENCE_LEN_MAX: usize = 256;
 
-/// What is more than may be. `farewells`: sessions that a core signs off when it leaves, whether
-/// there is room or not.
+/// What is more than may be. Sessions that are in a group are signed off whether there is room or
+/// not: `farewells` when the core leaves, and before that those that end by themselves, each once.
 pub(super) fn are_bounded(
     stats: &Stats,
     options: &Options,
@@ -16,9 +16,10 @@ pub(super) fn are_bounded(
 ) -> Result<(), String> {
     let (messages_max, len_max) = options.machine.queue;
     let (nodes, longest) = (options.nodes, options.message_len_max + AUDIENCE_LEN_MAX);
+    let signed_off = farewells + options.traffic.sessions;
     let links_max = limits::MEMBERS_MAX + nodes * (1 + limits::MEMBERS_MAX);
     let bounds = [
-        ("messages queued", stats.send_queue_messages, messages_max + farewells),
+        ("messages queued", stats.send_queue_messages, messages_max + signed_off),
         ("bytes queued", stats.send_queue_bytes, len_max + longest),
         ("packets stored", stats.store_packets, limits::GAP_MAX as usize),
         ("bytes of parts", stats.part_bytes, nodes * limits::CONTROL_LEN_MAX),
