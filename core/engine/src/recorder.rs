@@ -134,9 +134,10 @@ impl Recorder {
                     tracing::error!(target: "anasazi::engine", "flight recorder: {line}");
                 }
                 let last: Vec<_> = self.last_lines(MESSAGE_LINES_MAX).collect();
+                let last = last.join("; ");
                 format!(
-                    "please report this; the whole record could not be kept in any file ({error}); last: {}",
-                    last.join("; ")
+                    "please report this; the whole record could not be kept in any file \
+                     ({error}); last: {last}"
                 )
             }
         };

@@ -83,6 +83,26 @@ impl Sums {
         self.settled.len() >= P99_SEEDS_MIN && self.settled_ms(990) > P99_MS_MAX
     }
 
+    /// How long healing took, and how many changes. In the order of time already.
+    fn print_healing(&self) {
+        let slowest: Vec<_> = self.settled.iter().rev().take(SLOWEST).collect();
+        eprintln!(
+            "one view after healing of a local network: median {} ms; the slowest (ms, seed) \
+             {slowest:?}",
+            self.settled_ms(500)
+        );
+        let of = self.settled.len();
+        let verdict = match self.settled_ms(990) {
+            p99 if self.is_slow() => format!("FAILED: {p99} ms"),
+            _ if of < P99_SEEDS_MIN => format!("not judged below {P99_SEEDS_MIN} of them"),
+            p99 => format!("{p99} ms"),
+        };
+        eprintln!("p99 of {of} such seeds, at most {P99_MS_MAX} ms: {verdict}");
+        let spread: Vec<String> =
+            self.changes.iter().map(|(changes, seeds)| format!("{changes}: {seeds}")).collect();
+        eprintln!("configurations of a node after healing, and seeds: {}", spread.join(", "));
+    }
+
     fn hours(&self) -> f64 {
         self.time as f64 / 3.6e12
     }
@@ -168,22 +188,7 @@ impl Campaign {
     pub fn report(&self, json: bool) -> bool {
         let mut sums = self.sums();
         sums.settled.sort_unstable();
-        let slowest: Vec<_> = sums.settled.iter().rev().take(SLOWEST).collect();
-        eprintln!(
-            "one view after healing of a local network: median {} ms; the slowest (ms, seed) \
-             {slowest:?}",
-            sums.settled_ms(500)
-        );
-        let of = sums.settled.len();
-        let verdict = match sums.settled_ms(990) {
-            p99 if sums.is_slow() => format!("FAILED: {p99} ms"),
-            _ if of < P99_SEEDS_MIN => format!("not judged below {P99_SEEDS_MIN} of them"),
-            p99 => format!("{p99} ms"),
-        };
-        eprintln!("p99 of {of} such seeds, at most {P99_MS_MAX} ms: {verdict}");
-        let spread: Vec<String> =
-            sums.changes.iter().map(|(changes, seeds)| format!("{changes}: {seeds}")).collect();
-        eprintln!("configurations of a node after healing, and seeds: {}", spread.join(", "));
+        sums.print_healing();
         sums.violations.sort_unstable();
         sums.stuck.sort_unstable();
         eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);

@@ -146,30 +146,36 @@ impl Options {
         if later.permille(100) {
             options.besiege(&mut later);
         }
-        options.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
-        options.add_sizes(&mut Random::new(seed.rotate_left(29)));
-        options.add_clocks(&mut Random::new(seed.rotate_left(37)));
-        options.add_software(&mut Random::new(seed.rotate_left(41)));
-        options.cut_boots(&mut Random::new(seed.rotate_left(59)));
+        options.add_what_came_later(nodes_given);
+        options
+    }
+
+    /// What came later draws from numbers of its own: the older seeds stay what they were.
+    fn add_what_came_later(&mut self, nodes_given: bool) {
+        let seed = self.seed;
+        self.add_swarm(&mut Random::new(seed.rotate_left(17)), nodes_given);
+        self.add_sizes(&mut Random::new(seed.rotate_left(29)));
+        self.add_clocks(&mut Random::new(seed.rotate_left(37)));
+        self.add_software(&mut Random::new(seed.rotate_left(41)));
+        self.cut_boots(&mut Random::new(seed.rotate_left(59)));
         let mut traps = Random::new(seed.rotate_left(43));
         if traps.permille(50) {
-            options.lay_traps(&mut traps, nodes_given);
+            self.lay_traps(&mut traps, nodes_given);
         }
         let mut disks = Random::new(seed.rotate_left(49));
         if disks.permille(50) {
             // Longer than agreeing may take, and than forming a ring may.
-            let scale = u64::from(options.timer_scale);
-            options.machine.persist_us = disks.pick(&[100_000, 300_000]) * scale;
+            let scale = u64::from(self.timer_scale);
+            self.machine.persist_us = disks.pick(&[100_000, 300_000]) * scale;
         }
         let mut open = Random::new(seed.rotate_left(61));
         if open.permille(150) {
-            options.traffic.outsiders = open.pick(&[100, 500]);
+            self.traffic.outsiders = open.pick(&[100, 500]);
         }
         let links = Random::new(seed.rotate_left(47)).permille(50);
-        if links && options.lasting == Lasting::None {
-            options.lasting = Lasting::Links;
+        if links && self.lasting == Lasting::None {
+            self.lasting = Lasting::Links;
         }
-        options
     }
 
     /// Engines keep so little for a client that one which reads as it can may be too slow.

@@ -81,8 +81,8 @@ impl fmt::Display for Traffic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "  traffic: {} sessions ({} per 1000 sleep, {} are outsiders), {} groups, every {} us up to {}, \
-             safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
+            "  traffic: {} sessions ({} per 1000 sleep, {} are outsiders), {} groups, \
+             every {} us up to {}, safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
              long {}, huge {}, churn {}, disconnect {} per 1000",
             self.sessions,
             self.sleepers,
