@@ -45,6 +45,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("leave_at_once", "who leaves waits until all hold what it accepted"),
     ("ring_number_not_raised", "a new ring's number is above all that any member has seen"),
     ("promise_not_durable", "a ring number is promised only when it is durably reserved"),
+    ("boot_not_durable", "what a start may promise is durable before it says anything"),
 ];
 
 /// Where the name stands in `BUGS`; a name that does not fails the build.
@@ -100,6 +101,13 @@ pub(crate) fn is(index: usize) -> bool {
 #[cfg(not(feature = "planted"))]
 pub(crate) const fn is(_: usize) -> bool {
     false
+}
+
+/// This bug is planted now: for what is not part of a core.
+#[cfg(feature = "planted")]
+#[must_use]
+pub fn has(name: &str) -> bool {
+    ACTIVE.get().is_some_and(|index| BUGS[index].0 == name)
 }
 
 /// Is this bug planted?

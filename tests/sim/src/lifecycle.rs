@@ -4,7 +4,7 @@ use anasazi_engine::config::{Settings, ValidConfig};
 use anasazi_engine::session::SessionLimits;
 use anasazi_engine::turn::Parts;
 use anasazi_oracle::Entry;
-use anasazi_protocol::{Boot, CoreConfig, Incarnation, Process, limits};
+use anasazi_protocol::{Boot, CoreConfig, Incarnation, Process, limits, planted};
 
 use crate::cluster::{Cluster, Happening};
 use crate::engine::{self, SimTurn, Wire};
@@ -233,9 +233,10 @@ impl Cluster {
         let ring_sequence_floor = n.disk.ring_sequence_max.max(machine.ring_floor);
         let ring_sequence_reserved = ring_sequence_floor + machine.reserve;
         let trusted = stored.is_some() && !n.disk.behind;
+        let forgets = planted::has("boot_not_durable");
         let disk = Disk {
             incarnation: Some(incarnation),
-            ring_sequence_max: ring_sequence_reserved,
+            ring_sequence_max: if forgets { ring_sequence_floor } else { ring_sequence_reserved },
             ..Disk::default()
         };
         (Boot { process, ring_sequence_floor, ring_sequence_reserved }, disk, trusted)
