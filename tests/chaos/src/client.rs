@@ -205,6 +205,10 @@ impl Client {
             }
         };
         let entry = entry.ok_or("an event of a group that was never joined, or left before")?;
+        if self.me == MemberId::default() && matches!(entry, ClientEntry::Left { .. }) {
+            // It has changed its mind before it ever met a daemon: nobody else knows of it.
+            return Ok(());
+        }
         self.log.write(self.me, entry).map_err(|error| format!("cannot write the log: {error}"))
     }
 
