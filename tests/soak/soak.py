@@ -159,11 +159,12 @@ def figures():
         last = rows("simulator")[-1]
         known = last["deliveries"].isdigit()
         deliveries = f", {int(last['deliveries']):,} deliveries" if known else ""
+        stuck = last["stuck"] + (" cluster" if last["stuck"] == "1" else " clusters")
         sentences.append(
             f"The simulator's last campaign ({int(last['seeds']):,} seeds, "
             f"{float(last['sim_hours']):.0f} cluster-hours{deliveries}, each step judged by the "
             f"oracle) ended with {last['violations']} violations "
-            f"and {last['stuck']} clusters that did not come to rest as promised. The seeds that "
+            f"and {stuck} that did not come to rest as promised. The seeds that "
             f"failed at {last['commit']}: {last.get('failing', 'not kept').replace(',', ', ')}; "
             "`anasazi-sim replay SEED` tells the story of one.")
     if planted:

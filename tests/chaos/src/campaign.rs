@@ -94,9 +94,10 @@ impl Campaign {
                 cluster.go();
             }
             let done = run_round(&mut random, round, cluster, pace, sums);
-            sums.rounds += 1;
             if let Err(trouble) = done {
-                sums.stuck += u64::from(matches!(trouble, Trouble::Stuck(_)));
+                if let Trouble::Stuck(_) = trouble {
+                    (sums.rounds, sums.stuck) = (sums.rounds + round, sums.stuck + 1);
+                }
                 return Err(worse_than(trouble, cluster, sums));
             }
         }
@@ -104,8 +105,12 @@ impl Campaign {
         pace.wait(WRITTEN)?;
         let started = Instant::now();
         let verdict = verdict::judge(cluster.place.path(), true).inspect_err(|trouble| {
-            sums.violations += u64::from(matches!(trouble, Trouble::Violation(_)));
+            // What has no verdict is no round.
+            if let Trouble::Violation(_) = trouble {
+                (sums.rounds, sums.violations) = (sums.rounds + rounds, sums.violations + 1);
+            }
         })?;
+        sums.rounds += rounds;
         sums.deliveries += verdict.deliveries;
         eprintln!("  judged in {:.1} s: {verdict}", started.elapsed().as_secs_f64());
         cluster.stop().inspect_err(|_| sums.stuck += 1)

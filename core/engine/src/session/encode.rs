@@ -103,3 +103,34 @@ fn member(id: MemberId) -> Member {
 fn count(list: &[MemberId]) -> u32 {
     list.len() as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use anasazi_protocol::{GroupId, NodeId, SessionId};
+
+    use super::*;
+
+    #[test]
+    fn whoever_joins_is_its_own_set_and_came_with_nobody() {
+        let id = |node| MemberId { node: NodeId(node), session: SessionId(1) };
+        let view = GroupView {
+            group: GroupId::of("room"),
+            name: Arc::from("room"),
+            kind: ViewKind::Regular,
+            id: anasazi_protocol::ViewId::default(),
+            cause: ViewCause::Join,
+            reason: String::new(),
+            members: [id(1), id(2), id(3)].into(),
+            sets: [0, 2, 1].into(),
+            joined: vec![id(3)],
+            left: Vec::new(),
+            together: vec![id(1)],
+        };
+        let first = view_of_newcomer(&view).expect("somebody joins");
+        assert_eq!((&*first.sets, &first.together[..]), (&[1, 2, 0][..], &[id(3)][..]));
+        let merge = GroupView { cause: ViewCause::Merge, ..view };
+        assert!(view_of_newcomer(&merge).is_none(), "its members have come from views");
+    }
+}

@@ -90,7 +90,7 @@ impl Ring {
         let mine = self.contribution;
         let others = token.backlog.saturating_sub(mine.backlog);
         Flow {
-            window: if token.window == 0 { node.window() } else { token.window },
+            window: window_of(node, token),
             others: token.flow.saturating_sub(mine.sent + mine.repeated),
             backlog,
             backlog_total: others.saturating_add(backlog),
@@ -163,8 +163,7 @@ impl Ring {
     /// request any more.
     fn answer_requests(&mut self, node: &mut Node, token: &mut Token) {
         let requests = core::mem::take(&mut token.requests);
-        let window = if token.window == 0 { node.window() } else { token.window };
-        let mut budget = (window / 4).max(1);
+        let mut budget = (window_of(node, token) / 4).max(1);
         for mut asked in requests {
             if asked.skip > 0 && self.store.get(asked.first).is_some() {
                 asked.skip -= 1;
@@ -267,6 +266,11 @@ impl Ring {
         let (_, by, since) = self.stall?;
         (node.now.since(since) >= node.config.timers.recovery).then_some(by)
     }
+}
+
+/// What a rotation may carry now. A representative that does not say leaves it at the bound.
+fn window_of(node: &Node, token: &Token) -> u32 {
+    if token.window == 0 { node.window() } else { token.window }
 }
 
 /// Adds an ordinal to the token's requests, if there is room. An ordinal that several members lack
