@@ -319,7 +319,6 @@ impl Session {
             }
             Wish::Close => self.raw.request(request::CLOSE, &[]),
             Wish::Send { to, service, no_self, payload, tag } => {
-                let (hash, len) = (hash64(payload), payload.len());
                 let (head, further, mut own) = self.address(to, *service)?;
                 let flags = if *no_self { NO_SELF } else { 0 };
                 let head = SendRecord { service: head.service | flags, tag: *tag, ..head };
@@ -329,8 +328,9 @@ impl Session {
                     .chain(std::iter::once(&payload[..]))
                     .collect();
                 self.raw.request(request::SEND, &parts)?;
-                (own.tag, own.no_self, own.hash) = (*tag, *no_self, hash);
-                own.too_long = !service.is_ordered() && len > unordered_len_max(to);
+                // Only now: a long message is tried many times at a full ring.
+                (own.tag, own.no_self, own.hash) = (*tag, *no_self, hash64(payload));
+                own.too_long = !service.is_ordered() && payload.len() > unordered_len_max(to);
                 self.ledger.ask(own);
                 Ok(())
             }
