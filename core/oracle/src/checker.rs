@@ -27,6 +27,9 @@ pub struct Options {
     /// Processes whose logs may end too early, as those of killed ones do. What others saw of their
     /// last deeds counts as said by them.
     pub lost_tails: BTreeSet<Process>,
+    /// Its records are in the order in which things really happened, as only a simulator knows it:
+    /// what has to be done before something has to be said before it, too (SA2).
+    pub order_is_real: bool,
 }
 
 /// Checks event logs of any number of processes. Records come in the order in which things
@@ -37,6 +40,7 @@ pub struct Checker {
     identities: Identities,
     ring_ids: RingIds,
     views: Views,
+    order_is_real: bool,
 }
 
 /// What a log contained.
@@ -68,6 +72,7 @@ impl Checker {
         checker.identities.twins = options.twins;
         checker.history.lost_tails = options.lost_tails;
         checker.views.senders_are_members = options.senders_are_members;
+        checker.order_is_real = options.order_is_real;
         checker
     }
 
@@ -110,6 +115,9 @@ impl Checker {
             _ => {
                 messages::check(&self.history, place, trace)?;
                 services::check(&self.history, place, trace)?;
+                if self.order_is_real {
+                    messages::check_all_have_installed(&self.history, place, trace)?;
+                }
             }
         }
         self.views.check(&self.history, place, trace)

@@ -295,6 +295,21 @@ fn sa2_safe_in_a_ring_that_a_member_never_installed() {
     log.assert_violates(Axiom::Sa2);
 }
 
+#[test]
+fn sa2_safe_before_a_member_has_installed_the_ring() {
+    let early = |order_is_real: bool| {
+        let mut log = Log::together(2);
+        log.options.order_is_real = order_is_real;
+        let at = At { ring: 3, ..safe(1, 1, 5) };
+        log.moves(1, (2, 3), &[1, 2]).send(at).deliver(1, at);
+        log.moves(2, (2, 3), &[1, 2]).deliver(2, at);
+        log
+    };
+    early(true).assert_violates(Axiom::Sa2);
+    // Logs that were put together from several say nothing of when.
+    early(false).assert_holds(true);
+}
+
 /// Process 2 is asked to leave, and ends after a while.
 fn left(log: &mut Log, waited_ms: u64) -> &mut Log {
     log.trace(2, Trace::Stopped { waited_ms: Some(waited_ms) })

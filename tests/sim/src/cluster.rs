@@ -205,6 +205,7 @@ impl Cluster {
             sent: Vec::new(),
             checker: Checker::new(OracleOptions {
                 senders_are_members: options.traffic.outsiders == 0,
+                order_is_real: true,
                 ..OracleOptions::default()
             }),
             steps: 0,
@@ -218,6 +219,7 @@ impl Cluster {
         self.checker = Checker::new(OracleOptions {
             senders_are_members: true,
             twins,
+            order_is_real: true,
             ..OracleOptions::default()
         });
     }

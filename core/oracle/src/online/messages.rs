@@ -1,7 +1,7 @@
 //! B1 to B4 and TO1: every packet and message by itself, against what was said before.
 
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Configuration, MessageId, RingId};
+use anasazi_protocol::{Configuration, MessageId, Process, RingId};
 
 use crate::history::{History, MessageHistory, PacketSeen};
 use crate::violation::{Axiom, Finding, Place, Verdict};
@@ -132,6 +132,29 @@ fn check_packet(
         return Err(Finding::new(Axiom::B4, place, sentence).and(slot.place));
     }
     Ok(())
+}
+
+/// SA2 at the very moment: when a safe packet is taken in a regular configuration, all its members
+/// have installed it already, or have ended.
+pub(crate) fn check_all_have_installed(history: &History, place: Place, trace: &Trace) -> Verdict {
+    let Trace::Packet { configuration: Configuration::Regular(ring), ordinal, safe: true, .. } =
+        trace
+    else {
+        return Ok(());
+    };
+    let process = history.process(place);
+    let members = process.current().map_or(&[][..], |segment| &segment.members);
+    let has_not = |member: &&Process| {
+        let other = history.find(**member);
+        !other.is_some_and(|o| o.end.is_some() || o.regulars.contains_key(ring))
+    };
+    let Some(late) = members.iter().find(has_not) else { return Ok(()) };
+    let sentence = format!(
+        "{} takes the safe packet {ordinal} of ring {ring}, which its member {late} has not \
+         installed yet",
+        process.process
+    );
+    Err(Finding::new(Axiom::Sa2, place, sentence))
 }
 
 /// B3: the configuration is the current one.

@@ -490,7 +490,11 @@ impl World {
     /// An axiom is violated.
     pub fn judge(&self, quiesced: bool) -> Result<(), Box<Violation>> {
         let records: Vec<_> = self.records().collect();
-        let mut checker = Checker::new(Options { senders_are_members: true, ..Options::default() });
+        let mut checker = Checker::new(Options {
+            senders_are_members: true,
+            order_is_real: true,
+            ..Options::default()
+        });
         records.iter().rev().try_for_each(|record| checker.observe(record))?;
         checker.finish(quiesced)?;
         Ok(())
