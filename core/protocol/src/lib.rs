@@ -24,6 +24,7 @@ mod book;
 pub mod config;
 mod core;
 pub mod event;
+mod flaps;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzz;

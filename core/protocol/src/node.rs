@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::book::Book;
 use crate::config::{Boot, CoreConfig};
 use crate::event::{Cause, Event, Stats};
+use crate::flaps::Flaps;
 use crate::group::Groups;
 use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, hash64};
 use crate::limits;
@@ -56,6 +57,7 @@ pub(crate) struct Node {
     pub(crate) queue: SendQueue,
     pub(crate) groups: Groups,
     pub(crate) candidates: Candidates,
+    pub(crate) flaps: Flaps,
     pub(crate) parts: Parts,
     /// Bytes of UDP payload per data packet in the present ring, now: the least that any member
     /// has proven or is configured for.
@@ -141,6 +143,7 @@ impl Node {
             parts: Parts::default(),
             ring_mtu: config.mtu,
             ring_window: config.window,
+            flaps: Flaps::default(),
             blamed: BTreeMap::new(),
             attempts: 0,
             leaving: None,

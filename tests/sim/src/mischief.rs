@@ -9,7 +9,7 @@ use crate::session::Reading;
 
 const MS: u64 = 1_000_000;
 /// Kinds of datagrams, from 1.
-const KINDS: u64 = 17;
+const KINDS: u64 = 20;
 /// Of them, what has a place in the order.
 const DATA: u8 = 1;
 /// Places in its memory that a raving client writes to, at most.

@@ -208,7 +208,7 @@ impl Options {
     }
 
     /// Roughly what a ring of all nodes can order.
-    fn bytes_per_second(&self) -> u64 {
+    pub(crate) fn bytes_per_second(&self) -> u64 {
         let (network, nodes) = (&self.network, self.nodes as u64);
         let rotation_us = self.rotation_us();
         let copies = if network.multicast == Multicast::On { 1 } else { nodes.max(2) - 1 };

@@ -6,11 +6,14 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use anasazi_protocol::Stats;
+
 use crate::cluster::Cluster;
 use crate::liveness::Liveness;
 use crate::network::Lasting;
 use crate::options::Options;
 use crate::scenario;
+use crate::session::Session;
 use crate::story::Failure;
 
 /// Traffic goes on for so long after the cluster has become one ring.
@@ -19,6 +22,9 @@ const TRAFFIC_AFTER: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(5);
 /// A bad link that has been so for this long is taken for one that stays, and more.
 const LASTS: Duration = Duration::from_secs(4);
+
+/// What a short message takes of a packet beyond its bytes, at most.
+const MESSAGE_COSTS: u64 = 100;
 
 /// How a run ended.
 #[derive(Debug)]
@@ -169,6 +175,17 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
     Err(format!("no common ring {limit:?} after all was healed: {missing}"))
 }
 
+/// What waits now goes at a third of the ring's speed at least, and then the ring gets to rest.
+fn drain_limit(cluster: &Cluster) -> Duration {
+    let of_core = |stats: Stats| stats.send_queue_bytes + MESSAGE_COSTS * stats.send_queue_messages;
+    let queued: u64 =
+        cluster.nodes.iter().filter_map(|n| n.core()).map(|c| of_core(c.stats())).sum();
+    let sessions = cluster.nodes.iter().flat_map(|n| &n.sessions);
+    let asked: u64 = sessions.map(Session::bytes_waiting).sum();
+    let speed = cluster.options.bytes_per_second() / 3;
+    cluster.options.traffic.drain_limit + Duration::from_secs((queued + asked) / speed.max(1))
+}
+
 /// Ends the traffic; everything must be delivered, and then nothing may change any more.
 fn rest(cluster: &mut Cluster) -> Result<(), String> {
     let installed = cluster.installed();
@@ -181,7 +198,7 @@ fn rest(cluster: &mut Cluster) -> Result<(), String> {
     cluster.traffic_on = false;
     // What a bad link loses has to be asked for, and comes from another member.
     let times = if cluster.lasting == Lasting::Links { 6 } else { 1 };
-    let limit = cluster.options.traffic.drain_limit * times;
+    let limit = drain_limit(cluster) * times;
     let rests = |c: &Cluster| c.at_rest().and_then(|()| c.groups_agree());
     if !cluster.run_until(limit, |c| rests(c).is_ok()) {
         let missing = rests(cluster).err().unwrap_or_default();

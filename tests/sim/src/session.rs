@@ -438,6 +438,12 @@ impl Session {
         (self.queue.len(), self.raw.requests_waiting())
     }
 
+    /// Bytes that its engine has not taken yet.
+    pub(crate) fn bytes_waiting(&self) -> u64 {
+        let wishes: u64 = self.queue.iter().map(|wish| wish.len() as u64).sum();
+        wishes + self.raw.requests_waiting()
+    }
+
     /// How many of its messages have not ended, and what it still has to see.
     pub fn progress(&self) -> String {
         let due = self.ledger.next().map(|due| format!(", and it has not seen {due}"));

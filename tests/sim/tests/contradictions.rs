@@ -95,3 +95,38 @@ fn recovery_contradiction() {
     });
     scene.end();
 }
+
+/// Correction U6: a safe line that lies far ahead is not believed, wherever it comes from.
+#[test]
+fn a_safe_line_ahead_of_what_the_receiver_holds_is_not_believed() {
+    let mut scene = Scene::new(3);
+    scene.rest(ms(500));
+    // Ring, ordinal, origin, flags, and the token's number stand before the line.
+    let line = RING_LEN + 8 + 4 + 1 + 8;
+    let forgeries = Rc::new(RefCell::new(Vec::new()));
+    let writer = Rc::clone(&forgeries);
+    scene.filter(move |passing| {
+        let is_data = passing.kind() == "data";
+        if is_data && passing.to == 1 {
+            let lie = forged(passing.bytes, line, &u64::MAX.to_le_bytes());
+            writer.borrow_mut().push((passing.from, passing.multicast, lie));
+        }
+        // Node 3 lacks the message, so nobody may deliver it.
+        !is_data
+    });
+    scene.send(0, 100, true);
+    let mut lies = 0;
+    for _ in 0..50 {
+        scene.run(ms(1));
+        for (from, multicast, lie) in forgeries.take() {
+            lies += 1;
+            scene.cluster.inject(from, 1, multicast, lie);
+        }
+    }
+    assert!(lies > 0 && scene.stats(1).store_packets > 0, "it holds the message");
+    assert!(scene.received(1).is_empty(), "as not all of them hold it");
+    scene.unfilter();
+    scene.rest(ms(500));
+    assert_eq!(scene.received(1).len(), 1);
+    scene.end();
+}

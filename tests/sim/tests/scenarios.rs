@@ -2,6 +2,7 @@
 //! `ONLY=word` runs those with the word in their names.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -76,6 +77,9 @@ fn all_files_say_what_happens() {
     assert!(wrong.is_empty(), "{} of {}:\n\n{}", wrong.len(), files.len(), wrong.join("\n\n"));
 }
 
+/// Numbers that were never given, and rows of what is not built yet: keys, domains.
+const ROWS_ELSEWHERE: &[u32] = &[12, 17, 22, 27, 43, 45, 48, 57, 58, 52, 53, 60, 61, 62];
+
 fn table() -> String {
     fs::read_to_string(folder().join("README.md")).expect("tests/scenarios/README.md")
 }
@@ -105,9 +109,15 @@ fn the_table_is_complete() {
             assert!(scenario.shows.iter().any(|s| s == id), "{word} does not show {id}");
         }
     }
-    for pitfall in 1..=35 {
-        let id = format!("| pitfall {pitfall} |");
-        assert!(table.contains(&id), "no {id} in the table");
+    let ids = |what: &'static str, numbers: RangeInclusive<u32>| {
+        numbers.map(move |number| (number, format!("{what}{number}")))
+    };
+    let rows_here = ids("row ", 1..=63).filter(|(row, _)| !ROWS_ELSEWHERE.contains(row));
+    let corrections = ids("correction U", 1..=6);
+    let corrections = corrections.chain(ids("correction S", 1..=7));
+    let corrections = corrections.chain(ids("correction F", 1..=14));
+    for (_, id) in rows_here.chain(ids("pitfall ", 1..=35)).chain(corrections) {
+        assert!(table.contains(&format!("| {id} |")), "no {id} in the table");
     }
     for transition in transitions::names() {
         let place = shown_by(&format!("transition {transition}"));

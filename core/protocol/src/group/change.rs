@@ -8,7 +8,7 @@ use super::snapshot::{Snapshot, SnapshotGroup};
 use super::table::{Group, GroupOutput, Groups};
 use crate::id::{GroupId, MemberId, NodeId, RingId, ViewId};
 use crate::output::{GroupView, ViewCause, ViewKind};
-use crate::planted::planted;
+use crate::planted::{self, planted};
 
 /// A change of configuration, as seen by one component.
 pub(crate) struct Change {
@@ -79,10 +79,12 @@ impl Groups {
         for member in self.table.values().flat_map(|g| &g.members) {
             *self.memberships.entry(*member).or_insert(0) += 1;
         }
-        // A group that is gone had no local member: this node is in its own component.
-        debug_assert!(before.iter().all(|(id, g)| {
+        // This node is in its own component.
+        let is_kept = |(id, g): (&GroupId, &Group)| {
             merged.contains_key(id) || g.members.iter().all(|m| m.node != self.node)
-        }));
+        };
+        let all_kept = before.iter().all(is_kept) || planted::any();
+        assert!(all_kept, "a group of this node's clients is gone");
     }
 
     fn network_view(

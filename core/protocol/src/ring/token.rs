@@ -14,7 +14,7 @@ use super::{Contribution, Ring};
 use crate::id::NodeId;
 use crate::limits;
 use crate::node::Node;
-use crate::planted::planted;
+use crate::planted::{self, planted};
 use crate::trace::Trace;
 use crate::wire::{Request, Token};
 
@@ -207,7 +207,8 @@ impl Ring {
         if let Some(previous) = &self.last_sent {
             let previous = if planted!("safe_line_one_visit") { token.aru } else { previous.aru };
             let line = previous.min(token.aru);
-            debug_assert!(line <= self.aru, "a safe line above what this member holds");
+            let holds_it = line <= self.aru || planted::any();
+            assert!(holds_it, "a safe line above what this member holds");
             self.safe_line = self.safe_line.max(line);
         }
         self.watch_for_stall(node, token);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anasazi_protocol::planted::set as plant;
 use anasazi_sim::scenario::{difference, parse, render, run};
 use clap::Args;
 
@@ -17,11 +18,18 @@ pub struct Arguments {
     /// Write the output into the files where it is not what they say.
     #[arg(long)]
     update: bool,
+    /// Plant this bug first; see `planted`.
+    #[arg(long, conflicts_with = "update")]
+    planted: Option<String>,
 }
 
 impl Arguments {
     /// Runs them one after the other and prints each with its output; whether all of them hold.
     pub fn play(&self) -> bool {
+        if let Err(unknown) = plant(self.planted.as_deref()) {
+            eprintln!("{unknown}");
+            return false;
+        }
         let mut good = 0;
         for path in &self.files {
             let result = play(path, self.update, print);

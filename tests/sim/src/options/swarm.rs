@@ -1,8 +1,6 @@
 //! What came into the swarm later, each with random numbers of its own: older seeds stay what they
 //! were.
 
-use std::time::Duration;
-
 use super::Options;
 use crate::faults::Kind;
 use crate::network::Lasting;
@@ -73,8 +71,6 @@ impl Options {
         if self.timer_scale == 1 {
             self.traffic.interval_us = self.traffic.interval_us.clamp(1, 20_000);
         }
-        // It may well be more than a slow ring can carry.
-        self.traffic.drain_limit = Duration::from_secs(600);
         self.fault_time_ms *= 2;
     }
 
@@ -92,7 +88,6 @@ impl Options {
         self.network.loss = random.pick(&[0, 0, 20]);
         self.traffic.safe = random.between(300, 1_000) as u32;
         self.traffic.interval_us = self.traffic.interval_us.min(20_000 * scale);
-        self.traffic.drain_limit = Duration::from_secs(600);
     }
 
     pub(super) fn make_restless(&mut self, random: &mut Random) {

@@ -38,7 +38,8 @@ pub struct Traffic {
     pub churn: u32,
     /// Of a thousand actions, the end of the session.
     pub disconnect: u32,
-    /// After the last message everything is delivered within this time.
+    /// After the last message the cluster is at rest within this time, and that which what waits
+    /// then takes.
     pub drain_limit: Duration,
 }
 
@@ -61,7 +62,7 @@ impl Traffic {
         let messages_per_second = rate.min(most).max(1);
         let interval_us =
             1_000_000 * sessions * options.nodes as u64 * burst.div_ceil(2) / messages_per_second;
-        let drain = if overload { 600 } else { 20 * u64::from(options.timer_scale.min(6)) };
+        let drain = 20 * u64::from(options.timer_scale.min(6));
         Self {
             sessions: sessions as usize,
             groups: random.between(1, 4) as usize,

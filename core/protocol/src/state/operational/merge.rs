@@ -127,18 +127,27 @@ impl Operational {
         if self.ring.is_representative()
             && self.merge_at.is_none()
             && self.merging.is_none()
-            && !node.candidates.ready(node.now, self.fresh(node)).is_empty()
+            && !self.ready(node).is_empty()
         {
             let rank = self.rank(node);
             self.merge_at = Some(node.now + COLLECT_FOR + RANK_DELAY * rank);
         }
     }
 
+    /// Rings that can be merged with now, the smallest first.
+    fn ready<'a>(&self, node: &'a Node) -> Vec<&'a Candidate> {
+        let (now, beacon) = (node.now, node.config.timers.beacon);
+        let waits =
+            |c: &Candidate| c.members.iter().any(|m| node.flaps.holds_back(m.node, now, beacon));
+        let mut ready = node.candidates.ready(now, self.fresh(node));
+        ready.retain(|candidate| !waits(candidate));
+        ready
+    }
+
     /// How many candidates should start a merge before this ring does.
     fn rank(&self, node: &Node) -> u32 {
         let mine = (self.ring.members.len(), self.ring.id);
-        let ready = node.candidates.ready(node.now, self.fresh(node));
-        ready.iter().filter(|c| c.rank() < mine).count().min(20) as u32
+        self.ready(node).iter().filter(|c| c.rank() < mine).count().min(20) as u32
     }
 
     /// Invites the rings that can be merged with.
@@ -150,7 +159,7 @@ impl Operational {
         let mut union = Union::new(&self.ring);
         let mut invited = Vec::new();
         let mut refused = Vec::new();
-        for candidate in node.candidates.ready(node.now, self.fresh(node)) {
+        for candidate in self.ready(node) {
             match union.refusal(node, candidate) {
                 Some(why) => refused.push((candidate.process, why)),
                 None => {

@@ -1,0 +1,94 @@
+//! Nodes that are lost and found again and again. Each loss and each merge is a change of
+//! configuration for everybody, so a merge with such a node waits: longer with every loss, until
+//! it has not been lost for a while. What is lost once or twice comes back at once.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use crate::id::NodeId;
+use crate::limits;
+use crate::time::Instant;
+
+/// Beacon intervals without a loss after which a node's losses are forgotten.
+const FORGET_AFTER: u32 = 60;
+/// With each loss after the first one a merge waits a beacon interval divided by this longer.
+const STEP: u32 = 10;
+/// Steps at most.
+const STEPS_MAX: u32 = 50;
+
+/// By node: losses since it was last forgotten, and when the last one was.
+#[derive(Clone, Default, Hash)]
+pub(crate) struct Flaps {
+    lost: BTreeMap<NodeId, (u32, Instant)>,
+}
+
+impl Flaps {
+    /// A member was lost: it did not leave, and it did not start again. `beacon` is the pace of
+    /// things.
+    pub(crate) fn lost(&mut self, node: NodeId, now: Instant, beacon: Duration) {
+        self.lost.retain(|_, (_, at)| now.since(*at) < beacon * FORGET_AFTER);
+        if self.lost.len() >= limits::BOOK_MAX && !self.lost.contains_key(&node) {
+            let oldest = self.lost.iter().min_by_key(|(_, (_, at))| *at).map(|(n, _)| *n);
+            oldest.map(|n| self.lost.remove(&n));
+        }
+        let (count, at) = self.lost.entry(node).or_default();
+        (*count, *at) = (count.saturating_add(1), now);
+    }
+
+    /// It is too early for a merge with this node.
+    pub(crate) fn holds_back(&self, node: NodeId, now: Instant, beacon: Duration) -> bool {
+        self.lost.get(&node).is_some_and(|(count, at)| {
+            now.since(*at) < beacon / STEP * count.saturating_sub(1).min(STEPS_MAX)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEACON: Duration = Duration::from_secs(1);
+    const NODE: NodeId = NodeId(2);
+
+    fn at(ms: u64) -> Instant {
+        Instant(ms * 1_000_000)
+    }
+
+    /// How long after a loss a merge has to wait, in milliseconds.
+    fn hold(flaps: &Flaps, lost_at: u64) -> u64 {
+        let holds = |ms: &u64| flaps.holds_back(NODE, at(lost_at + ms), BEACON);
+        (0..10_000).find(|ms| !holds(ms)).expect("an end")
+    }
+
+    #[test]
+    fn each_loss_holds_the_next_merge_up_for_longer() {
+        let mut flaps = Flaps::default();
+        assert_eq!(hold(&flaps, 0), 0);
+        for (loss, wanted) in [0, 100, 200, 300].into_iter().enumerate() {
+            let now = 500 * loss as u64;
+            flaps.lost(NODE, at(now), BEACON);
+            assert_eq!(hold(&flaps, now), wanted);
+            assert!(!flaps.holds_back(NodeId(3), at(now), BEACON));
+        }
+        (0..100).for_each(|_| flaps.lost(NODE, at(3_000), BEACON));
+        assert_eq!(hold(&flaps, 3_000), 5_000);
+    }
+
+    #[test]
+    fn losses_are_forgotten_after_a_while_without_one() {
+        let mut flaps = Flaps::default();
+        (0..9).for_each(|_| flaps.lost(NODE, at(0), BEACON));
+        flaps.lost(NODE, at(59_000), BEACON);
+        assert_eq!(hold(&flaps, 59_000), 900);
+        flaps.lost(NODE, at(119_000), BEACON);
+        assert_eq!(hold(&flaps, 119_000), 0);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut flaps = Flaps::default();
+        let ids = 0..2 * limits::BOOK_MAX as u32;
+        ids.for_each(|id| flaps.lost(NodeId(id), at(u64::from(id)), BEACON));
+        assert_eq!(flaps.lost.len(), limits::BOOK_MAX);
+    }
+}
