@@ -17,16 +17,23 @@ const STEP: u32 = 10;
 const STEPS_MAX: u32 = 50;
 
 /// By node: losses since it was last forgotten, and when the last one was.
-#[derive(Clone, Default, Hash)]
+#[derive(Clone, Hash)]
 pub(crate) struct Flaps {
+    /// Time between beacons: the pace of things.
+    beacon: Duration,
     lost: BTreeMap<NodeId, (u32, Instant)>,
 }
 
 impl Flaps {
-    /// A member was lost: it did not leave, and it did not start again. `beacon` is the pace of
-    /// things.
-    pub(crate) fn lost(&mut self, node: NodeId, now: Instant, beacon: Duration) {
-        self.lost.retain(|_, (_, at)| now.since(*at) < beacon * FORGET_AFTER);
+    /// `beacon`: time between beacons.
+    pub(crate) fn new(beacon: Duration) -> Self {
+        Self { beacon, lost: BTreeMap::new() }
+    }
+
+    /// A member was lost: it did not leave, and it did not start again.
+    pub(crate) fn lost(&mut self, node: NodeId, now: Instant) {
+        let forget_after = self.beacon * FORGET_AFTER;
+        self.lost.retain(|_, (_, at)| now.since(*at) < forget_after);
         if self.lost.len() >= limits::BOOK_MAX && !self.lost.contains_key(&node) {
             let oldest = self.lost.iter().min_by_key(|(_, (_, at))| *at).map(|(n, _)| *n);
             oldest.map(|n| self.lost.remove(&n));
@@ -36,9 +43,9 @@ impl Flaps {
     }
 
     /// It is too early for a merge with this node.
-    pub(crate) fn holds_back(&self, node: NodeId, now: Instant, beacon: Duration) -> bool {
+    pub(crate) fn holds_back(&self, node: NodeId, now: Instant) -> bool {
         self.lost.get(&node).is_some_and(|(count, at)| {
-            now.since(*at) < beacon / STEP * count.saturating_sub(1).min(STEPS_MAX)
+            now.since(*at) < self.beacon / STEP * count.saturating_sub(1).min(STEPS_MAX)
         })
     }
 }
@@ -56,39 +63,39 @@ mod tests {
 
     /// How long after a loss a merge has to wait, in milliseconds.
     fn hold(flaps: &Flaps, lost_at: u64) -> u64 {
-        let holds = |ms: &u64| flaps.holds_back(NODE, at(lost_at + ms), BEACON);
+        let holds = |ms: &u64| flaps.holds_back(NODE, at(lost_at + ms));
         (0..10_000).find(|ms| !holds(ms)).expect("an end")
     }
 
     #[test]
     fn each_loss_holds_the_next_merge_up_for_longer() {
-        let mut flaps = Flaps::default();
+        let mut flaps = Flaps::new(BEACON);
         assert_eq!(hold(&flaps, 0), 0);
         for (loss, wanted) in [0, 100, 200, 300].into_iter().enumerate() {
             let now = 500 * loss as u64;
-            flaps.lost(NODE, at(now), BEACON);
+            flaps.lost(NODE, at(now));
             assert_eq!(hold(&flaps, now), wanted);
-            assert!(!flaps.holds_back(NodeId(3), at(now), BEACON));
+            assert!(!flaps.holds_back(NodeId(3), at(now)));
         }
-        (0..100).for_each(|_| flaps.lost(NODE, at(3_000), BEACON));
+        (0..100).for_each(|_| flaps.lost(NODE, at(3_000)));
         assert_eq!(hold(&flaps, 3_000), 5_000);
     }
 
     #[test]
     fn losses_are_forgotten_after_a_while_without_one() {
-        let mut flaps = Flaps::default();
-        (0..9).for_each(|_| flaps.lost(NODE, at(0), BEACON));
-        flaps.lost(NODE, at(59_000), BEACON);
+        let mut flaps = Flaps::new(BEACON);
+        (0..9).for_each(|_| flaps.lost(NODE, at(0)));
+        flaps.lost(NODE, at(59_000));
         assert_eq!(hold(&flaps, 59_000), 900);
-        flaps.lost(NODE, at(119_000), BEACON);
+        flaps.lost(NODE, at(119_000));
         assert_eq!(hold(&flaps, 119_000), 0);
     }
 
     #[test]
     fn memory_is_bounded() {
-        let mut flaps = Flaps::default();
+        let mut flaps = Flaps::new(BEACON);
         let ids = 0..2 * limits::BOOK_MAX as u32;
-        ids.for_each(|id| flaps.lost(NodeId(id), at(u64::from(id)), BEACON));
+        ids.for_each(|id| flaps.lost(NodeId(id), at(u64::from(id))));
         assert_eq!(flaps.lost.len(), limits::BOOK_MAX);
     }
 }

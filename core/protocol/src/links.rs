@@ -12,22 +12,28 @@ use crate::limits;
 use crate::time::Instant;
 use crate::wire::{Probe, Report};
 
-/// A report that was not renewed for this long says nothing any more.
-const REPORT_LIFE: Duration = Duration::from_secs(10);
+/// A report that was not renewed for so many beacon intervals says nothing any more.
+const REPORT_LIFE: u32 = 10;
+/// Nor does one that is older than its age can say.
+const REPORT_LIFE_MAX: Duration = Duration::from_secs(60);
 /// Each time a link turns bad again it has to be good for twice as long, so many times.
 const DOUBLINGS_MAX: u32 = 2;
 /// The time for which a link has to be good, as a part of the time between beacons.
 const PROOF: u32 = 4;
-/// A link that has been bad for so long is not about to be good again.
-const SETTLED_AFTER: Duration = Duration::from_millis(2_500);
-/// A link that turned bad is probed more often for this long.
-const EAGER_FOR: Duration = Duration::from_secs(60);
+/// A link that has been bad for half as many beacon intervals is not about to be good again.
+const SETTLED_AFTER_HALVES: u32 = 5;
+/// A link that turned bad is probed more often for so many beacon intervals.
+const EAGER_FOR: u32 = 60;
+/// An answer proves something if no more probes than these were sent since.
+const LATE_MAX: u32 = 5;
 /// Probes sent at one time.
 const PROBES_MAX: usize = 16;
 
 /// Own links, and what others say of theirs.
-#[derive(Clone, Default, Hash)]
+#[derive(Clone, Hash)]
 pub(crate) struct Links {
+    /// Time between beacons: the pace of things.
+    beacon: Duration,
     mine: BTreeMap<Process, Link>,
     reports: BTreeMap<NodeId, Known>,
     stamp: u32,
@@ -43,7 +49,9 @@ struct Link {
     /// How often it turned bad again soon after it had turned good.
     flaps: u32,
     probe_at: Instant,
+    /// Of the last probe, and of the last one that was answered.
     number: u32,
+    answered: u32,
     /// When the last probe was answered, and since when they all were.
     good: Option<(Instant, Instant)>,
 }
@@ -57,6 +65,18 @@ struct Known {
     bad: BTreeMap<Process, Instant>,
 }
 
+impl Links {
+    /// `beacon`: time between beacons, which carry the reports.
+    pub(crate) fn new(beacon: Duration) -> Self {
+        let (mine, reports) = (BTreeMap::new(), BTreeMap::new());
+        Self { beacon, mine, reports, stamp: 0, changed_at: None }
+    }
+
+    fn report_life(&self) -> Duration {
+        (self.beacon * REPORT_LIFE).min(REPORT_LIFE_MAX)
+    }
+}
+
 /// The own links.
 impl Links {
     /// This process cannot talk to that one.
@@ -65,13 +85,13 @@ impl Links {
             let oldest = self.mine.iter().min_by_key(|(_, l)| (l.bad, l.since)).map(|(p, _)| *p);
             oldest.map(|p| self.mine.remove(&p));
         }
-        let fresh = Link { bad: false, since: now, flaps: 0, probe_at: now, number: 0, good: None };
-        let known = self.mine.contains_key(&process);
+        let fresh = Link::new(now);
+        let (known, life) = (self.mine.contains_key(&process), self.report_life());
         let link = self.mine.entry(process).or_insert(fresh);
         if link.bad {
             return;
         }
-        let soon = known && now.since(link.since) < REPORT_LIFE;
+        let soon = known && now.since(link.since) < life;
         link.flaps = if soon { (link.flaps + 1).min(DOUBLINGS_MAX) } else { 0 };
         (link.bad, link.since, link.probe_at, link.good) = (true, now, now, None);
         self.changed_at = Some(now);
@@ -85,37 +105,29 @@ impl Links {
         self.mine.values().filter(|link| link.bad).map(|link| link.probe_at).min()
     }
 
-    /// The probes that are due, with whom they go to. `beacon` is the pace of things.
-    pub(crate) fn probes(
-        &mut self,
-        me: Process,
-        now: Instant,
-        beacon: Duration,
-    ) -> Vec<(Process, Probe)> {
+    /// The probes that are due, with whom they go to.
+    pub(crate) fn probes(&mut self, me: Process, now: Instant) -> Vec<(Process, Probe)> {
+        let beacon = self.beacon;
         let due = self.mine.iter_mut().filter(|(_, link)| link.bad && link.probe_at <= now);
         due.take(PROBES_MAX)
             .map(|(process, link)| {
-                let eager = link.is_good(now, beacon) || now.since(link.since) < EAGER_FOR;
+                let eager = link.is_good(now, beacon) || now.since(link.since) < beacon * EAGER_FOR;
                 let pace = if eager { beacon / 10 } else { beacon / 2 };
                 link.probe_at = now + pace;
-                link.number = link.number.wrapping_add(1);
+                link.number = link.number.saturating_add(1);
                 (*process, Probe { process: me, number: link.number })
             })
             .collect()
     }
 
     /// A probe was answered. True if the link is good again.
-    pub(crate) fn answered(
-        &mut self,
-        process: Process,
-        number: u32,
-        now: Instant,
-        beacon: Duration,
-    ) -> bool {
+    pub(crate) fn answered(&mut self, process: Process, number: u32, now: Instant) -> bool {
+        let beacon = self.beacon;
         let Some(link) = self.mine.get_mut(&process) else { return false };
-        if !link.bad || link.number != number {
+        if !link.bad || !link.expects(number) {
             return false;
         }
+        link.answered = number;
         let since = if link.is_good(now, beacon) { link.good.map_or(now, |g| g.1) } else { now };
         link.good = Some((now, since));
         link.probe_at = link.probe_at.min(now + beacon / 10);
@@ -129,6 +141,17 @@ impl Links {
 }
 
 impl Link {
+    fn new(now: Instant) -> Self {
+        Self { bad: false, since: now, flaps: 0, probe_at: now, number: 0, answered: 0, good: None }
+    }
+
+    /// An answer to this probe is news. Where it takes longer than from one probe to the next it is
+    /// never one to the last of them.
+    fn expects(&self, number: u32) -> bool {
+        number > self.answered
+            && (self.number.saturating_sub(LATE_MAX)..=self.number).contains(&number)
+    }
+
     /// Its probes have been answered lately.
     fn is_good(&self, now: Instant, beacon: Duration) -> bool {
         self.good.is_some_and(|(last, _)| now.since(last) <= beacon * 6 / 10)
@@ -144,7 +167,7 @@ impl Links {
         let newer = known.is_none_or(|k| {
             (k.process.incarnation, k.stamp) < (report.process.incarnation, report.stamp)
         });
-        if report.process == me || !newer || age >= REPORT_LIFE {
+        if report.process == me || !newer || age >= self.report_life() {
             return false;
         }
         if self.reports.len() >= 2 * limits::MEMBERS_MAX && known.is_none() {
@@ -164,7 +187,7 @@ impl Links {
 
     /// There is something to tell of the own links.
     pub(crate) fn has_news(&self, now: Instant) -> bool {
-        let lately = |at| now.since(at) < REPORT_LIFE;
+        let lately = |at| now.since(at) < self.report_life();
         self.changed_at.is_some_and(lately) || self.mine.values().any(|link| link.bad)
     }
 
@@ -182,7 +205,8 @@ impl Links {
 
     /// The own report and those of others, newest first, as many as may be told.
     pub(crate) fn reports(&mut self, me: Process, now: Instant) -> Vec<Report> {
-        self.reports.retain(|_, known| now.since(known.made_at) < REPORT_LIFE);
+        let life = self.report_life();
+        self.reports.retain(|_, known| now.since(known.made_at) < life);
         let mut reports = self.own_reports(me, now);
         let mut known: Vec<&Known> = self.reports.values().collect();
         known.sort_by_key(|k| core::cmp::Reverse(k.made_at));
@@ -214,7 +238,7 @@ impl Links {
                 edges.extend(among.iter().filter(|p| self.is_bad(**p)).map(|p| edge(me, p)));
             } else if let Some(known) = self.reports.get(&process.node)
                 && known.process == *process
-                && now.since(known.made_at) < REPORT_LIFE
+                && now.since(known.made_at) < self.report_life()
             {
                 let bad = among.iter().filter(|p| known.bad.contains_key(p));
                 edges.extend(bad.map(|p| edge(*process, p)));
@@ -226,7 +250,8 @@ impl Links {
     /// The bad links among these have been so for longer than a good one takes to be proven: they
     /// are likely to stay.
     pub(crate) fn are_settled(&self, me: Process, among: &[Process], now: Instant) -> bool {
-        let old = |since: Instant| now.since(since) >= SETTLED_AFTER;
+        let settled_after = self.beacon * SETTLED_AFTER_HALVES / 2;
+        let old = |since: Instant| now.since(since) >= settled_after;
         among.iter().all(|process| {
             if *process == me {
                 return among
@@ -286,8 +311,8 @@ mod tests {
     /// Probes and answers every one of them from `start` on: when the link counted as good.
     fn good_after(links: &mut Links, start: u64) -> u64 {
         for ms in start..start + 60_000 {
-            for (to, probe) in links.probes(process(1), at(ms), BEACON) {
-                if links.answered(to, probe.number, at(ms), BEACON) {
+            for (to, probe) in links.probes(process(1), at(ms)) {
+                if links.answered(to, probe.number, at(ms)) {
                     return ms - start;
                 }
             }
@@ -297,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_link_is_good_after_a_while_and_after_longer_each_time_it_flaps() {
-        let mut links = Links::default();
+        let mut links = Links::new(BEACON);
         links.bad(process(2), at(0));
         assert!(links.is_bad(process(2)));
         assert_eq!(good_after(&mut links, 0), 300);
@@ -311,20 +336,36 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_not_to_the_last_probe_proves_nothing() {
-        let mut links = Links::default();
+    fn an_answer_proves_something_once() {
+        let mut links = Links::new(BEACON);
         links.bad(process(2), at(0));
-        let first = links.probes(process(1), at(0), BEACON)[0].1.number;
+        let first = links.probes(process(1), at(0))[0].1.number;
         for ms in (250..5_000).step_by(250) {
-            assert_eq!(links.probes(process(1), at(ms), BEACON).len(), 1);
-            assert!(!links.answered(process(2), first, at(ms), BEACON));
+            assert_eq!(links.probes(process(1), at(ms)).len(), 1);
+            assert!(!links.answered(process(2), first, at(ms)));
         }
+    }
+
+    #[test]
+    fn answers_may_take_longer_than_from_probe_to_probe() {
+        let good_after = |takes: usize| {
+            let (mut links, mut sent) = (Links::new(BEACON), Vec::new());
+            links.bad(process(2), at(0));
+            (0..50).find(|step| {
+                let now = at(step * 100);
+                sent.extend(links.probes(process(1), now).into_iter().map(|(_, p)| p.number));
+                let back = sent.len().checked_sub(takes + 1).map(|index| sent[index]);
+                back.is_some_and(|number| links.answered(process(2), number, now))
+            })
+        };
+        assert_eq!((good_after(0), good_after(3), good_after(5)), (Some(3), Some(6), Some(8)));
+        assert_eq!(good_after(6), None, "by then it may be bad again");
     }
 
     #[test]
     fn only_the_newest_word_of_a_process_counts_and_not_for_ever() {
         let (me, all) = (process(1), [process(1), process(2), process(3)]);
-        let mut links = Links::default();
+        let mut links = Links::new(BEACON);
         let report = |stamp, age_ms, bad: Vec<(Process, u16)>| Report {
             process: process(2),
             stamp,

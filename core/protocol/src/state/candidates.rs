@@ -10,12 +10,14 @@ use crate::limits;
 use crate::time::Instant;
 use crate::wire::{Beacon, Dialect};
 
-const BACKOFF_MIN: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// After a silence of this length it is as if somebody new were heard.
-const SILENCE: Duration = Duration::from_secs(3);
-/// Whoever has been heard for so long is there to stay.
-const SETTLED_AFTER: Duration = Duration::from_millis(2_500);
+/// A quarter of a beacon interval at first, and so many whole ones in the end.
+const BACKOFF_MAX: u32 = 5;
+/// After a silence of so many beacon intervals it is as if somebody new were heard.
+const SILENCE: u32 = 3;
+/// Whoever has been heard for half as many beacon intervals is there to stay.
+const SETTLED_AFTER_HALVES: u32 = 5;
+/// Beacon intervals after which a ring that is not heard any more is forgotten.
+const FORGET_AFTER: u32 = 60;
 
 #[derive(Clone, Hash)]
 pub(crate) struct Candidate {
@@ -35,12 +37,19 @@ pub(crate) struct Candidate {
 }
 
 /// Candidates by representative.
-#[derive(Clone, Default, Hash)]
+#[derive(Clone, Hash)]
 pub(crate) struct Candidates {
+    /// Time between beacons: the pace of things.
+    beacon: Duration,
     by_node: BTreeMap<NodeId, Candidate>,
 }
 
 impl Candidates {
+    /// `beacon`: time between beacons.
+    pub(crate) fn new(beacon: Duration) -> Self {
+        Self { beacon, by_node: BTreeMap::new() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.by_node.len()
     }
@@ -57,6 +66,7 @@ impl Candidates {
         self.by_node.retain(|n, c| {
             *n == beacon.process.node || c.ring.sequence >= beacon.ring.sequence || !moved(c)
         });
+        let (backoff_min, silence) = (self.beacon / 4, self.beacon * SILENCE);
         let entry = self.by_node.entry(beacon.process.node);
         let known = matches!(entry, std::collections::btree_map::Entry::Occupied(_));
         let candidate = entry.or_insert_with(|| Candidate {
@@ -69,12 +79,12 @@ impl Candidates {
             since: now,
             answered_at: now,
             not_before: now,
-            backoff: BACKOFF_MIN,
+            backoff: backoff_min,
         });
         if candidate.process != beacon.process {
-            (candidate.not_before, candidate.backoff) = (now, BACKOFF_MIN);
+            (candidate.not_before, candidate.backoff) = (now, backoff_min);
         }
-        let gap = now.since(candidate.heard_at) > SILENCE;
+        let gap = now.since(candidate.heard_at) > silence;
         if gap || candidate.process != beacon.process {
             candidate.since = now;
         }
@@ -94,7 +104,7 @@ impl Candidates {
     /// This process has been heard for a while.
     pub(crate) fn is_settled(&self, process: Process, now: Instant) -> bool {
         let known = self.by_node.get(&process.node).filter(|c| c.process == process);
-        known.is_some_and(|c| now.since(c.since) >= SETTLED_AFTER)
+        known.is_some_and(|c| now.since(c.since) >= self.beacon * SETTLED_AFTER_HALVES / 2)
     }
 
     /// Representatives heard within `fresh`, for the beacon.
@@ -117,10 +127,11 @@ impl Candidates {
     /// A merge with this ring was started: the next one waits longer, and until it is
     /// heard again, unless this one succeeds.
     pub(crate) fn tried(&mut self, ring: RingId, now: Instant) {
+        let backoff_max = self.beacon * BACKOFF_MAX;
         for candidate in self.by_node.values_mut().filter(|c| c.ring == ring) {
             candidate.mutual = false;
             candidate.not_before = now + candidate.backoff;
-            candidate.backoff = (candidate.backoff * 2).min(BACKOFF_MAX);
+            candidate.backoff = (candidate.backoff * 2).min(backoff_max);
         }
     }
 
@@ -145,9 +156,9 @@ impl Candidates {
     /// A configuration was installed: its members are no candidates, and those not heard for long
     /// are forgotten.
     pub(crate) fn installed(&mut self, members: &[Process], now: Instant) {
-        self.by_node.retain(|_, c| {
-            !members.contains(&c.process) && now.since(c.heard_at) < Duration::from_secs(60)
-        });
+        let kept_for = self.beacon * FORGET_AFTER;
+        self.by_node
+            .retain(|_, c| !members.contains(&c.process) && now.since(c.heard_at) < kept_for);
         // Whoever is still there will say so again: what was heard before proves nothing now.
         self.by_node.values_mut().for_each(|c| c.mutual = false);
     }

@@ -14,7 +14,7 @@ const TELL_AFTER: Duration = Duration::from_millis(50);
 impl Operational {
     pub(super) fn probe_links(&mut self, node: &mut Node) {
         let beacon = node.config.timers.beacon;
-        let probes = node.links.probes(node.me, node.now, beacon);
+        let probes = node.links.probes(node.me, node.now);
         for (process, probe) in &probes {
             match node.book.address(*process) {
                 Some(address) => node.send(address, &Packet::Probe(*probe)),
@@ -34,10 +34,8 @@ impl Operational {
         node: &mut Node,
         answer: &ProbeAnswer,
     ) -> State {
-        let beacon = node.config.timers.beacon;
         let (process, number) = (answer.process, answer.probe.number);
-        if answer.probe.process == node.me && node.links.answered(process, number, node.now, beacon)
-        {
+        if answer.probe.process == node.me && node.links.answered(process, number, node.now) {
             self.tell_representative(node);
             self.consider_merging(node);
         }

@@ -15,8 +15,8 @@ use crate::state::candidates::Candidate;
 use crate::state::clique::largest_across;
 use crate::wire::{Beacon, Dialect, Gone, Packet};
 
-/// After a change of configuration, beacons are sent more often for this long.
-const EAGER_FOR: Duration = Duration::from_secs(5);
+/// After a change of configuration, beacons are sent more often for so many intervals.
+const EAGER_FOR: u32 = 5;
 /// Rings that start at the same time find each other within this: they become one ring in one
 /// change.
 const COLLECT_FOR: Duration = Duration::from_millis(40);
@@ -35,8 +35,9 @@ impl Operational {
     }
 
     fn beacon_interval(&self, node: &Node) -> Duration {
-        let eager = node.now.since(self.since) < EAGER_FOR;
-        if eager { node.config.timers.beacon / 5 } else { node.config.timers.beacon }
+        let beacon = node.config.timers.beacon;
+        let eager = node.now.since(self.since) < beacon * EAGER_FOR;
+        if eager { beacon / 5 } else { beacon }
     }
 
     fn fresh(&self, node: &Node) -> Duration {
@@ -136,9 +137,8 @@ impl Operational {
 
     /// Rings that can be merged with now, the smallest first.
     fn ready<'a>(&self, node: &'a Node) -> Vec<&'a Candidate> {
-        let (now, beacon) = (node.now, node.config.timers.beacon);
-        let waits =
-            |c: &Candidate| c.members.iter().any(|m| node.flaps.holds_back(m.node, now, beacon));
+        let now = node.now;
+        let waits = |c: &Candidate| c.members.iter().any(|m| node.flaps.holds_back(m.node, now));
         let mut ready = node.candidates.ready(now, self.fresh(node));
         ready.retain(|candidate| !waits(candidate));
         ready

@@ -111,7 +111,7 @@ impl Recovery {
             |p: &Process| matches!(self.history.dead.get(p), Some(Gone::Left | Gone::Restarted));
         for member in &self.history.ring.members {
             if !self.ring.has_member(*member) && !has_ended(member) {
-                node.flaps.lost(member.node, node.now, node.config.timers.beacon);
+                node.flaps.lost(member.node, node.now);
             }
         }
     }
