@@ -12,6 +12,7 @@
 //! | `session` | the handshake and a client's records |
 //! | `sys` | the rings' memory |
 //! | `text` | configuration, URLs, administration, the state file |
+//! | `trace` | trace files, and the oracle's judgement of them |
 #![deny(unsafe_code)]
 
 mod input;
@@ -19,13 +20,14 @@ mod node;
 mod session;
 mod sys;
 mod text;
+mod trace;
 mod wire;
 
 /// A target: takes any bytes.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("auth_open", wire::auth_open),
     ("wire_decode", wire::wire_decode),
     ("wire_roundtrip", wire::wire_roundtrip),
@@ -40,6 +42,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("url_text", text::url_text),
     ("admin_json", text::admin_json),
     ("state_file", text::state_file),
+    ("trace_text", trace::trace_text),
 ];
 
 /// The target of that name.

@@ -17,8 +17,8 @@ use crate::client::ClientRecord;
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) path: PathBuf,
-    /// Device and inode: one file may have several names.
-    place: (u64, u64),
+    /// Device and inode: one file may have several names. `None`: it was no file.
+    place: Option<(u64, u64)>,
     /// Whose records it has.
     pub(super) processes: BTreeSet<Process>,
     end: End,
@@ -51,7 +51,7 @@ pub(super) fn read(path: &Path, logs: &mut Logs) -> Result<(), NoVerdict> {
     let unreadable = |text: String| NoVerdict::Unreadable { path: path.to_owned(), text };
     let no_file = |error: io::Error| unreadable(format!("cannot be read: {error}"));
     let metadata = fs::metadata(path).map_err(no_file)?;
-    let place = (metadata.dev(), metadata.ino());
+    let place = Some((metadata.dev(), metadata.ino()));
     if let Some(same) = logs.sources.iter().find(|source| source.place == place) {
         let text = match same.path == path {
             true => "is given twice".to_owned(),
@@ -60,6 +60,17 @@ pub(super) fn read(path: &Path, logs: &mut Logs) -> Result<(), NoVerdict> {
         return Err(unreadable(text));
     }
     let bytes = fs::read(path).map_err(no_file)?;
+    parse(path, place, &bytes, logs)
+}
+
+/// Adds what these lines say.
+pub(super) fn parse(
+    path: &Path,
+    place: Option<(u64, u64)>,
+    bytes: &[u8],
+    logs: &mut Logs,
+) -> Result<(), NoVerdict> {
+    let unreadable = |text: String| NoVerdict::Unreadable { path: path.to_owned(), text };
     // A kill cuts the last line; what comes after the last line end is such a piece.
     let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
     let mut source =

@@ -75,6 +75,14 @@ impl Logs {
         Ok(logs)
     }
 
+    /// Adds the lines of one more log that is in memory; `name` is what errors call it.
+    ///
+    /// # Errors
+    /// A line that is no record.
+    pub fn add(&mut self, name: &Path, lines: &[u8]) -> Result<(), NoVerdict> {
+        file::parse(name, None, lines, self)
+    }
+
     /// The files that may not be whole.
     pub fn unended(&self) -> Vec<Unended> {
         let unended = |source: &Source| {
