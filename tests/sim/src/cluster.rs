@@ -284,13 +284,17 @@ impl Cluster {
         self.failure.as_ref()
     }
 
-    /// The oracle's last word. `quiesced`: all is healed and at rest.
+    /// The oracle's last word. `quiesced`: all is healed and at rest. A violation is worse than
+    /// being stuck, and may well be the reason for it.
     pub fn finish(self, quiesced: bool) -> Result<Summary, Failure> {
-        if let Some(failure) = self.failure {
-            return Err(failure);
-        }
-        let finished = self.checker.finish(quiesced);
-        finished.map_err(|violation| Failure::Violation(Box::new(violation)))
+        let stuck = match self.failure {
+            Some(failure @ Failure::Stuck(_)) => Some(failure),
+            Some(failure) => return Err(failure),
+            None => None,
+        };
+        let finished = self.checker.finish(quiesced && stuck.is_none());
+        let summary = finished.map_err(|violation| Failure::Violation(Box::new(violation)))?;
+        stuck.map_or(Ok(summary), Err)
     }
 
     /// Tells a line about a node, or about the world.

@@ -130,6 +130,50 @@ fn nodes_with_other_limits_get_on() {
     assert!(cluster.finish(true).is_ok());
 }
 
+/// A hundred thousand members on three nodes. While their tables of groups meet, nobody is kept
+/// waiting for longer than it takes to notice a lost token.
+#[test]
+fn a_hundred_thousand_members_merge() {
+    const SESSIONS: usize = 9;
+    const GROUPS_EACH: usize = 3_704;
+    let mut scene = Scene::new(3);
+    let cuts = scene.cluster.partition(&[&[0], &[1, 2]]);
+    scene.run(ms(1_000));
+    for node in 0..3 {
+        for session in 0..SESSIONS {
+            let id = scene.cluster.open_session(node);
+            scene.cluster.with_session(node, id, |s| {
+                (0..GROUPS_EACH).for_each(|group| s.join(&format!("{session}/{group}")));
+            });
+        }
+    }
+    let is_served = |cluster: &Cluster| {
+        cluster.nodes.iter().all(|n| n.sessions.iter().all(|s| s.is_served()))
+    };
+    assert!(scene.cluster.run_until(ms(60_000), is_served), "{}", scene.cluster.last_lines());
+    scene.run(ms(1_000));
+    let sent = |scene: &Scene| (0..3).map(|node| scene.stats(node).packets_ordered).sum::<u64>();
+    let before = sent(&scene);
+    scene.cluster.mend(&cuts);
+    let (mut outside, mut longest) = ([0; 3], 0);
+    while scene.cluster.settled().is_err() {
+        scene.run(ms(1));
+        for (node, since) in outside.iter_mut().enumerate() {
+            let operational = scene.cluster.nodes[node].state == "operational";
+            *since = if operational { 0 } else { *since + 1 };
+            longest = longest.max(*since);
+        }
+        assert!(scene.cluster.now < 120_000_000_000, "{}", scene.cluster.last_lines());
+    }
+    let packets = sent(&scene) - before;
+    // Each of the two parts tells of all its groups, a dozen to a packet.
+    let most = (2 * SESSIONS * GROUPS_EACH / 12) as u64;
+    assert!(packets <= most, "{packets} packets, {most} are enough");
+    assert!((1..=250).contains(&longest), "{longest} ms between two configurations");
+    scene.rest(ms(5_000));
+    scene.end();
+}
+
 /// Tables of groups that need many packets.
 #[test]
 fn many_groups_with_long_names_merge() {
