@@ -24,6 +24,29 @@ pub(crate) struct Flaps {
     lost: BTreeMap<NodeId, (u32, Instant)>,
 }
 
+/// Why a node is not merged with yet.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    node: NodeId,
+    losses: u32,
+    left: Duration,
+}
+
+impl Wait {
+    /// It is long enough that somebody may ask why.
+    pub(crate) fn is_long(self, beacon: Duration) -> bool {
+        self.left >= beacon
+    }
+}
+
+impl core::fmt::Display for Wait {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { node, losses, left } = self;
+        let ms = left.as_millis();
+        write!(f, "node {node} was lost {losses} times lately; it is taken back after {ms} ms")
+    }
+}
+
 impl Flaps {
     /// `beacon`: time between beacons.
     pub(crate) fn new(beacon: Duration) -> Self {
@@ -42,11 +65,12 @@ impl Flaps {
         (*count, *at) = (count.saturating_add(1), now);
     }
 
-    /// It is too early for a merge with this node.
-    pub(crate) fn holds_back(&self, node: NodeId, now: Instant) -> bool {
-        self.lost.get(&node).is_some_and(|(count, at)| {
-            now.since(*at) < self.beacon / STEP * count.saturating_sub(1).min(STEPS_MAX)
-        })
+    /// How long it is still too early for a merge with this node, if it is.
+    pub(crate) fn wait(&self, node: NodeId, now: Instant) -> Option<Wait> {
+        let (losses, at) = *self.lost.get(&node)?;
+        let time = self.beacon / STEP * losses.saturating_sub(1).min(STEPS_MAX);
+        let left = time.checked_sub(now.since(at)).filter(|left| !left.is_zero())?;
+        Some(Wait { node, losses, left })
     }
 }
 
@@ -63,7 +87,7 @@ mod tests {
 
     /// How long after a loss a merge has to wait, in milliseconds.
     fn hold(flaps: &Flaps, lost_at: u64) -> u64 {
-        let holds = |ms: &u64| flaps.holds_back(NODE, at(lost_at + ms));
+        let holds = |ms: &u64| flaps.wait(NODE, at(lost_at + ms)).is_some();
         (0..10_000).find(|ms| !holds(ms)).expect("an end")
     }
 
@@ -75,10 +99,14 @@ mod tests {
             let now = 500 * loss as u64;
             flaps.lost(NODE, at(now));
             assert_eq!(hold(&flaps, now), wanted);
-            assert!(!flaps.holds_back(NodeId(3), at(now)));
+            assert!(flaps.wait(NodeId(3), at(now)).is_none());
         }
         (0..100).for_each(|_| flaps.lost(NODE, at(3_000)));
         assert_eq!(hold(&flaps, 3_000), 5_000);
+        let wait = flaps.wait(NODE, at(3_400)).expect("a wait");
+        assert!(wait.is_long(BEACON));
+        let words = "node 2 was lost 104 times lately; it is taken back after 4600 ms";
+        assert_eq!(wait.to_string(), words);
     }
 
     #[test]

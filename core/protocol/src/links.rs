@@ -46,6 +46,8 @@ struct Link {
     bad: bool,
     /// When it turned bad or good.
     since: Instant,
+    /// Since when it has been bad without a sign of life.
+    dead_since: Instant,
     /// How often it turned bad again soon after it had turned good.
     flaps: u32,
     probe_at: Instant,
@@ -61,7 +63,7 @@ struct Known {
     process: Process,
     stamp: u32,
     made_at: Instant,
-    /// Bad links, each with the time since when it has been so.
+    /// Bad links, each with the time since when it has been so without a sign of life.
     bad: BTreeMap<Process, Instant>,
 }
 
@@ -94,6 +96,7 @@ impl Links {
         let soon = known && now.since(link.since) < life;
         link.flaps = if soon { (link.flaps + 1).min(DOUBLINGS_MAX) } else { 0 };
         (link.bad, link.since, link.probe_at, link.good) = (true, now, now, None);
+        link.dead_since = now;
         self.changed_at = Some(now);
     }
 
@@ -120,19 +123,19 @@ impl Links {
             .collect()
     }
 
-    /// A probe was answered. True if the link is good again.
+    /// A probe was answered. True if that is news for others.
     pub(crate) fn answered(&mut self, process: Process, number: u32, now: Instant) -> bool {
         let beacon = self.beacon;
         let Some(link) = self.mine.get_mut(&process) else { return false };
         if !link.bad || !link.expects(number) {
             return false;
         }
-        link.answered = number;
-        let since = if link.is_good(now, beacon) { link.good.map_or(now, |g| g.1) } else { now };
-        link.good = Some((now, since));
+        let goes_on = link.is_good(now, beacon);
+        let since = if goes_on { link.good.map_or(now, |g| g.1) } else { now };
+        (link.answered, link.good, link.dead_since) = (number, Some((now, since)), now);
         link.probe_at = link.probe_at.min(now + beacon / 10);
         if now.since(since) < (beacon / PROOF) * (1 << link.flaps) {
-            return false;
+            return !goes_on;
         }
         (link.bad, link.since, link.good) = (false, now, None);
         self.changed_at = Some(now);
@@ -142,7 +145,9 @@ impl Links {
 
 impl Link {
     fn new(now: Instant) -> Self {
-        Self { bad: false, since: now, flaps: 0, probe_at: now, number: 0, answered: 0, good: None }
+        let (number, answered) = (0, 0);
+        let (since, dead_since, probe_at) = (now, now, now);
+        Self { bad: false, since, dead_since, flaps: 0, probe_at, number, answered, good: None }
     }
 
     /// An answer to this probe is news. Where it takes longer than from one probe to the next it is
@@ -194,7 +199,7 @@ impl Links {
     fn own_report(&mut self, me: Process, now: Instant) -> Report {
         self.stamp = self.stamp.wrapping_add(1);
         let bad = self.mine.iter().filter(|(_, link)| link.bad);
-        let bad = bad.map(|(p, link)| (*p, milliseconds(now.since(link.since))));
+        let bad = bad.map(|(p, link)| (*p, milliseconds(now.since(link.dead_since))));
         Report { process: me, stamp: self.stamp, age_ms: 0, bad: bad.collect() }
     }
 
@@ -247,8 +252,8 @@ impl Links {
         edges
     }
 
-    /// The bad links among these have been so for longer than a good one takes to be proven: they
-    /// are likely to stay.
+    /// The bad links among these have given no sign of life for longer than a good one takes to be
+    /// proven: they are likely to stay.
     pub(crate) fn are_settled(&self, me: Process, among: &[Process], now: Instant) -> bool {
         let settled_after = self.beacon * SETTLED_AFTER_HALVES / 2;
         let old = |since: Instant| now.since(since) >= settled_after;
@@ -257,7 +262,7 @@ impl Links {
                 return among
                     .iter()
                     .filter_map(|p| self.mine.get(p))
-                    .all(|l| !l.bad || old(l.since));
+                    .all(|l| !l.bad || old(l.dead_since));
             }
             let known = self.reports.get(&process.node).filter(|k| k.process == *process);
             known.is_none_or(|k| among.iter().filter_map(|p| k.bad.get(p)).all(|since| old(*since)))
@@ -312,7 +317,8 @@ mod tests {
     fn good_after(links: &mut Links, start: u64) -> u64 {
         for ms in start..start + 60_000 {
             for (to, probe) in links.probes(process(1), at(ms)) {
-                if links.answered(to, probe.number, at(ms)) {
+                let was_news = links.answered(to, probe.number, at(ms));
+                if was_news && !links.is_bad(to) {
                     return ms - start;
                 }
             }
@@ -340,10 +346,33 @@ mod tests {
         let mut links = Links::new(BEACON);
         links.bad(process(2), at(0));
         let first = links.probes(process(1), at(0))[0].1.number;
+        assert!(links.answered(process(2), first, at(100)), "it is alive");
         for ms in (250..5_000).step_by(250) {
             assert_eq!(links.probes(process(1), at(ms)).len(), 1);
             assert!(!links.answered(process(2), first, at(ms)));
         }
+        assert!(links.is_bad(process(2)));
+    }
+
+    /// Somebody is left behind only for a link that is not about to be good.
+    #[test]
+    fn a_link_that_answers_is_not_settled() {
+        let (me, both) = (process(1), [process(1), process(2)]);
+        let mut links = Links::new(BEACON);
+        links.bad(process(2), at(0));
+        assert!(!links.are_settled(me, &both, at(2_400)));
+        assert!(links.are_settled(me, &both, at(2_600)));
+        let told = |links: &mut Links, ms| {
+            let mut others = Links::new(BEACON);
+            let reports = links.own_reports(me, at(ms));
+            reports.iter().for_each(|report| assert!(others.learn(report, process(3), at(ms))));
+            others.are_settled(process(3), &both, at(ms))
+        };
+        assert!(told(&mut links, 2_600));
+        let number = links.probes(me, at(2_700))[0].1.number;
+        assert!(links.answered(process(2), number, at(2_800)) && links.is_bad(process(2)));
+        assert!(!links.are_settled(me, &both, at(2_800)) && !told(&mut links, 2_800));
+        assert!(links.are_settled(me, &both, at(5_400)), "it was the only sign");
     }
 
     #[test]
@@ -356,6 +385,7 @@ mod tests {
                 sent.extend(links.probes(process(1), now).into_iter().map(|(_, p)| p.number));
                 let back = sent.len().checked_sub(takes + 1).map(|index| sent[index]);
                 back.is_some_and(|number| links.answered(process(2), number, now))
+                    && !links.is_bad(process(2))
             })
         };
         assert_eq!((good_after(0), good_after(3), good_after(5)), (Some(3), Some(6), Some(8)));

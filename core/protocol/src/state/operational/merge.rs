@@ -120,8 +120,24 @@ impl Operational {
             let answer = self.beacon(node);
             node.send(address, &answer);
         }
+        self.tell_of_waiting(node, beacon);
         self.consider_merging(node);
         State::Operational(self)
+    }
+
+    /// Whoever wonders why a ring that is heard is not merged with shall be told.
+    fn tell_of_waiting(&mut self, node: &mut Node, beacon: &Beacon) {
+        let waits = |member: &Process| node.flaps.wait(member.node, node.now);
+        let wait = beacon.members.iter().find_map(waits);
+        if let Some(wait) = wait.filter(|wait| wait.is_long(node.config.timers.beacon)) {
+            self.tell_refusal(node, beacon.process, wait.to_string());
+        }
+    }
+
+    fn tell_refusal(&mut self, node: &mut Node, process: Process, reason: String) {
+        if self.refused.len() < REFUSED_MAX && self.refused.insert(process) {
+            node.out.event(Event::MergeRefused { node: process.node, reason });
+        }
     }
 
     pub(super) fn consider_merging(&mut self, node: &Node) {
@@ -137,10 +153,9 @@ impl Operational {
 
     /// Rings that can be merged with now, the smallest first.
     fn ready<'a>(&self, node: &'a Node) -> Vec<&'a Candidate> {
-        let now = node.now;
-        let waits = |c: &Candidate| c.members.iter().any(|m| node.flaps.holds_back(m.node, now));
-        let mut ready = node.candidates.ready(now, self.fresh(node));
-        ready.retain(|candidate| !waits(candidate));
+        let mut ready = node.candidates.ready(node.now, self.fresh(node));
+        let waits = |member: &Process| node.flaps.wait(member.node, node.now).is_some();
+        ready.retain(|candidate| !candidate.members.iter().any(waits));
         ready
     }
 
@@ -169,9 +184,7 @@ impl Operational {
             }
         }
         for (process, why) in refused {
-            if self.refused.len() < REFUSED_MAX && self.refused.insert(process) {
-                node.out.event(Event::MergeRefused { node: process.node, reason: why });
-            }
+            self.tell_refusal(node, process, why);
         }
         if invited.is_empty() {
             return State::Operational(self);
