@@ -147,9 +147,8 @@ fn a_hundred_thousand_members_merge() {
             });
         }
     }
-    let is_served = |cluster: &Cluster| {
-        cluster.nodes.iter().all(|n| n.sessions.iter().all(|s| s.is_served()))
-    };
+    let is_served =
+        |cluster: &Cluster| cluster.nodes.iter().all(|n| n.sessions.iter().all(|s| s.is_served()));
     assert!(scene.cluster.run_until(ms(60_000), is_served), "{}", scene.cluster.last_lines());
     scene.run(ms(1_000));
     let sent = |scene: &Scene| (0..3).map(|node| scene.stats(node).packets_ordered).sum::<u64>();

@@ -1,6 +1,8 @@
 //! What came into the swarm later, each with random numbers of its own: older seeds stay what they
 //! were.
 
+use anasazi_protocol::config::Timers;
+
 use super::Options;
 use crate::faults::Kind;
 use crate::network::Lasting;
@@ -13,6 +15,7 @@ impl Options {
             self.nodes = random.between(17, 32) as usize;
             self.traffic.sessions = 1;
             self.traffic.interval_us = self.traffic.interval_us.max(200_000 * self.nodes as u64);
+            self.fit_timers();
         }
         let kinds = Kind::ALL.iter().filter(|kind| kind.is_mischief());
         self.faults.extend(kinds.filter(|_| random.coin()));
@@ -55,6 +58,13 @@ impl Options {
         // What follows upon itself is not rare.
         self.faults.retain(|kind| *kind != Kind::Ambush);
         self.fault_interval_ms = random.pick(&[5_000, 20_000, 60_000]);
+    }
+
+    /// Where a rotation takes most of the time after which a token counts as lost, no ring lasts.
+    fn fit_timers(&mut self) {
+        let loss_us = Timers::default().token_loss.as_micros() as u64;
+        let least = (2 * self.rotation_us()).div_ceil(loss_us) as u32;
+        self.timer_scale = self.timer_scale.max(least);
     }
 
     /// A few nodes under load, much loss, and faults just when a repair is at its most delicate:
