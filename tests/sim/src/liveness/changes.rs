@@ -5,7 +5,8 @@
 //! The members of any other ring come out of it as fragments, in the worst case each of them alone;
 //! forming a fragment is one change. From then on rings only grow, and every merge is of two rings
 //! at least: so a node that can meet so many parts, its own among them, goes through at most as
-//! many configurations.
+//! many configurations. One more, if a ring was about to be installed when a process ended: it may
+//! be that one's, and is left again as soon as that is noticed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +43,13 @@ impl Changes {
         };
         // Where single links stay bad, every merge may leave somebody behind, who is then alone.
         let times = if cluster.lasting == Lasting::Links { 2 } else { 1 };
-        let allowed = runs().map(|at| (at, (meets(at) as u64 * times).max(CHANGES_MIN))).collect();
+        let somebody_starts = cluster.nodes.iter().any(|n| n.state == "down");
+        let doomed = |at: usize| {
+            let about_to_install = ["commit", "recovery"].contains(&cluster.nodes[at].state);
+            u64::from(somebody_starts && about_to_install)
+        };
+        let may = |at: usize| (meets(at) as u64 * times).max(CHANGES_MIN) + doomed(at);
+        let allowed = runs().map(|at| (at, may(at))).collect();
         Self { allowed, installed: BTreeMap::new() }
     }
 
