@@ -90,7 +90,8 @@ pub struct Timers {
     pub commit: Duration,
     /// A recovery without progress for this long is given up.
     pub recovery: Duration,
-    /// Beacons for other rings, when all is quiet; five times as often for 5 s after a change.
+    /// Beacons for other rings, when all is quiet; five times as often for five
+    /// intervals after a change.
     pub beacon: Duration,
     /// At start: how long to listen for another process with this node's id.
     pub probation: Duration,

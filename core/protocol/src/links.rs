@@ -20,12 +20,18 @@ const REPORT_LIFE_MAX: Duration = Duration::from_secs(60);
 const DOUBLINGS_MAX: u32 = 2;
 /// The time for which a link has to be good, as a part of the time between beacons.
 const PROOF: u32 = 4;
-/// A link that has been bad for half as many beacon intervals is not about to be good again.
+/// A link that has been bad for half as many beacon intervals without a sign of life is not about
+/// to be good again,
 const SETTLED_AFTER_HALVES: u32 = 5;
+/// and one that has been bad for so many whole ones will hardly be, whatever it says.
+const UNSTEADY_AFTER: u32 = 10;
+/// Ages of reports go little further than this.
+const SETTLED_AFTER_MAX: Duration = Duration::from_secs(30);
 /// A link that turned bad is probed more often for so many beacon intervals.
 const EAGER_FOR: u32 = 60;
-/// An answer proves something if no more probes than these were sent since.
-const LATE_MAX: u32 = 5;
+/// An answer proves something if no more probes than these were sent since: half a beacon interval,
+/// whether they go often or not.
+const LATE_MAX: (u32, u32) = (5, 1);
 /// Probes sent at one time.
 const PROBES_MAX: usize = 16;
 
@@ -114,8 +120,7 @@ impl Links {
         let due = self.mine.iter_mut().filter(|(_, link)| link.bad && link.probe_at <= now);
         due.take(PROBES_MAX)
             .map(|(process, link)| {
-                let eager = link.is_good(now, beacon) || now.since(link.since) < beacon * EAGER_FOR;
-                let pace = if eager { beacon / 10 } else { beacon / 2 };
+                let pace = if link.is_eager(now, beacon) { beacon / 10 } else { beacon / 2 };
                 link.probe_at = now + pace;
                 link.number = link.number.saturating_add(1);
                 (*process, Probe { process: me, number: link.number })
@@ -127,7 +132,7 @@ impl Links {
     pub(crate) fn answered(&mut self, process: Process, number: u32, now: Instant) -> bool {
         let beacon = self.beacon;
         let Some(link) = self.mine.get_mut(&process) else { return false };
-        if !link.bad || !link.expects(number) {
+        if !link.bad || !link.expects(number, link.is_eager(now, beacon)) {
             return false;
         }
         let goes_on = link.is_good(now, beacon);
@@ -152,9 +157,22 @@ impl Link {
 
     /// An answer to this probe is news. Where it takes longer than from one probe to the next it is
     /// never one to the last of them.
-    fn expects(&self, number: u32) -> bool {
+    fn expects(&self, number: u32, eager: bool) -> bool {
+        let late_max = if eager { LATE_MAX.0 } else { LATE_MAX.1 };
         number > self.answered
-            && (self.number.saturating_sub(LATE_MAX)..=self.number).contains(&number)
+            && (self.number.saturating_sub(late_max)..=self.number).contains(&number)
+    }
+
+    /// It is probed often.
+    fn is_eager(&self, now: Instant, beacon: Duration) -> bool {
+        self.is_good(now, beacon) || now.since(self.since) < beacon * EAGER_FOR
+    }
+
+    /// How long it has been bad without a sign of life, or at all if that is long: a link that
+    /// answers now and then must not keep rings apart for ever.
+    fn dead_for(&self, now: Instant, beacon: Duration) -> Duration {
+        let bad_for = now.since(self.since);
+        if bad_for >= beacon * UNSTEADY_AFTER { bad_for } else { now.since(self.dead_since) }
     }
 
     /// Its probes have been answered lately.
@@ -199,7 +217,7 @@ impl Links {
     fn own_report(&mut self, me: Process, now: Instant) -> Report {
         self.stamp = self.stamp.wrapping_add(1);
         let bad = self.mine.iter().filter(|(_, link)| link.bad);
-        let bad = bad.map(|(p, link)| (*p, milliseconds(now.since(link.dead_since))));
+        let bad = bad.map(|(p, link)| (*p, milliseconds(link.dead_for(now, self.beacon))));
         Report { process: me, stamp: self.stamp, age_ms: 0, bad: bad.collect() }
     }
 
@@ -255,14 +273,14 @@ impl Links {
     /// The bad links among these have given no sign of life for longer than a good one takes to be
     /// proven: they are likely to stay.
     pub(crate) fn are_settled(&self, me: Process, among: &[Process], now: Instant) -> bool {
-        let settled_after = self.beacon * SETTLED_AFTER_HALVES / 2;
+        let settled_after = (self.beacon * SETTLED_AFTER_HALVES / 2).min(SETTLED_AFTER_MAX);
         let old = |since: Instant| now.since(since) >= settled_after;
         among.iter().all(|process| {
             if *process == me {
                 return among
                     .iter()
                     .filter_map(|p| self.mine.get(p))
-                    .all(|l| !l.bad || old(l.dead_since));
+                    .all(|l| !l.bad || l.dead_for(now, self.beacon) >= settled_after);
             }
             let known = self.reports.get(&process.node).filter(|k| k.process == *process);
             known.is_none_or(|k| among.iter().filter_map(|p| k.bad.get(p)).all(|since| old(*since)))
@@ -373,6 +391,23 @@ mod tests {
         assert!(links.answered(process(2), number, at(2_800)) && links.is_bad(process(2)));
         assert!(!links.are_settled(me, &both, at(2_800)) && !told(&mut links, 2_800));
         assert!(links.are_settled(me, &both, at(5_400)), "it was the only sign");
+    }
+
+    #[test]
+    fn a_link_that_answers_now_and_then_is_settled_in_the_end() {
+        let (me, both) = (process(1), [process(1), process(2)]);
+        let mut links = Links::new(BEACON);
+        links.bad(process(2), at(0));
+        let settled = (0..200).find(|step| {
+            let now = at(step * 100);
+            for (to, probe) in links.probes(me, now) {
+                if step % 10 == 0 {
+                    assert!(links.answered(to, probe.number, now) && links.is_bad(to));
+                }
+            }
+            links.are_settled(me, &both, now)
+        });
+        assert_eq!(settled, Some(100));
     }
 
     #[test]

@@ -211,8 +211,9 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: milliseconds(50, 600_000),
         effect: "How often a ring calls for other rings, so that the parts of a healed network \
-                 merge; five times as often for 5 s after a change.",
-        danger: "Longer delays merges by as much.",
+                 merge; five times as often for five intervals after a change.",
+        danger: "Longer delays merges by as much; those with nodes that are lost again and again, \
+                 or after a merge that failed, by up to five intervals.",
         ..key("ring.beacon_ms", "1000")
     },
     Key {

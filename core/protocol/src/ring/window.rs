@@ -55,6 +55,14 @@ pub(super) struct Rotation {
     pub(super) took: Option<Duration>,
 }
 
+/// How long a rotation took.
+#[derive(Clone, Copy, PartialEq)]
+enum Pace {
+    Quick,
+    AlmostSlow,
+    Slow,
+}
+
 /// The representative's hand on the window.
 ///
 /// - A new ring begins with little and grows quickly until packets have to be repeated: what its
@@ -64,7 +72,7 @@ pub(super) struct Rotation {
 ///   Losses that a smaller window does not cure (a bad cable) must not close it, so they count for
 ///   nothing below an eighth of its bound.
 /// - It is halved when a rotation was slow, and more than twice as slow as one can be: then data
-///   hold the token up.
+///   hold the token up. It does not grow when the next one would be.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Tuner {
     window: u32,
@@ -125,8 +133,11 @@ impl Tuner {
         let quick_below = self.proven.max(bounds.lossy);
         // What was not made use of proves nothing.
         let wants_more = of.backlog > 0 && of.sent + of.repeated >= self.window / 2;
-        if self.is_slow(of.took, loss) {
+        let pace = self.pace(of.took, loss);
+        if pace == Pace::Slow {
             self.window /= 2;
+            self.begin_again();
+        } else if pace == Pace::AlmostSlow {
             self.begin_again();
         } else if self.window < quick_below {
             let more = if wants_more { self.window.div_ceil(2) } else { 0 };
@@ -146,15 +157,21 @@ impl Tuner {
         self.window
     }
 
-    fn is_slow(&mut self, took: Option<Duration>, loss: Duration) -> bool {
-        let Some(took) = took else { return false };
+    fn pace(&mut self, took: Option<Duration>, loss: Duration) -> Pace {
+        let Some(took) = took else { return Pace::Quick };
         self.timed += 1;
         if self.timed >= FORGET_AFTER {
             (self.timed, self.least) = (0, [self.least[1], None]);
         }
         self.least[1] = Some(self.least[1].map_or(took, |least| least.min(took)));
         let least = self.least.into_iter().flatten().min().unwrap_or(took);
-        took > (loss / SLOW_ONE_IN).max(2 * least)
+        let slow = (loss / SLOW_ONE_IN).max(2 * least);
+        match took {
+            _ if took > slow => Pace::Slow,
+            // It would be with a window that is half as large again.
+            _ if took > slow * 2 / 3 => Pace::AlmostSlow,
+            _ => Pace::Quick,
+        }
     }
 
     fn begin_again(&mut self) {
@@ -288,7 +305,9 @@ mod tests {
         let of = |took| Rotation { sent: 99, repeated: 0, backlog: 9, took: Some(ms(took)) };
         let mut tuner = open();
         let mut window = |took| tuner.rotation(bounds, of(took), LOSS);
-        assert_eq!([window(5), window(140), window(126), window(125)], [512, 256, 128, 192]);
+        assert_eq!([window(5), window(140), window(126)], [512, 256, 128]);
+        let almost_slow = [window(125), window(84)];
+        assert_eq!((almost_slow, window(83)), ([128, 128], 192));
         (0..9).for_each(|_| _ = window(200));
         assert_eq!([window(200), window(5), window(5)], [8, 12, 18]);
         let mut far = open();

@@ -41,6 +41,8 @@ pub(crate) struct Operational {
     seen: Seen,
     /// Rings, by representative, of which it was told already why they are not merged with.
     refused: BTreeSet<Process>,
+    /// Those of which it was told that a merge with them waits.
+    held_back: BTreeSet<Process>,
     /// It was told already that those invited do not agree.
     disagreement_told: bool,
 }
@@ -87,6 +89,7 @@ impl Operational {
             told_at: None,
             seen: Seen::default(),
             refused: BTreeSet::new(),
+            held_back: BTreeSet::new(),
             disagreement_told: false,
         });
         if let Some(token) = token {

@@ -130,13 +130,10 @@ impl Operational {
         let waits = |member: &Process| node.flaps.wait(member.node, node.now);
         let wait = beacon.members.iter().find_map(waits);
         if let Some(wait) = wait.filter(|wait| wait.is_long(node.config.timers.beacon)) {
-            self.tell_refusal(node, beacon.process, wait.to_string());
-        }
-    }
-
-    fn tell_refusal(&mut self, node: &mut Node, process: Process, reason: String) {
-        if self.refused.len() < REFUSED_MAX && self.refused.insert(process) {
-            node.out.event(Event::MergeRefused { node: process.node, reason });
+            let (node_id, reason) = (beacon.process.node, wait.to_string());
+            if self.held_back.len() < REFUSED_MAX && self.held_back.insert(beacon.process) {
+                node.out.event(Event::MergeRefused { node: node_id, reason });
+            }
         }
     }
 
@@ -184,7 +181,9 @@ impl Operational {
             }
         }
         for (process, why) in refused {
-            self.tell_refusal(node, process, why);
+            if self.refused.len() < REFUSED_MAX && self.refused.insert(process) {
+                node.out.event(Event::MergeRefused { node: process.node, reason: why });
+            }
         }
         if invited.is_empty() {
             return State::Operational(self);

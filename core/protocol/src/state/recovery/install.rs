@@ -19,8 +19,12 @@ impl Recovery {
     pub(super) fn install(self: Box<Self>, node: &mut Node, token: Token) -> State {
         let tables = if self.components.len() > 1 { self.work.tables() } else { Some(Vec::new()) };
         // Everybody holds every packet; one that cannot be read, or a piece of a table, is a
-        // member's bug, not to be built upon.
-        let Some(tables) = tables.filter(|_| self.work.is_complete()) else {
+        // member's bug, not to be built upon. Nor is another table of the own component than this
+        // node has.
+        let is_ours = |tables: &Vec<Snapshot>| {
+            tables.get(self.mine).is_none_or(|table| *table == table_to_come(&self, node))
+        };
+        let Some(tables) = tables.filter(|t| self.work.is_complete() && is_ours(t)) else {
             node.out.stats.dropped_malformed += 1;
             return self.abort(node, Failure::of(Cause::Contradiction));
         };

@@ -23,7 +23,8 @@ pub(super) struct Work {
     ordinals: VecDeque<u64>,
     /// Their contents, and the table's pieces, ready to go.
     ready: VecDeque<(Bytes, Kind)>,
-    /// This node sends its component's table.
+    /// Of each component the member that sends its table; and this node is one that still has to.
+    speakers: Vec<Option<NodeId>>,
     speaks: bool,
     /// This node holds all that its component shares.
     complete: bool,
@@ -52,6 +53,7 @@ impl Work {
             component: mine as u16,
             ordinals: to_send.map(|(ordinal, _)| *ordinal).collect(),
             ready: VecDeque::new(),
+            speakers: components.iter().map(|c| c.members.first().copied()).collect(),
             speaks: components.len() > 1 && own.members.first() == Some(&me),
             complete: false,
             sent: (0, 0),
@@ -115,11 +117,11 @@ impl Work {
     pub(super) fn take_in(&mut self, old: &mut Ring, mine: usize, held: &Held) {
         // A member's own encoding; if it cannot be read it is as good as lost, and nothing is
         // installed (`install`).
-        let _ = self.parse(old, mine, held.content.clone());
+        let _ = self.parse(old, mine, held);
     }
 
-    fn parse(&mut self, old: &mut Ring, mine: usize, content: Bytes) -> Result<(), WireError> {
-        let mut r = Reader::new(content);
+    fn parse(&mut self, old: &mut Ring, mine: usize, held: &Held) -> Result<(), WireError> {
+        let mut r = Reader::new(held.content.clone());
         let (kind, component) = (r.u8()?, usize::from(r.u16()?));
         if kind == OLD_PACKET {
             let (ordinal, origin, safe) = (r.u64()?, r.node()?, r.u8()? == 1);
@@ -128,6 +130,9 @@ impl Work {
                     .insert(ordinal, Held { origin, safe, recovery: false, content: r.rest() });
             }
             return Ok(());
+        }
+        if self.speakers.get(component) != Some(&Some(held.origin)) {
+            return Err(WireError::Invalid("a table of somebody else's component"));
         }
         let (index, count) = (r.u32()?, r.u32()?);
         let table = self.tables.get_mut(component).ok_or(WireError::Invalid("component"))?;
