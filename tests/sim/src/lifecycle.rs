@@ -179,7 +179,7 @@ impl Cluster {
         self.tell(Some(node), how);
         // A machine whose clock stood still is there again for the next process.
         self.nodes[node].clock.go_on(self.now);
-        self.nodes[node].lose();
+        self.nodes[node].lose(self.now);
     }
 
     /// Begins to write a ring number.

@@ -25,6 +25,8 @@ pub struct Node {
     pub life: u64,
     /// Of the next record.
     pub index: u64,
+    /// When a process of it last ended.
+    pub(crate) ended_at: Option<u64>,
     /// What outlives a crash.
     pub disk: Disk,
     /// The machine's own clock.
@@ -146,6 +148,7 @@ impl Node {
             turn: None,
             process: Process { node: id, incarnation: Incarnation(0) },
             life: 0,
+            ended_at: None,
             index: 0,
             disk: Disk::default(),
             clock,
@@ -190,7 +193,8 @@ impl Node {
     }
 
     /// The engine is gone, with everything that was in memory.
-    pub fn lose(&mut self) {
+    pub fn lose(&mut self, now: u64) {
+        self.ended_at = Some(now);
         self.turn = None;
         self.paused = false;
         self.sessions.clear();

@@ -43,12 +43,18 @@ impl Changes {
         };
         // Where single links stay bad, every merge may leave somebody behind, who is then alone.
         let times = if cluster.lasting == Lasting::Links { 2 } else { 1 };
-        let somebody_starts = cluster.nodes.iter().any(|n| n.state == "down");
+        // Longer ago than forming a ring may take, it is not in one that is about to be installed.
+        let timers = cluster.options.timers();
+        let lately = (timers.consensus + timers.commit + timers.recovery).as_nanos() as u64;
+        let somebody_ended = cluster
+            .nodes
+            .iter()
+            .any(|n| n.state == "down" && n.ended_at.is_some_and(|at| cluster.now - at <= lately));
         let doomed = |at: usize| {
             let about_to_install = ["commit", "recovery"].contains(&cluster.nodes[at].state);
-            u64::from(somebody_starts && about_to_install)
+            u64::from(somebody_ended && about_to_install)
         };
-        let may = |at: usize| (meets(at) as u64 * times).max(CHANGES_MIN) + doomed(at);
+        let may = |at: usize| (meets(at) as u64 * times + doomed(at)).max(CHANGES_MIN);
         let allowed = runs().map(|at| (at, may(at))).collect();
         Self { allowed, installed: BTreeMap::new() }
     }

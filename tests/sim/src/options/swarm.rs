@@ -81,6 +81,7 @@ impl Options {
         if self.timer_scale == 1 {
             self.traffic.interval_us = self.traffic.interval_us.clamp(1, 20_000);
         }
+        self.traffic.overload = true;
         self.fault_time_ms *= 2;
     }
 
@@ -98,6 +99,7 @@ impl Options {
         self.network.loss = random.pick(&[0, 0, 20]);
         self.traffic.safe = random.between(300, 1_000) as u32;
         self.traffic.interval_us = self.traffic.interval_us.min(20_000 * scale);
+        self.traffic.overload = true;
     }
 
     pub(super) fn make_restless(&mut self, random: &mut Random) {
