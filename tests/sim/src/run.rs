@@ -176,17 +176,19 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
 }
 
 /// What waits now goes at a third of the ring's speed at least, and then the ring gets to rest.
+/// Where links lose packets for good, its window may be an eighth of what it is configured to be.
 fn drain_limit(cluster: &Cluster) -> Duration {
     let traffic = &cluster.options.traffic;
     if !traffic.overload {
         return traffic.drain_limit;
     }
+    let share = if cluster.options.network.residual_loss > 0 { 8 } else { 3 };
     let of_core = |stats: Stats| stats.send_queue_bytes + MESSAGE_COSTS * stats.send_queue_messages;
     let queued: u64 =
         cluster.nodes.iter().filter_map(|n| n.core()).map(|c| of_core(c.stats())).sum();
     let sessions = cluster.nodes.iter().flat_map(|n| &n.sessions);
     let asked: u64 = sessions.map(Session::bytes_waiting).sum();
-    let speed = cluster.options.bytes_per_second() / 3;
+    let speed = cluster.options.bytes_per_second() / share;
     traffic.drain_limit + Duration::from_secs((queued + asked) / speed.max(1))
 }
 

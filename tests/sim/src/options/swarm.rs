@@ -15,6 +15,8 @@ impl Options {
             self.nodes = random.between(17, 32) as usize;
             self.traffic.sessions = 1;
             self.traffic.interval_us = self.traffic.interval_us.max(200_000 * self.nodes as u64);
+            // Reckoned for fewer nodes.
+            self.traffic.overload = true;
             self.fit_timers();
         }
         let kinds = Kind::ALL.iter().filter(|kind| kind.is_mischief());
