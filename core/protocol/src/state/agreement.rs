@@ -69,6 +69,8 @@ struct Heard {
     /// Since when it votes like that, and has heard those of its members.
     since: Instant,
     attempt: u64,
+    /// The highest ring number that it has seen.
+    sequence_max: u64,
     members: Vec<NodeId>,
     heard: Vec<NodeId>,
     multicast_heard: Vec<NodeId>,
@@ -144,10 +146,17 @@ impl Agreement {
         node.now.since(self.began_at) >= node.config.timers.consensus * times
     }
 
-    /// Says again what this node knows and wants, if it is time.
+    /// Says again what this node knows and wants, if it is time. In a merge a vote is also the word
+    /// that the next ring's number can be promised at once, as far as it is known: nobody leaves a
+    /// ring that turns to wait for another's disk.
     pub(super) fn speak(&mut self, node: &mut Node, ring: &Ring) {
-        if self.join_at <= node.now {
+        if self.join_at > node.now {
+            return;
+        }
+        if self.merging.is_none() || node.may_promise_next() {
             self.send_join(node, ring);
+        } else {
+            self.join_at = node.now + node.random.around(node.config.timers.join_repeat);
         }
     }
 
@@ -170,17 +179,19 @@ impl Agreement {
         }
         let before = self.fingerprint();
         self.learn(node, &join);
-        node.storage.saw(join.ring_sequence_max);
+        let sequence_max = join.ring_sequence_max;
+        let raised = sequence_max > node.storage.sequence_max;
+        node.storage.saw(sequence_max);
         let Join { attempt, members, heard, multicast_heard, .. } = join;
-        let now = node.now;
-        let mut heard = Heard { at: now, since: now, attempt, members, heard, multicast_heard };
+        let (at, since) = (node.now, node.now);
+        let mut heard = Heard { at, since, attempt, sequence_max, members, heard, multicast_heard };
         let known = self.heard.get(&from.node);
         if let Some(known) = known.filter(|known| heard.says_the_same(from.node, known)) {
             heard.since = known.since;
         }
         self.silent.remove(&from.node);
         let first = self.heard.insert(from.node, heard).is_none();
-        if first || before != self.fingerprint() {
+        if first || raised || before != self.fingerprint() {
             self.answer_soon(node);
         }
         Word::Taken
@@ -272,7 +283,9 @@ impl Agreement {
         let others = || members.iter().filter(|n| **n != node.me.node);
         let agrees = |n: &NodeId, heard: &Heard| {
             let knows = |m: &NodeId| m == n || heard.heard.contains(m);
-            heard.members == members && members.iter().all(knows)
+            let promises =
+                self.merging.is_none() || heard.sequence_max >= node.storage.sequence_max;
+            promises && heard.members == members && members.iter().all(knows)
         };
         let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| agrees(n, h)));
         if !agreed || !self.is_complete(node) || members[0] != node.me.node {
