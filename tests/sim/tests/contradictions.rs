@@ -20,6 +20,8 @@ const PROCESS_LEN: usize = 12;
 const DIALECT_LEN: usize = 6;
 /// The flag of a packet that carries the past.
 const RECOVERY: u8 = 2;
+/// Content that is a piece of a table.
+const TABLE: u8 = 1;
 
 /// The same datagram with other bytes in its body, sealed again.
 fn forged(bytes: &Bytes, at: usize, new: &[u8]) -> Bytes {
@@ -92,6 +94,25 @@ fn recovery_contradiction() {
         let recovery = passing.bytes.get(HEADER_LEN + flags).is_some_and(|f| f & RECOVERY != 0);
         let table = passing.kind() == "data" && recovery;
         table.then(|| forged(passing.bytes, groups, &u32::MAX.to_le_bytes()))
+    });
+    scene.end();
+}
+
+/// Each table of groups comes under the name of a member of the other ring, which does not speak
+/// for it.
+#[test]
+fn a_table_is_taken_from_who_speaks_for_it_only() {
+    let mut scene = Scene::new(2);
+    let cuts = scene.cluster.partition(&[&[0], &[1]]);
+    scene.run(ms(1_000));
+    scene.cluster.mend(&cuts);
+    let origin = RING_LEN + 8;
+    let (flags, kind) = (origin + 4, origin + 4 + 1 + 8 + 8);
+    expect_row(&mut scene, "recovery-contradiction", move |passing| {
+        let byte = |at: usize| passing.bytes.get(HEADER_LEN + at).copied().unwrap_or(0);
+        let table = passing.kind() == "data" && byte(flags) & RECOVERY != 0 && byte(kind) == TABLE;
+        let other = 3 - u32::from(byte(origin).clamp(1, 2));
+        table.then(|| forged(passing.bytes, origin, &other.to_le_bytes()))
     });
     scene.end();
 }
