@@ -143,6 +143,7 @@ impl Core {
             book_entries: self.node.book.len() as u64,
             link_entries: self.node.links.len() as u64,
             ring_mtu: self.node.ring_mtu as u64,
+            ring_window: self.state.ring().map_or(0, |ring| u64::from(ring.window(&self.node))),
             ..self.node.out.stats.clone()
         }
     }

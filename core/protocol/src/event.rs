@@ -259,4 +259,7 @@ stats! {
     link_entries,
     /// Now: bytes of UDP payload per datagram of the ring, at most.
     ring_mtu,
+    /// Now: packets that all members together may order in a rotation of the token, as it was last
+    /// seen; 0 without a ring.
+    ring_window,
 }

@@ -103,6 +103,45 @@ fn another_cluster_on_the_same_network_is_not_met() {
     assert!(cluster.finish(true).is_ok());
 }
 
+/// Of two nodes, after five seconds beside so many other clusters of one node each: what they sent,
+/// and what they keep.
+fn beside(strangers: usize) -> Vec<[u64; 6]> {
+    let mut cluster = Cluster::new(Options::quiet(2 + strangers));
+    cluster.configure = Some(Box::new(|node, config| {
+        if node >= 2 {
+            config.cluster = 1_000 + node as u64;
+        }
+    }));
+    (0..2 + strangers).for_each(|node| cluster.boot(node));
+    cluster.run_for(ms(5_000));
+    expect_good(&cluster);
+    let ours = cluster.nodes[..2].iter().map(|node| {
+        let members = node.ring.as_ref().map(|(_, members)| members.len());
+        assert_eq!(members, Some(2), "node {}", node.id);
+        let stats = node.core().unwrap().stats();
+        let least = 4 * strangers as u64;
+        assert!(stats.dropped_other_cluster >= least, "{}", stats.dropped_other_cluster);
+        let kept = [stats.candidates, stats.book_entries, stats.link_entries, stats.part_bytes];
+        [stats.configurations_installed, stats.datagrams_sent, kept[0], kept[1], kept[2], kept[3]]
+    });
+    let ours = ours.collect();
+    assert!(cluster.finish(true).is_ok());
+    ours
+}
+
+/// They cost a look at each of their beacons, and nothing else.
+#[test]
+fn fifty_other_clusters_cost_nothing() {
+    let (alone, among) = (beside(0), beside(50));
+    for (alone, among) in alone.iter().zip(&among) {
+        assert_eq!(alone[0], among[0], "configurations");
+        // Times differ, by chance of the network; a rotation more or less does not count.
+        let (fewest, most) = (alone[1] * 9 / 10, alone[1] * 11 / 10);
+        assert!((fewest..=most).contains(&among[1]), "{} sent, alone {}", among[1], alone[1]);
+        assert_eq!(alone[2..], among[2..], "what is kept");
+    }
+}
+
 #[test]
 fn nodes_with_other_limits_get_on() {
     let mut cluster = Cluster::new(Options::quiet(4));

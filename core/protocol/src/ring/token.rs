@@ -86,6 +86,11 @@ impl Ring {
         token.window = self.tuner.rotation(bounds, of, node.config.timers.token_loss);
     }
 
+    /// Packets that all members together may order in a rotation, as the last token said.
+    pub(crate) fn window(&self, node: &Node) -> u32 {
+        self.last_sent.as_ref().map_or_else(|| node.window(), |token| window_of(node, token))
+    }
+
     fn flow(&self, node: &Node, token: &Token, backlog: u32) -> Flow {
         let mine = self.contribution;
         let others = token.backlog.saturating_sub(mine.backlog);

@@ -8,7 +8,7 @@ use super::runner::Runner;
 use super::words::{Bound, Client, Nodes, Words};
 
 /// Current values rather than counts; the others count from the last `mark`.
-const GAUGES: [&str; 9] = [
+const GAUGES: [&str; 10] = [
     "store_packets",
     "send_queue_messages",
     "send_queue_bytes",
@@ -18,6 +18,7 @@ const GAUGES: [&str; 9] = [
     "book_entries",
     "link_entries",
     "ring_mtu",
+    "ring_window",
 ];
 
 /// One of the things that can be expected.
