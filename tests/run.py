@@ -85,7 +85,10 @@ def steps():
              300, worth=("skipped:", "rounds=", "changes=")),
         Step("explore", "every order of events in clusters of two and three nodes, within bounds",
              # Bounds that end by themselves: what is left out fails.
-             [[simulator, "explore", "--nodes", "2", "--depth", "9"],
+             [[simulator, "explore", "--nodes", "2", "--depth", "9", "--faults", "2",
+               "--messages", "4"],
+              [simulator, "explore", "--nodes", "3", "--depth", "8", "--faults", "2",
+               "--messages", "3"],
               [simulator, "explore", "--nodes", "3", "--depth", "12", "--delays", "0",
                "--messages", "1"],
               [simulator, "explore", "--nodes", "2", "--boot", "--depth", "24", "--messages",

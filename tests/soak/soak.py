@@ -9,6 +9,7 @@ found something.
     soak.py chaos --rounds 200                    real daemons in network namespaces (root)
     soak.py quiet --minutes 5                     real daemons beside busy loops (root)
     soak.py idle --hours 10                       simulated hours without faults
+    soak.py explore --nodes 2 --depth 12          every order of events, up to so many choices
     soak.py fuzz --seconds 60                     every fuzz target for so long
     soak.py readme [--check]                      the README's figures from the ledger
 
@@ -38,10 +39,14 @@ TABLES = {
     "chaos": ["seed", "rounds", "faults", "kills", "deliveries", "violations", "stuck"],
     "quiet": ["minutes", "changes", "gap_max_ms"],
     "idle": ["clusters", "sim_hours", "deliveries", "changes", "violations", "stuck"],
+    "explore": ["nodes", "depth", "faults", "delays", "messages", "states", "steps", "paths",
+                "complete", "violations"],
     "fuzz": ["targets", "executions", "crashes"],
 }
 # Columns that the command need not say: they are options of this program.
-GIVEN = {"from": "first", "seed": "seed", "minutes": "minutes"}
+BOUNDS = ["nodes", "depth", "faults", "delays", "messages"]
+GIVEN = {"simulator": {"from": "first"}, "chaos": {"seed": "seed"},
+         "quiet": {"minutes": "minutes"}, "explore": {name: name for name in BOUNDS}}
 
 
 def main():
@@ -56,13 +61,16 @@ def main():
     parser.add_argument("--hours", type=float, default=10)
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seconds", type=int, default=60)
+    for name, value in zip(BOUNDS, [2, 12, 2, 1, 4]):
+        parser.add_argument(f"--{name}", type=int, default=value)
     arguments = parser.parse_args()
     if arguments.campaign == "readme":
         return readme(arguments.check)
     command = commands(arguments)[arguments.campaign]
     commit = git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
     words, code = run(command)
-    given = {name: getattr(arguments, attribute) for name, attribute in GIVEN.items()}
+    given = {name: getattr(arguments, attribute)
+             for name, attribute in GIVEN.get(arguments.campaign, {}).items()}
     lacking = [word for word in TABLES[arguments.campaign] if word not in {**given, **words}]
     if lacking:
         print(f"no row: the last line of the command, which ended with {code}, has no "
@@ -82,6 +90,8 @@ def commands(arguments):
         "chaos": [chaos, "run", "--rounds", str(arguments.rounds), "--seed", str(arguments.seed)],
         "quiet": [chaos, "quiet", "--minutes", str(arguments.minutes)],
         "idle": [sim, "idle", "--hours", str(arguments.hours)],
+        "explore": [sim, "explore"] + [word for name in BOUNDS
+                                       for word in (f"--{name}", str(getattr(arguments, name)))],
         "fuzz": ["make", "--no-print-directory", "fuzz", f"SECONDS={arguments.seconds}"],
     }
 
