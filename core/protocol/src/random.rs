@@ -17,6 +17,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    #[cfg(test)]
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
     /// From `about` minus a quarter to `about` plus a quarter.
     pub(crate) fn around(&mut self, about: Duration) -> Duration {
         let quarter = (about.as_nanos() as u64 / 4).max(1);

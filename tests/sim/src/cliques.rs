@@ -1,26 +1,30 @@
-//! Who could form a ring with whom where some cannot talk to each other: the rule of
-//! docs/PROTOCOL.md, written a second time, of what the network really is.
+//! How large a ring could be where some cannot talk to each other: what docs/PROTOCOL.md promises,
+//! computed otherwise than the protocol does, of what the network really is.
 
-/// The cliques that nodes form, given in the order of their ids: from the best connected node on,
-/// lowest first.
-pub(crate) fn greedy(nodes: &[usize], bad: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>> {
-    let bad_links = |n: usize| nodes.iter().filter(|m| **m != n && bad(n, **m)).count();
-    let mut left: Vec<(usize, usize)> =
-        nodes.iter().enumerate().map(|(index, n)| (bad_links(*n), index)).collect();
-    left.sort_unstable();
-    let mut left: Vec<usize> = left.into_iter().map(|(_, index)| nodes[index]).collect();
-    let mut cliques = Vec::new();
-    while !left.is_empty() {
-        let mut clique: Vec<usize> = Vec::new();
-        for node in &left {
-            if clique.iter().all(|member| !bad(*member, *node)) {
-                clique.push(*node);
-            }
+/// Nodes of the largest set in which nobody has a bad link to anybody.
+pub(crate) fn largest(nodes: &[usize], bad: impl Fn(usize, usize) -> bool) -> usize {
+    assert!(nodes.len() <= 64, "a set of bits");
+    let enemies: Vec<u64> = nodes
+        .iter()
+        .map(|a| bits(nodes.iter().enumerate().filter(|(_, b)| *b != a && bad(*a, **b))))
+        .collect();
+    among(bits(nodes.iter().enumerate()), &enemies) as usize
+}
+
+fn bits<'a>(of: impl Iterator<Item = (usize, &'a usize)>) -> u64 {
+    of.fold(0, |set, (index, _)| set | 1 << index)
+}
+
+/// Either the first one with a bad link is left out, or all that it has bad links to are.
+fn among(left: u64, enemies: &[u64]) -> u32 {
+    let torn = (0..enemies.len()).filter(|n| left >> n & 1 == 1);
+    match torn.max_by_key(|n| (enemies[*n] & left).count_ones()) {
+        Some(worst) if enemies[worst] & left != 0 => {
+            let rest = left & !(1 << worst);
+            among(rest, enemies).max(1 + among(rest & !enemies[worst], enemies))
         }
-        left.retain(|n| !clique.contains(n));
-        cliques.push(clique);
+        _ => left.count_ones(),
     }
-    cliques
 }
 
 #[cfg(test)]
@@ -30,6 +34,15 @@ mod tests {
     #[test]
     fn a_bad_link_costs_the_worse_connected_end() {
         let bad = |a: usize, b: usize| matches!((a.min(b), a.max(b)), (0, 1) | (1, 2));
-        assert_eq!(greedy(&[0, 1, 2, 3], bad), [vec![3, 0, 2], vec![1]]);
+        assert_eq!(largest(&[0, 1, 2, 3], bad), 3);
+        assert_eq!(largest(&[0, 1, 2], bad), 2);
+        assert_eq!(largest(&[1], bad), 1);
+    }
+
+    #[test]
+    fn what_the_best_connected_do_not_show_is_found() {
+        let pairs = [(0, 2), (0, 4), (0, 5), (3, 4), (3, 5)];
+        let bad = |a: usize, b: usize| pairs.contains(&(a.min(b), a.max(b)));
+        assert_eq!(largest(&[0, 1, 2, 3, 4, 5], bad), 4);
     }
 }

@@ -193,7 +193,8 @@ impl Cluster {
         if self.lasting == Lasting::Links { self.rings_are_as_large_as_can_be() } else { Ok(()) }
     }
 
-    /// By the rule of docs/PROTOCOL.md, of what the network really is.
+    /// L1 where links stay bad, of what the network really is. What is larger than both rings has
+    /// members of both.
     fn rings_are_as_large_as_can_be(&self) -> Result<(), String> {
         let mut rings: BTreeMap<RingId, Vec<usize>> = BTreeMap::new();
         for (at, node) in self.nodes.iter().enumerate().filter(|(_, n)| n.runs()) {
@@ -204,13 +205,8 @@ impl Cluster {
         let bad = |a, b| self.network.is_cut_for_good(a, b) || self.network.is_cut_for_good(b, a);
         for (index, (first, ours)) in rings.iter().enumerate() {
             for (second, theirs) in &rings[index + 1..] {
-                let mut all: Vec<usize> = ours.iter().chain(theirs).copied().collect();
-                all.sort_by_key(|at| self.nodes[*at].id);
-                let comes = cliques::greedy(&all, bad);
-                let across = |c: &&Vec<usize>| {
-                    [ours, theirs].iter().all(|ring| c.iter().any(|n| ring.contains(n)))
-                };
-                let largest = comes.iter().filter(across).map(Vec::len).max().unwrap_or(0);
+                let all: Vec<usize> = ours.iter().chain(theirs).copied().collect();
+                let largest = cliques::largest(&all, bad);
                 if largest > ours.len().max(theirs.len()) {
                     return Err(Liveness::L1.broken(format!(
                         "rings {first} and {second} of {} and {} could be one of {largest}",

@@ -1,13 +1,22 @@
 //! Who can form a ring with whom, when not everybody can talk to everybody: a partition of the
 //! nodes into cliques that everybody who has the same facts computes alike.
+//!
+//! The first clique is a largest one, not only a large one. Who knows fewer bad links than there
+//! are then never sees less in a merge than there is: it is tried, and what was not known is
+//! learned. With a clique that is only large, rings stay apart for ever behind links that none of
+//! their members ever tried (seed 1004233).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::id::NodeId;
 use crate::node::Node;
 
 /// Pairs that cannot talk to each other, smaller id first.
 pub(super) type Edges = BTreeSet<(NodeId, NodeId)>;
+
+/// Choices that a search for a largest clique makes; behind these it takes the best connected. A
+/// network needs dozens of bad links, none of them like another, to come near.
+const CHOICES_MAX: u32 = 2_000;
 
 pub(super) fn edge(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
     (a.min(b), a.max(b))
@@ -36,30 +45,125 @@ pub(super) fn largest_across(
     cliques.max_by_key(Vec::len).unwrap_or_default()
 }
 
-/// Cliques grow greedily, from the best connected node on, lowest id first.
+/// A largest clique, then a largest one of those who are left, and so on.
 fn partition(nodes: &BTreeSet<NodeId>, edges: &Edges) -> Vec<Vec<NodeId>> {
-    let mut bad: BTreeMap<NodeId, usize> = nodes.iter().map(|n| (*n, 0)).collect();
-    for (a, b) in edges {
-        if nodes.contains(a) && nodes.contains(b) {
-            *bad.entry(*a).or_default() += 1;
-            *bad.entry(*b).or_default() += 1;
-        }
-    }
-    let mut left: Vec<NodeId> = nodes.iter().copied().collect();
-    left.sort_by_key(|n| (bad[n], *n));
+    let mut left = nodes.clone();
     let mut cliques = Vec::new();
     while !left.is_empty() {
-        let mut clique: Vec<NodeId> = Vec::new();
-        for candidate in &left {
-            if clique.iter().all(|member| !edges.contains(&edge(*member, *candidate))) {
-                clique.push(*candidate);
-            }
-        }
+        let clique = Conflicts::new(&left, edges).largest();
         left.retain(|n| !clique.contains(n));
-        clique.sort_unstable();
         cliques.push(clique);
     }
     cliques
+}
+
+/// Nodes that have bad links among them; a clique is a set of nodes without any between them.
+struct Conflicts {
+    /// Without bad links.
+    free: Vec<NodeId>,
+    /// With some, by id.
+    nodes: Vec<NodeId>,
+    /// Of each of `nodes`: who of them it cannot talk to.
+    bad: Vec<Set>,
+    choices_left: u32,
+}
+
+impl Conflicts {
+    fn new(nodes: &BTreeSet<NodeId>, edges: &Edges) -> Self {
+        let inside = || edges.iter().filter(|(a, b)| nodes.contains(a) && nodes.contains(b));
+        let torn: BTreeSet<NodeId> = inside().flat_map(|(a, b)| [*a, *b]).collect();
+        let free = nodes.difference(&torn).copied().collect();
+        let torn: Vec<NodeId> = torn.into_iter().collect();
+        let mut bad = vec![Set::none(torn.len()); torn.len()];
+        for (a, b) in inside() {
+            if let (Ok(a), Ok(b)) = (torn.binary_search(a), torn.binary_search(b)) {
+                bad[a].insert(b);
+                bad[b].insert(a);
+            }
+        }
+        Self { free, nodes: torn, bad, choices_left: CHOICES_MAX }
+    }
+
+    fn largest(mut self) -> Vec<NodeId> {
+        let found = self.among(Set::all(self.nodes.len()));
+        let mut clique = self.free;
+        clique.extend(found.iter().map(|at| self.nodes[at]));
+        clique.sort_unstable();
+        clique
+    }
+
+    /// A largest clique among `left`. Who has one bad link or none is in one; else the node with
+    /// the most of them is in it, or is not. Lower ids come first.
+    fn among(&mut self, mut left: Set) -> Set {
+        let mut taken = Set::none(self.nodes.len());
+        loop {
+            let links = |at: usize| self.bad[at].and(&left).len();
+            let Some(best) = left.iter().min_by_key(|at| links(*at)) else { return taken };
+            let worst = left.iter().rev().max_by_key(|at| links(*at)).unwrap_or(best);
+            if links(best) <= 1 || self.choices_left == 0 {
+                taken.insert(best);
+                left = left.without(&self.bad[best]);
+                left.remove(best);
+                continue;
+            }
+            self.choices_left -= 1;
+            let mut rest = left.clone();
+            rest.remove(worst);
+            let without = self.among(rest.clone());
+            let with = self.among(rest.without(&self.bad[worst]));
+            let more = if with.len() + 1 > without.len() {
+                taken.insert(worst);
+                with
+            } else {
+                without
+            };
+            return taken.or(&more);
+        }
+    }
+}
+
+/// Numbers below a bound.
+#[derive(Clone)]
+struct Set(Vec<u64>);
+
+impl Set {
+    fn none(bound: usize) -> Self {
+        Self(vec![0; bound.div_ceil(64)])
+    }
+
+    fn all(bound: usize) -> Self {
+        let mut all = Self::none(bound);
+        (0..bound).for_each(|at| all.insert(at));
+        all
+    }
+
+    fn insert(&mut self, at: usize) {
+        self.0[at / 64] |= 1 << (at % 64);
+    }
+
+    fn remove(&mut self, at: usize) {
+        self.0[at / 64] &= !(1 << (at % 64));
+    }
+
+    fn len(&self) -> u32 {
+        self.0.iter().map(|word| word.count_ones()).sum()
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = usize> {
+        (0..self.0.len() * 64).filter(|at| self.0[at / 64] >> (at % 64) & 1 == 1)
+    }
+
+    fn and(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
+    }
+
+    fn or(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a | b).collect())
+    }
+
+    fn without(&self, other: &Self) -> Self {
+        Self(self.0.iter().zip(&other.0).map(|(a, b)| a & !b).collect())
+    }
 }
 
 #[cfg(test)]
@@ -91,5 +195,59 @@ mod tests {
             clique_of(NodeId(2), &all, &edges(&[(1, 2), (1, 3)])),
             vec![NodeId(2), NodeId(3)]
         );
+    }
+
+    #[test]
+    fn of_the_ends_of_a_bad_link_the_lower_one_stays() {
+        let all = nodes(&[1, 2, 3]);
+        assert_eq!(clique_of(NodeId(3), &all, &edges(&[(1, 2)])), [NodeId(1), NodeId(3)]);
+    }
+
+    /// Compared with all subsets.
+    #[test]
+    fn the_first_clique_is_a_largest_one() {
+        let mut random = crate::random::Random::new(7);
+        for _ in 0..2_000 {
+            let count = 1 + random.below(10) as u32;
+            let bad_in_ten = random.below(10);
+            let all: BTreeSet<NodeId> = (1..=count).map(NodeId).collect();
+            let mut bad = Edges::new();
+            for a in 1..=count {
+                for b in a + 1..=count {
+                    if random.below(10) < bad_in_ten {
+                        bad.insert((NodeId(a), NodeId(b)));
+                    }
+                }
+            }
+            let is_clique = |set: u32| {
+                bad.iter().all(|(a, b)| set >> (a.0 - 1) & 1 == 0 || set >> (b.0 - 1) & 1 == 0)
+            };
+            let largest = (0..1_u32 << count).filter(|s| is_clique(*s)).map(u32::count_ones).max();
+            let cliques = partition(&all, &bad);
+            assert_eq!(Some(cliques[0].len() as u32), largest, "{bad:?}");
+            let mut seen: Vec<NodeId> = cliques.concat();
+            seen.sort_unstable();
+            assert!(seen.iter().eq(&all), "a partition");
+            for clique in &cliques {
+                let set = clique.iter().map(|n| 1 << (n.0 - 1)).sum();
+                assert!(is_clique(set), "{clique:?} {bad:?}");
+            }
+        }
+    }
+
+    /// A network that is torn everywhere costs no more than the choices allow.
+    #[test]
+    fn the_search_ends() {
+        let mut random = crate::random::Random::new(3);
+        let all: BTreeSet<NodeId> = (1..=128).map(NodeId).collect();
+        let mut bad = Edges::new();
+        while bad.len() < 700 {
+            let (a, b) = (1 + random.below(128) as u32, 1 + random.below(128) as u32);
+            if a != b {
+                bad.insert(edge(NodeId(a), NodeId(b)));
+            }
+        }
+        let found = Conflicts::new(&all, &bad).largest();
+        assert!(found.len() > 30, "{}", found.len());
     }
 }
