@@ -1,6 +1,6 @@
 //! The oracle's two doors: records go in one by one, and at the end the whole is judged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Configuration, MessageId, NodeId, Process};
@@ -27,6 +27,10 @@ pub struct Options {
     /// Processes whose logs may end too early, as those of killed ones do. What others saw of their
     /// last deeds counts as said by them.
     pub lost_tails: BTreeSet<Process>,
+    /// How often each node lost what it had stored, as far as that is known of all: whoever starts
+    /// again without it more often has lost it by himself. Without this, ID and C4 are not judged
+    /// of nodes that say that they had nothing stored.
+    pub state_losses: Option<BTreeMap<NodeId, u32>>,
     /// Its records are in the order in which things really happened, as only a simulator knows it:
     /// what has to be done before something has to be said before it, too (SA2).
     pub order_is_real: bool,
@@ -70,6 +74,7 @@ impl Checker {
     pub fn new(options: Options) -> Self {
         let mut checker = Self::default();
         checker.identities.twins = options.twins;
+        checker.identities.state_losses = options.state_losses;
         checker.history.lost_tails = options.lost_tails;
         checker.views.senders_are_members = options.senders_are_members;
         checker.order_is_real = options.order_is_real;
@@ -146,6 +151,14 @@ impl Checker {
         }
         if !self.identities.twins.is_empty() {
             unchecked.push("ID and C4 of nodes that are started twice on purpose".to_owned());
+        }
+        let forgetful: Vec<String> =
+            self.identities.forgetful.iter().map(NodeId::to_string).collect();
+        if !forgetful.is_empty() {
+            unchecked.push(format!(
+                "ID and C4 across starts without stored state, of nodes {}",
+                forgetful.join(", ")
+            ));
         }
         unchecked
     }

@@ -85,6 +85,23 @@ fn c4_ring_ids_of_an_incarnation_fall() {
     log.assert_violates(Axiom::C4);
 }
 
+/// Where it is known how often state was taken from a node, it may not be lost otherwise.
+#[test]
+fn id_a_start_without_the_state_that_nobody_took() {
+    for (taken, holds) in [(None, true), (Some(0), false), (Some(1), true)] {
+        let mut log = Log::together(2);
+        log.options.state_losses = taken.map(|times| [(NodeId(1), times)].into());
+        log.add(process(1), Entry::Crash).boot(incarnation(1, 2));
+        if holds {
+            assert!(
+                log.assert_holds(false).unchecked.iter().any(|what| what.contains("ID and C4"))
+            );
+        } else {
+            log.assert_violates(Axiom::Id);
+        }
+    }
+}
+
 #[test]
 fn c4_holds_across_incarnations_with_storage_only() {
     let (old, new) = (process(1), incarnation(1, 2));

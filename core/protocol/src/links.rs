@@ -23,7 +23,7 @@ const PROOF: u32 = 4;
 /// A link that has been bad for half as many beacon intervals without a sign of life is not about
 /// to be good again,
 const SETTLED_AFTER_HALVES: u32 = 5;
-/// and one that has been bad for so many whole ones will hardly be, whatever it says.
+/// and one that has answered now and then for so many whole ones will hardly be.
 const UNSTEADY_AFTER: u32 = 10;
 /// Ages of reports go little further than this.
 const SETTLED_AFTER_MAX: Duration = Duration::from_secs(30);
@@ -54,6 +54,8 @@ struct Link {
     since: Instant,
     /// Since when it has been bad without a sign of life.
     dead_since: Instant,
+    /// Since when it has answered now and then, without becoming good.
+    alive_since: Option<Instant>,
     /// How often it turned bad again soon after it had turned good.
     flaps: u32,
     probe_at: Instant,
@@ -102,7 +104,7 @@ impl Links {
         let soon = known && now.since(link.since) < life;
         link.flaps = if soon { (link.flaps + 1).min(DOUBLINGS_MAX) } else { 0 };
         (link.bad, link.since, link.probe_at, link.good) = (true, now, now, None);
-        link.dead_since = now;
+        (link.dead_since, link.alive_since) = (now, None);
         self.changed_at = Some(now);
     }
 
@@ -128,6 +130,12 @@ impl Links {
             .collect()
     }
 
+    /// Elsewhere a link has become good: so may have others.
+    fn probe_now(&mut self, now: Instant) {
+        let bad = self.mine.values_mut().filter(|link| link.bad);
+        bad.for_each(|link| link.probe_at = link.probe_at.min(now));
+    }
+
     /// A probe was answered. True if that is news for others.
     pub(crate) fn answered(&mut self, process: Process, number: u32, now: Instant) -> bool {
         let beacon = self.beacon;
@@ -137,6 +145,9 @@ impl Links {
         }
         let goes_on = link.is_good(now, beacon);
         let since = if goes_on { link.good.map_or(now, |g| g.1) } else { now };
+        if link.alive_since.is_none() || now.since(link.dead_since) >= beacon * UNSTEADY_AFTER {
+            link.alive_since = Some(now);
+        }
         (link.answered, link.good, link.dead_since) = (number, Some((now, since)), now);
         link.probe_at = link.probe_at.min(now + beacon / 10);
         if now.since(since) < (beacon / PROOF) * (1 << link.flaps) {
@@ -150,9 +161,17 @@ impl Links {
 
 impl Link {
     fn new(now: Instant) -> Self {
-        let (number, answered) = (0, 0);
-        let (since, dead_since, probe_at) = (now, now, now);
-        Self { bad: false, since, dead_since, flaps: 0, probe_at, number, answered, good: None }
+        Self {
+            bad: false,
+            since: now,
+            dead_since: now,
+            alive_since: None,
+            flaps: 0,
+            probe_at: now,
+            number: 0,
+            answered: 0,
+            good: None,
+        }
     }
 
     /// An answer to this probe is news. Where it takes longer than from one probe to the next it is
@@ -168,11 +187,12 @@ impl Link {
         self.is_good(now, beacon) || now.since(self.since) < beacon * EAGER_FOR
     }
 
-    /// How long it has been bad without a sign of life, or at all if that is long: a link that
-    /// answers now and then must not keep rings apart for ever.
+    /// How long it has been bad without a sign of life; or at all, if it has given some for long: a
+    /// link that answers now and then must not keep rings apart for ever.
     fn dead_for(&self, now: Instant, beacon: Duration) -> Duration {
-        let bad_for = now.since(self.since);
-        if bad_for >= beacon * UNSTEADY_AFTER { bad_for } else { now.since(self.dead_since) }
+        let is_unsteady =
+            self.alive_since.is_some_and(|since| now.since(since) >= beacon * UNSTEADY_AFTER);
+        now.since(if is_unsteady { self.since } else { self.dead_since })
     }
 
     /// Its probes have been answered lately.
@@ -203,6 +223,9 @@ impl Links {
         let listed = report.bad.iter().take(limits::MEMBERS_MAX);
         let bad: BTreeMap<Process, Instant> = listed.map(|(p, ms)| (*p, since(*ms))).collect();
         let news = before.map_or(!bad.is_empty(), |k| !k.bad.keys().eq(bad.keys()));
+        if before.is_some_and(|k| k.bad.keys().any(|process| !bad.contains_key(process))) {
+            self.probe_now(now);
+        }
         let known = Known { process: report.process, stamp: report.stamp, made_at, bad };
         self.reports.insert(report.process.node, known);
         news

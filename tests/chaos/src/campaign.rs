@@ -103,6 +103,7 @@ impl Campaign {
         }
         // Nothing is sent any more; the threads that write the logs come to their end.
         pace.wait(WRITTEN)?;
+        verdict::note_rest(cluster.place.path())?;
         let started = Instant::now();
         let verdict = verdict::judge(cluster.place.path(), true).inspect_err(|trouble| {
             // What has no verdict is no round.

@@ -103,7 +103,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().action {
         Action::Run { rounds, seed, shared } => run(rounds, seed, shared),
         Action::Quiet { minutes, shared } => be_quiet(minutes, shared),
-        Action::Judge { directory } => verdict::judge(&directory, false).map(|verdict| {
+        Action::Judge { directory } => verdict::judge_again(&directory).map(|verdict| {
             print(&verdict.to_string());
             true
         }),

@@ -82,7 +82,7 @@ impl Nemesis {
                 for node in nodes {
                     self.kills += u64::from(cluster.daemons[*node].kill());
                     if *wiped {
-                        cluster.place.wipe_disk(*node);
+                        cluster.place.wipe_disk(*node)?;
                     }
                 }
             }

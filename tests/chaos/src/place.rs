@@ -14,6 +14,8 @@ const PREFIX: &str = "anasazi-chaos-";
 /// A file that says that somebody wants to look at the rest.
 const KEPT: &str = "KEPT";
 const BALLAST: &str = "ballast";
+/// A file with a line for each time that a node's state was taken: the node's number.
+pub(crate) const WIPED: &str = "WIPED";
 
 /// A directory of its own.
 pub(crate) struct Place {
@@ -68,7 +70,11 @@ impl Place {
     }
 
     /// Forgets what the node, which does not run, had stored.
-    pub(crate) fn wipe_disk(&self, node: usize) {
+    pub(crate) fn wipe_disk(&self, node: usize) -> Result<(), Trouble> {
+        let list = self.path.join(WIPED);
+        let list = File::options().create(true).append(true).open(list);
+        list.and_then(|mut file| writeln!(file, "{}", node + 1))
+            .map_err(Trouble::io("cannot note that a disk is wiped"))?;
         for entry in fs::read_dir(&self.disks[node]).into_iter().flatten().flatten() {
             if entry.file_name() != BALLAST
                 && let Err(error) = fs::remove_file(entry.path())
@@ -76,6 +82,7 @@ impl Place {
                 eprintln!("{} stays: {error}", entry.path().display());
             }
         }
+        Ok(())
     }
 
     /// The directory stays; where it is.

@@ -59,6 +59,8 @@ pub struct Cluster {
     pub(crate) fault_number: u64,
     /// Waits for the repair of what a fault has done.
     pub(crate) trap: Option<Trap>,
+    /// Some say what cannot be, on purpose; otherwise that fails the run.
+    pub liars: bool,
     /// Sessions act by themselves.
     pub(crate) traffic_on: bool,
     pub(crate) failure: Option<Failure>,
@@ -192,6 +194,7 @@ impl Cluster {
             epoch: 0,
             fault_number: 0,
             trap: None,
+            liars: false,
             traffic_on: options.traffic.interval_us > 0,
             failure: None,
             digest: None,

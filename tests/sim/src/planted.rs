@@ -27,6 +27,7 @@ const BY_CLIENT: &str = "client";
 const BY_STUCK: &str = "stuck";
 /// An assertion of the core itself.
 const BY_PANIC: &str = "panic";
+const BY_CONTRADICTION: &str = "contradiction";
 
 /// A bug, and how it was found, if it was.
 type Result = (usize, Option<Found>);
@@ -72,6 +73,7 @@ fn by_what(failure: &Failure) -> String {
         Failure::Client(_) => BY_CLIENT.to_owned(),
         Failure::Stuck(report) => rule(report).unwrap_or(BY_STUCK).to_owned(),
         Failure::Panicked(_) => BY_PANIC.to_owned(),
+        Failure::Contradicted(_) => BY_CONTRADICTION.to_owned(),
     }
 }
 

@@ -18,8 +18,10 @@ use crate::story::Failure;
 
 /// Traffic goes on for so long after the cluster has become one ring.
 const TRAFFIC_AFTER: Duration = Duration::from_secs(1);
-/// Nothing may change for so long at the end.
+/// Nothing may change for so long at the end, and not for the longest of the protocol's times,
 const QUIET: Duration = Duration::from_secs(5);
+/// and in one seed of so many for a minute: what waits for ever longer comes back late.
+const LONG_QUIET: (u64, Duration) = (50, Duration::from_secs(60));
 /// A bad link that has been so for this long is taken for one that stays, and more.
 const LASTS: Duration = Duration::from_secs(4);
 
@@ -182,7 +184,7 @@ fn drain_limit(cluster: &Cluster) -> Duration {
     if !traffic.overload {
         return traffic.drain_limit;
     }
-    let share = if cluster.options.network.residual_loss > 0 { 8 } else { 3 };
+    let share = if cluster.network.options.loss > 0 { 8 } else { 3 };
     let of_core = |stats: Stats| stats.send_queue_bytes + MESSAGE_COSTS * stats.send_queue_messages;
     let queued: u64 =
         cluster.nodes.iter().filter_map(|n| n.core()).map(|c| of_core(c.stats())).sum();
@@ -190,6 +192,15 @@ fn drain_limit(cluster: &Cluster) -> Duration {
     let asked: u64 = sessions.map(Session::bytes_waiting).sum();
     let speed = cluster.options.bytes_per_second() / share;
     traffic.drain_limit + Duration::from_secs((queued + asked) / speed.max(1))
+}
+
+fn quiet(options: &Options) -> Duration {
+    let (one_in, long) = LONG_QUIET;
+    if options.seed.is_multiple_of(one_in) {
+        return long;
+    }
+    let timers = options.timers();
+    QUIET.max(timers.recovery + timers.commit + timers.consensus)
 }
 
 /// Ends the traffic; everything must be delivered, and then nothing may change any more.
@@ -212,7 +223,7 @@ fn rest(cluster: &mut Cluster) -> Result<(), String> {
     }
     unchanged(cluster, "while there was traffic")?;
     cluster.tell(None, "all is delivered");
-    cluster.run_for(QUIET);
+    cluster.run_for(quiet(&cluster.options));
     cluster.at_rest().map_err(|missing| format!("it did not last: {missing}"))?;
     cluster.judge_last_visits();
     unchanged(cluster, "while nothing happened")?;

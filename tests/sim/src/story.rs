@@ -19,6 +19,8 @@ pub enum Failure {
     Stuck(String),
     /// A core panicked.
     Panicked(String),
+    /// Cores that follow the protocol told each other what cannot be.
+    Contradicted(String),
 }
 
 impl Failure {
@@ -35,6 +37,7 @@ impl fmt::Display for Failure {
             Self::Client(what) => write!(f, "CLIENT: {what}"),
             Self::Stuck(what) => write!(f, "STUCK: {what}"),
             Self::Panicked(what) => write!(f, "PANIC: {what}"),
+            Self::Contradicted(what) => write!(f, "CONTRADICTION: {what}"),
         }
     }
 }

@@ -191,6 +191,9 @@ impl Cluster {
     fn event(&mut self, node: usize, event: &Event) {
         if let Event::State { row, to, .. } = event {
             self.rows.insert(row);
+            if row.ends_with("-contradiction") && !self.liars {
+                self.fail(Failure::Contradicted(format!("n{}: {row}", node + 1)));
+            }
             self.nodes[node].state = to;
             self.lie_in_wait(node);
             self.step_on_trap(node, to);

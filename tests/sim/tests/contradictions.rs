@@ -40,6 +40,7 @@ fn expect_row(
     row: &'static str,
     mut forge: impl FnMut(&Passing<'_>) -> Option<Bytes> + 'static,
 ) {
+    scene.cluster.liars = true;
     let forgeries = Rc::new(RefCell::new(Vec::new()));
     let writer = Rc::clone(&forgeries);
     scene.filter(move |passing| {

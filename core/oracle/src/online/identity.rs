@@ -14,6 +14,10 @@ pub(crate) struct Identities {
     last: BTreeMap<NodeId, Incarnation>,
     /// Nodes of which two processes run at once on purpose.
     pub twins: BTreeSet<NodeId>,
+    /// How often each may still start without what it had stored; `None`: nobody knows.
+    pub state_losses: Option<BTreeMap<NodeId, u32>>,
+    /// Those that did.
+    pub forgetful: BTreeSet<NodeId>,
 }
 
 impl Identities {
@@ -24,9 +28,13 @@ impl Identities {
         if self.twins.contains(&node) {
             return Ok(());
         }
+        let known = self.last.contains_key(&node);
         let last = *self.last.entry(node).or_insert(incarnation);
         let other = Process { node, incarnation: last };
         let sentence = match record.entry {
+            Entry::Boot { stored: false } if known && !self.may_forget(node) => {
+                format!("{} starts without the state of {other}, which nobody took", record.process)
+            }
             // Without its state it cannot know, and its clock may have been set back.
             Entry::Boot { stored } if !stored || incarnation >= last => {
                 self.last.insert(node, incarnation);
@@ -39,6 +47,13 @@ impl Identities {
             _ => return Ok(()),
         };
         Err(Finding::new(Axiom::Id, place, sentence))
+    }
+
+    fn may_forget(&mut self, node: NodeId) -> bool {
+        self.forgetful.insert(node);
+        let Some(losses) = &mut self.state_losses else { return true };
+        let left = losses.get_mut(&node).filter(|left| **left > 0);
+        left.map(|left| *left -= 1).is_some()
     }
 }
 

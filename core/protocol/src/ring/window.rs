@@ -137,20 +137,18 @@ impl Tuner {
         if pace == Pace::Slow {
             self.window /= 2;
             self.begin_again();
-        } else if pace == Pace::AlmostSlow {
-            self.begin_again();
-        } else if self.window < quick_below {
+        } else if pace == Pace::Quick && self.window < quick_below {
             let more = if wants_more { self.window.div_ceil(2) } else { 0 };
             self.window = (self.window + more).min(quick_below);
             self.begin_again();
         } else if self.rotations >= ROTATIONS {
             if bounds.is_too_much(self.sent, self.repeated) {
-                self.window -= self.window / 5;
+                let less = self.window - self.window / 5;
+                self.window = less.max(bounds.lossy).min(self.window);
                 self.proven = self.window;
-            } else if wants_more {
+            } else if wants_more && pace == Pace::Quick {
                 self.window += (self.window / 64).max(1);
             }
-            self.window = self.window.max(bounds.lossy);
             self.begin_again();
         }
         self.window = self.window.clamp(bounds.least, bounds.most);
@@ -318,6 +316,20 @@ mod tests {
             (0..2 * FORGET_AFTER).map(|_| tuner.rotation(bounds, of(200), LOSS)).collect();
         assert_eq!(windows[0], 9);
         assert!(windows.last().is_some_and(|window| *window > 99), "as much as is made use of");
+    }
+
+    #[test]
+    fn losses_count_while_rotations_are_almost_slow() {
+        let (bounds, ms) = (Bounds::new(4, 512), Duration::from_millis);
+        let mut tuner = open();
+        let of =
+            |repeated, took| Rotation { sent: 512, repeated, backlog: 9, took: Some(ms(took)) };
+        tuner.rotation(bounds, of(0, 5), LOSS);
+        tuner.begin_again();
+        let mut windows =
+            |repeated| (0..32).map(|_| tuner.rotation(bounds, of(repeated, 100), LOSS)).last();
+        assert_eq!((windows(0), windows(50)), (Some(512), Some(328)));
+        assert_eq!(windows(0), Some(328), "and it does not grow");
     }
 
     #[test]

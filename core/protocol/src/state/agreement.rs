@@ -178,7 +178,7 @@ impl Agreement {
             return Word::Superseded;
         }
         let before = self.fingerprint();
-        self.learn(node, &join);
+        self.learn(node, ring, &join);
         let sequence_max = join.ring_sequence_max;
         let raised = sequence_max > node.storage.sequence_max;
         node.storage.saw(sequence_max);
@@ -198,7 +198,7 @@ impl Agreement {
     }
 
     /// Takes over what a Join says of others.
-    fn learn(&mut self, node: &mut Node, join: &Join) {
+    fn learn(&mut self, node: &mut Node, ring: &Ring, join: &Join) {
         node.learn_links(&join.reports);
         let mine = edge(node.me.node, join.process.node);
         let excluded = join.dead.iter().any(|(p, _)| *p == node.me);
@@ -216,7 +216,8 @@ impl Agreement {
         }
         // Only what concerns those considered is taken over: what grows is bounded by them.
         for (process, gone) in &join.dead {
-            if *process != node.me && self.proposed.contains_key(&process.node) {
+            let concerned = self.considers(*process) || ring.has_member(*process);
+            if *process != node.me && concerned {
                 self.dead.entry(*process).or_insert(*gone);
             }
         }

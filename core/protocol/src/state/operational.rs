@@ -5,7 +5,7 @@ mod merge;
 mod merging;
 
 use core::net::SocketAddr;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, VecDeque};
 
 use self::links::probe_paths;
 use self::merging::Merging;
@@ -34,7 +34,7 @@ pub(crate) struct Operational {
     merging: Option<Merging>,
     /// Merges that this node has not taken part in to the end, by who had invited and in which
     /// attempt: what others still say of them does not begin them anew.
-    given_up: BTreeMap<Process, u64>,
+    given_up: VecDeque<(Process, u64)>,
     /// When the representative was last told of links.
     told_at: Option<Instant>,
     /// Packets without order that have come.
@@ -85,7 +85,7 @@ impl Operational {
             beacon_at: node.now,
             merge_at: None,
             merging: None,
-            given_up: BTreeMap::new(),
+            given_up: VecDeque::new(),
             told_at: None,
             seen: Seen::default(),
             refused: BTreeSet::new(),

@@ -10,8 +10,9 @@ use std::time::Duration;
 use anasazi_oracle::{Checker, Entry, Options, Record, Violation};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Audience, Boot, Command, Core, CoreConfig, Destination, Evidence, GroupId, Incarnation, Input,
-    Instant, NodeId, Output, Process, RingId, Service, SessionId, Timers,
+    Audience, Boot, Command, Configuration, Core, CoreConfig, Destination, Event, Evidence,
+    GroupId, Incarnation, Input, Instant, NodeId, Output, Process, RingId, Service, SessionId,
+    Timers,
 };
 use bytes::Bytes;
 
@@ -81,6 +82,8 @@ pub struct World {
     said_at: Instant,
     /// Of the last step that was no fault; none at the beginning.
     last: Option<Last>,
+    /// Who came to find that what others said cannot be, and the row of that.
+    contradiction: Option<(usize, &'static str)>,
     log: Log,
 }
 
@@ -105,6 +108,8 @@ struct Node {
     history: u128,
     records: u64,
     ring: Ring,
+    /// All regular configurations that it ever was in.
+    installed: Rc<BTreeSet<RingId>>,
 }
 
 /// The regular configuration that a node is in.
@@ -120,7 +125,14 @@ struct Entries {
 impl World {
     /// Some nodes that have just started.
     pub fn booted(nodes: usize) -> Self {
-        let node = Node { core: None, digest: 0, history: 0, records: 0, ring: None };
+        let node = Node {
+            core: None,
+            digest: 0,
+            history: 0,
+            records: 0,
+            ring: None,
+            installed: Rc::default(),
+        };
         let mut world = Self {
             now: BEGIN,
             nodes: vec![node; nodes],
@@ -130,6 +142,7 @@ impl World {
             sent: 0,
             said_at: BEGIN,
             last: None,
+            contradiction: None,
             log: None,
         };
         for index in 0..nodes {
@@ -342,6 +355,11 @@ impl World {
         entries.map(|entries| &entries.record)
     }
 
+    /// Who found, and where, that what nodes said cannot be: no faults make that true.
+    pub fn contradiction(&self) -> Option<(usize, &'static str)> {
+        self.contradiction
+    }
+
     /// The nodes that run.
     pub fn alive(&self) -> Vec<usize> {
         (0..self.nodes.len()).filter(|i| self.nodes[*i].core.is_some()).collect()
@@ -391,6 +409,9 @@ impl World {
             match output {
                 Output::Transmit { to, bytes } => self.transmit(node, to, &bytes),
                 Output::Trace(trace) => self.trace(node, trace),
+                Output::Event(Event::State { row, .. }) if row.ends_with("-contradiction") => {
+                    self.contradiction = Some((node, row));
+                }
                 _ => {}
             }
         }
@@ -418,6 +439,7 @@ impl World {
         match &trace {
             Trace::Regular { ring, members } => {
                 self.nodes[node].ring = Some(Rc::new((*ring, members.clone())));
+                Rc::make_mut(&mut self.nodes[node].installed).insert(*ring);
             }
             Trace::Transitional { .. } => self.nodes[node].ring = None,
             _ => {}
@@ -425,16 +447,28 @@ impl World {
         self.record(node, Entry::Trace(trace));
     }
 
+    /// Who has installed the ring of a safe packet, or is gone: that is asked at the moment of its
+    /// delivery (SA2), so worlds that differ in it are different.
+    fn installed_by(&self, trace: &Trace) -> Option<Vec<bool>> {
+        let Trace::Packet { configuration: Configuration::Regular(ring), safe: true, .. } = trace
+        else {
+            return None;
+        };
+        let has = |node: &Node| node.core.is_none() || node.installed.contains(ring);
+        Some(self.nodes.iter().map(has).collect())
+    }
+
     fn record(&mut self, node: usize, entry: Entry) {
-        let history = &mut self.nodes[node];
-        history.records += 1;
+        self.nodes[node].records += 1;
         // Where the token was is no part of what the axioms speak of.
         if !matches!(&entry, Entry::Trace(Trace::TokenVisit { .. })) {
             let trace = if let Entry::Trace(trace) = &entry { Some(trace) } else { None };
-            history.history = Digest::of(&(history.history, trace));
+            let seen = trace.and_then(|trace| self.installed_by(trace));
+            let history = &mut self.nodes[node];
+            history.history = Digest::of(&(history.history, trace, seen));
             self.said_at = self.now;
         }
-        let (process, index) = (process(node), history.records);
+        let (process, index) = (process(node), self.nodes[node].records);
         let record = Record { process, index, time: self.now.0, entry };
         self.log = Some(Rc::new(Entries { record, before: self.log.take() }));
     }

@@ -87,7 +87,7 @@ impl Operational {
         let for_all = self.ring.members.iter().all(|m| proposed.contains(m));
         let understood = join.dialect.common(self.ring.dialect).is_some();
         let merge @ (inviter, attempt) = join.merging.unwrap_or((join.process, join.attempt));
-        let again = self.given_up.get(&inviter).is_some_and(|tried| attempt <= *tried);
+        let again = self.given_up.iter().any(|(by, tried)| *by == inviter && attempt <= *tried);
         if !for_all || !understood || again {
             node.decline(&join, false);
             return ignore(self, node);
@@ -236,10 +236,11 @@ impl Operational {
 
 impl Operational {
     fn refuse(&mut self, (inviter, attempt): (Process, u64)) {
+        self.given_up.retain(|(by, tried)| *by != inviter || *tried > attempt);
         if self.given_up.len() >= GIVEN_UP_MAX {
-            self.given_up.pop_first();
+            self.given_up.pop_front();
         }
-        self.given_up.insert(inviter, attempt);
+        self.given_up.push_back((inviter, attempt));
     }
 }
 

