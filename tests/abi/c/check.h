@@ -68,8 +68,11 @@ static inline anz_event_t next_event(anz_conn_t *conn)
     int n;
     memset(&ev, 0, sizeof ev);
     ev.struct_size = sizeof ev;
-    while ((n = anz_recv(conn, &ev, 1)) == 0)
-        IS(anz_conn_wait(conn, deadline_after_s(20)), ANZ_OK);
+    while ((n = anz_recv(conn, &ev, 1)) == 0) {
+        anz_status_t status = anz_conn_wait(conn, deadline_after_s(20));
+        if (status != ANZ_EINTR) /* a signal, or anz_conn_wake() */
+            IS(status, ANZ_OK);
+    }
     if (n < 0) {
         fprintf(stderr, "no event but %s\n", anz_status_name(n));
         exit(1);
