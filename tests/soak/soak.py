@@ -137,12 +137,15 @@ def rows(campaign):
 
 # What must be 0 for a row to be a good one.
 FAILURES = ("violations", "stuck", "crashes", "different", "changes")
+# As the simulator judges it.
+P99_MS_MAX = 2000
 
 
 def good_rows(campaign):
     """The rows since the last one that found something."""
     def is_good(row):
-        return all(row.get(word, "0") == "0" for word in FAILURES)
+        slow = row.get("p99_ms", "-").isdigit() and int(row["p99_ms"]) > P99_MS_MAX
+        return not slow and all(row.get(word, "0") == "0" for word in FAILURES)
     good = rows(campaign)
     bad = [index for index, row in enumerate(good) if not is_good(row)]
     return good[bad[-1] + 1:] if bad else good
@@ -183,7 +186,7 @@ def figures():
     if good_rows("chaos"):
         sentences.append(
             f"{count('chaos', 'rounds')} rounds of faults on five real daemons in network "
-            f"namespaces had no violation, judged by the same oracle.")
+            f"namespaces had no violation, judged by the oracle.")
     if good_rows("fuzz"):
         sentences.append(f"{count('fuzz', 'executions')} executions of the fuzz targets ended in "
                          f"no crash.")
