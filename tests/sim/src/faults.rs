@@ -54,7 +54,11 @@ impl Cluster {
         let live = self.nodes.iter().filter(|n| n.runs()).count();
         for node in 0..self.nodes.len() {
             // Whoever is the only one that all know of must be there for them to find each other.
-            let needed = all || live == 0 || (node == 0 && self.options.network.sparse_peers);
+            let known_to_all = node == 0 && self.options.network.sparse_peers;
+            let needed = all || live == 0 || known_to_all;
+            if known_to_all && self.nodes[node].leaving {
+                self.crash(node);
+            }
             if self.nodes[node].runs() {
                 continue;
             }

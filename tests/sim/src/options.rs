@@ -202,7 +202,7 @@ impl Options {
     }
 
     /// Roughly the time of a rotation.
-    fn rotation_us(&self) -> u64 {
+    pub(crate) fn rotation_us(&self) -> u64 {
         let (network, nodes) = (&self.network, self.nodes as u64);
         nodes * (network.delay_us + network.jitter_us + self.machine.timer_late_us / 10 + 20)
     }

@@ -6,11 +6,12 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use anasazi_protocol::Stats;
+use anasazi_protocol::Core;
 
 use crate::cluster::Cluster;
 use crate::liveness::Liveness;
 use crate::network::Lasting;
+use crate::node::Node;
 use crate::options::Options;
 use crate::scenario;
 use crate::session::Session;
@@ -178,20 +179,30 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
 }
 
 /// What waits now goes at a third of the ring's speed at least, and then the ring gets to rest.
-/// Where links lose packets for good, its window may be an eighth of what it is configured to be.
+/// Where links lose packets for good, its window may be an eighth of what it is configured to be. A
+/// node whose queue takes few messages orders no more than these in a rotation.
 fn drain_limit(cluster: &Cluster) -> Duration {
-    let traffic = &cluster.options.traffic;
+    let (options, traffic) = (&cluster.options, &cluster.options.traffic);
     if !traffic.overload {
         return traffic.drain_limit;
     }
     let share = if cluster.network.options.loss > 0 { 8 } else { 3 };
-    let of_core = |stats: Stats| stats.send_queue_bytes + MESSAGE_COSTS * stats.send_queue_messages;
-    let queued: u64 =
-        cluster.nodes.iter().filter_map(|n| n.core()).map(|c| of_core(c.stats())).sum();
-    let sessions = cluster.nodes.iter().flat_map(|n| &n.sessions);
-    let asked: u64 = sessions.map(Session::bytes_waiting).sum();
-    let speed = cluster.options.bytes_per_second() / share;
-    traffic.drain_limit + Duration::from_secs((queued + asked) / speed.max(1))
+    let stats = |node: &Node| node.core().map(Core::stats).unwrap_or_default();
+    let bytes = |node: &Node| {
+        let (stats, sessions) = (stats(node), node.sessions.iter());
+        let asked: u64 = sessions.map(Session::bytes_waiting).sum();
+        stats.send_queue_bytes + MESSAGE_COSTS * stats.send_queue_messages + asked
+    };
+    let messages = |node: &Node| {
+        let asked: u64 = node.sessions.iter().map(Session::messages_waiting).sum();
+        stats(node).send_queue_messages + asked
+    };
+    let all: u64 = cluster.nodes.iter().map(bytes).sum();
+    let most = cluster.nodes.iter().map(messages).max().unwrap_or(0);
+    let rotations = most / options.machine.queue.0.max(1) as u64;
+    let by_speed = Duration::from_secs(all * share / options.bytes_per_second().max(1));
+    let by_queue = Duration::from_micros(rotations * options.rotation_us() * share);
+    traffic.drain_limit + by_speed.max(by_queue)
 }
 
 fn quiet(options: &Options) -> Duration {

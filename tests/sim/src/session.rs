@@ -20,6 +20,8 @@ use crate::seen::{Ledger, Own};
 
 /// Requests that wait for room in the ring; a session does nothing more while it has so many.
 const BACKLOG_MAX: usize = 64;
+/// Bytes of a request in the ring, at least.
+const RECORD_LEN_MIN: u64 = 40;
 /// A message of this length or more names its sender and its tag.
 const SIGNED_LEN_MIN: usize = 24;
 /// Sessions that one sends to by themselves, at most.
@@ -442,6 +444,11 @@ impl Session {
     pub(crate) fn bytes_waiting(&self) -> u64 {
         let wishes: u64 = self.queue.iter().map(|wish| wish.len() as u64).sum();
         wishes + self.raw.requests_waiting()
+    }
+
+    /// Messages that its engine has not taken yet, or a few more.
+    pub(crate) fn messages_waiting(&self) -> u64 {
+        self.queue.len() as u64 + self.raw.requests_waiting() / RECORD_LEN_MIN
     }
 
     /// How many of its messages have not ended, and what it still has to see.
