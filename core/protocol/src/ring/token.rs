@@ -196,10 +196,10 @@ impl Ring {
     pub(crate) fn settle(&mut self, node: &mut Node, token: &mut Token) {
         self.advance_aru();
         let received_seq = token.seq;
-        // What was given out in the present round may still be on its way, or behind the token.
+        // What was given out in the present round may still be on its way: its way is another than
+        // the token's, and it may have been sent behind it.
         let round_ago = self.last_sent.as_ref().map_or(0, |t| t.seq);
-        let missing_up_to = if self.accelerated { round_ago } else { received_seq };
-        self.request_missing(node, token, missing_up_to);
+        self.request_missing(node, token, round_ago);
         token.seq = self.high;
         let me: NodeId = node.me.node;
         let mine = token.aru_by == Some(me) && !planted!("aru_never_raised");
