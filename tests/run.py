@@ -28,7 +28,12 @@ LINES_SHOWN = 60
 
 # What tests need beyond Rust, gcc and Python, and the Debian packages that have it.
 PACKAGES = {"cmake": "cmake", "ip": "iproute2", "nft": "nftables", "pkg-config": "pkg-config",
-            "readelf": "binutils", "tc": "iproute2"}
+            "readelf": "binutils", "tc": "iproute2",
+            # The loops that the adapters are for.
+            "/usr/include/uv.h": "libuv1-dev", "/usr/include/event2/event.h": "libevent-dev",
+            "/usr/include/ev.h": "libev-dev", "/usr/include/glib-2.0/glib.h": "libglib2.0-dev",
+            "/usr/include/systemd/sd-event.h": "libsystemd-dev",
+            "/usr/include/asio.hpp": "libasio-dev", "qmake": "qtbase5-dev"}
 
 
 @dataclasses.dataclass
@@ -196,7 +201,10 @@ def succeeds(command, variables, output, seconds_max):
 
 def install_packages():
     """As root, what is missing of the Debian packages; else says what will be skipped."""
-    needed = sorted({package for tool, package in PACKAGES.items() if not shutil.which(tool)})
+    def is_there(thing):
+        return pathlib.Path(thing).exists() if "/" in thing else shutil.which(thing)
+
+    needed = sorted({package for thing, package in PACKAGES.items() if not is_there(thing)})
     if not needed:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):

@@ -4,7 +4,9 @@
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use anasazi_client::sys::fork;
 use anasazi_client::sys::table::Table;
 use anasazi_client::{Event, GroupHandle, Hold, Status};
 
@@ -43,6 +45,9 @@ pub unsafe extern "C" fn anz_recv(
             }
             Hold::Keep
         })?;
+        if !fork::is_current(EVENTS_OF.load(Ordering::Relaxed)) {
+            EVENTS_OF.store(fork::mark(), Ordering::Relaxed);
+        }
         Ok(shown as c_int)
     })
 }
@@ -107,6 +112,10 @@ pub unsafe extern "C" fn anz_msg_retain(
     out: *mut *mut anz_msg_t,
 ) -> anz_status_t {
     guarded(|| {
+        let receiver = EVENTS_OF.load(Ordering::Relaxed);
+        if receiver != 0 && !fork::is_current(receiver) {
+            return Err(Status::EFORKED);
+        }
         // SAFETY: the caller passes NULL or an event that is not released, and NULL or a place.
         let (data, place) = unsafe {
             let event = ev.as_ref().ok_or(Status::EINVAL)?;
@@ -174,6 +183,9 @@ fn filled(event: &Event<'_>, stride: usize) -> anz_event_t {
 }
 
 static MESSAGES: Table<Box<[u8]>> = Table::new(0xA4);
+/// The mark of the process that received last, 0 for none: what a parent received is not mapped in
+/// its child.
+static EVENTS_OF: AtomicU64 = AtomicU64::new(0);
 /// What version 1.0 had.
 const EVENT_SIZE_MIN: usize = 96;
 const _: () = assert!(EVENT_SIZE_MIN <= size_of::<anz_event_t>());

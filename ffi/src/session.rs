@@ -75,7 +75,11 @@ pub extern "C" fn anz_conn_close(c: *mut anz_conn_t) -> anz_status_t {
         if c.is_null() {
             return Ok(());
         }
-        let session = open_session(c)?;
+        // A child may close what it cannot use.
+        let session = session(c)?;
+        if session.was_closed() {
+            return Err(Status::ECLOSED);
+        }
         session.close();
         let lingers = session.holds_events();
         drop(session);
@@ -199,11 +203,12 @@ pub(crate) fn session(c: *const anz_conn_t) -> Result<Pinned<'static, Session>, 
     pin(&SESSIONS, c)
 }
 
-/// The session behind a handle, unless the handle was closed.
+/// The session behind a handle, unless the handle was closed, or is the parent's.
 pub(crate) fn open_session(c: *const anz_conn_t) -> Result<Pinned<'static, Session>, Status> {
+    let session = session(c)?;
+    session.check_fork()?;
     // What ended by itself still has its fd and its last events.
-    session(c)
-        .and_then(|session| if session.was_closed() { Err(Status::ECLOSED) } else { Ok(session) })
+    if session.was_closed() { Err(Status::ECLOSED) } else { Ok(session) }
 }
 
 /// Drops a closed session once the last of its events was released.

@@ -141,6 +141,7 @@ impl GroupHandle {
     /// with its group. More than one only if the event says that it is `multi`.
     pub fn groups_of(self, token: u64) -> Box<[Self]> {
         let groups = self.pin().and_then(|group| {
+            group.core.check_fork().ok()?;
             let in_use = group.core.links.enter();
             in_use.of_token(token)?.groups_of(token)
         });

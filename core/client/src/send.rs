@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use std::slice;
-
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
     GROUPS_PER_MESSAGE_MAX, GroupRecord, SendRecord, UNRELIABLE_GROUP_LEN, UNRELIABLE_LEN_MAX,
@@ -57,23 +55,12 @@ impl GroupHandle {
         tag: u64,
         message: &[u8],
     ) -> Result<(), Status> {
-        let mut handles = groups.clone();
+        let further = Self::check_all(groups.clone(), service)?;
+        let mut handles = groups;
         let first = handles.next().ok_or(Status::EINVAL)?;
-        let mut records = [GroupRecord::default(); GROUPS_PER_MESSAGE_MAX - 1];
-        let mut further = 0;
-        for (at, handle) in handles.enumerate() {
-            if groups.clone().take(at + 1).any(|earlier| earlier == handle) {
-                return Err(Status::EINVAL);
-            }
-            let record = records.get_mut(at).ok_or(Status::EINVAL)?;
-            *record = handle.further(first, service)?;
-            further = at + 1;
-        }
         if further == 0 {
             return first.send(service, tag, std::iter::once(message));
         }
-        let list = records.iter().take(further).map(Plain::as_bytes);
-        let parts = list.chain(slice::from_ref(&message).iter().copied());
         let len = message.len();
         let room = UNRELIABLE_LEN_MAX.saturating_sub((further + 1) * UNRELIABLE_GROUP_LEN);
         if service & SERVICE_MASK == UNRELIABLE && len > room {
@@ -81,16 +68,43 @@ impl GroupHandle {
         }
         with_link(first, service, len, |core, link| {
             let head = SendRecord { groups: further as u32, ..first.head(service, tag) };
-            link.send(head, len.saturating_add(further * size_of::<GroupRecord>()), parts)?;
+            let len_in_all = len.saturating_add(further * size_of::<GroupRecord>());
+            link.send_by(head, len_in_all, |writing| {
+                handles.for_each(|handle| writing.put_few(handle.record()));
+                writing.put(message);
+            })?;
             core.counters.sent_messages.fetch_add(1, Ordering::Relaxed);
             core.counters.sent_bytes.fetch_add(len as u64, Ordering::Relaxed);
             Ok(())
         })
     }
 
+    /// Checks the groups of a message; how many there are beside the first. Its frame is gone when
+    /// the message is sent.
+    #[inline(never)]
+    fn check_all(
+        groups: impl Iterator<Item = Self> + Clone,
+        service: u32,
+    ) -> Result<usize, Status> {
+        let mut handles = groups.clone();
+        let first = handles.next().ok_or(Status::EINVAL)?;
+        let mut further = 0;
+        for handle in handles {
+            if further + 1 == GROUPS_PER_MESSAGE_MAX
+                || groups.clone().take(further + 1).any(|earlier| earlier == handle)
+            {
+                return Err(Status::EINVAL);
+            }
+            handle.check_further(first, service)?;
+            further += 1;
+        }
+        Ok(further)
+    }
+
     /// Checks a group that a message goes to beside the first.
-    fn further(self, first: Self, service: u32) -> Result<GroupRecord, Status> {
+    fn check_further(self, first: Self, service: u32) -> Result<(), Status> {
         let group = self.pin().ok_or(Status::ECLOSED)?;
+        group.core.check_fork()?;
         let leader = first.pin().ok_or(Status::ECLOSED)?;
         if !Arc::ptr_eq(&group.core, &leader.core) || group.peer.is_some() || leader.peer.is_some()
         {
@@ -102,7 +116,15 @@ impl GroupHandle {
         if in_use.current().filter(|link| group.is_joined_on(link.serial())).is_none() {
             return Err(refuse(&group.core, &group, None, 0));
         }
-        Ok(GroupRecord { handle: self.number(), views: group.views.load(Ordering::SeqCst) })
+        Ok(())
+    }
+
+    /// How it is named as one of several groups of a message. If it has ended since it was checked,
+    /// the engine knows that, too.
+    fn record(self) -> [u8; size_of::<GroupRecord>()] {
+        let views = self.pin_removed().map_or(0, |group| group.views.load(Ordering::SeqCst));
+        let record = GroupRecord { handle: self.number(), views };
+        record.as_bytes().try_into().unwrap_or_default()
     }
 
     /// What stands before a message to this group.
@@ -192,7 +214,9 @@ impl GroupHandle {
     }
 }
 
-/// Checks everything that can be checked, then lets `work` use the connection.
+/// Checks everything that can be checked, then lets `work` use the connection. In the frame of its
+/// caller, since handlers may run on small stacks.
+#[inline(always)]
 fn with_link<R>(
     handle: GroupHandle,
     service: u32,
@@ -224,6 +248,8 @@ fn with_link<R>(
 }
 
 /// There is no room, or nobody to send to: the group is owed a `Writable`.
+#[cold]
+#[inline(never)]
 fn refuse(core: &Core, group: &Group, link: Option<&Link>, len: usize) -> Status {
     if core.phase() != Phase::Open {
         return Status::ECLOSED;

@@ -280,6 +280,14 @@ impl Session {
         self.core.phase() == Phase::Open
     }
 
+    /// Whether this is still the process that opened it.
+    ///
+    /// # Errors
+    /// `EFORKED`: it is a child of that one.
+    pub fn check_fork(&self) -> Result<(), Status> {
+        self.core.check_fork()
+    }
+
     /// Whether it was closed by its owner.
     pub fn was_closed(&self) -> bool {
         self.core.phase() >= Phase::Closing

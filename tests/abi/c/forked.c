@@ -1,72 +1,202 @@
-/* In a child, inherited handles say so; closing and freeing them is allowed and does nothing to
- * the parent; and the child may open its own. */
+/* In a child, inherited handles say so, all of them, wherever the fork was: in the main thread
+ * while others send, or in a signal handler. Closing and freeing them is allowed and does nothing
+ * to the parent; and the child may open its own. */
 #define _GNU_SOURCE
-#include "check.h"
+#include "safe_calls.h"
+#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void in_child(anz_engine_t *engine, anz_conn_t *conn, anz_group_t *group, anz_conn_t *named)
+static anz_conn_t *named;
+static anz_config_t *cfg;
+static anz_event_t held;
+static anz_msg_t *retained;
+static anz_group_t *leaving, *late;
+static anz_claim_t claimed;
+static volatile int enough;
+static volatile pid_t child_of_handler;
+
+static void sending_does_not_work(void)
+{
+    anz_group_t *groups[2];
+    anz_iov_t part;
+    anz_claim_t claim;
+    part.base = "x";
+    part.len = 1;
+    groups[0] = group;
+    groups[1] = second;
+    IS(anz_mcast(group, ANZ_AGREED, "x", 1, 0), ANZ_EFORKED);
+    IS(anz_mcastv(group, ANZ_AGREED, &part, 1, 0), ANZ_EFORKED);
+    IS(anz_mcast_groups(groups, 2, ANZ_AGREED, "x", 1, 0), ANZ_EFORKED);
+    groups[1] = late;
+    IS(anz_mcast_groups(groups, 2, ANZ_AGREED, "x", 1, 0), ANZ_EFORKED);
+    IS(anz_claim(group, 1, &claim), ANZ_EFORKED);
+    claim = claimed;
+    IS(anz_commit(group, &claim, ANZ_AGREED, 0), ANZ_EFORKED);
+    anz_abort(group, &claim);
+    IS(anz_conn_wake(conn), ANZ_EFORKED);
+    IS(anz_engine_stop(engine), ANZ_EFORKED);
+}
+
+/* Everything that a child can do with a session, its groups and its engine that are not its own. */
+static void nothing_works(void)
 {
     anz_error_t err = {sizeof err, 0, 0, 0, ""};
     anz_conn_t *own = NULL;
-    anz_engine_t *own_engine;
-    anz_claim_t claim;
+    anz_group_t *other = NULL;
     anz_event_t ev;
+    anz_member_t self;
+    anz_conn_stats_t stats;
+    anz_msg_t *msg;
+    char text[300];
+    memset(&self, 0, sizeof self);
+    memset(&stats, 0, sizeof stats);
+    stats.struct_size = sizeof stats;
+    memset(&ev, 0, sizeof ev);
     ev.struct_size = sizeof ev;
-    IS(anz_mcast(group, ANZ_AGREED, "x", 1, 0), ANZ_EFORKED);
-    IS(anz_claim(group, 1, &claim), ANZ_EFORKED);
+    sending_does_not_work();
+    IS(anz_join(conn, "child", 0, NULL, &other), ANZ_EFORKED);
+    IS(anz_peer(conn, "default", self, &other), ANZ_EFORKED);
     IS(anz_leave(group), ANZ_EFORKED);
+    IS(anz_group_name(group, text, sizeof text), ANZ_EFORKED);
+    IS(anz_group_wait_writable(group, -1), ANZ_EFORKED);
+    CHECK(anz_conn_fd(conn) == ANZ_EFORKED);
+    IS(anz_conn_self(conn, &self), ANZ_EFORKED);
+    IS(anz_member_name(conn, &self, text, sizeof text), ANZ_EFORKED);
     IS(anz_conn_wait(conn, -1), ANZ_EFORKED);
-    IS(anz_conn_wake(conn), ANZ_EFORKED);
+    IS(anz_conn_stats(conn, &stats), ANZ_EFORKED);
     CHECK(anz_recv(conn, &ev, 1) == ANZ_EFORKED);
+    IS(anz_release(conn, &held, 1), ANZ_EFORKED);
+    IS(anz_msg_retain(&held, &msg), ANZ_EFORKED);
+    IS(anz_query(conn, "{}", 2, 1), ANZ_EFORKED);
     CHECK(anz_engine_fd(engine) == ANZ_EFORKED);
     CHECK(anz_engine_process(engine, 0) == ANZ_EFORKED);
-    IS(anz_engine_stop(engine), ANZ_EFORKED);
+    IS(anz_engine_run(engine), ANZ_EFORKED);
+    IS(anz_engine_start_thread(engine), ANZ_EFORKED);
     IS(anz_engine_connect(engine, NULL, &own, &err), ANZ_EFORKED);
     IS(anz_connect("inproc:named", NULL, &own, &err), ANZ_EFORKED);
     CHECK(strstr(err.message, "parent") != NULL);
+}
+
+static void all_can_be_freed(void)
+{
+    size_t len = 0;
+    /* A message of one's own is memory like any other. */
+    CHECK(memcmp(anz_msg_data(retained, &len), "held", 4) == 0 && len == 4);
+    anz_msg_release(retained);
     IS(anz_conn_close(conn), ANZ_OK);
     IS(anz_conn_close(named), ANZ_OK);
+    anz_config_free(cfg);
     anz_engine_free(engine);
+}
 
-    own_engine = lonely_engine();
-    own = connected(own_engine);
-    group = joined(own, "child");
+static void own_ones_work(void)
+{
+    anz_event_t ev;
+    begin();
     IS(anz_mcast(group, ANZ_AGREED, "mine", 4, 0), ANZ_OK);
-    ev = next_of(own, ANZ_EV_MESSAGE);
+    ev = next_of(conn, ANZ_EV_MESSAGE);
     CHECK(ev.len == 4);
-    IS(anz_conn_close(own), ANZ_OK);
-    anz_engine_free(own_engine);
+    end();
+}
+
+static void *send_on(void *argument)
+{
+    uint64_t number = 0;
+    while (!enough)
+        if (anz_mcast(second, ANZ_AGREED, &number, sizeof number, 0) == ANZ_OK)
+            number++;
+    *(uint64_t *)argument = number;
+    return NULL;
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    pid_t child = fork();
+    (void)number, (void)info, (void)context;
+    if (child == 0) {
+        anz_claim_t claim;
+        int ok = anz_mcast(group, ANZ_AGREED, "x", 1, 0) == ANZ_EFORKED;
+        ok = ok && anz_claim(group, 1, &claim) == ANZ_EFORKED;
+        ok = ok && anz_conn_wake(conn) == ANZ_EFORKED && anz_engine_stop(engine) == ANZ_EFORKED;
+        _exit(ok ? 0 : 1);
+    }
+    child_of_handler = child;
+}
+
+static void ended_well(pid_t child)
+{
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* While two threads send: nothing of theirs is lost, or there twice. */
+static void fork_beside_senders(void)
+{
+    pthread_t threads[2];
+    uint64_t sent[2], received = 0;
+    int i;
+    for (i = 0; i < 2; i++)
+        CHECK(pthread_create(&threads[i], NULL, send_on, &sent[i]) == 0);
+    for (i = 0; i < 20; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            sending_does_not_work();
+            _exit(0);
+        }
+        ended_well(child);
+        CHECK(raise(SIGUSR1) == 0);
+        ended_well(child_of_handler);
+        for (; received < 1000 * ((uint64_t)i + 1); received++)
+            next_number();
+    }
+    enough = 1;
+    for (i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    for (; received < sent[0] + sent[1]; received++)
+        next_number();
 }
 
 int main(void)
 {
     anz_error_t err = {sizeof err, 0, 0, 0, ""};
-    anz_engine_t *engine = lonely_engine();
-    anz_conn_t *conn = connected(engine), *named = NULL;
-    anz_group_t *group = joined(conn, "parent");
-    anz_config_t *cfg;
     anz_event_t ev;
-    int status;
     pid_t child;
+    begin();
     IS(anz_config_new(&cfg), ANZ_OK);
     IS(anz_config_set(cfg, "transport.multicast", "off", &err), ANZ_OK);
     IS(anz_connect("inproc:named", cfg, &named, &err), ANZ_OK);
+    handle(SIGUSR1, on_signal, 0);
+    leaving = joined(conn, "leaving");
+    IS(anz_leave(leaving), ANZ_OK);
+    ev = next_of(conn, ANZ_EV_LEFT);
+    IS(anz_release(conn, &ev, 1), ANZ_OK);
+    IS(anz_join(conn, "late", 0, NULL, &late), ANZ_OK);
+    fork_beside_senders();
 
+    IS(anz_mcast(group, ANZ_AGREED, "held", 4, 0), ANZ_OK);
+    held = next_of(conn, ANZ_EV_MESSAGE);
+    IS(anz_msg_retain(&held, &retained), ANZ_OK);
+    IS(anz_claim(group, 1, &claimed), ANZ_OK);
     child = fork();
     if (child == 0) {
-        in_child(engine, conn, group, named);
+        nothing_works();
+        all_can_be_freed();
+        own_ones_work();
         _exit(0);
     }
-    CHECK(waitpid(child, &status, 0) == child && status == 0);
-
-    IS(anz_mcast(group, ANZ_AGREED, "all is well", 11, 0), ANZ_OK);
+    ended_well(child);
+    ((char *)claimed.data)[0] = 'y';
+    IS(anz_commit(group, &claimed, ANZ_AGREED, 0), ANZ_OK);
     ev = next_of(conn, ANZ_EV_MESSAGE);
-    CHECK(ev.len == 11);
+    CHECK(ev.len == 1 && *(const char *)ev.data == 'y');
+    IS(anz_release(conn, &held, 1), ANZ_OK);
     group = joined(named, "parent");
+    anz_msg_release(retained);
+    anz_config_free(cfg);
     IS(anz_conn_close(named), ANZ_OK);
-    IS(anz_conn_close(conn), ANZ_OK);
-    anz_engine_free(engine);
+    end();
     puts("ok");
     return 0;
 }

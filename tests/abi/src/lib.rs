@@ -49,14 +49,16 @@ pub fn compile(source: &str, into: &Path) -> PathBuf {
     compile_file(&root().join(source), into)
 }
 
-/// Compiles any C program against the header and the library.
+/// Compiles any C or C++ program against the headers and the library.
 ///
 /// # Panics
 /// If the compiler has anything to say.
 pub fn compile_file(source: &Path, into: &Path) -> PathBuf {
     let program = into.join(source.file_stem().expect("a file's name"));
-    run(Command::new("cc")
-        .args(["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-pedantic", "-Werror"])
+    let is_c = source.extension().is_some_and(|end| end == "c");
+    let (compiler, dialect) = if is_c { ("cc", "-std=c99") } else { ("c++", "-std=c++17") };
+    run(Command::new(compiler)
+        .args([dialect, "-O1", "-g", "-Wall", "-Wextra", "-pedantic", "-Werror"])
         .arg("-I")
         .arg(root().join("include"))
         .arg("-o")
@@ -66,6 +68,9 @@ pub fn compile_file(source: &Path, into: &Path) -> PathBuf {
         .arg(release())
         .arg("-lanasazi")
         .arg("-lpthread")
+        // A function that is bound when it is first called is looked up by the loader then, with a
+        // kilobyte of stack and more: no matter for a signal handler.
+        .arg("-Wl,-z,now")
         .arg(format!("-Wl,-rpath,{}", release().display())));
     program
 }

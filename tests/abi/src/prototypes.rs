@@ -28,6 +28,20 @@ pub struct Argument {
     pub may_be_null: bool,
 }
 
+impl Function {
+    /// Whether the comment says so of the function itself: tags stand beside each other, and not in
+    /// a sentence about something else.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        let words = self.comment.split_whitespace();
+        let words = words.map(|word| word.trim_matches(|c: char| !c.is_alphanumeric()));
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        words.windows(2).any(|pair| pair.contains(&tag) && pair.iter().all(|w| TAGS.contains(w)))
+    }
+}
+
+/// What the header says of how a function may be called; its beginning explains them.
+const TAGS: [&str; 5] = ["MT-Safe", "MT-Owner", "AS-Safe", "NB", "BLK"];
+
 impl Argument {
     /// Whether NULL can be passed at all.
     pub fn is_pointer(&self) -> bool {

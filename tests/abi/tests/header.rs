@@ -63,11 +63,27 @@ fn every_dialect_takes_it_alone_and_without_a_warning() {
 }
 
 #[test]
+fn the_cpp_header_compiles_alone_and_without_a_warning() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = directory.path().join("alone.cc");
+    let text = "#include <anasazi.hpp>\n#include <anasazi.hpp>\nint main() { return 0; }\n";
+    fs::write(&source, text).expect("a source file");
+    for dialect in ["-std=c++17", "-std=c++20"] {
+        run(Command::new("c++")
+            .args(["-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", dialect])
+            .arg("-I")
+            .arg(root().join("include"))
+            .args(["-fsyntax-only"])
+            .arg(&source));
+    }
+}
+
+#[test]
 fn every_function_says_how_safe_it_is() {
     let functions = functions();
     assert!(functions.len() > 45, "{}", functions.len());
     for function in functions {
-        let says = |tag: &str| function.comment.contains(tag);
+        let says = |tag: &str| function.has_tag(tag);
         let is_tagged = (says("MT-Safe") || says("MT-Owner")) && (says("NB") || says("BLK"));
         assert!(is_tagged, "{}: {}", function.name, function.comment);
     }

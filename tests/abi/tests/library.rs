@@ -56,7 +56,7 @@ fn what_signal_handlers_may_call_calls_nothing_that_they_may_not() {
     let code = Code::read(&listing, &inspect("readelf", &["-r", "-W"]));
     let safe: Vec<String> = functions()
         .into_iter()
-        .filter(|function| function.comment.contains("AS-Safe"))
+        .filter(|function| function.has_tag("AS-Safe"))
         .map(|function| function.name)
         .collect();
     for name in ["anz_mcast", "anz_mcastv", "anz_claim", "anz_commit", "anz_abort"] {

@@ -1,14 +1,23 @@
 //! C programs against the library, each a test of its own. They say where they fail.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::process::Command;
 
-use anasazi_abi::{compile, run};
+use anasazi_abi::processes::Cluster;
+use anasazi_abi::prototypes::functions;
+use anasazi_abi::{compile, release, root, run};
 
 fn passes(name: &str) {
+    passes_with(name, &[]);
+}
+
+fn passes_with(name: &str, arguments: &[&str]) {
     let directory = tempfile::tempdir().expect("a directory");
-    let program = compile(&format!("tests/abi/c/{name}.c"), directory.path());
+    let name = if name.contains('.') { name.to_owned() } else { format!("{name}.c") };
+    let program = compile(&format!("tests/abi/c/{name}"), directory.path());
     // Whatever hangs is a failure too.
-    let printed = run(Command::new("timeout").arg("100").arg(program));
+    let printed = run(Command::new("timeout").arg("100").arg(program).args(arguments));
     assert!(printed.ends_with("ok\n"), "{printed}");
 }
 
@@ -33,11 +42,89 @@ fn stale_and_wild_handles_are_told_from_good_ones() {
 }
 
 #[test]
-fn a_signal_handler_may_send_at_any_moment() {
+fn a_child_cannot_use_its_parents_handles_and_does_them_no_harm() {
+    passes("forked");
+}
+
+#[test]
+fn owners_in_cpp_give_back_what_they_own_and_errors_say_why() {
+    passes("raii.cc");
+}
+
+// ---- what signal handlers may call: docs/TESTING.md has the list of proofs
+
+/// The programs below make all calls of `safe_calls.h`: so these have to be all that the header
+/// allows to a handler.
+#[test]
+fn the_calls_that_are_tried_in_handlers_are_those_that_the_header_allows() {
+    let calls = fs::read_to_string(root().join("tests/abi/c/safe_calls.h")).expect("the calls");
+    let named: BTreeSet<String> = calls
+        .split("SAFE(\"")
+        .skip(1)
+        .filter_map(|rest| rest.split_once('"'))
+        .flat_map(|(names, _)| names.split(' ').map(str::to_owned))
+        .collect();
+    let tagged: BTreeSet<String> =
+        functions().into_iter().filter(|f| f.has_tag("AS-Safe")).map(|f| f.name).collect();
+    assert_eq!(named, tagged);
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_handler_may_come_after_every_single_instruction() {
+    passes("step");
+}
+
+#[test]
+fn a_storm_of_signals_loses_and_doubles_nothing() {
     passes("storm");
 }
 
 #[test]
-fn a_child_cannot_use_its_parents_handles_and_does_them_no_harm() {
-    passes("forked");
+fn a_handler_may_come_while_the_allocators_or_the_loaders_lock_is_held() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = root().join("tests/abi/c/inside.c");
+    let (program, plugin) = (directory.path().join("inside"), directory.path().join("plugin.so"));
+    let build = |output, flags: &[&str]| {
+        let mut compiler = Command::new("cc");
+        compiler.args(["-std=c99", "-O1", "-g", "-Wall", "-Wextra", "-pedantic", "-Werror", "-I"]);
+        run(compiler.arg(root().join("include")).arg(&source).arg("-o").arg(output).args(flags));
+    };
+    build(&plugin, &["-DPLUGIN", "-shared", "-fPIC"]);
+    build(&program, &["-fno-builtin-malloc", "-lpthread", "-ldl"]);
+    let library = release().join("libanasazi.so.1");
+    let printed = run(Command::new("timeout").arg("100").arg(program).arg(library).arg(plugin));
+    assert!(printed.ends_with("ok\n"), "{printed}");
+}
+
+#[test]
+fn handlers_take_no_lock_no_memory_and_nothing_thread_local() {
+    passes("traps");
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = compile("tests/abi/c/traps.c", directory.path());
+    let output = Command::new(program).arg("control").output().expect("a program");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("malloc was called within a handler"), "the traps work: {said}");
+}
+
+#[test]
+fn handlers_make_no_system_call_but_write() {
+    passes("seccomp");
+}
+
+#[test]
+fn handlers_are_content_with_the_smallest_of_stacks() {
+    passes("stack");
+}
+
+#[test]
+fn handlers_leave_errno_alone_whatever_comes_of_their_calls() {
+    passes("errno");
+}
+
+#[test]
+fn clients_may_be_stopped_and_killed_in_the_middle_of_sends() {
+    let cluster = Cluster::new();
+    let daemon = cluster.start_daemon("a");
+    passes_with("killed", &[&cluster.url("a"), &daemon.id().to_string(), "60"]);
 }

@@ -55,6 +55,32 @@ pub struct OpenClaim {
     pub token: u64,
 }
 
+/// A message that is being put into the ring.
+pub(crate) struct Writing<'a> {
+    link: &'a Link,
+    claim: Claim,
+    at: usize,
+}
+
+impl Writing<'_> {
+    /// Puts the next bytes in.
+    pub(crate) fn put(&mut self, part: &[u8]) {
+        self.link.fill(&self.claim, self.at, part);
+        self.at = self.at.saturating_add(part.len());
+    }
+
+    /// The same of so few that nothing has to be called for it: in a loop compilers make a call of
+    /// an address in a register, of which no test can tell where it goes.
+    pub(crate) fn put_few<const LEN: usize>(&mut self, part: [u8; LEN]) {
+        let end = self.at.saturating_add(LEN);
+        if end <= self.claim.len {
+            // SAFETY: inside the claim, which is ours until it is committed.
+            unsafe { self.claim.data.add(self.at).cast::<[u8; LEN]>().write_unaligned(part) };
+        }
+        self.at = end;
+    }
+}
+
 impl Link {
     /// Makes memory and descriptors for a connection, and what the engine has to get of the memory.
     pub(crate) fn create(
@@ -116,7 +142,23 @@ impl Link {
         Ok(())
     }
 
-    /// Claims room for a message of `len` bytes and what describes it.
+    /// The same, of what `write` puts in.
+    pub(crate) fn send_by(
+        &self,
+        head: SendRecord,
+        len: usize,
+        write: impl FnOnce(&mut Writing<'_>),
+    ) -> Result<(), PushError> {
+        let mut message = Writing { link: self, claim: self.claim(len)?, at: 0 };
+        message.put(head.as_bytes());
+        write(&mut message);
+        self.commit(message.claim);
+        Ok(())
+    }
+
+    /// Claims room for a message of `len` bytes and what describes it. Its frame is gone when the
+    /// rest begins.
+    #[inline(never)]
     fn claim(&self, len: usize) -> Result<Claim, PushError> {
         let len = len.checked_add(SEND_HEAD_LEN).ok_or(PushError::TooLong)?;
         self.producer.claim_sparing(CLOSE_LEN, request::SEND, 0, len)
@@ -167,6 +209,7 @@ impl Link {
         unsafe { claim.data.add(at.min(claim.len)).copy_from_nonoverlapping(bytes.as_ptr(), len) };
     }
 
+    #[inline(never)]
     fn commit(&self, claim: Claim) {
         self.producer.commit(claim);
         self.wake_engine();

@@ -174,18 +174,10 @@ impl Poller {
 }
 
 impl Waker {
-    /// Ends the current wait, or the next one. Async-signal-safe: one `write(2)`, errno is kept.
+    /// Ends the current wait, or the next one. Async-signal-safe: one system call, no cancellation
+    /// point, errno is untouched.
     pub fn wake(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: eight readable bytes; `__errno_location` is this thread's errno, always valid.
-        // The only possible failure is a counter that is full, and then the wake-up is there
-        // already.
-        unsafe {
-            let errno = libc::__errno_location();
-            let kept = *errno;
-            libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len());
-            *errno = kept;
-        }
+        anasazi_queue::wake::wake(self.0.as_raw_fd());
     }
 }
 

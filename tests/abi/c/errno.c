@@ -1,0 +1,134 @@
+/* No call that a signal handler may make touches errno, whatever comes of the call: errno belongs
+ * to the code that was interrupted. Each is made with every status that it can end with. */
+#define _GNU_SOURCE
+#include "safe_calls.h"
+#include <errno.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { BEFORE = 4242 };
+
+/* The call, its status, and errno as it was. */
+#define KEEPS(call, expected)                                                              \
+    do {                                                                                   \
+        anz_status_t keeps_;                                                               \
+        errno = BEFORE;                                                                    \
+        keeps_ = (call);                                                                   \
+        if (errno != BEFORE) {                                                             \
+            fprintf(stderr, "%s:%d: %s: errno is %d\n", __FILE__, __LINE__, #call, errno); \
+            exit(1);                                                                       \
+        }                                                                                  \
+        IS(keeps_, expected);                                                              \
+    } while (0)
+
+#define WITHOUT_STATUS(call)                                                               \
+    do {                                                                                   \
+        errno = BEFORE;                                                                    \
+        (void)(call);                                                                      \
+        CHECK(errno == BEFORE);                                                            \
+    } while (0)
+
+static anz_group_t *gone;
+static char large[2000000];
+
+/* Everything that sends, to these groups, must end so. */
+static void all_sends(anz_group_t *to, anz_group_t *and_to, size_t len, anz_status_t expected)
+{
+    anz_iov_t part;
+    anz_group_t *groups[2];
+    anz_claim_t claim;
+    part.base = large;
+    part.len = len;
+    groups[0] = to;
+    groups[1] = and_to;
+    KEEPS(anz_mcast(to, ANZ_AGREED, large, len, 0), expected);
+    KEEPS(anz_mcastv(to, ANZ_AGREED, &part, 1, 0), expected);
+    KEEPS(anz_mcast_groups(groups, 2, ANZ_AGREED, large, len, 0), expected);
+    KEEPS(anz_claim(to, len, &claim), expected);
+    if (expected == ANZ_OK)
+        KEEPS(anz_commit(to, &claim, ANZ_AGREED, 0), ANZ_OK);
+}
+
+static void refusals_of_arguments(void)
+{
+    anz_claim_t claim, other;
+    uint32_t bad = 0x80, later = ANZ_RECEIPT;
+    KEEPS(anz_mcast(group, bad, "", 0, 0), ANZ_EINVAL);
+    KEEPS(anz_mcast(group, ANZ_AGREED | later, "", 0, 0), ANZ_ENOTSUP);
+    KEEPS(anz_mcast(group, ANZ_AGREED, NULL, 1, 0), ANZ_EINVAL);
+    KEEPS(anz_mcast(NULL, ANZ_AGREED, "", 0, 0), ANZ_EINVAL);
+    KEEPS(anz_mcastv(group, ANZ_AGREED, NULL, 1, 0), ANZ_EINVAL);
+    KEEPS(anz_mcast_groups(NULL, 1, ANZ_AGREED, "", 0, 0), ANZ_EINVAL);
+    KEEPS(anz_mcast_groups(&group, 0, ANZ_AGREED, "", 0, 0), ANZ_EINVAL);
+    KEEPS(anz_claim(group, 1, NULL), ANZ_EINVAL);
+    KEEPS(anz_claim(group, 8, &claim), ANZ_OK);
+    KEEPS(anz_commit(group, &claim, bad, 0), ANZ_EINVAL);
+    other = claim;
+    KEEPS(anz_commit(group, &claim, ANZ_AGREED, 0), ANZ_OK);
+    KEEPS(anz_commit(group, &other, ANZ_AGREED, 0), ANZ_EINVAL);
+    KEEPS(anz_commit(group, NULL, ANZ_AGREED, 0), ANZ_EINVAL);
+    WITHOUT_STATUS((anz_abort(group, &other), 0));
+    WITHOUT_STATUS((anz_abort(NULL, NULL), 0));
+    KEEPS(anz_conn_wake(NULL), ANZ_EINVAL);
+    KEEPS(anz_engine_stop(NULL), ANZ_EINVAL);
+}
+
+static void no_room(void)
+{
+    anz_claim_t claim;
+    anz_status_t status;
+    KEEPS(anz_claim(group, 8, &claim), ANZ_OK);
+    while ((status = anz_mcast(group, ANZ_AGREED, large, 100000, 0)) == ANZ_OK)
+        ;
+    IS(status, ANZ_EAGAIN);
+    while (by_mcast(0) == ANZ_OK)
+        ;
+    all_sends(group, second, 8, ANZ_EAGAIN);
+    WITHOUT_STATUS((anz_abort(group, &claim), 0));
+}
+
+static void in_a_child(void)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        all_sends(group, second, 8, ANZ_EFORKED);
+        KEEPS(anz_conn_wake(conn), ANZ_EFORKED);
+        KEEPS(anz_engine_stop(engine), ANZ_EFORKED);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+int main(void)
+{
+    anz_event_t ev;
+    begin();
+    gone = joined(conn, "gone");
+    all_sends(group, second, 8, ANZ_OK);
+    all_sends(group, second, sizeof large, ANZ_EMSGSIZE);
+    refusals_of_arguments();
+    IS(anz_leave(gone), ANZ_OK);
+    all_sends(gone, second, 8, ANZ_ENOTMEMBER);
+    ev = next_of(conn, ANZ_EV_LEFT);
+    IS(anz_release(conn, &ev, 1), ANZ_OK);
+    CHECK(anz_recv(conn, &ev, 1) >= 0);
+    all_sends(gone, second, 8, ANZ_ECLOSED);
+    no_room();
+    in_a_child();
+    WITHOUT_STATUS(anz_version_num());
+    WITHOUT_STATUS(anz_version_string());
+    WITHOUT_STATUS(anz_status_name(ANZ_EAGAIN));
+    WITHOUT_STATUS(anz_status_string(-99999));
+    KEEPS(anz_conn_wake(conn), ANZ_OK);
+    KEEPS(anz_engine_stop(engine), ANZ_OK);
+    KEEPS(anz_engine_stop(engine), ANZ_OK);
+    IS(anz_conn_close(conn), ANZ_OK);
+    all_sends(group, second, 8, ANZ_ECLOSED);
+    KEEPS(anz_conn_wake(conn), ANZ_ECLOSED);
+    anz_engine_free(engine);
+    KEEPS(anz_engine_stop(engine), ANZ_ECLOSED);
+    (void)safe_calls, (void)end, (void)handle, (void)next_number;
+    puts("ok");
+    return 0;
+}

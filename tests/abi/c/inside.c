@@ -1,0 +1,164 @@
+/* The signal comes at the worst of moments: while the interrupted thread holds the allocator's
+ * lock, while it holds the loader's because a library is being opened, and on a thread that was
+ * there before this library was and has never called it. The program opens the library as a legacy
+ * one does, with RTLD_LOCAL, and finds its functions by name. Compiled with -DPLUGIN it is the
+ * library whose constructor raises the signal. */
+#define _GNU_SOURCE
+#include <signal.h>
+
+#ifdef PLUGIN
+__attribute__((constructor)) static void on_load(void)
+{
+    raise(SIGUSR1);
+}
+#else
+#include "check.h"
+#include <dlfcn.h>
+#include <pthread.h>
+#include <unistd.h>
+
+static struct {
+    anz_status_t (*config_new)(anz_config_t **);
+    anz_status_t (*config_set)(anz_config_t *, const char *, const char *, anz_error_t *);
+    anz_status_t (*engine_new)(const anz_config_t *, anz_engine_t **, anz_error_t *);
+    anz_status_t (*engine_start_thread)(anz_engine_t *);
+    anz_status_t (*engine_connect)(anz_engine_t *, const anz_config_t *, anz_conn_t **,
+                                   anz_error_t *);
+    anz_status_t (*join)(anz_conn_t *, const char *, uint32_t, void *, anz_group_t **);
+    anz_status_t (*mcast)(anz_group_t *, uint32_t, const void *, size_t, uint64_t);
+    anz_status_t (*claim)(anz_group_t *, size_t, anz_claim_t *);
+    anz_status_t (*commit)(anz_group_t *, anz_claim_t *, uint32_t, uint64_t);
+    anz_status_t (*conn_wait)(anz_conn_t *, int64_t);
+    int (*recv)(anz_conn_t *, anz_event_t *, size_t);
+    anz_status_t (*release)(anz_conn_t *, const anz_event_t *, size_t);
+    anz_status_t (*conn_close)(anz_conn_t *);
+    void (*engine_free)(anz_engine_t *);
+} api;
+
+static anz_group_t *group;
+static volatile sig_atomic_t handled, wrong;
+
+/* The allocator, with a lock that can be seen to be held. */
+static pthread_mutex_t heap = PTHREAD_MUTEX_INITIALIZER;
+static __thread int raise_in_heap __attribute__((tls_model("initial-exec")));
+void *__libc_malloc(size_t len);
+
+void *malloc(size_t len)
+{
+    void *block;
+    if (pthread_mutex_lock(&heap) != 0)
+        abort();
+    if (raise_in_heap) {
+        raise_in_heap = 0;
+        raise(SIGUSR1);
+    }
+    block = __libc_malloc(len);
+    pthread_mutex_unlock(&heap);
+    return block;
+}
+
+static void on_signal(int number)
+{
+    anz_claim_t claim;
+    (void)number;
+    wrong |= api.mcast(group, ANZ_AGREED, "handler", 7, 0) != ANZ_OK;
+    if (api.claim(group, 7, &claim) == ANZ_OK) {
+        memcpy(claim.data, "handler", 7);
+        wrong |= api.commit(group, &claim, ANZ_SAFE, 0) != ANZ_OK;
+    } else {
+        wrong = 1;
+    }
+    handled++;
+}
+
+static void *old_thread(void *argument)
+{
+    volatile int *enough = argument;
+    while (!*enough)
+        usleep(1000);
+    return NULL;
+}
+
+static void *named(void *library, const char *name)
+{
+    void *found = dlsym(library, name);
+    if (found == NULL)
+        fprintf(stderr, "%s is not there\n", name);
+    CHECK(found != NULL);
+    return found;
+}
+
+#define FIND(function) *(void **)(&api.function) = named(library, "anz_" #function)
+
+static void find_all(const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL)
+        fprintf(stderr, "%s\n", dlerror());
+    CHECK(library != NULL);
+    CHECK(dlsym(RTLD_DEFAULT, "anz_mcast") == NULL);
+    FIND(config_new), FIND(config_set), FIND(engine_new), FIND(engine_start_thread);
+    FIND(engine_connect), FIND(join), FIND(mcast), FIND(claim), FIND(commit), FIND(conn_wait);
+    FIND(recv), FIND(release), FIND(conn_close), FIND(engine_free);
+}
+
+/* Both messages of each handler. */
+static void receive(anz_conn_t *conn, int messages)
+{
+    anz_event_t ev;
+    memset(&ev, 0, sizeof ev);
+    ev.struct_size = sizeof ev;
+    while (messages > 0) {
+        int n = api.recv(conn, &ev, 1);
+        CHECK(n >= 0);
+        if (n == 0)
+            CHECK(api.conn_wait(conn, deadline_after_s(20)) == ANZ_OK);
+        else if (ev.type == ANZ_EV_MESSAGE) {
+            CHECK(ev.len == 7 && memcmp(ev.data, "handler", 7) == 0);
+            messages--;
+        }
+        if (n > 0)
+            CHECK(api.release(conn, &ev, 1) == ANZ_OK);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static volatile int enough;
+    anz_config_t *cfg;
+    anz_engine_t *engine;
+    anz_conn_t *conn;
+    anz_error_t err = {sizeof err, 0, 0, 0, ""};
+    struct sigaction action;
+    pthread_t thread;
+    void *volatile block;
+    CHECK(argc == 3); /* the library, and the one that raises a signal */
+    CHECK(pthread_create(&thread, NULL, old_thread, (void *)&enough) == 0);
+    find_all(argv[1]);
+    CHECK(api.config_new(&cfg) == ANZ_OK);
+    CHECK(api.config_set(cfg, "transport.multicast", "off", &err) == ANZ_OK);
+    CHECK(api.engine_new(cfg, &engine, &err) == ANZ_OK);
+    CHECK(api.engine_start_thread(engine) == ANZ_OK);
+    CHECK(api.engine_connect(engine, NULL, &conn, &err) == ANZ_OK);
+    CHECK(api.join(conn, "inside", 0, NULL, &group) == ANZ_OK);
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+
+    raise_in_heap = 1;
+    block = malloc(100); /* the lock is held */
+    free(block);
+    CHECK(handled == 1);
+    CHECK(dlopen(argv[2], RTLD_NOW | RTLD_LOCAL) != NULL);
+    CHECK(handled == 2);
+    CHECK(pthread_kill(thread, SIGUSR1) == 0);
+    enough = 1;
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(handled == 3 && !wrong);
+    receive(conn, 6);
+    CHECK(api.conn_close(conn) == ANZ_OK);
+    api.engine_free(engine);
+    puts("ok");
+    return 0;
+}
+#endif

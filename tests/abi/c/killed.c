@@ -1,0 +1,178 @@
+/* Clients of a daemon are stopped and killed in the middle of sends. What they sent before is
+ * whole, the others go on meanwhile, and in the end the daemon has no descriptor and hardly a byte
+ * more than at first.
+ *
+ *     killed URL DAEMON_PID [ROUNDS]       the program starts its victims itself */
+#define _GNU_SOURCE
+#include "check.h"
+#include <dirent.h>
+#include <signal.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { OWN_EACH = 100, GROWN_KIB_MAX = 4096 };
+
+struct body {
+    uint64_t sender, number;
+    char rest[240];
+};
+
+static anz_conn_t *conn;
+static anz_group_t *group;
+/* Of this program, and of the present victim. */
+static uint64_t sent, received, victim_next, victim;
+static size_t members;
+
+static anz_conn_t *connected_to(const char *url)
+{
+    anz_error_t err = {sizeof err, 0, 0, 0, ""};
+    anz_conn_t *made = NULL;
+    if (anz_connect(url, NULL, &made, &err) != ANZ_OK) {
+        fprintf(stderr, "%s: %s\n", url, err.message);
+        exit(1);
+    }
+    return made;
+}
+
+/* Sends as fast as it can, until it is killed. */
+static void be_a_victim(const char *url, const char *number)
+{
+    struct body body;
+    anz_status_t status;
+    memset(&body, 0, sizeof body);
+    body.sender = strtoull(number, NULL, 10);
+    conn = connected_to(url);
+    group = joined(conn, "killed");
+    for (;;) {
+        anz_event_t ev;
+        memset(&ev, 0, sizeof ev);
+        ev.struct_size = sizeof ev;
+        status = anz_mcast(group, ANZ_AGREED | ANZ_NO_SELF, &body, sizeof body, 0);
+        body.number += status == ANZ_OK;
+        CHECK(status == ANZ_OK || status == ANZ_EAGAIN);
+        while (anz_recv(conn, &ev, 1) > 0)
+            IS(anz_release(conn, &ev, 1), ANZ_OK);
+    }
+}
+
+/* Takes in one event. */
+static void take_in(void)
+{
+    anz_event_t ev = next_event(conn);
+    struct body body;
+    if (ev.type == ANZ_EV_VIEW) {
+        members = ev.view->members_len;
+    } else if (ev.type == ANZ_EV_MESSAGE) {
+        CHECK(ev.len == sizeof body);
+        memcpy(&body, ev.data, sizeof body);
+        if (body.sender == 0) {
+            CHECK(body.number == received++);
+        } else {
+            CHECK(body.sender == victim);
+            CHECK(body.number == victim_next++);
+        }
+    }
+    IS(anz_release(conn, &ev, 1), ANZ_OK);
+}
+
+/* This session is served, whatever becomes of others. */
+static void send_and_get_back(void)
+{
+    struct body body;
+    int i;
+    memset(&body, 0, sizeof body);
+    for (i = 0; i < OWN_EACH; i++) {
+        body.number = sent++;
+        while (anz_mcast(group, ANZ_SAFE, &body, sizeof body, 0) == ANZ_EAGAIN)
+            take_in();
+        while (received < sent)
+            take_in();
+    }
+}
+
+static pid_t start_victim(const char *program, const char *url)
+{
+    char number[24];
+    pid_t child;
+    snprintf(number, sizeof number, "%llu", (unsigned long long)++victim);
+    victim_next = 0;
+    child = fork();
+    if (child == 0) {
+        execl(program, program, url, "victim", number, (char *)NULL);
+        _exit(127);
+    }
+    CHECK(child > 0);
+    while (victim_next < 500)
+        take_in();
+    return child;
+}
+
+static int descriptors_of(const char *pid)
+{
+    char path[64];
+    DIR *directory;
+    int count = 0;
+    snprintf(path, sizeof path, "/proc/%s/fd", pid);
+    directory = opendir(path);
+    CHECK(directory != NULL);
+    while (readdir(directory) != NULL)
+        count++;
+    closedir(directory);
+    return count;
+}
+
+static long resident_kib_of(const char *pid)
+{
+    char path[64], line[128];
+    long kib = -1;
+    FILE *file;
+    snprintf(path, sizeof path, "/proc/%s/status", pid);
+    file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL)
+        sscanf(line, "VmRSS: %ld", &kib);
+    fclose(file);
+    CHECK(kib > 0);
+    return kib;
+}
+
+int main(int argc, char **argv)
+{
+    int rounds = argc > 3 ? atoi(argv[3]) : 12, round, before;
+    long kib_before, kib;
+    CHECK(argc >= 3);
+    if (strcmp(argv[2], "victim") == 0)
+        be_a_victim(argv[1], argv[3]);
+    conn = connected_to(argv[1]);
+    group = joined(conn, "killed");
+    before = descriptors_of(argv[2]);
+    kib_before = -1;
+    for (round = 0; round < rounds; round++) {
+        pid_t child = start_victim(argv[0], argv[1]);
+        uint64_t after;
+        usleep((useconds_t)(round * 137 % 1000));
+        CHECK(kill(child, SIGSTOP) == 0);
+        send_and_get_back();
+        CHECK(kill(child, SIGCONT) == 0);
+        for (after = victim_next + 500; victim_next < after;)
+            take_in();
+        usleep((useconds_t)(round * 379 % 1000));
+        CHECK(kill(child, SIGKILL) == 0);
+        CHECK(waitpid(child, NULL, 0) == child);
+        while (members != 1)
+            take_in();
+        send_and_get_back();
+        CHECK(descriptors_of(argv[2]) == before);
+        /* The first ones fill what is kept for later ones. */
+        if (round == rounds / 3)
+            kib_before = resident_kib_of(argv[2]);
+    }
+    kib = resident_kib_of(argv[2]);
+    printf("%llu own messages, %ld KiB resident, and %ld after a third of the rounds\n",
+           (unsigned long long)received, kib, kib_before);
+    CHECK(kib <= kib_before + GROWN_KIB_MAX);
+    IS(anz_conn_close(conn), ANZ_OK);
+    puts("ok");
+    return 0;
+}

@@ -1,0 +1,87 @@
+/* What a signal handler may call makes no system call but write(): a thread makes all of these
+ * calls behind a filter that ends the process at any other one. */
+#define _GNU_SOURCE
+#include "safe_calls.h"
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ROUNDS = 300 };
+static volatile int behind, wrong;
+
+#define STATEMENT(code, k) {(unsigned short)(code), 0, 0, (k)}
+#define ALLOW(call)                                                                       \
+    {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (call)}, STATEMENT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* From here on this thread may write, return from a handler, and end. */
+static void only_write(void)
+{
+    struct sock_filter filter[] = {
+        STATEMENT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        ALLOW(SYS_write),
+        ALLOW(SYS_rt_sigreturn),
+        ALLOW(SYS_exit),
+        STATEMENT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+    };
+    struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0);
+}
+
+static void *confined(void *argument)
+{
+    int which, round;
+    only_write();
+    for (round = 0; round < ROUNDS; round++)
+        for (which = 0; which < SAFE_STOP; which++)
+            if (safe_calls[which].call(0) != ANZ_OK)
+                wrong++;
+    if (safe_calls[SAFE_STOP].call(0) != ANZ_OK)
+        wrong++;
+    behind = 1;
+    syscall(SYS_exit, 0);
+    return argument;
+}
+
+/* The filter does what it is there for. */
+static void *escaping(void *argument)
+{
+    only_write();
+    syscall(SYS_getppid);
+    return argument;
+}
+
+static int ended_by(void *(*work)(void *))
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        begin();
+        CHECK(pthread_create(&thread, NULL, work, NULL) == 0);
+        while (!behind)
+            usleep(1000);
+        CHECK(wrong == 0);
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child);
+    return status;
+}
+
+int main(void)
+{
+    int status = ended_by(escaping);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+    status = ended_by(confined);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    (void)end, (void)handle, (void)next_number;
+    puts("ok");
+    return 0;
+}

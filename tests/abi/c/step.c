@@ -1,0 +1,148 @@
+/* A signal handler runs after every single instruction of every call that it may interrupt, and
+ * makes every call that it may make: the processor's trap flag raises a signal after each
+ * instruction, and at the k-th, for all k, the handler makes its call. Both messages arrive once.
+ * The handler's comes first until the interrupted call has its place in the ring, and from then on
+ * second: the order changes once. */
+#define _GNU_SOURCE
+#include "safe_calls.h"
+#include <ucontext.h>
+
+enum { TRAP_FLAG = 0x100, STEPS_MAX = 20000 };
+
+static const struct safe_call *inner;
+static volatile uint64_t inner_number;
+static volatile anz_status_t inner_status;
+static volatile long steps_left;
+
+static void on_step(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *interrupted = context;
+    (void)number, (void)info;
+    if (--steps_left > 0)
+        return;
+    inner_status = inner->call(inner_number);
+    interrupted->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+}
+
+/* Below the red zone, which the compiler may use. */
+#define SET_FLAGS(change)                                                                 \
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t" change                        \
+                     "\n\tpopfq\n\tlea 128(%%rsp), %%rsp" ::: "memory", "cc")
+
+/* Interrupts `outer` after so many instructions; whether it had that many. */
+static int interrupted(const struct safe_call *outer, uint64_t number, long steps,
+                       anz_status_t *status)
+{
+    steps_left = steps;
+    SET_FLAGS("orq $0x100, (%%rsp)");
+    *status = outer->call(number);
+    SET_FLAGS("andq $~0x100, (%%rsp)");
+    return steps_left <= 0;
+}
+
+/* All instructions of one call, with another one in the handler; how many there were. */
+static long all_steps(const struct safe_call *outer)
+{
+    static uint64_t number;
+    int changes = 0, inner_was_first = 1;
+    long steps;
+    for (steps = 1; steps < STEPS_MAX; steps++) {
+        anz_status_t status;
+        uint64_t outer_number = number++, got[2];
+        int expected, at;
+        inner_number = number++;
+        if (!interrupted(outer, outer_number, steps, &status)) {
+            IS(status, ANZ_OK);
+            if (outer->sends)
+                CHECK(next_number() == outer_number);
+            break;
+        }
+        IS(status, ANZ_OK);
+        IS(inner_status, ANZ_OK);
+        expected = outer->sends + inner->sends;
+        for (at = 0; at < expected; at++)
+            got[at] = next_number();
+        if (expected == 1)
+            CHECK(got[0] == (outer->sends ? outer_number : inner_number));
+        if (expected == 2) {
+            int inner_is_first = got[0] == inner_number;
+            CHECK(got[inner_is_first] == outer_number && got[!inner_is_first] == inner_number);
+            changes += inner_is_first != inner_was_first;
+            inner_was_first = inner_is_first;
+        }
+    }
+    CHECK(steps > 20 && steps < STEPS_MAX);
+    if (outer->sends && inner->sends)
+        CHECK(changes == 1 && !inner_was_first);
+    return steps;
+}
+
+/* The same where there is no room: a claim that is kept open holds everything up. */
+static long all_steps_of_a_refusal(void)
+{
+    static const struct safe_call *outer = &safe_calls[0];
+    static char large[100000];
+    anz_claim_t claim;
+    anz_status_t status;
+    anz_event_t ev;
+    long steps = 0;
+    inner = &safe_calls[0];
+    IS(anz_claim(group, 8, &claim), ANZ_OK);
+    while ((status = anz_mcast(group, ANZ_AGREED, large, sizeof large, 0)) == ANZ_OK)
+        ;
+    IS(status, ANZ_EAGAIN);
+    while ((status = by_mcast(0)) == ANZ_OK)
+        ;
+    do {
+        if (!interrupted(outer, 0, ++steps, &status))
+            inner_status = ANZ_EAGAIN;
+        IS(status, ANZ_EAGAIN);
+        IS(inner_status, ANZ_EAGAIN);
+    } while (steps_left <= 0);
+    anz_abort(group, &claim);
+    ev = next_of(conn, ANZ_EV_WRITABLE);
+    IS(anz_release(conn, &ev, 1), ANZ_OK);
+    return steps;
+}
+
+/* An engine is stopped only once. */
+static long all_steps_and_a_stop(const struct safe_call *outer, const struct safe_call *in_handler)
+{
+    long steps;
+    int more = 1;
+    inner = in_handler;
+    for (steps = 1; more; steps++) {
+        anz_status_t status;
+        engine = lonely_engine();
+        conn = connected(engine);
+        /* Its view comes later; the way to send is the same. */
+        IS(anz_join(conn, "first", 0, NULL, &group), ANZ_OK);
+        more = interrupted(outer, 0, steps, &status);
+        CHECK(status == ANZ_OK || status == ANZ_ECLOSED);
+        CHECK(!more || inner_status == ANZ_OK || inner_status == ANZ_ECLOSED);
+        end();
+    }
+    return steps;
+}
+
+int main(void)
+{
+    int outer, other;
+    handle(SIGTRAP, on_step, 0);
+    begin();
+    /* Every call in anz_mcast(), and anz_mcast() in every call. */
+    for (outer = 0; outer < SAFE_STOP; outer++)
+        for (other = 0; other < (outer == 0 ? SAFE_STOP : 1); other++) {
+            inner = &safe_calls[other];
+            printf("%s in %s: %ld steps\n", inner->name, safe_calls[outer].name,
+                   all_steps(&safe_calls[outer]));
+        }
+    printf("refused: %ld steps\n", all_steps_of_a_refusal());
+    end();
+    printf("a stop in a send: %ld steps\n",
+           all_steps_and_a_stop(&safe_calls[0], &safe_calls[SAFE_STOP]));
+    printf("a send in a stop: %ld steps\n",
+           all_steps_and_a_stop(&safe_calls[SAFE_STOP], &safe_calls[0]));
+    puts("ok");
+    return 0;
+}

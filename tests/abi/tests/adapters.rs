@@ -1,0 +1,127 @@
+//! Each adapter of `include/anasazi/adapters` in its own loop, the whole engine within: two members
+//! find each other, send, and see one order; then one is killed, and the other finds out although
+//! nothing else moves in its loop.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anasazi_abi::processes::{Cluster, Program};
+use anasazi_abi::{release, root, run};
+
+/// What a loop needs of its library: a module of pkg-config, or a header and an option.
+enum Needs {
+    Nothing,
+    Module(&'static str),
+    Header(&'static str, &'static str),
+}
+
+impl Needs {
+    /// Options of the compiler; `None` if it is not installed.
+    fn options(&self) -> Option<Vec<String>> {
+        match self {
+            Self::Nothing => Some(Vec::new()),
+            Self::Header(path, option) => Path::new(path)
+                .exists()
+                .then(|| option.split_whitespace().map(String::from).collect()),
+            Self::Module(name) => {
+                let output = Command::new("pkg-config").args(["--cflags", "--libs", name]).output();
+                let output = output.ok().filter(|output| output.status.success())?;
+                let words = String::from_utf8_lossy(&output.stdout);
+                Some(words.split_whitespace().map(String::from).collect())
+            }
+        }
+    }
+}
+
+fn build(source: &str, options: &[String], into: &Path) -> PathBuf {
+    let source = root().join("tests/abi/c/loops").join(source);
+    let program = into.join("member");
+    let plus = source.extension().is_some_and(|end| end == "cc");
+    let mut compiler = Command::new(if plus { "c++" } else { "cc" });
+    compiler
+        .args([if plus { "-std=c++17" } else { "-std=gnu99" }, "-O1", "-g", "-fPIC"])
+        .args(["-Wall", "-Wextra", "-Werror", "-I"])
+        .arg(root().join("include"))
+        .arg("-o")
+        .arg(&program)
+        .arg(source)
+        .arg("-L")
+        .arg(release())
+        .arg("-lanasazi")
+        .args(options)
+        .arg("-lpthread")
+        .arg(format!("-Wl,-rpath,{}", release().display()));
+    run(&mut compiler);
+    program
+}
+
+fn works(source: &str, needs: &Needs) {
+    let Some(options) = needs.options() else {
+        println!("skipped: {source}: the library of that loop is not installed");
+        return;
+    };
+    let cluster = Cluster::new();
+    let program = build(source, &options, cluster.directory());
+    let start = || Program::start(Command::new(&program).args(cluster.settings()));
+    let (mut first, mut second) = (start(), start());
+    let last = |member: &mut Program| {
+        for _ in 0..2 * MESSAGES_EACH {
+            member.expect("message");
+        }
+    };
+    last(&mut first);
+    last(&mut second);
+    second.kill();
+    first.expect("view of 1");
+    first.expect("ended");
+    let messages = |program: &Program| -> Vec<String> {
+        program.printed.iter().filter(|line| line.starts_with("message")).cloned().collect()
+    };
+    assert_eq!(messages(&first), messages(&second));
+    let printed = first.finish();
+    let views: Vec<&String> = printed.iter().filter(|line| line.starts_with("view")).collect();
+    assert_eq!(views.last().map(|view| &view[..]), Some("view of 1"), "{views:?}");
+}
+
+/// As `member.h` has it.
+const MESSAGES_EACH: usize = 200;
+
+#[test]
+fn libuv() {
+    works("libuv.c", &Needs::Module("libuv"));
+}
+
+#[test]
+fn libevent() {
+    works("libevent.c", &Needs::Module("libevent_core"));
+}
+
+#[test]
+fn libev() {
+    works("libev.c", &Needs::Header("/usr/include/ev.h", "-lev"));
+}
+
+#[test]
+fn glib() {
+    works("glib.c", &Needs::Module("glib-2.0"));
+}
+
+#[test]
+fn sd_event() {
+    works("sdevent.c", &Needs::Module("libsystemd"));
+}
+
+#[test]
+fn asio() {
+    works("asio.cc", &Needs::Header("/usr/include/asio.hpp", "-DASIO_STANDALONE"));
+}
+
+#[test]
+fn qt() {
+    works("qt.cc", &Needs::Module("Qt5Core"));
+}
+
+#[test]
+fn an_edge_triggered_epoll() {
+    works("epoll.c", &Needs::Nothing);
+}
