@@ -52,6 +52,7 @@ fn main() -> ExitCode {
 fn serve(loaded: Loaded) -> Exit {
     let started = Instant::now();
     let log = log::start(&loaded.config.log.level);
+    anasazi_engine::panics::keep_places(true);
     let source = match &loaded.file {
         Some(file) => file.display().to_string(),
         None => "none, defaults".to_owned(),

@@ -7,12 +7,14 @@ use std::{mem, ptr, slice};
 
 use anasazi_client::sys::table::{Pinned, Table};
 use anasazi_client::{Failure, Status};
+use anasazi_engine::panics::{keep_places, take_place};
 
 use crate::abi::{ANZ_ERR_F_FATAL, ANZ_ERR_F_RETRYABLE, ANZ_OK, anz_error_t, anz_status_t};
 
 /// Runs something that may panic and turns the outcome into a code. Not for AS-Safe functions:
 /// catching allocates.
 pub(crate) fn guarded(work: impl FnOnce() -> Result<(), Status>) -> anz_status_t {
+    keep_places(false);
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => code(result),
         Err(_) => Status::EINTERNAL.0,
@@ -21,6 +23,7 @@ pub(crate) fn guarded(work: impl FnOnce() -> Result<(), Status>) -> anz_status_t
 
 /// As [`guarded`], for functions that return a number.
 pub(crate) fn guarded_number(work: impl FnOnce() -> Result<c_int, Status>) -> c_int {
+    keep_places(false);
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(number)) => number,
         Ok(Err(status)) => status.0,
@@ -37,6 +40,7 @@ pub(crate) unsafe fn explained(
     error: *mut anz_error_t,
     work: impl FnOnce() -> Result<(), Failure>,
 ) -> anz_status_t {
+    keep_places(false);
     let failure = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(())) => {
             // SAFETY: by contract.
@@ -44,7 +48,11 @@ pub(crate) unsafe fn explained(
             return ANZ_OK;
         }
         Ok(Err(failure)) => failure,
-        Err(_) => Failure::new(Status::EINTERNAL, "a bug in Anasazi was caught: please report it"),
+        Err(_) => {
+            let place = take_place().unwrap_or_default();
+            let message = format!("a bug in Anasazi was caught: please report it, with {place}");
+            Failure::new(Status::EINTERNAL, message)
+        }
     };
     // SAFETY: by contract.
     unsafe { fill(error, &failure) };
@@ -193,4 +201,35 @@ pub(crate) unsafe fn put_text(
         buffer.add(text.len()).write(0);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An export as all others, with a bug in it.
+    unsafe extern "C" fn anz_test_panic(error: *mut anz_error_t) -> anz_status_t {
+        // SAFETY: the caller passes NULL or an error.
+        unsafe { explained(error, || panic!("on purpose")) }
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status_that_says_where_and_the_process_lives() {
+        let mut error = anz_error_t {
+            struct_size: size_of::<anz_error_t>() as u32,
+            code: 0,
+            os_errno: 0,
+            flags: 0,
+            message: [0; 240],
+        };
+        // SAFETY: a whole error; NULL.
+        let codes = unsafe { [anz_test_panic(&raw mut error), anz_test_panic(ptr::null_mut())] };
+        assert_eq!(codes, [Status::EINTERNAL.0; 2]);
+        assert_eq!((error.code, error.flags), (Status::EINTERNAL.0, ANZ_ERR_F_FATAL));
+        // SAFETY: it ends in a NUL.
+        let said = unsafe { CStr::from_ptr(error.message.as_ptr()) }.to_string_lossy();
+        assert!(said.contains("fence.rs:"), "{said}");
+        assert_eq!(guarded(|| panic!("on purpose")), Status::EINTERNAL.0);
+        assert_eq!(guarded_number(|| panic!("on purpose")), Status::EINTERNAL.0);
+    }
 }

@@ -20,6 +20,7 @@ pub mod fuzz;
 pub mod inproc;
 mod journal;
 mod open;
+pub mod panics;
 mod recorder;
 pub mod session;
 pub mod state_file;

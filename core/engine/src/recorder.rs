@@ -124,6 +124,8 @@ impl Recorder {
         let cause = (panic.downcast_ref::<String>().map(String::as_str))
             .or_else(|| panic.downcast_ref::<&str>().copied())
             .unwrap_or("a panic without words");
+        let place = crate::panics::take_place().map(|place| format!(" ({place})"));
+        let cause = &format!("{cause}{}", place.unwrap_or_default());
         let version = env!("CARGO_PKG_VERSION");
         let mut record = format!("anasazi {version}, process {}: {cause}\n", self.process);
         self.lines().for_each(|line| record += &(line + "\n"));

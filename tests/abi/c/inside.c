@@ -12,29 +12,12 @@ __attribute__((constructor)) static void on_load(void)
     raise(SIGUSR1);
 }
 #else
-#include "check.h"
+#include "opened.h"
 #include <dlfcn.h>
 #include <pthread.h>
 #include <unistd.h>
 
-static struct {
-    anz_status_t (*config_new)(anz_config_t **);
-    anz_status_t (*config_set)(anz_config_t *, const char *, const char *, anz_error_t *);
-    anz_status_t (*engine_new)(const anz_config_t *, anz_engine_t **, anz_error_t *);
-    anz_status_t (*engine_start_thread)(anz_engine_t *);
-    anz_status_t (*engine_connect)(anz_engine_t *, const anz_config_t *, anz_conn_t **,
-                                   anz_error_t *);
-    anz_status_t (*join)(anz_conn_t *, const char *, uint32_t, void *, anz_group_t **);
-    anz_status_t (*mcast)(anz_group_t *, uint32_t, const void *, size_t, uint64_t);
-    anz_status_t (*claim)(anz_group_t *, size_t, anz_claim_t *);
-    anz_status_t (*commit)(anz_group_t *, anz_claim_t *, uint32_t, uint64_t);
-    anz_status_t (*conn_wait)(anz_conn_t *, int64_t);
-    int (*recv)(anz_conn_t *, anz_event_t *, size_t);
-    anz_status_t (*release)(anz_conn_t *, const anz_event_t *, size_t);
-    anz_status_t (*conn_close)(anz_conn_t *);
-    void (*engine_free)(anz_engine_t *);
-} api;
-
+static struct api api;
 static anz_group_t *group;
 static volatile sig_atomic_t handled, wrong;
 
@@ -79,29 +62,6 @@ static void *old_thread(void *argument)
     return NULL;
 }
 
-static void *named(void *library, const char *name)
-{
-    void *found = dlsym(library, name);
-    if (found == NULL)
-        fprintf(stderr, "%s is not there\n", name);
-    CHECK(found != NULL);
-    return found;
-}
-
-#define FIND(function) *(void **)(&api.function) = named(library, "anz_" #function)
-
-static void find_all(const char *path)
-{
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL)
-        fprintf(stderr, "%s\n", dlerror());
-    CHECK(library != NULL);
-    CHECK(dlsym(RTLD_DEFAULT, "anz_mcast") == NULL);
-    FIND(config_new), FIND(config_set), FIND(engine_new), FIND(engine_start_thread);
-    FIND(engine_connect), FIND(join), FIND(mcast), FIND(claim), FIND(commit), FIND(conn_wait);
-    FIND(recv), FIND(release), FIND(conn_close), FIND(engine_free);
-}
-
 /* Both messages of each handler. */
 static void receive(anz_conn_t *conn, int messages)
 {
@@ -134,7 +94,7 @@ int main(int argc, char **argv)
     void *volatile block;
     CHECK(argc == 3); /* the library, and the one that raises a signal */
     CHECK(pthread_create(&thread, NULL, old_thread, (void *)&enough) == 0);
-    find_all(argv[1]);
+    open_api(argv[1], &api);
     CHECK(api.config_new(&cfg) == ANZ_OK);
     CHECK(api.config_set(cfg, "transport.multicast", "off", &err) == ANZ_OK);
     CHECK(api.engine_new(cfg, &engine, &err) == ANZ_OK);

@@ -47,6 +47,40 @@ fn it_has_its_soname_stays_loaded_and_binds_at_once() {
     assert_eq!(fs::read_link(link).expect("a symlink").to_str(), Some("libanasazi.so.1"));
 }
 
+/// What runs when it is loaded is the compiler's and Rust's own, and its stack is no code.
+#[test]
+fn nothing_of_ours_runs_when_it_is_loaded() {
+    let headers = inspect("readelf", &["-l", "-W"]);
+    let stack = headers.lines().find(|line| line.contains("GNU_STACK")).expect("its stack");
+    assert!(stack.contains(" RW ") && !stack.contains('E'), "{stack}");
+    let sections = inspect("readelf", &["-S", "-W"]);
+    assert!(![".ctors", ".preinit_array"].iter().any(|name| sections.contains(name)), "{sections}");
+    let line = sections.lines().find(|line| line.contains(" .init_array ")).expect("a section");
+    let words: Vec<&str> =
+        line.split_once(".init_array").expect("it").1.split_whitespace().collect();
+    let number = |word: &str| u64::from_str_radix(word, 16).expect("a number");
+    let (start, len) = (number(words[1]), number(words[3]));
+    let symbols = inspect("nm", &["-C"]);
+    let name_of = |address: u64| {
+        let line =
+            symbols.lines().find(|l| l.starts_with(&format!("{address:016x} "))).unwrap_or("");
+        line.splitn(3, ' ').nth(2).unwrap_or("(nameless)").to_owned()
+    };
+    let relocations = inspect("readelf", &["-r", "-W"]);
+    let run: Vec<String> = relocations
+        .lines()
+        .filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let at = u64::from_str_radix(words.first()?, 16).ok()?;
+            let target = u64::from_str_radix(words.last()?, 16).ok()?;
+            (start..start + len).contains(&at).then(|| name_of(target))
+        })
+        .collect();
+    assert_eq!(run.len() as u64, len / 8, "{run:?}");
+    let known = |name: &String| name == "frame_dummy" || name.contains("std::sys::args::");
+    assert!(run.iter().all(known), "{run:?}");
+}
+
 /// Functions that a signal handler may call reach nothing that it must not: no allocator, no panic,
 /// no thread-local, nothing of another library but what is safe there too.
 #[test]

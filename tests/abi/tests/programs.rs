@@ -17,8 +17,13 @@ fn passes_with(name: &str, arguments: &[&str]) {
     let name = if name.contains('.') { name.to_owned() } else { format!("{name}.c") };
     let program = compile(&format!("tests/abi/c/{name}"), directory.path());
     // Whatever hangs is a failure too.
-    let printed = run(Command::new("timeout").arg("100").arg(program).args(arguments));
-    assert!(printed.ends_with("ok\n"), "{printed}");
+    let mut command = Command::new("timeout");
+    let output = command.arg("100").arg(program).args(arguments).output().expect("a program");
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let (printed, complaints) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && printed.ends_with("ok\n"), "{printed}\n{complaints}");
+    // The library says nothing by itself, whatever happens in it.
+    assert_eq!(complaints, "");
 }
 
 #[test]
@@ -44,6 +49,21 @@ fn stale_and_wild_handles_are_told_from_good_ones() {
 #[test]
 fn a_child_cannot_use_its_parents_handles_and_does_them_no_harm() {
     passes("forked");
+}
+
+#[test]
+fn it_leaves_signals_and_all_else_of_the_process_as_they_were() {
+    passes("guest");
+}
+
+#[test]
+fn two_copies_live_in_one_process_and_stay_when_they_are_closed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let library = release().join("libanasazi.so.1");
+    let copy = directory.path().join("libcopy.so");
+    fs::copy(&library, &copy).expect("a copy");
+    let paths = [&library, &copy].map(|path| path.to_str().expect("a path"));
+    passes_with("copies", &paths);
 }
 
 #[test]
