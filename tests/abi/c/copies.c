@@ -28,7 +28,8 @@ static void send_and_get(struct api *api, int which, int messages)
     ev.struct_size = sizeof ev;
     while (got < messages) {
         int n;
-        if (sent < messages && api->mcast(groups[which], ANZ_AGREED, &which, sizeof which, 0) == ANZ_OK)
+        anz_group_t *group = groups[which];
+        if (sent < messages && api->mcast(group, ANZ_AGREED, &which, sizeof which, 0) == ANZ_OK)
             sent++;
         n = api->recv(conns[which], &ev, 1);
         CHECK(n >= 0);
