@@ -315,7 +315,7 @@ ANZ_API const char *anz_version_string(void);
 
 /* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
- * "same-view"; not built yet: "unix", "tcp", "api-table", "loop-ops", "notify", "domains",
+ * "same-view", "api-table"; not built yet: "unix", "tcp", "loop-ops", "notify", "domains",
  * "receipts" (of delivered messages), "priorities", "lag" */
 ANZ_API int anz_has(const char *feature);
 
@@ -325,8 +325,9 @@ ANZ_API const char *anz_status_name(anz_status_t s);
 /* MT-Safe AS-Safe NB; static text */
 ANZ_API const char *anz_status_string(anz_status_t s);
 
-/* MT-Safe NB; for dlopen users: one dlsym, then a size-prefixed append-only table of everything
- * below. Not built yet: NULL, as for a library that is too old. */
+/* MT-Safe NB; for dlopen users: one dlsym, then a size-prefixed table of everything, which only
+ * grows at its end; static. NULL if this library is older than `min_version`, an ANZ_VERSION_NUM
+ * (0: any), or has another major version. anasazi_dl.h does all of it */
 ANZ_API const struct anz_api *anz_get_api(uint32_t min_version);
 
 /* ---- configuration --------------------------------------------------------------------------- */
@@ -519,6 +520,71 @@ ANZ_API void anz_msg_release(anz_msg_t *ANZ_NULLABLE m);
 
 /* A JSON request, answered by ANZ_EV_REPLY parts with the same tag. MT-Safe NB */
 ANZ_API anz_status_t anz_query(anz_conn_t *c, const char *json, size_t len, uint64_t tag);
+
+/* ---- the table of anz_get_api() -------------------------------------------------------------- */
+
+/* What anz_get_api() gives: its own size, then everything, each function under its name without
+ * anz_. It only grows at its end. */
+struct anz_api {
+    /* of the library's table: what is beyond it is not there */
+    uint32_t struct_size;
+    uint32_t version;                    /* anz_version_num() */
+    uint32_t (*version_num)(void);
+    const char *(*version_string)(void);
+    int (*has)(const char *feature);
+    const char *(*status_name)(anz_status_t s);
+    const char *(*status_string)(anz_status_t s);
+    anz_status_t (*config_new)(anz_config_t **out);
+    void (*config_free)(anz_config_t *ANZ_NULLABLE cfg);
+    anz_status_t (*config_set)(anz_config_t *cfg, const char *key, const char *value,
+        anz_error_t *ANZ_NULLABLE err);
+    anz_status_t (*config_load)(anz_config_t *cfg, const char *path, anz_error_t *ANZ_NULLABLE err);
+    anz_status_t (*config_set_log)(anz_config_t *cfg, anz_log_fn fn, int level, void *user_data);
+    anz_status_t (*config_set_loop)(anz_config_t *cfg, const anz_loop_ops_t *ops, void *user_data);
+    anz_status_t (*engine_new)(const anz_config_t *ANZ_NULLABLE cfg, anz_engine_t **out,
+        anz_error_t *ANZ_NULLABLE err);
+    void (*engine_free)(anz_engine_t *ANZ_NULLABLE e);
+    int (*engine_fd)(const anz_engine_t *e);
+    int (*engine_process)(anz_engine_t *e, uint32_t budget);
+    int (*engine_process_fd)(anz_engine_t *e, int fd, uint32_t events);
+    anz_status_t (*engine_run)(anz_engine_t *e);
+    anz_status_t (*engine_start_thread)(anz_engine_t *e);
+    anz_status_t (*engine_stop)(anz_engine_t *e);
+    anz_status_t (*connect)(const char *ANZ_NULLABLE url, const anz_config_t *ANZ_NULLABLE cfg,
+        anz_conn_t **out, anz_error_t *ANZ_NULLABLE err);
+    anz_status_t (*engine_connect)(anz_engine_t *e, const anz_config_t *ANZ_NULLABLE cfg,
+        anz_conn_t **out, anz_error_t *ANZ_NULLABLE err);
+    anz_status_t (*conn_close)(anz_conn_t *ANZ_NULLABLE c);
+    int (*conn_fd)(const anz_conn_t *c);
+    anz_status_t (*conn_self)(const anz_conn_t *c, anz_member_t *out);
+    anz_status_t (*member_name)(const anz_conn_t *c, const anz_member_t *m, char *buf, size_t cap);
+    anz_status_t (*conn_set_notify)(anz_conn_t *c, void (*fn)(void *user_data), void *user_data);
+    anz_status_t (*conn_wait)(anz_conn_t *c, int64_t deadline_ns);
+    anz_status_t (*conn_wake)(anz_conn_t *c);
+    anz_status_t (*conn_stats)(anz_conn_t *c, anz_conn_stats_t *out);
+    anz_status_t (*join)(anz_conn_t *c, const char *name, uint32_t flags, void *user_data,
+        anz_group_t **out);
+    anz_status_t (*leave)(anz_group_t *g);
+    anz_status_t (*peer)(anz_conn_t *c, const char *domain, anz_member_t to, anz_group_t **out);
+    anz_status_t (*group_name)(const anz_group_t *g, char *buf, size_t cap);
+    anz_status_t (*group_wait_writable)(anz_group_t *g, int64_t deadline_ns);
+    anz_status_t (*mcast)(anz_group_t *g, uint32_t service, const void *data, size_t len,
+        uint64_t tag);
+    anz_status_t (*mcastv)(anz_group_t *g, uint32_t service, const anz_iov_t *iov, size_t n,
+        uint64_t tag);
+    anz_status_t (*mcast_groups)(anz_group_t *const *groups, size_t n, uint32_t service,
+        const void *data, size_t len, uint64_t tag);
+    anz_status_t (*claim)(anz_group_t *g, size_t len, anz_claim_t *out);
+    anz_status_t (*commit)(anz_group_t *g, anz_claim_t *c, uint32_t service, uint64_t tag);
+    void (*abort)(anz_group_t *g, anz_claim_t *c);
+    int (*recv)(anz_conn_t *c, anz_event_t *events, size_t max);
+    anz_status_t (*release)(anz_conn_t *c, const anz_event_t *events, size_t n);
+    size_t (*event_groups)(const anz_event_t *ev, anz_group_t **out, size_t max);
+    anz_status_t (*msg_retain)(const anz_event_t *ev, anz_msg_t **out);
+    const void *(*msg_data)(const anz_msg_t *m, size_t *len);
+    void (*msg_release)(anz_msg_t *ANZ_NULLABLE m);
+    anz_status_t (*query)(anz_conn_t *c, const char *json, size_t len, uint64_t tag);
+};
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,7 @@
 //! | `send` | sending: the functions that signal handlers may call |
 //! | `receive` | events, retained messages |
 //! | `query` | introspection and administration |
+//! | `api` | the table of all functions, for programs that open the library themselves |
 //! | `fence` | panic boundary, handles, errors |
 //! | `log` | log lines to a callback |
 //!
@@ -32,5 +33,6 @@ pub mod query;
 pub mod receive;
 pub mod send;
 
+mod api;
 mod fence;
 mod log;

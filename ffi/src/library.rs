@@ -8,6 +8,7 @@ use std::ptr;
 use anasazi_client::Status;
 
 use crate::abi::{ANZ_VERSION_NUM, anz_api, anz_status_t};
+use crate::api::TABLE;
 use crate::fence::text;
 
 /// ---- library ----
@@ -25,7 +26,7 @@ pub extern "C" fn anz_version_string() -> *const c_char {
 
 /// MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
 /// the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
-/// "same-view"; not built yet: "unix", "tcp", "api-table", "loop-ops", "notify", "domains",
+/// "same-view", "api-table"; not built yet: "unix", "tcp", "loop-ops", "notify", "domains",
 /// "receipts" (of delivered messages), "priorities", "lag"
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_has(feature: *const c_char) -> c_int {
@@ -46,12 +47,18 @@ pub extern "C" fn anz_status_string(s: anz_status_t) -> *const c_char {
     name_and_text(s).1.as_ptr()
 }
 
-/// MT-Safe NB; for dlopen users: one dlsym, then a size-prefixed append-only table of everything
-/// below. Not built yet: NULL, as for a library that is too old.
+/// MT-Safe NB; for dlopen users: one dlsym, then a size-prefixed table of everything, which only
+/// grows at its end; static. NULL if this library is older than `min_version`, an ANZ_VERSION_NUM
+/// (0: any), or has another major version. anasazi_dl.h does all of it
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_get_api(min_version: u32) -> *const anz_api {
-    let _ = min_version;
-    ptr::null()
+    let major = |version: u32| version / 1_000_000;
+    let any = min_version == 0;
+    if any || min_version <= ANZ_VERSION_NUM && major(min_version) == major(ANZ_VERSION_NUM) {
+        ptr::from_ref(&TABLE).cast()
+    } else {
+        ptr::null()
+    }
 }
 
 /// A string of the status table with the NUL that C needs.
@@ -95,7 +102,7 @@ static NAMES: [(Status, &CStr, &CStr); 23] = named!(
     ENOTMEMBER ECLOSED EFORKED ESTATE EVERSION ESLOW ECONFIG EVIEW ELOST EINTERNAL
 );
 const VERSION_TEXT: &CStr = c_text!(concat!("1.0.0 (release ", env!("CARGO_PKG_VERSION"), ")"));
-const FEATURES: [&str; 9] = [
+const FEATURES: [&str; 10] = [
     "inproc",
     "shm",
     "embed",
@@ -105,6 +112,7 @@ const FEATURES: [&str; 9] = [
     "unicast",
     "multi-group",
     "same-view",
+    "api-table",
 ];
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::Lines;
 
-/// The header as it is committed.
-pub fn lay_out(generated: &str) -> String {
+/// The header as it is committed. `table`: the functions in the order of `struct anz_api`.
+pub fn lay_out(generated: &str, table: &[&str]) -> String {
     let start = generated.find(PREAMBLE_END).expect("the check for 64 bits") + PREAMBLE_END.len();
     let (preamble, body) = generated.split_at(start);
     let items = read(body);
@@ -18,6 +18,7 @@ pub fn lay_out(generated: &str) -> String {
             item.write(&mut out, &items);
         }
     }
+    write_table(&mut out, &items, table);
     out.push_str("\n#ifdef __cplusplus\n}\n#endif\n#endif /* ANASAZI_H */\n");
     out
 }
@@ -200,6 +201,30 @@ impl Item {
     }
 }
 
+/// `struct anz_api`, of the declarations of its functions.
+fn write_table(out: &mut String, items: &[Item], table: &[&str]) {
+    _ = writeln!(out, "\n/* {:-<1$} */", "---- the table of anz_get_api() ", WIDTH - 6);
+    let comment = "What anz_get_api() gives: its own size, then everything, each function under its \
+                   name without anz_. It only grows at its end.";
+    out.push('\n');
+    block(out, "", &[comment.to_owned()]);
+    out.push_str("struct anz_api {\n");
+    let size = ["of the library's table: what is beyond it is not there".to_owned()];
+    one_line(out, "    ", "uint32_t struct_size;", 40, &size);
+    one_line(out, "    ", "uint32_t version;", 40, &["anz_version_num()".to_owned()]);
+    for wanted in table {
+        let text = items.iter().find_map(|item| match &item.kind {
+            Kind::Function(text) if text.contains(&format!("{wanted}(")) => Some(text),
+            _ => None,
+        });
+        let text = with_nullable(text.unwrap_or_else(|| panic!("no declaration of {wanted}")));
+        let short = wanted.strip_prefix("anz_").expect("the prefix of all names");
+        let field = text.replacen(&format!("{wanted}("), &format!("(*{short})("), 1);
+        wrapped_at(out, &format!("    {}", field.replace("ANZ_MUST_USE ", "")), 8);
+    }
+    out.push_str("};\n");
+}
+
 /// A declaration and its comment on one line if it fits, else the comment above.
 fn one_line(out: &mut String, indent: &str, text: &str, column: usize, comment: &[String]) {
     let column = column - indent.len();
@@ -236,7 +261,11 @@ fn wrapped(out: &mut String, text: &str) {
     let indent = text
         .rfind(" (*")
         .map_or_else(|| text.find('('), |at| text[at + 2..].find('(').map(|p| at + 2 + p));
-    let indent = indent.map_or(4, |at| at + 1);
+    wrapped_at(out, text, indent.map_or(4, |at| at + 1));
+}
+
+/// Breaks a declaration after commas, with so many spaces before what goes on.
+fn wrapped_at(out: &mut String, text: &str, indent: usize) {
     let mut line = String::new();
     for piece in text.split_inclusive(", ") {
         if line.len() + piece.trim_end().len() > WIDTH {

@@ -19,7 +19,10 @@ fn generated() -> String {
         .fold(builder, |builder, file| builder.with_src(ffi.join(format!("src/{file}.rs"))));
     let mut bytes = Vec::new();
     builder.generate().expect("sources that cbindgen understands").write(&mut bytes);
-    lay_out(&String::from_utf8(bytes).expect("UTF-8"))
+    let table = fs::read_to_string(ffi.join("src/api.rs")).expect("the table");
+    let list = table.split_once("\ntable! {").expect("a list").1;
+    let table: Vec<&str> = list.trim_end().trim_end_matches('}').split_whitespace().collect();
+    lay_out(&String::from_utf8(bytes).expect("UTF-8"), &table)
 }
 
 #[test]
@@ -75,6 +78,18 @@ fn the_cpp_header_compiles_alone_and_without_a_warning() {
             .arg(root().join("include"))
             .args(["-fsyntax-only"])
             .arg(&source));
+    }
+}
+
+#[test]
+fn the_table_has_every_function_but_the_one_that_gives_it() {
+    let text = fs::read_to_string(root().join("include/anasazi.h")).expect("the header");
+    let table = text.split_once("\nstruct anz_api {").expect("the table").1;
+    let in_table = table.matches("(*").count() - table.matches("void (*fn)").count();
+    assert_eq!(in_table, functions().len() - 1);
+    for function in functions().iter().filter(|function| function.name != "anz_get_api") {
+        let short = function.name.strip_prefix("anz_").expect("the prefix of all names");
+        assert!(table.contains(&format!("(*{short})(")), "{}", function.name);
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use anasazi_abi::processes::Cluster;
-use anasazi_abi::prototypes::functions;
+use anasazi_abi::prototypes::{Function, functions};
 use anasazi_abi::{compile, release, root, run};
 
 fn passes(name: &str) {
@@ -64,6 +64,30 @@ fn two_copies_live_in_one_process_and_stay_when_they_are_closed() {
     fs::copy(&library, &copy).expect("a copy");
     let paths = [&library, &copy].map(|path| path.to_str().expect("a path"));
     passes_with("copies", &paths);
+}
+
+#[test]
+fn a_c89_program_opens_the_library_and_finds_everything_in_its_table() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = directory.path().join("legacy");
+    let in_place = |function: Function| {
+        let short = function.name.strip_prefix("anz_").expect("the prefix of all names").to_owned();
+        if short == "get_api" { String::new() } else { format!("IN_PLACE({short});") }
+    };
+    let all: String = functions().into_iter().map(in_place).collect();
+    run(Command::new("cc")
+        .args(["-std=c89", "-O1", "-g", "-Wall", "-Wextra", "-pedantic", "-Werror"])
+        // C89 has no stdint.h; with the system's one, long long comes along.
+        .args(["-Wno-long-long", "-I"])
+        .arg(root().join("include"))
+        .arg(format!("-DALL_FUNCTIONS={all}"))
+        .arg("-o")
+        .arg(&program)
+        .arg(root().join("tests/abi/c/legacy.c"))
+        .arg("-ldl"));
+    let library = release().join("libanasazi.so.1");
+    let printed = run(Command::new("timeout").arg("60").arg(program).arg(library));
+    assert!(printed.ends_with("ok\n"), "{printed}");
 }
 
 #[test]
