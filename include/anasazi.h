@@ -40,6 +40,9 @@
 #  define ANZ_MUST_USE
 #endif
 #if defined(__clang__)
+#  pragma clang diagnostic push
+#  pragma clang diagnostic ignored "-Wnullability-extension"
+#  pragma clang diagnostic ignored "-Wnullability-completeness"
 #  define ANZ_NULLABLE _Nullable
 #else
 #  define ANZ_NULLABLE
@@ -588,5 +591,8 @@ struct anz_api {
 
 #ifdef __cplusplus
 }
+#endif
+#if defined(__clang__)
+#  pragma clang diagnostic pop
 #endif
 #endif /* ANASAZI_H */

@@ -33,7 +33,9 @@ PACKAGES = {"cmake": "cmake", "ip": "iproute2", "nft": "nftables", "pkg-config":
             "/usr/include/uv.h": "libuv1-dev", "/usr/include/event2/event.h": "libevent-dev",
             "/usr/include/ev.h": "libev-dev", "/usr/include/glib-2.0/glib.h": "libglib2.0-dev",
             "/usr/include/systemd/sd-event.h": "libsystemd-dev",
-            "/usr/include/asio.hpp": "libasio-dev", "qmake": "qtbase5-dev"}
+            "/usr/include/asio.hpp": "libasio-dev", "qmake": "qtbase5-dev",
+            # The other compiler, and the judge of ABIs.
+            "clang": "clang", "abidiff": "abigail-tools"}
 
 
 @dataclasses.dataclass

@@ -35,4 +35,6 @@ pub mod send;
 
 mod api;
 mod fence;
+#[cfg(test)]
+mod layout;
 mod log;

@@ -19,7 +19,9 @@ pub fn lay_out(generated: &str, table: &[&str]) -> String {
         }
     }
     write_table(&mut out, &items, table);
-    out.push_str("\n#ifdef __cplusplus\n}\n#endif\n#endif /* ANASAZI_H */\n");
+    out.push_str("\n#ifdef __cplusplus\n}\n#endif\n");
+    out.push_str("#if defined(__clang__)\n#  pragma clang diagnostic pop\n#endif\n");
+    out.push_str("#endif /* ANASAZI_H */\n");
     out
 }
 
@@ -204,8 +206,8 @@ impl Item {
 /// `struct anz_api`, of the declarations of its functions.
 fn write_table(out: &mut String, items: &[Item], table: &[&str]) {
     _ = writeln!(out, "\n/* {:-<1$} */", "---- the table of anz_get_api() ", WIDTH - 6);
-    let comment = "What anz_get_api() gives: its own size, then everything, each function under its \
-                   name without anz_. It only grows at its end.";
+    let comment = "What anz_get_api() gives: its own size, then everything, each function under \
+                   its name without anz_. It only grows at its end.";
     out.push('\n');
     block(out, "", &[comment.to_owned()]);
     out.push_str("struct anz_api {\n");

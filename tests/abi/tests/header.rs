@@ -1,6 +1,7 @@
 //! The committed header is the one that the sources make, and every dialect takes it.
 
 use std::fs;
+use std::io::{self, Write};
 use std::process::Command;
 
 use anasazi_abi::layout::lay_out;
@@ -39,13 +40,28 @@ fn the_committed_header_is_the_generated_one() {
     );
 }
 
+/// Whether the compiler is installed; without gcc nothing would be.
+fn is_there(compiler: &str) -> bool {
+    let there =
+        !compiler.starts_with("clang") || Command::new(compiler).arg("--version").output().is_ok();
+    if !there {
+        _ = writeln!(io::stderr(), "skipped: {compiler} is not installed");
+    }
+    there
+}
+
 #[test]
 fn every_dialect_takes_it_alone_and_without_a_warning() {
     let directory = tempfile::tempdir().expect("a directory");
     for (compiler, dialects, file) in [
         ("cc", &["c89", "c99", "c11", "c17"][..], "alone.c"),
         ("c++", &["c++98", "c++11", "c++17"][..], "alone.cc"),
+        ("clang", &["c89", "c99", "c11", "c17"][..], "alone.c"),
+        ("clang++", &["c++98", "c++11", "c++17"][..], "alone.cc"),
     ] {
+        if !is_there(compiler) {
+            continue;
+        }
         let source = directory.path().join(file);
         let text = "#include <anasazi.h>\n#include <anasazi.h>\n\
                     int main(void) { return (int)anz_version_num(); }\n";
@@ -56,12 +72,44 @@ fn every_dialect_takes_it_alone_and_without_a_warning() {
                 // C89 has no stdint.h; with the system's one, long long comes along.
                 .args((*dialect == "c89").then_some("-Wno-long-long"))
                 .args((*dialect == "c++98").then_some("-Wno-long-long"))
+                .args((compiler == "clang++").then_some("-Wno-c++11-long-long"))
                 .arg(format!("-std={dialect}"))
                 .arg("-I")
                 .arg(root().join("include"))
                 .args(["-fsyntax-only"])
                 .arg(&source));
         }
+    }
+}
+
+/// The structs that Rust has and those that C has are the same, field by field.
+#[test]
+fn every_struct_is_laid_out_as_rust_has_it() {
+    let source = root().join("tests/abi/c/layout.c");
+    let asserted = fs::read_to_string(&source).expect("the assertions");
+    let header = fs::read_to_string(root().join("include/anasazi.h")).expect("the header");
+    let structs: Vec<&str> = header.split("\ntypedef struct ").skip(1).collect();
+    let mut fields = 0;
+    for text in structs.iter().filter_map(|text| text.split_once("\n}").map(|(body, _)| body)) {
+        let Some((name, body)) = text.split_once(" {\n") else { continue };
+        for line in body.lines().map(|line| line.split("/*").next().unwrap_or("").trim()) {
+            let Some(line) = line.strip_suffix(';') else { continue };
+            let word = line.split_once("(*").map_or(line, |(_, rest)| rest);
+            let word = word.split([')', '[']).next().unwrap_or("");
+            let field = word.rsplit([' ', '*']).next().unwrap_or("");
+            let place = format!("offsetof({name}_t, {field})");
+            assert!(asserted.contains(&place), "{place} is not asserted");
+            fields += 1;
+        }
+    }
+    assert!(fields > 60, "{fields} fields");
+    for compiler in ["cc", "clang"] {
+        if !is_there(compiler) {
+            continue;
+        }
+        let mut command = Command::new(compiler);
+        command.args(["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]);
+        run(command.arg("-I").arg(root().join("include")).arg(&source));
     }
 }
 
