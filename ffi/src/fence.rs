@@ -95,7 +95,11 @@ unsafe fn fill(error: *mut anz_error_t, failure: &Failure) {
     unsafe { write_struct(error, &filled, size) };
 }
 
-/// The size that a caller's struct says it has; `None` for NULL, and for a size that holds nothing.
+/// No struct of this interface will ever be larger: what says so was never set.
+const STRUCT_SIZE_MAX: usize = 4_096;
+
+/// The size that a caller's struct says it has; `None` for NULL, and for a size that holds nothing
+/// or is absurd.
 ///
 /// # Safety
 /// `place` is NULL or points to a struct that starts with its size.
@@ -105,7 +109,7 @@ pub(crate) unsafe fn size_of_struct(place: *const u32) -> Option<usize> {
     }
     // SAFETY: by contract.
     let size = unsafe { *place } as usize;
-    (size >= size_of::<u32>()).then_some(size)
+    (size_of::<u32>()..=STRUCT_SIZE_MAX).contains(&size).then_some(size)
 }
 
 /// Writes a struct into the room of one of another version: what fits, and zeros behind it.

@@ -5,6 +5,7 @@ pub mod calls;
 pub mod layout;
 pub mod processes;
 pub mod prototypes;
+pub mod sweep;
 
 use std::env;
 use std::path::{Path, PathBuf};

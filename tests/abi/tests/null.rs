@@ -6,7 +6,7 @@ use std::fs;
 use std::process::Command;
 
 use anasazi_abi::prototypes::{Argument, Function, functions};
-use anasazi_abi::{compile_file, root, run};
+use anasazi_abi::{compile_file, run, sweep};
 
 #[test]
 fn null_is_an_error_wherever_it_is_not_allowed() {
@@ -41,13 +41,7 @@ fn program() -> (String, usize) {
             calls += 1;
         }
     }
-    let check = root().join("tests/abi/c/check.h");
-    let text = format!(
-        "#define _GNU_SOURCE\n#include \"{}\"\n{PREPARED}\n{body}    puts(\"ok\");\n    \
-         return 0;\n}}\n",
-        check.display()
-    );
-    (text, calls)
+    (sweep::program(&body), calls)
 }
 
 fn argument_name(function: &Function, at: usize) -> &str {
@@ -55,16 +49,7 @@ fn argument_name(function: &Function, at: usize) -> &str {
 }
 
 fn call(body: &mut String, function: &Function, nulls: &[usize]) {
-    let arguments: Vec<String> = function
-        .arguments
-        .iter()
-        .enumerate()
-        .map(|(at, argument)| match nulls.contains(&at) {
-            true => "NULL".to_owned(),
-            false => valid(function, argument),
-        })
-        .collect();
-    let call = format!("{}({})", function.name, arguments.join(", "));
+    let call = sweep::call(function, |at| nulls.contains(&at).then(|| "NULL".to_owned()));
     let allowed = |at: &usize| may_be_null(function, &function.arguments[*at]);
     let line = match &function.returns[..] {
         "void" => format!("{call};"),
@@ -92,93 +77,5 @@ fn may_be_null(function: &Function, argument: &Argument) -> bool {
     argument.may_be_null || also.contains(&(&function.name, &argument.name))
 }
 
-fn valid(function: &Function, argument: &Argument) -> String {
-    let text = match (&argument.kind[..], &argument.name[..]) {
-        (_, "cfg") => "cfg",
-        (_, "e") => "engine",
-        ("anz_conn_t *" | "const anz_conn_t *", _) => "conn",
-        ("anz_group_t *" | "const anz_group_t *", _) => "group",
-        (_, "groups") => "&group",
-        ("anz_claim_t *", "c") => "&claim",
-        (_, "m") if function.name.starts_with("anz_msg") => "msg",
-        (_, "m") => "&member",
-        ("uint32_t", "events") => "0",
-        (_, "ev" | "events") => "&ev",
-        (_, "iov") => "&iov",
-        (_, "ops") => "&ops",
-        (_, "err") => "&err",
-        ("anz_conn_stats_t *", "out") => "&stats",
-        (kind, "out") if kind.ends_with("**") => "(void *)&made",
-        (_, "out") => "(void *)&room",
-        ("size_t *", "len") => "&len",
-        (_, "buf") => "buf",
-        (_, "url") => "\"nonsense\"",
-        (_, "key") => "\"cluster\"",
-        (_, "json" | "value" | "path" | "name" | "domain" | "feature" | "data") => "\"x\"",
-        (_, "cap") => "sizeof buf",
-        (_, "len" | "n" | "max") => "1",
-        (_, "service") => "ANZ_AGREED",
-        (_, "level") => "ANZ_LOG_INFO",
-        (_, "to") => "member",
-        (_, "fn") if function.name == "anz_conn_set_notify" => "notify",
-        (_, "fn") => "log_line",
-        (_, "user_data") => "&room",
-        _ => "0",
-    };
-    text.to_owned()
-}
-
 /// Where NULL means an engine with the default configuration, which would look for others here.
 const STARTS_ENGINES: [(&str, &str); 2] = [("anz_engine_new", "cfg"), ("anz_connect", "url")];
-
-const PREPARED: &str = r#"
-static anz_engine_t *engine, *running;
-static anz_config_t *cfg;
-static anz_conn_t *conn;
-static anz_group_t *group;
-static anz_msg_t *msg;
-static anz_event_t ev;
-static anz_claim_t claim;
-static anz_member_t member;
-static anz_iov_t iov = {(void *)(uintptr_t)1, 0};
-static anz_loop_ops_t ops = {sizeof(anz_loop_ops_t), 0, NULL, NULL};
-static anz_error_t err = {sizeof(anz_error_t), 0, 0, 0, {0}};
-static anz_conn_stats_t stats;
-static char buf[300], room[4096];
-static void *made;
-static size_t len;
-
-static void notify(void *user_data) { (void)user_data; }
-
-static void log_line(void *user_data, int level, const char *component, const char *text,
-                     size_t text_len)
-{
-    (void)user_data, (void)level, (void)component, (void)text, (void)text_len;
-}
-
-static void prepare(void)
-{
-    if (conn != NULL && anz_conn_wait(conn, 0) != ANZ_ECLOSED)
-        return;
-    running = lonely_engine();
-    conn = connected(running);
-    group = joined(conn, "room");
-    stats.struct_size = sizeof stats;
-    ev.struct_size = sizeof ev;
-    IS(anz_config_new(&cfg), ANZ_OK);
-    engine = running;
-}
-
-static void tidy_up(void)
-{
-    anz_event_t got;
-    got.struct_size = sizeof got;
-    while (anz_recv(conn, &got, 1) > 0)
-        IS(anz_release(conn, &got, 1), ANZ_OK);
-}
-
-int main(void)
-{
-    (void)notify, (void)log_line, (void)msg, (void)len, (void)made, (void)room, (void)buf;
-    (void)claim, (void)member, (void)iov, (void)ops, (void)err;
-"#;

@@ -52,6 +52,11 @@ fn a_child_cannot_use_its_parents_handles_and_does_them_no_harm() {
 }
 
 #[test]
+fn a_callback_may_call_back_in() {
+    passes("callback");
+}
+
+#[test]
 fn it_leaves_signals_and_all_else_of_the_process_as_they_were() {
     passes("guest");
 }

@@ -1,0 +1,113 @@
+//! C programs that are made of the header: calls of its functions with arguments of which all but
+//! some are good ones.
+
+use crate::prototypes::{Argument, Function};
+use crate::root;
+
+/// A whole program of such calls, each a line or more.
+pub fn program(calls: &str) -> String {
+    let check = root().join("tests/abi/c/check.h");
+    format!(
+        "#define _GNU_SOURCE\n#include \"{}\"\n{PREPARED}\n{calls}    puts(\"ok\");\n    \
+         return 0;\n}}\n",
+        check.display()
+    )
+}
+
+/// A call with these arguments, and good ones in the other places.
+pub fn call(function: &Function, given: impl Fn(usize) -> Option<String>) -> String {
+    let arguments = function.arguments.iter().enumerate();
+    let arguments: Vec<String> = arguments
+        .map(|(at, argument)| given(at).unwrap_or_else(|| valid(function, argument)))
+        .collect();
+    format!("{}({})", function.name, arguments.join(", "))
+}
+
+fn valid(function: &Function, argument: &Argument) -> String {
+    let text = match (&argument.kind[..], &argument.name[..]) {
+        (_, "cfg") => "cfg",
+        (_, "e") => "engine",
+        ("anz_conn_t *" | "const anz_conn_t *", _) => "conn",
+        ("anz_group_t *" | "const anz_group_t *", _) => "group",
+        (_, "groups") => "&group",
+        ("anz_claim_t *", "c") => "&claim",
+        (_, "m") if function.name.starts_with("anz_msg") => "msg",
+        (_, "m") => "&member",
+        ("uint32_t", "events") => "0",
+        (_, "ev" | "events") => "&ev",
+        (_, "iov") => "&iov",
+        (_, "ops") => "&ops",
+        (_, "err") => "&err",
+        ("anz_conn_stats_t *", "out") => "&stats",
+        (kind, "out") if kind.ends_with("**") => "(void *)&made",
+        (_, "out") => "(void *)&room",
+        ("size_t *", "len") => "&len",
+        (_, "buf") => "buf",
+        (_, "url") => "\"nonsense\"",
+        (_, "key") => "\"cluster\"",
+        (_, "json" | "value" | "path" | "name" | "domain" | "feature" | "data") => "\"x\"",
+        (_, "cap") => "sizeof buf",
+        (_, "len" | "n" | "max") => "1",
+        (_, "service") => "ANZ_AGREED",
+        (_, "level") => "ANZ_LOG_INFO",
+        (_, "to") => "member",
+        (_, "fn") if function.name == "anz_conn_set_notify" => "notify",
+        (_, "fn") => "log_line",
+        (_, "user_data") => "&room",
+        _ => "0",
+    };
+    text.to_owned()
+}
+
+const PREPARED: &str = r#"
+static anz_engine_t *engine, *running;
+static anz_config_t *cfg;
+static anz_conn_t *conn;
+static anz_group_t *group;
+static anz_msg_t *msg;
+static anz_event_t ev;
+static anz_claim_t claim;
+static anz_member_t member;
+static anz_iov_t iov = {(void *)(uintptr_t)1, 0};
+static anz_loop_ops_t ops = {sizeof(anz_loop_ops_t), 0, NULL, NULL};
+static anz_error_t err = {sizeof(anz_error_t), 0, 0, 0, {0}};
+static anz_conn_stats_t stats;
+static char buf[300];
+static char room[2 * 4096] __attribute__((aligned(8)));
+static void *made;
+static size_t len;
+
+static void notify(void *user_data) { (void)user_data; }
+
+static void log_line(void *user_data, int level, const char *component, const char *text,
+                     size_t text_len)
+{
+    (void)user_data, (void)level, (void)component, (void)text, (void)text_len;
+}
+
+static void prepare(void)
+{
+    if (conn != NULL && anz_conn_wait(conn, 0) != ANZ_ECLOSED)
+        return;
+    running = lonely_engine();
+    conn = connected(running);
+    group = joined(conn, "room");
+    stats.struct_size = sizeof stats;
+    ev.struct_size = sizeof ev;
+    IS(anz_config_new(&cfg), ANZ_OK);
+    engine = running;
+}
+
+static void tidy_up(void)
+{
+    anz_event_t got;
+    got.struct_size = sizeof got;
+    while (anz_recv(conn, &got, 1) > 0)
+        IS(anz_release(conn, &got, 1), ANZ_OK);
+}
+
+int main(void)
+{
+    (void)notify, (void)log_line, (void)msg, (void)len, (void)made, (void)room, (void)buf;
+    (void)claim, (void)member, (void)iov, (void)ops, (void)err;
+"#;

@@ -1,0 +1,133 @@
+//! The least and the largest of every integer that any function takes: a documented status, soon,
+//! and never a crash. The calls are made of the header, so a new function is in at once.
+
+use std::fmt::Write;
+use std::fs;
+use std::process::Command;
+
+use anasazi_abi::prototypes::{Argument, Function, functions};
+use anasazi_abi::{compile_file, run, sweep};
+
+#[test]
+fn every_integer_may_be_as_small_or_large_as_can_be() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = directory.path().join("extremes.c");
+    let (mut body, mut calls) = (String::new(), 0);
+    for function in functions() {
+        for (at, argument) in function.arguments.iter().enumerate() {
+            for value in extremes(argument) {
+                if let Some(expected) = expected(&function, argument, value) {
+                    line(&mut body, &function, (at, value), expected);
+                    calls += 1;
+                }
+            }
+        }
+    }
+    assert!(calls > 100, "{calls} calls");
+    fs::write(&source, sweep::program(&body)).expect("a source file");
+    let program = compile_file(&source, directory.path());
+    let printed = run(Command::new("timeout").arg("60").arg(program));
+    assert!(printed.ends_with("ok\n"), "{printed}");
+}
+
+/// A struct that the library fills says how large it is: beyond that nothing is written, and
+/// nothing at all where it says what cannot be.
+#[test]
+fn nothing_is_written_beyond_what_a_struct_says_that_it_has() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = directory.path().join("sizes.c");
+    let (mut body, mut calls) = (String::new(), 0);
+    for function in functions() {
+        for (at, argument) in function.arguments.iter().enumerate() {
+            let filled = ["anz_error_t *", "anz_conn_stats_t *", "anz_event_t *"];
+            if !filled.contains(&&argument.kind[..]) {
+                continue;
+            }
+            for size in ["0", "1", "3", "4", "7", "16", "95", "255", "257", "1000", "4096", "4097"]
+                .into_iter()
+                .chain(["65536", "0x7FFFFFFF", "0xFFFFFFFF"])
+            {
+                let given = |place| (place == at).then(|| "(void *)room".to_owned());
+                let call = sweep::call(&function, given);
+                let place = format!("{}({}={size})", function.name, argument.name);
+                _ = writeln!(
+                    body,
+                    "    prepare(); memset(room, 0x5A, sizeof room); *(uint32_t *)room = {size}u;\n    \
+                     (void)!{call};\n    for (len = {size}u > 4096u ? 4u : {size}u < 4u ? 4u : \
+                     {size}u; len < sizeof room; len++) if (room[len] != 0x5A) {{ fprintf(stderr, \
+                     \"%s: byte %d\\n\", {place:?}, (int)len); return 1; }}\n    tidy_up();"
+                );
+                calls += 1;
+            }
+        }
+    }
+    assert!(calls > 60, "{calls} calls");
+    fs::write(&source, sweep::program(&body)).expect("a source file");
+    let program = compile_file(&source, directory.path());
+    let printed = run(Command::new("timeout").arg("60").arg(program));
+    assert!(printed.ends_with("ok\n"), "{printed}");
+}
+
+fn extremes(argument: &Argument) -> &'static [&'static str] {
+    match &argument.kind[..] {
+        "uint32_t" => &["0", "1", "0x7FFFFFFFu", "0x80000000u", "0xFFFFFFFFu"],
+        "uint64_t" => &["0", "1", "INT64_MAX", "UINT64_MAX"],
+        "size_t" => &["0", "(size_t)1 << 40", "INT64_MAX", "SIZE_MAX / 2", "SIZE_MAX"],
+        "int" | "anz_status_t" => &["0", "1", "-1", "INT32_MAX", "INT32_MIN"],
+        "int64_t" => &["0", "1", "INT64_MAX", "-1", "INT64_MIN"],
+        _ => &[],
+    }
+}
+
+/// What must come of it, in C, of `r`; `None`: the call is not made, since it may rightly not
+/// return, or the caller would have to have what he says that he has.
+fn expected(function: &Function, argument: &Argument, value: &str) -> Option<&'static str> {
+    let is_zero = value == "0";
+    Some(match (&function.name[..], &argument.name[..]) {
+        ("anz_mcast", "len") if is_zero => SENT,
+        ("anz_mcast" | "anz_mcast_groups", "len") if !is_zero => "r == ANZ_EMSGSIZE",
+        ("anz_claim", "len") if !is_zero => "r == ANZ_EMSGSIZE",
+        ("anz_mcastv", "n") if !is_zero => "r == ANZ_EINVAL || r == ANZ_EMSGSIZE",
+        ("anz_mcast_groups", "n") => "r == ANZ_EINVAL",
+        ("anz_mcast" | "anz_mcastv" | "anz_mcast_groups" | "anz_commit", "service") => {
+            "r == ANZ_OK || r == ANZ_EAGAIN || r == ANZ_EINVAL || r == ANZ_ENOTSUP"
+        }
+        ("anz_join", "flags") if is_zero || value == "1" => "r == ANZ_OK || r == ANZ_EEXIST",
+        ("anz_join", "flags") => "r == ANZ_EINVAL",
+        // Its reply says that it is no JSON.
+        ("anz_query", "len") if is_zero => "r == ANZ_OK",
+        ("anz_query", "len") => "r == ANZ_EINVAL || r == ANZ_EMSGSIZE",
+        ("anz_member_name" | "anz_group_name", "cap") if is_zero => "r == ANZ_EINVAL",
+        ("anz_member_name" | "anz_group_name", "cap") => "r == ANZ_OK",
+        // Nothing is there to be received.
+        ("anz_recv", "max") if is_zero => "r == ANZ_EINVAL",
+        ("anz_recv", "max") => "r == 0",
+        // The caller must have had so many events.
+        ("anz_release", "n") if !is_zero => return None,
+        // For ever, or nearly, is as long as it says; what ends it was asked for before.
+        ("anz_conn_wait", _) if is_zero || value == "1" => "r == ANZ_ETIMEDOUT || r == ANZ_EINTR",
+        ("anz_conn_wait", _) => "r == ANZ_EINTR",
+        ("anz_status_name" | "anz_status_string", _) => "r != NULL && r[0] != 0",
+        ("anz_get_api", _) => "r == NULL || r->version == ANZ_VERSION_NUM",
+        ("anz_event_groups", _) => "r <= 1",
+        _ => "anz_status_name(r > 0 ? 0 : (anz_status_t)r)[0] == 'A' && r != ANZ_EINTERNAL",
+    })
+}
+
+/// A send that is in order.
+const SENT: &str = "r == ANZ_OK || r == ANZ_EAGAIN";
+
+fn line(body: &mut String, function: &Function, (at, value): (usize, &str), expected: &str) {
+    let call = sweep::call(function, |place| (place == at).then(|| value.to_owned()));
+    let wake = if function.name == "anz_conn_wait" { "anz_conn_wake(conn); " } else { "" };
+    let returns = match &function.returns[..] {
+        "void" => return,
+        "anz_status_t" => "anz_status_t",
+        other => other,
+    };
+    _ = writeln!(
+        body,
+        "    prepare();\n    {{ {wake}{returns} r = {call}; if (!({expected})) {{ fprintf(stderr, \
+         \"%s: {expected}\\n\", {call:?}); return 1; }} }}\n    tidy_up();"
+    );
+}
