@@ -207,6 +207,14 @@ impl Options {
         nodes * (network.delay_us + network.jitter_us + self.machine.timer_late_us / 10 + 20)
     }
 
+    /// Roughly the time of a rotation behind a whole window: the token does not overtake the latest
+    /// of the packets before it.
+    pub(crate) fn loaded_rotation_us(&self) -> u64 {
+        let nodes = self.nodes as u64;
+        let packets = (u64::from(self.window) / nodes).max(1);
+        self.rotation_us() + nodes * u64::from(packets.ilog2()) * self.network.jitter_us
+    }
+
     /// Roughly what a ring of all nodes can order.
     pub(crate) fn bytes_per_second(&self) -> u64 {
         let (network, nodes) = (&self.network, self.nodes as u64);

@@ -179,14 +179,21 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
 }
 
 /// What waits now goes at a third of the ring's speed at least, and then the ring gets to rest.
-/// Where links lose packets for good, its window may be an eighth of what it is configured to be. A
-/// node whose queue takes few messages orders no more than these in a rotation.
+/// Where links lose packets for good, its window may be an eighth of what it is configured to be;
+/// where data make a rotation as long as a third of the time after which a token counts as lost, it
+/// does not grow beyond what a ring begins with. A node whose queue takes few messages orders no
+/// more than these in a rotation.
 fn drain_limit(cluster: &Cluster) -> Duration {
     let (options, traffic) = (&cluster.options, &cluster.options.traffic);
     if !traffic.overload {
         return traffic.drain_limit;
     }
-    let share = if cluster.network.options.loss > 0 { 8 } else { 3 };
+    let loss_us = options.timers().token_loss.as_micros() as u64;
+    let share = match () {
+        () if options.loaded_rotation_us() > loss_us / 3 => u64::from(options.window / 16).max(8),
+        () if cluster.network.options.loss > 0 => 8,
+        () => 3,
+    };
     let stats = |node: &Node| node.core().map(Core::stats).unwrap_or_default();
     let bytes = |node: &Node| {
         let (stats, sessions) = (stats(node), node.sessions.iter());
