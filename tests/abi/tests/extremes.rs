@@ -52,8 +52,8 @@ fn nothing_is_written_beyond_what_a_struct_says_that_it_has() {
                 let place = format!("{}({}={size})", function.name, argument.name);
                 _ = writeln!(
                     body,
-                    "    prepare(); memset(room, 0x5A, sizeof room); *(uint32_t *)room = {size}u;\n    \
-                     (void)!{call};\n    for (len = {size}u > 4096u ? 4u : {size}u < 4u ? 4u : \
+                    "    prepare(); memset(room, 0x5A, sizeof room);\n    *(uint32_t *)room = \
+                     {size}u;\n    (void)!{call};\n    for (len = {size}u > 4096u ? 4u : {size}u < 4u ? 4u : \
                      {size}u; len < sizeof room; len++) if (room[len] != 0x5A) {{ fprintf(stderr, \
                      \"%s: byte %d\\n\", {place:?}, (int)len); return 1; }}\n    tidy_up();"
                 );
