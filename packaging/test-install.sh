@@ -53,8 +53,21 @@ cat > "$place/use.c" <<'SOURCE'
 #include <anasazi.h>
 #include <stdio.h>
 int main(void) {
+    anz_config_t *config;
+    anz_conn_t *conn;
+    anz_group_t *group;
+    anz_event_t ev = {.struct_size = sizeof ev};
     printf("%u %s\n", anz_version_num(), anz_version_string());
-    return anz_version_num() == ANZ_VERSION_NUM ? 0 : 1;
+    if (anz_config_new(&config) || anz_config_set(config, "transport.multicast", "off", NULL))
+        return 1;
+    if (anz_connect("inproc:use", config, &conn, NULL) || anz_join(conn, "use", 0, NULL, &group))
+        return 2;
+    while (ev.type != ANZ_EV_MESSAGE && anz_conn_wait(conn, -1) == ANZ_OK) {
+        if (anz_recv(conn, &ev, 1) < 1) continue;
+        if (ev.type == ANZ_EV_VIEW && anz_mcast(group, ANZ_SAFE, "hello", 5, 1)) return 3;
+        anz_release(conn, &ev, 1);
+    }
+    return anz_version_num() == ANZ_VERSION_NUM && ev.len == 5 ? 0 : 4;
 }
 SOURCE
 # A path with a space in it: flags are shell words.
@@ -93,6 +106,23 @@ SOURCE
     "$place/build/use_shared" > /dev/null || fail "cmake, shared"
     "$place/build/use_static" > /dev/null || fail "cmake, static"
     echo "ok: CMake, shared and static"
+
+    # In the tree of another project, wherever that is.
+    mkdir "$place/tree" && ln -s "$(pwd)" "$place/tree/anasazi" && cp "$place/use.c" "$place/tree"
+    cat > "$place/tree/CMakeLists.txt" <<'SOURCE'
+cmake_minimum_required(VERSION 3.16)
+project(tree C)
+add_subdirectory(anasazi)
+add_executable(use_shared use.c)
+target_link_libraries(use_shared anasazi::anasazi)
+add_executable(use_static use.c)
+target_link_libraries(use_static anasazi::static)
+SOURCE
+    { cmake -S "$place/tree" -B "$place/tree/build" && cmake --build "$place/tree/build"; } \
+        > "$place/log" 2>&1 || { cat "$place/log"; fail "cmake, add_subdirectory"; }
+    "$place/tree/build/use_shared" > /dev/null || fail "add_subdirectory, shared"
+    "$place/tree/build/use_static" > /dev/null || fail "add_subdirectory, static"
+    echo "ok: CMake, add_subdirectory"
 else
     echo "skipped: CMake (not installed: apt-get install cmake)"
 fi
