@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use crate::id::NodeId;
+use crate::limits;
 use crate::node::Node;
 
 /// Pairs that cannot talk to each other, smaller id first.
@@ -16,7 +17,7 @@ pub(super) type Edges = BTreeSet<(NodeId, NodeId)>;
 
 /// Choices that a search for a largest clique makes; behind these it takes the best connected. A
 /// network needs dozens of bad links, none of them like another, to come near.
-const CHOICES_MAX: u32 = 2_000;
+const CHOICES_MAX: u32 = 500;
 
 pub(super) fn edge(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
     (a.min(b), a.max(b))
@@ -61,11 +62,25 @@ fn partition(nodes: &BTreeSet<NodeId>, edges: &Edges) -> Vec<Vec<NodeId>> {
 struct Conflicts {
     /// Without bad links.
     free: Vec<NodeId>,
-    /// With some, by id.
-    nodes: Vec<NodeId>,
-    /// Of each of `nodes`: who of them it cannot talk to.
+    /// With some, by id; no more than a set can hold, which is no more than may be members.
+    torn: Vec<NodeId>,
+    /// Of each of `torn`: who of them it cannot talk to.
     bad: Vec<Set>,
     choices_left: u32,
+}
+
+/// Places in `Conflicts::torn`, a bit each.
+type Set = u128;
+
+const _: () = assert!(limits::MEMBERS_MAX <= Set::BITS as usize);
+
+/// The places in a set, the first one first.
+fn places(mut set: Set) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let first = (set != 0).then(|| set.trailing_zeros() as usize)?;
+        set &= set - 1;
+        Some(first)
+    })
 }
 
 impl Conflicts {
@@ -73,21 +88,21 @@ impl Conflicts {
         let inside = || edges.iter().filter(|(a, b)| nodes.contains(a) && nodes.contains(b));
         let torn: BTreeSet<NodeId> = inside().flat_map(|(a, b)| [*a, *b]).collect();
         let free = nodes.difference(&torn).copied().collect();
-        let torn: Vec<NodeId> = torn.into_iter().collect();
-        let mut bad = vec![Set::none(torn.len()); torn.len()];
+        let torn: Vec<NodeId> = torn.into_iter().take(Set::BITS as usize).collect();
+        let mut bad = vec![0; torn.len()];
         for (a, b) in inside() {
             if let (Ok(a), Ok(b)) = (torn.binary_search(a), torn.binary_search(b)) {
-                bad[a].insert(b);
-                bad[b].insert(a);
+                bad[a] |= 1 << b;
+                bad[b] |= 1 << a;
             }
         }
-        Self { free, nodes: torn, bad, choices_left: CHOICES_MAX }
+        Self { free, torn, bad, choices_left: CHOICES_MAX }
     }
 
     fn largest(mut self) -> Vec<NodeId> {
-        let found = self.among(Set::all(self.nodes.len()));
+        let found = self.among((0..self.torn.len()).fold(0, |all, at| all | 1 << at));
         let mut clique = self.free;
-        clique.extend(found.iter().map(|at| self.nodes[at]));
+        clique.extend(places(found).map(|at| self.torn[at]));
         clique.sort_unstable();
         clique
     }
@@ -95,74 +110,24 @@ impl Conflicts {
     /// A largest clique among `left`. Who has one bad link or none is in one; else the node with
     /// the most of them is in it, or is not. Lower ids come first.
     fn among(&mut self, mut left: Set) -> Set {
-        let mut taken = Set::none(self.nodes.len());
+        let mut taken = 0;
         loop {
-            let links = |at: usize| self.bad[at].and(&left).len();
-            let Some(best) = left.iter().min_by_key(|at| links(*at)) else { return taken };
-            let worst = left.iter().rev().max_by_key(|at| links(*at)).unwrap_or(best);
+            let links = |at: usize| (self.bad[at] & left).count_ones();
+            let Some(best) = places(left).min_by_key(|at| links(*at)) else { return taken };
             if links(best) <= 1 || self.choices_left == 0 {
-                taken.insert(best);
-                left = left.without(&self.bad[best]);
-                left.remove(best);
+                taken |= 1 << best;
+                left &= !(self.bad[best] | 1 << best);
                 continue;
             }
+            let worse = |a, b| if links(b) > links(a) { b } else { a };
+            let worst = places(left).reduce(worse).unwrap_or(best);
             self.choices_left -= 1;
-            let mut rest = left.clone();
-            rest.remove(worst);
-            let without = self.among(rest.clone());
-            let with = self.among(rest.without(&self.bad[worst]));
-            let more = if with.len() + 1 > without.len() {
-                taken.insert(worst);
-                with
-            } else {
-                without
-            };
-            return taken.or(&more);
+            left &= !(1 << worst);
+            let without = self.among(left);
+            let with = self.among(left & !self.bad[worst]) | 1 << worst;
+            let more = if with.count_ones() > without.count_ones() { with } else { without };
+            return taken | more;
         }
-    }
-}
-
-/// Numbers below a bound.
-#[derive(Clone)]
-struct Set(Vec<u64>);
-
-impl Set {
-    fn none(bound: usize) -> Self {
-        Self(vec![0; bound.div_ceil(64)])
-    }
-
-    fn all(bound: usize) -> Self {
-        let mut all = Self::none(bound);
-        (0..bound).for_each(|at| all.insert(at));
-        all
-    }
-
-    fn insert(&mut self, at: usize) {
-        self.0[at / 64] |= 1 << (at % 64);
-    }
-
-    fn remove(&mut self, at: usize) {
-        self.0[at / 64] &= !(1 << (at % 64));
-    }
-
-    fn len(&self) -> u32 {
-        self.0.iter().map(|word| word.count_ones()).sum()
-    }
-
-    fn iter(&self) -> impl DoubleEndedIterator<Item = usize> {
-        (0..self.0.len() * 64).filter(|at| self.0[at / 64] >> (at % 64) & 1 == 1)
-    }
-
-    fn and(&self, other: &Self) -> Self {
-        Self(self.0.iter().zip(&other.0).map(|(a, b)| a & b).collect())
-    }
-
-    fn or(&self, other: &Self) -> Self {
-        Self(self.0.iter().zip(&other.0).map(|(a, b)| a | b).collect())
-    }
-
-    fn without(&self, other: &Self) -> Self {
-        Self(self.0.iter().zip(&other.0).map(|(a, b)| a & !b).collect())
     }
 }
 
