@@ -16,6 +16,7 @@ use anasazi_queue::status::Status;
 use crate::core::{Core, Phase};
 use crate::group::{Group, GroupHandle, GroupStage};
 use crate::sys::link::{Link, OpenClaim};
+use crate::sys::table::Pinned;
 
 impl GroupHandle {
     /// Sends a message, whose parts are put together, to the group. `service` is a level from 0
@@ -223,15 +224,8 @@ fn with_link<R>(
     len: usize,
     work: impl FnOnce(&Core, &Link) -> Result<R, PushError>,
 ) -> Result<R, Status> {
-    let group = handle.pin().ok_or(Status::ECLOSED)?;
+    let group = checked(handle, service, len)?;
     let core = &*group.core;
-    core.check_fork()?;
-    check_service(&group, service, len)?;
-    check_stage(&group)?;
-    let limit = core.message_len_max.load(Ordering::Relaxed) as usize;
-    if limit != 0 && len > limit {
-        return Err(Status::EMSGSIZE);
-    }
     let in_use = core.links.enter();
     let Some(link) = in_use.current().filter(|link| group.is_joined_on(link.serial())) else {
         return Err(refuse(core, &group, None, len));
@@ -245,6 +239,24 @@ fn with_link<R>(
         // The engine broke its own ring; the receiver will see it too.
         PushError::Corrupt => refuse(core, &group, None, len),
     })
+}
+
+/// The group, if this can be sent to it. Its frame is gone when the message is sent.
+#[inline(never)]
+fn checked(
+    handle: GroupHandle,
+    service: u32,
+    len: usize,
+) -> Result<Pinned<'static, Group>, Status> {
+    let group = handle.pin().ok_or(Status::ECLOSED)?;
+    group.core.check_fork()?;
+    check_service(&group, service, len)?;
+    check_stage(&group)?;
+    let limit = group.core.message_len_max.load(Ordering::Relaxed) as usize;
+    if limit != 0 && len > limit {
+        return Err(Status::EMSGSIZE);
+    }
+    Ok(group)
 }
 
 /// There is no room, or nobody to send to: the group is owed a `Writable`.
