@@ -233,12 +233,20 @@ fn with_link<R>(
     if len > link.message_len_max() {
         return Err(Status::EMSGSIZE);
     }
-    work(core, link).map_err(|error| match error {
-        PushError::Full => refuse(core, &group, Some(link), len),
-        PushError::TooLong => Status::EMSGSIZE,
-        // The engine broke its own ring; the receiver will see it too.
-        PushError::Corrupt => refuse(core, &group, None, len),
-    })
+    work(core, link).map_err(|error| failed(core, &group, (link, error), len))
+}
+
+/// Nothing was put in. Apart, and without a table of jumps: the test that reads from the code what
+/// signal handlers can reach could not follow it.
+#[cold]
+#[inline(never)]
+fn failed(core: &Core, group: &Group, (link, error): (&Link, PushError), len: usize) -> Status {
+    if error == PushError::TooLong {
+        return Status::EMSGSIZE;
+    }
+    // Else the engine broke its own ring; the receiver will see it too.
+    let is_full = error == PushError::Full;
+    refuse(core, group, is_full.then_some(link), len)
 }
 
 /// The group, if this can be sent to it. Its frame is gone when the message is sent.
