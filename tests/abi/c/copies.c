@@ -57,7 +57,7 @@ int main(int argc, char **argv)
     for (which = 0; which < 2; which++)
         send_and_get(&apis[which], which, 1000);
     for (which = 0; which < 2; which++)
-        CHECK(dlclose(apis[which].library) == 0);
+        CHECK(dlclose(apis[which].handle) == 0);
     for (which = 0; which < 2; which++) {
         send_and_get(&apis[which], which, 1000);
         CHECK(apis[which].conn_close(conns[which]) == ANZ_OK);

@@ -5,7 +5,7 @@
 #include <dlfcn.h>
 
 struct api {
-    void *library;
+    void *handle;
     anz_status_t (*config_new)(anz_config_t **);
     anz_status_t (*config_set)(anz_config_t *, const char *, const char *, anz_error_t *);
     anz_status_t (*engine_new)(const anz_config_t *, anz_engine_t **, anz_error_t *);
@@ -32,14 +32,14 @@ static inline void *named(void *library, const char *name)
     return found;
 }
 
-#define FIND(function) *(void **)(&api->function) = named(api->library, "anz_" #function)
+#define FIND(function) *(void **)(&api->function) = named(api->handle, "anz_" #function)
 
 static inline void open_api(const char *path, struct api *api)
 {
-    api->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (api->library == NULL)
+    api->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (api->handle == NULL)
         fprintf(stderr, "%s\n", dlerror());
-    CHECK(api->library != NULL);
+    CHECK(api->handle != NULL);
     CHECK(dlsym(RTLD_DEFAULT, "anz_mcast") == NULL);
     FIND(config_new), FIND(config_set), FIND(engine_new), FIND(engine_start_thread);
     FIND(engine_connect), FIND(join), FIND(mcast), FIND(claim), FIND(commit), FIND(conn_wait);

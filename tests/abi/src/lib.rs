@@ -55,6 +55,14 @@ pub fn compile(source: &str, into: &Path) -> PathBuf {
 /// # Panics
 /// If the compiler has anything to say.
 pub fn compile_file(source: &Path, into: &Path) -> PathBuf {
+    compile_with(source, into, &[])
+}
+
+/// The same with options of its own, which come last.
+///
+/// # Panics
+/// As [`compile_file`].
+pub fn compile_with(source: &Path, into: &Path, options: &[String]) -> PathBuf {
     let program = into.join(source.file_stem().expect("a file's name"));
     let is_c = source.extension().is_some_and(|end| end == "c");
     let (compiler, dialect) = if is_c { ("cc", "-std=c99") } else { ("c++", "-std=c++17") };
@@ -68,6 +76,7 @@ pub fn compile_file(source: &Path, into: &Path) -> PathBuf {
         .arg("-L")
         .arg(release())
         .arg("-lanasazi")
+        .args(options)
         .arg("-lpthread")
         // A function that is bound when it is first called is looked up by the loader then, with a
         // kilobyte of stack and more: no matter for a signal handler.

@@ -1,11 +1,26 @@
 //! C programs that are made of the header: calls of its functions with arguments of which all but
 //! some are good ones.
 
-use crate::prototypes::{Argument, Function};
-use crate::root;
+use std::fs;
+use std::process::Command;
 
-/// A whole program of such calls, each a line or more.
-pub fn program(calls: &str) -> String {
+use crate::prototypes::{Argument, Function};
+use crate::{compile_file, root, run};
+
+/// Compiles such calls, each a line or more, and runs them.
+///
+/// # Panics
+/// If one of them does not do what its line says.
+pub fn passes(calls: &str) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = directory.path().join("sweep.c");
+    fs::write(&source, program(calls)).expect("a source file");
+    let program = compile_file(&source, directory.path());
+    let printed = run(Command::new("timeout").arg("60").arg(program));
+    assert!(printed.ends_with("ok\n"), "{printed}");
+}
+
+fn program(calls: &str) -> String {
     let check = root().join("tests/abi/c/check.h");
     format!(
         "#define _GNU_SOURCE\n#include \"{}\"\n{PREPARED}\n{calls}    puts(\"ok\");\n    \

@@ -3,11 +3,11 @@
 //! nothing else moves in its loop.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anasazi_abi::processes::{Cluster, Program};
-use anasazi_abi::{release, root, run};
+use anasazi_abi::{compile_with, root};
 
 /// What a loop needs of its library: a module of pkg-config, or a header and an option.
 enum Needs {
@@ -34,36 +34,20 @@ impl Needs {
     }
 }
 
-fn build(source: &str, options: &[String], into: &Path) -> PathBuf {
-    let source = root().join("tests/abi/c/loops").join(source);
-    let program = into.join("member");
-    let plus = source.extension().is_some_and(|end| end == "cc");
-    let mut compiler = Command::new(if plus { "c++" } else { "cc" });
-    compiler
-        .args([if plus { "-std=c++17" } else { "-std=gnu99" }, "-O1", "-g", "-fPIC"])
-        .args(["-Wall", "-Wextra", "-Werror", "-I"])
-        .arg(root().join("include"))
-        .arg("-o")
-        .arg(&program)
-        .arg(source)
-        .arg("-L")
-        .arg(release())
-        .arg("-lanasazi")
-        .args(options)
-        .arg("-lpthread")
-        .arg(format!("-Wl,-rpath,{}", release().display()));
-    run(&mut compiler);
-    program
-}
-
 fn works(source: &str, needs: &Needs) {
-    let Some(options) = needs.options() else {
+    let Some(mut options) = needs.options() else {
         // `make test` says at its beginning what it could not install.
         _ = writeln!(io::stderr(), "skipped: {source}: its loop is not installed");
         return;
     };
     let cluster = Cluster::new();
-    let program = build(source, &options, cluster.directory());
+    // The headers of loops are no strict C99.
+    options.extend(["-fPIC", "-Wno-pedantic"].map(String::from));
+    if source.ends_with(".c") {
+        options.push("-std=gnu99".to_owned());
+    }
+    let source = root().join("tests/abi/c/loops").join(source);
+    let program = compile_with(&source, cluster.directory(), &options);
     let start = || Program::start(Command::new(&program).args(cluster.settings()));
     let (mut first, mut second) = (start(), start());
     let last = |member: &mut Program| {
