@@ -1,6 +1,6 @@
 /* Clients of a daemon are stopped and killed in the middle of sends. What they sent before is
- * whole, the others go on meanwhile, and in the end the daemon has no descriptor more than at first,
- * and hardly more memory than after a third of it.
+ * whole, the others go on meanwhile, and in the end the daemon has no descriptor more than at
+ * first, and hardly more memory than after a third of it.
  *
  *     killed URL DAEMON_PID [ROUNDS]       the program starts its victims itself */
 #define _GNU_SOURCE

@@ -10,8 +10,8 @@
 //!
 //! It was shown to find something. Of the planted bugs, with three nodes, one message, one fault
 //! and 12 choices: `safe_as_agreed` after 350 states, `ghost_members` after 2,644,
-//! `last_delivered_again` after 19,814. Not with two nodes, four messages, two faults and 9 choices:
-//! `install_in_one_visit`, which takes longer paths.
+//! `last_delivered_again` after 19,814. Not with two nodes, four messages, two faults and 9
+//! choices: `install_in_one_visit`, which takes longer paths.
 //!
 //! | file | what |
 //! |---|---|
