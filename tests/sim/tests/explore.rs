@@ -53,3 +53,17 @@ fn a_safe_message_delivered_too_early_is_found() {
     assert!(!failure.story.is_empty() && failure.what.contains("violated"), "{report}");
     assert!(report.states < 20_000, "it takes {} states", report.states);
 }
+
+/// A ring that never rests is found too, and does not hold up whoever looks: its token goes round
+/// without a pause.
+#[test]
+fn a_ring_that_never_comes_to_rest_is_found() {
+    planted::set(Some("aru_off_by_one")).expect("the bug is known");
+    let budget = Budget { faults: 1, delays: 0, messages: 1 };
+    let (nodes, start, depth, settle_every) = (3, Start::Ring, 12, 8);
+    let bounds = Bounds { nodes, start, budget, depth, settle_every, limit: None };
+    let report = explore(bounds).expect("the start is reached");
+    let failure = report.failure.as_ref().expect("the bug is found");
+    assert!(failure.what.contains("no common ring"), "{report}");
+    assert!(report.states < 50_000, "it takes {} states", report.states);
+}

@@ -9,9 +9,10 @@
 //! is healed and run until all nodes are in one ring, which also finds those that are stuck.
 //!
 //! It was shown to find something. Of the planted bugs, with three nodes, one message, one fault
-//! and 12 choices: `safe_as_agreed` after 350 states, `ghost_members` after 2,644,
-//! `last_delivered_again` after 19,814. Not with two nodes, four messages, two faults and 9
-//! choices: `install_in_one_visit`, which takes longer paths.
+//! and 12 choices: `ghost_members` after 1,209 states, `safe_as_agreed` after 4,042,
+//! `aru_off_by_one` after 6,829 (a ring that never rests), `last_delivered_again` after 46,670. Not
+//! with two nodes, four messages, two faults and 9 choices: `install_in_one_visit`, which takes
+//! longer paths.
 //!
 //! | file | what |
 //! |---|---|
