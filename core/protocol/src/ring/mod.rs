@@ -8,11 +8,13 @@
 //! | `token` | a visit of the token |
 //! | `hop` | passing it on, repeating it, parking it |
 //! | `mtu` | how large its datagrams are |
+//! | `pace` | how long rotations take, and what a member's own link carries |
 //! | `waiting` | a token that has arrived before the data that it covers |
 //! | `window` | how much may be sent, and how much of it behind the token |
 
 mod hop;
 mod mtu;
+mod pace;
 mod store;
 mod token;
 mod waiting;
@@ -35,6 +37,7 @@ use crate::time::Instant;
 use crate::wire::packet::DATA_CONTENT_AT;
 use crate::wire::{DATA_OVERHEAD_LEN, Data, Dialect, Packet, Token, seal};
 use mtu::Size;
+use pace::{Outlet, Rotations};
 use waiting::Arrived;
 use window::{Acceleration, Tuner};
 
@@ -72,6 +75,8 @@ pub(crate) struct Ring {
     pub(crate) accelerated: bool,
     acceleration: Acceleration,
     tuner: Tuner,
+    rotations: Rotations,
+    outlet: Outlet,
     size: Size,
     /// Sealed packets that go out behind the token.
     behind: Vec<Bytes>,
@@ -127,6 +132,8 @@ impl Ring {
             accelerated: false,
             acceleration: Acceleration::default(),
             tuner: Tuner::default(),
+            rotations: Rotations::default(),
+            outlet: Outlet::default(),
             size: Size::default(),
             behind: Vec::new(),
             arrived: None,
@@ -307,6 +314,7 @@ impl Ring {
             return content;
         }
         let post = data.post;
+        self.outlet.sent(DATA_OVERHEAD_LEN + data.content.len());
         let bytes = seal_data(node, data);
         let content = bytes.slice(DATA_CONTENT_AT..bytes.len() - 4);
         if post {

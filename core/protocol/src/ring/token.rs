@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use core::ops::Range;
 
+use super::pace::Pace;
 use super::window::{Bounds, Flow, Rotation};
 use super::{Contribution, Ring};
 use crate::id::NodeId;
@@ -55,9 +56,10 @@ impl Ring {
         self.answer_requests(node, token);
         let repeated = (node.out.stats.packets_repeated - before) as u32;
         let mine = self.contribution;
+        let pace = self.pace(node);
         let flow = self.flow(node, token, source.backlog(node));
+        let allowed = flow.allowed().min(self.outlet_opens(node, pace));
         // Repairing for others must not keep this member from sending anything at all.
-        let allowed = flow.allowed();
         let allowed = allowed.saturating_sub(repeated).max(allowed.min(1));
         let sent = self.order_up_to(node, token.token_sequence + 1, allowed, source);
         let backlog = source.backlog(node);
@@ -69,21 +71,33 @@ impl Ring {
             token.idle_hops = 0;
         }
         if self.is_representative() {
-            self.tune_window(node, token);
+            self.tune_window(node, token, pace);
         }
     }
 
-    fn tune_window(&mut self, node: &Node, token: &mut Token) {
+    /// How long the rotation took that ends here.
+    fn pace(&mut self, node: &Node) -> Pace {
         // A token that had something to do at every hop did not rest.
         let went_on = self.last_sent.as_ref().is_some_and(|t| t.idle_hops == 0);
+        self.rotations.pace(went_on.then_some(self.away), node.config.timers.token_loss)
+    }
+
+    /// Packets that this member's own link may have to carry at this visit.
+    fn outlet_opens(&mut self, node: &Node, pace: Pace) -> u32 {
+        let packet_len = node.ring_mtu as u64;
+        self.outlet.rotation(pace, packet_len);
+        self.outlet.packets(packet_len)
+    }
+
+    fn tune_window(&mut self, node: &Node, token: &mut Token, pace: Pace) {
         let of = Rotation {
             sent: token.flow.saturating_sub(token.repeats),
             repeated: token.repeats,
             backlog: token.backlog,
-            took: went_on.then_some(self.away),
+            pace,
         };
         let bounds = Bounds::new(self.members.len(), node.window());
-        token.window = self.tuner.rotation(bounds, of, node.config.timers.token_loss);
+        token.window = self.tuner.rotation(bounds, of);
     }
 
     /// Packets that all members together may order in a rotation, as the last token said.

@@ -2,8 +2,8 @@
 //! that follows what the network can carry, and how many of them go behind the token.
 
 use core::ops::Range;
-use core::time::Duration;
 
+use super::pace::Pace;
 use crate::limits;
 
 /// What the token says about everybody's sending.
@@ -36,31 +36,17 @@ const ROTATIONS: u32 = 16;
 /// A window is too large if, at each of the others, one packet in so many had to be repeated. Links
 /// lose more rarely by themselves, and a packet that is late is asked for now and then.
 const LOSS_ONE_IN: u64 = 100;
-/// Rotations after which the shortest one is forgotten: paths change.
-const FORGET_AFTER: u32 = 1_024;
-/// A rotation that takes longer than this part of the time after which a token counts as lost is
-/// slow.
-const SLOW_ONE_IN: u32 = 2;
 /// Packets that a new ring begins with, at least.
 const START: u32 = 16;
 
 /// What the representative saw of a rotation that has just ended.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rotation {
     pub(super) sent: u32,
     pub(super) repeated: u32,
     /// Packets waiting everywhere.
     pub(super) backlog: u32,
-    /// How long it took, if the token did not rest.
-    pub(super) took: Option<Duration>,
-}
-
-/// How long a rotation took.
-#[derive(Clone, Copy, PartialEq)]
-enum Pace {
-    Quick,
-    AlmostSlow,
-    Slow,
+    pub(super) pace: Pace,
 }
 
 /// The representative's hand on the window.
@@ -71,16 +57,12 @@ enum Pace {
 /// - It becomes smaller when packets had to be repeated, and from then on grows slowly above that.
 ///   Losses that a smaller window does not cure (a bad cable) must not close it, so they count for
 ///   nothing below an eighth of its bound.
-/// - It is halved when a rotation was slow, and more than twice as slow as one can be: then data
-///   hold the token up. It does not grow when the next one would be.
+/// - It is halved when a rotation was slow, and does not grow when the next one would be.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Tuner {
     window: u32,
     /// It grows quickly up to here.
     proven: u32,
-    /// The shortest rotation of the last while, and of the while that has begun.
-    least: [Option<Duration>; 2],
-    timed: u32,
     rotations: u32,
     sent: u64,
     repeated: u64,
@@ -117,9 +99,8 @@ impl Bounds {
 }
 
 impl Tuner {
-    /// A rotation ended; returns the window for the next one. A token that takes `loss` counts as
-    /// lost.
-    pub(super) fn rotation(&mut self, bounds: Bounds, of: Rotation, loss: Duration) -> u32 {
+    /// A rotation ended; returns the window for the next one.
+    pub(super) fn rotation(&mut self, bounds: Bounds, of: Rotation) -> u32 {
         if self.window == 0 {
             (self.window, self.proven) = (bounds.start(), bounds.most);
         }
@@ -133,11 +114,10 @@ impl Tuner {
         let quick_below = self.proven.max(bounds.lossy);
         // What was not made use of proves nothing.
         let wants_more = of.backlog > 0 && of.sent + of.repeated >= self.window / 2;
-        let pace = self.pace(of.took, loss);
-        if pace == Pace::Slow {
+        if of.pace == Pace::Slow {
             self.window /= 2;
             self.begin_again();
-        } else if pace == Pace::Quick && self.window < quick_below {
+        } else if of.pace == Pace::Quick && self.window < quick_below {
             let more = if wants_more { self.window.div_ceil(2) } else { 0 };
             self.window = (self.window + more).min(quick_below);
             self.begin_again();
@@ -146,30 +126,13 @@ impl Tuner {
                 let less = self.window - self.window / 5;
                 self.window = less.max(bounds.lossy).min(self.window);
                 self.proven = self.window;
-            } else if wants_more && pace == Pace::Quick {
+            } else if wants_more && of.pace == Pace::Quick {
                 self.window += (self.window / 64).max(1);
             }
             self.begin_again();
         }
         self.window = self.window.clamp(bounds.least, bounds.most);
         self.window
-    }
-
-    fn pace(&mut self, took: Option<Duration>, loss: Duration) -> Pace {
-        let Some(took) = took else { return Pace::Quick };
-        self.timed += 1;
-        if self.timed >= FORGET_AFTER {
-            (self.timed, self.least) = (0, [self.least[1], None]);
-        }
-        self.least[1] = Some(self.least[1].map_or(took, |least| least.min(took)));
-        let least = self.least.into_iter().flatten().min().unwrap_or(took);
-        let slow = (loss / SLOW_ONE_IN).max(2 * least);
-        match took {
-            _ if took > slow => Pace::Slow,
-            // It would be with a window that is half as large again.
-            _ if took > slow * 2 / 3 => Pace::AlmostSlow,
-            _ => Pace::Quick,
-        }
     }
 
     fn begin_again(&mut self) {
@@ -249,13 +212,11 @@ mod tests {
         assert_eq!(Flow { gap: limits::GAP_MAX - 3, ..QUIET }.allowed(), 3);
     }
 
-    const LOSS: Duration = Duration::from_millis(250);
-
     /// The window after so many rotations of 512 packets.
     fn after(tuner: &mut Tuner, rotations: u32, repeated: u32, backlog: u32) -> u32 {
         let (bounds, of) =
-            (Bounds::new(4, 512), Rotation { sent: 512, repeated, backlog, took: None });
-        (0..rotations).map(|_| tuner.rotation(bounds, of, LOSS)).last().unwrap_or(0)
+            (Bounds::new(4, 512), Rotation { sent: 512, repeated, backlog, pace: Pace::Quick });
+        (0..rotations).map(|_| tuner.rotation(bounds, of)).last().unwrap_or(0)
     }
 
     fn open() -> Tuner {
@@ -291,43 +252,32 @@ mod tests {
         assert_eq!([windows(0), windows(16), windows(0)], [81, 81, 81]);
         let (mut unused, bounds) = (Tuner::default(), Bounds::new(4, 512));
         let mut window = |sent| {
-            let of = Rotation { sent, repeated: 0, backlog: 9, took: None };
-            unused.rotation(bounds, of, LOSS)
+            let of = Rotation { sent, repeated: 0, backlog: 9, pace: Pace::Quick };
+            unused.rotation(bounds, of)
         };
         assert_eq!([window(7), window(7), window(8), window(11)], [16, 16, 24, 24]);
     }
 
     #[test]
-    fn data_that_hold_up_the_token_halve_the_window_a_long_way_does_not() {
-        let (bounds, ms) = (Bounds::new(4, 512), Duration::from_millis);
-        let of = |took| Rotation { sent: 99, repeated: 0, backlog: 9, took: Some(ms(took)) };
+    fn slow_rotations_halve_the_window_and_almost_slow_ones_keep_it() {
+        let bounds = Bounds::new(4, 512);
+        let of = |pace| Rotation { sent: 99, repeated: 0, backlog: 9, pace };
         let mut tuner = open();
-        let mut window = |took| tuner.rotation(bounds, of(took), LOSS);
-        assert_eq!([window(5), window(140), window(126)], [512, 256, 128]);
-        let almost_slow = [window(125), window(84)];
-        assert_eq!((almost_slow, window(83)), ([128, 128], 192));
-        (0..9).for_each(|_| _ = window(200));
-        assert_eq!([window(200), window(5), window(5)], [8, 12, 18]);
-        let mut far = open();
-        assert_eq!([80, 130, 160].map(|took| far.rotation(bounds, of(took), LOSS)), [512; 3]);
-        assert_eq!(far.rotation(bounds, of(161), LOSS), 256);
-        // A way that has become a long one is no reason to close the window for good.
-        let windows: Vec<u32> =
-            (0..2 * FORGET_AFTER).map(|_| tuner.rotation(bounds, of(200), LOSS)).collect();
-        assert_eq!(windows[0], 9);
-        assert!(windows.last().is_some_and(|window| *window > 99), "as much as is made use of");
+        let mut window = |pace| tuner.rotation(bounds, of(pace));
+        use Pace::{AlmostSlow, Quick, Slow};
+        assert_eq!([window(Quick), window(Slow), window(Slow)], [512, 256, 128]);
+        assert_eq!([window(AlmostSlow), window(Quick)], [128, 192]);
+        (0..9).for_each(|_| _ = window(Slow));
+        assert_eq!([window(Slow), window(Quick), window(Quick)], [8, 12, 18]);
     }
 
     #[test]
     fn losses_count_while_rotations_are_almost_slow() {
-        let (bounds, ms) = (Bounds::new(4, 512), Duration::from_millis);
+        let bounds = Bounds::new(4, 512);
         let mut tuner = open();
-        let of =
-            |repeated, took| Rotation { sent: 512, repeated, backlog: 9, took: Some(ms(took)) };
-        tuner.rotation(bounds, of(0, 5), LOSS);
+        let of = |repeated| Rotation { sent: 512, repeated, backlog: 9, pace: Pace::AlmostSlow };
         tuner.begin_again();
-        let mut windows =
-            |repeated| (0..32).map(|_| tuner.rotation(bounds, of(repeated, 100), LOSS)).last();
+        let mut windows = |repeated| (0..32).map(|_| tuner.rotation(bounds, of(repeated))).last();
         assert_eq!((windows(0), windows(50)), (Some(512), Some(328)));
         assert_eq!(windows(0), Some(328), "and it does not grow");
     }
