@@ -51,9 +51,7 @@ impl Recovery {
         let mtu = plan.states.iter().map(|s| usize::from(s.mtu)).min();
         node.ring_mtu = mtu.unwrap_or(node.config.mtu);
         let window = plan.states.iter().map(|s| s.window).min();
-        // Without multicast a link carries a copy for each of the others.
-        let copies = if plan.multicast { 1 } else { plan.states.len().max(2) as u32 - 1 };
-        node.ring_window = (window.unwrap_or(node.config.window) / copies).max(1);
+        node.ring_window = window.unwrap_or(node.config.window).max(1);
         let me = members.iter().position(|p| *p == node.me);
         let mine = components.as_ref().and_then(|all| {
             all.iter()
