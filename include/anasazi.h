@@ -318,7 +318,7 @@ ANZ_API const char *anz_version_string(void);
 
 /* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
- * "same-view", "api-table"; not built yet: "unix", "tcp", "loop-ops", "notify", "domains",
+ * "same-view", "api-table", "loop-ops", "notify"; not built yet: "unix", "tcp", "domains",
  * "receipts" (of delivered messages), "priorities", "lag" */
 ANZ_API int anz_has(const char *feature);
 
@@ -355,7 +355,11 @@ ANZ_API anz_status_t anz_config_load(anz_config_t *cfg, const char *path,
 ANZ_API anz_status_t anz_config_set_log(anz_config_t *cfg, anz_log_fn fn, int level,
                                         void *user_data);
 
-/* MT-Owner NB; not built yet: ANZ_ENOTSUP */
+/* Level-2 embedding: engines made with this configuration have each of their sockets and their
+ * timer watched by the host's own loop, which calls anz_engine_process_fd(). Both functions are
+ * called on the thread that drives the engine: from anz_engine_new(), anz_engine_process_fd(),
+ * anz_engine_connect() and anz_engine_free(). Engines behind "inproc:" have threads of their own
+ * and do without. ANZ_EINVAL: a function is missing. MT-Owner NB */
 ANZ_API anz_status_t anz_config_set_loop(anz_config_t *cfg, const anz_loop_ops_t *ops,
                                          void *user_data);
 
@@ -370,21 +374,24 @@ ANZ_API anz_status_t anz_engine_new(const anz_config_t *ANZ_NULLABLE cfg, anz_en
 ANZ_API void anz_engine_free(anz_engine_t *ANZ_NULLABLE e);
 
 /* For your loop: watch this fd for readability, and call anz_engine_process() when it is
- * readable. MT-Safe NB; constant; POLLIN, level-triggered */
+ * readable. MT-Safe NB; constant; POLLIN, level-triggered. ANZ_ESTATE where a loop was set */
 ANZ_API int anz_engine_fd(const anz_engine_t *e);
 
 /* MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left.
  * A budget of 0 is the default */
 ANZ_API int anz_engine_process(anz_engine_t *e, uint32_t budget);
 
-/* Level-2 embedding only. MT-Owner NB; not built yet: ANZ_ENOTSUP */
+/* Level-2 embedding only, else ANZ_ESTATE: this fd of those to be watched is ready, or, with -1,
+ * the timer has run out. One that is not watched any more does no harm. Results as those of
+ * anz_engine_process(). MT-Owner NB */
 ANZ_API int anz_engine_process_fd(anz_engine_t *e, int fd, uint32_t events);
 
-/* As a daemon does: drives the engine until anz_engine_stop(). MT-Owner BLK */
+/* As a daemon does: drives the engine until anz_engine_stop(). MT-Owner BLK; ANZ_ESTATE where a
+ * loop was set */
 ANZ_API anz_status_t anz_engine_run(anz_engine_t *e);
 
 /* Drives the engine in a thread of its own, in which all signals are blocked. MT-Owner NB; once
- * per engine, then ANZ_ESTATE */
+ * per engine, then ANZ_ESTATE, as where a loop was set */
 ANZ_API anz_status_t anz_engine_start_thread(anz_engine_t *e);
 
 /* Asks for a clean leave; then anz_engine_run() returns, and anz_engine_process() gives
@@ -427,8 +434,11 @@ ANZ_API anz_status_t anz_conn_self(const anz_conn_t *c, anz_member_t *out);
 ANZ_API anz_status_t anz_member_name(const anz_conn_t *c, const anz_member_t *m, char *buf,
                                      size_t cap);
 
-/* edge: empty -> non-empty, from a thread of the library; fn may call AS-Safe functions only.
- * MT-Owner NB; not built yet: ANZ_ENOTSUP */
+/* fn is called on a thread of the library each time that anz_recv() would make progress again,
+ * and once now if it would: receive until 0, or there may be no next time. It may call AS-Safe
+ * functions only; anz_conn_wake() ends another thread's wait. NULL: no more. When this returns,
+ * no former call is under way: it waits for one that is, and anz_conn_close() does not, so set
+ * NULL before what fn uses goes away. ANZ_EBUSY from within fn. MT-Owner BLK */
 ANZ_API anz_status_t anz_conn_set_notify(anz_conn_t *c, void (*fn)(void *user_data),
                                                                    void *user_data);
 

@@ -12,7 +12,8 @@ use crate::abi::{
     ANZ_LOG_ERROR, ANZ_LOG_TRACE, anz_config_t, anz_error_t, anz_log_fn, anz_loop_ops_t,
     anz_status_t,
 };
-use crate::fence::{explained, guarded, out, pin, pointer, size_of_struct, text};
+use crate::fence::{explained, guarded, out, pin, pointer, text};
+use crate::host::LoopOps;
 use crate::log::LogSink;
 
 /// What a handle stands for.
@@ -20,6 +21,7 @@ use crate::log::LogSink;
 pub(crate) struct Config {
     settings: Settings,
     pub(crate) log: Option<LogSink>,
+    pub(crate) host: Option<LoopOps>,
 }
 
 /// ---- configuration ----
@@ -98,19 +100,23 @@ pub extern "C" fn anz_config_set_log(
     })
 }
 
-/// MT-Owner NB; not built yet: ANZ_ENOTSUP
+/// Level-2 embedding: engines made with this configuration have each of their sockets and their
+/// timer watched by the host's own loop, which calls anz_engine_process_fd(). Both functions are
+/// called on the thread that drives the engine: from anz_engine_new(), anz_engine_process_fd(),
+/// anz_engine_connect() and anz_engine_free(). Engines behind "inproc:" have threads of their own
+/// and do without. ANZ_EINVAL: a function is missing. MT-Owner NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_config_set_loop(
     cfg: *mut anz_config_t,
     ops: *const anz_loop_ops_t,
     user_data: *mut c_void,
 ) -> anz_status_t {
-    let _ = user_data;
     guarded(|| {
-        let _config = pin(&CONFIGS, cfg)?;
+        let config = pin(&CONFIGS, cfg)?;
         // SAFETY: the caller passes NULL or a struct that starts with its size.
-        unsafe { size_of_struct(ops.cast()) }.ok_or(Status::EINVAL)?;
-        Err(Status::ENOTSUP)
+        let host = unsafe { LoopOps::read(ops, user_data) }?;
+        config.try_lock().map_err(|_| Status::EBUSY)?.host = Some(host);
+        Ok(())
     })
 }
 

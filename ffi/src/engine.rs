@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use anasazi_client::sys::fork;
 use anasazi_client::sys::table::{Pinned, Table};
+use anasazi_client::sys::thread::spawn_without_signals;
 use anasazi_client::{Connector, Failure, Status};
 use anasazi_engine::{Engine, EngineError, EngineHandle};
 
@@ -30,6 +31,8 @@ pub(crate) struct Driven {
     /// Its thread has come to its end, and it with it.
     has_left: AtomicBool,
     log: Option<LogSink>,
+    /// The thread whose loop watches everything itself, if one does.
+    host_thread: Option<i32>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -47,8 +50,12 @@ pub unsafe extern "C" fn anz_engine_new(
             let place =
                 self::out(out).map_err(|s| Failure::new(s, "the place for the engine is NULL"))?;
             let config = Config::of(cfg)?;
-            let (valid, log) = (config.validate()?, config.log);
-            let engine = LogSink::during(log, || Engine::new(valid)).map_err(|e| failure(&e))?;
+            let (valid, log, host) = (config.validate()?, config.log, config.host);
+            let open = || match host {
+                Some(host) => Engine::hosted(valid, Box::new(host)),
+                None => Engine::new(valid),
+            };
+            let engine = LogSink::during(log, open).map_err(|e| failure(&e))?;
             let driven = Driven {
                 handle: engine.handle(),
                 fd: engine.fd(),
@@ -57,6 +64,7 @@ pub unsafe extern "C" fn anz_engine_new(
                 is_poisoned: AtomicBool::new(false),
                 has_left: AtomicBool::new(false),
                 log,
+                host_thread: host.map(|_| this_thread()),
                 thread: Mutex::new(None),
             };
             let handle = ENGINES.insert(driven);
@@ -89,45 +97,48 @@ pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
 }
 
 /// For your loop: watch this fd for readability, and call anz_engine_process() when it is readable.
-/// MT-Safe NB; constant; POLLIN, level-triggered
+/// MT-Safe NB; constant; POLLIN, level-triggered. ANZ_ESTATE where a loop was set
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_fd(e: *const anz_engine_t) -> c_int {
-    guarded_number(|| Ok(usable(e)?.fd))
+    guarded_number(|| Ok(usable(e)?.without_host()?.fd))
 }
 
 /// MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left. A
 /// budget of 0 is the default
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_process(e: *mut anz_engine_t, budget: u32) -> c_int {
+    guarded_number(|| usable(e)?.turned(|engine| engine.process(budget)))
+}
+
+/// Level-2 embedding only, else ANZ_ESTATE: this fd of those to be watched is ready, or, with -1,
+/// the timer has run out. One that is not watched any more does no harm. Results as those of
+/// anz_engine_process(). MT-Owner NB
+#[unsafe(no_mangle)]
+pub extern "C" fn anz_engine_process_fd(e: *mut anz_engine_t, fd: c_int, events: u32) -> c_int {
+    // What it is ready for shows when it is read.
+    let _ = events;
     guarded_number(|| {
         let driven = usable(e)?;
-        let turn = |engine: &mut Engine| Ok((engine.process(budget)?, engine.has_ended()));
-        match driven.drive(turn)? {
-            (_, true) => Err(Status::ECLOSED),
-            (more, false) => Ok(c_int::from(more)),
-        }
+        driven.host_thread.ok_or(Status::ESTATE)?;
+        let fd = (fd >= 0).then_some(fd);
+        driven.turned(|engine| engine.process_fd(fd))
     })
 }
 
-/// Level-2 embedding only. MT-Owner NB; not built yet: ANZ_ENOTSUP
-#[unsafe(no_mangle)]
-pub extern "C" fn anz_engine_process_fd(e: *mut anz_engine_t, fd: c_int, events: u32) -> c_int {
-    let _ = (fd, events);
-    guarded_number(|| usable(e).and(Err(Status::ENOTSUP)))
-}
-
-/// As a daemon does: drives the engine until anz_engine_stop(). MT-Owner BLK
+/// As a daemon does: drives the engine until anz_engine_stop(). MT-Owner BLK; ANZ_ESTATE where a
+/// loop was set
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_run(e: *mut anz_engine_t) -> anz_status_t {
-    guarded(|| usable(e)?.drive(Engine::run))
+    guarded(|| usable(e)?.without_host()?.drive(Engine::run))
 }
 
 /// Drives the engine in a thread of its own, in which all signals are blocked. MT-Owner NB; once
-/// per engine, then ANZ_ESTATE
+/// per engine, then ANZ_ESTATE, as where a loop was set
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_start_thread(e: *mut anz_engine_t) -> anz_status_t {
     guarded(|| {
         let driven = usable(e)?;
+        driven.without_host()?;
         let mut thread = driven.thread.try_lock().map_err(|_| Status::EBUSY)?;
         if thread.is_some() {
             return Err(Status::ESTATE);
@@ -140,7 +151,7 @@ pub extern "C" fn anz_engine_start_thread(e: *mut anz_engine_t) -> anz_status_t 
                 driven.run_to_the_end();
             }
         };
-        *thread = Some(spawn_without_signals(work).map_err(|_| Status::ENOMEM)?);
+        *thread = Some(spawn_without_signals("anasazi-engine", work).map_err(|_| Status::ENOMEM)?);
         Ok(())
     })
 }
@@ -212,8 +223,25 @@ impl Driven {
         }
     }
 
+    /// One turn: whether there is more to do.
+    fn turned(
+        &self,
+        turn: impl FnOnce(&mut Engine) -> Result<bool, EngineError>,
+    ) -> Result<c_int, Status> {
+        match self.drive(|engine| Ok((turn(engine)?, engine.has_ended())))? {
+            (_, true) => Err(Status::ECLOSED),
+            (more, false) => Ok(c_int::from(more)),
+        }
+    }
+
+    /// Itself, if its own descriptor stands for all of it.
+    fn without_host(&self) -> Result<&Self, Status> {
+        if self.host_thread.is_some() { Err(Status::ESTATE) } else { Ok(self) }
+    }
+
     /// A clean leave of an engine that nobody drives, if it can be had soon.
     fn leave(&self) {
+        _ = self.drive(Engine::take_back);
         let deadline = Instant::now() + LEAVE_TIME_MAX;
         let turn = |engine: &mut Engine| Ok((engine.process(0)?, engine.has_ended()));
         while let Ok((more, false)) = self.drive(turn) {
@@ -260,7 +288,10 @@ impl Connector for OwnEngine {
 
     fn turn(&self) {
         // If somebody else drives it, so much the better.
-        if let Some(driven) = self.address.and_then(|address| usable(pointer(address)).ok()) {
+        let driven = self.address.and_then(|address| usable(pointer(address)).ok());
+        // A host's functions are called on its own thread only.
+        let mine = |driven: &Driven| driven.host_thread.is_none_or(|host| host == this_thread());
+        if let Some(driven) = driven.filter(|driven| mine(driven)) {
             _ = driven.drive(|engine| engine.process(0));
         }
     }
@@ -312,18 +343,9 @@ fn why(e: *const anz_engine_t, status: Status) -> Failure {
     Failure::new(status, message)
 }
 
-fn spawn_without_signals(work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    // SAFETY: sets are filled in before they are read; the caller's mask is put back, and the new
-    // thread inherits the other.
-    unsafe {
-        let mut all = std::mem::zeroed();
-        let mut before = std::mem::zeroed();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
-        let thread = std::thread::Builder::new().name("anasazi-engine".to_owned()).spawn(work);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut());
-        thread
-    }
+fn this_thread() -> i32 {
+    // SAFETY: takes no arguments and cannot fail.
+    unsafe { libc::gettid() }
 }
 
 fn wait_readable(fd: RawFd, timeout: Duration) {

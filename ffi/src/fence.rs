@@ -112,6 +112,24 @@ pub(crate) unsafe fn size_of_struct(place: *const u32) -> Option<usize> {
     (size_of::<u32>()..=STRUCT_SIZE_MAX).contains(&size).then_some(size)
 }
 
+/// Reads a caller's struct, which may be of a newer header if it sets nothing that is not known
+/// here: `E2BIG`. `EINVAL`: NULL, or of no header.
+///
+/// # Safety
+/// `place` is NULL, or points to a struct that starts with its size; `T` may be any bytes.
+pub(crate) unsafe fn read_struct<T>(place: *const T) -> Result<T, Status> {
+    // SAFETY: by contract.
+    let size = unsafe { size_of_struct(place.cast()) }.ok_or(Status::EINVAL)?;
+    let unknown = size.checked_sub(size_of::<T>()).ok_or(Status::EINVAL)?;
+    // SAFETY: by contract it has so many bytes.
+    let tail = unsafe { core::slice::from_raw_parts(place.add(1).cast::<u8>(), unknown) };
+    if tail.iter().any(|byte| *byte != 0) {
+        return Err(Status::E2BIG);
+    }
+    // SAFETY: it is whole; its alignment was looked at for its first field only.
+    Ok(unsafe { place.read_unaligned() })
+}
+
 /// Writes a struct into the room of one of another version: what fits, and zeros behind it.
 ///
 /// # Safety

@@ -15,6 +15,7 @@
 //! | `query` | introspection and administration |
 //! | `api` | the table of all functions, for programs that open the library themselves |
 //! | `fence` | panic boundary, handles, errors |
+//! | `host` | the loop of a host that watches everything itself |
 //! | `log` | log lines to a callback |
 //!
 //! The header is generated from these files, in this order, and a test fails when it differs.
@@ -35,6 +36,7 @@ pub mod send;
 
 mod api;
 mod fence;
+mod host;
 #[cfg(test)]
 mod layout;
 mod log;

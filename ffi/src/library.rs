@@ -26,7 +26,7 @@ pub extern "C" fn anz_version_string() -> *const c_char {
 
 /// MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
 /// the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
-/// "same-view", "api-table"; not built yet: "unix", "tcp", "loop-ops", "notify", "domains",
+/// "same-view", "api-table", "loop-ops", "notify"; not built yet: "unix", "tcp", "domains",
 /// "receipts" (of delivered messages), "priorities", "lag"
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_has(feature: *const c_char) -> c_int {
@@ -102,7 +102,7 @@ static NAMES: [(Status, &CStr, &CStr); 23] = named!(
     ENOTMEMBER ECLOSED EFORKED ESTATE EVERSION ESLOW ECONFIG EVIEW ELOST EINTERNAL
 );
 const VERSION_TEXT: &CStr = c_text!(concat!("1.0.0 (release ", env!("CARGO_PKG_VERSION"), ")"));
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 12] = [
     "inproc",
     "shm",
     "embed",
@@ -113,6 +113,8 @@ const FEATURES: [&str; 10] = [
     "multi-group",
     "same-view",
     "api-table",
+    "loop-ops",
+    "notify",
 ];
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use anasazi_client::sys::fork;
 use anasazi_client::sys::table::{Pinned, Table};
 use anasazi_client::{
-    Connector, Failure, Member, Session, SessionOptions, SocketFile, Status, Url,
+    Call, Connector, Failure, Member, Session, SessionOptions, SocketFile, Status, Url,
 };
 use anasazi_engine::config::ValidConfig;
 use anasazi_engine::inproc;
@@ -137,16 +137,38 @@ pub unsafe extern "C" fn anz_member_name(
     })
 }
 
-/// edge: empty -> non-empty, from a thread of the library; fn may call AS-Safe functions only.
-/// MT-Owner NB; not built yet: ANZ_ENOTSUP
+/// fn is called on a thread of the library each time that anz_recv() would make progress again, and
+/// once now if it would: receive until 0, or there may be no next time. It may call AS-Safe
+/// functions only; anz_conn_wake() ends another thread's wait. NULL: no more. When this returns, no
+/// former call is under way: it waits for one that is, and anz_conn_close() does not, so set NULL
+/// before what fn uses goes away. ANZ_EBUSY from within fn. MT-Owner BLK
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_conn_set_notify(
     c: *mut anz_conn_t,
     r#fn: Option<unsafe extern "C" fn(user_data: *mut c_void)>,
     user_data: *mut c_void,
 ) -> anz_status_t {
-    let _ = (r#fn, user_data);
-    guarded(|| open_session(c).and(Err(Status::ENOTSUP)))
+    guarded(|| {
+        let session = open_session(c)?;
+        let user_data = Shared(user_data);
+        session.set_notify(r#fn.map(|function| -> Call {
+            // SAFETY: the application gave both for this.
+            Box::new(move || unsafe { function(user_data.get()) })
+        }))
+    })
+}
+
+/// A pointer that another thread hands back to the application.
+#[derive(Clone, Copy)]
+struct Shared(*mut c_void);
+
+// SAFETY: this library never looks at what it points to.
+unsafe impl Send for Shared {}
+
+impl Shared {
+    fn get(self) -> *mut c_void {
+        self.0
+    }
 }
 
 /// Until anz_recv() would make progress. MT-Safe BLK; CLOCK_MONOTONIC, -1 = for ever; OK,

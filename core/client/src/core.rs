@@ -1,6 +1,7 @@
 //! What all threads of a session share.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 
@@ -17,6 +18,7 @@ use crate::session::SessionOptions;
 use crate::sys::fork;
 use crate::sys::link::Link;
 use crate::sys::links::Links;
+use crate::sys::notifier::{Call, Notification};
 use crate::sys::poll::{EventFd, Poll};
 
 /// The shared part of a session. All but `receiver` may be used by any thread at any time, without
@@ -38,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) room_len: AtomicUsize,
     /// Some group is to be joined or left, and the engine does not know yet.
     pub(crate) groups_wait: AtomicBool,
+    /// Only ever tried, but by who sets it.
+    notification: Mutex<Option<Notification>>,
     identity: [AtomicU64; 2],
     phase: AtomicU8,
     fork_mark: u64,
@@ -97,6 +101,7 @@ impl Core {
             room_wanted: AtomicBool::new(false),
             room_len: AtomicUsize::new(0),
             groups_wait: AtomicBool::new(false),
+            notification: Mutex::default(),
             identity: [const { AtomicU64::new(0) }; 2],
             phase: AtomicU8::new(Phase::Open as u8),
             fork_mark: fork::mark(),
@@ -152,6 +157,39 @@ impl Core {
             Ok(mut receiver) => receiver.take_down(self),
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().take_down(self),
             Err(TryLockError::WouldBlock) => {}
+        }
+    }
+
+    /// Has this called each time that the descriptor becomes readable; see
+    /// [`Session::set_notify`](crate::Session::set_notify).
+    pub(crate) fn set_notification(&self, call: Option<Call>) -> Result<(), Status> {
+        let mut present = match self.notification.try_lock() {
+            Ok(present) => present,
+            Err(TryLockError::Poisoned(present)) => present.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Status::EBUSY),
+        };
+        if present.as_ref().is_some_and(Notification::is_within) {
+            return Err(Status::EBUSY);
+        }
+        if let Some(before) = present.take() {
+            before.end_and_wait();
+        }
+        if let Some(call) = call {
+            let made = Notification::begin(self.poll.as_raw_fd(), call);
+            *present = Some(made.map_err(|_| Status::ENOMEM)?);
+        }
+        // Closed meanwhile: then nobody else would end it.
+        if self.phase() >= Phase::Closing {
+            *present = None;
+            return Err(Status::ECLOSED);
+        }
+        Ok(())
+    }
+
+    /// No notifying call begins any more.
+    pub(crate) fn end_notification(&self) {
+        if let Ok(mut present) = self.notification.try_lock() {
+            *present = None;
         }
     }
 

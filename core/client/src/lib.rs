@@ -42,6 +42,7 @@ pub use owned::{OwnedEvent, OwnedView};
 pub use session::{Session, SessionOptions, SessionStats};
 pub use sys::frame::{Receipt, View};
 pub use sys::link::OpenClaim;
+pub use sys::notifier::Call;
 pub use url::{DAEMON_CONFIGURATION, DAEMON_SOCKET, Url};
 
 /// What both sides say to each other, re-exported: status codes, members, view ids.

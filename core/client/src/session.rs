@@ -16,6 +16,7 @@ use crate::core::{Core, GROUP_NAME_LEN_MAX, Phase};
 use crate::event::{Event, Hold};
 use crate::failure::Failure;
 use crate::group::{Group, GroupHandle, GroupStage};
+use crate::sys::notifier::Call;
 use crate::sys::poll::{self, EdgeWatch, Waited, now_ns};
 
 /// How a session is to be.
@@ -258,6 +259,18 @@ impl Session {
         Ok(())
     }
 
+    /// Has `call` made on a thread of the library each time that [`fd`](Self::fd) becomes readable,
+    /// and once now if it is; `None`: no more. Receive until nothing is left, or there may be no
+    /// next time. When this returns, no former call is under way, and none will be made;
+    /// [`close`](Self::close) does not wait for one that is.
+    ///
+    /// # Errors
+    /// `EBUSY`: from within such a call, or two threads at a time. `ENOMEM`: no thread or
+    /// descriptor. `ECLOSED`, `EFORKED`.
+    pub fn set_notify(&self, call: Option<Call>) -> Result<(), Status> {
+        self.check_open_or_over()?.set_notification(call)
+    }
+
     /// Closes the session: it leaves its groups, waits end, all its group handles are stale. Never
     /// blocks. Kept events stay readable until they are released or the session is dropped. Closing
     /// twice does nothing.
@@ -270,6 +283,7 @@ impl Session {
             return;
         }
         core.set_phase(Phase::Closing);
+        core.end_notification();
         core.interrupt.wake();
         core.poll.nudge();
         core.finish_closing();
@@ -325,6 +339,12 @@ impl Session {
 
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.core
+    }
+
+    /// An ended session can still be told not to call.
+    fn check_open_or_over(&self) -> Result<&Arc<Core>, Status> {
+        self.core.check_fork()?;
+        if self.was_closed() { Err(Status::ECLOSED) } else { Ok(&self.core) }
     }
 
     fn check_open(&self) -> Result<&Arc<Core>, Status> {

@@ -14,13 +14,13 @@ use crate::config::{ClientConfig, ValidConfig};
 use crate::error::EngineError;
 use crate::open::{RealTurn, open};
 use crate::session::{Listener, Readiness};
-use crate::sys::poll::{Poller, Waker, now_ns};
+use crate::sys::poll::{Waker, now_ns};
 use crate::sys::socket::pair;
 use crate::sys::thread::spawn_without_signals;
 use crate::turn::SESSION_KEYS;
+use crate::watches::{HostLoop, Watches};
 
 /// Keys in the epoll set: transports first, then the listener, then sessions.
-const TRANSPORT_KEYS: u64 = 0;
 const LISTENER_KEY: u64 = 1 << 16;
 
 /// Connections taken in per turn.
@@ -28,7 +28,7 @@ const ACCEPT_MAX: usize = 64;
 
 /// One engine: what a daemon is made of. One thread at a time drives it.
 pub struct Engine {
-    poller: Poller,
+    watches: Watches,
     config: ValidConfig,
     /// An error: it could not start again.
     turn: Result<RealTurn, EngineError>,
@@ -58,26 +58,39 @@ impl Engine {
     /// # Errors
     /// See [`EngineError`]: each names what, where and what to do.
     pub fn new(config: ValidConfig) -> Result<Self, EngineError> {
-        let poller = Poller::new().map_err(system)?;
-        let turn = begin(&config, None, &poller)?;
-        let listener = listen(&config.client, &poller)?;
+        Self::open(config, None)
+    }
+
+    /// The same, in the loop of a host that watches the network's sockets and the timer itself, and
+    /// calls [`process_fd`](Self::process_fd). Sessions are behind one more descriptor.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new), or the host cannot watch.
+    pub fn hosted(config: ValidConfig, host: Box<dyn HostLoop>) -> Result<Self, EngineError> {
+        Self::open(config, Some(host))
+    }
+
+    fn open(config: ValidConfig, host: Option<Box<dyn HostLoop>>) -> Result<Self, EngineError> {
+        let mut watches = Watches::new(host).map_err(system)?;
+        let turn = begin(&config, None, &mut watches)?;
+        let listener = listen(&config.client, &watches)?;
         let shared = Arc::new(Shared {
-            waker: poller.waker(),
+            waker: watches.waker(),
             stop: AtomicBool::new(false),
             connected: Mutex::default(),
             fault: turn.fault(),
             ended: AtomicBool::new(false),
         });
         let turn = Ok(turn);
-        let mut engine = Self { poller, config, turn, listener, shared, ready: Vec::new() };
+        let mut engine = Self { watches, config, turn, listener, shared, ready: Vec::new() };
         engine.guarded(|engine| engine.run_turn(0, false))?;
         Ok(engine)
     }
 
     /// Readable while [`process`](Self::process) would do something; level-triggered, constant for
-    /// life.
+    /// life. With a host, only of sessions.
     pub fn fd(&self) -> RawFd {
-        self.poller.fd()
+        self.watches.fd()
     }
 
     /// Does a bounded amount of work and never waits. `budget`: requests of sessions taken in; 0
@@ -90,7 +103,33 @@ impl Engine {
         self.turn(budget, Some(Duration::ZERO))
     }
 
-    /// Drives the engine until it is stopped.
+    /// With a host: one of the watched descriptors is ready, or, with `None`, the timer has run
+    /// out. As [`process`](Self::process) else; a descriptor that is not watched (any more) is no
+    /// error, since a host may have heard of it before.
+    ///
+    /// # Errors
+    /// As for [`process`](Self::process).
+    pub fn process_fd(&mut self, fd: Option<RawFd>) -> Result<bool, EngineError> {
+        if fd.is_none() {
+            self.watches.timer_ran_out();
+        }
+        if fd == Some(self.fd()) || self.has_ended() {
+            return self.turn(0, Some(Duration::ZERO));
+        }
+        let arrived = fd.is_some_and(|fd| self.watches.is_watched(fd));
+        self.guarded(|engine| engine.run_turn(0, arrived))
+    }
+
+    /// The host watches nothing from now on; [`process`](Self::process) and [`fd`](Self::fd) are
+    /// for everything again.
+    ///
+    /// # Errors
+    /// The system has no room.
+    pub fn take_back(&mut self) -> Result<(), EngineError> {
+        self.watches.take_back().map_err(system)
+    }
+
+    /// Drives the engine until it is stopped; not with a host.
     ///
     /// # Errors
     /// A fault, as with [`process`](Self::process).
@@ -168,7 +207,7 @@ impl Engine {
             Ok(result) => result,
             Err(panic) => {
                 if let Ok(turn) = &mut self.turn {
-                    turn.broke(&*panic, &self.poller);
+                    turn.broke(&*panic, &self.watches);
                 }
                 self.end();
                 self.end_of()
@@ -182,7 +221,7 @@ impl Engine {
         timeout: Option<Duration>,
     ) -> Result<bool, EngineError> {
         let mut ready = core::mem::take(&mut self.ready);
-        let waited = self.poller.wait(&mut ready, timeout);
+        let waited = self.watches.wait(&mut ready, timeout);
         waited.map_err(|error| EngineError::System(format!("polling failed: {error}")))?;
         self.take_in_connections();
         let mut arrived = false;
@@ -190,7 +229,7 @@ impl Engine {
             match key {
                 key if key >= SESSION_KEYS => {
                     if let Ok(turn) = &mut self.turn {
-                        turn.session_ready(key, &self.poller);
+                        turn.session_ready(key, &self.watches);
                     }
                 }
                 LISTENER_KEY => self.accept(),
@@ -206,7 +245,7 @@ impl Engine {
         if self.shared.stop.load(Ordering::Acquire) {
             turn.stop();
         }
-        let mut result = turn.run(Instant(now_ns()), arrived, budget, &self.poller);
+        let mut result = turn.run(Instant(now_ns()), arrived, budget, &self.watches);
         if let Err(EngineError::Outdated(known)) = result {
             result = self.begin_again(known);
         }
@@ -216,7 +255,7 @@ impl Engine {
         }
         let more = result?;
         let deadline = self.turn.as_ref().ok().and_then(RealTurn::deadline);
-        self.poller
+        self.watches
             .set_timer(deadline.map(|at| at.0))
             .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))?;
         if more {
@@ -233,7 +272,7 @@ impl Engine {
         self.leave_transport();
         // The sockets and the state file are free only when the old turn is gone.
         self.turn = Err(error);
-        self.turn = begin(&self.config, Some(known), &self.poller);
+        self.turn = begin(&self.config, Some(known), &mut self.watches);
         match &mut self.turn {
             Ok(turn) => {
                 turn.put_fault_into(Arc::clone(&self.shared.fault));
@@ -254,16 +293,16 @@ impl Engine {
     /// Nothing makes the descriptor readable any more: a host that polls it is left in peace.
     fn end(&mut self) {
         if let Some(listener) = self.listener.take() {
-            Readiness::remove(&self.poller, listener.fd());
+            self.watches.remove(listener.fd());
         }
         self.leave_transport();
-        self.poller.retire();
+        self.watches.retire();
         self.shared.end();
     }
 
-    fn leave_transport(&self) {
+    fn leave_transport(&mut self) {
         for fd in self.turn.iter().flat_map(RealTurn::transport_fds) {
-            Readiness::remove(&self.poller, fd);
+            self.watches.remove_transport(fd);
         }
     }
 
@@ -283,7 +322,7 @@ impl Engine {
 
     fn take_in(&mut self, socket: OwnedFd) {
         if let Ok(turn) = &mut self.turn {
-            turn.accept(socket, &self.poller, Instant(now_ns()));
+            turn.accept(socket, &self.watches, Instant(now_ns()));
         }
     }
 }
@@ -342,43 +381,29 @@ impl EngineHandle {
     }
 }
 
-impl Readiness for Poller {
-    fn add(&self, fd: RawFd, key: u64) -> io::Result<()> {
-        Self::add(self, fd, key)
-    }
-
-    fn add_edge(&self, fd: RawFd, key: u64) -> io::Result<()> {
-        Self::add_edge(self, fd, key)
-    }
-
-    fn remove(&self, fd: RawFd) {
-        // Not being in the set is what was asked for.
-        let _ = Self::remove(self, fd);
-    }
-}
-
 /// A turn whose sockets are watched.
 fn begin(
     config: &ValidConfig,
     known: Option<Incarnation>,
-    poller: &Poller,
+    watches: &mut Watches,
 ) -> Result<RealTurn, EngineError> {
-    let turn = open(config.clone(), known, &poller.waker())?;
+    let turn = open(config.clone(), known, &watches.waker())?;
     for fd in turn.transport_fds() {
-        poller.add(fd, TRANSPORT_KEYS).map_err(system)?;
+        watches.add_transport(fd).map_err(system)?;
     }
     Ok(turn)
 }
 
 fn system(error: io::Error) -> EngineError {
-    EngineError::System(format!("cannot set up polling: {error}; raise the limit of open files"))
+    let hint = error.raw_os_error().map_or("", |_| "; raise the limit of open files");
+    EngineError::System(format!("cannot set up polling: {error}{hint}"))
 }
 
-fn listen(config: &ClientConfig, poller: &Poller) -> Result<Option<Listener>, EngineError> {
+fn listen(config: &ClientConfig, watches: &Watches) -> Result<Option<Listener>, EngineError> {
     let Some(path) = &config.listen else { return Ok(None) };
     let listener = Listener::bind(path, config.listen_mode)
         .map_err(|error| EngineError::Socket(error.to_string()))?;
-    poller.add(listener.fd(), LISTENER_KEY).map_err(|error| {
+    watches.add(listener.fd(), LISTENER_KEY).map_err(|error| {
         EngineError::Socket(format!("cannot watch the socket {}: {error}", path.display()))
     })?;
     Ok(Some(listener))

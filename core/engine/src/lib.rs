@@ -28,10 +28,12 @@ mod storage;
 pub mod sys;
 mod trace_file;
 pub mod turn;
+mod watches;
 mod witness;
 mod writer;
 
 pub use engine::{Engine, EngineHandle};
 pub use error::EngineError;
 pub use storage::Storage;
+pub use watches::HostLoop;
 pub use witness::Witness;

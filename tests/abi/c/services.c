@@ -209,15 +209,16 @@ static void same_view(anz_group_t *room)
 
 int main(void)
 {
-    static const char *const here[] = {"unreliable", "unicast", "multi-group", "same-view"};
+    static const char *const here[] = {"unreliable", "unicast", "multi-group", "same-view",
+                                       "loop-ops",   "notify"};
     static const char *const not_here[] = {"receipts", "priorities", "domains"};
     anz_group_t *room;
     anz_event_t ev;
     size_t at;
     engine = lonely_engine();
-    for (at = 0; at < 4; at++)
+    for (at = 0; at < sizeof here / sizeof *here; at++)
         CHECK(anz_has(here[at]) == 1);
-    for (at = 0; at < 3; at++)
+    for (at = 0; at < sizeof not_here / sizeof *not_here; at++)
         CHECK(anz_has(not_here[at]) == 0);
     anna = connected(engine);
     bert = connected(engine);

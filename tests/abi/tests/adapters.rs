@@ -111,3 +111,8 @@ fn qt() {
 fn an_edge_triggered_epoll() {
     works("epoll.c", &Needs::Nothing);
 }
+
+#[test]
+fn a_loop_that_watches_everything_itself() {
+    works("level2.c", &Needs::Nothing);
+}

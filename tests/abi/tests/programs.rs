@@ -57,6 +57,11 @@ fn a_callback_may_call_back_in() {
 }
 
 #[test]
+fn a_call_tells_that_there_is_something_to_receive() {
+    passes("notify");
+}
+
+#[test]
 fn it_leaves_signals_and_all_else_of_the_process_as_they_were() {
     passes("guest");
 }

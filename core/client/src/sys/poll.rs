@@ -65,15 +65,10 @@ pub(crate) struct Poll {
 
 impl Poll {
     pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: each makes a descriptor, which is ours alone.
-        let (set, timer) = unsafe {
-            let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
-            (
-                owned(libc::epoll_create1(libc::EPOLL_CLOEXEC))?,
-                owned(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags))?,
-            )
-        };
-        let poll = Self { set, timer, nudge: EventFd::new()? };
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: makes a descriptor, which is ours alone.
+        let timer = unsafe { owned(libc::timerfd_create(libc::CLOCK_MONOTONIC, flags))? };
+        let poll = Self { set: new_set()?, timer, nudge: EventFd::new()? };
         poll.watch(poll.timer.as_raw_fd(), Key::Timer)?;
         poll.watch(poll.nudge.as_raw_fd(), Key::Nudge)?;
         Ok(poll)
@@ -88,9 +83,7 @@ impl Poll {
 
     /// Stops watching. Needed before a descriptor is closed: another process may hold a copy of it.
     pub(crate) fn forget(&self, fd: RawFd) {
-        let nothing = std::ptr::null_mut();
-        // SAFETY: no memory is passed.
-        unsafe { libc::epoll_ctl(self.set.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, nothing) };
+        forget(&self.set, fd);
     }
 
     /// What became ready since the last time; makes the set unreadable, but for the socket. Never
@@ -174,8 +167,7 @@ pub(crate) struct EdgeWatch(OwnedFd);
 
 impl EdgeWatch {
     pub(crate) fn new(fds: &[RawFd]) -> io::Result<Self> {
-        // SAFETY: makes a descriptor, which is ours alone.
-        let set = unsafe { owned(libc::epoll_create1(libc::EPOLL_CLOEXEC))? };
+        let set = new_set()?;
         for fd in fds {
             add(&set, *fd, libc::EPOLLIN | libc::EPOLLET, 0)?;
         }
@@ -204,12 +196,24 @@ pub(crate) fn now_ns() -> i64 {
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-fn add(set: &OwnedFd, fd: RawFd, events: i32, key: u64) -> io::Result<()> {
+/// An empty epoll set.
+pub(super) fn new_set() -> io::Result<OwnedFd> {
+    // SAFETY: makes a descriptor, which is ours alone.
+    unsafe { owned(libc::epoll_create1(libc::EPOLL_CLOEXEC)) }
+}
+
+pub(super) fn add(set: &OwnedFd, fd: RawFd, events: i32, key: u64) -> io::Result<()> {
     let mut event = libc::epoll_event { events: events as u32, u64: key };
     // SAFETY: `event` lives through the call.
     let result =
         unsafe { libc::epoll_ctl(set.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+pub(super) fn forget(set: &OwnedFd, fd: RawFd) {
+    let nothing = std::ptr::null_mut();
+    // SAFETY: no memory is passed.
+    unsafe { libc::epoll_ctl(set.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, nothing) };
 }
 
 fn timespec(duration: Duration) -> libc::timespec {

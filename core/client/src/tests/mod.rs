@@ -3,6 +3,7 @@
 mod closing;
 mod connecting;
 mod events;
+mod notifying;
 mod reconnecting;
 mod sending;
 

@@ -79,6 +79,9 @@ static inline void begin(int argc, char **argv)
         *value++ = '\0';
         must(anz_config_set(config, argv[argc - 1], value, &err) == ANZ_OK, err.message);
     }
+#ifdef MEMBER_SETS
+    MEMBER_SETS(config);
+#endif
     must(anz_engine_new(config, &engine, &err) == ANZ_OK, err.message);
     must(anz_engine_connect(engine, config, &conn, &err) == ANZ_OK, err.message);
     anz_config_free(config);

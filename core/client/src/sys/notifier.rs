@@ -1,0 +1,148 @@
+//! The one thread of this library that tells an application when its sessions have something: made
+//! when it is first asked for, for all sessions of the process. It only watches their descriptors.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use super::fork;
+use super::poll::{add, forget, new_set};
+use super::thread::spawn_without_signals;
+
+/// What an application wants to be called.
+pub type Call = Box<dyn Fn() + Send>;
+
+/// None once it is not to be made any more; locked while it is made.
+type Slot = Arc<Mutex<Option<Call>>>;
+
+struct Notifier {
+    set: OwnedFd,
+    /// Of its thread; 0 until that runs.
+    thread: AtomicI32,
+    fork_mark: u64,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Default)]
+struct Slots {
+    by_key: HashMap<u64, Slot>,
+    last_key: u64,
+}
+
+/// A call that is made each time that a descriptor becomes readable, until this is dropped.
+pub(crate) struct Notification {
+    notifier: &'static Notifier,
+    fd: RawFd,
+    key: u64,
+    slot: Slot,
+}
+
+impl Notification {
+    /// From now on `call` is made, on a thread of its own, each time that `fd` becomes readable,
+    /// and once now if it is. To be dropped before the descriptor is closed.
+    ///
+    /// # Errors
+    /// No descriptors, no memory, no threads.
+    pub(crate) fn begin(fd: RawFd, call: Call) -> io::Result<Self> {
+        let notifier = Notifier::get()?;
+        let slot = Arc::new(Mutex::new(Some(call)));
+        let key = {
+            let mut slots = notifier.slots();
+            slots.last_key += 1;
+            let key = slots.last_key;
+            slots.by_key.insert(key, Arc::clone(&slot));
+            key
+        };
+        // Dropped, and thereby taken back, if that fails.
+        let notification = Self { notifier, fd, key, slot };
+        add(&notifier.set, fd, libc::EPOLLIN | libc::EPOLLET, key)?;
+        Ok(notification)
+    }
+
+    /// This very thread makes calls.
+    pub(crate) fn is_within(&self) -> bool {
+        self.notifier.thread.load(Ordering::Acquire) == this_thread()
+    }
+
+    /// No call is made any more; waits for the end of one that is under way.
+    pub(crate) fn end_and_wait(self) {
+        let slot = Arc::clone(&self.slot);
+        drop(self);
+        drop(slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for Notification {
+    /// No call begins from now on. One that is under way goes on.
+    fn drop(&mut self) {
+        forget(&self.notifier.set, self.fd);
+        self.notifier.slots().by_key.remove(&self.key);
+        match self.slot.try_lock() {
+            Ok(mut call) => drop(call.take()),
+            Err(TryLockError::Poisoned(call)) => drop(call.into_inner().take()),
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+}
+
+impl Notifier {
+    /// The one of this process. It is never given back: its thread may be anywhere.
+    fn get() -> io::Result<&'static Self> {
+        let present = NOTIFIER.load(Ordering::Acquire);
+        // SAFETY: what is there was leaked below, so it lives for ever.
+        if let Some(notifier) = unsafe { present.as_ref() }
+            && fork::is_current(notifier.fork_mark)
+        {
+            return Ok(notifier);
+        }
+        let made: &'static Self = Box::leak(Box::new(Self {
+            set: new_set()?,
+            thread: AtomicI32::new(0),
+            fork_mark: fork::mark(),
+            slots: Mutex::default(),
+        }));
+        spawn_without_signals("anasazi-notify", || made.run())?;
+        // If another thread was first, this one's is as good: a second thread, and that is all.
+        let this = ptr::from_ref(made).cast_mut();
+        _ = NOTIFIER.compare_exchange(present, this, Ordering::AcqRel, Ordering::Acquire);
+        Ok(made)
+    }
+
+    fn run(&self) {
+        self.thread.store(this_thread(), Ordering::Release);
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 64];
+        loop {
+            // SAFETY: room for 64 events is given for 64.
+            let n = unsafe {
+                libc::epoll_wait(self.set.as_raw_fd(), events.as_mut_ptr(), 64, FOR_EVER)
+            };
+            for event in events.iter().take(usize::try_from(n).unwrap_or(0)) {
+                self.call(event.u64);
+            }
+        }
+    }
+
+    fn call(&self, key: u64) {
+        let slot = self.slots().by_key.get(&key).cloned();
+        let Some(slot) = slot else { return };
+        let call = slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(call) = &*call {
+            call();
+        }
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn this_thread() -> i32 {
+    // SAFETY: takes no arguments and cannot fail.
+    unsafe { libc::gettid() }
+}
+
+static NOTIFIER: AtomicPtr<Notifier> = AtomicPtr::new(ptr::null_mut());
+const FOR_EVER: i32 = -1;
