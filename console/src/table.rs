@@ -66,8 +66,16 @@ pub(crate) fn groups(answer: &Value) -> String {
 }
 
 pub(crate) fn sessions(answer: &Value) -> String {
-    let mut table =
-        new_table(&["SESSION", "PID", "UID", "GROUPS", "TO ENGINE", "FROM ENGINE", "BACKLOG"]);
+    let mut table = new_table(&[
+        "SESSION",
+        "PID",
+        "UID",
+        "GROUPS",
+        "TO ENGINE",
+        "FROM ENGINE",
+        "BACKLOG",
+        "OPEN CLAIM",
+    ]);
     for session in list(&answer["sessions"]) {
         let id = session["session"].as_u64().unwrap_or(0);
         let groups = &session["groups"];
@@ -76,6 +84,7 @@ pub(crate) fn sessions(answer: &Value) -> String {
         row.push(number(groups.as_u64().unwrap_or_else(|| list(groups).len() as u64)));
         let fills = ["send_used", "receive_used", "backlog"];
         row.extend(fills.map(|key| number(session[key].as_u64().unwrap_or(0))));
+        row.push(Cell::new(session["claim_open_ms"].as_u64().map_or("-".to_owned(), duration)));
         table.add_row(row);
     }
     shown(&table)

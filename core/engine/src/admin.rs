@@ -75,7 +75,7 @@ impl Admin {
                 "status" => self.status(now, domain, sessions),
                 "members" => json!({ "members": members(domain) }),
                 "groups" => json!({ "groups": groups(domain) }),
-                "sessions" => json!({ "sessions": describe_sessions(sessions) }),
+                "sessions" => json!({ "sessions": describe_sessions(now, sessions) }),
                 "stats" => {
                     let protocol = stats(&domain.core.stats());
                     json!({ "protocol": protocol, "transport": transport(domain) })
@@ -286,7 +286,7 @@ fn transport<T: Transport, S>(domain: &Domain<T, S>) -> Value {
     counters.fields().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
 }
 
-fn describe_sessions(sessions: &Sessions) -> Vec<Value> {
+fn describe_sessions(now: Instant, sessions: &Sessions) -> Vec<Value> {
     let row = |s: crate::session::SessionInfo| {
         json!({
             "session": s.session.0,
@@ -296,6 +296,7 @@ fn describe_sessions(sessions: &Sessions) -> Vec<Value> {
             "send_used": s.send_used,
             "receive_used": s.receive_used,
             "backlog": s.backlog_len,
+            "claim_open_ms": s.claim_open_since.map(|at| now.since(at).as_millis() as u64),
         })
     };
     sessions.describe().into_iter().map(row).collect()

@@ -68,6 +68,16 @@ impl Journal {
             }
             _ => {}
         }
+        self.push(now_ns, kind, text);
+    }
+
+    /// Logs and keeps what a session does that its owner should know of.
+    pub(crate) fn of_session(&mut self, now_ns: u64, text: String) {
+        warn!(target: "anasazi::engine", "{text}");
+        self.push(now_ns, "session", text);
+    }
+
+    fn push(&mut self, now_ns: u64, kind: &'static str, text: String) {
         if self.entries.len() == EVENTS_MAX {
             self.entries.pop_front();
         }

@@ -147,6 +147,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.domains[0].flush();
         self.hand_up(now, readiness);
         self.sessions.expire(readiness, now);
+        for text in self.sessions.watch_claims(now) {
+            self.admin.journal.of_session(now.0, text);
+        }
         self.sessions.flush(readiness);
         match &self.ended {
             Some(result) => result.clone().map(|()| false),

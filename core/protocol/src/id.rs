@@ -82,6 +82,11 @@ impl SessionId {
     pub fn first(incarnation: Incarnation) -> Self {
         Self(incarnation.0 << 24 | 1)
     }
+
+    /// Which one it is of its incarnation, from 1 on: for people.
+    pub fn number(self) -> u64 {
+        self.0 & SESSION_COUNTER_MASK
+    }
 }
 
 /// A group member: a session on a node.
@@ -166,7 +171,7 @@ const SESSION_COUNTER_MASK: u64 = (1 << 24) - 1;
 /// For people: node and number of the session there. Numbers begin again when the node restarts.
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.node, self.session.0 & SESSION_COUNTER_MASK)
+        write!(f, "{}/{}", self.node, self.session.number())
     }
 }
 

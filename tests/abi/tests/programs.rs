@@ -62,6 +62,11 @@ fn a_call_tells_that_there_is_something_to_receive() {
 }
 
 #[test]
+fn a_sender_that_is_stopped_holds_up_nobody_and_is_named() {
+    passes("stopped");
+}
+
+#[test]
 fn it_leaves_signals_and_all_else_of_the_process_as_they_were() {
     passes("guest");
 }

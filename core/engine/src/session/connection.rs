@@ -12,6 +12,7 @@ use anasazi_queue::status::Status;
 use bytes::Bytes;
 
 use super::backlog::Backlog;
+use super::claims::OpenClaim;
 use super::handshake::Waiting;
 use super::limits::{LAST_WORD_LEN, REASON_LEN_MAX};
 use crate::sys::memory::{ClientWaker, Lane};
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     /// The client is gone: what it had sent is carried out, as much as a ring holds; this many
     /// bytes are left.
     pub(super) legacy: Option<u64>,
+    /// What it had claimed and not committed when that was last looked for.
+    pub(super) open_claim: Option<OpenClaim>,
     /// Messages taken from it.
     pub(super) messages_sent: u64,
     /// Messages for it.
@@ -122,6 +125,7 @@ impl Connection {
             is_active: false,
             is_dirty: false,
             legacy: None,
+            open_claim: None,
             messages_sent: 0,
             messages_received: 0,
         }

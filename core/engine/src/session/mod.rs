@@ -23,6 +23,7 @@
 
 mod admission;
 mod backlog;
+mod claims;
 mod connection;
 mod deliver;
 mod encode;
@@ -40,7 +41,7 @@ use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use anasazi_protocol::{Process, SessionId};
+use anasazi_protocol::{Instant, Process, SessionId};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{ReplyRecord, event};
 use anasazi_queue::status::Status;
@@ -86,6 +87,8 @@ pub struct Sessions {
     dead: Vec<Box<Connection>>,
     /// Messages are copied into it, many to one allocation.
     arena: BytesMut,
+    /// When claims that are kept open were last looked for.
+    claims_seen_at: Instant,
     /// The engine leaves.
     is_stopping: bool,
 }
@@ -111,6 +114,8 @@ pub struct SessionInfo {
     pub receive_capacity: u64,
     /// Bytes that wait for room in the receive ring.
     pub backlog_len: usize,
+    /// Since when it has kept a claim open, if it has one: nothing behind it is sent.
+    pub claim_open_since: Option<Instant>,
     /// Messages taken from it.
     pub messages_sent: u64,
     /// Messages for it.
@@ -144,6 +149,7 @@ impl Sessions {
             endings: VecDeque::new(),
             dead: Vec::new(),
             arena: BytesMut::with_capacity(ARENA_LEN),
+            claims_seen_at: Instant::default(),
             is_stopping: false,
         }
     }
@@ -417,6 +423,7 @@ fn describe(connection: &Connection) -> SessionInfo {
         receive_used,
         receive_capacity,
         backlog_len: connection.backlog.len(),
+        claim_open_since: connection.open_claim.map(|claim| claim.since),
         messages_sent: connection.messages_sent,
         messages_received: connection.messages_received,
     }

@@ -1,5 +1,6 @@
 //! Sessions between raw clients and a core that only pretends.
 
+mod claims;
 mod delivery;
 mod fake_core;
 mod hostile;

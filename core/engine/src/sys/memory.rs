@@ -135,6 +135,11 @@ impl Lane {
         self.outgoing.wake_needed()
     }
 
+    /// Where the client has claimed the next record of the send ring and not committed it.
+    pub fn open_claim(&self) -> Option<u64> {
+        self.incoming.open_claim()
+    }
+
     /// Bytes used of the send ring, and its capacity.
     pub fn send_fill(&self) -> (u64, u64) {
         (self.incoming.used(), self.incoming.capacity())

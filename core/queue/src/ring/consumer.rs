@@ -179,6 +179,15 @@ impl Consumer {
         self.cursor.load(Relaxed).saturating_sub(head)
     }
 
+    /// Where the next record is if it was claimed, as far as the producers say, and is not
+    /// committed. The records behind it wait for it.
+    pub fn open_claim(&self) -> Option<u64> {
+        let cursor = self.cursor.load(Relaxed);
+        let is_claimed = self.memory.tail().load(Relaxed) > cursor;
+        let is_free = cursor.saturating_sub(self.head.load(Acquire)) < self.capacity();
+        (is_claimed && is_free && self.header_at(cursor).is_none()).then_some(cursor)
+    }
+
     /// Bytes claimed and not yet released, as far as the producers say.
     pub fn used(&self) -> u64 {
         let tail = self.memory.tail().load(Relaxed);
