@@ -9,7 +9,7 @@ release = $(target)/release
 demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-build test fuzz header lib bench soak clean
+.PHONY: help build demo demo-build test fuzz header lib bench soak man clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -48,6 +48,9 @@ lib: ## libanasazi.so and libanasazi.a
 
 header: ## include/anasazi.h, made anew of ffi/
 	UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed
+
+man: header ## The manual pages, docs/man/*.3, made anew of the header
+	UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test man up_to_date
 
 clean: ## Removes what was built
 	$(CARGO) clean

@@ -1,5 +1,5 @@
 # make install [PREFIX=/usr/local] [DESTDIR=]: daemon, console, library, headers, CMake package,
-# pkg-config file, systemd unit, guides, example configuration. Included by the top
+# pkg-config file, systemd unit, guides, manual pages, example configuration. Included by the top
 # Makefile. SKIP_BUILD=1 installs what was built before, as for `sudo make install`.
 # make uninstall, with the same settings, removes these again.
 
@@ -8,11 +8,13 @@ BINDIR ?= $(PREFIX)/bin
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 DOCDIR ?= $(PREFIX)/share/doc/anasazi
+MANDIR ?= $(PREFIX)/share/man
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 CMAKEDIR ?= $(LIBDIR)/cmake/anasazi
 
+pages = $(wildcard docs/man/*.3)
 documents = docs/OPERATIONS.md docs/PROTOCOL.md docs/FROM-CPG.md docs/FROM-SPREAD.md packaging/anasazi.toml
 
 release_dir = $(or $(CARGO_TARGET_DIR),target)/release
@@ -47,7 +49,7 @@ install-build:
 install: $(if $(SKIP_BUILD),,install-build)
 	@test -n "$(library_major)" || { echo "include/anasazi.h has no ANZ_VERSION_MAJOR"; exit 1; }
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(LIBDIR) $(PKGCONFIGDIR) $(CMAKEDIR) \
-		$(UNITDIR) $(SYSUSERSDIR) $(DOCDIR))
+		$(UNITDIR) $(SYSUSERSDIR) $(DOCDIR) $(MANDIR)/man3)
 	install -m 755 $(release_dir)/anasazid $(release_dir)/anasazi $(DESTDIR)$(BINDIR)
 	install -m 755 $(release_dir)/libanasazi.so $(DESTDIR)$(LIBDIR)/libanasazi.so.$(library_version)
 	ln -sf libanasazi.so.$(library_version) $(DESTDIR)$(LIBDIR)/libanasazi.so.$(library_major)
@@ -65,6 +67,7 @@ install: $(if $(SKIP_BUILD),,install-build)
 		| install -m 644 /dev/stdin $(DESTDIR)$(UNITDIR)/anasazid.service
 	install -m 644 packaging/anasazi.sysusers $(DESTDIR)$(SYSUSERSDIR)/anasazi.conf
 	install -m 644 $(documents) $(DESTDIR)$(DOCDIR)
+	install -m 644 $(pages) $(DESTDIR)$(MANDIR)/man3
 	@$(refresh_loader)
 
 # What users made stays: configuration, state files, the user of the daemon.
@@ -78,5 +81,6 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(CMAKEDIR)/,anasaziConfig.cmake anasaziConfigVersion.cmake)
 	rm -f $(DESTDIR)$(UNITDIR)/anasazid.service $(DESTDIR)$(SYSUSERSDIR)/anasazi.conf
 	rm -f $(addprefix $(DESTDIR)$(DOCDIR)/,$(notdir $(documents)))
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man3/,$(notdir $(pages)))
 	rmdir $(DESTDIR)$(CMAKEDIR) $(DESTDIR)$(DOCDIR) 2> /dev/null || true
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then PATH="$$PATH:/usr/sbin:/sbin" ldconfig; fi

@@ -28,6 +28,12 @@ for document in $(grep -o '[A-Z]*\.md' "$moved/share/doc/anasazi/OPERATIONS.md" 
 done
 echo "ok: installs below the prefix"
 
+for function in $(sed -n 's/^ANZ_API .*[ *]\(anz_[a-z_]*\)(.*/\1/p' include/anasazi.h); do
+    [ -e "$moved/share/man/man3/$function.3" ] || fail "$function has no manual page"
+done
+[ -e "$moved/share/man/man3/anz_mcast.3" ] || fail "no manual pages"
+echo "ok: a manual page for each function"
+
 for target in install uninstall; do
     make --no-print-directory -f packaging/install.mk $target \
         PREFIX=/opt/anasazi DESTDIR="$place/again" SKIP_BUILD=1 > "$place/log" 2>&1 \

@@ -35,7 +35,9 @@ PACKAGES = {"cmake": "cmake", "ip": "iproute2", "nft": "nftables", "pkg-config":
             "/usr/include/systemd/sd-event.h": "libsystemd-dev",
             "/usr/include/asio.hpp": "libasio-dev", "qmake": "qtbase5-dev",
             # The other compiler, and the judge of ABIs.
-            "clang": "clang", "abidiff": "abigail-tools"}
+            "clang": "clang", "abidiff": "abigail-tools",
+            # The judge of manual pages.
+            "mandoc": "mandoc"}
 
 
 @dataclasses.dataclass

@@ -84,7 +84,8 @@ pub(crate) fn sessions(answer: &Value) -> String {
         row.push(number(groups.as_u64().unwrap_or_else(|| list(groups).len() as u64)));
         let fills = ["send_used", "receive_used", "backlog"];
         row.extend(fills.map(|key| number(session[key].as_u64().unwrap_or(0))));
-        row.push(Cell::new(session["claim_open_ms"].as_u64().map_or("-".to_owned(), duration)));
+        let open_ms = session["claim_open_ms"].as_u64();
+        row.push(Cell::new(open_ms.map_or_else(|| "-".to_owned(), duration)));
         table.add_row(row);
     }
     shown(&table)

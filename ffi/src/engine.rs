@@ -37,7 +37,8 @@ pub(crate) struct Driven {
 }
 
 /// ---- engine: standalone, in your loop, or in its own thread ----
-/// Opens sockets and state; starts no thread. MT-Safe BLK (the disk); *out is set on success only
+/// Opens sockets and state; waits for the disk, and starts no thread. MT-Safe BLK; *out is set on
+/// success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_engine_new(
     cfg: *const anz_config_t,
@@ -75,8 +76,8 @@ pub unsafe extern "C" fn anz_engine_new(
     }
 }
 
-/// Stops it if it runs, joins its thread, and gives everything back; its sessions close. MT-Safe
-/// BLK: a clean leave takes up to a second
+/// Stops it if it runs, joins its thread, and gives everything back; its sessions close. A clean
+/// leave takes up to a second. MT-Safe BLK
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
     guarded(|| {

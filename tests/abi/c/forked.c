@@ -71,6 +71,8 @@ static void nothing_works(void)
     IS(anz_query(conn, "{}", 2, 1), ANZ_EFORKED);
     CHECK(anz_engine_fd(engine) == ANZ_EFORKED);
     CHECK(anz_engine_process(engine, 0) == ANZ_EFORKED);
+    CHECK(anz_engine_process_fd(engine, -1, 0) == ANZ_EFORKED);
+    IS(anz_conn_set_notify(conn, NULL, NULL), ANZ_EFORKED);
     IS(anz_engine_run(engine), ANZ_EFORKED);
     IS(anz_engine_start_thread(engine), ANZ_EFORKED);
     IS(anz_engine_connect(engine, NULL, &own, &err), ANZ_EFORKED);

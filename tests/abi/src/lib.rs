@@ -3,6 +3,7 @@
 
 pub mod calls;
 pub mod layout;
+pub mod man;
 pub mod processes;
 pub mod prototypes;
 pub mod sweep;
