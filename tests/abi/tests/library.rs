@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anasazi_abi::calls::Code;
 use anasazi_abi::prototypes::functions;
-use anasazi_abi::{release, run};
+use anasazi_abi::{release, root, run};
 
 fn inspect(tool: &str, arguments: &[&str]) -> String {
     run(Command::new(tool).args(arguments).arg(release().join("libanasazi.so.1")))
@@ -113,4 +113,28 @@ fn what_signal_handlers_may_call_calls_nothing_that_they_may_not() {
         joins.contains("malloc") && joins.iter().any(|name| name.contains("panic")),
         "{joins:?}"
     );
+}
+
+/// The crate of the rings, compiled by itself: no allocator, no panic, no thread-local, no system
+/// call but the one that it makes itself.
+#[test]
+fn the_rings_need_nothing_but_memory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let object = directory.path().join("queue.o");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let emit = format!("obj={}", object.display());
+    run(Command::new(cargo)
+        .args(["rustc", "--release", "--locked", "--quiet", "-p", "anasazi-queue", "--lib"])
+        .arg("--target-dir")
+        .arg(directory.path())
+        .args(["--", "--emit", &emit, "-C", "codegen-units=1"])
+        .current_dir(root()));
+    let symbols = run(Command::new("nm").args(["-C"]).arg(&object));
+    let defined = |name: &str| symbols.lines().any(|l| l.contains(" T ") && l.contains(name));
+    assert!(defined("Producer::claim_sparing") && defined("Consumer::release"), "{symbols}");
+    let undefined: BTreeSet<&str> =
+        symbols.lines().filter_map(|line| line.trim().strip_prefix("U ")).collect();
+    let allowed = BTreeSet::from(["memcpy", "memmove", "memset"]);
+    let others: Vec<_> = undefined.difference(&allowed).collect();
+    assert!(others.is_empty(), "{others:?}");
 }
