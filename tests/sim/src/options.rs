@@ -220,7 +220,7 @@ impl Options {
         let (network, nodes) = (&self.network, self.nodes as u64);
         let rotation_us = self.rotation_us();
         let copies = if network.multicast == Multicast::On { 1 } else { nodes.max(2) - 1 };
-        let packets = (u64::from(self.window) / copies).max(1);
+        let packets = u64::from(self.window).max(1);
         let mtu = if self.mixed_mtu { limits::MTU_MIN } else { self.mtu } as u64;
         let by_window = packets * mtu * 1_000_000 / rotation_us;
         let by_link = if network.bytes_per_ms == 0 {

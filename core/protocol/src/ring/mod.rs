@@ -172,6 +172,11 @@ impl Ring {
         self.last_sent.is_some()
     }
 
+    /// How often a packet for all crosses this member's link.
+    fn copies(&self) -> u64 {
+        if self.multicast { 1 } else { self.members.len().max(2) as u64 - 1 }
+    }
+
     fn successor(&self) -> Process {
         self.members[(self.me + 1) % self.members.len()]
     }
@@ -314,7 +319,6 @@ impl Ring {
             return content;
         }
         let post = data.post;
-        self.outlet.sent(DATA_OVERHEAD_LEN + data.content.len());
         let bytes = seal_data(node, data);
         let content = bytes.slice(DATA_CONTENT_AT..bytes.len() - 4);
         if post {
@@ -347,7 +351,7 @@ impl Ring {
     }
 
     /// Sends a held packet again: to the one that lacks it, or to all.
-    fn repeat(&self, node: &mut Node, token_sequence: u64, ordinal: u64, by: Option<NodeId>) {
+    fn repeat(&mut self, node: &mut Node, token_sequence: u64, ordinal: u64, by: Option<NodeId>) {
         let Some(held) = self.store.get(ordinal) else { return };
         let data = Data {
             ring: self.id,
@@ -362,6 +366,8 @@ impl Ring {
             content: held.content.clone(),
         };
         node.out.stats.packets_repeated += 1;
+        let len = (DATA_OVERHEAD_LEN + data.content.len()) as u64;
+        self.outlet.sent(if by.is_some() { len } else { len * self.copies() });
         let one = by.and_then(|by| self.members.iter().find(|p| p.node == by));
         let one = one.and_then(|p| node.book.address(*p));
         if mtu::is_large(node, data.content.len()) {

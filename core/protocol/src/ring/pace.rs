@@ -2,15 +2,14 @@
 
 use core::time::Duration;
 
-/// Rotations after which the shortest one is forgotten: paths change.
-const FORGET_AFTER: u32 = 1_024;
-/// A rotation that takes longer than this part of the time after which a token counts as lost is
-/// slow.
-const SLOW_ONE_IN: u32 = 2;
-/// Bytes that a member begins with.
+use crate::time::Instant;
+
+/// After so long the shortest rotation is forgotten, up to twice: paths change.
+const FORGET_AFTER: Duration = Duration::from_secs(30);
+/// Bytes on its link that a member begins with.
 const START: u64 = 64 * 1024;
-/// More than any window is.
-const BYTES_MAX: u64 = 1 << 40;
+/// Bytes of packets, full ones of the usual size, that a member may send in any case.
+const FLOOR_PACKETS: u64 = 2;
 
 /// How long a rotation took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub(super) enum Pace {
     /// One with half as much again to carry would be slow.
     AlmostSlow,
     /// Data hold the token up: it took half of the time after which it counts as lost, and more
-    /// than twice as long as it can.
+    /// than twice as long as it can; or three quarters of that time, whatever it can.
     Slow,
 }
 
@@ -28,21 +27,21 @@ pub(super) enum Pace {
 pub(super) struct Rotations {
     /// The shortest one of the last while, and of the while that has begun.
     least: [Option<Duration>; 2],
-    timed: u32,
+    /// When that while began.
+    since: Instant,
 }
 
 impl Rotations {
     /// A rotation ended, if the token did not rest: how long it took. A token that takes `loss`
     /// counts as lost.
-    pub(super) fn pace(&mut self, took: Option<Duration>, loss: Duration) -> Pace {
+    pub(super) fn pace(&mut self, now: Instant, took: Option<Duration>, loss: Duration) -> Pace {
         let Some(took) = took else { return Pace::Quick };
-        self.timed += 1;
-        if self.timed >= FORGET_AFTER {
-            (self.timed, self.least) = (0, [self.least[1], None]);
+        if now.since(self.since) >= FORGET_AFTER {
+            (self.since, self.least) = (now, [self.least[1], None]);
         }
         self.least[1] = Some(self.least[1].map_or(took, |least| least.min(took)));
         let least = self.least.into_iter().flatten().min().unwrap_or(took);
-        let slow = (loss / SLOW_ONE_IN).max(2 * least);
+        let slow = (loss / 2).max(2 * least).min(loss * 3 / 4);
         match took {
             _ if took > slow => Pace::Slow,
             _ if took > slow * 2 / 3 => Pace::AlmostSlow,
@@ -51,14 +50,15 @@ impl Rotations {
     }
 }
 
-/// What this member's own link carries in a rotation. The ring's window is for all members
-/// together: when one of them has nearly all there is to send, a window that the links of many have
-/// carried is too much for its link alone, and the token waits there behind the data.
+/// What this member's own link carries in a rotation, in bytes: each copy counts, and what is sent
+/// again. The ring's window is for all members together: when one of them has nearly all there is
+/// to send, a window that the links of many have carried is too much for its link alone, and the
+/// token waits there behind the data.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Outlet {
-    /// Bytes that it may send at a visit.
+    /// What it may send at a visit.
     bytes: u64,
-    /// Bytes that it sent at the last one.
+    /// What it has sent since the token came last.
     sent: u64,
 }
 
@@ -69,29 +69,27 @@ impl Default for Outlet {
 }
 
 impl Outlet {
-    /// The token came back. What was not made use of proves nothing.
-    pub(super) fn rotation(&mut self, pace: Pace, packet_len: u64) {
+    /// The token came back. `packet`: bytes of a full packet, with all its copies.
+    pub(super) fn rotation(&mut self, pace: Pace, packet: u64) {
         let sent = core::mem::take(&mut self.sent);
-        if sent + packet_len <= self.bytes / 2 {
-            return;
-        }
-        let bytes = match pace {
-            Pace::Quick => self.bytes + self.bytes / 2,
+        let proven = match pace {
+            Pace::Quick => self.bytes.max(sent + sent / 2),
             // Others may be the cause: who begins late must not be left with little for good.
-            Pace::AlmostSlow => self.bytes + packet_len,
-            Pace::Slow => self.bytes / 2,
+            Pace::AlmostSlow => self.bytes.max(sent + packet),
+            Pace::Slow if sent > self.bytes / 4 => sent / 2,
+            Pace::Slow => self.bytes,
         };
-        self.bytes = bytes.clamp(packet_len, BYTES_MAX);
+        self.bytes = proven.max(FLOOR_PACKETS * packet);
     }
 
-    /// Packets of this size that it may send now; one at least.
-    pub(super) fn packets(&self, packet_len: u64) -> u32 {
-        (self.bytes / packet_len).clamp(1, u64::from(u32::MAX)) as u32
+    /// It may go on sending.
+    pub(super) fn is_open(&self) -> bool {
+        self.sent < self.bytes
     }
 
-    /// It sent a packet.
-    pub(super) fn sent(&mut self, len: usize) {
-        self.sent += len as u64;
+    /// It sent something: with all copies.
+    pub(super) fn sent(&mut self, bytes: u64) {
+        self.sent += bytes;
     }
 }
 
@@ -104,50 +102,70 @@ mod tests {
 
     #[test]
     fn a_rotation_is_slow_if_data_hold_it_up_a_long_way_is_none() {
+        use Pace::{AlmostSlow, Quick, Slow};
         let paces = |rotations: &mut Rotations, took: &[u64]| -> Vec<Pace> {
             let ms = took.iter().map(|ms| Some(Duration::from_millis(*ms)));
-            ms.map(|took| rotations.pace(took, LOSS)).collect()
+            ms.map(|took| rotations.pace(Instant(1), took, LOSS)).collect()
         };
-        use Pace::{AlmostSlow, Quick, Slow};
         let mut near = Rotations::default();
-        assert_eq!(
-            paces(&mut near, &[5, 83, 84, 125, 126]),
-            [Quick, Quick, AlmostSlow, AlmostSlow, Slow]
-        );
-        assert_eq!(near.pace(None, LOSS), Quick, "it rested");
+        let expected = [Quick, Quick, AlmostSlow, AlmostSlow, Slow];
+        assert_eq!(paces(&mut near, &[5, 83, 84, 125, 126]), expected);
+        assert_eq!(near.pace(Instant(1), None, LOSS), Quick, "it rested");
         let mut far = Rotations::default();
+        assert_eq!(paces(&mut far, &[80, 106, 107, 160, 161]), expected);
+        // What nearly loses the token is slow in any case.
         assert_eq!(
-            paces(&mut far, &[80, 106, 107, 160, 161]),
-            [Quick, Quick, AlmostSlow, AlmostSlow, Slow]
+            paces(&mut Rotations::default(), &[150, 187, 188]),
+            [AlmostSlow, AlmostSlow, Slow]
         );
         // A way that has become a long one is no load.
-        let later = paces(&mut near, &[200; 2 * FORGET_AFTER as usize]);
-        assert_eq!((later[0], later.last()), (Slow, Some(&Quick)));
+        let long = Some(Duration::from_millis(140));
+        let mut after = |s: u64| near.pace(Instant(s * 1_000_000_000), long, LOSS);
+        assert_eq!([after(1), after(31), after(61)], [Slow, Slow, AlmostSlow]);
     }
 
     /// Visits at which all that it may send is sent.
-    fn full(outlet: &mut Outlet, pace: Pace, visits: u32) -> u64 {
+    fn full(outlet: &mut Outlet, pace: Pace, packet: u64, visits: u32) -> u64 {
         for _ in 0..visits {
-            outlet.sent((outlet.packets(PACKET) as u64 * PACKET) as usize);
+            while outlet.is_open() {
+                outlet.sent(packet);
+            }
             outlet.rotation(pace, PACKET);
         }
         outlet.bytes
     }
 
     #[test]
-    fn an_outlet_opens_as_far_as_it_is_made_use_of_and_rotations_are_quick() {
+    fn an_outlet_opens_by_half_of_what_was_sent_while_rotations_are_quick() {
         let mut outlet = Outlet::default();
-        assert_eq!(outlet.packets(PACKET), 46);
         outlet.sent(30_000);
         outlet.rotation(Pace::Quick, PACKET);
-        assert_eq!(outlet.bytes, START, "too little to prove anything");
-        assert_eq!(full(&mut outlet, Pace::Quick, 2), START * 9 / 4);
-        assert_eq!(full(&mut outlet, Pace::AlmostSlow, 1), START * 9 / 4 + PACKET);
+        assert_eq!(outlet.bytes, START, "too little to prove more");
+        outlet.sent(50_000);
+        outlet.rotation(Pace::Quick, PACKET);
+        assert_eq!(outlet.bytes, 75_000, "never more than half as much again");
+        assert!(full(&mut outlet, Pace::Quick, PACKET, 20) > 100_000_000);
+    }
+
+    #[test]
+    fn small_packets_open_it_as_large_ones_do() {
+        for packet in [100, 400, PACKET] {
+            let mut outlet = Outlet::default();
+            full(&mut outlet, Pace::Slow, packet, 100);
+            assert_eq!(outlet.bytes, FLOOR_PACKETS * PACKET, "nobody starves");
+            assert!(full(&mut outlet, Pace::AlmostSlow, packet, 100) > 50 * PACKET);
+            assert!(full(&mut outlet, Pace::Quick, packet, 12) > 1_000_000);
+        }
+    }
+
+    #[test]
+    fn who_sends_much_closes_it_for_a_slow_rotation() {
+        let mut outlet = Outlet::default();
+        outlet.sent(START / 4);
         outlet.rotation(Pace::Slow, PACKET);
-        assert_eq!(outlet.bytes, START * 9 / 4 + PACKET, "others held it up");
-        assert_eq!(full(&mut outlet, Pace::Slow, 100), PACKET);
-        assert_eq!(outlet.packets(PACKET), 1, "nobody starves");
-        assert_eq!(outlet.packets(9_000), 1);
-        assert_eq!(full(&mut outlet, Pace::Quick, 100), BYTES_MAX);
+        assert_eq!(outlet.bytes, START, "others held it up");
+        outlet.sent(START / 2);
+        outlet.rotation(Pace::Slow, PACKET);
+        assert_eq!(outlet.bytes, START / 4);
     }
 }

@@ -7,8 +7,6 @@
 
 use bytes::Bytes;
 
-use core::ops::Range;
-
 use super::pace::Pace;
 use super::window::{Bounds, Flow, Rotation};
 use super::{Contribution, Ring};
@@ -17,7 +15,7 @@ use crate::limits;
 use crate::node::Node;
 use crate::planted::{self, planted};
 use crate::trace::Trace;
-use crate::wire::{Request, Token};
+use crate::wire::{DATA_OVERHEAD_LEN, Request, Token};
 
 /// Visits after which another holder is asked for what is still missing.
 const VISITS_PER_HOLDER: u32 = 3;
@@ -52,13 +50,15 @@ impl Ring {
         if !planted!("ordinal_from_own_count") {
             self.high = self.high.max(token.seq);
         }
+        let pace = self.pace(node);
+        let packet = node.ring_mtu as u64 * self.copies();
+        self.outlet.rotation(pace, packet);
         let before = node.out.stats.packets_repeated;
         self.answer_requests(node, token);
         let repeated = (node.out.stats.packets_repeated - before) as u32;
         let mine = self.contribution;
-        let pace = self.pace(node);
         let flow = self.flow(node, token, source.backlog(node));
-        let allowed = flow.allowed().min(self.outlet_opens(node, pace));
+        let allowed = flow.allowed();
         // Repairing for others must not keep this member from sending anything at all.
         let allowed = allowed.saturating_sub(repeated).max(allowed.min(1));
         let sent = self.order_up_to(node, token.token_sequence + 1, allowed, source);
@@ -79,14 +79,8 @@ impl Ring {
     fn pace(&mut self, node: &Node) -> Pace {
         // A token that had something to do at every hop did not rest.
         let went_on = self.last_sent.as_ref().is_some_and(|t| t.idle_hops == 0);
-        self.rotations.pace(went_on.then_some(self.away), node.config.timers.token_loss)
-    }
-
-    /// Packets that this member's own link may have to carry at this visit.
-    fn outlet_opens(&mut self, node: &Node, pace: Pace) -> u32 {
-        let packet_len = node.ring_mtu as u64;
-        self.outlet.rotation(pace, packet_len);
-        self.outlet.packets(packet_len)
+        let (took, loss) = (went_on.then_some(self.away), node.config.timers.token_loss);
+        self.rotations.pace(node.now, took, loss)
     }
 
     fn tune_window(&mut self, node: &Node, token: &mut Token, pace: Pace) {
@@ -117,7 +111,7 @@ impl Ring {
         }
     }
 
-    /// Orders at most `allowed` packets; returns how many.
+    /// Orders at most `allowed` packets, as many as this member's link may carry; returns how many.
     fn order_up_to(
         &mut self,
         node: &mut Node,
@@ -126,18 +120,23 @@ impl Ring {
         source: &mut dyn Source,
     ) -> u32 {
         let expected = allowed.min(source.backlog(node));
-        let behind = if self.accelerated { self.acceleration.of(expected) } else { 0 };
-        let first_behind = self.high + 1 + u64::from(expected - behind);
-        let mut sent = 0;
-        while sent < allowed
+        let mut packets = Vec::with_capacity(expected as usize);
+        while packets.len() < allowed as usize
+            && (packets.is_empty() || self.outlet.is_open())
             && let Some(outgoing) = source.next(node)
         {
-            let post = behind > 0 && self.high + 1 >= first_behind;
-            self.order_and_trace(node, token_sequence, &outgoing, post);
-            sent += 1;
+            let len = DATA_OVERHEAD_LEN + outgoing.content.len();
+            self.outlet.sent(len as u64 * self.copies());
+            packets.push(outgoing);
         }
-        let behind: Range<u64> = first_behind.min(self.high + 1)..self.high + 1;
-        self.acceleration.visited(behind);
+        let sent = packets.len() as u32;
+        let behind = if self.accelerated { self.acceleration.of(sent) } else { 0 };
+        let first_behind = self.high + 1 + u64::from(sent - behind);
+        for outgoing in packets {
+            let post = self.high + 1 >= first_behind;
+            self.order_and_trace(node, token_sequence, &outgoing, post);
+        }
+        self.acceleration.visited(first_behind..self.high + 1);
         sent
     }
 
@@ -182,7 +181,7 @@ impl Ring {
     /// request any more.
     fn answer_requests(&mut self, node: &mut Node, token: &mut Token) {
         let requests = core::mem::take(&mut token.requests);
-        let mut budget = (window_of(node, token) / 4).max(1);
+        let (mut budget, mut first) = ((window_of(node, token) / 4).max(1), true);
         for mut asked in requests {
             if asked.skip > 0 && self.store.get(asked.first).is_some() {
                 asked.skip -= 1;
@@ -196,8 +195,10 @@ impl Ring {
                     continue;
                 }
                 self.acceleration.requested(ordinal);
-                if budget > 0 && self.store.get(ordinal).is_some() {
-                    budget -= 1;
+                // One at least: else nobody would ever be helped.
+                let may = budget > 0 && (first || self.outlet.is_open());
+                if may && self.store.get(ordinal).is_some() {
+                    (budget, first) = (budget - 1, false);
                     self.repeat(node, token.token_sequence + 1, ordinal, asked.by);
                 } else {
                     request(token, Request { first: ordinal, ..asked });

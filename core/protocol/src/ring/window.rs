@@ -113,13 +113,14 @@ impl Tuner {
         }
         let quick_below = self.proven.max(bounds.lossy);
         // What was not made use of proves nothing.
-        let wants_more = of.backlog > 0 && of.sent + of.repeated >= self.window / 2;
+        let used = of.sent.saturating_add(of.repeated);
+        let wants_more = of.backlog > 0 && used >= self.window / 2;
         if of.pace == Pace::Slow {
             self.window /= 2;
             self.begin_again();
         } else if of.pace == Pace::Quick && self.window < quick_below {
-            let more = if wants_more { self.window.div_ceil(2) } else { 0 };
-            self.window = (self.window + more).min(quick_below);
+            let proven = if of.backlog > 0 { used.min(self.window) } else { 0 };
+            self.window = self.window.max((proven + proven.div_ceil(2)).min(quick_below));
             self.begin_again();
         } else if self.rotations >= ROTATIONS {
             if bounds.is_too_much(self.sent, self.repeated) {
@@ -255,7 +256,7 @@ mod tests {
             let of = Rotation { sent, repeated: 0, backlog: 9, pace: Pace::Quick };
             unused.rotation(bounds, of)
         };
-        assert_eq!([window(7), window(7), window(8), window(11)], [16, 16, 24, 24]);
+        assert_eq!([window(7), window(10), window(11), window(17)], [16, 16, 17, 26]);
     }
 
     #[test]
@@ -266,7 +267,7 @@ mod tests {
         let mut window = |pace| tuner.rotation(bounds, of(pace));
         use Pace::{AlmostSlow, Quick, Slow};
         assert_eq!([window(Quick), window(Slow), window(Slow)], [512, 256, 128]);
-        assert_eq!([window(AlmostSlow), window(Quick)], [128, 192]);
+        assert_eq!([window(AlmostSlow), window(Quick)], [128, 149]);
         (0..9).for_each(|_| _ = window(Slow));
         assert_eq!([window(Slow), window(Quick), window(Quick)], [8, 12, 18]);
     }
