@@ -18,6 +18,7 @@ use crate::session::SessionOptions;
 use crate::sys::fork;
 use crate::sys::link::Link;
 use crate::sys::links::Links;
+use crate::sys::lost::Lost;
 use crate::sys::notifier::{Call, Notification};
 use crate::sys::poll::{EventFd, Poll};
 
@@ -28,6 +29,7 @@ pub(crate) struct Core {
     pub(crate) options: SessionOptions,
     pub(crate) layout: Layout,
     pub(crate) links: Links,
+    pub(crate) lost: Lost,
     pub(crate) poll: Poll,
     /// Ends a wait.
     pub(crate) interrupt: EventFd,
@@ -94,6 +96,7 @@ impl Core {
             options,
             layout,
             links: Links::new(),
+            lost: Lost::new(),
             poll,
             interrupt,
             counters: Counters::default(),

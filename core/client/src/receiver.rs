@@ -32,14 +32,17 @@ use crate::owned::OwnedEvent;
 use crate::sys::link::Link;
 use crate::sys::poll::{Key, now_ns};
 use crate::sys::socket::{self, Answer};
+use underway::UnderWay;
 
 mod show;
+mod underway;
 
 /// What only the thread that receives may touch.
 pub(crate) struct Receiver {
     stage: Stage,
     /// Events that are not from the ring; they come before it.
     local: VecDeque<Local>,
+    under_way: UnderWay,
     /// Handles whose `Left` was shown: stale from the next call on.
     ended: Vec<GroupHandle>,
     /// What the engine said before it hung up.
@@ -88,7 +91,15 @@ enum Local {
     Left(GroupHandle, Status),
     Resumed(Member),
     Suspended(&'static str),
+    /// A message with this tag to the group with that number.
+    Lost(u32, u64),
     Writable(GroupHandle),
+}
+
+impl Stage {
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Ended | Self::Down)
+    }
 }
 
 impl Receiver {
@@ -96,6 +107,7 @@ impl Receiver {
         Self {
             stage: Stage::Idle,
             local: VecDeque::new(),
+            under_way: UnderWay::default(),
             ended: Vec::new(),
             last_word: None,
             reason: String::new(),
@@ -192,7 +204,7 @@ impl Receiver {
         }
         self.tend_groups(core);
         self.look_for_room(core);
-        core.links.collect();
+        self.collect_links(core);
         !self.local.is_empty() || matches!(self.stage, Stage::Hangup)
     }
 
@@ -223,7 +235,7 @@ impl Receiver {
 
     /// Whether nothing but local events can come.
     fn is_over(&self) -> bool {
-        matches!(self.stage, Stage::Ended | Stage::Down)
+        self.stage.is_over()
     }
 
     // ---- connecting
@@ -295,6 +307,7 @@ impl Receiver {
         else {
             return;
         };
+        self.collect_links(core);
         let [_, wake_client] = link.wake_fds();
         let watched = core.poll.watch(wake_client, Key::Wake);
         if watched.is_err() || !core.links.install(link) {
@@ -352,6 +365,7 @@ impl Receiver {
 
     fn suspend(&mut self, core: &Arc<Core>) {
         let was_broken = self.is_broken;
+        let lost = self.lose(core);
         self.disconnect(core, Stage::Idle);
         if let Some((status, reason)) = self.last_word.take()
             && is_about_the_session(status)
@@ -364,6 +378,7 @@ impl Receiver {
             "the engine closed the connection or ended; connecting again"
         };
         self.local.push_back(Local::Suspended(reason));
+        self.local.extend(lost);
         GroupHandle::each_of(core, |handle, group| {
             let leaves = matches!(group.stage(), GroupStage::LeaveWanted | GroupStage::Leaving);
             if leaves && group.end() {
@@ -387,6 +402,8 @@ impl Receiver {
         }
         core.links.retire();
         self.stage = next;
+        self.under_way.clear();
+        self.collect_links(core);
         self.is_broken = false;
     }
 

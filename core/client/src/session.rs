@@ -309,7 +309,8 @@ impl Session {
 
     /// Whether kept events have not been released yet.
     pub fn holds_events(&self) -> bool {
-        self.core.check_fork().is_ok() && self.core.links.any_held()
+        let core = &self.core;
+        core.check_fork().is_ok() && (core.links.any_held() || core.lost.any_held())
     }
 
     /// Figures of this session. Any thread.

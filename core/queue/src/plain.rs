@@ -6,9 +6,9 @@ use core::{ptr, slice};
 
 use crate::hello::{Hello, Welcome};
 use crate::record::{
-    ClosedRecord, GroupRecord, JoinRecord, LeaveRecord, LeftRecord, Member, MessageRecord,
-    MultiRecord, PeerRecord, QueryRecord, ReceiptRecord, ReplyRecord, SendRecord, ViewId,
-    ViewRecord,
+    ClosedRecord, DoneRecord, GroupRecord, JoinRecord, LeaveRecord, LeftRecord, Member,
+    MessageRecord, MultiRecord, PeerRecord, QueryRecord, ReceiptRecord, ReplyRecord, SendRecord,
+    TakenEntry, TakenRecord, ViewId, ViewRecord,
 };
 
 /// A struct that is its bytes.
@@ -66,6 +66,9 @@ plain! {
         handle: u32, cause: u32, id: ViewId, transitional: u32, members: u32, joined: u32,
         left: u32, together: u32, reason_len: u32,
     }
+    TakenRecord = 8 { up_to: u64 }
+    TakenEntry = 16 { tag: u64, handle: u32, reserved: u32 }
+    DoneRecord = 8 { tag: u64 }
     LeftRecord = 8 { handle: u32, status: i32 }
     ReplyRecord = 16 { tag: u64, status: i32, more: u32 }
     ReceiptRecord = 16 { handle: u32, status: i32, tag: u64 }

@@ -5,13 +5,14 @@
 //! Client to engine, through the send ring: `JOIN`, `PEER`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They
 //! are carried out in ring order, so a leave comes after the messages sent before it. Engine to
 //! client, through the receive ring: `MESSAGE`, `UNICAST`, `MULTI`, `VIEW`, `LEFT`, `REPLY`,
-//! `RECEIPT`, `CLOSED`: one ordered stream.
+//! `RECEIPT`, `CLOSED`: one ordered stream. `TAKEN` and `DONE` are not for the application: by them
+//! its client knows which messages with tags the engine has, should it go away with them.
 //!
 //! `handle` is a number that the client gives to each group it joins; the engine gives it back and
 //! knows nothing else of it.
 
 /// Version of this format and of `hello`.
-pub const SESSION_VERSION: u16 = 2;
+pub const SESSION_VERSION: u16 = 3;
 
 /// Record kinds, client to engine.
 pub mod request {
@@ -47,6 +48,10 @@ pub mod event {
     pub const UNICAST: u16 = 7;
     /// `MultiRecord`, then its handles (u32 each, padded to 8 bytes), then the message.
     pub const MULTI: u16 = 8;
+    /// `TakenRecord`, then a `TakenEntry` for each message with a tag that the engine took.
+    pub const TAKEN: u16 = 9;
+    /// `DoneRecord`: the end of a message with a tag that its sender did not want to get.
+    pub const DONE: u16 = 10;
 }
 
 /// `request::JOIN`
@@ -236,6 +241,34 @@ pub struct ReceiptRecord {
     pub handle: u32,
     /// What became of it.
     pub status: i32,
+    /// The message's tag.
+    pub tag: u64,
+}
+
+/// `event::TAKEN`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TakenRecord {
+    /// Where the next record in the send ring is: those before it were taken.
+    pub up_to: u64,
+}
+
+/// One message of `event::TAKEN`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TakenEntry {
+    /// The message's tag.
+    pub tag: u64,
+    /// The client's number for the group; of several the first.
+    pub handle: u32,
+    /// 0
+    pub reserved: u32,
+}
+
+/// `event::DONE`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct DoneRecord {
     /// The message's tag.
     pub tag: u64,
 }

@@ -80,6 +80,7 @@ impl Session {
                 let good = if wild.contains(&member(head.sender)) { Ok(()) } else { good };
                 good.and_then(|()| self.message(&head, &handles, (hash, len)))
             }
+            Found::Nothing => Ok(()),
             Found::Receipt(head) => self.receipt(head),
             Found::View { head, view } => self.view(&head, &view),
             Found::Left { head, reason } => self.left(head, &reason),
@@ -201,6 +202,8 @@ impl Session {
 
 /// A record, out of the ring.
 enum Found {
+    /// What is no client's business.
+    Nothing,
     /// Under which handles: none if it is for this session alone.
     Message {
         head: MessageRecord,
@@ -270,6 +273,8 @@ fn decode(raw: RawRecord<'_>) -> Result<Found, String> {
             let reason = String::from_utf8_lossy(reason).into_owned();
             Ok(Found::Closed { status: Status(head.status), reason })
         }
+        // For its library, should the engine go away.
+        event::TAKEN | event::DONE => Ok(Found::Nothing),
         kind => Err(format!("gets a record of kind {kind}: {:?}", raw.bytes)),
     }
 }

@@ -48,6 +48,7 @@ impl Receiver {
                 let data = if status == Status::OK { &[] } else { self.reason.as_bytes() };
                 Event { status, data, ..of_group(EventKind::Left, handle, &group) }
             }
+            Local::Lost(number, tag) => return show_lost(core, number, tag, sink),
             Local::Resumed(sender) => Event { sender, ..Event::bare(EventKind::Resumed) },
             Local::Suspended(reason) => {
                 Event { data: reason.as_bytes(), ..Event::bare(EventKind::Suspended) }
@@ -109,6 +110,7 @@ impl Receiver {
         taken: Taken<'_>,
         sink: Sink<'_>,
     ) -> Result<bool, Corrupt> {
+        self.under_way.look_at(link, &taken)?;
         match taken.kind {
             event::MESSAGE => show_message(core, link, taken, sink),
             event::UNICAST => show_unicast(core, link, taken, sink),
@@ -286,6 +288,24 @@ fn show_receipt(
     };
     hand_out(link, taken, event, sink);
     Ok(true)
+}
+
+/// A message that was lost with the engine. Its group may be ending: then that comes after this.
+fn show_lost(core: &Arc<Core>, number: u32, tag: u64, sink: Sink<'_>) -> bool {
+    let Some((handle, group)) = GroupHandle::of_number(number, core) else { return false };
+    let Some((token, kept)) = core.lost.add(number, tag) else { return false };
+    let Content::Receipt(receipt) = &kept.content else { return false };
+    let event = Event {
+        status: Status::ELOST,
+        tag,
+        data: receipt.as_bytes(),
+        token,
+        ..of_group(EventKind::Receipt, handle, &group)
+    };
+    if sink(&event) == Hold::Release {
+        core.lost.release(token);
+    }
+    true
 }
 
 /// Shows an event that lies in the ring.

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::slice;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::group::GroupHandle;
 use anasazi_queue::plain::Plain;
@@ -29,6 +29,10 @@ pub(crate) struct Link {
     token_base: u64,
     /// Above the tokens given out so far.
     token_end: AtomicU64,
+    /// The engine went away with messages of this connection.
+    is_lost: AtomicBool,
+    /// How far the send ring was looked through for what the engine took, or will never take.
+    looked_to: AtomicU64,
     frames: Table<Frame>,
     frames_len: AtomicUsize,
     /// Dropped last: the ends above point into it.
@@ -105,6 +109,8 @@ impl Link {
             serial,
             token_base,
             token_end: AtomicU64::new(token_base),
+            is_lost: AtomicBool::new(false),
+            looked_to: AtomicU64::new(0),
             frames: Table::new(FRAME_TAG),
             frames_len: AtomicUsize::new(0),
             _mapping: mapping,
@@ -325,6 +331,41 @@ impl Link {
     /// Awake: the engine need not wake us.
     pub(crate) fn stay_awake(&self) {
         self.consumer.cancel_sleep();
+    }
+
+    // ---- losing the engine: the session's owner only
+
+    /// The engine has taken what lies in the send ring before this position, and said of what.
+    pub(crate) fn note_taken(&self, up_to: u64) {
+        self.looked_to.fetch_max(up_to, Ordering::SeqCst);
+    }
+
+    /// The engine is gone, and will take nothing more.
+    pub(crate) fn note_lost(&self) {
+        self.is_lost.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_lost(&self) -> bool {
+        self.is_lost.load(Ordering::SeqCst)
+    }
+
+    /// Shows the messages with tags that the engine has left in the send ring, each once: the
+    /// number of the group, and the tag. Senders that have not noticed yet may add some: look again
+    /// when none of them is left.
+    pub(crate) fn each_left_behind(&self, mut show: impl FnMut(u32, u64)) {
+        let mut at = self.looked_to.load(Ordering::SeqCst).max(self.producer.passed());
+        while let Some(record) = self.producer.committed_at(at) {
+            at = record.next;
+            if record.kind == request::SEND && record.len >= SEND_HEAD_LEN {
+                // SAFETY: so many bytes, 8-byte aligned, inside the ring; the copy may be nonsense
+                // if the engine is hostile, but any bytes are such a record.
+                let head = unsafe { record.data.cast::<SendRecord>().read() };
+                if head.tag != 0 {
+                    show(head.handle, head.tag);
+                }
+            }
+        }
+        self.looked_to.store(at, Ordering::SeqCst);
     }
 
     /// Whether somebody still reads records of this connection.

@@ -35,9 +35,8 @@ impl Links {
     }
 
     /// Makes a link the present one; `false`, and the link is dropped, when too many old ones are
-    /// still in use. Owner only.
+    /// still in use. Owner only; [collect](Self::collect) before.
     pub(crate) fn install(&self, link: Box<Link>) -> bool {
-        self.collect();
         let Some(place) = self.all.iter().find(|place| place.load(Ordering::SeqCst).is_null())
         else {
             return false;
@@ -48,14 +47,13 @@ impl Links {
         true
     }
 
-    /// From now on there is no present link. Owner only.
+    /// From now on there is no present link. Owner only; [collect](Self::collect) after.
     pub(crate) fn retire(&self) {
         self.current.store(ptr::null_mut(), Ordering::SeqCst);
-        self.collect();
     }
 
-    /// Frees the retired links that nobody uses. Owner only.
-    pub(crate) fn collect(&self) {
+    /// Frees the retired links that nobody uses, each after a last look at it. Owner only.
+    pub(crate) fn collect(&self, mut last_look: impl FnMut(&Link)) {
         let current = self.current.load(Ordering::SeqCst);
         for place in &self.all {
             let link = place.load(Ordering::SeqCst);
@@ -68,7 +66,8 @@ impl Links {
             if self.users.load(Ordering::SeqCst) == 0 {
                 // SAFETY: nobody was using links after this one could be found no more, so nobody
                 // has it.
-                drop(unsafe { Box::from_raw(link) });
+                let link = unsafe { Box::from_raw(link) };
+                last_look(&link);
             } else {
                 place.store(link, Ordering::SeqCst);
             }

@@ -11,6 +11,7 @@ pub(crate) mod frame;
 pub(crate) mod like_c;
 pub(crate) mod link;
 pub(crate) mod links;
+pub(crate) mod lost;
 mod memory;
 pub(crate) mod notifier;
 pub(crate) mod poll;

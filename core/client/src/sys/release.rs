@@ -14,8 +14,10 @@ impl Session {
     /// # Safety
     /// Nobody uses the data and views of these events any more.
     pub unsafe fn release(&self, tokens: impl Iterator<Item = u64>) -> Result<(), Status> {
-        self.core().check_fork()?;
-        let in_use = self.core().links.enter();
+        let core = self.core();
+        core.check_fork()?;
+        let in_use = core.links.enter();
+        let tokens = tokens.filter(|token| !core.lost.release(*token));
         let Some(link) = in_use.current() else {
             tokens.for_each(|token| release_one(&in_use, token));
             return Ok(());

@@ -3,6 +3,7 @@
 mod closing;
 mod connecting;
 mod events;
+mod losing;
 mod notifying;
 mod reconnecting;
 mod sending;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use anasazi_queue::hello::Welcome;
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{JoinRecord, request};
+use anasazi_queue::record::{JoinRecord, SendRecord, request};
 use anasazi_queue::status::Status;
 
 use crate::event::{EventKind, Hold};

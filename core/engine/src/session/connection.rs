@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use anasazi_protocol::{GroupId, MemberId, SessionId, ViewId};
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{ClosedRecord, LeftRecord, ReceiptRecord, event};
+use anasazi_queue::record::{
+    ClosedRecord, DoneRecord, LeftRecord, ReceiptRecord, TakenEntry, TakenRecord, event,
+};
 use anasazi_queue::ring::PushError;
 use anasazi_queue::status::Status;
 use bytes::Bytes;
@@ -39,6 +41,8 @@ pub(super) struct Connection {
     pub(super) legacy: Option<u64>,
     /// What it had claimed and not committed when that was last looked for.
     pub(super) open_claim: Option<OpenClaim>,
+    /// Messages with tags that were taken in the present turn, and that it was not told of.
+    pub(super) taken: Vec<TakenEntry>,
     /// Messages taken from it.
     pub(super) messages_sent: u64,
     /// Messages for it.
@@ -126,6 +130,7 @@ impl Connection {
             is_dirty: false,
             legacy: None,
             open_claim: None,
+            taken: Vec::new(),
             messages_sent: 0,
             messages_received: 0,
         }
@@ -161,18 +166,40 @@ impl Connection {
         self.deliver(event::RECEIPT, head.as_bytes(), &[])
     }
 
+    /// An own message that it does not want to get has its place in the order.
+    pub(super) fn done(&mut self, tag: u64) -> Result<(), Ending> {
+        if tag == 0 {
+            return Ok(());
+        }
+        self.deliver(event::DONE, DoneRecord { tag }.as_bytes(), &[])
+    }
+
+    /// Tells it what was taken in this turn, so that it knows what is lost if this engine is:
+    /// before anything becomes of it, and before the ring forgets it.
+    pub(super) fn tell_taken(&mut self) -> Result<(), Ending> {
+        if self.taken.is_empty() {
+            return Ok(());
+        }
+        let bytes: Vec<u8> =
+            self.taken.iter().flat_map(|entry| entry.as_bytes().to_vec()).collect();
+        self.taken.clear();
+        let head = TakenRecord { up_to: self.lane.position() };
+        self.deliver(event::TAKEN, head.as_bytes(), &[bytes.into()])
+    }
+
     /// Moves what fits from the backlog into the ring, and wakes the client if it sleeps.
     pub(super) fn flush(&mut self) -> Result<(), Ending> {
         let result = self.flush_backlog();
+        self.release_taken();
         if self.lane.wake_needed() {
             self.wake_client.wake();
         }
         result
     }
 
-    /// Gives what was taken from the send ring back.
+    /// Gives what was taken from the send ring back, once the client knows of it.
     pub(super) fn release_taken(&mut self) {
-        if self.lane.release_taken() {
+        if self.backlog.is_empty() && self.lane.release_taken() {
             self.wake_client.wake();
         }
     }

@@ -23,11 +23,14 @@ impl Sessions {
         match &message.to {
             Recipients::Group(group, sequence) => self.deliver_each(
                 *group,
-                |member| !(message.no_self && is_own(member.session)),
+                |_| true,
                 |connection, member| {
+                    let own = is_own(member.session);
+                    if own && message.no_self {
+                        return connection.done(message.tag);
+                    }
                     connection.messages_received += 1;
-                    let at = (member.handle, *sequence);
-                    let head = message_head(message, at, is_own(member.session));
+                    let head = message_head(message, (member.handle, *sequence), own);
                     connection.deliver(event::MESSAGE, head.as_bytes(), &message.payload)
                 },
             ),
@@ -61,10 +64,10 @@ impl Sessions {
         }
         for (at, handles) in sessions {
             let own = is_own(at.1);
-            if own && message.no_self {
-                continue;
-            }
             self.with_slot(at, |connection| {
+                if own && message.no_self {
+                    return connection.done(message.tag);
+                }
                 connection.messages_received += 1;
                 let (head, list) = multi_head(message, &handles, own);
                 let pieces: Vec<_> =

@@ -137,6 +137,7 @@ impl Sessions {
     ) -> Option<Pause> {
         let mut connection = self.take_out(at)?;
         let result = self.carry_out_some(&mut connection, at.0, gate, sink);
+        let result = result.and_then(|pause| connection.tell_taken().map(|()| pause));
         connection.release_taken();
         let pause = match result {
             Err(ending) => {

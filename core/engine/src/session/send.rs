@@ -5,7 +5,8 @@ use anasazi_protocol::limits;
 use anasazi_protocol::{Audience, Command, GroupId, Service, ViewId};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    GROUPS_PER_MESSAGE_MAX, GroupRecord, SendRecord, UNRELIABLE_GROUP_LEN, UNRELIABLE_LEN_MAX,
+    GROUPS_PER_MESSAGE_MAX, GroupRecord, SendRecord, TakenEntry, UNRELIABLE_GROUP_LEN,
+    UNRELIABLE_LEN_MAX,
 };
 use anasazi_queue::status::Status;
 use bytes::{Buf, Bytes};
@@ -48,6 +49,10 @@ pub(super) fn send(
     };
     payload.advance(head_len);
     connection.messages_sent += 1;
+    if record.tag != 0 {
+        let (tag, handle) = (record.tag, record.handle);
+        connection.taken.push(TakenEntry { tag, handle, reserved: 0 });
+    }
     let (session, no_self) = (connection.id, record.service & NO_SELF != 0);
     let command = Command::Send { session, to, service, no_self, tag: record.tag, payload };
     offer(Request::Command(command), sink)

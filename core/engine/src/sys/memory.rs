@@ -82,6 +82,11 @@ impl Lane {
         self.incoming.next_kind()
     }
 
+    /// Where the next record in the send ring is, or will be.
+    pub fn position(&self) -> u64 {
+        self.incoming.position()
+    }
+
     /// Gives everything that was taken back to the client. True: the client waits for the room,
     /// wake it.
     #[must_use = "the client sleeps on"]

@@ -1,7 +1,7 @@
 //! Tests only: the client's side of a session by hand, honest or not, and an epoll set for the
 //! engine's side.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anasazi_queue::hello::{Hello, MAGIC, Welcome};
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{SESSION_VERSION, event};
+use anasazi_queue::record::{DoneRecord, SESSION_VERSION, TakenEntry, TakenRecord, event};
 use anasazi_queue::ring::{CAPACITY_MIN, Consumer, Direction, Layout, Producer, PushError};
 use anasazi_queue::wake;
 
@@ -33,6 +33,8 @@ pub struct RawClient {
     base: *mut u8,
     /// Records taken, and not released while this is true.
     pub hoards: Cell<bool>,
+    /// Tags of messages that the engine said it has taken, and of those that it said are done.
+    pub told: RefCell<(Vec<u64>, Vec<u64>)>,
 }
 
 impl RawClient {
@@ -68,6 +70,7 @@ impl RawClient {
             name,
             base,
             hoards: Cell::new(false),
+            told: RefCell::default(),
         }
     }
 
@@ -126,8 +129,28 @@ impl RawClient {
         wake::wake(self.wake_engine.as_raw_fd());
     }
 
-    /// The next record from the receive ring.
+    /// The next record from the receive ring that is for an application.
     pub fn next(&self) -> Option<(u16, Vec<u8>)> {
+        loop {
+            let (kind, bytes) = self.next_of_all()?;
+            let mut told = self.told.borrow_mut();
+            match kind {
+                event::TAKEN => {
+                    let (_, mut rest) = TakenRecord::split_from(&bytes).expect("long enough");
+                    while let Some((entry, after)) = TakenEntry::split_from(rest) {
+                        told.0.push(entry.tag);
+                        rest = after;
+                    }
+                }
+                event::DONE => {
+                    told.1.push(DoneRecord::split_from(&bytes).expect("long enough").0.tag);
+                }
+                _ => return Some((kind, bytes)),
+            }
+        }
+    }
+
+    fn next_of_all(&self) -> Option<(u16, Vec<u8>)> {
         let record = self.consumer.next().expect("an honest engine")?;
         // SAFETY: not released yet.
         let bytes = unsafe { record.bytes() }.to_vec();

@@ -139,6 +139,8 @@ impl Consumer {
             return;
         }
         let to_end = (self.capacity() - (head & (self.capacity() - 1))).min(len);
+        // Should this process end in the middle of what follows, its peer knows where to look on.
+        self.memory.passed().store(cursor, Release);
         self.memory.zero(head, to_end);
         self.memory.zero(head + to_end, len - to_end);
         self.publish_head(cursor);
@@ -177,6 +179,11 @@ impl Consumer {
     pub fn held(&self) -> u64 {
         let head = self.head.load(Acquire);
         self.cursor.load(Relaxed).saturating_sub(head)
+    }
+
+    /// Where the record is that [`Self::next`] gives out next, or will be.
+    pub fn position(&self) -> u64 {
+        self.cursor.load(Relaxed)
     }
 
     /// Where the next record is if it was claimed, as far as the producers say, and is not

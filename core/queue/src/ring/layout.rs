@@ -73,6 +73,8 @@ const fn valid(capacity: u32) -> bool {
 pub(super) const LINE_PAIR: usize = 128;
 /// Where the consumer publishes how far it has released. Written by the consumer.
 pub(super) const HEAD: usize = 0;
+/// How far it has released, or is about to: for a producer that outlives it. Beside the head.
+pub(super) const PASSED: usize = 8;
 /// A hint how far producers have claimed; their own memory has the truth. Written by producers.
 pub(super) const TAIL: usize = LINE_PAIR;
 /// 1 while the consumer sleeps or is about to. Written by both sides.

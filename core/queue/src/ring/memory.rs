@@ -9,7 +9,7 @@ mod place {
     pub(in super::super) use core::sync::atomic::{AtomicU32, AtomicU64, fence};
 
     use super::super::header::HEADER_LEN;
-    use super::super::layout::{HEAD, SLEEPING, TAIL, WANTED};
+    use super::super::layout::{HEAD, PASSED, SLEEPING, TAIL, WANTED};
     use super::super::{Direction, Layout};
 
     /// One ring's part of the block. Every place in it is found from a position modulo the
@@ -59,6 +59,11 @@ mod place {
         pub(in super::super) fn wanted(&self) -> &AtomicU32 {
             // SAFETY: an aligned word of the control area.
             unsafe { AtomicU32::from_ptr(self.control.add(WANTED).cast()) }
+        }
+
+        pub(in super::super) fn passed(&self) -> &AtomicU64 {
+            // SAFETY: an aligned word of the control area.
+            unsafe { AtomicU64::from_ptr(self.control.add(PASSED).cast()) }
         }
 
         /// The header of the record at `position`, a multiple of 8.
@@ -119,6 +124,7 @@ pub(super) mod place {
     /// What lies where `base` points to: one ring.
     pub(in super::super) struct Model {
         head: AtomicU64,
+        passed: AtomicU64,
         tail: AtomicU64,
         sleeping: AtomicU32,
         wanted: AtomicU32,
@@ -131,6 +137,7 @@ pub(super) mod place {
             let words = 0..capacity / 8;
             Self {
                 head: AtomicU64::new(0),
+                passed: AtomicU64::new(0),
                 tail: AtomicU64::new(0),
                 sleeping: AtomicU32::new(0),
                 wanted: AtomicU32::new(0),
@@ -166,6 +173,10 @@ pub(super) mod place {
 
         pub(in super::super) fn head(&self) -> &AtomicU64 {
             &self.model().head
+        }
+
+        pub(in super::super) fn passed(&self) -> &AtomicU64 {
+            &self.model().passed
         }
 
         pub(in super::super) fn tail(&self) -> &AtomicU64 {

@@ -42,7 +42,7 @@ mod tests;
 
 pub use consumer::{Consumer, Record};
 pub use layout::{CAPACITY_MAX, CAPACITY_MIN, Direction, Layout};
-pub use producer::{Claim, Producer, PushError};
+pub use producer::{Claim, Committed, Producer, PushError};
 
 /// The ring's memory holds what no honest peer puts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

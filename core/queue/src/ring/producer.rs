@@ -58,6 +58,19 @@ impl Claim {
     }
 }
 
+/// A record that was committed and, as far as its producer knows, not consumed.
+#[derive(Clone, Copy, Debug)]
+pub struct Committed {
+    /// What it is.
+    pub kind: u16,
+    /// Its payload, 8-byte aligned, inside the ring.
+    pub data: *const u8,
+    /// Bytes of payload.
+    pub len: usize,
+    /// Where the next record is.
+    pub next: u64,
+}
+
 impl Producer {
     /// The producing end of the ring of that direction.
     ///
@@ -146,6 +159,30 @@ impl Producer {
             && self.memory.header(position).load(Acquire) == 0;
         let header = Header::new(kind, flags, len);
         is_open.then(|| Claim { data: self.memory.payload(position), len, position, header })
+    }
+
+    /// How far the consumer has given records back, or is about to.
+    pub fn passed(&self) -> u64 {
+        self.memory.passed().load(Acquire).max(self.memory.head().load(Acquire))
+    }
+
+    /// The record at a position, if one is committed there: for whoever looks at what a consumer
+    /// that is gone has left. Aborted claims and padding are records of kind 0.
+    pub fn committed_at(&self, position: u64) -> Option<Committed> {
+        let tail = self.tail.0.load(Acquire);
+        let left = tail.checked_sub(position).filter(|left| *left <= self.capacity())?;
+        if !position.is_multiple_of(8) || left == 0 {
+            return None;
+        }
+        let header = Header(self.memory.header(position).load(Acquire));
+        let to_end = self.capacity() - (position & (self.capacity() - 1));
+        let header = header.check(to_end.min(left)).ok().filter(|header| header.is_held())?;
+        Some(Committed {
+            kind: header.kind(),
+            data: self.memory.payload(position),
+            len: header.payload_len(),
+            next: position + header.total(),
+        })
     }
 
     /// Hands the record to the consumer. Then ask [`Self::wake_needed`], once per batch.

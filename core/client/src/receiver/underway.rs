@@ -1,0 +1,82 @@
+//! Messages with tags that the engine has taken and said nothing more of: what is lost if it goes
+//! away.
+
+use std::collections::VecDeque;
+
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{DoneRecord, MessageRecord, MultiRecord, ReceiptRecord};
+use anasazi_queue::record::{TakenEntry, TakenRecord, event};
+use anasazi_queue::ring::Corrupt;
+
+use super::{Local, Receiver};
+use crate::core::Core;
+use crate::sys::link::{Link, Taken};
+
+/// In the order in which they were taken, which is nearly always that of their ends.
+#[derive(Default)]
+pub(super) struct UnderWay(VecDeque<TakenEntry>);
+
+impl UnderWay {
+    /// Looks at a record from the engine before it is shown.
+    pub(super) fn look_at(&mut self, link: &Link, taken: &Taken<'_>) -> Result<(), Corrupt> {
+        let bytes = taken.bytes;
+        let ended = match taken.kind {
+            event::TAKEN => return self.take(link, bytes),
+            _ if self.0.is_empty() => None,
+            event::DONE => DoneRecord::split_from(bytes).map(|(record, _)| record.tag),
+            event::RECEIPT => ReceiptRecord::split_from(bytes).map(|(record, _)| record.tag),
+            event::MULTI => MultiRecord::split_from(bytes).map(|(record, _)| record.tag),
+            event::MESSAGE | event::UNICAST => {
+                MessageRecord::split_from(bytes).map(|(record, _)| record.tag)
+            }
+            _ => None,
+        };
+        if let Some(tag) = ended.filter(|tag| *tag != 0)
+            && let Some(index) = self.0.iter().position(|entry| entry.tag == tag)
+        {
+            self.0.remove(index);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, link: &Link, bytes: &[u8]) -> Result<(), Corrupt> {
+        let (record, mut rest) = TakenRecord::split_from(bytes).ok_or(Corrupt)?;
+        while !rest.is_empty() {
+            let (entry, after) = TakenEntry::split_from(rest).ok_or(Corrupt)?;
+            self.0.push_back(entry);
+            rest = after;
+        }
+        link.note_taken(record.up_to);
+        Ok(())
+    }
+
+    /// Nothing is awaited any more.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl Receiver {
+    /// The engine is gone: all that it had taken and said nothing of, and all that it had not, is
+    /// lost. To be told after the engine's own end.
+    pub(super) fn lose(&mut self, core: &Core) -> Vec<Local> {
+        let taken = std::mem::take(&mut self.under_way.0);
+        let mut lost: Vec<Local> =
+            taken.into_iter().map(|entry| Local::Lost(entry.handle, entry.tag)).collect();
+        if let Some(link) = core.links.enter().current() {
+            link.note_lost();
+            link.each_left_behind(|handle, tag| lost.push(Local::Lost(handle, tag)));
+        }
+        lost
+    }
+
+    /// Frees old connections. What senders put in when they had not noticed the end is lost, too.
+    pub(super) fn collect_links(&mut self, core: &Core) {
+        let (local, is_over) = (&mut self.local, self.stage.is_over());
+        core.links.collect(|link| {
+            if link.is_lost() && !is_over {
+                link.each_left_behind(|handle, tag| local.push_back(Local::Lost(handle, tag)));
+            }
+        });
+    }
+}
