@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use crate::release;
+use crate::{release, run};
 
 /// A program whose output is read line by line. Killed when dropped.
 pub struct Program {
@@ -97,6 +97,15 @@ impl Program {
     /// If the system does not let us.
     pub fn kill(&mut self) {
         self.child.kill().and_then(|()| self.child.wait()).expect("our own child");
+    }
+
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Panics
+    /// If the system does not let us.
+    pub fn terminate(&mut self) {
+        run(Command::new("kill").args(["-TERM", &self.id().to_string()]));
+        self.child.wait().expect("our own child");
     }
 
     /// Its process number.

@@ -70,10 +70,19 @@ pub(crate) struct Judge {
     /// Token visits are judged.
     pub(crate) visits_on: bool,
     visits: Visits,
+    /// Of every node, whether judged or not.
+    last_visits: BTreeMap<usize, (RingId, u64)>,
     /// Nodes whose queues were not empty when last looked at: ring, packets ordered by then, and
     /// since when that is so.
     waiting: BTreeMap<usize, (Option<RingId>, u64, u64)>,
     looks: u64,
+}
+
+impl Judge {
+    /// When a node last had the token of this ring.
+    fn last_visit(&self, node: usize, ring: RingId) -> Option<u64> {
+        self.last_visits.get(&node).filter(|(of, _)| *of == ring).map(|(_, at)| *at)
+    }
 }
 
 impl Cluster {

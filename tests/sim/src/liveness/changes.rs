@@ -1,7 +1,7 @@
 //! L5: few configurations after the last fault.
 //!
-//! A ring is whole when all its members turn it and can hear each other. A whole ring stays
-//! together: at most it is formed once more, by all its members at once, for what it missed before.
+//! A ring is whole when all its members turn it, the token having been with each of them within half
+//! of the time after which it counts as lost, and can hear each other. A whole ring stays together: at most it is formed once more, by all its members at once, for what it missed before.
 //! The members of any other ring come out of it as fragments, in the worst case each of them alone;
 //! forming a fragment is one change. From then on rings only grow, and every merge is of two rings
 //! at least: so a node that can meet so many parts, its own among them, goes through at most as
@@ -73,12 +73,15 @@ fn part_of(cluster: &Cluster, at: usize) -> Part {
     let alone = (None, Some(at));
     let node = &cluster.nodes[at];
     let Some((ring, members)) = &node.ring else { return alone };
+    let lately = cluster.options.timers().token_loss.as_nanos() as u64 / 2;
     let turns_it = |member: &&anasazi_protocol::Process| {
         cluster.nodes.iter().position(|n| n.process == **member).is_some_and(|other| {
             let n = &cluster.nodes[other];
             let same = n.ring.as_ref().is_some_and(|(r, _)| r == ring);
             let heard = hear_each_other(cluster, at, other);
-            n.runs() && n.state == "operational" && same && heard
+            let visited = cluster.judge.last_visit(other, *ring);
+            let turns = members.len() == 1 || visited.is_some_and(|at| cluster.now - at <= lately);
+            n.runs() && n.state == "operational" && same && heard && turns
         })
     };
     if members.iter().all(|m| turns_it(&m)) { (Some(*ring), None) } else { alone }

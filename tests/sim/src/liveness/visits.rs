@@ -40,6 +40,7 @@ impl Visit {
 impl Cluster {
     /// The token visited a node.
     pub(crate) fn judge_visit(&mut self, node: usize, ring: RingId) {
+        self.judge.last_visits.insert(node, (ring, self.now));
         if !self.judge.visits_on {
             return;
         }

@@ -1,0 +1,39 @@
+//! Every message with a tag has one end, also when daemons are killed with some of them.
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anasazi_abi::compile;
+use anasazi_abi::processes::{Cluster, Program};
+
+#[test]
+fn each_message_ends_once_whatever_becomes_of_the_daemon() {
+    let cluster = Cluster::new();
+    let mut daemon = cluster.start_daemon("a");
+    let url = cluster.url("a");
+    let program = compile("tests/abi/c/lost.c", cluster.directory());
+    let mut sender = Program::start(Command::new(program).arg(&url));
+    sender.expect("ready");
+    for (round, way) in ["KILL", "KILL", "TERM", "KILL", "KILL"].iter().enumerate() {
+        thread::sleep(Duration::from_millis(150 + 37 * round as u64));
+        if *way == "KILL" {
+            daemon.kill()
+        } else {
+            daemon.terminate()
+        }
+        sender.expect("suspended");
+        daemon = cluster.start_daemon("a");
+        sender.expect("resumed");
+    }
+    sender.end_input();
+    let printed = sender.finish();
+    let count = |what: &str| -> u64 {
+        let line = printed.iter().find_map(|line| line.strip_prefix(what));
+        line.and_then(|line| line.trim().parse().ok()).unwrap_or_else(|| panic!("{printed:?}"))
+    };
+    let (delivered, lost) = (count("delivered"), count("lost"));
+    assert!(delivered > 1_000, "{delivered} delivered");
+    // Hundreds are under way at any moment.
+    assert!(lost > 0, "none was lost, of {delivered}");
+}
