@@ -1,7 +1,8 @@
 //! L5: few configurations after the last fault.
 //!
-//! A ring is whole when all its members turn it, the token having been with each of them within half
-//! of the time after which it counts as lost, and can hear each other. A whole ring stays together: at most it is formed once more, by all its members at once, for what it missed before.
+//! A ring is whole when all its members turn it, the token having been with each of them within
+//! half of the time after which it counts as lost, and can hear each other. A whole ring stays
+//! together: at most it is formed once more, by all its members at once, for what it missed before.
 //! The members of any other ring come out of it as fragments, in the worst case each of them alone;
 //! forming a fragment is one change. From then on rings only grow, and every merge is of two rings
 //! at least: so a node that can meet so many parts, its own among them, goes through at most as
