@@ -20,7 +20,7 @@ pub(crate) fn check(general: &General, check: &Check) -> Result<(), Fault> {
     }
     let verdict = logs.judge(&options, check.quiesced).map_err(|reason| no_verdict(&reason))?;
     let mut value = match &verdict {
-        Ok(summary) => undelivered(summary, check.quiesced).unwrap_or_else(|| holds(summary)),
+        Ok(summary) => holds(summary),
         Err(violation) => violated(violation),
     };
     value["unended"] = doubts.in_json();
@@ -29,9 +29,6 @@ pub(crate) fn check(general: &General, check: &Check) -> Result<(), Fault> {
         _ if general.json => value.to_string(),
         // What follows may be the fault of the files.
         Err(violation) => format!("{}{violation}", doubts.in_words()),
-        Ok(_) if broken.is_some() => {
-            format!("{}{}", doubts.in_words(), value["sentence"].as_str().unwrap_or_default())
-        }
         Ok(summary) => format!("{}{}", doubts.in_words(), words(summary)),
     };
     print::line(text.trim_end())?;
@@ -63,13 +60,6 @@ impl Doubts {
         let object = |u: &Unended| json!({ "file": u.path.to_string_lossy(), "text": u.text });
         self.unended.iter().map(object).collect()
     }
-}
-
-/// What was to be delivered by all at the end, and was not.
-fn undelivered(summary: &Summary, quiesced: bool) -> Option<Value> {
-    let id = summary.undelivered.first().filter(|_| quiesced)?;
-    let sentence = format!("{}#{} was never delivered by all", id.origin, id.counter);
-    Some(json!({ "verdict": "violated", "axiom": "L3", "sentence": sentence }))
 }
 
 fn no_verdict(reason: &NoVerdict) -> Fault {

@@ -7,11 +7,11 @@ use anasazi_protocol::{Configuration, MessageId, NodeId, Process};
 
 use crate::finish;
 use crate::group::{self, Views};
-use crate::history::History;
+use crate::history::{History, ProcessHistory};
 use crate::online::configurations::{self, RingIds};
 use crate::online::identity::Identities;
 use crate::online::{messages, services};
-use crate::violation::{Finding, Place, Verdict, Violation};
+use crate::violation::{Axiom, Finding, Place, Verdict, Violation};
 use anasazi_protocol::record::{Entry, Record};
 
 /// What is known about a log beforehand.
@@ -170,6 +170,45 @@ impl Checker {
         Violation { axiom: finding.axiom, sentence: finding.sentence, excerpts }
     }
 
+    /// What a process that is alive has not delivered, and should have: of what it accepted, and if
+    /// all is at rest, of what was ordered in its ring by somebody who is alive, or delivered by
+    /// anybody.
+    fn due<'a>(
+        &'a self,
+        process: &'a ProcessHistory,
+        quiesced: bool,
+    ) -> impl Iterator<Item = &'a MessageId> {
+        let ring = process.current().map(|segment| segment.configuration.regular());
+        let ring = ring.filter(|_| quiesced).and_then(|ring| self.history.rings.get(&ring));
+        let lives = |m: &&MessageId| self.history.find(m.origin).is_some_and(|p| p.end.is_none());
+        let is_known = |m: &MessageId| {
+            self.history.processes.iter().any(|process| process.delivered.contains_key(m))
+        };
+        let ordered = ring.into_iter().flat_map(|ring| ring.messages.values());
+        let ordered = ordered.filter(move |m| lives(m) || is_known(m));
+        let is_ordered =
+            |m: &&MessageId| self.history.messages.get(m).is_some_and(|m| m.service.is_ordered());
+        let due = process.sent.iter().filter(is_ordered).chain(ordered);
+        due.filter(|m| process.end.is_none() && !process.delivered.contains_key(m))
+    }
+
+    /// L3 of a run that ended healed and at rest: a message that somebody has not delivered, if
+    /// there is one.
+    pub fn undelivered(&self) -> Option<Violation> {
+        let mut all = self.history.processes.iter().enumerate().flat_map(|(index, process)| {
+            self.due(process, true).map(move |message| (index, process, message))
+        });
+        let (index, process, message) = all.next()?;
+        let sentence = format!(
+            "{}#{} was accepted, and {} has not delivered it although all is at rest",
+            message.origin, message.counter, process.process
+        );
+        let last = Place { process: index, position: process.records.len().saturating_sub(1) };
+        let sent = self.history.messages.get(message).map(|message| message.sent);
+        let finding = Finding::new(Axiom::L3, sent.unwrap_or(last), sentence);
+        Some(self.violation(if sent.is_some() { finding.and(last) } else { finding }))
+    }
+
     fn summary(&self, quiesced: bool) -> Summary {
         let mut summary = Summary { unchecked: self.unchecked(quiesced), ..Summary::default() };
         let mut undelivered: BTreeSet<MessageId> = BTreeSet::new();
@@ -182,16 +221,7 @@ impl Checker {
                 summary.configurations +=
                     u64::from(matches!(segment.configuration, Configuration::Regular(_)));
             }
-            if process.end.is_none() {
-                let is_ordered = |m: &&MessageId| {
-                    self.history.messages.get(m).is_some_and(|m| m.service.is_ordered())
-                };
-                let ring = process.current().map(|s| s.configuration.regular());
-                let ring = ring.filter(|_| quiesced).and_then(|r| self.history.rings.get(&r));
-                let ordered = ring.into_iter().flat_map(|ring| ring.messages.values());
-                let due = process.sent.iter().filter(is_ordered).chain(ordered);
-                undelivered.extend(due.filter(|m| !process.delivered.contains_key(m)));
-            }
+            undelivered.extend(self.due(process, quiesced));
         }
         summary.undelivered.extend(undelivered);
         summary

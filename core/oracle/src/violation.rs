@@ -44,11 +44,12 @@ pub enum Axiom {
     G9,
     G10,
     Cl,
+    L3,
 }
 
 impl Axiom {
     /// All of them, in the order of docs/PROTOCOL.md.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Log,
         Self::Id,
         Self::B1,
@@ -82,6 +83,7 @@ impl Axiom {
         Self::G9,
         Self::G10,
         Self::Cl,
+        Self::L3,
     ];
 
     /// What the rule promises.
@@ -120,6 +122,7 @@ impl Axiom {
             Self::G7 => "a same-view message is delivered in its view, or nowhere",
             Self::G8 => "a group is told exactly if some of it do not come along",
             Self::G9 => "a change that does not touch a group is not shown to it",
+            Self::L3 => "what was accepted is delivered by all members of its configuration",
             Self::Cl => "a client sees exactly what its node gave to it",
             Self::G10 => "a configuration change is one view, before anything else of the new ring",
         }

@@ -44,6 +44,20 @@ fn at_rest_every_member_has_delivered_what_was_ordered() {
     assert_eq!(log.assert_holds(true).undelivered, vec![message(1, 1)]);
 }
 
+#[test]
+fn what_is_not_delivered_at_rest_is_shown_where_it_began_and_where_it_lacks() {
+    let mut log = Log::together(2);
+    let at = agreed(1, 1, 5);
+    log.send(at).deliver(1, at);
+    let violation = log.undelivered().expect("node 2 has not delivered it");
+    assert_eq!(violation.axiom, Axiom::L3);
+    let whose: Vec<&str> = violation.excerpts.iter().map(|e| &e.whose[..]).collect();
+    assert!(whose[0].starts_with("1.") && whose[1].starts_with("2."), "{whose:?}");
+    assert!(violation.sentence.contains("#1 was accepted"), "{violation}");
+    log.deliver(2, at);
+    assert!(log.undelivered().is_none());
+}
+
 /// Who hears that all is well hears of what.
 #[test]
 fn what_was_not_checked_is_said() {

@@ -102,6 +102,10 @@ fn the_table_is_complete() {
     }
     for row in &rows {
         assert!(!row.ends_with("|  |"), "nothing shows it: {row}");
+        let columns = row.split('|').count() - 2;
+        let is_of_table = ["row ", "pitfall ", "correction ", "transition "];
+        let is_of_table = is_of_table.iter().any(|kind| row[2..].starts_with(kind));
+        assert!(!is_of_table || columns == 4, "{columns} columns, not 4: {row}");
         for word in row.split(['`', ' ']).filter(|word| word.ends_with(".txt")) {
             let scenario = scenarios.iter().find(|s| s.name == word);
             let scenario = scenario.unwrap_or_else(|| panic!("{word} does not exist: {row}"));

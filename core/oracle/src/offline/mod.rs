@@ -118,11 +118,12 @@ impl Logs {
         if let Err(violation) = clients {
             return Ok(Err(violation));
         }
+        let undelivered = quiesced.then(|| checker.undelivered()).flatten();
         let mut verdict = checker.finish(quiesced).map_err(Box::new);
         if let Ok(summary) = &mut verdict {
             summary.clients = self.clients.len() as u64;
         }
-        Ok(verdict)
+        Ok(verdict.and_then(|summary| undelivered.map_or(Ok(summary), |lost| Err(Box::new(lost)))))
     }
 
     /// Nothing of the middle is missing, and everybody who took part is there.

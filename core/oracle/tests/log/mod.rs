@@ -314,6 +314,13 @@ impl Log {
         checker.finish(quiesced)
     }
 
+    /// What somebody has not delivered although all is at rest.
+    pub fn undelivered(&self) -> Option<Violation> {
+        let mut checker = Checker::new(self.options.clone());
+        self.records.iter().for_each(|record| checker.observe(record).expect("no violation"));
+        checker.undelivered()
+    }
+
     /// The log breaks this rule and is found out, with histories to read.
     pub fn assert_violates(&self, axiom: Axiom) {
         self.assert_violates_if(axiom, false);
