@@ -10,11 +10,13 @@
 //! | `wire` | datagrams, packets, frames, parts, group tables |
 //! | `node` | whole nodes: hostile datagrams, and any order of honest ones |
 //! | `session` | the handshake and a client's records |
+//! | `client` | an engine's records, as a client reads them |
 //! | `sys` | the rings' memory |
 //! | `text` | configuration, URLs, administration, the state file |
 //! | `trace` | trace files, and the oracle's judgement of them |
 #![deny(unsafe_code)]
 
+mod client;
 mod input;
 mod node;
 mod session;
@@ -27,7 +29,7 @@ mod wire;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("auth_open", wire::auth_open),
     ("wire_decode", wire::wire_decode),
     ("wire_roundtrip", wire::wire_roundtrip),
@@ -38,6 +40,7 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("two_nodes", node::two_nodes),
     ("queue_ring", sys::ring::queue_ring),
     ("session_ops", session::session_ops),
+    ("engine_records", client::engine_records),
     ("config_text", text::config_text),
     ("url_text", text::url_text),
     ("admin_json", text::admin_json),
