@@ -57,3 +57,24 @@ fn every_axiom_can_be_broken_in_a_test() {
         Axiom::ALL.iter().filter(|a| !tests.contains(&format!("Axiom::{a:?}"))).collect();
     assert!(untested.is_empty(), "no test breaks {untested:?}");
 }
+
+/// The code says which of its rules carries which promise.
+#[test]
+fn every_promise_is_cited_by_the_code_that_keeps_it() {
+    let mut words = BTreeSet::new();
+    let folders = ["core/protocol/src", "core/engine/src"].map(|folder| root().join(folder));
+    let mut open: Vec<PathBuf> = folders.into();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            let entries = fs::read_dir(&path).expect("a folder");
+            open.extend(entries.map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("a source");
+            let comments = text.lines().filter_map(|line| line.split_once("//"));
+            let of = |c: char| !c.is_alphanumeric();
+            words.extend(comments.flat_map(|(_, c)| c.split(of)).map(str::to_owned));
+        }
+    }
+    let uncited: Vec<_> = promised().into_iter().filter(|id| !words.contains(id)).collect();
+    assert!(uncited.is_empty(), "no code says that it keeps {uncited:?}");
+}

@@ -1,6 +1,6 @@
 //! Nodes that are lost and found again and again. Each loss and each merge is a change of
 //! configuration for everybody, so a merge with such a node waits: longer with every loss, until
-//! it has not been lost for a while. What is lost once or twice comes back at once.
+//! it has not been lost for a while (axiom L5). What is lost once or twice comes back at once.
 
 use core::time::Duration;
 use std::collections::BTreeMap;

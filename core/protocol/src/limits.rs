@@ -1,5 +1,5 @@
 //! Every bound of the protocol, in one place, with the relations between them checked at compile
-//! time.
+//! time (axiom L8).
 
 use core::time::Duration;
 

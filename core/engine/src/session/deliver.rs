@@ -1,4 +1,5 @@
-//! From the protocol to the clients' receive rings.
+//! From the protocol to the clients' receive rings: what was given to the node, in its order (axiom
+//! CL).
 
 use std::collections::{BTreeMap, HashSet};
 

@@ -1,6 +1,6 @@
 //! What a new configuration does to groups: the transitional signal to those that lose members,
 //! then one view for each group of which the members or the sets change; other groups see nothing
-//! (axioms G8 to G10).
+//! (axioms G8, G9, G10).
 
 use std::collections::{BTreeMap, BTreeSet};
 

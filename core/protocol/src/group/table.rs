@@ -1,4 +1,6 @@
-//! The table of groups, and the ordered messages that change it.
+//! The table of groups, and the ordered messages that change it: joins, leaves and messages are one
+//! sequence, the same at every node (axioms G1, G2, G3, G5, G6), and a same-view message that
+//! reaches another view is delivered to nobody (G7).
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -229,7 +231,7 @@ impl Groups {
     }
 
     /// Who was in the view before has come together, but for those whom the transitional signal
-    /// left out.
+    /// left out (axiom G4).
     fn tell_together(&self, view: &mut GroupView) {
         let is_along = |m: &MemberId| self.moving.as_ref().is_none_or(|all| all.contains(&m.node));
         let set = |m: &MemberId| match view.joined.contains(m) {

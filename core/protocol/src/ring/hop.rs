@@ -1,7 +1,7 @@
 //! Passing the token on. A hop needs no acknowledgement while the ring turns: anything newer proves
 //! that the token arrived. Only silence makes the sender repeat it, and only a repeated token is
 //! acknowledged. A token that is received twice is never passed on twice: that would set a second
-//! token going round.
+//! token going round. A lost token is missed and made anew, so it comes round (axiom L2).
 
 use super::Ring;
 use crate::id::NodeId;

@@ -219,7 +219,8 @@ impl Ring {
         self.advance_aru();
     }
 
-    /// The next packet to hand on, if its service allows it now.
+    /// The next packet to hand on, if its service allows it now: in the order of ordinals (TO1),
+    /// without holes (TO2), each once (B2), a safe one once every member holds it (SA1).
     pub(crate) fn next_deliverable(&self) -> Option<(u64, &Held)> {
         let mut ordinal = self.delivered + 1;
         if planted!("hole_skipped") && !self.store.has(ordinal) && self.store.has(ordinal + 1) {
@@ -273,7 +274,8 @@ impl Ring {
         }
     }
 
-    /// Gives the next ordinal to a packet of this node, and sends it. Returns the ordinal.
+    /// Gives the next ordinal to a packet of this node, and sends it. Returns the ordinal. Only who
+    /// holds the token does so: nobody else can give it out (axiom B4).
     fn order(
         &mut self,
         node: &mut Node,

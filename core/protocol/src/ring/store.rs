@@ -25,7 +25,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// True if the packet is new; false if it is held already, no longer needed, or too far ahead
-    /// to be kept.
+    /// to be kept. The first one stays: an ordinal belongs to one packet (axiom B4).
     pub(crate) fn insert(&mut self, ordinal: u64, packet: Held) -> bool {
         let Some(index) = self.index(ordinal) else { return false };
         if index >= (limits::GAP_MAX + u64::from(limits::WINDOW_MAX)) as usize {
@@ -61,7 +61,7 @@ impl Store {
         self.held
     }
 
-    /// Nobody will ask for these any more.
+    /// Nobody will ask for these any more (axiom L4).
     pub(crate) fn drop_up_to(&mut self, ordinal: u64) {
         while self.floor < ordinal {
             self.floor += 1;

@@ -3,7 +3,8 @@
 //! Why `min(previous, current)` of the aru that this member sent is a safe line: between two visits
 //! every member saw the token and left with an aru at most its own, unless a later member raised
 //! it; and who raises it had set it in the round before. So the minimum of the two values is at
-//! most every member's own aru (Totem, 1995).
+//! most every member's own aru (Totem, 1995). That carries axioms SA1 and SA2: only who has
+//! installed the ring passes its token on.
 
 use bytes::Bytes;
 

@@ -21,8 +21,8 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// A fair share of what the others leave of the window; at least one, so that nobody starves;
-    /// nothing while the gap is at its bound.
+    /// A fair share of what the others leave of the window; at least one, so that nobody starves
+    /// (axiom L6); nothing while the gap is at its bound.
     pub(crate) fn allowed(&self) -> u32 {
         let room = limits::GAP_MAX.saturating_sub(self.gap).min(u64::from(u32::MAX)) as u32;
         let share = u64::from(self.window) * u64::from(self.backlog);

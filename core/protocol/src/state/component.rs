@@ -89,7 +89,8 @@ impl Component {
     }
 
     /// What this node still has to deliver of the old ring, once it holds all that the component
-    /// shares. It is the same at every member, but for what the member has delivered already.
+    /// shares. It is the same at every member, but for what the member has delivered already (axiom
+    /// VS); what can be delivered in the regular configuration is (REGMAX).
     pub(crate) fn remaining(&self, ring: &Ring) -> Remaining {
         let again = u64::from(planted!("last_delivered_again") && ring.delivered > 0);
         let mut next = ring.delivered + 1 - again;
@@ -118,7 +119,7 @@ impl Component {
     }
 
     /// Behind the hole only packets of members with an obligation are delivered: another's may
-    /// depend on what is lost.
+    /// depend on what is lost (axioms TO3, SD).
     pub(crate) fn is_deliverable(&self, ordinal: u64, origin: NodeId) -> bool {
         ordinal < self.hole || self.obligation.contains(&origin) || planted!("hole_rule")
     }

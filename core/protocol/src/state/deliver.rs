@@ -17,7 +17,8 @@ pub(super) fn deliver_ready(node: &mut Node, ring: &mut Ring) {
     ring.collect(node);
 }
 
-/// Hands on one packet, in a configuration, as part of a component.
+/// Hands on one packet, in a configuration, as part of a component: with what its sender knew
+/// before it, since that has a lower ordinal (axiom CA), and with what was sent (B1).
 pub(super) fn deliver(
     node: &mut Node,
     members: &[Process],

@@ -1,6 +1,6 @@
 //! What a node takes along from its last regular configuration until it installs the next one,
 //! through however many attempts: the old ring with its packets, and the promises that it made
-//! about them.
+//! about them. What it does until then, it does in the configuration that it installed (axiom B3).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -280,7 +280,8 @@ impl Operational {
         self.ring.members.iter().copied().chain(merging)
     }
 
-    /// Messages accepted before leaving are delivered everywhere first; then it says goodbye.
+    /// Messages accepted before leaving are delivered everywhere first (axiom LV); then it says
+    /// goodbye.
     fn finish_leaving(self: Box<Self>, node: &mut Node) -> State {
         let Some(since) = node.leaving else { return State::Operational(self) };
         let settled = node.queue.is_empty() && self.ring.safe_line >= self.ring.high;

@@ -1,5 +1,5 @@
 //! The first moments: is another process running with this node's id, or has one run that was
-//! newer? Until that is clear, nobody is told to merge.
+//! newer? Until that is clear, nobody is told to merge (axiom ID).
 
 use crate::event::{Cause, Event};
 use crate::id::RingId;

@@ -1,6 +1,7 @@
 //! The step from the old configuration to the new one. Everybody of a component computes the same
 //! from the plan, so everybody delivers the same messages, in the same configurations, in the same
-//! order.
+//! order (axioms C2, C3, C5 and VS). The plan has this node (C1), and nobody installs it before all
+//! have it, so that the others do as well (C6).
 
 use super::Recovery;
 use crate::event::{Cause, Event};
