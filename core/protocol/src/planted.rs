@@ -16,6 +16,8 @@ pub const BUGS: &[(&str, &str)] = &[
     ("hole_skipped", "a regular configuration has no holes"),
     ("aru_never_raised", "the member that lowered the aru raises it again"),
     ("aru_raised_by_anybody", "only the member that lowered the aru raises it"),
+    ("unordered_twice", "a message without order is delivered at most once"),
+    ("same_view_anywhere", "a same-view message is delivered in its view or to nobody"),
     // Recovery.
     ("obligation_never", "who has told that it holds everything delivers like the others"),
     ("obligation_at_plan", "the obligation begins when everything is held, not before"),
@@ -46,6 +48,8 @@ pub const BUGS: &[(&str, &str)] = &[
     ("ring_number_not_raised", "a new ring's number is above all that any member has seen"),
     ("promise_not_durable", "a ring number is promised only when it is durably reserved"),
     ("boot_not_durable", "what a start may promise is durable before it says anything"),
+    ("plan_not_awaited", "a recovery begins when every member has the plan"),
+    ("called_without_votes", "a ring is called when all its members have voted for it"),
 ];
 
 /// Where the name stands in `BUGS`; a name that does not fails the build.

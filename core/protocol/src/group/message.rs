@@ -2,6 +2,7 @@
 
 use crate::id::{GroupId, MemberId, ViewId};
 use crate::output::{Fate, Recipients};
+use crate::planted::planted;
 use crate::service::Audience;
 
 use super::table::Groups;
@@ -19,7 +20,8 @@ impl Groups {
     /// An ordered message is at its place: it counts in its groups, unless it is refused.
     pub(super) fn reach(&mut self, sender: MemberId, audience: &Audience) -> Reached {
         let other = |(group, view): (GroupId, Option<ViewId>)| {
-            view.is_some_and(|view| self.table.get(&group).is_none_or(|g| g.view != view))
+            let other = |view| self.table.get(&group).is_none_or(|g| g.view != view);
+            view.is_some_and(other) && !planted!("same_view_anywhere")
         };
         if audience.groups().any(other) {
             return Reached { to: None, fate: Some(Fate::OtherView) };

@@ -289,6 +289,7 @@ impl Agreement {
             promises && heard.members == members && members.iter().all(knows)
         };
         let agreed = others().all(|n| self.heard.get(n).is_some_and(|h| agrees(n, h)));
+        let agreed = agreed || planted!("called_without_votes");
         if !agreed || !self.is_complete(node) || members[0] != node.me.node {
             return None;
         }

@@ -14,6 +14,7 @@ use crate::id::{GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId
 use crate::limits;
 use crate::node::Node;
 use crate::output::{Fate, MessageDelivery, Output};
+use crate::planted::planted;
 use crate::ring::Ring;
 use crate::service::{Audience, Service};
 use crate::time::Instant;
@@ -93,7 +94,7 @@ impl Window {
         };
         let fresh = self.seen & bit == 0;
         self.seen |= bit;
-        fresh
+        fresh || planted!("unordered_twice")
     }
 }
 
