@@ -33,6 +33,8 @@ SETTLE_S_MAX = 90            # beyond the time of sending
 def main():
     arguments = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    calls = measure_calls(arguments)
+    say(calls_line(calls))
     with tempfile.TemporaryDirectory(prefix="anasazi-bench-") as place:
         hosts = make_hosts(arguments)
         clusters, fail_overs_ms = [], {}
@@ -52,7 +54,8 @@ def main():
     print(table(rows), flush=True)
     for name, times_ms in fail_overs_ms.items():
         print(failover.line(name, times_ms), flush=True)
-    write(arguments.json, hosts, rows, fail_overs_ms)
+    print(calls_line(calls), flush=True)
+    write(arguments.json, hosts, rows, fail_overs_ms, calls)
     return 0 if all(row["same_order"] for row in rows) else 1
 
 
@@ -99,6 +102,27 @@ def make_clusters(arguments, hosts, place):
              "-I", arguments.include, f'-DBACKEND="{cluster.backend}"', HERE / "flood.c",
              "-o", cluster.program, *libraries[cluster.name], "-lpthread"], check=True, timeout=120)
     return clusters
+
+
+def measure_calls(arguments):
+    """What single calls and sessions cost, with the engine in the program's own process."""
+    with tempfile.TemporaryDirectory(prefix="anasazi-bench-") as place:
+        program = pathlib.Path(place) / "calls"
+        subprocess.run([os.environ.get("CC", "gcc"), "-std=gnu11", "-O2", "-Wall", "-Wextra",
+                        "-I", arguments.include, HERE / "calls.c", "-o", program,
+                        "-L", arguments.release, "-lanasazi", f"-Wl,-rpath,{arguments.release}",
+                        "-lpthread"], check=True, timeout=120)
+        runs = [json.loads(subprocess.run([program], check=True, timeout=120, text=True,
+                                          stdout=subprocess.PIPE).stdout)
+                for _ in range(arguments.rounds)]
+    return min(runs, key=lambda run: run["mcast_ns"])
+
+
+def calls_line(calls):
+    return (f"calls: anz_mcast of 64 B {calls['mcast_ns']:.0f} ns, anz_recv and anz_release "
+            f"{calls['recv_release_ns']:.0f} ns a message; {calls['mcast_ratio']:.1f} and "
+            f"{calls['recv_release_ratio']:.1f} times a lock and a copy; "
+            f"{calls['sessions']} sessions, {calls['mib_per_session']:.3f} MiB each")
 
 
 def measure_all(arguments, clusters):
@@ -191,13 +215,14 @@ def line(row):
             f"{row['p99_us']:9,.0f} {row['daemon_cpu_us']:7.2f}  {order}")
 
 
-def write(path, hosts, rows, fail_overs_ms):
+def write(path, hosts, rows, fail_overs_ms, calls):
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     about = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "hosts": hosts.count,
              "network": hosts.what, "kernel": platform.release(), "cores": os.cpu_count(),
-             "load": os.getloadavg()[0], "rows": rows, "fail_over_ms": fail_overs_ms}
+             "load": os.getloadavg()[0], "rows": rows, "fail_over_ms": fail_overs_ms,
+             "calls": calls}
     path.write_text(json.dumps(about, indent=1) + "\n")
     say(f"figures: {path}")
 
