@@ -1,6 +1,7 @@
-/* What single calls cost, and what a session does: anz_mcast() of 64 bytes while the engine is awake,
- * anz_recv() and anz_release() per small message in batches, memory per session. Beside them, in the
- * same run, what a lock and a copy cost, to compare machines by. Prints one JSON object.
+/* What single calls cost, and what a session does: anz_mcast() of 64 bytes while the engine is
+ * awake, anz_recv() and anz_release() per small message in batches, memory per session. Beside
+ * them, in the same run, what a lock and a copy cost, to compare machines by. Prints one JSON
+ * object.
  *
  *     calls [SESSIONS]        1000 */
 #define _GNU_SOURCE
