@@ -7,6 +7,7 @@ use std::vec::Vec;
 use loom::sync::{Arc, Notify};
 use loom::thread;
 
+use super::loom_atomics::interrupt;
 use super::memory::place::{Memory, Model};
 use super::*;
 
@@ -144,6 +145,42 @@ fn a_nested_send_and_a_sleeper() {
         assert_eq!(pair.take().1, 2);
         sender.join().unwrap();
     });
+}
+
+/// A handler that sends before each single access that a send makes to what is shared, and another
+/// thread that takes: both messages come, once each, and nobody sleeps over one.
+#[test]
+fn a_send_nested_at_every_access_of_another() {
+    let mut accesses = 0;
+    loop {
+        let was_interrupted = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let seen = std::sync::Arc::clone(&was_interrupted);
+        model(2, move || {
+            let pair = Pair::new();
+            let seen = std::sync::Arc::clone(&seen);
+            let sender = thread::spawn({
+                let pair = Arc::clone(&pair);
+                move || {
+                    let inner = Arc::clone(&pair);
+                    let handler = Box::new(move || inner.send(2));
+                    let interrupted = interrupt(accesses, handler, || pair.send(1));
+                    if !interrupted {
+                        pair.send(2);
+                    }
+                    seen.fetch_or(interrupted, std::sync::atomic::Ordering::SeqCst);
+                }
+            });
+            let mut got = [pair.take().1, pair.take().1];
+            got.sort_unstable();
+            assert_eq!(got, [1, 2]);
+            sender.join().unwrap();
+        });
+        if !was_interrupted.load(std::sync::atomic::Ordering::SeqCst) {
+            break;
+        }
+        accesses += 1;
+    }
+    assert!(accesses >= 8, "a send has {accesses} accesses");
 }
 
 #[test]

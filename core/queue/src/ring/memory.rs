@@ -115,7 +115,8 @@ mod place {
 #[cfg_attr(not(test), allow(dead_code, reason = "only the tests make models"))]
 pub(super) mod place {
     use loom::cell::UnsafeCell;
-    pub(in super::super) use loom::sync::atomic::{AtomicU32, AtomicU64, fence};
+
+    pub(in super::super) use super::super::loom_atomics::{AtomicU32, AtomicU64, fence};
     use std::vec::Vec;
 
     use super::super::header::HEADER_LEN;

@@ -32,6 +32,8 @@ mod consumer;
 mod header;
 #[cfg_attr(loom, allow(dead_code, reason = "the model has no offsets"))]
 mod layout;
+#[cfg(loom)]
+mod loom_atomics;
 mod memory;
 mod producer;
 
