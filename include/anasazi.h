@@ -101,7 +101,8 @@ typedef int32_t anz_status_t;
 #define ANZ_ECONFIG           (-1007) /* the message names key, file, line and what is allowed */
 /* same-view send: the view changed before the message was ordered */
 #define ANZ_EVIEW             (-1008)
-#define ANZ_ELOST             (-1009) /* accepted, but the engine went away before it was ordered */
+/* accepted, but the engine went away before it told its fate */
+#define ANZ_ELOST             (-1009)
 #define ANZ_EINTERNAL         (-1999) /* caught panic; the engine is poisoned (fatal flag set) */
 #define ANZ_ERR_F_RETRYABLE   1       /* trying again later may help */
 #define ANZ_ERR_F_FATAL       2       /* the engine is out of use */
@@ -371,15 +372,15 @@ ANZ_API anz_status_t anz_engine_new(const anz_config_t *ANZ_NULLABLE cfg, anz_en
                                     anz_error_t *ANZ_NULLABLE err);
 
 /* Stops it if it runs, joins its thread, and gives everything back; its sessions close. A clean
- * leave takes up to a second. MT-Safe BLK */
+ * leave takes up to a second. Where a loop was set, this is for its thread. MT-Safe BLK */
 ANZ_API void anz_engine_free(anz_engine_t *ANZ_NULLABLE e);
 
 /* For your loop: watch this fd for readability, and call anz_engine_process() when it is
  * readable. MT-Safe NB; constant; POLLIN, level-triggered. ANZ_ESTATE where a loop was set */
 ANZ_API int anz_engine_fd(const anz_engine_t *e);
 
-/* MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left.
- * A budget of 0 is the default */
+/* MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left,
+ * ANZ_ESTATE where a loop was set. A budget of 0 is the default */
 ANZ_API int anz_engine_process(anz_engine_t *e, uint32_t budget);
 
 /* Level-2 embedding only, else ANZ_ESTATE: this fd of those to be watched is ready, or, with -1,
@@ -439,7 +440,8 @@ ANZ_API anz_status_t anz_member_name(const anz_conn_t *c, const anz_member_t *m,
  * and once now if it would: receive until 0, or there may be no next time. It may call AS-Safe
  * functions only; anz_conn_wake() ends another thread's wait. NULL: no more. When this returns,
  * no former call is under way: it waits for one that is, and anz_conn_close() does not, so set
- * NULL before what fn uses goes away. ANZ_EBUSY from within fn. MT-Owner BLK */
+ * NULL before what fn uses goes away. Now and then there is nothing. ANZ_EBUSY from within fn.
+ * MT-Owner BLK */
 ANZ_API anz_status_t anz_conn_set_notify(anz_conn_t *c, void (*fn)(void *user_data),
                                                                    void *user_data);
 

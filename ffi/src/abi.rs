@@ -95,7 +95,7 @@ pub const ANZ_ESLOW: i32 = -1006;
 pub const ANZ_ECONFIG: i32 = -1007;
 /// same-view send: the view changed before the message was ordered
 pub const ANZ_EVIEW: i32 = -1008;
-/// accepted, but the engine went away before it was ordered
+/// accepted, but the engine went away before it told its fate
 pub const ANZ_ELOST: i32 = -1009;
 /// caught panic; the engine is poisoned (fatal flag set)
 pub const ANZ_EINTERNAL: i32 = -1999;

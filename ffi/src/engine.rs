@@ -4,7 +4,7 @@
 use std::ffi::c_int;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -31,8 +31,9 @@ pub(crate) struct Driven {
     /// Its thread has come to its end, and it with it.
     has_left: AtomicBool,
     log: Option<LogSink>,
-    /// The thread whose loop watches everything itself, if one does.
-    host_thread: Option<i32>,
+    /// The thread whose loop watches everything itself, if one does: the one that was last seen
+    /// to drive it.
+    host_thread: Option<AtomicI32>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -65,7 +66,7 @@ pub unsafe extern "C" fn anz_engine_new(
                 is_poisoned: AtomicBool::new(false),
                 has_left: AtomicBool::new(false),
                 log,
-                host_thread: host.map(|_| this_thread()),
+                host_thread: host.map(|_| AtomicI32::new(this_thread())),
                 thread: Mutex::new(None),
             };
             let handle = ENGINES.insert(driven);
@@ -77,7 +78,7 @@ pub unsafe extern "C" fn anz_engine_new(
 }
 
 /// Stops it if it runs, joins its thread, and gives everything back; its sessions close. A clean
-/// leave takes up to a second. MT-Safe BLK
+/// leave takes up to a second. Where a loop was set, this is for its thread. MT-Safe BLK
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
     guarded(|| {
@@ -104,11 +105,11 @@ pub extern "C" fn anz_engine_fd(e: *const anz_engine_t) -> c_int {
     guarded_number(|| Ok(usable(e)?.without_host()?.fd))
 }
 
-/// MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left. A
-/// budget of 0 is the default
+/// MT-Owner NB; >0 more to do, 0 idle, <0 a status: ANZ_ECLOSED once it was stopped and has left,
+/// ANZ_ESTATE where a loop was set. A budget of 0 is the default
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_process(e: *mut anz_engine_t, budget: u32) -> c_int {
-    guarded_number(|| usable(e)?.turned(|engine| engine.process(budget)))
+    guarded_number(|| usable(e)?.without_host()?.turned(|engine| engine.process(budget)))
 }
 
 /// Level-2 embedding only, else ANZ_ESTATE: this fd of those to be watched is ready, or, with -1,
@@ -120,9 +121,14 @@ pub extern "C" fn anz_engine_process_fd(e: *mut anz_engine_t, fd: c_int, events:
     let _ = events;
     guarded_number(|| {
         let driven = usable(e)?;
-        driven.host_thread.ok_or(Status::ESTATE)?;
-        let fd = (fd >= 0).then_some(fd);
-        driven.turned(|engine| engine.process_fd(fd))
+        let thread = driven.host_thread.as_ref().ok_or(Status::ESTATE)?;
+        if fd < TIMER {
+            return Err(Status::EINVAL);
+        }
+        driven.turned(|engine| {
+            thread.store(this_thread(), Ordering::SeqCst);
+            engine.process_fd((fd != TIMER).then_some(fd))
+        })
     })
 }
 
@@ -291,7 +297,10 @@ impl Connector for OwnEngine {
         // If somebody else drives it, so much the better.
         let driven = self.address.and_then(|address| usable(pointer(address)).ok());
         // A host's functions are called on its own thread only.
-        let mine = |driven: &Driven| driven.host_thread.is_none_or(|host| host == this_thread());
+        let mine = |driven: &Driven| {
+            let host = driven.host_thread.as_ref().map(|host| host.load(Ordering::SeqCst));
+            host.is_none_or(|host| host == this_thread())
+        };
         if let Some(driven) = driven.filter(|driven| mine(driven)) {
             _ = driven.drive(|engine| engine.process(0));
         }
@@ -356,6 +365,8 @@ fn wait_readable(fd: RawFd, timeout: Duration) {
     unsafe { libc::poll(&raw mut entry, 1, timeout_ms) };
 }
 
+/// What anz_engine_process_fd() is given when the timer has run out.
+const TIMER: c_int = -1;
 static ENGINES: Table<Driven> = Table::new(0xA5);
 /// How long a clean leave may take before an engine is freed without it.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);

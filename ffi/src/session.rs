@@ -141,7 +141,8 @@ pub unsafe extern "C" fn anz_member_name(
 /// once now if it would: receive until 0, or there may be no next time. It may call AS-Safe
 /// functions only; anz_conn_wake() ends another thread's wait. NULL: no more. When this returns, no
 /// former call is under way: it waits for one that is, and anz_conn_close() does not, so set NULL
-/// before what fn uses goes away. ANZ_EBUSY from within fn. MT-Owner BLK
+/// before what fn uses goes away. Now and then there is nothing. ANZ_EBUSY from within fn. MT-Owner
+/// BLK
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_conn_set_notify(
     c: *mut anz_conn_t,

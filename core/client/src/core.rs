@@ -30,6 +30,8 @@ pub(crate) struct Core {
     pub(crate) layout: Layout,
     pub(crate) links: Links,
     pub(crate) lost: Lost,
+    /// Only ever tried, but by who sets it. Dropped before the descriptor that it watches.
+    notification: Mutex<Option<Notification>>,
     pub(crate) poll: Poll,
     /// Ends a wait.
     pub(crate) interrupt: EventFd,
@@ -42,8 +44,6 @@ pub(crate) struct Core {
     pub(crate) room_len: AtomicUsize,
     /// Some group is to be joined or left, and the engine does not know yet.
     pub(crate) groups_wait: AtomicBool,
-    /// Only ever tried, but by who sets it.
-    notification: Mutex<Option<Notification>>,
     identity: [AtomicU64; 2],
     phase: AtomicU8,
     fork_mark: u64,
@@ -181,9 +181,10 @@ impl Core {
             let made = Notification::begin(self.poll.as_raw_fd(), call);
             *present = Some(made.map_err(|_| Status::ENOMEM)?);
         }
-        // Closed meanwhile: then nobody else would end it.
+        drop(present);
+        // Closed meanwhile: then whoever closed it may have found this busy.
         if self.phase() >= Phase::Closing {
-            *present = None;
+            self.end_notification();
             return Err(Status::ECLOSED);
         }
         Ok(())

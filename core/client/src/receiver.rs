@@ -370,6 +370,7 @@ impl Receiver {
         if let Some((status, reason)) = self.last_word.take()
             && is_about_the_session(status)
         {
+            self.local.extend(lost);
             return self.end(core, status, reason);
         }
         let reason = if was_broken {

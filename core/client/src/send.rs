@@ -209,6 +209,7 @@ impl GroupHandle {
             Ok(()) => end(&group.core, link, ring_claim),
             Err(_) => link.abort(ring_claim),
         }
+        look_again_if_lost(&group.core, link);
         in_use.unkeep();
         group.unkeep();
         result
@@ -233,7 +234,17 @@ fn with_link<R>(
     if len > link.message_len_max() {
         return Err(Status::EMSGSIZE);
     }
-    work(core, link).map_err(|error| failed(core, &group, (link, error), len))
+    let done = work(core, link).map_err(|error| failed(core, &group, (link, error), len));
+    look_again_if_lost(core, link);
+    done
+}
+
+/// What was put in after its receiver looked what the engine had left is lost as well: it looks
+/// again.
+fn look_again_if_lost(core: &Core, link: &Link) {
+    if link.is_lost() {
+        core.poll.nudge();
+    }
 }
 
 /// Nothing was put in. Apart, and without a table of jumps: the test that reads from the code what

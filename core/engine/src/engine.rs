@@ -388,8 +388,11 @@ fn begin(
     watches: &mut Watches,
 ) -> Result<RealTurn, EngineError> {
     let turn = open(config.clone(), known, &watches.waker())?;
-    for fd in turn.transport_fds() {
-        watches.add_transport(fd).map_err(system)?;
+    let added = turn.transport_fds().try_for_each(|fd| watches.add_transport(fd));
+    if let Err(error) = added {
+        // While they are still open.
+        turn.transport_fds().for_each(|fd| watches.remove_transport(fd));
+        return Err(system(error));
     }
     Ok(turn)
 }

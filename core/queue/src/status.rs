@@ -74,7 +74,7 @@ statuses! {
     /// View changed before ordering.
     EVIEW = -1008, "the view changed before the message was ordered";
     /// Engine went away first.
-    ELOST = -1009, "accepted, but the engine went away before it was ordered";
+    ELOST = -1009, "accepted, but the engine went away before it told what became of it";
     /// Our bug.
     EINTERNAL = -1999, "a bug in Anasazi was caught; this engine is out of use";
 }

@@ -23,20 +23,27 @@ impl UnderWay {
         let ended = match taken.kind {
             event::TAKEN => return self.take(link, bytes),
             _ if self.0.is_empty() => None,
-            event::DONE => DoneRecord::split_from(bytes).map(|(record, _)| record.tag),
-            event::RECEIPT => ReceiptRecord::split_from(bytes).map(|(record, _)| record.tag),
-            event::MULTI => MultiRecord::split_from(bytes).map(|(record, _)| record.tag),
+            event::DONE => DoneRecord::split_from(bytes).map(|(record, _)| (record.tag, 0)),
+            event::RECEIPT => {
+                ReceiptRecord::split_from(bytes).map(|(record, _)| (record.tag, record.handle))
+            }
+            event::MULTI => MultiRecord::split_from(bytes).map(|(record, _)| (record.tag, 0)),
             event::MESSAGE | event::UNICAST => {
-                MessageRecord::split_from(bytes).map(|(record, _)| record.tag)
+                MessageRecord::split_from(bytes).map(|(record, _)| (record.tag, record.handle))
             }
             _ => None,
         };
-        if let Some(tag) = ended.filter(|tag| *tag != 0)
-            && let Some(index) = self.0.iter().position(|entry| entry.tag == tag)
-        {
-            self.0.remove(index);
+        if let Some((tag, handle)) = ended.filter(|(tag, _)| *tag != 0) {
+            self.end(tag, handle);
         }
         Ok(())
+    }
+
+    /// One with this tag, of this group if there are several.
+    fn end(&mut self, tag: u64, handle: u32) {
+        let exactly = self.0.iter().position(|e| (e.tag, e.handle) == (tag, handle));
+        let index = exactly.or_else(|| self.0.iter().position(|entry| entry.tag == tag));
+        index.and_then(|index| self.0.remove(index));
     }
 
     fn take(&mut self, link: &Link, bytes: &[u8]) -> Result<(), Corrupt> {
@@ -73,10 +80,12 @@ impl Receiver {
     /// Frees old connections. What senders put in when they had not noticed the end is lost, too.
     pub(super) fn collect_links(&mut self, core: &Core) {
         let (local, is_over) = (&mut self.local, self.stage.is_over());
-        core.links.collect(|link| {
+        let mut look = |link: &Link| {
             if link.is_lost() && !is_over {
                 link.each_left_behind(|handle, tag| local.push_back(Local::Lost(handle, tag)));
             }
-        });
+        };
+        core.links.enter().all().for_each(&mut look);
+        core.links.collect(look);
     }
 }

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::slice;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::group::GroupHandle;
 use anasazi_queue::plain::Plain;
@@ -343,6 +343,8 @@ impl Link {
     /// The engine is gone, and will take nothing more.
     pub(crate) fn note_lost(&self) {
         self.is_lost.store(true, Ordering::SeqCst);
+        // Who commits looks at it after a fence: one of the two sees the other.
+        fence(Ordering::SeqCst);
     }
 
     pub(crate) fn is_lost(&self) -> bool {

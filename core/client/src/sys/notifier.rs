@@ -95,20 +95,26 @@ impl Notifier {
         // SAFETY: what is there was leaked below, so it lives for ever.
         if let Some(notifier) = unsafe { present.as_ref() }
             && fork::is_current(notifier.fork_mark)
+            && notifier.thread.load(Ordering::Acquire) != ENDED
         {
             return Ok(notifier);
         }
-        let made: &'static Self = Box::leak(Box::new(Self {
+        let made = Box::into_raw(Box::new(Self {
             set: new_set()?,
             thread: AtomicI32::new(0),
             fork_mark: fork::mark(),
             slots: Mutex::default(),
         }));
-        spawn_without_signals("anasazi-notify", || made.run())?;
+        // SAFETY: made above, and freed below only if no thread has it.
+        let notifier: &'static Self = unsafe { &*made };
+        if let Err(error) = spawn_without_signals("anasazi-notify", || notifier.run()) {
+            // SAFETY: nobody else has seen it.
+            drop(unsafe { Box::from_raw(made) });
+            return Err(error);
+        }
         // If another thread was first, this one's is as good: a second thread, and that is all.
-        let this = ptr::from_ref(made).cast_mut();
-        _ = NOTIFIER.compare_exchange(present, this, Ordering::AcqRel, Ordering::Acquire);
-        Ok(made)
+        _ = NOTIFIER.compare_exchange(present, made, Ordering::AcqRel, Ordering::Acquire);
+        Ok(notifier)
     }
 
     fn run(&self) {
@@ -119,6 +125,12 @@ impl Notifier {
             let n = unsafe {
                 libc::epoll_wait(self.set.as_raw_fd(), events.as_mut_ptr(), 64, FOR_EVER)
             };
+            let interrupted = io::Error::last_os_error().kind() == io::ErrorKind::Interrupted;
+            if n < 0 && !interrupted {
+                // Somebody has closed its set, with all else: the next one makes another.
+                self.thread.store(ENDED, Ordering::Release);
+                return;
+            }
             for event in events.iter().take(usize::try_from(n).unwrap_or(0)) {
                 self.call(event.u64);
             }
@@ -146,3 +158,5 @@ fn this_thread() -> i32 {
 
 static NOTIFIER: AtomicPtr<Notifier> = AtomicPtr::new(ptr::null_mut());
 const FOR_EVER: i32 = -1;
+/// In the place of its thread: it has none any more.
+const ENDED: i32 = -1;

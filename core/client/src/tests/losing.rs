@@ -118,3 +118,42 @@ fn a_kept_receipt_stays_until_it_is_released() {
     assert!(!session.holds_events());
     release(&session, &tokens);
 }
+
+/// A claim that is open when the engine goes away hides what lies behind it.
+#[test]
+fn what_lies_behind_a_claim_is_told_when_that_ends() {
+    let (session, engine, _) = open();
+    let (group, _) = join(&session, &engine, "room");
+    let claim = group.claim(8).expect("room");
+    session.send(group, 4, &[b"behind"], 6).unwrap();
+    drop(engine);
+    assert_eq!(kinds(&receive_some(&session)), [EventKind::Suspended]);
+    assert_eq!(lost(&receive(&session, Hold::Release)), []);
+    group.abort(&claim).expect_err("its connection is gone");
+    assert!(is_readable(session.fd()), "there is something to tell");
+    assert_eq!(lost(&receive_some(&session)), [(Some(group), 6)]);
+}
+
+#[test]
+fn what_is_lost_is_told_before_the_end_of_a_session_too() {
+    let (session, engine, _) = open();
+    let (group, _) = join(&session, &engine, "room");
+    session.send(group, 4, &[b"x"], 5).unwrap();
+    engine.closed(Status::ESLOW, "too slow");
+    let seen = receive_some(&session);
+    assert_eq!(kinds(&seen), [EventKind::Receipt, EventKind::Left, EventKind::Closed]);
+    assert_eq!(lost(&seen), [(Some(group), 5)]);
+}
+
+#[test]
+fn of_two_with_one_tag_the_right_one_is_crossed_off() {
+    let (session, engine, _) = open();
+    let (a, _) = join(&session, &engine, "a");
+    let (b, b_number) = join(&session, &engine, "b");
+    session.send(a, 4, &[b"x"], 10).unwrap();
+    session.send(b, 4, &[b"y"], 10).unwrap();
+    engine.take(2);
+    engine.message(b_number, 1, b"y");
+    drop(engine);
+    assert_eq!(lost(&receive_some(&session)), [(Some(a), 10)]);
+}

@@ -37,10 +37,10 @@ impl Sessions {
             ),
             Recipients::Groups(groups) => self.deliver_once(message, groups, is_own),
             Recipients::Session(session) => {
-                if message.no_self && is_own(*session) {
-                    return;
-                }
                 self.with(*session, |connection| {
+                    if message.no_self && is_own(*session) {
+                        return connection.done(message.tag);
+                    }
                     connection.messages_received += 1;
                     let head = message_head(message, (0, 0), is_own(*session));
                     connection.deliver(event::UNICAST, head.as_bytes(), &message.payload)
@@ -130,7 +130,8 @@ impl Sessions {
         };
         self.with(session, |connection| match sent_under(connection, to, fate) {
             Some(handle) => connection.receipt(handle, status, tag),
-            None => Ok(()),
+            // Its handle has ended.
+            None => connection.done(tag),
         });
     }
 

@@ -43,19 +43,27 @@ pub(super) fn send(
     let (service, to) = match checked {
         Ok(checked) => checked,
         Err(status) => {
+            // The receipt is its end: then it must not be found in the ring any more.
+            note(connection, record);
+            connection.tell_taken()?;
             connection.receipt(record.handle, status, record.tag)?;
             return go_on();
         }
     };
     payload.advance(head_len);
     connection.messages_sent += 1;
+    note(connection, record);
+    let (session, no_self) = (connection.id, record.service & NO_SELF != 0);
+    let command = Command::Send { session, to, service, no_self, tag: record.tag, payload };
+    offer(Request::Command(command), sink)
+}
+
+/// Its sender is to know that it was taken.
+fn note(connection: &mut Connection, record: SendRecord) {
     if record.tag != 0 {
         let (tag, handle) = (record.tag, record.handle);
         connection.taken.push(TakenEntry { tag, handle, reserved: 0 });
     }
-    let (session, no_self) = (connection.id, record.service & NO_SELF != 0);
-    let command = Command::Send { session, to, service, no_self, tag: record.tag, payload };
-    offer(Request::Command(command), sink)
 }
 
 /// The list between a send's head and its message, as far as there may be one.

@@ -140,7 +140,8 @@ impl Consumer {
         }
         let to_end = (self.capacity() - (head & (self.capacity() - 1))).min(len);
         // Should this process end in the middle of what follows, its peer knows where to look on.
-        self.memory.passed().store(cursor, Release);
+        self.memory.passed().store(cursor, Relaxed);
+        fence(Release);
         self.memory.zero(head, to_end);
         self.memory.zero(head + to_end, len - to_end);
         self.publish_head(cursor);

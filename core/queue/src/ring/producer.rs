@@ -167,7 +167,7 @@ impl Producer {
     }
 
     /// The record at a position, if one is committed there: for whoever looks at what a consumer
-    /// that is gone has left. Aborted claims and padding are records of kind 0.
+    /// that is gone has left. Aborted claims, padding and what was given back are of kind 0.
     pub fn committed_at(&self, position: u64) -> Option<Committed> {
         let tail = self.tail.0.load(Acquire);
         let left = tail.checked_sub(position).filter(|left| *left <= self.capacity())?;
@@ -176,9 +176,9 @@ impl Producer {
         }
         let header = Header(self.memory.header(position).load(Acquire));
         let to_end = self.capacity() - (position & (self.capacity() - 1));
-        let header = header.check(to_end.min(left)).ok().filter(|header| header.is_held())?;
+        let header = header.check(to_end.min(left)).ok()?;
         Some(Committed {
-            kind: header.kind(),
+            kind: if header.is_held() { header.kind() } else { PADDING },
             data: self.memory.payload(position),
             len: header.payload_len(),
             next: position + header.total(),

@@ -279,3 +279,30 @@ fn a_last_word_fits_where_others_had_to_spare_room() {
         producer.push(2, 0, &[&[2; 1_000][..len]]).expect("spared room");
     }
 }
+
+/// A consumer that is gone has passed padding and an aborted claim, and released nothing before
+/// them: what lies behind is found all the same.
+#[test]
+fn what_a_consumer_left_is_found_behind_what_it_passed() {
+    let block = Block::new();
+    let (producer, consumer) = block.ends(Direction::Send);
+    producer.push(1, 0, &[b"taken"]).expect("room");
+    let aborted = producer.claim(2, 0, 10).expect("room");
+    producer.abort(aborted);
+    producer.push(3, 0, &[b"taken too"]).expect("room");
+    producer.push(4, 0, &[b"left"]).expect("room");
+    let taken = [(); 2].map(|()| consumer.next().expect("sound").expect("there").kind);
+    assert_eq!(taken, [1, 3]);
+    assert_eq!(producer.passed(), 0, "nothing was given back");
+    let mut kinds = Vec::new();
+    let mut at = producer.passed();
+    while let Some(record) = producer.committed_at(at) {
+        kinds.push(record.kind);
+        at = record.next;
+    }
+    assert_eq!(kinds, [1, 0, 3, 4]);
+    let left = producer.committed_at(consumer.position()).expect("it is there");
+    assert_eq!((left.kind, left.len, left.next), (4, 4, at));
+    assert!(producer.committed_at(at).is_none());
+    assert!(producer.committed_at(at + 8).is_none() && producer.committed_at(3).is_none());
+}

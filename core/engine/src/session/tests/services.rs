@@ -208,3 +208,21 @@ fn same_view_is_the_view_that_the_sender_has_seen() {
     assert_eq!(anna.expect_receipt(), (1, Status::EVIEW, 6));
     anna.expect_nothing();
 }
+
+#[test]
+fn a_client_knows_of_each_message_with_a_tag_that_it_was_taken_and_has_its_end() {
+    let mut engine = Engine::new();
+    let client = engine.open();
+    client.join(1, "room");
+    engine.run();
+    client.drain();
+    client.send(1, 4, 0, b"untold");
+    client.send(1, 4, 5, b"told");
+    client.send(1, 4 | NO_SELF, 6, b"not for me");
+    client.send(1, 99, 7, b"of no kind");
+    client.send(2, 4, 8, b"to nobody");
+    engine.run();
+    let ends: Vec<u16> = client.drain().into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(ends.iter().filter(|kind| **kind == event::RECEIPT).count(), 2, "{ends:?}");
+    assert_eq!(client.told.borrow().clone(), (vec![5, 6, 7, 8], vec![6]));
+}
