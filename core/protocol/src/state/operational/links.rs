@@ -13,7 +13,6 @@ const TELL_AFTER: Duration = Duration::from_millis(50);
 
 impl Operational {
     pub(super) fn probe_links(&mut self, node: &mut Node) {
-        let beacon = node.config.timers.beacon;
         let probes = node.links.probes(node.me, node.now);
         for (process, probe) in &probes {
             match node.book.address(*process) {
@@ -22,9 +21,16 @@ impl Operational {
                 None => node.links.gone(*process),
             }
         }
-        // Whoever says nothing more of its links is soon not believed any more.
-        let renew = self.told_at.is_none_or(|at| node.now.since(at) >= beacon);
-        if !probes.is_empty() && renew {
+        if !probes.is_empty() {
+            self.tell_again(node);
+        }
+    }
+
+    /// What is not said again is soon not believed any more: of own links, and of those of others
+    /// whom the representative may not hear (seed 975).
+    pub(super) fn tell_again(&mut self, node: &mut Node) {
+        let beacon = node.config.timers.beacon;
+        if self.told_at.is_none_or(|at| node.now.since(at) >= beacon) {
             self.tell_representative(node);
         }
     }

@@ -91,6 +91,8 @@ impl Operational {
     ) -> State {
         if node.learn_links(&beacon.reports) {
             self.links_changed(node);
+        } else if !beacon.reports.is_empty() && beacon.ring != self.ring.id {
+            self.tell_again(node);
         }
         if beacon.ring == self.ring.id || beacon.probation || node.leaving.is_some() {
             return State::Operational(self);
