@@ -97,7 +97,8 @@ typedef int32_t anz_status_t;
 #define ANZ_EFORKED           (-1003)
 #define ANZ_ESTATE            (-1004)
 #define ANZ_EVERSION          (-1005)
-#define ANZ_ESLOW             (-1006) /* this session was cut off as a slow receiver */
+/* this session was cut off as a slow receiver, or an own message was skipped for it as that */
+#define ANZ_ESLOW             (-1006)
 #define ANZ_ECONFIG           (-1007) /* the message names key, file, line and what is allowed */
 /* same-view send: the view changed before the message was ordered */
 #define ANZ_EVIEW             (-1008)
@@ -148,8 +149,11 @@ typedef int32_t anz_status_t;
 #define ANZ_EV_CLOSED         8
 #define ANZ_EV_RECEIPT        9       /* data = anz_receipt_t: the fate of one own message */
 #define ANZ_EV_REPLY          10      /* answer to anz_query(); ANZ_EVF_MORE until the last part */
-/* data = count of messages skipped for this session by its own slow-receiver policy. 12 to 31
- * are reserved: state transfer, primary component, bridges */
+/* messages of the group were skipped here, since this session did not read fast enough and chose
+ * that (session.slow_policy = gap): data = their number, a uint64_t. Without a group: messages
+ * to this session alone. One to several groups counts in each; one of its own with a tag ends in
+ * ANZ_EV_RECEIPT with ANZ_ESLOW. 12 to 31 are reserved: state transfer, primary component,
+ * bridges */
 #define ANZ_EV_GAP            11
 #define ANZ_EVF_MORE          1       /* event flag: further parts follow */
 /* event flag: sent to several groups, see anz_event_groups() */
@@ -319,8 +323,8 @@ ANZ_API const char *anz_version_string(void);
 
 /* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
- * "same-view", "api-table", "loop-ops", "notify"; not built yet: "unix", "tcp", "domains",
- * "receipts" (of delivered messages), "priorities", "lag" */
+ * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy); not built
+ * yet: "unix", "tcp", "domains", "receipts" (of delivered messages), "priorities", "lag" */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */

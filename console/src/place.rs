@@ -4,7 +4,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anasazi_client::{Connector, Failure, Session, SessionOptions, SocketFile, Status, Url};
+use anasazi_client::{
+    Connector, Failure, Session, SessionOptions, SlowPolicy, SocketFile, Status, Url,
+};
 use anasazi_engine::config::{ConfigError, Origin, Settings, ValidConfig};
 use anasazi_engine::{EngineHandle, inproc};
 
@@ -129,6 +131,7 @@ fn session(
         receive_ring_len: config.session.receive_ring_len,
         connect_timeout: config.connect.timeout.min(limit),
         connect_async: false,
+        slow: SlowPolicy::named(&config.session.slow_policy),
     };
     let opened = Session::open(Arc::new(connector), options);
     opened.map(Arc::new).map_err(|failure| match failure.status {

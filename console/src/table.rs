@@ -51,14 +51,16 @@ pub(crate) fn members(answer: &Value) -> String {
 }
 
 pub(crate) fn groups(answer: &Value) -> String {
-    let mut table = new_table(&["GROUP", "MEMBERS", "MESSAGES", "WHO"]);
+    let mut table = new_table(&["GROUP", "MEMBERS", "MESSAGES", "HELD BY", "WHO"]);
     for group in list(&answer["groups"]) {
         let members = list(&group["members"]);
         let names: Vec<String> = members.iter().map(words::member_in_json).collect();
+        let held_by: Vec<String> = list(&group["held_by"]).iter().map(text).collect();
         table.add_row([
             Cell::new(words::plain(&text(&group["name"]))),
             number(names.len() as u64),
             number(group["messages"].as_u64().unwrap_or(0)),
+            Cell::new(if held_by.is_empty() { "-".to_owned() } else { held_by.join(" ") }),
             Cell::new(names.join(" ")),
         ]);
     }
@@ -74,6 +76,9 @@ pub(crate) fn sessions(answer: &Value) -> String {
         "TO ENGINE",
         "FROM ENGINE",
         "BACKLOG",
+        "IF SLOW",
+        "MISSED",
+        "HOLDS",
         "OPEN CLAIM",
     ]);
     for session in list(&answer["sessions"]) {
@@ -84,8 +89,13 @@ pub(crate) fn sessions(answer: &Value) -> String {
         row.push(number(groups.as_u64().unwrap_or_else(|| list(groups).len() as u64)));
         let fills = ["send_used", "receive_used", "backlog"];
         row.extend(fills.map(|key| number(session[key].as_u64().unwrap_or(0))));
-        let open_ms = session["claim_open_ms"].as_u64();
-        row.push(Cell::new(open_ms.map_or_else(|| "-".to_owned(), duration)));
+        row.push(Cell::new(text(&session["slow_policy"])));
+        row.push(number(session["skipped"].as_u64().unwrap_or(0)));
+        row.extend(
+            ["holds_ms", "claim_open_ms"].map(|key| {
+                Cell::new(session[key].as_u64().map_or_else(|| "-".to_owned(), duration))
+            }),
+        );
         table.add_row(row);
     }
     shown(&table)

@@ -29,6 +29,9 @@ pub(crate) fn happening(event: &OwnedEvent, me: Member) -> Vec<String> {
         OwnedEvent::Resumed { identity } => {
             format!("* the engine is back; you are {} now", member(identity))
         }
+        OwnedEvent::Gap { count, .. } => {
+            format!("* {count} messages were skipped here: you did not read fast enough")
+        }
         OwnedEvent::Receipt { status, .. } => {
             format!("* a message of yours was lost: {}", status.text())
         }
@@ -76,6 +79,9 @@ pub(crate) fn in_json(event: &OwnedEvent, group_name: &str) -> Option<Value> {
     Some(match event {
         OwnedEvent::Closed { status, reason } => {
             json!({ "event": "closed", "status": status.name(), "reason": reason })
+        }
+        OwnedEvent::Gap { count, .. } => {
+            json!({ "event": "gap", "group": group_name, "count": count })
         }
         OwnedEvent::Left { status, reason, .. } => json!({
             "event": "left", "group": group_name, "status": status.name(), "reason": reason,

@@ -13,6 +13,7 @@ use crate::supervisor::Supervisor;
 pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
     let caught = signals::catch()
         .map_err(|error| (Exit::Engine, format!("signals cannot be caught: {error}")))?;
+    take_descriptors(&config);
     let places = places(&config);
     let mut engine = Engine::new(config).map_err(failed)?;
     if let Some((node, address)) = engine.identity() {
@@ -29,6 +30,23 @@ pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
     let tick = supervisor.tick();
     engine.run_with(tick, &mut |engine| supervisor.turned(engine.is_operational())).map_err(failed)
 }
+
+/// As many descriptors as this process may have: sessions take three each.
+fn take_descriptors(config: &ValidConfig) {
+    let needed = (config.client.sessions_max * 3 + OTHER_DESCRIPTORS) as u64;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < needed => tracing::warn!(
+            "at most {limit} file descriptors: too few for client.sessions_max = {}, which takes \
+             {needed}; raise LimitNOFILE (ulimit -Hn)",
+            config.client.sessions_max
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!("the limit of file descriptors stays as it is: {error}"),
+    }
+}
+
+/// Sockets, files, pipes, and connections that have not said hello.
+const OTHER_DESCRIPTORS: usize = 128;
 
 /// What an operator looks for first, with the names of the keys.
 fn places(config: &ValidConfig) -> String {

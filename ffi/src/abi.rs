@@ -89,7 +89,7 @@ pub const ANZ_EFORKED: i32 = -1003;
 pub const ANZ_ESTATE: i32 = -1004;
 #[allow(missing_docs, reason = "said by its name")]
 pub const ANZ_EVERSION: i32 = -1005;
-/// this session was cut off as a slow receiver
+/// this session was cut off as a slow receiver, or an own message was skipped for it as that
 pub const ANZ_ESLOW: i32 = -1006;
 /// the message names key, file, line and what is allowed
 pub const ANZ_ECONFIG: i32 = -1007;
@@ -177,8 +177,10 @@ pub const ANZ_EV_CLOSED: u16 = 8;
 pub const ANZ_EV_RECEIPT: u16 = 9;
 /// answer to anz_query(); ANZ_EVF_MORE until the last part
 pub const ANZ_EV_REPLY: u16 = 10;
-/// data = count of messages skipped for this session by its own slow-receiver policy. 12 to 31 are
-/// reserved: state transfer, primary component, bridges
+/// messages of the group were skipped here, since this session did not read fast enough and chose
+/// that (session.slow_policy = gap): data = their number, a uint64_t. Without a group: messages to
+/// this session alone. One to several groups counts in each; one of its own with a tag ends in
+/// ANZ_EV_RECEIPT with ANZ_ESLOW. 12 to 31 are reserved: state transfer, primary component, bridges
 pub const ANZ_EV_GAP: u16 = 11;
 /// event flag: further parts follow
 pub const ANZ_EVF_MORE: u32 = 1;

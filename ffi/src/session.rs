@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use anasazi_client::sys::fork;
 use anasazi_client::sys::table::{Pinned, Table};
 use anasazi_client::{
-    Call, Connector, Failure, Member, Session, SessionOptions, SocketFile, Status, Url,
+    Call, Connector, Failure, Member, Session, SessionOptions, SlowPolicy, SocketFile, Status, Url,
 };
 use anasazi_engine::config::ValidConfig;
 use anasazi_engine::inproc;
@@ -256,6 +256,7 @@ fn open(
         receive_ring_len: valid.session.receive_ring_len,
         connect_timeout: valid.connect.timeout,
         connect_async: valid.connect.asynchronous,
+        slow: SlowPolicy::named(&valid.session.slow_policy),
     };
     let session = Session::open(connector, options)?;
     let handle = SESSIONS.insert(session);

@@ -31,7 +31,8 @@ pub struct Event<'a> {
     /// Own messages, receipts and replies: the tag given to the call.
     pub tag: u64,
     /// `Message`: the message. `Reply`: JSON. `Receipt`: a [`Receipt`](crate::Receipt) as bytes.
-    /// `Left`, `Suspended`, `Closed`: the reason in words, UTF-8.
+    /// `Gap`: how many messages, a `u64`. `Left`, `Suspended`, `Closed`: the reason in words,
+    /// UTF-8.
     pub data: &'a [u8],
     /// `View` and `Transitional`.
     pub view: Option<&'a View>,
@@ -64,6 +65,9 @@ pub enum EventKind {
     Receipt = 9,
     /// A part of the answer to a query.
     Reply = 10,
+    /// Messages of the group were skipped here, as the session wanted for the case that it reads
+    /// too slowly.
+    Gap = 11,
 }
 
 /// What becomes of an event's bytes after the sink has seen it.

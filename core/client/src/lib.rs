@@ -39,7 +39,7 @@ pub use event::{Event, EventKind, Hold};
 pub use failure::Failure;
 pub use group::GroupHandle;
 pub use owned::{OwnedEvent, OwnedView};
-pub use session::{Session, SessionOptions, SessionStats};
+pub use session::{Session, SessionOptions, SessionStats, SlowPolicy};
 pub use sys::frame::{Receipt, View};
 pub use sys::link::OpenClaim;
 pub use sys::notifier::Call;

@@ -18,6 +18,8 @@ use crate::sys::poll::now_ns;
 pub enum OwnedEvent {
     /// The session ends; the last event.
     Closed { status: Status, reason: String },
+    /// So many messages of the group were skipped here, or to this session alone.
+    Gap { group: GroupHandle, count: u64 },
     /// The group handle ends.
     Left { group: GroupHandle, status: Status, reason: String },
     /// A message at its place in the order. `groups`: those of this session that it was sent to,
@@ -135,6 +137,10 @@ impl OwnedEvent {
         let (status, tag) = (event.status, event.tag);
         Some(match event.kind {
             EventKind::Closed => Self::Closed { status, reason: event.text().to_owned() },
+            EventKind::Gap => {
+                let count = event.data.first_chunk().copied().map_or(0, u64::from_ne_bytes);
+                Self::Gap { group, count }
+            }
             EventKind::Left => Self::Left { group, status, reason: event.text().to_owned() },
             EventKind::Message => Self::Message {
                 group,

@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use anasazi_queue::hello::{Hello, MAGIC, Welcome};
+use anasazi_queue::hello::{Hello, MAGIC, Welcome, slow};
 use anasazi_queue::record::{SESSION_VERSION, ViewRecord};
 use anasazi_queue::ring::{Corrupt, Layout, PushError};
 
@@ -54,6 +54,8 @@ impl RawSession {
             version_max: SESSION_VERSION,
             send_capacity: send_len,
             receive_capacity: receive_len,
+            slow: slow::DISCONNECT,
+            reserved: 0,
         };
         let [wake_engine, wake_client] = link.wake_fds();
         let fds = [memory.as_raw_fd(), wake_engine, wake_client];

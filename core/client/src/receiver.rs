@@ -15,6 +15,7 @@
 //! session's descriptor readable.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -254,6 +255,11 @@ impl Receiver {
                 self.stage = stage;
                 core.poll.set_timer(Some(core.options.connect_timeout));
             }
+            // Closed before it was heard: there are many at the door.
+            Err(error) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                let message = "the engine closed the connection unheard; trying again";
+                self.fail(core, Failure::new(Status::EAGAIN, message), false);
+            }
             Err(error) => {
                 let advice = "see ulimit -n and the memory limits of this process";
                 let failure = Failure::system("setting a connection up", &error, advice);
@@ -271,6 +277,8 @@ impl Receiver {
             version_max: SESSION_VERSION,
             send_capacity: core.options.send_ring_len,
             receive_capacity: core.options.receive_ring_len,
+            slow: core.options.slow.number(),
+            reserved: 0,
         };
         let [wake_engine, wake_client] = link.wake_fds();
         let fds = [memory.as_raw_fd(), wake_engine, wake_client];
@@ -292,10 +300,11 @@ impl Receiver {
                     "what listens there does not speak the session protocol of this library";
                 Failure::new(Status::EVERSION, message)
             }
+            // If it is really gone, the next attempt says so.
             Answer::Closed => {
-                let message =
-                    "the engine closed the connection without a word; is it shutting down?";
-                Failure::new(Status::ECONNREFUSED, message)
+                let message = "the engine closed the connection without a word; is it shutting \
+                               down, or out of file descriptors (LimitNOFILE)?";
+                Failure::new(Status::EAGAIN, message)
             }
         };
         let for_good = !failure.retryable;
@@ -341,7 +350,10 @@ impl Receiver {
         let out_of_time = !self.was_online && now_ns() >= self.give_up_ns;
         let lost = core.connector.lost();
         let for_good = for_good || lost.is_some();
-        let failure = lost.unwrap_or(failure);
+        let mut failure = lost.unwrap_or(failure);
+        if out_of_time && failure.status == Status::EAGAIN {
+            failure.status = Status::ETIMEDOUT;
+        }
         let (status, message) = (failure.status, failure.message.clone());
         self.failure = Some(failure);
         self.disconnect(core, Stage::Idle);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anasazi_queue::hello::slow;
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{JOIN_SEND_ONLY, Member, QueryRecord, request};
 use anasazi_queue::ring::PushError;
@@ -31,6 +32,20 @@ pub struct SessionOptions {
     pub connect_timeout: Duration,
     /// Do not wait for the first connection: a `Resumed` or `Closed` event tells how it went.
     pub connect_async: bool,
+    /// What the engine does when the program does not read as fast as it is sent to.
+    pub slow: SlowPolicy,
+}
+
+/// What becomes of a session that does not read as fast as it is sent to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SlowPolicy {
+    /// It is closed: `ESLOW`.
+    #[default]
+    Disconnect,
+    /// The senders to its groups wait for it.
+    Throttle,
+    /// It misses messages, and is told how many: `Gap` events.
+    Gap,
 }
 
 /// A client session with an engine. All calls but [`receive`](Session::receive) may be made by any
@@ -55,6 +70,26 @@ pub struct SessionStats {
     pub receive_ring_used: u64,
     pub receive_ring_size: u64,
     pub reconnects: u64,
+}
+
+impl SlowPolicy {
+    /// The one with this name in a configuration; else the default.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "throttle" => Self::Throttle,
+            "gap" => Self::Gap,
+            _ => Self::Disconnect,
+        }
+    }
+
+    /// As it is said to an engine.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Disconnect => slow::DISCONNECT,
+            Self::Throttle => slow::THROTTLE,
+            Self::Gap => slow::GAP,
+        }
+    }
 }
 
 impl Session {

@@ -74,7 +74,7 @@ impl Admin {
             Request::Query(what) => match what.as_str() {
                 "status" => self.status(now, domain, sessions),
                 "members" => json!({ "members": members(domain) }),
-                "groups" => json!({ "groups": groups(domain) }),
+                "groups" => json!({ "groups": groups(domain, sessions) }),
                 "sessions" => json!({ "sessions": describe_sessions(now, sessions) }),
                 "stats" => {
                     let protocol = stats(&domain.core.stats());
@@ -258,7 +258,7 @@ fn members<T: Transport, S>(domain: &Domain<T, S>) -> Vec<Value> {
     domain.core.status().members.into_iter().map(member).collect()
 }
 
-fn groups<T, S>(domain: &Domain<T, S>) -> Vec<Value> {
+fn groups<T, S>(domain: &Domain<T, S>, sessions: &Sessions) -> Vec<Value> {
     let group = |g: anasazi_protocol::GroupStatus| {
         let member =
             |m: &anasazi_protocol::MemberId| json!({ "node": m.node.0, "session": m.session.0 });
@@ -268,6 +268,7 @@ fn groups<T, S>(domain: &Domain<T, S>) -> Vec<Value> {
             "members": g.members.iter().map(member).collect::<Vec<_>>(),
             "view": view(g.view),
             "messages": g.sequence,
+            "held_by": sessions.held_by(g.id).map(|node| node.0).collect::<Vec<_>>(),
         })
     };
     domain.core.groups().map(group).collect()
@@ -296,6 +297,9 @@ fn describe_sessions(now: Instant, sessions: &Sessions) -> Vec<Value> {
             "send_used": s.send_used,
             "receive_used": s.receive_used,
             "backlog": s.backlog_len,
+            "slow_policy": s.slow_policy,
+            "skipped": s.skipped,
+            "holds_ms": s.holds_since.map(|at| now.since(at).as_millis() as u64),
             "claim_open_ms": s.claim_open_since.map(|at| now.since(at).as_millis() as u64),
         })
     };

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, Event, Evidence, Fate, GroupId,
-    GroupView, Incarnation, Input, Instant, MessageDelivery, Output, Process, SessionId,
+    GroupView, Incarnation, Input, Instant, MessageDelivery, NodeId, Output, Process, SessionId,
 };
 use anasazi_transport::{Faulty, Received, Target, Transport};
 use bytes::Bytes;
@@ -35,6 +35,11 @@ pub(crate) enum Upward {
         session: SessionId,
         group: GroupId,
         reason: &'static str,
+    },
+    Held {
+        by: NodeId,
+        groups: Vec<GroupId>,
+        for_ms: u16,
     },
     Event(Event),
     /// An invariant of the core broke; it says nothing more.
@@ -180,6 +185,9 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                 }
                 Output::JoinRefused { session, group, reason } => {
                     up.push(Upward::JoinRefused { session, group, reason });
+                }
+                Output::Held { by, groups, for_ms } => {
+                    up.push(Upward::Held { by, groups, for_ms });
                 }
                 Output::Event(event) => {
                     self.recorder.event(now, &event);

@@ -25,6 +25,8 @@ const LISTENER_KEY: u64 = 1 << 16;
 
 /// Connections taken in per turn.
 const ACCEPT_MAX: usize = 64;
+/// How often it is told that connections cannot be taken in, at most.
+const TELL_TURNED_AWAY_EVERY: Duration = Duration::from_secs(1);
 
 /// One engine: what a daemon is made of. One thread at a time drives it.
 pub struct Engine {
@@ -33,6 +35,8 @@ pub struct Engine {
     /// An error: it could not start again.
     turn: Result<RealTurn, EngineError>,
     listener: Option<Listener>,
+    /// When it was last told of connections that were closed unheard.
+    turned_away_told: Instant,
     shared: Arc<Shared>,
     ready: Vec<u64>,
 }
@@ -82,7 +86,8 @@ impl Engine {
             ended: AtomicBool::new(false),
         });
         let turn = Ok(turn);
-        let mut engine = Self { watches, config, turn, listener, shared, ready: Vec::new() };
+        let (turned_away_told, ready) = (Instant::default(), Vec::new());
+        let mut engine = Self { watches, config, turn, listener, turned_away_told, shared, ready };
         engine.guarded(|engine| engine.run_turn(0, false))?;
         Ok(engine)
     }
@@ -317,6 +322,16 @@ impl Engine {
         for _ in 0..ACCEPT_MAX {
             let Some(socket) = self.listener.as_mut().and_then(Listener::accept) else { break };
             self.take_in(socket);
+        }
+        let now = Instant(now_ns());
+        if now.since(self.turned_away_told) >= TELL_TURNED_AWAY_EVERY
+            && let Some(count @ 1..) = self.listener.as_mut().map(Listener::take_turned_away)
+        {
+            self.turned_away_told = now;
+            tracing::warn!(
+                "out of file descriptors: {count} connections of clients were closed unheard; \
+                 raise the limit of this process (LimitNOFILE, ulimit -n)"
+            );
         }
     }
 

@@ -74,10 +74,12 @@ impl Recorder {
                 Note::Datagram { from: *from, multicast: *multicast, len: bytes.len(), head }
             }
             Input::Command(command) => {
+                let none = anasazi_protocol::SessionId::default();
                 let (what, session) = match command {
                     Command::Join { session, .. } => ("join", session),
                     Command::Leave { session, .. } => ("leave", session),
                     Command::Disconnect { session } => ("disconnect", session),
+                    Command::Hold { .. } => ("hold", &none),
                     Command::Send { session, .. } => ("send", session),
                 };
                 Note::Command { what, session: session.0 }

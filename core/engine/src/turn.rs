@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use anasazi_protocol::{Boot, Core, CoreConfig, Instant, NodeId};
+use anasazi_protocol::{Boot, Core, CoreConfig, GroupId, Instant, NodeId};
 use anasazi_queue::status::Status;
 use anasazi_transport::Transport;
 
@@ -142,18 +142,21 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             self.domains[0].shutdown(now, &mut self.up);
         }
         self.hand_up(now, readiness);
+        self.sessions.expire_holds(now);
         let budget = if budget == 0 { BUDGET_DEFAULT } else { budget as usize };
         more |= self.take_requests(now, budget, readiness);
         self.domains[0].flush();
         self.hand_up(now, readiness);
         self.sessions.expire(readiness, now);
-        for text in self.sessions.watch_claims(now) {
+        for text in self.sessions.watch(now) {
             self.admin.journal.of_session(now.0, text);
         }
         self.sessions.flush(readiness);
+        self.say_holds(now, readiness);
         match &self.ended {
             Some(result) => result.clone().map(|()| false),
-            None => Ok(more || self.stop == Stop::Asked),
+            // The end of a hold may have given somebody a turn.
+            None => Ok(more || self.sessions.has_turns() || self.stop == Stop::Asked),
         }
     }
 
@@ -233,6 +236,19 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         true
     }
 
+    /// Has the senders of groups wait for own sessions that chose that.
+    fn say_holds(&mut self, now: Instant, readiness: &dyn Readiness) {
+        let commands = self.sessions.say_holds(now);
+        if commands.is_empty() {
+            return;
+        }
+        for command in commands {
+            self.domains[0].command(now, command, &mut self.up);
+        }
+        self.domains[0].flush();
+        self.hand_up(now, readiness);
+    }
+
     /// Gives sessions' requests to the core, as long as it has room, and answers their queries even
     /// if it has none: then they are needed most. True if more can be taken right now.
     fn take_requests(&mut self, now: Instant, budget: usize, readiness: &dyn Readiness) -> bool {
@@ -274,6 +290,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                 Upward::JoinRefused { session, group, reason } => {
                     self.sessions.join_refused(session, group, reason);
                 }
+                Upward::Held { by, groups, for_ms } => {
+                    let fresh = self.sessions.hold(by, &groups, for_ms, now);
+                    fresh.into_iter().for_each(|group| self.tell_hold(now, by, group));
+                }
                 Upward::Event(event) => self.admin.journal.record(now.0, &event),
                 Upward::Stopped { fault } => {
                     self.end(fault.map(EngineError::Protocol), readiness);
@@ -287,6 +307,18 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             }
         }
         self.up = up;
+    }
+
+    fn tell_hold(&mut self, now: Instant, by: NodeId, group: GroupId) {
+        let name = self.domains[0].core.groups().find(|g| g.id == group).map(|g| g.name);
+        let name = name.map_or_else(|| format!("{:016x}", group.0), |name| format!("{name:?}"));
+        self.admin.journal.of_session(
+            now.0,
+            format!(
+                "the senders to group {name} wait: a session at node {by} does not read as fast, \
+                 and chose this (session.slow_policy = throttle)"
+            ),
+        );
     }
 
     fn end(&mut self, fault: Option<EngineError>, readiness: &dyn Readiness) {
@@ -358,6 +390,7 @@ mod tests {
         let limits = SessionLimits {
             sessions_max: 1,
             backlog_len_max: 1 << 20,
+            hold_max: std::time::Duration::from_secs(1),
             message_len_max: 1 << 20,
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),

@@ -10,6 +10,7 @@ use crate::id::{GroupId, Incarnation, MemberId, Process, RingId, ViewId};
 use crate::input::{Command, Evidence, Input};
 use crate::node::Node;
 use crate::output::Output;
+use crate::state::hold;
 use crate::state::transitions::{At, In, Why};
 use crate::state::unordered::{self, Letter};
 use crate::state::{Probation, Sender, State};
@@ -237,6 +238,7 @@ impl Core {
                 let (kind, group) = (FrameKind::Disconnect, GroupId::default());
                 node.accept_control(kind, session, group, Bytes::new());
             }
+            Command::Hold { groups, for_ms } => return self.hold(groups, for_ms),
             Command::Send { session, to, service, no_self, tag, payload } => {
                 if !service.is_ordered() {
                     let letter = Letter { session, to, no_self, tag, payload };
@@ -249,7 +251,7 @@ impl Core {
     }
 }
 
-/// Messages without order.
+/// What has no place in the order.
 impl Core {
     fn send_unordered(&mut self, letter: Letter) {
         let ring = match &self.state {
@@ -257,6 +259,12 @@ impl Core {
             _ => None,
         };
         unordered::send(&mut self.node, ring, letter);
+    }
+
+    fn hold(&mut self, groups: Vec<GroupId>, for_ms: u16) {
+        // Nothing is ordered meanwhile.
+        let State::Operational(operational) = &self.state else { return };
+        hold::send(&mut self.node, &operational.ring, groups, for_ms);
     }
 }
 

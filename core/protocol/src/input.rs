@@ -74,6 +74,15 @@ pub enum Command {
         /// Who.
         session: SessionId,
     },
+    /// Have the senders of these groups wait, wherever they are, as far as this node's ring
+    /// reaches: its sessions cannot read as fast. A packet that may be lost; to be repeated.
+    /// Answered by [`Output::Held`](crate::Output::Held), at this node too.
+    Hold {
+        /// At most [`limits::HOLD_GROUPS_MAX`](crate::limits::HOLD_GROUPS_MAX).
+        groups: Vec<GroupId>,
+        /// At most [`limits::HOLD_MS_MAX`](crate::limits::HOLD_MS_MAX); 0: no longer.
+        for_ms: u16,
+    },
     /// Send; the sender need not be a member. A message without order that cannot go out now, or
     /// is longer than [`limits::UNORDERED_LEN_MAX`](crate::limits::UNORDERED_LEN_MAX), is dropped.
     Send {

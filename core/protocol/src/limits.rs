@@ -51,6 +51,10 @@ pub const UNORDERED_LEN_MAX: usize = 1_024;
 pub const UNORDERED_GROUP_LEN: usize = 9;
 /// Packets without order that a node sends in a millisecond.
 pub const UNORDERED_PER_MS_MAX: u32 = 128;
+/// Longest time for which one packet can ask the senders of groups to wait, in milliseconds.
+pub const HOLD_MS_MAX: u32 = 1_000;
+/// Groups of one such packet.
+pub const HOLD_GROUPS_MAX: usize = 64;
 /// Groups that one message may go to.
 pub const GROUPS_PER_MESSAGE_MAX: usize = 64;
 /// Groups in a domain.

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::id::{GroupId, Incarnation, MemberId, SessionId, ViewId};
+use crate::id::{GroupId, Incarnation, MemberId, NodeId, SessionId, ViewId};
 use crate::service::{Audience, Service};
 use crate::trace::Trace;
 
@@ -49,6 +49,16 @@ pub enum Output {
         group: GroupId,
         /// What to tell.
         reason: &'static str,
+    },
+    /// A node of the ring asks the senders of these groups to wait. A wish, not a promise: nothing
+    /// depends on whether it is heard.
+    Held {
+        /// Which node.
+        by: NodeId,
+        /// The groups.
+        groups: Vec<GroupId>,
+        /// For how long from now; 0: no longer.
+        for_ms: u16,
     },
     /// Something worth counting or telling.
     Event(Event),

@@ -25,6 +25,8 @@ struct Cluster {
     /// Nodes that send nothing that arrives.
     cut: Vec<u32>,
     unordered: Vec<(u32, Bytes)>,
+    /// Where it was said, by whom, and what.
+    held: Vec<(u32, u32, Vec<GroupId>, u16)>,
 }
 
 fn address(node: u32) -> SocketAddr {
@@ -81,6 +83,9 @@ impl Cluster {
                 Output::View(view) => _ = self.views.insert((node, view.group), view.id),
                 Output::Message(message) => self.messages.entry(node).or_default().push(message),
                 Output::Receipt { tag, fate, .. } => self.receipts.push((node, tag, fate)),
+                Output::Held { by, groups, for_ms } => {
+                    self.held.push((node, by.0, groups, for_ms));
+                }
                 _ => {}
             }
         }
@@ -292,4 +297,26 @@ fn without_order_nothing_crosses_a_change_of_rings() {
     cluster.send(1, Audience::Group(group("all"), None), Service::Unreliable, 2, b"new");
     cluster.run(1);
     assert_eq!(cluster.got(2).len(), 1);
+}
+
+#[test]
+fn a_wish_that_senders_wait_reaches_the_ring_and_no_further() {
+    let mut cluster = Cluster::new();
+    let groups = || vec![group("all"), group("two")];
+    cluster.command(2, Command::Hold { groups: groups(), for_ms: 250 });
+    cluster.run(5);
+    cluster.held.sort();
+    let said: Vec<_> = (1..=3).map(|node| (node, 2, groups(), 250)).collect();
+    assert_eq!(std::mem::take(&mut cluster.held), said);
+    // Nobody asks it of itself, and a ring that is gone is not asked.
+    cluster.cut.push(2);
+    cluster.command(2, Command::Hold { groups: groups(), for_ms: 0 });
+    cluster.run(5);
+    assert_eq!(std::mem::take(&mut cluster.held), [(2, 2, groups(), 0)]);
+    cluster.run(2_000);
+    assert_eq!(cluster.cores[&2].status().members.len(), 1);
+    cluster.cut.clear();
+    cluster.command(2, Command::Hold { groups: groups(), for_ms: 250 });
+    cluster.run(1);
+    assert!(cluster.held.iter().all(|(node, ..)| *node == 2), "{:?}", cluster.held);
 }

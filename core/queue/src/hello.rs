@@ -8,6 +8,18 @@
 /// First bytes of both messages.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"ANZS");
 
+/// How every [`Hello`] starts, in all versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct HelloStart {
+    /// [`MAGIC`]
+    pub magic: u32,
+    /// Oldest session version that the client speaks.
+    pub version_min: u16,
+    /// Newest.
+    pub version_max: u16,
+}
+
 /// Client to engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -22,6 +34,20 @@ pub struct Hello {
     pub send_capacity: u32,
     /// Bytes of the receive ring; a power of two.
     pub receive_capacity: u32,
+    /// What becomes of the session if it does not read: one of [`slow`].
+    pub slow: u32,
+    /// 0
+    pub reserved: u32,
+}
+
+/// What the engine does when a session has not read what the engine may keep for it.
+pub mod slow {
+    /// It ends the session.
+    pub const DISCONNECT: u32 = 0;
+    /// It has the senders of the session's groups wait, long before that.
+    pub const THROTTLE: u32 = 1;
+    /// It skips messages, and says so.
+    pub const GAP: u32 = 2;
 }
 
 /// Engine to client.

@@ -4,9 +4,9 @@
 use core::mem::size_of;
 use core::{ptr, slice};
 
-use crate::hello::{Hello, Welcome};
+use crate::hello::{Hello, HelloStart, Welcome};
 use crate::record::{
-    ClosedRecord, DoneRecord, GroupRecord, JoinRecord, LeaveRecord, LeftRecord, Member,
+    ClosedRecord, DoneRecord, GapRecord, GroupRecord, JoinRecord, LeaveRecord, LeftRecord, Member,
     MessageRecord, MultiRecord, PeerRecord, QueryRecord, ReceiptRecord, ReplyRecord, SendRecord,
     TakenEntry, TakenRecord, ViewId, ViewRecord,
 };
@@ -72,9 +72,12 @@ plain! {
     LeftRecord = 8 { handle: u32, status: i32 }
     ReplyRecord = 16 { tag: u64, status: i32, more: u32 }
     ReceiptRecord = 16 { handle: u32, status: i32, tag: u64 }
+    GapRecord = 16 { handle: u32, reserved: u32, count: u64 }
     ClosedRecord = 8 { status: i32, reserved: u32 }
-    Hello = 16 {
+    HelloStart = 8 { magic: u32, version_min: u16, version_max: u16 }
+    Hello = 24 {
         magic: u32, version_min: u16, version_max: u16, send_capacity: u32, receive_capacity: u32,
+        slow: u32, reserved: u32,
     }
     Welcome = 272 {
         magic: u32, version: u16, reason_len: u16, status: i32, message_len_max: u32, node: u64,

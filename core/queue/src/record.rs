@@ -5,14 +5,14 @@
 //! Client to engine, through the send ring: `JOIN`, `PEER`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They
 //! are carried out in ring order, so a leave comes after the messages sent before it. Engine to
 //! client, through the receive ring: `MESSAGE`, `UNICAST`, `MULTI`, `VIEW`, `LEFT`, `REPLY`,
-//! `RECEIPT`, `CLOSED`: one ordered stream. `TAKEN` and `DONE` are not for the application: by them
-//! its client knows which messages with tags the engine has, should it go away with them.
+//! `RECEIPT`, `GAP`, `CLOSED`: one ordered stream. `TAKEN` and `DONE` are not for the application:
+//! by them its client knows which messages with tags the engine has, should it go away with them.
 //!
 //! `handle` is a number that the client gives to each group it joins; the engine gives it back and
 //! knows nothing else of it.
 
 /// Version of this format and of `hello`.
-pub const SESSION_VERSION: u16 = 3;
+pub const SESSION_VERSION: u16 = 4;
 
 /// Record kinds, client to engine.
 pub mod request {
@@ -52,6 +52,8 @@ pub mod event {
     pub const TAKEN: u16 = 9;
     /// `DoneRecord`: the end of a message with a tag that its sender did not want to get.
     pub const DONE: u16 = 10;
+    /// `GapRecord`: messages were skipped here.
+    pub const GAP: u16 = 11;
 }
 
 /// `request::JOIN`
@@ -271,6 +273,18 @@ pub struct TakenEntry {
 pub struct DoneRecord {
     /// The message's tag.
     pub tag: u64,
+}
+
+/// `event::GAP`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct GapRecord {
+    /// The client's number for the group; 0 for messages to this session alone.
+    pub handle: u32,
+    /// 0
+    pub reserved: u32,
+    /// How many messages.
+    pub count: u64,
 }
 
 /// `event::CLOSED`

@@ -62,6 +62,11 @@ fn a_call_tells_that_there_is_something_to_receive() {
 }
 
 #[test]
+fn a_session_that_does_not_read_gets_what_it_chose() {
+    passes("slow");
+}
+
+#[test]
 fn a_sender_that_is_stopped_holds_up_nobody_and_is_named() {
     passes("stopped");
 }

@@ -11,7 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anasazi_client::{
-    GroupHandle, Member, OwnedEvent, OwnedView, Session, SessionOptions, SocketFile, Status,
+    GroupHandle, Member, OwnedEvent, OwnedView, Session, SessionOptions, SlowPolicy, SocketFile,
+    Status,
 };
 use anasazi_oracle::{ClientEntry, ClientLog};
 use anasazi_protocol::{
@@ -56,6 +57,7 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
         // Daemons come and go; a client that gave up would have to be started again by somebody.
         connect_timeout: Duration::from_secs(3_600),
         connect_async: true,
+        slow: SlowPolicy::Disconnect,
     };
     let session = Session::open(connector, how).map_err(|failure| failure.message)?;
     let session = Arc::new(session);
@@ -200,6 +202,7 @@ impl Client {
                 Some(ClientEntry::Resumed)
             }
             OwnedEvent::Closed { .. } => Some(ClientEntry::Closed),
+            OwnedEvent::Gap { .. } => return Err("a gap that was not asked for".to_owned()),
             OwnedEvent::Receipt { .. } | OwnedEvent::Reply { .. } | OwnedEvent::Writable { .. } => {
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anasazi_client::{Session, SessionOptions, SocketFile};
+use anasazi_client::{Session, SessionOptions, SlowPolicy, SocketFile};
 use serde_json::Value;
 
 use crate::network::Network;
@@ -191,6 +191,7 @@ impl Daemon {
                     receive_ring_len: 1 << 18,
                     connect_timeout: ANSWER_MAX,
                     connect_async: false,
+                    slow: SlowPolicy::Disconnect,
                 };
                 Session::open(connector, options).ok()?
             }

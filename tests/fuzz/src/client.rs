@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anasazi_client::{Connector, EventKind, Failure, Hold, Session, SessionOptions};
+use anasazi_client::{Connector, EventKind, Failure, Hold, Session, SessionOptions, SlowPolicy};
 use anasazi_engine::sys::memory::Lane;
 use anasazi_engine::sys::socket;
 use anasazi_queue::hello::{Hello, MAGIC, Welcome};
@@ -174,6 +174,7 @@ fn open(listener: &Arc<Listener>) -> Option<(Session, Engine)> {
         receive_ring_len: CAPACITY_MIN,
         connect_timeout: Duration::from_secs(5),
         connect_async: true,
+        slow: SlowPolicy::Disconnect,
     };
     let session = Session::open(Arc::clone(listener) as Arc<dyn Connector>, options).ok()?;
     let engine = listener.accept(5)?;

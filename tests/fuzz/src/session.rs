@@ -1,6 +1,8 @@
 //! The handshake and the records of a client that does anything. Beside it lives an honest one, who
 //! must be served whatever the other does.
 
+use std::time::Duration;
+
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
@@ -33,6 +35,7 @@ impl Engine {
         let limits = SessionLimits {
             sessions_max: 4,
             backlog_len_max: 100_000,
+            hold_max: Duration::from_secs(30),
             message_len_max: MESSAGE_LEN_MAX,
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),

@@ -1,5 +1,7 @@
 //! Starts and ends of processes, and what their disks remember.
 
+use std::time::Duration;
+
 use anasazi_engine::config::{Settings, ValidConfig};
 use anasazi_engine::session::SessionLimits;
 use anasazi_engine::turn::Parts;
@@ -81,6 +83,7 @@ impl Cluster {
         let limits = SessionLimits {
             sessions_max: 1_024,
             backlog_len_max: self.options.machine.backlog_len_max,
+            hold_max: Duration::from_secs(30),
             message_len_max: self.options.message_len_max,
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),

@@ -9,6 +9,7 @@ use crate::session::Reading;
 
 const MS: u64 = 1_000_000;
 /// Kinds of datagrams, from 1.
+/// Without the last one, hold: no client here is of those who want others to wait.
 const KINDS: u64 = 20;
 /// Of them, what has a place in the order.
 const DATA: u8 = 1;

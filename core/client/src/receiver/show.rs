@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    ClosedRecord, LeftRecord, MessageRecord, MultiRecord, ReceiptRecord, ReplyRecord, event,
+    ClosedRecord, GapRecord, LeftRecord, MessageRecord, MultiRecord, ReceiptRecord, ReplyRecord,
+    event,
 };
 use anasazi_queue::ring::Corrupt;
 use anasazi_queue::status::Status;
@@ -119,6 +120,7 @@ impl Receiver {
             event::LEFT => self.show_left(core, link, taken, sink),
             event::REPLY => show_reply(link, taken, sink),
             event::RECEIPT => show_receipt(core, link, taken, sink),
+            event::GAP => show_gap(core, link, taken, sink),
             event::CLOSED => {
                 let (record, reason) = ClosedRecord::split_from(taken.bytes).ok_or(Corrupt)?;
                 let reason = String::from_utf8_lossy(reason).into_owned();
@@ -266,6 +268,25 @@ fn show_reply(link: &Link, taken: Taken<'_>, sink: Sink<'_>) -> Result<bool, Cor
         ..Event::bare(EventKind::Reply)
     };
     hand_out(link, taken, event, sink);
+    Ok(true)
+}
+
+/// Messages that were skipped, of a group or to this session alone.
+fn show_gap(
+    core: &Arc<Core>,
+    link: &Link,
+    taken: Taken<'_>,
+    sink: Sink<'_>,
+) -> Result<bool, Corrupt> {
+    let (record, _) = GapRecord::split_from(taken.bytes).ok_or(Corrupt)?;
+    let bare = if record.handle == 0 {
+        Event::bare(EventKind::Gap)
+    } else {
+        let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+        of_group(EventKind::Gap, handle, &group)
+    };
+    let data = &taken.bytes[size_of::<GapRecord>() - size_of::<u64>()..size_of::<GapRecord>()];
+    hand_out(link, taken, Event { data, ..bare }, sink);
     Ok(true)
 }
 

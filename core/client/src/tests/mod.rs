@@ -18,7 +18,7 @@ use anasazi_queue::status::Status;
 
 use crate::event::{EventKind, Hold};
 use crate::group::GroupHandle;
-use crate::session::{Session, SessionOptions};
+use crate::session::{Session, SessionOptions, SlowPolicy};
 use crate::sys::fake_engine::{FakeEngine, Listener, is_readable, welcome};
 use crate::sys::like_c;
 
@@ -40,6 +40,7 @@ fn options() -> SessionOptions {
         receive_ring_len: 64 << 10,
         connect_timeout: Duration::from_secs(5),
         connect_async: false,
+        slow: SlowPolicy::Disconnect,
     }
 }
 

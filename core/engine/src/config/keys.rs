@@ -266,15 +266,24 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: Kind::Integer { min: 1, max: 16_384, unit: "sessions" },
         effect: "Sessions open at the same time; further ones are refused.",
-        danger: "Each takes four file descriptors: raise LimitNOFILE with it.",
+        danger: "Each takes three file descriptors: raise LimitNOFILE with it.",
         ..key("client.sessions_max", "1024")
     },
     Key {
         kind: Kind::Size { min: 1 << 20, max: 4 << 30, power_of_two: false },
         effect: "What the engine keeps for a session that does not read. Beyond it the session \
-                 is closed as slow. At least message.len_max.",
+                 is closed as slow, unless it chose otherwise (session.slow_policy). At least \
+                 message.len_max.",
         danger: "Memory, per slow session.",
         ..key("client.backlog_len", "64 MiB")
+    },
+    Key {
+        kind: milliseconds(0, 600_000),
+        effect: "How long a session that chose to throttle may let the senders to its groups \
+                 wait without reading anything. Then it is closed as slow. 0: no session may \
+                 choose that.",
+        danger: "A program that stands still stops its groups at all nodes for so long.",
+        ..key("client.hold_max_ms", "10000")
     },
     Key {
         kind: Kind::LogFilter,
@@ -327,6 +336,20 @@ pub const KEYS: &[Key] = &[
         effect: "Receive ring of a session: what may wait for the program. At least four times \
                  message.len_max.",
         ..key("session.receive_ring_len", "4 MiB")
+    },
+    Key {
+        kind: Kind::Word(&["disconnect", "throttle", "gap"]),
+        takes_effect: TakesEffect::Connect,
+        effect: "What becomes of a session that does not read as fast as it is sent to, once its \
+                 receive ring is full and the engine keeps more for it. disconnect: at \
+                 client.backlog_len it is closed as slow. gap: from three quarters of that on it \
+                 misses messages, though never views, and is told how many by ANZ_EV_GAP. \
+                 throttle: from a quarter on, the senders to its groups wait at all nodes: their \
+                 sends give ANZ_EAGAIN once their rings are full.",
+        danger: "With gap the program has to fetch what it missed in another way. With throttle \
+                 it slows all members of its groups, and who sends to them sends to nobody \
+                 meanwhile.",
+        ..key("session.slow_policy", "disconnect")
     },
 ];
 

@@ -46,6 +46,8 @@ pub enum Kind {
         /// Only powers of two.
         power_of_two: bool,
     },
+    /// One of these words.
+    Word(&'static [&'static str]),
     /// Text without control characters.
     Text {
         /// Shortest, in bytes.
@@ -68,7 +70,7 @@ pub enum Value {
     Integer(u64),
     /// `Ids`.
     Integers(Vec<u32>),
-    /// `Text`, `Path`, `Interface`, `LogFilter`.
+    /// `Text`, `Path`, `Interface`, `LogFilter`, `Word`.
     Text(String),
     /// `off`, `random`.
     Unset,
@@ -153,6 +155,7 @@ impl Kind {
                 size_text(*max),
                 if *power_of_two { ", a power of two" } else { "" }
             ),
+            Self::Word(words) => words.join(", "),
             Self::Text { len_min, len_max } => {
                 format!("text of {len_min} to {len_max} bytes without control characters")
             }
@@ -192,6 +195,7 @@ impl Kind {
             (Self::LogFilter, _) => log_filter(text),
             (Self::Interface, _) => interface(text),
             (Self::Path { len_max }, _) => path(text, *len_max),
+            (Self::Word(words), word) if words.contains(&word) => Ok(Value::Text(text)),
             (Self::Text { len_min, len_max }, _) => plain_text(text, *len_min, *len_max),
             _ => Err(not_allowed(&Written::Text(text))),
         }

@@ -147,6 +147,8 @@ pub struct ClientConfig {
     pub sessions_max: usize,
     /// Bytes kept for a session that does not read.
     pub backlog_len: usize,
+    /// How long a session may let the senders to its groups wait.
+    pub hold_max: Duration,
 }
 
 /// Logging.
@@ -186,6 +188,8 @@ pub struct SessionConfig {
     pub send_ring_len: u32,
     /// Bytes; a power of two.
     pub receive_ring_len: u32,
+    /// `disconnect`, `throttle` or `gap`.
+    pub slow_policy: String,
 }
 
 impl ValidConfig {
@@ -221,6 +225,7 @@ impl ValidConfig {
             session: SessionConfig {
                 send_ring_len: read.integer("session.send_ring_len") as u32,
                 receive_ring_len: read.integer("session.receive_ring_len") as u32,
+                slow_policy: read.text("session.slow_policy"),
             },
             effective: settings.effective(),
             warnings: Vec::new(),
@@ -313,6 +318,7 @@ impl Reader<'_> {
             allow_gids: self.integers("client.allow_gids"),
             sessions_max: self.integer("client.sessions_max") as usize,
             backlog_len: self.integer("client.backlog_len") as usize,
+            hold_max: self.duration("client.hold_max_ms"),
         }
     }
 

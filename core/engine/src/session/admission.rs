@@ -20,11 +20,17 @@ impl Sessions {
         self.bury(readiness);
         let Ok(peer) = socket::peer(socket.as_fd()) else { return };
         let refusal = self.refuse_stranger(&peer);
+        // Its hello may be there by now.
         if self.waiting.len() >= WAITING_MAX
             && let Some(oldest) = self.waiting.front().copied()
         {
-            let text = "too many connections that say nothing; this one was the oldest";
-            self.turn_away(oldest, &Refusal::new(Status::ETIMEDOUT, text), readiness);
+            self.greet(oldest, readiness);
+        }
+        if self.waiting.len() >= WAITING_MAX
+            && let Some(oldest) = self.waiting.front().copied()
+        {
+            let text = "too many connections that say nothing; this one was the oldest: try again";
+            self.turn_away(oldest, &Refusal::new(Status::EAGAIN, text), readiness);
         }
         let slot = self.vacant_slot();
         if let Err(error) = readiness.add(socket.as_raw_fd(), self.key(slot)) {
@@ -40,6 +46,10 @@ impl Sessions {
 
     /// When [`Self::expire`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
+        self.hello_deadline().into_iter().chain(self.holds.deadline()).min()
+    }
+
+    fn hello_deadline(&self) -> Option<Instant> {
         match self.slots.get(*self.waiting.front()?) {
             Some(Slot::Waiting(waiting)) => Some(waiting.deadline),
             _ => None,
@@ -49,7 +59,7 @@ impl Sessions {
     /// Gives up on connections that said nothing in time.
     pub fn expire(&mut self, readiness: &dyn Readiness, now: Instant) {
         self.bury(readiness);
-        while self.deadline().is_some_and(|deadline| deadline <= now)
+        while self.hello_deadline().is_some_and(|deadline| deadline <= now)
             && let Some(oldest) = self.waiting.front().copied()
         {
             let text = format!("no hello within {} ms", HELLO_TIMEOUT.as_millis());
@@ -111,7 +121,8 @@ impl Sessions {
         let id = self.next_id;
         self.next_id = SessionId(id.0 + 1);
         let (wakers, backlog_len_max) = ((wake_engine, waker), self.limits.backlog_len_max);
-        let connection = Connection::new(id, *waiting, offer.lane, wakers, backlog_len_max);
+        let (lane, policy) = (offer.lane, offer.policy);
+        let connection = Connection::new(id, *waiting, (lane, policy), wakers, backlog_len_max);
         let connection = Box::new(connection);
         let identity = MemberId { node: self.identity.node, session: id };
         let message_len_max = self.limits.message_len_max;

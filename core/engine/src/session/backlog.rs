@@ -41,6 +41,17 @@ impl Backlog {
         self.len
     }
 
+    /// So many quarters of the most that it may cost, in bytes.
+    pub(super) fn share(&self, quarters: usize) -> usize {
+        self.len_max / 4 * quarters
+    }
+
+    /// What a record would cost.
+    pub(super) fn cost(&self, head: &[u8], pieces: &[Bytes]) -> usize {
+        let bytes = pieces.iter().fold(head.len(), |sum, piece| sum.saturating_add(piece.len()));
+        bytes.saturating_add(ENTRY_LEN)
+    }
+
     /// Adds a record at the end.
     pub(super) fn push(
         &mut self,
@@ -48,8 +59,7 @@ impl Backlog {
         head: &[u8],
         pieces: &[Bytes],
     ) -> Result<(), Overflow> {
-        let bytes = pieces.iter().fold(head.len(), |sum, piece| sum.saturating_add(piece.len()));
-        let cost = bytes.saturating_add(ENTRY_LEN);
+        let cost = self.cost(head, pieces);
         if cost > self.len_max.saturating_sub(self.len) {
             return Err(Overflow);
         }
@@ -57,7 +67,7 @@ impl Backlog {
             let pieces = pieces.iter().map(own).collect();
             Entry { kind, head: Bytes::copy_from_slice(head), pieces, cost }
         } else {
-            let mut all = Vec::with_capacity(bytes);
+            let mut all = Vec::with_capacity(cost - ENTRY_LEN);
             all.extend_from_slice(head);
             pieces.iter().for_each(|piece| all.extend_from_slice(piece));
             Entry { kind, head: all.into(), pieces: Vec::new(), cost }

@@ -1,5 +1,5 @@
-//! Claims that a client keeps open: what it has sent since then waits behind them, and somebody
-//! should know why.
+//! Looked at every second: claims that a client keeps open. What it has sent since then waits
+//! behind them, and somebody should know why.
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ pub(super) struct OpenClaim {
 }
 
 impl Sessions {
-    /// What is to be told of claims that have been open for more than a second, and of those that
-    /// no longer are: for the operator, in words.
-    pub fn watch_claims(&mut self, now: Instant) -> Vec<String> {
+    /// What is to be told of claims that have been open for more than a second, of sessions that
+    /// miss messages, and of those that no longer do so: for the operator, in words.
+    pub fn watch(&mut self, now: Instant) -> Vec<String> {
         if now.since(self.claims_seen_at) < LOOK_EVERY {
             return Vec::new();
         }
@@ -33,7 +33,9 @@ impl Sessions {
             Slot::Open(connection) => Some(connection),
             _ => None,
         });
-        open.filter_map(|connection| connection.watch_claim(now)).collect()
+        open.flat_map(|connection| [connection.watch_claim(now), connection.watch_gap()])
+            .flatten()
+            .collect()
     }
 }
 
@@ -67,7 +69,7 @@ impl Connection {
         )
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("session {} of process {}", self.id.number(), self.peer.pid)
     }
 }

@@ -17,6 +17,7 @@ use super::backlog::Backlog;
 use super::claims::OpenClaim;
 use super::handshake::Waiting;
 use super::limits::{LAST_WORD_LEN, REASON_LEN_MAX};
+use super::slow::{Behind, Gap, Policy};
 use crate::sys::memory::{ClientWaker, Lane};
 use crate::sys::socket::Peer;
 
@@ -29,6 +30,10 @@ pub(super) struct Connection {
     wake_client: ClientWaker,
     pub(super) lane: Lane,
     pub(super) backlog: Backlog,
+    /// What it wants to become of it if it does not read.
+    pub(super) policy: Policy,
+    pub(super) gap: Gap,
+    pub(super) behind: Behind,
     pub(super) handles: BTreeMap<u32, Handle>,
     /// It has asked the protocol for a membership.
     pub(super) has_joined: bool,
@@ -112,7 +117,7 @@ impl Connection {
     pub(super) fn new(
         id: SessionId,
         from: Waiting,
-        lane: Lane,
+        (lane, policy): (Lane, Policy),
         wakers: (OwnedFd, ClientWaker),
         backlog_len_max: usize,
     ) -> Self {
@@ -124,6 +129,9 @@ impl Connection {
             wake_client: wakers.1,
             lane,
             backlog: Backlog::new(backlog_len_max),
+            policy,
+            gap: Gap::default(),
+            behind: Behind::default(),
             handles: BTreeMap::new(),
             has_joined: false,
             is_active: false,
@@ -157,6 +165,7 @@ impl Connection {
     }
 
     pub(super) fn left(&mut self, handle: u32, status: Status, why: &str) -> Result<(), Ending> {
+        self.tell_gaps()?;
         let head = LeftRecord { handle, status: status.0 };
         self.deliver(event::LEFT, head.as_bytes(), &[Bytes::copy_from_slice(why.as_bytes())])
     }
@@ -189,7 +198,7 @@ impl Connection {
 
     /// Moves what fits from the backlog into the ring, and wakes the client if it sleeps.
     pub(super) fn flush(&mut self) -> Result<(), Ending> {
-        let result = self.flush_backlog();
+        let result = self.flush_backlog().and_then(|()| self.catch_up());
         self.release_taken();
         if self.lane.wake_needed() {
             self.wake_client.wake();

@@ -13,6 +13,7 @@ use anasazi_queue::status::Status;
 use super::connection::{Connection, Ending, Handle, Role};
 use super::encode::{message_head, multi_head, view_body, view_head, view_of_newcomer};
 use super::groups::LocalMember;
+use super::slow::Delivery;
 use super::{Sessions, Slot};
 
 impl Sessions {
@@ -30,9 +31,14 @@ impl Sessions {
                     if own && message.no_self {
                         return connection.done(message.tag);
                     }
-                    connection.messages_received += 1;
                     let head = message_head(message, (member.handle, *sequence), own);
-                    connection.deliver(event::MESSAGE, head.as_bytes(), &message.payload)
+                    connection.deliver_message(&Delivery {
+                        kind: event::MESSAGE,
+                        head: head.as_bytes(),
+                        pieces: &message.payload,
+                        handles: &[member.handle],
+                        tag: head.tag,
+                    })
                 },
             ),
             Recipients::Groups(groups) => self.deliver_once(message, groups, is_own),
@@ -41,9 +47,14 @@ impl Sessions {
                     if message.no_self && is_own(*session) {
                         return connection.done(message.tag);
                     }
-                    connection.messages_received += 1;
                     let head = message_head(message, (0, 0), is_own(*session));
-                    connection.deliver(event::UNICAST, head.as_bytes(), &message.payload)
+                    connection.deliver_message(&Delivery {
+                        kind: event::UNICAST,
+                        head: head.as_bytes(),
+                        pieces: &message.payload,
+                        handles: &[],
+                        tag: head.tag,
+                    })
                 });
             }
         }
@@ -69,11 +80,17 @@ impl Sessions {
                 if own && message.no_self {
                     return connection.done(message.tag);
                 }
-                connection.messages_received += 1;
                 let (head, list) = multi_head(message, &handles, own);
                 let pieces: Vec<_> =
                     std::iter::once(list).chain(message.payload.iter().cloned()).collect();
-                connection.deliver(event::MULTI, head.as_bytes(), &pieces)
+                let handles: Vec<_> = handles.iter().map(|(handle, _)| *handle).collect();
+                connection.deliver_message(&Delivery {
+                    kind: event::MULTI,
+                    head: head.as_bytes(),
+                    pieces: &pieces,
+                    handles: &handles,
+                    tag: head.tag,
+                })
             });
         }
     }
@@ -113,6 +130,7 @@ impl Sessions {
                 if let Some(handle) = handle.filter(|_| view.kind == ViewKind::Regular) {
                     (handle.view, handle.views) = (view.id, handle.views.wrapping_add(1));
                 }
+                connection.tell_gaps()?;
                 connection.deliver(event::VIEW, head.as_bytes(), body)
             },
         );

@@ -3,13 +3,14 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use anasazi_protocol::{Instant, MemberId};
-use anasazi_queue::hello::{Hello, MAGIC, Welcome};
+use anasazi_queue::hello::{Hello, HelloStart, MAGIC, Welcome};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::SESSION_VERSION;
 use anasazi_queue::ring::{CAPACITY_MAX, CAPACITY_MIN, Direction, Layout};
 use anasazi_queue::status::Status;
 
 use super::SessionLimits;
+use super::slow::Policy;
 use crate::sys::memory::{Lane, check_eventfd};
 use crate::sys::socket::{self, Peer};
 
@@ -36,6 +37,7 @@ pub(super) struct Offer {
     pub(super) lane: Lane,
     pub(super) wake_engine: OwnedFd,
     pub(super) wake_client: OwnedFd,
+    pub(super) policy: Policy,
 }
 
 /// What became of a look at the socket.
@@ -82,8 +84,12 @@ impl Waiting {
         if let Some(refusal) = &self.refusal {
             return Greeting::Refused(refusal.clone());
         }
-        let offered = if received.truncated {
-            Err(garbled("it is too long, or its descriptors could not be taken"))
+        let offered = if received.truncated || received.fds_lost && received.fds.len() > 3 {
+            Err(garbled("it is too long, or brings too many descriptors"))
+        } else if received.fds_lost {
+            let text = "the engine is out of file descriptors: raise the limit of its process \
+                        (LimitNOFILE, ulimit -n), or lower client.sessions_max";
+            Err(Refusal::new(Status::ENOMEM, text))
         } else {
             examine(&buffer[..received.len], received.fds, limits)
         };
@@ -111,19 +117,30 @@ pub(super) fn welcome(
 }
 
 fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Offer, Refusal> {
-    let Some((hello, [])) = Hello::split_from(bytes) else {
+    // The rest may be shorter or longer in other versions.
+    let Some((start, _)) = HelloStart::split_from(bytes) else {
         return Err(garbled(&format!("it has {} bytes", bytes.len())));
     };
-    if hello.magic != MAGIC {
+    if start.magic != MAGIC {
         return Err(garbled("it starts with other bytes"));
     }
-    if !(hello.version_min..=hello.version_max).contains(&SESSION_VERSION) {
+    if !(start.version_min..=start.version_max).contains(&SESSION_VERSION) {
         let text = format!(
             "the engine speaks session version {SESSION_VERSION}, the client library {} to {}: \
              install the same release of both",
-            hello.version_min, hello.version_max
+            start.version_min, start.version_max
         );
         return Err(Refusal::new(Status::EVERSION, text));
+    }
+    let Some((hello, [])) = Hello::split_from(bytes) else {
+        return Err(garbled(&format!("it has {} bytes", bytes.len())));
+    };
+    let Some(policy) = Policy::of(hello.slow).filter(|_| hello.reserved == 0) else {
+        return Err(garbled(&format!("it asks for the unknown policy {}", hello.slow)));
+    };
+    if policy == Policy::Throttle && limits.hold_max.is_zero() {
+        let text = "session.slow_policy = throttle is not allowed here (client.hold_max_ms = 0)";
+        return Err(Refusal::new(Status::EACCES, text));
     }
     let layout = layout(&hello, limits)?;
     let Ok([memory, wake_engine, wake_client]) = <[OwnedFd; 3]>::try_from(fds) else {
@@ -133,7 +150,7 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
     check_eventfd(&wake_engine).map_err(invalid)?;
     check_eventfd(&wake_client).map_err(invalid)?;
     let lane = Lane::map(&memory, layout).map_err(invalid)?;
-    Ok(Offer { lane, wake_engine, wake_client })
+    Ok(Offer { lane, wake_engine, wake_client, policy })
 }
 
 fn layout(hello: &Hello, limits: &SessionLimits) -> Result<Layout, Refusal> {

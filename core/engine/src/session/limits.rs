@@ -9,6 +9,8 @@ pub struct SessionLimits {
     pub sessions_max: usize,
     /// Bytes kept for a session whose receive ring is full; beyond that it is cut off.
     pub backlog_len_max: usize,
+    /// How long a session may let the senders to its groups wait.
+    pub hold_max: Duration,
     /// Longest message, in bytes.
     pub message_len_max: usize,
     /// Users that may connect, besides the engine's own and root.
@@ -42,6 +44,20 @@ pub(super) const LAST_WORD_LEN: u32 = 1_024;
 pub(super) const REASON_LEN_MAX: usize = 400;
 /// What an entry of a backlog costs besides its bytes.
 pub(super) const ENTRY_LEN: usize = 128;
+/// A session that would rather miss messages does so from this share of its backlog on, in
+/// quarters: the rest is for views and whatever else is never skipped.
+pub(super) const GAP_BEGINS: usize = 3;
+/// And until no more than this is left, in quarters.
+pub(super) const GAP_ENDS: usize = 2;
+/// From this share on, in quarters, the senders wait for a session that wants that. What they have
+/// sent by then still comes: up to the send queue of every node.
+pub(super) const HOLD_BEGINS: usize = 1;
+/// How often a hold is said.
+pub(super) const HOLD_EVERY: Duration = Duration::from_millis(50);
+/// How long it holds if it is not said again, in milliseconds: a few of these may be lost.
+pub(super) const HOLD_FOR_MS: u16 = 250;
+/// Holds of others that are remembered.
+pub(super) const HELD_MAX: usize = 4_096;
 /// Pieces of messages from this length on are kept in a backlog as they are; shorter ones are
 /// copied, for they may pin down a buffer many times their size.
 pub(super) const SHARED_PIECE_LEN_MIN: usize = 4 << 10;

@@ -18,6 +18,8 @@ pub struct Listener {
     /// A descriptor to give up when there are no others, so that a connection can be taken and
     /// turned away.
     reserve: Option<File>,
+    /// Connections that were closed unheard, since that was last told.
+    turned_away: u64,
 }
 
 impl Listener {
@@ -44,7 +46,7 @@ impl Listener {
             .and_then(|()| socket::listen(&socket, BACKLOG))
             .map_err(|error| explain(path, &error))?;
         let (file, reserve) = (identify(path), File::open("/dev/null").ok());
-        Ok(Self { socket, path: path.to_owned(), file, reserve })
+        Ok(Self { socket, path: path.to_owned(), file, reserve, turned_away: 0 })
     }
 
     /// Readable when a connection waits.
@@ -52,23 +54,40 @@ impl Listener {
         self.socket.as_raw_fd()
     }
 
-    /// The next connection, if any. One that cannot be taken for want of descriptors is closed: its
-    /// client sees that, instead of waiting, and the listener does not stay readable for ever.
+    /// The next connection, if any. Those that cannot be taken for want of descriptors are closed:
+    /// their clients see that, instead of waiting, and the listener does not stay readable for
+    /// ever.
     pub fn accept(&mut self) -> Option<OwnedFd> {
         loop {
             match socket::accept(&self.socket) {
                 Ok(connection) => return Some(connection),
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR | libc::ECONNABORTED) => {}
-                    Some(libc::EMFILE | libc::ENFILE) if self.reserve.take().is_some() => {
-                        drop(socket::accept(&self.socket));
-                        self.reserve = File::open("/dev/null").ok();
-                        tracing::warn!("out of file descriptors: a connection was closed unheard");
-                    }
+                    // Said before it is known whether anybody waits: the end of the loop.
+                    Some(libc::EMFILE | libc::ENFILE) if self.turn_one_away() => {}
                     _ => return None,
                 },
             }
         }
+    }
+
+    /// Closes the connection that waits, by means of the descriptor that is kept for that. False:
+    /// none waits, or it cannot be done.
+    fn turn_one_away(&mut self) -> bool {
+        if self.reserve.take().is_none() {
+            return false;
+        }
+        let taken = socket::accept(&self.socket);
+        let closed = taken.is_ok();
+        drop(taken);
+        self.reserve = File::open("/dev/null").ok();
+        self.turned_away += u64::from(closed);
+        closed
+    }
+
+    /// How many connections were closed unheard for want of descriptors since this was last asked.
+    pub fn take_turned_away(&mut self) -> u64 {
+        std::mem::take(&mut self.turned_away)
     }
 }
 

@@ -13,7 +13,7 @@
 //! * What a client does to its memory, its socket or its descriptors ends its own session at worst.
 //!   Every record is copied before it is looked at.
 //! * Nothing here blocks. A session that does not read costs the others nothing; when its backlog
-//!   is full it is cut off.
+//!   is full it is cut off, unless it chose to miss messages or to have its groups' senders wait.
 //! * Every handle ends with exactly one LEFT, or with the CLOSED that ends its session. CLOSED is
 //!   the last record; room for it is kept free.
 //!
@@ -29,11 +29,13 @@ mod deliver;
 mod encode;
 mod groups;
 mod handshake;
+mod holds;
 mod limits;
 mod listener;
 mod readiness;
 mod requests;
 mod send;
+mod slow;
 #[cfg(test)]
 mod tests;
 
@@ -52,6 +54,7 @@ use crate::sys::socket;
 use connection::{Connection, Ending};
 use groups::Groups;
 use handshake::{Refusal, Waiting};
+use holds::Holds;
 pub use limits::SessionLimits;
 use limits::{ARENA_LEN, REPLY_PART_LEN};
 pub use listener::Listener;
@@ -78,6 +81,8 @@ pub struct Sessions {
     /// As active, but their next record is a command, and the protocol took none when it was looked
     /// at.
     blocked: VecDeque<(usize, SessionId)>,
+    /// Who has to wait for whom.
+    holds: Holds,
     /// Sessions to be looked at when flushing.
     dirty: Vec<(usize, SessionId)>,
     /// Sessions that ended and that the protocol has not heard of yet.
@@ -114,6 +119,12 @@ pub struct SessionInfo {
     pub receive_capacity: u64,
     /// Bytes that wait for room in the receive ring.
     pub backlog_len: usize,
+    /// What becomes of it if it does not read: `disconnect`, `throttle` or `gap`.
+    pub slow_policy: &'static str,
+    /// Messages that it has missed, as its policy is.
+    pub skipped: u64,
+    /// Since when the senders to its groups wait for it.
+    pub holds_since: Option<Instant>,
     /// Since when it has kept a claim open, if it has one: nothing behind it is sent.
     pub claim_open_since: Option<Instant>,
     /// Messages taken from it.
@@ -145,6 +156,7 @@ impl Sessions {
             waiting: VecDeque::new(),
             active: VecDeque::new(),
             blocked: VecDeque::new(),
+            holds: Holds::default(),
             dirty: Vec::new(),
             endings: VecDeque::new(),
             dead: Vec::new(),
@@ -183,7 +195,13 @@ impl Sessions {
             let Some(mut connection) = self.take_out(at) else { continue };
             connection.is_dirty = false;
             match connection.flush() {
-                Ok(()) => self.put_back(connection, at.0),
+                Ok(()) => {
+                    if !connection.wants_hold() {
+                        connection.behind.since = None;
+                    }
+                    self.holds.mark(at, connection.wants_hold());
+                    self.put_back(connection, at.0);
+                }
                 Err(ending) => self.end(connection, at.0, Some(&ending)),
             }
         }
@@ -297,6 +315,7 @@ impl Sessions {
             self.groups.remove_first(handle.group, id, |_| true);
         }
         self.by_id.remove(&id);
+        self.holds.mark((slot, id), false);
         if connection.has_joined {
             self.endings.push_back(id);
         }
@@ -423,6 +442,9 @@ fn describe(connection: &Connection) -> SessionInfo {
         receive_used,
         receive_capacity,
         backlog_len: connection.backlog.len(),
+        slow_policy: connection.policy.name(),
+        skipped: connection.gap.total,
+        holds_since: connection.behind.since,
         claim_open_since: connection.open_claim.map(|claim| claim.since),
         messages_sent: connection.messages_sent,
         messages_received: connection.messages_received,

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use super::connection::{Connection, Ending, Handle, Role};
 use super::groups::LocalMember;
+use super::holds::ADDRESS_LEN_MAX;
 use super::limits::{
     CHARGE_LEN, HANDLES_MAX, QUERIES_PER_POLL, QUERY_LEN_MAX, TURN_LEN_MAX, TURN_RECORDS_MAX,
 };
@@ -52,6 +53,8 @@ pub(super) enum Pause {
     Full,
     /// The next record is a command, and they are not taken now.
     Blocked,
+    /// The next record is a message to a group whose senders wait.
+    Held,
     /// The next record is a query, and enough of them were taken, or there is too much to skip.
     Later,
     /// The session has had its share.
@@ -120,12 +123,18 @@ impl Sessions {
                     self.active.push_back(at);
                 }
                 Some(Pause::Blocked) => self.blocked.push_back(at),
+                Some(Pause::Held) => self.holds.wait(at),
                 Some(Pause::Later) => later.push(at),
             }
         }
         self.active.extend(later);
         !self.active.is_empty()
             || gate.commands && !(self.blocked.is_empty() && self.endings.is_empty())
+    }
+
+    /// Some session has a turn coming.
+    pub fn has_turns(&self) -> bool {
+        !self.active.is_empty()
     }
 
     /// One session's turn, and why there is to be another one.
@@ -169,6 +178,7 @@ impl Sessions {
         let len_max = self.limits.message_len_max + size_of::<SendRecord>() + groups_len;
         let no_record = |_| Ending::malformed("no record where one should be");
         let (mut records, mut len) = (0, 0);
+        let mut peeked = Vec::new();
         while records < TURN_RECORDS_MAX && len < TURN_LEN_MAX && gate.budget > 0 {
             if connection.legacy == Some(0) {
                 return Ok(None);
@@ -179,6 +189,12 @@ impl Sessions {
                 };
                 if let Some(pause) = gate.stops(kind) {
                     return Ok(Some(pause));
+                }
+            }
+            if !self.holds.is_empty() {
+                let kind = connection.lane.peek(&mut peeked, ADDRESS_LEN_MAX).map_err(no_record)?;
+                if kind == Some(request::SEND) && self.must_wait(connection, &peeked) {
+                    return Ok(Some(Pause::Held));
                 }
             }
             let taken = connection.lane.take(&mut self.arena, len_max).map_err(no_record)?;

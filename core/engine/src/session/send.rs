@@ -67,7 +67,10 @@ fn note(connection: &mut Connection, record: SendRecord) {
 }
 
 /// The list between a send's head and its message, as far as there may be one.
-fn further_groups(record: SendRecord, bytes: &[u8]) -> Option<(Vec<GroupRecord>, &[u8])> {
+pub(super) fn further_groups(
+    record: SendRecord,
+    bytes: &[u8],
+) -> Option<(Vec<GroupRecord>, &[u8])> {
     let count = record.groups as usize;
     if count >= GROUPS_PER_MESSAGE_MAX {
         return None;

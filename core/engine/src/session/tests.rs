@@ -8,10 +8,13 @@ mod listener;
 mod opening;
 mod requests;
 mod services;
+mod slow;
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
-use anasazi_protocol::{Incarnation, Instant, MemberId, NodeId, Process};
+use anasazi_protocol::{Command, Incarnation, Instant, MemberId, NodeId, Process};
+use anasazi_queue::hello::Hello;
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
     JoinRecord, LeaveRecord, LeftRecord, MessageRecord, QueryRecord, ReceiptRecord, SendRecord,
@@ -46,6 +49,7 @@ impl Engine {
         let mut limits = SessionLimits {
             sessions_max: 10,
             backlog_len_max: 100_000,
+            hold_max: Duration::from_secs(5),
             message_len_max: MESSAGE_LEN_MAX,
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),
@@ -68,8 +72,15 @@ impl Engine {
 
     /// A client with a session.
     fn open(&mut self) -> RawClient {
+        self.open_as(|_| ())
+    }
+
+    /// A client with a session that it asked for with another hello.
+    fn open_as(&mut self, change: impl FnOnce(&mut Hello)) -> RawClient {
         let client = self.connect();
-        client.greet();
+        let mut hello = client.hello();
+        change(&mut hello);
+        client.say(hello.as_bytes(), &client.fds());
         self.run();
         let welcome = client.welcome().expect("an answer");
         assert_eq!(welcome.status, 0, "{}", text(&welcome.reason));
@@ -91,6 +102,7 @@ impl Engine {
     fn turn(&mut self) -> bool {
         let keys = self.epoll.wait(0);
         keys.iter().for_each(|key| self.sessions.ready(*key, &self.epoll));
+        self.sessions.expire_holds(self.now);
         let mut requests = Vec::new();
         let more = self.sessions.poll(1_000, true, &mut |request| {
             requests.push(request);
@@ -99,7 +111,19 @@ impl Engine {
         let moved = !requests.is_empty();
         requests.into_iter().for_each(|request| self.core.handle(request, &mut self.sessions));
         self.sessions.flush(&self.epoll);
+        self.say_holds();
         more || moved || !keys.is_empty()
+    }
+}
+
+impl Engine {
+    /// The ring is this node alone, which hears itself.
+    fn say_holds(&mut self) {
+        for command in self.sessions.say_holds(self.now) {
+            let Command::Hold { groups, for_ms } = command else { panic!("{command:?}") };
+            self.core.log.push(format!("hold {} for {for_ms}", groups.len()));
+            self.sessions.hold(IDENTITY.node, &groups, for_ms, self.now);
+        }
     }
 }
 

@@ -79,7 +79,27 @@ impl Lane {
     /// # Errors
     /// The client broke the ring.
     pub fn next_kind(&self) -> Result<Option<u16>, Corrupt> {
-        self.incoming.next_kind()
+        Ok(self.incoming.peek()?.map(|record| record.kind))
+    }
+
+    /// Copies the start of the next record's payload, at most `len_max` bytes, and says what it is.
+    /// The client may change it before it is taken.
+    ///
+    /// # Errors
+    /// The client broke the ring.
+    pub fn peek(&self, into: &mut Vec<u8>, len_max: usize) -> Result<Option<u16>, Corrupt> {
+        let Some(record) = self.incoming.peek()? else { return Ok(None) };
+        let copied = record.len.min(len_max);
+        into.clear();
+        into.reserve(copied);
+        // SAFETY: the source is inside the ring, which is mapped; the target has room for as much.
+        // The client may write meanwhile: then these bytes are nonsense, and only the copy is
+        // looked at.
+        unsafe {
+            std::ptr::copy_nonoverlapping(record.data, into.as_mut_ptr(), copied);
+            into.set_len(copied);
+        }
+        Ok(Some(record.kind))
     }
 
     /// Where the next record in the send ring is, or will be.

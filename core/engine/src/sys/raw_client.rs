@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anasazi_queue::hello::{Hello, MAGIC, Welcome};
+use anasazi_queue::hello::{Hello, MAGIC, Welcome, slow};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{DoneRecord, SESSION_VERSION, TakenEntry, TakenRecord, event};
 use anasazi_queue::ring::{CAPACITY_MIN, Consumer, Direction, Layout, Producer, PushError};
@@ -81,6 +81,8 @@ impl RawClient {
             version_max: SESSION_VERSION,
             send_capacity: self.layout.capacity(Direction::Send),
             receive_capacity: self.layout.capacity(Direction::Receive),
+            slow: slow::DISCONNECT,
+            reserved: 0,
         }
     }
 

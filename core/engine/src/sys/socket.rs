@@ -27,6 +27,8 @@ pub struct Received {
     pub len: usize,
     /// The message was longer than the buffer, or had more descriptors than anybody needs.
     pub truncated: bool,
+    /// Descriptors came that could not be taken: too many, or none are left to this process.
+    pub fds_lost: bool,
     /// The descriptors; closed when dropped.
     pub fds: Vec<OwnedFd>,
 }
@@ -128,8 +130,9 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     let len = check_len(got)?;
     // SAFETY: filled in by the kernel.
     let fds = unsafe { descriptors(&message) };
-    let truncated = message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
-    Ok(Received { len, truncated, fds })
+    let has = |flag| message.msg_flags & flag != 0;
+    let (truncated, fds_lost) = (has(libc::MSG_TRUNC), has(libc::MSG_CTRUNC));
+    Ok(Received { len, truncated, fds_lost, fds })
 }
 
 /// Sends one message with descriptors, without ever blocking or raising SIGPIPE.

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use anasazi_client::{Connector, EventKind, Failure, Hold, Session, SessionOptions, Status};
+use anasazi_client::{
+    Connector, EventKind, Failure, Hold, Session, SessionOptions, SlowPolicy, Status,
+};
 use anasazi_engine::config::Settings;
 use anasazi_engine::{Engine, EngineError};
 use serde_json::{Value, json};
@@ -95,13 +97,24 @@ impl Host {
         self.session_by(Arc::new(Embedded { host: self.clone(), index }))
     }
 
+    /// A session with small rings and a wish for the case that it does not read.
+    pub fn slow_session(&self, index: usize, slow: SlowPolicy) -> Session {
+        let connector = Arc::new(Embedded { host: self.clone(), index });
+        self.open(connector, 64 << 10, slow)
+    }
+
     /// A session by another way.
     pub fn session_by(&self, connector: Arc<dyn Connector>) -> Session {
+        self.open(connector, 4 << 20, SlowPolicy::Disconnect)
+    }
+
+    fn open(&self, connector: Arc<dyn Connector>, ring_len: u32, slow: SlowPolicy) -> Session {
         let options = SessionOptions {
-            send_ring_len: 4 << 20,
-            receive_ring_len: 4 << 20,
+            send_ring_len: ring_len,
+            receive_ring_len: ring_len,
             connect_timeout: PATIENCE,
             connect_async: false,
+            slow,
         };
         Session::open(connector, options).unwrap_or_else(|failure| panic!("{failure:?}"))
     }

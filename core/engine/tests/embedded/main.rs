@@ -5,6 +5,7 @@ mod errors;
 mod garbage;
 mod host;
 mod ring;
+mod slow;
 #[allow(unsafe_code)]
 mod sys;
 

@@ -13,13 +13,13 @@ use crate::host::fresh_group;
 /// From nothing to a ring of both, on a machine that has other things to do.
 const FORMED_WITHIN: std::time::Duration = std::time::Duration::from_secs(5);
 
-fn set_node(settings: &Settings, id: u32) -> Settings {
+pub(crate) fn set_node(settings: &Settings, id: u32) -> Settings {
     let mut settings = settings.clone();
     settings.set("node.id", &id.to_string()).unwrap();
     settings
 }
 
-fn expect_ring_of_both(host: &Host) {
+pub(crate) fn expect_ring_of_both(host: &Host) {
     let start = Instant::now();
     host.run_until("a ring of both", |host| (0..2).all(|index| host.nodes(index) == [1, 2]));
     let took = start.elapsed();

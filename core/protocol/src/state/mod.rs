@@ -22,6 +22,7 @@ mod component;
 mod deliver;
 mod gather;
 mod history;
+pub(crate) mod hold;
 mod operational;
 mod pause;
 mod probation;

@@ -10,6 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use self::links::probe_paths;
 use self::merging::Merging;
 use super::deliver::deliver_ready;
+use super::hold;
 use super::transitions::{At, Why};
 use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
@@ -154,6 +155,10 @@ impl Operational {
             }
             Packet::Unordered { ring, number, content } if ring == self.ring.id => {
                 unordered::receive(node, &self.ring, &mut self.seen, from, (number, content));
+                State::Operational(self)
+            }
+            Packet::Hold { ring, for_ms, groups } if ring == self.ring.id => {
+                hold::receive(node, &self.ring, from, (for_ms, groups));
                 State::Operational(self)
             }
             Packet::Join(join) => self.on_join(node, join),

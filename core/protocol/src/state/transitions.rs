@@ -44,6 +44,7 @@ named! {
     TokenAck "token ack",
     Wake "wake",
     Unordered "unordered",
+    Hold "hold",
     Join "join",
     Propose "propose",
     State "state",
@@ -96,6 +97,7 @@ impl In {
             Packet::TokenAck { .. } => Self::TokenAck,
             Packet::Wake { .. } => Self::Wake,
             Packet::Unordered { .. } => Self::Unordered,
+            Packet::Hold { .. } => Self::Hold,
             Packet::Join(_) => Self::Join,
             Packet::Propose(_) => Self::Propose,
             Packet::State(_) => Self::State,
@@ -156,6 +158,7 @@ const TAKEN: &[(At, &[In])] = {
             &[
                 Data,
                 Unordered,
+                Hold,
                 Token,
                 TokenAck,
                 Wake,

@@ -6,7 +6,7 @@ use super::codec::{Reader, Writer};
 use super::header::{SEAL_LEN, WireError};
 use super::links::{Decline, Probe, ProbeAnswer, SizeAnswer, SizeProbe};
 use super::membership::{Beacon, Join, MemberState, Plan, PlanAck, Propose};
-use crate::id::{Incarnation, NodeId, Process, RingId};
+use crate::id::{GroupId, Incarnation, NodeId, Process, RingId};
 use crate::limits;
 
 /// Every kind of datagram.
@@ -58,6 +58,13 @@ pub(crate) enum Packet {
         number: u64,
         /// One frame.
         content: Bytes,
+    },
+    /// "Sessions here cannot read as fast as these groups are sent to: take no messages to them
+    /// for a while, or again if it is 0."
+    Hold {
+        ring: RingId,
+        for_ms: u16,
+        groups: Vec<GroupId>,
     },
     /// A piece of one of the others.
     Part {
@@ -163,6 +170,7 @@ pub fn wire_kind(datagram: &[u8]) -> Option<&'static str> {
         KIND_DUPLICATE => "duplicate",
         KIND_PART => "part",
         KIND_UNORDERED => "unordered",
+        KIND_HOLD => "hold",
         KIND_PROBE => "probe",
         KIND_PROBE_ANSWER => "probe-answer",
         KIND_DECLINE => "decline",
@@ -207,9 +215,10 @@ const KIND_UNORDERED: u8 = 14;
 const KIND_SIZE_PROBE: u8 = 18;
 const KIND_SIZE_ANSWER: u8 = 19;
 const KIND_OUTDATED: u8 = 20;
+const KIND_HOLD: u8 = 21;
 /// The highest number of a kind.
 #[cfg(feature = "fuzzing")]
-pub(crate) const KIND_MAX: u8 = KIND_OUTDATED;
+pub(crate) const KIND_MAX: u8 = KIND_HOLD;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -235,6 +244,7 @@ impl Packet {
             Self::SizeProbe(_) => KIND_SIZE_PROBE,
             Self::SizeAnswer(_) => KIND_SIZE_ANSWER,
             Self::Outdated { .. } => KIND_OUTDATED,
+            Self::Hold { .. } => KIND_HOLD,
         }
     }
 
@@ -272,6 +282,12 @@ impl Packet {
                 w.ring(*ring);
                 w.u64(*number);
                 w.slice(content);
+            }
+            Self::Hold { ring, for_ms, groups } => {
+                w.ring(*ring);
+                w.u16(*for_ms);
+                w.count(groups.len());
+                groups.iter().for_each(|group| w.u64(group.0));
             }
             Self::Part { id, index, count, kind, piece } => {
                 w.u32(*id);
@@ -316,6 +332,7 @@ impl Packet {
             KIND_UNORDERED => {
                 Self::Unordered { ring: r.ring()?, number: r.u64()?, content: r.rest() }
             }
+            KIND_HOLD => decode_hold(&mut r)?,
             KIND_PART => Self::Part {
                 id: r.u32()?,
                 index: r.u16()?,
@@ -328,6 +345,15 @@ impl Packet {
         r.end()?;
         Ok(packet)
     }
+}
+
+fn decode_hold(r: &mut Reader) -> Result<Packet, WireError> {
+    let (ring, for_ms, count) = (r.ring()?, r.u16()?, r.count(8)?);
+    if u32::from(for_ms) > limits::HOLD_MS_MAX || count > limits::HOLD_GROUPS_MAX {
+        return Err(WireError::Invalid("hold"));
+    }
+    let groups = (0..count).map(|_| r.u64().map(GroupId)).collect::<Result<_, _>>()?;
+    Ok(Packet::Hold { ring, for_ms, groups })
 }
 
 impl Data {

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::id::{Incarnation, NodeId, Process, RingId};
+use crate::id::{GroupId, Incarnation, NodeId, Process, RingId};
+use crate::limits;
 
 const CLUSTER: u64 = 7;
 
@@ -132,6 +133,7 @@ fn packets() -> Vec<Packet> {
         Packet::SizeProbe(size_probe),
         Packet::SizeAnswer(SizeAnswer { process: process(2), probe: size_probe }),
         Packet::ProbeAnswer(ProbeAnswer { process: process(2), probe }),
+        Packet::Hold { ring: ring(), for_ms: 200, groups: vec![GroupId(7), GroupId(1)] },
         Packet::Part { id: 1, index: 0, count: 2, kind: 5, piece: content },
     ]
 }
@@ -186,6 +188,17 @@ fn the_seal_refuses_every_flipped_bit_and_every_cut() {
 }
 
 #[test]
+fn nobody_can_ask_senders_to_wait_for_long() {
+    let hold = |for_ms, count| {
+        let packet = Packet::Hold { ring: ring(), for_ms, groups: vec![GroupId(1); count] };
+        Packet::decode(packet.kind(), body(&packet))
+    };
+    assert!(hold(limits::HOLD_MS_MAX as u16, limits::HOLD_GROUPS_MAX).is_ok());
+    assert!(hold(limits::HOLD_MS_MAX as u16 + 1, 1).is_err());
+    assert!(hold(0, limits::HOLD_GROUPS_MAX + 1).is_err());
+}
+
+#[test]
 fn parts_come_together_and_strangers_pieces_are_bounded() {
     let large = Bytes::from(vec![7; 5_000]);
     let pieces = split(9, 5, large.clone(), 1_300);
@@ -205,7 +218,7 @@ fn parts_come_together_and_strangers_pieces_are_bounded() {
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(
-        kind in 0u8..=20,
+        kind in 0u8..=22,
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
     ) {
         let bytes = Bytes::from(bytes);
@@ -216,11 +229,12 @@ proptest! {
 
     #[test]
     fn damaged_packets_do_not_make_it_panic(
-        which in 0usize..16,
+        which in any::<proptest::sample::Index>(),
         at in 0usize..400,
         value in any::<u8>(),
     ) {
-        let packet = packets().swap_remove(which);
+        let mut packets = packets();
+        let packet = packets.swap_remove(which.index(packets.len()));
         let mut bytes = body(&packet).to_vec();
         let len = bytes.len();
         bytes[at % len] = value;

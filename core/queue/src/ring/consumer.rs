@@ -73,22 +73,25 @@ impl Consumer {
     pub fn next(&self) -> Result<Option<Record>, Corrupt> {
         let Some((position, header)) = self.find()? else { return Ok(None) };
         self.cursor.store(position + header.total(), Relaxed);
-        Ok(Some(Record {
+        Ok(Some(self.record(position, header)))
+    }
+
+    /// The record that [`Self::next`] would give out. A hostile producer can change it before that.
+    ///
+    /// # Errors
+    /// As for [`Self::next`].
+    pub fn peek(&self) -> Result<Option<Record>, Corrupt> {
+        Ok(self.find()?.map(|(position, header)| self.record(position, header)))
+    }
+
+    fn record(&self, position: u64, header: Header) -> Record {
+        Record {
             position,
             kind: header.kind(),
             flags: header.flags(),
             data: self.memory.payload(position),
             len: header.payload_len(),
-        }))
-    }
-
-    /// The kind of the record that [`Self::next`] would give out. A hostile producer can change it
-    /// before that.
-    ///
-    /// # Errors
-    /// As for [`Self::next`].
-    pub fn next_kind(&self) -> Result<Option<u16>, Corrupt> {
-        Ok(self.find()?.map(|(_, header)| header.kind()))
+        }
     }
 
     /// The next record and where it is; padding before it is passed and released.

@@ -131,7 +131,7 @@ fn call(
             held.clear();
         }
         _ => {
-            let _ = (consumer.next_kind(), consumer.prepare_sleep(), consumer.room_wanted());
+            let _ = (consumer.peek().is_ok(), consumer.prepare_sleep(), consumer.room_wanted());
             let _ = (producer.wake_needed(), producer.want_room(input.u16().into()));
             assert!(consumer.used() <= consumer.capacity());
             assert!(producer.used() <= producer.capacity());

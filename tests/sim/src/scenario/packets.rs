@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Happening, Passing};
 use super::words::{Nodes, Time, Words};
 
 /// Kinds of datagrams, as `anasazi_protocol::wire_kind` names them.
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 22] = [
     "any",
     "data",
     "token",
@@ -33,6 +33,7 @@ const KINDS: [&str; 21] = [
     "size-probe",
     "size-answer",
     "outdated",
+    "hold",
 ];
 /// How long a datagram takes that is sent by a rule, in nanoseconds.
 const TRIP: u64 = 100_000;

@@ -5,9 +5,9 @@ use super::*;
 impl Engine {
     /// What is told a while later.
     fn claims_after(&mut self, ms: u64) -> Vec<String> {
-        self.now = self.now + std::time::Duration::from_millis(ms);
+        self.now = self.now + Duration::from_millis(ms);
         self.run();
-        self.sessions.watch_claims(self.now)
+        self.sessions.watch(self.now)
     }
 
     fn claim_open_since(&self, session: usize) -> Option<Instant> {

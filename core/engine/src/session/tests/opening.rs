@@ -283,7 +283,7 @@ fn a_client_that_will_not_be_woken_blocks_nobody() {
             engine.run();
             done.send(engine).expect("awaited");
         });
-        let engine = is_done.recv_timeout(std::time::Duration::from_secs(10));
+        let engine = is_done.recv_timeout(Duration::from_secs(10));
         if engine.is_err() {
             count(&hostile.wake_client); // let the thread end
         }

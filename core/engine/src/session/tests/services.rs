@@ -12,7 +12,7 @@ const SAME_VIEW: u32 = 0x400;
 
 impl RawClient {
     /// To several groups, each with the views that were seen of it.
-    fn send_to(&self, service: u32, tag: u64, groups: &[(u32, u32)], message: &[u8]) {
+    pub(super) fn send_to(&self, service: u32, tag: u64, groups: &[(u32, u32)], message: &[u8]) {
         let records =
             groups.iter().map(|(handle, views)| GroupRecord { handle: *handle, views: *views });
         let further: Vec<u8> =

@@ -193,7 +193,7 @@ fn bad_headers_are_reported() {
         let memory = Fenced::new();
         let (_, consumer) = memory.ends(Direction::Send);
         memory.word(PAGE / 8).store(len | kind << 32, Ordering::Relaxed);
-        assert_eq!(consumer.next_kind().err(), Some(Corrupt), "{len}");
+        assert_eq!(consumer.peek().err(), Some(Corrupt), "{len}");
         assert_eq!(consumer.next().err(), Some(Corrupt), "{len}");
         assert_eq!(consumer.next().err(), Some(Corrupt), "{len}: for ever");
         assert!(!consumer.prepare_sleep(), "{len}: to be looked at, not slept on");
