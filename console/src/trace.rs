@@ -1,6 +1,8 @@
 //! `trace check`: what nodes wrote to their `trace.file`, judged by the promises of
 //! docs/PROTOCOL.md. Asks no engine.
 
+use std::path::PathBuf;
+
 use anasazi_oracle::offline::{Logs, NoVerdict, Unended};
 use anasazi_oracle::{Options, Summary, Violation};
 use serde_json::{Value, json};
@@ -12,13 +14,14 @@ use crate::print;
 /// Reads the files, and prints the verdict.
 pub(crate) fn check(general: &General, check: &Check) -> Result<(), Fault> {
     let options = Options { senders_are_members: check.senders_are_members, ..Options::default() };
-    let logs = Logs::read(&check.files).map_err(|reason| no_verdict(&reason))?;
+    let no_verdict = |reason| no_verdict(&check.files, &reason);
+    let logs = Logs::read(&check.files).map_err(no_verdict)?;
     let doubts = Doubts { unended: logs.unended(), quiesced: check.quiesced };
     if let Some(Unended { path, text }) = doubts.unended.first().filter(|_| check.complete) {
         let text = format!("no verdict: {}: {text}, as --complete forbids", path.display());
         return Err(Fault::new(Exit::Usage, text));
     }
-    let verdict = logs.judge(&options, check.quiesced).map_err(|reason| no_verdict(&reason))?;
+    let verdict = logs.judge(&options, check.quiesced).map_err(no_verdict)?;
     let mut value = match &verdict {
         Ok(summary) => holds(summary),
         Err(violation) => violated(violation),
@@ -62,8 +65,13 @@ impl Doubts {
     }
 }
 
-fn no_verdict(reason: &NoVerdict) -> Fault {
-    Fault::new(Exit::Usage, format!("no verdict: {reason}"))
+fn no_verdict(files: &[PathBuf], reason: &NoVerdict) -> Fault {
+    let from = match (reason, files) {
+        (NoVerdict::Unreadable { .. }, _) => String::new(),
+        (NoVerdict::Incomplete(_), [file]) => format!(" from {}", file.display()),
+        (NoVerdict::Incomplete(_), _) => format!(" from these {} files", files.len()),
+    };
+    Fault::new(Exit::Usage, format!("no verdict{from}: {reason}"))
 }
 
 fn words(summary: &Summary) -> String {

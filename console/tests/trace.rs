@@ -121,7 +121,7 @@ fn real_engines_keep_their_promises_and_a_forged_trace_is_found() {
 
     let alone = traces.check(&["a"]);
     assert_eq!(alone.2, Some(2), "{alone:?}");
-    assert!(alone.1.contains("no verdict: no file has the log of"), "{alone:?}");
+    assert!(alone.1.contains(": no file has the log of"), "{alone:?}");
 
     forge(&traces.path("b"));
     let forged = traces.check(&["a", "b"]);

@@ -34,4 +34,4 @@ pub(crate) struct Options {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 clean, 1 engine fault, 2 configuration, 3 state file, 4 network, 5 session socket, \
-128+N ended by a second signal N.";
+6 a broken invariant, 128+N ended by a second signal N.";

@@ -50,6 +50,9 @@ pub const BUGS: &[(&str, &str)] = &[
     ("boot_not_durable", "what a start may promise is durable before it says anything"),
     ("plan_not_awaited", "a recovery begins when every member has the plan"),
     ("called_without_votes", "a ring is called when all its members have voted for it"),
+    ("bad_links_ignored", "who cannot hear each other are not members of one ring"),
+    // Buffers.
+    ("store_never_forgets", "what every member holds is dropped"),
 ];
 
 /// Where the name stands in `BUGS`; a name that does not fails the build.

@@ -57,7 +57,7 @@ enum Action {
     /// Rounds of faults. Ends with one line of sums; fails if any round did.
     Run {
         /// How many.
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
         rounds: u64,
         /// The first seed; without it, one of the clock's.
         #[arg(long)]

@@ -36,7 +36,9 @@ impl fmt::Display for Verdict {
 /// Judges everything in a directory. Err: a violation, or why there is no verdict. `quiesced`:
 /// everybody has had the time to get everything.
 pub(crate) fn judge(directory: &Path, quiesced: bool) -> Result<Verdict, Trouble> {
-    let no_verdict = |why: NoVerdict| Trouble::Setup(format!("no verdict: {why}"));
+    let no_verdict = |why: NoVerdict| {
+        Trouble::Setup(format!("no verdict from the traces in {}: {why}", directory.display()))
+    };
     let logs = Logs::read(&traces(directory)).map_err(no_verdict)?;
     // As `client` does it.
     let options = Options {

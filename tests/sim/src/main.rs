@@ -210,7 +210,7 @@ fn replay(seed: u64, world: World, planted: Option<&str>) -> bool {
         None => {
             print(&format!(
                 "\nPASSED, seed {seed}: {:.1} s, {} faults, {} deliveries, \
-                 one ring {} ms after healing",
+                 whole {} ms after healing",
                 outcome.time as f64 / 1e9,
                 outcome.faults,
                 outcome.deliveries,

@@ -200,7 +200,7 @@ impl Ring {
         // hold it.
         if data.safe_line <= self.aru {
             self.safe_line = self.safe_line.max(data.safe_line);
-            self.store.drop_up_to(self.safe_line.min(self.delivered));
+            self.drop_held_by_all();
         }
         let arrival = (data.origin, data.content.len(), data.repeated);
         let held = Held {
@@ -238,8 +238,14 @@ impl Ring {
         if planted!("store_dropped_early") {
             self.store.drop_up_to(self.delivered);
         }
-        self.store.drop_up_to(self.safe_line.min(self.delivered));
+        self.drop_held_by_all();
         node.out.stats.store_packets = self.store.held();
+    }
+
+    fn drop_held_by_all(&mut self) {
+        if !planted!("store_never_forgets") {
+            self.store.drop_up_to(self.safe_line.min(self.delivered));
+        }
     }
 
     /// Which packets above the aru are held, for a MemberState.

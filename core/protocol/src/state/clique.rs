@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use crate::id::NodeId;
 use crate::limits;
 use crate::node::Node;
+use crate::planted::planted;
 
 /// Pairs that cannot talk to each other, smaller id first.
 pub(super) type Edges = BTreeSet<(NodeId, NodeId)>;
@@ -48,6 +49,9 @@ pub(super) fn largest_across(
 
 /// A largest clique, then a largest one of those who are left, and so on.
 fn partition(nodes: &BTreeSet<NodeId>, edges: &Edges) -> Vec<Vec<NodeId>> {
+    if planted!("bad_links_ignored") {
+        return vec![nodes.iter().copied().collect()];
+    }
     let mut left = nodes.clone();
     let mut cliques = Vec::new();
     while !left.is_empty() {
