@@ -1,13 +1,15 @@
 //! Every file of tests/scenarios, its output compared with what it says. `UPDATE=1` writes it;
 //! `ONLY=word` runs those with the word in their names.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::RangeInclusive;
+use std::panic::catch_unwind;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anasazi_protocol::transitions;
+use anasazi_protocol::{planted, transitions};
 use anasazi_sim::scenario::{Scenario, difference, parse, render, run, shown_by};
 
 fn folder() -> PathBuf {
@@ -159,4 +161,40 @@ fn a_planted_violation_is_found() {
     let scenario = parse("x.txt", text).expect("it can be read");
     let error = run(&scenario).expect_err("the oracle must object");
     assert!(error.contains("violated"), "{error}");
+}
+
+/// Corrections of the design without which a promise breaks, and the bug that leaves each of them
+/// out: a file that is named for one has to notice.
+const CORRECTIONS: [(&str, &str); 13] = [
+    ("who-is-dead-is-not-agreed", "called_without_votes"), // F1
+    ("token-before-the-plan", "plan_not_awaited"),         // F13
+    ("data-before-the-last-token-of-recovery", "token_accepted_twice"), // F14
+    ("recovery-that-lacks-a-packet", "install_before_all_sent"), // U1
+    ("thousands-to-recover", "install_before_all_sent"),
+    ("retry-after-one-has-installed", "install_before_all_sent"),
+    ("behind-a-hole", "obligation_at_plan"), // U2
+    ("behind-a-hole", "obligation_never"),
+    ("join-under-way-in-one-part", "table_of_now"), // U3
+    ("cold-start", "boot_not_durable"),             // U4
+    ("restart-before-it-is-missed", "boot_not_durable"),
+    ("killed-while-it-starts", "boot_not_durable"),
+    ("crash-loop-beside-a-forming-ring", "ring_number_not_raised"), // S7
+];
+
+#[test]
+fn a_file_about_a_correction_fails_without_it() {
+    let files: BTreeMap<String, String> = files().into_iter().collect();
+    let mut blind = Vec::new();
+    for (name, bug) in CORRECTIONS {
+        let name = format!("{name}.txt");
+        let text = files.get(&name).unwrap_or_else(|| panic!("{name} is gone"));
+        planted::set(Some(bug)).expect("a bug of this name");
+        // A core may notice itself.
+        let found = catch_unwind(|| check(&name, text, false));
+        planted::set(None).expect("no bug");
+        if matches!(found, Ok(None)) {
+            blind.push(format!("{name} does not notice {bug}"));
+        }
+    }
+    assert!(blind.is_empty(), "{}", blind.join("\n"));
 }
