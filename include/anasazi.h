@@ -18,8 +18,9 @@
  * Handles are values (index and generation) in a pointer's clothes, looked up in a table that is
  * never unmapped: a stale handle gives ANZ_ECLOSED, from a signal handler too; NULL gives
  * ANZ_EINVAL.
- * After fork() every function on an inherited handle returns ANZ_EFORKED in the child; only
- * *_free and *_close are allowed there (they touch no fd and no shared memory). */
+ * After fork() every function on an inherited connection, group or engine returns ANZ_EFORKED in
+ * the child; only *_free and *_close are allowed there (they touch no fd and no shared memory).
+ * Configurations, and what was received before, are the child's own. */
 
 #ifndef ANASAZI_H
 #define ANASAZI_H
@@ -225,7 +226,9 @@ typedef struct anz_conn_stats {
     uint64_t send_ring_size;
     uint64_t receive_ring_used;
     uint64_t receive_ring_size;
-    uint64_t lag_ns;                     /* not measured yet: 0 */
+    /* how long the oldest event has waited to be received, at most: since anz_recv() last left
+     * nothing; 0 if none waits */
+    uint64_t lag_ns;
     uint64_t reconnects;
 } anz_conn_stats_t;
 
@@ -323,8 +326,9 @@ ANZ_API const char *anz_version_string(void);
 
 /* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
- * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy); not built
- * yet: "unix", "tcp", "domains", "receipts" (of delivered messages), "priorities", "lag" */
+ * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
+ * anz_conn_stats()); not built yet: "unix", "tcp", "domains", "receipts" (of delivered
+ * messages), "priorities" */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */

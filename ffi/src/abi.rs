@@ -417,7 +417,8 @@ pub struct anz_conn_stats {
     pub send_ring_size: u64,
     pub receive_ring_used: u64,
     pub receive_ring_size: u64,
-    /// not measured yet: 0
+    /// how long the oldest event has waited to be received, at most: since anz_recv() last left
+    /// nothing; 0 if none waits
     pub lag_ns: u64,
     pub reconnects: u64,
 }

@@ -211,7 +211,7 @@ pub unsafe extern "C" fn anz_conn_stats(
             send_ring_size: stats.send_ring_size,
             receive_ring_used: stats.receive_ring_used,
             receive_ring_size: stats.receive_ring_size,
-            lag_ns: 0,
+            lag_ns: stats.lag_ns,
             reconnects: stats.reconnects,
         };
         // SAFETY: the size is the caller's.

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
 use std::sync::{Arc, Mutex, TryLockError};
 
 use anasazi_queue::plain::Plain;
@@ -20,7 +22,7 @@ use crate::sys::link::Link;
 use crate::sys::links::Links;
 use crate::sys::lost::Lost;
 use crate::sys::notifier::{Call, Notification};
-use crate::sys::poll::{EventFd, Poll};
+use crate::sys::poll::{EventFd, Poll, now_ns};
 
 /// The shared part of a session. All but `receiver` may be used by any thread at any time, without
 /// waiting.
@@ -36,6 +38,8 @@ pub(crate) struct Core {
     /// Ends a wait.
     pub(crate) interrupt: EventFd,
     pub(crate) counters: Counters,
+    /// When everything that there was had been received, last.
+    pub(crate) emptied_ns: AtomicI64,
     /// Largest message that the engine takes; 0 until it said so.
     pub(crate) message_len_max: AtomicU32,
     /// Somebody was refused for want of room; the receiver looks for it, for messages of
@@ -100,6 +104,7 @@ impl Core {
             poll,
             interrupt,
             counters: Counters::default(),
+            emptied_ns: AtomicI64::new(now_ns()),
             message_len_max: AtomicU32::new(0),
             room_wanted: AtomicBool::new(false),
             room_len: AtomicUsize::new(0),

@@ -171,6 +171,7 @@ impl Receiver {
                 return Ok(shown);
             }
             if !self.turn(core) && may_sleep(core) {
+                core.emptied_ns.store(now_ns(), Ordering::Relaxed);
                 return Ok(shown);
             }
         }

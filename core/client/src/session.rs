@@ -69,6 +69,8 @@ pub struct SessionStats {
     pub send_ring_size: u64,
     pub receive_ring_used: u64,
     pub receive_ring_size: u64,
+    /// How long something has waited to be received, at most; 0 if nothing waits.
+    pub lag_ns: u64,
     pub reconnects: u64,
 }
 
@@ -369,6 +371,10 @@ impl Session {
             send_ring_size,
             receive_ring_used,
             receive_ring_size,
+            lag_ns: in_use.current().filter(|link| link.has_waiting()).map_or(0, |_| {
+                let emptied_ns = core.emptied_ns.load(Ordering::Relaxed);
+                now_ns().saturating_sub(emptied_ns).max(0).unsigned_abs()
+            }),
             reconnects: counters.reconnects.load(Ordering::Relaxed),
         })
     }

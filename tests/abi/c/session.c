@@ -101,6 +101,33 @@ static void messages(anz_group_t *group)
     IS(anz_release(conn, &ev, 1), ANZ_OK);
 }
 
+/* How long something has waited, at most; with nothing there, not at all. */
+static void waiting_is_measured(anz_group_t *group)
+{
+    anz_conn_stats_t stats;
+    anz_event_t ev;
+    struct timespec while_ = {0, 60000000};
+    int64_t began;
+    stats.struct_size = sizeof stats;
+    ev.struct_size = sizeof ev;
+    while (anz_recv(conn, &ev, 1) > 0)
+        IS(anz_release(conn, &ev, 1), ANZ_OK);
+    IS(anz_conn_stats(conn, &stats), ANZ_OK);
+    CHECK(stats.lag_ns == 0);
+    began = deadline_after_s(0);
+    IS(anz_mcast(group, ANZ_AGREED, "lag", 3, 0), ANZ_OK);
+    do {
+        nanosleep(&while_, NULL);
+        IS(anz_conn_stats(conn, &stats), ANZ_OK);
+    } while (stats.lag_ns == 0 && deadline_after_s(-20) < began);
+    CHECK(stats.lag_ns >= 60000000 && stats.lag_ns < 40000000000);
+    ev = next_of(conn, ANZ_EV_MESSAGE);
+    IS(anz_release(conn, &ev, 1), ANZ_OK);
+    CHECK(anz_recv(conn, &ev, 1) == 0);
+    IS(anz_conn_stats(conn, &stats), ANZ_OK);
+    CHECK(stats.lag_ns == 0);
+}
+
 /* Events of headers that are older (none yet) and newer than the library. */
 static void struct_sizes(anz_group_t *group)
 {
@@ -144,6 +171,7 @@ static void struct_sizes(anz_group_t *group)
     CHECK(stats.stats.receive_ring_size == 4 << 20 && stats.stats.reconnects == 0);
     stats.stats.struct_size = 8;
     IS(anz_conn_stats(conn, &stats.stats), ANZ_EINVAL);
+    waiting_is_measured(group);
 
     /* An error of less room gets what fits, and nothing is written behind it. */
     memset(small, 0x55, sizeof small);

@@ -380,6 +380,11 @@ impl Link {
         (self.token_end.load(Ordering::SeqCst) | 7).wrapping_add(1)
     }
 
+    /// Something came from the engine that was not taken yet.
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.consumer.waiting() > 0
+    }
+
     /// Bytes in use and capacity of the send ring, then of the receive ring.
     pub(crate) fn fill_levels(&self) -> [u64; 4] {
         let (producer, consumer) = (&self.producer, &self.consumer);

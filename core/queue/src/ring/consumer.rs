@@ -205,6 +205,12 @@ impl Consumer {
         tail.saturating_sub(self.head.load(Acquire)).min(self.capacity())
     }
 
+    /// Bytes claimed and not yet given out, as far as the producers say.
+    pub fn waiting(&self) -> u64 {
+        let tail = self.memory.tail().load(Relaxed);
+        tail.saturating_sub(self.cursor.load(Relaxed)).min(self.capacity())
+    }
+
     /// Bytes of records that the ring holds, headers included.
     pub fn capacity(&self) -> u64 {
         self.memory.capacity()
