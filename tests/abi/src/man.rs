@@ -33,6 +33,17 @@ impl Notes {
     }
 }
 
+/// A condition in C: `r` is what the page of this function allows it to return, or no error.
+///
+/// # Panics
+/// If there is no such page.
+pub fn documented(name: &str) -> String {
+    let page = pages().into_iter().find(|page| page.function.name == name);
+    let page = page.unwrap_or_else(|| panic!("no page of {name}"));
+    let codes = page.notes.codes().map(|code| format!(" || r == {code}"));
+    format!("r >= 0{}", codes.collect::<String>())
+}
+
 /// All pages, in the order of the header.
 ///
 /// # Panics

@@ -3,6 +3,7 @@
 
 use std::fmt::Write;
 
+use anasazi_abi::man::documented;
 use anasazi_abi::prototypes::{Argument, Function, functions};
 use anasazi_abi::sweep;
 
@@ -50,7 +51,10 @@ fn call(body: &mut String, function: &Function, nulls: &[usize]) {
         returns if returns.contains('*') => format!("CHECK({call} == NULL);"),
         _ if function.name == "anz_has" => format!("CHECK({call} == 0);"),
         // It may work, or be refused for another reason.
-        _ if nulls.iter().all(allowed) => format!("(void)!{call};"),
+        _ if nulls.iter().all(allowed) => {
+            let documented = documented(&function.name);
+            format!("{{ int r = {call}; CHECK({documented}); }}")
+        }
         _ => format!("IS({call}, ANZ_EINVAL);"),
     };
     // What succeeds may have made something or ended it: each call starts afresh.

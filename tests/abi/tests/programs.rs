@@ -42,11 +42,6 @@ fn a_broken_invariant_is_told_to_all_and_the_program_lives() {
 }
 
 #[test]
-fn stale_and_wild_handles_are_told_from_good_ones() {
-    passes("stale");
-}
-
-#[test]
 fn a_child_cannot_use_its_parents_handles_and_does_them_no_harm() {
     passes("forked");
 }
