@@ -4,8 +4,10 @@
 use bytes::Bytes;
 
 use crate::group::{Fragments, Snapshot};
-use crate::id::NodeId;
+use crate::id::{GroupId, NodeId};
 use crate::limits;
+use crate::state::unordered;
+use crate::wire::audience::{Scope, split_head, with_head};
 use crate::wire::frame::frames;
 use crate::wire::{Packet, Parts, Piece, Writer, open, split};
 
@@ -53,6 +55,47 @@ pub fn snapshot(bytes: &Bytes) -> bool {
     let again = Snapshot::decode(snapshot.encode());
     assert_eq!(again.as_ref(), Ok(&snapshot), "not read as it was written");
     true
+}
+
+/// Takes the head off a message that is in two pieces: it does not matter where it is cut, and the
+/// head is written as it was. Whether there is one.
+pub fn head(scope: u8, message: &Bytes, cut: usize) -> bool {
+    let all = [Scope::Group, Scope::GroupInView, Scope::Groups, Scope::Member];
+    let (scope, cut) = (all[usize::from(scope) % all.len()], cut.min(message.len()));
+    let mut pieces = vec![message.slice(..cut), message.slice(cut..)];
+    let split = split_head(scope, GroupId(7), &mut pieces);
+    let whole = split_head(scope, GroupId(7), &mut vec![message.clone()]);
+    assert_eq!(split, whole, "where the message is cut decides what it says");
+    let Ok(audience) = split else { return false };
+    assert_eq!(Scope::of(&audience), scope);
+    assert_eq!(with_head(&audience, pieces.concat().into()), message, "not written as it was");
+    true
+}
+
+/// Reads a message without order; whether it is one.
+pub fn letter(content: &Bytes) -> bool {
+    unordered::reopen(content)
+}
+
+/// What a node takes in while a ring recovers.
+pub struct Recovering(crate::state::fuzz::Intake);
+
+impl Default for Recovering {
+    fn default() -> Self {
+        Self(crate::state::fuzz::Intake::new())
+    }
+}
+
+impl Recovering {
+    /// The content of a recovery packet of node 1, 2 or any other; whether it could be read.
+    pub fn take(&mut self, origin: NodeId, content: Bytes) -> bool {
+        self.0.take(origin, content)
+    }
+
+    /// Both tables have come: they are sent and taken in the same. False if they have not.
+    pub fn has_tables(&self) -> bool {
+        self.0.has_tables()
+    }
 }
 
 /// Puts parts of packets together.

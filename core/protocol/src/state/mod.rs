@@ -48,6 +48,8 @@ pub(crate) use history::History;
 pub(crate) use operational::Operational;
 pub(crate) use probation::Probation;
 pub(crate) use recovery::Recovery;
+#[cfg(feature = "fuzzing")]
+pub(crate) use recovery::fuzz;
 
 /// Where a core is. Each variant holds what is valid in it and nothing else.
 #[derive(Clone, Hash)]

@@ -7,6 +7,9 @@
 mod install;
 mod work;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use work::fuzz;
+
 use super::component::Component;
 use super::gather::{Failure, retry};
 use super::transitions::{At, Why};

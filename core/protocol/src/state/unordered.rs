@@ -195,6 +195,34 @@ fn open(origin: Process, content: &Bytes) -> Option<(MessageId, Letter)> {
     Some((message, Letter { session: frame.session, to, no_self: frame.no_self, tag: 0, payload }))
 }
 
+/// Reads a letter, and writes it again as its sender would: it is read back the same, and is as
+/// long. Whether it is one.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn reopen(content: &Bytes) -> bool {
+    let origin = Process { node: NodeId(3), incarnation: crate::id::Incarnation(1) };
+    let Some((message, letter)) = open(origin, content) else { return false };
+    let frame = Frame {
+        kind: FrameKind::Message(Scope::of(&letter.to)),
+        no_self: letter.no_self,
+        service: Service::Unreliable,
+        session: letter.session,
+        group: letter.to.groups().next().map_or_else(GroupId::default, |(group, _)| group),
+        counter: message.counter,
+        fragment: None,
+        payload: with_head(&letter.to, letter.payload.clone()),
+    };
+    let mut w = Writer::default();
+    frame.encode(&mut w);
+    assert_eq!(w.bytes.len(), content.len(), "written longer or shorter than it was");
+    let Some((same, again)) = open(origin, &w.bytes.freeze()) else {
+        panic!("{frame:?} is not read as it was written");
+    };
+    let parts = |letter: &Letter| (letter.session, letter.to.clone(), letter.no_self, letter.tag);
+    assert_eq!((same, parts(&again)), (message, parts(&letter)));
+    assert_eq!(again.payload, letter.payload);
+    true
+}
+
 /// Hands a message to those of this node whom it is for. What to tell its sender, unless that sees
 /// it itself.
 fn give(node: &mut Node, ring: RingId, message: MessageId, letter: Letter) -> Option<Fate> {

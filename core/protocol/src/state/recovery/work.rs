@@ -1,5 +1,8 @@
 //! What this node has to send in a recovery, and what it collects.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
+
 use bytes::Bytes;
 use std::collections::VecDeque;
 
