@@ -39,6 +39,14 @@ impl Connector for Listener {
     }
 }
 
+/// A connection that waits for a welcome.
+struct Call {
+    socket: OwnedFd,
+    lane: Lane,
+    memory: File,
+    wake_client: OwnedFd,
+}
+
 /// The engine's end of a session.
 struct Engine {
     _socket: OwnedFd,
@@ -48,26 +56,41 @@ struct Engine {
 }
 
 impl Listener {
-    /// Answers a client that has called, if one has.
-    fn accept(&self, session: u64) -> Option<Engine> {
+    /// A client that has called, if one has.
+    fn call(&self) -> Option<Call> {
         let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let mut hello = [0; size_of::<Hello>()];
         let received = socket::receive(socket.as_fd(), &mut hello).ok()?;
         let [memory, _, wake_client] = <[OwnedFd; 3]>::try_from(received.fds).ok()?;
         let layout = Layout::new(CAPACITY_MIN, CAPACITY_MIN)?;
         let lane = Lane::map(&memory, layout).ok()?;
-        let welcome = Welcome {
-            magic: MAGIC,
-            version: SESSION_VERSION,
-            reason_len: 0,
-            status: 0,
-            message_len_max: 10_000,
-            node: 1,
-            session,
-            reason: [0; 240],
-        };
-        socket::send(socket.as_fd(), welcome.as_bytes()).ok()?;
-        Some(Engine { _socket: socket, lane, memory: memory.into(), wake_client })
+        Some(Call { socket, lane, memory: memory.into(), wake_client })
+    }
+
+    /// Answers a client that has called, if one has.
+    fn accept(&self, session: u64) -> Option<Engine> {
+        self.call()?.answer(honest(session).as_bytes())
+    }
+}
+
+impl Call {
+    fn answer(self, welcome: &[u8]) -> Option<Engine> {
+        socket::send(self.socket.as_fd(), welcome).ok()?;
+        let Self { socket, lane, memory, wake_client } = self;
+        Some(Engine { _socket: socket, lane, memory, wake_client })
+    }
+}
+
+fn honest(session: u64) -> Welcome {
+    Welcome {
+        magic: MAGIC,
+        version: SESSION_VERSION,
+        reason_len: 0,
+        status: 0,
+        message_len_max: 10_000,
+        node: 1,
+        session,
+        reason: [0; 240],
     }
 }
 
@@ -167,8 +190,8 @@ fn receive(session: &Session) -> Vec<EventKind> {
     panic!("a session never stops to have something");
 }
 
-/// A session and the engine that it has found.
-fn open(listener: &Arc<Listener>) -> Option<(Session, Engine)> {
+/// A session that has called.
+fn call(listener: &Arc<Listener>) -> Option<(Session, Call)> {
     let options = SessionOptions {
         send_ring_len: CAPACITY_MIN,
         receive_ring_len: CAPACITY_MIN,
@@ -177,18 +200,52 @@ fn open(listener: &Arc<Listener>) -> Option<(Session, Engine)> {
         slow: SlowPolicy::Disconnect,
     };
     let session = Session::open(Arc::clone(listener) as Arc<dyn Connector>, options).ok()?;
-    let engine = listener.accept(5)?;
-    assert_eq!(receive(&session), [EventKind::Resumed]);
-    Some((session, engine))
+    Some((session, listener.call()?))
 }
 
-/// One hostile engine, and an honest one after it.
-pub(crate) fn engine_records(data: &[u8]) {
+/// A welcome of any content. It is as good as an honest one, or refused in words; an honest engine
+/// is served afterwards, unless that is over. Accepted: as good as an honest one.
+pub(crate) fn welcome(data: &[u8]) -> bool {
+    let mut input = Input::new(data);
+    let flags = input.u8();
+    let mut welcome = input.take(300).to_vec();
+    if flags & 1 != 0 {
+        welcome.resize(size_of::<Welcome>(), 0);
+        welcome[..6].copy_from_slice(&honest(5).as_bytes()[..6]);
+    }
+    if flags & 3 == 3 {
+        welcome[8..12].fill(0);
+    }
+    let listener = Arc::new(Listener::default());
+    let Some((session, call)) = call(&listener) else { panic!("no session") };
+    if flags & 4 != 0 && session.join("g", 0, 0).is_err() {
+        panic!("no group");
+    }
+    let Some(engine) = call.answer(&welcome) else { return false };
+    let kinds = receive(&session);
+    let accepted = kinds.contains(&EventKind::Resumed);
+    assert_ne!(accepted, kinds.contains(&EventKind::Closed) || kinds.is_empty(), "{kinds:?}");
+    assert_eq!(session.is_open(), !kinds.contains(&EventKind::Closed), "{kinds:?}");
+    if accepted {
+        let (read, said) = (session.identity(), Welcome::split_from(&welcome));
+        let said = said.map(|(welcome, _)| (welcome.node, welcome.session));
+        assert_eq!(Some((read.node, read.session)), said);
+        drop(engine);
+        receive(&session);
+        serve(&session, &listener);
+    }
+    accepted
+}
+
+/// One hostile engine, and an honest one after it. Accepted: what it says is shown.
+pub(crate) fn engine_records(data: &[u8]) -> bool {
     let mut input = Input::new(data);
     let listener = Arc::new(Listener::default());
-    let Some((session, mut engine)) = open(&listener) else { panic!("no session") };
+    let Some((session, call)) = call(&listener) else { panic!("no session") };
+    let Some(mut engine) = call.answer(honest(5).as_bytes()) else { panic!("no answer") };
+    assert_eq!(receive(&session), [EventKind::Resumed]);
     let Ok(group) = session.join("g", 0, 7) else { panic!("no group") };
-    let number = engine.number_of(b"g");
+    let (number, mut shown) = (engine.number_of(b"g"), Vec::new());
     for tag in 0..ACTS_MAX as u64 {
         if input.is_empty() {
             break;
@@ -197,13 +254,14 @@ pub(crate) fn engine_records(data: &[u8]) {
         match input.below(4) {
             0 => _ = session.send(group, 4, &[input.take(5)], tag % 4),
             1 => _ = session.query(b"{}", tag),
-            _ => _ = receive(&session),
+            _ => shown.extend(receive(&session)),
         }
     }
-    receive(&session);
+    shown.extend(receive(&session));
     drop(engine);
     receive(&session);
     serve(&session, &listener);
+    shown.iter().any(|kind| matches!(kind, EventKind::Message | EventKind::View))
 }
 
 /// It calls again, unless it was told that it is over, and is served.

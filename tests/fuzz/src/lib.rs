@@ -7,12 +7,12 @@
 //!
 //! | file | targets |
 //! |---|---|
-//! | `wire` | datagrams, packets, frames, parts, group tables |
+//! | `wire` | datagrams, packets, frames, parts, group tables, heads, letters, recovery |
 //! | `node` | whole nodes: hostile datagrams, and any order of honest ones |
 //! | `session` | the handshake and a client's records |
-//! | `client` | an engine's records, as a client reads them |
+//! | `client` | an engine's welcome and records, as a client reads them |
 //! | `sys` | the rings' memory |
-//! | `text` | configuration, URLs, administration, the state file |
+//! | `text` | configuration, URLs, administration, scenarios, the state file |
 //! | `trace` | trace files, and the oracle's judgement of them |
 #![deny(unsafe_code)]
 
@@ -25,25 +25,33 @@ mod text;
 mod trace;
 mod wire;
 
-/// A target: takes any bytes.
-pub type Target = fn(&[u8]);
+/// A target: takes any bytes, and says whether it accepted them; where nothing is refused as a
+/// whole, whether they came as far as they should. Each corpus has an input that does.
+pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("auth_open", wire::auth_open),
     ("wire_decode", wire::wire_decode),
     ("wire_roundtrip", wire::wire_roundtrip),
     ("fragments", wire::fragments),
     ("parts", wire::parts),
     ("snapshot", wire::snapshot),
+    ("audience_head", wire::audience_head),
+    ("letter", wire::letter),
+    ("recovery_work", wire::recovery_work),
     ("node_ops", node::node_ops),
     ("two_nodes", node::two_nodes),
     ("queue_ring", sys::ring::queue_ring),
     ("session_ops", session::session_ops),
     ("engine_records", client::engine_records),
+    ("welcome", client::welcome),
     ("config_text", text::config_text),
+    ("config_value", text::config_value),
     ("url_text", text::url_text),
     ("admin_json", text::admin_json),
+    ("admin_request", text::admin_request),
+    ("scenario_text", text::scenario_text),
     ("state_file", text::state_file),
     ("trace_text", trace::trace_text),
 ];

@@ -29,7 +29,8 @@ fn ring(nodes: usize) -> World {
 }
 
 /// Two nodes, from their start or from a ring: the bytes choose what happens next of all that may.
-pub(crate) fn two_nodes(data: &[u8]) {
+/// Accepted: a message is delivered.
+pub(crate) fn two_nodes(data: &[u8]) -> bool {
     let mut input = Input::new(data);
     let flags = input.u8();
     let mut world = if flags & 1 == 0 {
@@ -55,10 +56,12 @@ pub(crate) fn two_nodes(data: &[u8]) {
     if let Err(violation) = world.judge(settle) {
         panic!("{violation}");
     }
+    has_delivered(&world)
 }
 
-/// Three nodes, of which any datagram may be changed on its way.
-pub(crate) fn node_ops(data: &[u8]) {
+/// Three nodes, of which any datagram may be changed on its way. Accepted: a message is
+/// delivered.
+pub(crate) fn node_ops(data: &[u8]) -> bool {
     let mut input = Input::new(data);
     let mut world = RING_OF_THREE.with(World::clone);
     world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
@@ -73,6 +76,7 @@ pub(crate) fn node_ops(data: &[u8]) {
         }
     }
     check_each_history(&world);
+    has_delivered(&world)
 }
 
 fn operate(world: &mut World, input: &mut Input<'_>) {
@@ -106,6 +110,14 @@ fn operate(world: &mut World, input: &mut Input<'_>) {
         _ => step_within_bounds(world, Step::Fire(node)),
     }
     world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
+}
+
+fn has_delivered(world: &World) -> bool {
+    let delivers = |entry: &Entry| {
+        use Trace::{GroupMessage, Unicast, Unordered};
+        matches!(entry, Entry::Trace(GroupMessage { .. } | Unicast { .. } | Unordered { .. }))
+    };
+    world.records().any(|record| delivers(&record.entry))
 }
 
 /// As the simulated nodes write it; see `wire::header` of the protocol.

@@ -78,21 +78,22 @@ impl Engine {
     }
 }
 
-/// One hostile client.
-pub(crate) fn session_ops(data: &[u8]) {
+/// One hostile client. Accepted: it was let in, and a request of it was taken.
+pub(crate) fn session_ops(data: &[u8]) -> bool {
     let mut input = Input::new(data);
     let mut engine = Engine::new();
     let mut client = engine.connect();
     greet(&client, &mut input);
-    engine.run(true);
+    let mut taken = engine.run(true);
     for _ in 0..ACTS_MAX {
         if input.is_empty() {
             break;
         }
-        act(&mut engine, &mut client, &mut input);
+        taken += act(&mut engine, &mut client, &mut input);
     }
-    engine.run(true);
+    taken += engine.run(true);
     serve_another(&mut engine);
+    taken > 0
 }
 
 /// Mostly a right hello, sometimes with a few bytes changed, with too few descriptors, or too
@@ -114,7 +115,8 @@ fn greet(client: &RawClient, input: &mut Input<'_>) {
     client.say(&hello, &fds[..count]);
 }
 
-fn act(engine: &mut Engine, client: &mut RawClient, input: &mut Input<'_>) {
+/// How many requests were taken.
+fn act(engine: &mut Engine, client: &mut RawClient, input: &mut Input<'_>) -> usize {
     match input.below(14) {
         0 => {
             let (handle, flags) = (input.u8().into(), input.u8().into());
@@ -149,14 +151,13 @@ fn act(engine: &mut Engine, client: &mut RawClient, input: &mut Input<'_>) {
             }
         }
         11 if input.u8() > 240 => client.socket = None,
-        12 => {
-            engine.run(input.coin());
-        }
+        12 => return engine.run(input.coin()),
         _ => {
             client.wake_engine();
-            engine.run(true);
+            return engine.run(true);
         }
     }
+    0
 }
 
 fn push(client: &RawClient, kind: u16, record: &[u8], input: &mut Input<'_>) {

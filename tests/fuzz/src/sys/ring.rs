@@ -69,8 +69,8 @@ impl Memory {
     }
 }
 
-/// Both ends of one ring.
-pub(crate) fn queue_ring(data: &[u8]) {
+/// Both ends of one ring. Accepted: a record came out.
+pub(crate) fn queue_ring(data: &[u8]) -> bool {
     MEMORY.with(|memory| {
         let mut input = Input::new(data);
         memory.block().iter().for_each(|word| word.store(0, Ordering::Relaxed));
@@ -84,15 +84,17 @@ pub(crate) fn queue_ring(data: &[u8]) {
                 Consumer::attach(base, memory.layout, direction),
             )
         };
-        let mut held = Vec::new();
+        let (mut held, mut taken) = (Vec::new(), false);
         for _ in 0..CALLS_MAX {
             if input.is_empty() {
                 break;
             }
             call(memory, &producer, &mut consumer, &mut input, &mut held);
+            taken |= !held.is_empty();
         }
         memory.check_guards();
-    });
+        taken
+    })
 }
 
 fn call(
