@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Configuration, Evidence, Process};
+use anasazi_protocol::{
+    Audience, Command, Configuration, Evidence, GroupId, Incarnation, Input as CoreInput, MemberId,
+    NodeId, Process, Service, SessionId, ViewId,
+};
 use anasazi_sim::explore::{Budget, Step, World};
+use bytes::Bytes;
 
 use crate::input::Input;
 
@@ -18,6 +22,8 @@ const STEPS_MAX: usize = 160;
 const ANSWERS_MAX: usize = 2_500;
 /// More under way than this are lost.
 const UNDER_WAY_MAX: usize = 64;
+/// The group that all are in from the start, and one more.
+const GROUPS: [&str; 2] = ["g", "h"];
 
 thread_local! {
     static RING_OF_TWO: World = ring(2);
@@ -25,7 +31,23 @@ thread_local! {
 }
 
 fn ring(nodes: usize) -> World {
-    World::in_one_ring(nodes).unwrap_or_else(|error| panic!("no ring to begin with: {error}"))
+    let ring = World::in_one_ring(nodes).and_then(|mut world| {
+        join_the_other(&mut world, nodes);
+        world.settle().map(|()| world)
+    });
+    ring.unwrap_or_else(|error| panic!("no ring to begin with: {error}"))
+}
+
+fn join_the_other(world: &mut World, nodes: usize) {
+    for node in 0..nodes {
+        let join = Command::Join { session: session(node), name: GROUPS[1].to_owned() };
+        world.feed(node, CoreInput::Command(join));
+    }
+}
+
+/// As the simulated nodes have them.
+fn session(node: usize) -> SessionId {
+    SessionId(SessionId::first(Incarnation(1)).0 + node as u64)
 }
 
 /// Two nodes, from their start or from a ring: the bytes choose what happens next of all that may.
@@ -38,6 +60,7 @@ pub(crate) fn two_nodes(data: &[u8]) -> bool {
     } else {
         let mut world = World::booted(2);
         world.join();
+        join_the_other(&mut world, 2);
         world
     };
     world.allow(Budget { faults: (flags >> 1) % 4, delays: 20, messages: (flags >> 3) % 8 });
@@ -48,6 +71,9 @@ pub(crate) fn two_nodes(data: &[u8]) -> bool {
         let choices = world.choices();
         let Some(step) = choices.get(input.below(choices.len())) else { break };
         step_within_bounds(&mut world, *step);
+        if *step == Step::Send {
+            send(&mut world, 2, &mut input);
+        }
     }
     let settle = flags & 0xC0 == 0xC0;
     if settle && let Err(stuck) = world.settle() {
@@ -104,12 +130,49 @@ fn operate(world: &mut World, input: &mut Input<'_>) {
             world.forge(node, (node + 1 + usize::from(operation >> 7)) % 3, bytes);
         }
         11 => step_within_bounds(world, Step::Send),
+        15 => send(world, 3, input),
         12 => world.evidence(node, input.below(3), Evidence::Unreachable),
         13 if operation > 250 => world.leave(node),
         14 if operation > 250 => world.apply(Step::Crash(node)),
         _ => step_within_bounds(world, Step::Fire(node)),
     }
     world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
+}
+
+/// A message of any service to anybody, in any view, of up to four fragments.
+fn send(world: &mut World, nodes: usize, input: &mut Input<'_>) {
+    let (choice, flags) = (input.u8(), input.u8());
+    let (node, other) = (usize::from(choice >> 2) % nodes, usize::from(choice >> 4) % nodes);
+    let [group, second] = GROUPS.map(GroupId::of);
+    let view = |of| view_of(world, node, of);
+    let to = match choice % 4 {
+        0 => Audience::Group(second, None),
+        1 => Audience::Group(group, Some(view(group))),
+        2 => {
+            let both = (choice & 64 != 0).then(|| (view(group), view(second)));
+            Audience::Groups(vec![(group, both.map(|b| b.0)), (second, both.map(|b| b.1))])
+        }
+        _ => Audience::Member(MemberId { node: NodeId(other as u32 + 1), session: session(other) }),
+    };
+    let service = Service::ALL[usize::from(flags) % Service::ALL.len()];
+    let len = if flags & 128 == 0 { 1 } else { 1 + usize::from(input.u16()) % 5_000 };
+    let (no_self, tag) = (flags & 64 != 0, u64::from(flags >> 5 & 1));
+    let payload = Bytes::from(vec![flags; len]);
+    let send = Command::Send { session: session(node), to, service, no_self, tag, payload };
+    let before = world.under_way();
+    world.feed(node, CoreInput::Command(send));
+    let answers = world.under_way().saturating_sub(before);
+    assert!(answers <= ANSWERS_MAX, "{answers} datagrams for one message");
+}
+
+/// The group's view that a node gave last.
+fn view_of(world: &World, node: usize, of: GroupId) -> ViewId {
+    let own = world.records().filter(|record| record.process.node.0 == node as u32 + 1);
+    let mut views = own.filter_map(|record| match &record.entry {
+        Entry::Trace(Trace::GroupView { group, id, .. }) if *group == of => Some(*id),
+        _ => None,
+    });
+    views.next().unwrap_or_default()
 }
 
 fn has_delivered(world: &World) -> bool {
