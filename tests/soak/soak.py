@@ -49,6 +49,13 @@ GIVEN = {"simulator": {"from": "first"}, "chaos": {"seed": "seed"},
          "quiet": {"minutes": "minutes"}, "explore": {name: name for name in BOUNDS}}
 
 
+# Of a campaign that has tried something, none of these is 0.
+AMOUNTS = ("seeds", "rounds", "clusters", "executions", "planted", "states")
+# What the programs of a campaign are built of, one after the other, as tests/run.py does it.
+PACKAGES = {"chaos": ["anasazid", "anasazi-chaos"], "quiet": ["anasazid", "anasazi-chaos"],
+            "fuzz": []}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -68,6 +75,7 @@ def main():
         return readme(arguments.check)
     command = commands(arguments)[arguments.campaign]
     commit = git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    build(arguments.campaign)
     words, code = run(command)
     given = {name: getattr(arguments, attribute)
              for name, attribute in GIVEN.get(arguments.campaign, {}).items()}
@@ -75,6 +83,9 @@ def main():
     if lacking:
         print(f"no row: the last line of the command, which ended with {code}, has no "
               f"{', '.join(lacking)}", file=sys.stderr)
+        return code or 1
+    if nothing := [name for name in AMOUNTS if words.get(name) == "0"]:
+        print(f"no row: {nothing[0]}=0, so nothing was tried", file=sys.stderr)
         return code or 1
     append(arguments.campaign, commit, {**given, **words})
     readme(False)
@@ -94,6 +105,13 @@ def commands(arguments):
                                        for word in (f"--{name}", str(getattr(arguments, name)))],
         "fuzz": ["make", "--no-print-directory", "fuzz", f"SECONDS={arguments.seconds}"],
     }
+
+
+def build(campaign):
+    """A row is about the commit that it names, not about what was built last."""
+    for package in PACKAGES.get(campaign, ["anasazi-sim"]):
+        subprocess.run(["cargo", "build", "--release", "--locked", "-p", package], cwd=TOP,
+                       check=True)
 
 
 def run(command):

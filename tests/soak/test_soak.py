@@ -39,7 +39,7 @@ class Words(unittest.TestCase):
             ledger.write_text("### quiet\n\n| date |\n|---|\n")
             commands = {"quiet": ["sh", "-c", f"echo '{line}'"]}
             with mock.patch.multiple(soak, LEDGER=ledger, commands=lambda _: commands,
-                                     readme=lambda _: 0), \
+                                     readme=lambda _: 0, build=lambda _: None), \
                     mock.patch.object(sys, "argv", ["soak.py", "quiet"]), \
                     contextlib.redirect_stdout(io.StringIO()), \
                     contextlib.redirect_stderr(io.StringIO()) as errors:
@@ -50,6 +50,11 @@ class Words(unittest.TestCase):
         code, lines, errors = self.run_with("changes=0 gap_worst_ms=7")
         self.assertEqual((code, lines), (1, 4))
         self.assertIn("no gap_max_ms", errors)
+
+    def test_nothing_tried_is_a_failure_and_no_row(self):
+        code, lines, errors = self.run_with("changes=0 gap_max_ms=7 rounds=0")
+        self.assertEqual((code, lines), (1, 4))
+        self.assertIn("rounds=0", errors)
 
 
 if __name__ == "__main__":
