@@ -501,7 +501,9 @@ fn check(welcome: &Welcome) -> Result<(), Failure> {
     let len = usize::from(welcome.reason_len).min(welcome.reason.len());
     let reason = String::from_utf8_lossy(&welcome.reason[..len]).into_owned();
     if welcome.status != 0 {
-        return Err(Failure::new(Status(welcome.status), reason));
+        let status = Status(welcome.status);
+        let reason = if reason.is_empty() { status.text().to_owned() } else { reason };
+        return Err(Failure::new(status, reason));
     }
     let message = format!(
         "the engine wants to speak session version {}, this library speaks {SESSION_VERSION}; use \
