@@ -153,8 +153,8 @@ typedef int32_t anz_status_t;
 /* messages of the group were skipped here, since this session did not read fast enough and chose
  * that (session.slow_policy = gap): data = their number, a uint64_t. Without a group: messages
  * to this session alone. One to several groups counts in each; one of its own with a tag ends in
- * ANZ_EV_RECEIPT with ANZ_ESLOW. 12 to 31 are reserved: state transfer, primary component,
- * bridges */
+ * ANZ_EV_RECEIPT with ANZ_ESLOW, which may come before this. 12 to 31 are reserved: state
+ * transfer, primary component, bridges */
 #define ANZ_EV_GAP            11
 #define ANZ_EVF_MORE          1       /* event flag: further parts follow */
 /* event flag: sent to several groups, see anz_event_groups() */
@@ -226,8 +226,8 @@ typedef struct anz_conn_stats {
     uint64_t send_ring_size;
     uint64_t receive_ring_used;
     uint64_t receive_ring_size;
-    /* how long the oldest event has waited to be received, at most: since anz_recv() last left
-     * nothing; 0 if none waits */
+    /* how long the oldest event has waited to be received, at most: since this call or
+     * anz_recv() last found that none did; 0 if none waits */
     uint64_t lag_ns;
     uint64_t reconnects;
 } anz_conn_stats_t;

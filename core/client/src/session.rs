@@ -17,6 +17,7 @@ use crate::core::{Core, GROUP_NAME_LEN_MAX, Phase};
 use crate::event::{Event, Hold};
 use crate::failure::Failure;
 use crate::group::{Group, GroupHandle, GroupStage};
+use crate::sys::link::Link;
 use crate::sys::notifier::Call;
 use crate::sys::poll::{self, EdgeWatch, Waited, now_ns};
 
@@ -371,10 +372,7 @@ impl Session {
             send_ring_size,
             receive_ring_used,
             receive_ring_size,
-            lag_ns: in_use.current().filter(|link| link.has_waiting()).map_or(0, |_| {
-                let emptied_ns = core.emptied_ns.load(Ordering::Relaxed);
-                now_ns().saturating_sub(emptied_ns).max(0).unsigned_abs()
-            }),
+            lag_ns: lag_ns(core, in_use.current()),
             reconnects: counters.reconnects.load(Ordering::Relaxed),
         })
     }
@@ -487,3 +485,14 @@ impl Drop for Session {
 
 /// How long `open` sleeps between two turns of an engine that only runs in them, in nanoseconds.
 const TURN_NS: i64 = 2_000_000;
+
+/// How long something has waited, at most: since it was last seen that nothing did.
+fn lag_ns(core: &Core, link: Option<&Link>) -> u64 {
+    let now_ns = now_ns();
+    if link.is_some_and(Link::has_waiting) {
+        let emptied_ns = core.emptied_ns.load(Ordering::Relaxed);
+        return now_ns.saturating_sub(emptied_ns).max(0).unsigned_abs();
+    }
+    core.emptied_ns.store(now_ns, Ordering::Relaxed);
+    0
+}

@@ -155,8 +155,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.say_holds(now, readiness);
         match &self.ended {
             Some(result) => result.clone().map(|()| false),
-            // The end of a hold may have given somebody a turn.
-            None => Ok(more || self.sessions.has_turns() || self.stop == Stop::Asked),
+            // The end of a hold may have given somebody a turn, or the end of a session be new.
+            None => {
+                more |= self.sessions.has_turns(self.domains[0].core.accepts_sends());
+                Ok(more || self.stop == Stop::Asked)
+            }
         }
     }
 
@@ -291,8 +294,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     self.sessions.join_refused(session, group, reason);
                 }
                 Upward::Held { by, groups, for_ms } => {
-                    let fresh = self.sessions.hold(by, &groups, for_ms, now);
-                    fresh.into_iter().for_each(|group| self.tell_hold(now, by, group));
+                    if let Some((group, count)) = self.sessions.hold(by, &groups, for_ms, now) {
+                        self.tell_hold(now, by, group, count);
+                    }
                 }
                 Upward::Event(event) => self.admin.journal.record(now.0, &event),
                 Upward::Stopped { fault } => {
@@ -309,14 +313,18 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.up = up;
     }
 
-    fn tell_hold(&mut self, now: Instant, by: NodeId, group: GroupId) {
-        let name = self.domains[0].core.groups().find(|g| g.id == group).map(|g| g.name);
+    fn tell_hold(&mut self, now: Instant, by: NodeId, group: GroupId, count: usize) {
+        let name = self.domains[0].core.group_name(group);
         let name = name.map_or_else(|| format!("{:016x}", group.0), |name| format!("{name:?}"));
+        let others = match count {
+            1 => String::new(),
+            _ => format!(" and {} others", count - 1),
+        };
         self.admin.journal.of_session(
             now.0,
             format!(
-                "the senders to group {name} wait: a session at node {by} does not read as fast, \
-                 and chose this (session.slow_policy = throttle)"
+                "the senders to group {name}{others} wait: a session at node {by} does not read \
+                 as fast, and chose this (session.slow_policy = throttle)"
             ),
         );
     }

@@ -183,6 +183,11 @@ impl Core {
         })
     }
 
+    /// The name of a group, if it is known.
+    pub fn group_name(&self, group: GroupId) -> Option<&str> {
+        self.node.groups.name(group)
+    }
+
     fn step(&mut self, input: In, handler: impl FnOnce(State, &mut Node) -> State) {
         self.node.input = input;
         let state = core::mem::replace(&mut self.state, State::Stopped);

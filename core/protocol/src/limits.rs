@@ -65,6 +65,8 @@ pub const BOOK_MAX: usize = 512;
 pub const CANDIDATES_MAX: usize = 256;
 /// Bad links that a beacon tells of.
 pub const REPORTED_LINKS_MAX: usize = 512;
+/// Nothing that is counted one by one gets there; so one more can always be counted.
+pub const COUNT_MAX: u64 = u64::MAX / 2;
 /// A ring number this far above one's own is damage or malice: nobody gets there in a lifetime.
 pub const RING_SEQUENCE_LEAP_MAX: u64 = 1 << 40;
 /// Ring numbers reserved ahead on disk, so that forming a ring need not wait for a write.

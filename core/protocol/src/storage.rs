@@ -22,7 +22,8 @@ impl Storage {
     /// No cluster gets that much further without this node: a number beyond it is a mistake, and
     /// must not use up those that there are.
     pub(crate) fn is_possible(&self, sequence: u64) -> bool {
-        sequence <= self.sequence_max.saturating_add(limits::RING_SEQUENCE_LEAP_MAX)
+        let leap_max = self.sequence_max.saturating_add(limits::RING_SEQUENCE_LEAP_MAX);
+        sequence <= leap_max.min(limits::COUNT_MAX)
     }
 
     /// Somebody has seen or promised this ring number.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use anasazi_queue::record::event;
 use bytes::Bytes;
 
 use super::limits::{ENTRY_LEN, SHARED_PIECE_LEN_MIN};
@@ -12,6 +13,10 @@ pub(super) struct Backlog {
     entries: VecDeque<Entry>,
     len: usize,
     len_max: usize,
+    /// How many of them are of the kind TAKEN.
+    taken: usize,
+    /// How many have ever gone into the ring.
+    popped: u64,
 }
 
 /// One record.
@@ -29,7 +34,7 @@ pub(super) struct Overflow;
 
 impl Backlog {
     pub(super) fn new(len_max: usize) -> Self {
-        Self { entries: VecDeque::new(), len: 0, len_max }
+        Self { entries: VecDeque::new(), len: 0, len_max, taken: 0, popped: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -60,9 +65,12 @@ impl Backlog {
         pieces: &[Bytes],
     ) -> Result<(), Overflow> {
         let cost = self.cost(head, pieces);
-        if cost > self.len_max.saturating_sub(self.len) {
+        // One may always wait: the longest message, with what it costs besides, is a little more
+        // than the smallest bound.
+        if !self.is_empty() && cost > self.len_max.saturating_sub(self.len) {
             return Err(Overflow);
         }
+        self.taken += usize::from(kind == event::TAKEN);
         let entry = if pieces.iter().any(|piece| piece.len() >= SHARED_PIECE_LEN_MIN) {
             let pieces = pieces.iter().map(own).collect();
             Entry { kind, head: Bytes::copy_from_slice(head), pieces, cost }
@@ -77,6 +85,16 @@ impl Backlog {
         Ok(())
     }
 
+    /// The client is still to be told of messages that were taken from it.
+    pub(super) fn has_taken(&self) -> bool {
+        self.taken > 0
+    }
+
+    /// How many records have ever gone on into the ring.
+    pub(super) fn popped(&self) -> u64 {
+        self.popped
+    }
+
     pub(super) fn front(&self) -> Option<&Entry> {
         self.entries.front()
     }
@@ -85,6 +103,8 @@ impl Backlog {
     pub(super) fn pop(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.len -= entry.cost;
+            self.taken -= usize::from(entry.kind == event::TAKEN);
+            self.popped += 1;
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new(); // a long queue leaves no memory behind
@@ -93,7 +113,7 @@ impl Backlog {
 
     pub(super) fn clear(&mut self) {
         self.entries = VecDeque::new();
-        self.len = 0;
+        (self.len, self.taken) = (0, 0);
     }
 }
 

@@ -198,7 +198,11 @@ impl Connection {
 
     /// Moves what fits from the backlog into the ring, and wakes the client if it sleeps.
     pub(super) fn flush(&mut self) -> Result<(), Ending> {
-        let result = self.flush_backlog().and_then(|()| self.catch_up());
+        let mut result = self.flush_backlog().and_then(|()| self.catch_up());
+        // What was said then may have had no room either: somebody has to wait for it.
+        if result.is_ok() {
+            result = self.flush_backlog();
+        }
         self.release_taken();
         if self.lane.wake_needed() {
             self.wake_client.wake();
@@ -208,7 +212,7 @@ impl Connection {
 
     /// Gives what was taken from the send ring back, once the client knows of it.
     pub(super) fn release_taken(&mut self) {
-        if self.backlog.is_empty() && self.lane.release_taken() {
+        if !self.backlog.has_taken() && self.lane.release_taken() {
             self.wake_client.wake();
         }
     }

@@ -84,7 +84,9 @@ impl Waiting {
         if let Some(refusal) = &self.refusal {
             return Greeting::Refused(refusal.clone());
         }
-        let offered = if received.truncated || received.fds_lost && received.fds.len() > 3 {
+        let offered = if let Err(refusal) = check_version(&buffer[..received.len]) {
+            Err(refusal)
+        } else if received.truncated || received.fds_lost && received.fds.len() > 3 {
             Err(garbled("it is too long, or brings too many descriptors"))
         } else if received.fds_lost {
             let text = "the engine is out of file descriptors: raise the limit of its process \
@@ -116,8 +118,8 @@ pub(super) fn welcome(
     socket::send(socket.as_fd(), answer.as_bytes())
 }
 
-fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Offer, Refusal> {
-    // The rest may be shorter or longer in other versions.
+/// The rest may be shorter or longer in other versions.
+fn check_version(bytes: &[u8]) -> Result<(), Refusal> {
     let Some((start, _)) = HelloStart::split_from(bytes) else {
         return Err(garbled(&format!("it has {} bytes", bytes.len())));
     };
@@ -132,10 +134,17 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
         );
         return Err(Refusal::new(Status::EVERSION, text));
     }
+    Ok(())
+}
+
+fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Offer, Refusal> {
     let Some((hello, [])) = Hello::split_from(bytes) else {
         return Err(garbled(&format!("it has {} bytes", bytes.len())));
     };
-    let Some(policy) = Policy::of(hello.slow).filter(|_| hello.reserved == 0) else {
+    if hello.reserved != 0 {
+        return Err(garbled("what is reserved is not 0"));
+    }
+    let Some(policy) = Policy::of(hello.slow) else {
         return Err(garbled(&format!("it asks for the unknown policy {}", hello.slow)));
     };
     if policy == Policy::Throttle && limits.hold_max.is_zero() {

@@ -14,22 +14,26 @@ use anasazi_queue::record::{GROUPS_PER_MESSAGE_MAX, GroupRecord, SendRecord};
 use anasazi_queue::status::Status;
 
 use super::connection::{Connection, Ending};
-use super::limits::{HELD_MAX, HOLD_EVERY, HOLD_FOR_MS};
+use super::limits::{HELD_MAX, HOLD_EVERY, HOLD_FOR_MS, HOLD_LOOK_EVERY, HOLD_TOLD_EVERY};
 use super::send::further_groups;
 use super::{Sessions, Slot};
 
 /// All holds that this engine knows of.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    /// Until when senders to a group wait, by who asked.
-    held: BTreeMap<(GroupId, NodeId), Instant>,
+    /// By who asked: until when senders to a group wait.
+    held: BTreeMap<NodeId, BTreeMap<GroupId, Instant>>,
+    /// When the operator was last told of that, by who asked.
+    told_at: BTreeMap<NodeId, Instant>,
     /// Sessions whose next message is to a held group.
     waiting: VecDeque<(usize, SessionId)>,
     /// Own sessions that others are to wait for.
     slow: BTreeSet<(usize, SessionId)>,
-    /// The groups that were said to be held last, and when.
+    /// The groups that were said to be held last, and when all of them were.
     said: BTreeSet<GroupId>,
     said_at: Instant,
+    /// When it was last looked at what is to be said, if anything is.
+    looked_at: Option<Instant>,
 }
 
 impl Holds {
@@ -38,13 +42,23 @@ impl Holds {
         self.held.is_empty()
     }
 
-    fn by(&self, group: GroupId) -> impl Iterator<Item = (&(GroupId, NodeId), &Instant)> {
-        self.held.range((group, NodeId(0))..=(group, NodeId(u32::MAX)))
+    fn by(&self, group: GroupId) -> impl Iterator<Item = NodeId> {
+        let asked = move |(node, groups): (&NodeId, &BTreeMap<GroupId, Instant>)| {
+            groups.contains_key(&group).then_some(*node)
+        };
+        self.held.iter().filter_map(asked)
     }
 
     /// A session waits; it has its turn when any hold ends.
     pub(super) fn wait(&mut self, at: (usize, SessionId)) {
         self.waiting.push_back(at);
+    }
+
+    /// It waits no longer. True if it did.
+    pub(super) fn forget(&mut self, at: (usize, SessionId)) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| *waiting != at);
+        self.waiting.len() < before
     }
 
     /// One session is slow, or no longer.
@@ -58,45 +72,80 @@ impl Holds {
 
     /// When there is something to say or something ends.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let ends = self.held.values().min().filter(|_| !self.waiting.is_empty()).copied();
-        let again =
-            (!self.slow.is_empty() || !self.said.is_empty()).then(|| self.said_at + HOLD_EVERY);
-        ends.into_iter().chain(again).min()
+        let ends = self.held.values().flat_map(BTreeMap::values).min();
+        let ends = ends.filter(|_| !self.waiting.is_empty()).copied();
+        let is_new = self.said.is_empty() != self.slow.is_empty();
+        let again = match self.looked_at {
+            Some(at) if is_new => at + HOLD_LOOK_EVERY,
+            Some(_) => self.said_at + HOLD_EVERY,
+            None => Instant::default(),
+        };
+        let says = !self.slow.is_empty() || !self.said.is_empty();
+        ends.into_iter().chain(says.then_some(again)).min()
+    }
+
+    /// What is to be said now that these groups are to be held: what is new at once, all of it
+    /// again in time.
+    fn say(&mut self, groups: BTreeSet<GroupId>, now: Instant) -> Vec<Command> {
+        let is_due = self.said.is_empty() || now.since(self.said_at) >= HOLD_EVERY;
+        let over: Vec<_> = self.said.difference(&groups).copied().collect();
+        let held: Vec<_> = match is_due {
+            true => groups.iter().copied().collect(),
+            false => groups.difference(&self.said).copied().collect(),
+        };
+        if is_due {
+            self.said_at = now;
+        }
+        self.said = groups;
+        let mut commands = commands(&over, 0);
+        commands.extend(self::commands(&held, HOLD_FOR_MS));
+        commands
     }
 }
 
 impl Sessions {
-    /// A node asks the senders to some groups to wait. Those for which that is new.
+    /// A node asks the senders to some groups to wait. Some: one of those for which that is new,
+    /// and how many these are, if the operator should know.
     pub fn hold(
         &mut self,
         by: NodeId,
         groups: &[GroupId],
         for_ms: u16,
         now: Instant,
-    ) -> Vec<GroupId> {
-        let held = &mut self.holds.held;
+    ) -> Option<(GroupId, usize)> {
+        let Holds { held, told_at, .. } = &mut self.holds;
         if for_ms == 0 {
-            groups.iter().for_each(|group| _ = held.remove(&(*group, by)));
+            if let Some(held) = held.get_mut(&by) {
+                groups.iter().for_each(|group| _ = held.remove(group));
+            }
+            held.retain(|_, groups| !groups.is_empty());
             self.let_go();
-            return Vec::new();
+            return None;
         }
+        let held = held.entry(by).or_default();
         let until = now + Duration::from_millis(for_ms.into());
         let mut fresh = Vec::new();
         for group in groups {
-            let is_known = held.contains_key(&(*group, by));
-            if is_known || held.len() < HELD_MAX {
-                held.insert((*group, by), until);
-                fresh.extend((!is_known).then_some(*group));
+            if held.contains_key(group) || held.len() < HELD_MAX {
+                fresh.extend(held.insert(*group, until).is_none().then_some(*group));
             }
         }
-        fresh
+        let told = told_at.get(&by).is_some_and(|at| now.since(*at) < HOLD_TOLD_EVERY);
+        let first = fresh.first().filter(|_| !told)?;
+        told_at.insert(by, now);
+        Some((*first, fresh.len()))
     }
 
     /// Holds that nobody said again are over.
     pub fn expire_holds(&mut self, now: Instant) {
-        let before = self.holds.held.len();
-        self.holds.held.retain(|_, until| *until > now);
-        if self.holds.held.len() < before {
+        let mut ended = false;
+        for groups in self.holds.held.values_mut() {
+            let before = groups.len();
+            groups.retain(|_, until| *until > now);
+            ended |= groups.len() < before;
+        }
+        if ended {
+            self.holds.held.retain(|_, groups| !groups.is_empty());
             self.let_go();
         }
     }
@@ -104,10 +153,15 @@ impl Sessions {
     /// Those who wait look again.
     fn let_go(&mut self) {
         for at in std::mem::take(&mut self.holds.waiting) {
-            if let Some(connection) = self.connection_mut(at) {
-                connection.is_active = false;
-                self.activate(at.0);
-            }
+            self.put_to_work(at);
+        }
+    }
+
+    /// A session that has waited has its turn.
+    pub(super) fn put_to_work(&mut self, at: (usize, SessionId)) {
+        if let Some(connection) = self.connection_mut(at) {
+            connection.is_active = false;
+            self.activate(at.0);
         }
     }
 
@@ -115,41 +169,35 @@ impl Sessions {
     /// Ends those that let others wait for too long.
     pub fn say_holds(&mut self, now: Instant) -> Vec<Command> {
         if self.holds.slow.is_empty() && self.holds.said.is_empty() {
+            self.holds.looked_at = None;
             return Vec::new();
         }
+        if self.holds.looked_at.is_some_and(|at| now.since(at) < HOLD_LOOK_EVERY) {
+            return Vec::new();
+        }
+        self.holds.looked_at = Some(now);
         let mut groups = BTreeSet::new();
         for at in self.holds.slow.clone() {
             let held_max = self.limits.hold_max;
             let Some(connection) = self.connection_mut(at) else {
-                self.holds.slow.remove(&at);
+                self.holds.mark(at, false);
                 continue;
             };
-            if connection.has_stood_still(now) > held_max {
-                let ending = connection.held_too_long(held_max);
-                self.holds.slow.remove(&at);
-                if let Some(connection) = self.take_out(at) {
-                    self.end(connection, at.0, Some(&ending));
-                }
+            if connection.has_stood_still(now) <= held_max {
+                groups.extend(connection.behind.groups.iter().copied());
                 continue;
             }
-            groups.extend(connection.behind.groups.iter().copied());
+            let ending = connection.held_too_long(held_max);
+            if let Some(connection) = self.take_out(at) {
+                self.end(connection, at.0, Some(&ending));
+            }
         }
-        let is_due = now.since(self.holds.said_at) >= HOLD_EVERY;
-        if !is_due && groups == self.holds.said {
-            return Vec::new();
-        }
-        self.holds.said_at = now;
-        let over: Vec<_> = self.holds.said.difference(&groups).copied().collect();
-        let mut commands = commands(&over, 0);
-        self.holds.said = groups;
-        let held: Vec<_> = self.holds.said.iter().copied().collect();
-        commands.extend(self::commands(&held, HOLD_FOR_MS));
-        commands
+        self.holds.say(groups.into_iter().take(HELD_MAX).collect(), now)
     }
 
     /// The nodes for which the senders to a group wait.
     pub fn held_by(&self, group: GroupId) -> impl Iterator<Item = NodeId> {
-        self.holds.by(group).map(|((_, by), _)| *by)
+        self.holds.by(group)
     }
 
     /// Whether the message at the start of the ring is to a group that is held. The client may
@@ -166,7 +214,7 @@ impl Sessions {
     /// Nobody waits for itself: it might never read.
     fn is_held(&self, group: GroupId, by: &Connection) -> bool {
         let own = self.identity.node;
-        let of_others = || self.holds.by(group).any(|((_, node), _)| *node != own);
+        let of_others = || self.holds.by(group).any(|node| node != own);
         let for_another = || {
             let mut slow = self.holds.slow.iter().filter(|(_, session)| *session != by.id);
             slow.any(|(slot, _)| match self.slots.get(*slot) {

@@ -56,8 +56,12 @@ pub(super) const HOLD_BEGINS: usize = 1;
 pub(super) const HOLD_EVERY: Duration = Duration::from_millis(50);
 /// How long it holds if it is not said again, in milliseconds: a few of these may be lost.
 pub(super) const HOLD_FOR_MS: u16 = 250;
-/// Holds of others that are remembered.
-pub(super) const HELD_MAX: usize = 4_096;
+/// How often it is looked at what is to be said, at most.
+pub(super) const HOLD_LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How often the operator is told that senders wait for a node, at most.
+pub(super) const HOLD_TOLD_EVERY: Duration = Duration::from_secs(10);
+/// Groups that a node can hold at a time; further ones are not throttled.
+pub(super) const HELD_MAX: usize = 256;
 /// Pieces of messages from this length on are kept in a backlog as they are; shorter ones are
 /// copied, for they may pin down a buffer many times their size.
 pub(super) const SHARED_PIECE_LEN_MIN: usize = 4 << 10;

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 
 use crate::sys::socket;
 
+/// Connections that are closed unheard in one go.
+const REFUSALS_MAX: usize = 64;
+
 /// A listening socket. Its file goes with it, unless somebody else has put one there meanwhile.
 #[derive(Debug)]
 pub struct Listener {
@@ -58,7 +61,11 @@ impl Listener {
     /// their clients see that, instead of waiting, and the listener does not stay readable for
     /// ever.
     pub fn accept(&mut self) -> Option<OwnedFd> {
-        loop {
+        if self.reserve.is_none() {
+            self.reserve = File::open("/dev/null").ok();
+        }
+        // More than these are for the next time: others have to be served meanwhile.
+        for _ in 0..REFUSALS_MAX {
             match socket::accept(&self.socket) {
                 Ok(connection) => return Some(connection),
                 Err(error) => match error.raw_os_error() {
@@ -69,6 +76,7 @@ impl Listener {
                 },
             }
         }
+        None
     }
 
     /// Closes the connection that waits, by means of the descriptor that is kept for that. False:

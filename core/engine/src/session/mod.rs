@@ -290,7 +290,13 @@ impl Sessions {
                 // What it had sent is still carried out; its end comes after that.
                 readiness.remove(connection.socket.as_raw_fd());
                 connection.legacy = Some(connection.lane.send_fill().1);
+                let at = (slot, connection.id);
+                self.holds.mark(at, false);
+                if self.holds.forget(at) {
+                    self.put_to_work(at);
+                }
                 self.activate(slot);
+                self.mark_dirty(slot);
             }
         }
     }

@@ -132,9 +132,9 @@ impl Sessions {
             || gate.commands && !(self.blocked.is_empty() && self.endings.is_empty())
     }
 
-    /// Some session has a turn coming.
-    pub fn has_turns(&self) -> bool {
-        !self.active.is_empty()
+    /// Some session has a turn coming; or the protocol takes commands, and has not heard of an end.
+    pub fn has_turns(&self, accepting: bool) -> bool {
+        !self.active.is_empty() || accepting && !self.endings.is_empty()
     }
 
     /// One session's turn, and why there is to be another one.
@@ -191,7 +191,8 @@ impl Sessions {
                     return Ok(Some(pause));
                 }
             }
-            if !self.holds.is_empty() {
+            // Whose client is gone goes as well: others wait to see it leave.
+            if !self.holds.is_empty() && connection.legacy.is_none() {
                 let kind = connection.lane.peek(&mut peeked, ADDRESS_LEN_MAX).map_err(no_record)?;
                 if kind == Some(request::SEND) && self.must_wait(connection, &peeked) {
                     return Ok(Some(Pause::Held));

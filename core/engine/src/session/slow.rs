@@ -12,7 +12,7 @@ use anasazi_queue::record::{GapRecord, event};
 use anasazi_queue::status::Status;
 use bytes::Bytes;
 
-use super::connection::{Connection, Ending};
+use super::connection::{Connection, Ending, Role};
 use super::limits::{GAP_BEGINS, GAP_ENDS, HOLD_BEGINS};
 
 /// What a session wants.
@@ -43,8 +43,8 @@ pub(super) struct Behind {
     pub(super) groups: BTreeSet<GroupId>,
     /// Since when their senders wait.
     pub(super) since: Option<Instant>,
-    /// The least that has waited for it since then, in bytes, and when that was first seen.
-    least: (usize, Instant),
+    /// How many records it had read when it was last seen to have read any, and when that was.
+    read: (u64, Instant),
 }
 
 /// A message for one session.
@@ -110,9 +110,19 @@ impl Connection {
         let handles = if message.handles.is_empty() { &[0][..] } else { message.handles };
         handles.iter().for_each(|handle| *self.gap.untold.entry(*handle).or_default() += 1);
         self.gap.total += 1;
-        match message.tag {
-            0 => Ok(()),
-            tag => self.receipt(handles[0], Status::ESLOW, tag),
+        if message.tag == 0 {
+            return Ok(());
+        }
+        // To itself alone: the handle that it was sent under.
+        let own = self.handles.iter().find(|(_, handle)| match handle.role {
+            Role::Peer(member) => member.session == self.id,
+            _ => false,
+        });
+        match (message.handles.first(), own) {
+            (Some(handle), _) | (None, Some((handle, _))) => {
+                self.receipt(*handle, Status::ESLOW, message.tag)
+            }
+            (None, None) => self.done(message.tag),
         }
     }
 
@@ -148,13 +158,12 @@ impl Connection {
 
     /// How long it has let others wait without reading anything, at least.
     pub(super) fn has_stood_still(&mut self, now: Instant) -> Duration {
-        let len = self.backlog.len();
-        if self.behind.since.is_none() || len < self.behind.least.0 {
+        let popped = self.backlog.popped();
+        if self.behind.since.is_none() || popped != self.behind.read.0 {
             self.behind.since.get_or_insert(now);
-            self.behind.least = (len, now);
+            self.behind.read = (popped, now);
         }
-        // More may still come while those who send begin to wait.
-        now.since(self.behind.least.1)
+        now.since(self.behind.read.1)
     }
 
     /// What the operator should know of messages that are skipped, when that begins and ends.

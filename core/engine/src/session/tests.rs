@@ -112,7 +112,7 @@ impl Engine {
         requests.into_iter().for_each(|request| self.core.handle(request, &mut self.sessions));
         self.sessions.flush(&self.epoll);
         self.say_holds();
-        more || moved || !keys.is_empty()
+        more || moved || !keys.is_empty() || self.sessions.has_turns(true)
     }
 }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::table::Groups;
 use crate::id::{Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewId};
+use crate::limits;
 use crate::planted::planted;
 use crate::wire::{Reader, WireError, Writer};
 
@@ -89,6 +90,9 @@ impl SnapshotGroup {
         let ring = RingId { sequence, representative };
         let view = ViewId { ring, ordinal: r.u64()?, sub: r.u32()? };
         let (sequence, lost) = (r.u64()?, r.u8()? == 1);
+        if sequence > limits::COUNT_MAX {
+            return Err(WireError::Invalid("number of messages"));
+        }
         let count = r.u32()? as usize;
         if count * 12 > r.remaining() {
             return Err(WireError::Truncated);

@@ -80,6 +80,10 @@ impl Groups {
         self.table.iter()
     }
 
+    pub(crate) fn name(&self, group: GroupId) -> Option<&str> {
+        self.table.get(&group).map(|group| &*group.name)
+    }
+
     /// Bytes of large messages of which pieces are missing.
     pub(crate) fn fragment_bytes(&self) -> usize {
         self.fragments.bytes()

@@ -10,7 +10,7 @@ use fake_core::member;
 use super::*;
 
 /// A message to "room" from another node.
-fn message(number: u64, len: usize) -> MessageDelivery {
+pub(super) fn message(number: u64, len: usize) -> MessageDelivery {
     let mut payload = number.to_ne_bytes().to_vec();
     payload.resize(len, number as u8);
     MessageDelivery {

@@ -99,6 +99,13 @@ fn garbled_hellos_are_refused_in_words() {
         client.say(&[client.hello().as_bytes(), &[0; 100]].concat(), &client.fds());
     });
     assert_eq!(status, Status::EINVAL);
+    // Later versions may say more.
+    let (status, reason) = refused(&mut engine, |client| {
+        let later = SESSION_VERSION + 1;
+        let hello = Hello { version_min: later, version_max: later, ..client.hello() };
+        client.say(&[hello.as_bytes(), &[1; 100]].concat(), &client.fds());
+    });
+    assert!(status == Status::EVERSION && reason.contains("same release"), "{reason}");
     for version in [0, SESSION_VERSION + 1] {
         let (status, reason) = refused_hello(&mut engine, |hello| {
             (hello.version_min, hello.version_max) = (version, version);

@@ -24,7 +24,7 @@ impl RawClient {
         self.push(request::SEND, head.as_bytes(), &parts).expect("room");
     }
 
-    fn peer(&self, handle: u32, node: u64, session: u64) {
+    pub(super) fn peer(&self, handle: u32, node: u64, session: u64) {
         let record = PeerRecord { handle, reserved: 0, to: Member { node, session } };
         self.push(request::PEER, record.as_bytes(), &[]).expect("room");
     }

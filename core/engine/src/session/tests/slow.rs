@@ -130,6 +130,60 @@ fn a_skipped_message_of_ones_own_ends_in_a_receipt() {
 }
 
 #[test]
+fn a_skipped_message_to_oneself_ends_in_a_receipt_too() {
+    let mut engine = Engine::new();
+    let (reader, sender) = pair(&mut engine, slow::GAP);
+    reader.peer(5, IDENTITY.node.0.into(), (1_000 << 24) + 1);
+    engine.run();
+    flood(&mut engine, &sender, |engine| skipped(engine) > 0);
+    reader.send(5, 4, 79, b"to myself");
+    engine.run();
+    let mut records = Vec::new();
+    for _ in 0..1_000 {
+        records.extend(reader.drain());
+        engine.run();
+    }
+    let receipt = records.iter().find(|(kind, _)| *kind == event::RECEIPT).expect("a receipt");
+    let (receipt, _) = ReceiptRecord::split_from(&receipt.1).expect("long enough");
+    assert_eq!((receipt.handle, Status(receipt.status), receipt.tag), (5, Status::ESLOW, 79));
+    let gaps = records.iter().filter(|(kind, _)| *kind == event::GAP);
+    assert!(gaps.map(|(_, bytes)| gap_of(bytes)).any(|gap| gap == (0, 1)));
+}
+
+/// Its send ring is given back while it is behind for ever.
+#[test]
+fn who_misses_messages_can_go_on_sending() {
+    let mut engine = Engine::new();
+    let (reader, sender) = pair(&mut engine, slow::GAP);
+    flood(&mut engine, &sender, |engine| skipped(engine) > 0);
+    for count in 0..1_000 {
+        // More than the ring holds, in all.
+        reader.send(9, 4, 0, &[1; 1_000]);
+        engine.run();
+        sender.drain();
+        assert_eq!(engine.sessions.describe()[0].send_used, 0, "{count}");
+    }
+}
+
+#[test]
+fn whose_client_dies_while_it_waits_is_gone_at_once() {
+    let mut engine = Engine::new();
+    let (mut dead, other) = (engine.open_as(|hello| hello.slow = slow::THROTTLE), engine.open());
+    dead.join(1, "room");
+    other.join(1, "room");
+    engine.run();
+    other.drain();
+    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 250, engine.now);
+    dead.send(1, 4, 0, b"last words");
+    engine.run();
+    other.expect_nothing();
+    dead.hang_up();
+    engine.run();
+    other.expect_message();
+    assert_eq!(other.expect_view().left, 1);
+}
+
+#[test]
 fn who_misses_messages_is_cut_off_when_even_the_rest_does_not_fit() {
     let mut engine = Engine::new();
     let (reader, sender) = pair(&mut engine, slow::GAP);
@@ -176,6 +230,7 @@ fn senders_wait_for_who_wants_that_and_go_on_when_it_has_read() {
     let mut got = 0;
     for _ in 0..1_000 {
         got += reader.drain().iter().filter(|(kind, _)| *kind == event::MESSAGE).count() as u64;
+        engine.now = engine.now + Duration::from_millis(10);
         engine.run();
     }
     assert_eq!(got, sent + 1, "nothing is missed");
@@ -193,9 +248,9 @@ fn a_hold_that_is_not_said_again_ends_by_itself() {
     sender.drain();
     let (group, far) = (GroupId::of("room"), [NodeId(2), NodeId(3)]);
     for node in far {
-        let fresh = engine.sessions.hold(node, &[group], 250, engine.now);
-        assert_eq!(fresh, [group]);
-        assert!(engine.sessions.hold(node, &[group], 250, engine.now).is_empty(), "known");
+        let told = engine.sessions.hold(node, &[group], 250, engine.now);
+        assert_eq!(told, Some((group, 1)));
+        assert_eq!(engine.sessions.hold(node, &[group], 250, engine.now), None, "known");
     }
     sender.send(1, 4, 0, b"held");
     engine.run();
@@ -211,20 +266,36 @@ fn a_hold_that_is_not_said_again_ends_by_itself() {
 }
 
 #[test]
-fn who_lets_others_wait_for_too_long_is_cut_off() {
+fn who_lets_others_wait_and_reads_nothing_is_cut_off() {
     let mut engine = Engine::with(|limits| limits.hold_max = Duration::from_secs(2));
     let (reader, sender) = pair(&mut engine, slow::THROTTLE);
     flood(&mut engine, &sender, holds);
-    sender.send(1, 4, 0, b"held");
+    // Slowly is fast enough, even while more comes than is read.
+    for _ in 0..100 {
+        engine.now = engine.now + Duration::from_millis(50);
+        engine.run();
+        (0..20).for_each(|_| _ = reader.next());
+        (0..20).for_each(|_| engine.sessions.message(&delivery::message(1, 1_000)));
+        engine.run();
+        sender.drain();
+        assert_eq!(engine.sessions.len(), 2);
+        if !holds(&engine) {
+            flood(&mut engine, &sender, holds);
+        }
+    }
     for _ in 0..42 {
         engine.now = engine.now + Duration::from_millis(50);
         engine.run();
     }
+    // Nobody waits: its end comes through all the same.
+    assert!(engine.core.log.iter().any(|line| line.starts_with("disconnect")));
+    sender.drain();
+    sender.send(1, 4, 0, b"free");
+    engine.run();
     let (status, reason) = reader.closed().expect("the last word");
     assert_eq!(Status(status), Status::ESLOW);
     assert!(reason.contains("client.hold_max_ms"), "{reason}");
     assert_eq!(engine.sessions.held_by(GroupId::of("room")).count(), 0);
-    assert_eq!(sender.expect_view().left, 1);
     sender.expect_message();
 }
 
