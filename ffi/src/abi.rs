@@ -180,8 +180,8 @@ pub const ANZ_EV_REPLY: u16 = 10;
 /// messages of the group were skipped here, since this session did not read fast enough and chose
 /// that (session.slow_policy = gap): data = their number, a uint64_t. Without a group: messages to
 /// this session alone. One to several groups counts in each; one of its own with a tag ends in
-/// ANZ_EV_RECEIPT with ANZ_ESLOW, which may come before this. 12 to 31 are reserved: state transfer,
-/// primary component, bridges
+/// ANZ_EV_RECEIPT with ANZ_ESLOW, which may come before this. 12 to 31 are reserved: state
+/// transfer, primary component, bridges
 pub const ANZ_EV_GAP: u16 = 11;
 /// event flag: further parts follow
 pub const ANZ_EVF_MORE: u32 = 1;

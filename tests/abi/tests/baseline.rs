@@ -96,7 +96,7 @@ fn programs_of_the_baseline_run_on() {
         fs::copy(root().join("include/anasazi.h"), &header).expect("a writable baseline");
     }
     let directory = tempfile::tempdir().expect("a directory");
-    for name in ["session", "services", "stale", "storm"] {
+    for name in ["session", "services", "forked", "storm"] {
         let program = directory.path().join(name);
         run(Command::new("cc")
             .args(["-std=c99", "-O1", "-w", "-I"])
