@@ -6,8 +6,9 @@
 //! The members of any other ring come out of it as fragments, in the worst case each of them alone;
 //! forming a fragment is one change. From then on rings only grow, and every merge is of two rings
 //! at least: so a node that can meet so many parts, its own among them, goes through at most as
-//! many configurations. One more, if a ring was about to be installed when a process ended: it may
-//! be that one's, and is left again as soon as that is noticed.
+//! many configurations. One more, if a ring was about to be installed when a process ended, or when
+//! a connection was cut for good: it may be with whoever is at the other end, and is left again as
+//! soon as that is noticed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -53,7 +54,8 @@ impl Changes {
             .any(|n| n.state == "down" && n.ended_at.is_some_and(|at| cluster.now - at <= lately));
         let doomed = |at: usize| {
             let about_to_install = ["commit", "recovery"].contains(&cluster.nodes[at].state);
-            u64::from(somebody_ended && about_to_install)
+            let is_parted = runs().any(|other| !hear_each_other(cluster, at, other));
+            u64::from((somebody_ended || is_parted) && about_to_install)
         };
         let may = |at: usize| (meets(at) as u64 * times + doomed(at)).max(CHANGES_MIN);
         let allowed = runs().map(|at| (at, may(at))).collect();
