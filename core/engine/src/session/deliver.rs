@@ -38,22 +38,27 @@ impl Sessions {
                         pieces: &message.payload,
                         handles: &[member.handle],
                         tag: head.tag,
+                        under: Some(member.handle),
                     })
                 },
             ),
             Recipients::Groups(groups) => self.deliver_once(message, groups, is_own),
             Recipients::Session(session) => {
+                let to_sender = Audience::Member(message.sender);
                 self.with(*session, |connection| {
                     if message.no_self && is_own(*session) {
                         return connection.done(message.tag);
                     }
                     let head = message_head(message, (0, 0), is_own(*session));
+                    let find = || sent_under(connection, &to_sender, Fate::Done);
+                    let under = (head.tag != 0).then(find).flatten();
                     connection.deliver_message(&Delivery {
                         kind: event::UNICAST,
                         head: head.as_bytes(),
                         pieces: &message.payload,
                         handles: &[],
                         tag: head.tag,
+                        under,
                     })
                 });
             }
@@ -90,6 +95,7 @@ impl Sessions {
                     pieces: &pieces,
                     handles: &handles,
                     tag: head.tag,
+                    under: handles.first().copied(),
                 })
             });
         }

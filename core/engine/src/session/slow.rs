@@ -12,7 +12,7 @@ use anasazi_queue::record::{GapRecord, event};
 use anasazi_queue::status::Status;
 use bytes::Bytes;
 
-use super::connection::{Connection, Ending, Role};
+use super::connection::{Connection, Ending};
 use super::limits::{GAP_BEGINS, GAP_ENDS, HOLD_BEGINS};
 
 /// What a session wants.
@@ -56,6 +56,8 @@ pub(super) struct Delivery<'a> {
     pub(super) handles: &'a [u32],
     /// Of an own message, if it has one.
     pub(super) tag: u64,
+    /// The handle that it is told under what became of an own message; none if that has ended.
+    pub(super) under: Option<u32>,
 }
 
 impl Policy {
@@ -113,16 +115,9 @@ impl Connection {
         if message.tag == 0 {
             return Ok(());
         }
-        // To itself alone: the handle that it was sent under.
-        let own = self.handles.iter().find(|(_, handle)| match handle.role {
-            Role::Peer(member) => member.session == self.id,
-            _ => false,
-        });
-        match (message.handles.first(), own) {
-            (Some(handle), _) | (None, Some((handle, _))) => {
-                self.receipt(*handle, Status::ESLOW, message.tag)
-            }
-            (None, None) => self.done(message.tag),
+        match message.under {
+            Some(handle) => self.receipt(handle, Status::ESLOW, message.tag),
+            None => self.done(message.tag),
         }
     }
 
