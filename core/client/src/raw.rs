@@ -6,11 +6,12 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
-use anasazi_queue::hello::{Hello, MAGIC, Welcome, slow};
+use anasazi_queue::hello::{Hello, MAGIC, Welcome};
 use anasazi_queue::record::{SESSION_VERSION, ViewRecord};
 use anasazi_queue::ring::{Corrupt, Layout, PushError};
 
 use crate::View;
+use crate::session::SlowPolicy;
 use crate::sys::link::Link;
 use crate::sys::socket::{self, Answer};
 
@@ -39,12 +40,17 @@ impl RawRecord<'_> {
 }
 
 impl RawSession {
-    /// Makes rings of these sizes, in bytes, and sends the greeting over a connected socket.
+    /// Makes rings of these sizes, in bytes, and sends the greeting over a connected socket: with
+    /// what is to be done when this side does not read.
     ///
     /// # Errors
     /// No descriptors or no memory; the socket is not connected; the sizes are none
     /// (`InvalidInput`).
-    pub fn greet(socket: OwnedFd, send_len: u32, receive_len: u32) -> io::Result<Self> {
+    pub fn greet(
+        socket: OwnedFd,
+        (send_len, receive_len): (u32, u32),
+        slow: SlowPolicy,
+    ) -> io::Result<Self> {
         let layout = Layout::new(send_len, receive_len);
         let layout = layout.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let (link, memory) = Link::create(layout, 1, 0)?;
@@ -54,7 +60,7 @@ impl RawSession {
             version_max: SESSION_VERSION,
             send_capacity: send_len,
             receive_capacity: receive_len,
-            slow: slow::DISCONNECT,
+            slow: slow.number(),
             reserved: 0,
         };
         let [wake_engine, wake_client] = link.wake_fds();

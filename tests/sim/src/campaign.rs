@@ -52,6 +52,9 @@ struct Sums {
     faults: u64,
     packet_faults: u64,
     deliveries: u64,
+    /// What became of clients that read too slowly and chose that.
+    missed: u64,
+    holds: u64,
     violations: Vec<u64>,
     stuck: Vec<u64>,
     /// Rows of the transition table that were reached.
@@ -173,6 +176,8 @@ impl Campaign {
         sums.faults += outcome.faults;
         sums.packet_faults += outcome.packet_faults;
         sums.deliveries += outcome.deliveries;
+        sums.missed += outcome.missed;
+        sums.holds += outcome.holds;
         sums.rows.extend(&outcome.rows);
         *sums.changes.entry(outcome.changes).or_default() += 1;
         if let Some(failure) = &outcome.failure {
@@ -201,6 +206,10 @@ impl Campaign {
         let mut sums = self.sums();
         sums.settled.sort_unstable();
         sums.print_healing();
+        eprintln!(
+            "clients missed {} messages and were told so; {} datagrams let senders wait for others",
+            sums.missed, sums.holds
+        );
         sums.violations.sort_unstable();
         sums.stuck.sort_unstable();
         eprintln!("violations in seeds {:?}, stuck seeds {:?}", sums.violations, sums.stuck);

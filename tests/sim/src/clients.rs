@@ -1,5 +1,6 @@
 //! Clients of nodes: connections, chance, and hands of directed scenarios.
 
+use anasazi_client::SlowPolicy;
 use anasazi_client::raw::RawSession;
 use anasazi_engine::sys::socket;
 use anasazi_protocol::{GroupId, MemberId, NodeId, SessionId};
@@ -27,11 +28,12 @@ impl Cluster {
     pub(crate) fn connect(&mut self, node: usize) -> Result<SessionId, String> {
         let receive_len = 4 * self.options.message_len_max.next_power_of_two() as u32;
         let ring_len = receive_len.max(CAPACITY_MIN);
+        let slow = self.options.traffic.draw_policy(&mut self.random);
         let n = &mut self.nodes[node];
         let turn = n.turn.as_mut().filter(|_| !n.paused).ok_or("no engine runs there")?;
         let system = |error: std::io::Error| format!("no session: {error}; see ulimit -n");
         let (near, far) = socket::pair().map_err(system)?;
-        let raw = RawSession::greet(near, ring_len, ring_len).map_err(system)?;
+        let raw = RawSession::greet(near, (ring_len, ring_len), slow).map_err(system)?;
         turn.accept(far, &n.watch, n.clock.read(self.now));
         let answer = raw.answer().ok_or("the engine says nothing")?;
         if answer.status != Status::OK.0 {
@@ -41,6 +43,8 @@ impl Cluster {
         let session = SessionId(answer.session);
         let member = MemberId { node: NodeId(answer.node as u32), session };
         let mut session = Session::new(member, raw, n.watch.last_keys());
+        session.may_miss = slow == SlowPolicy::Gap;
+        session.lagged = self.options.tiny_backlog();
         let sleepers = self.options.traffic.sleepers;
         session.sleeps = sleepers > 0 && self.random.permille(sleepers);
         let outsiders = self.options.traffic.outsiders;

@@ -141,6 +141,10 @@ pub struct Counts {
     pub cut: u64,
     /// Records that clients read: messages, views and the like.
     pub records: u64,
+    /// Messages that clients were told they had missed.
+    pub missed: u64,
+    /// Datagrams that asked senders to wait for a client, each receiver counted.
+    pub holds: u64,
 }
 
 /// Something planned.

@@ -9,10 +9,13 @@ use crate::session::Reading;
 
 const MS: u64 = 1_000_000;
 /// Kinds of datagrams, from 1.
-/// Without the last one, hold: no client here is of those who want others to wait.
-const KINDS: u64 = 20;
+const KINDS: u64 = 21;
+/// Of them, what is sent only where some client lets others wait.
+const HOLD: u64 = 21;
 /// Of them, what has a place in the order.
 const DATA: u8 = 1;
+/// So much longer a client stands still where some do not end by it.
+const PATIENCE: u64 = 10;
 /// Places in its memory that a raving client writes to, at most.
 const SCRIBBLES_MAX: u64 = 64;
 /// A record that no client of this version writes.
@@ -40,7 +43,8 @@ impl Cluster {
 
     /// Some connections lose everything of one kind.
     fn lose_a_kind(&mut self, time: u64) {
-        let kind = self.random.between(1, KINDS) as u8;
+        let most = if self.options.traffic.throttlers > 0 { KINDS } else { HOLD - 1 };
+        let kind = self.random.between(1, most) as u8;
         let share = self.random.pick(&[200, 500, 1_000]);
         let n = self.nodes.len();
         let bad: Vec<bool> = (0..n * n).map(|_| self.random.permille(share)).collect();
@@ -103,6 +107,8 @@ impl Cluster {
         if let Some(slow) = found {
             slow.read(reading);
         }
+        let patient = self.options.traffic.gappers + self.options.traffic.throttlers > 0;
+        let time = if patient { time * PATIENCE } else { time };
         self.plan_undo(time, Undo::Read(node, session));
     }
 

@@ -172,6 +172,7 @@ impl Options {
         if open.permille(150) {
             self.traffic.outsiders = open.pick(&[100, 500]);
         }
+        self.add_policies(&mut Random::new(seed.rotate_left(53)));
         let links = Random::new(seed.rotate_left(47)).permille(50);
         if links && self.lasting == Lasting::None {
             self.lasting = Lasting::Links;

@@ -10,8 +10,8 @@ use anasazi_protocol::{
 };
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    self, ClosedRecord, LeftRecord, Member, MessageRecord, MultiRecord, ReceiptRecord, ViewRecord,
-    event,
+    self, ClosedRecord, GapRecord, LeftRecord, Member, MessageRecord, MultiRecord, ReceiptRecord,
+    ViewRecord, event,
 };
 use anasazi_queue::status::Status;
 
@@ -24,6 +24,8 @@ pub(crate) struct Read {
     pub(crate) looked: bool,
     /// Records.
     pub(crate) records: u64,
+    /// Messages that it was told it has missed.
+    pub(crate) missed: u64,
     /// Its engine has to be told that there is room.
     pub(crate) woke_engine: bool,
     /// What was wrong.
@@ -35,7 +37,13 @@ impl Session {
     pub(crate) fn take_in(&mut self, acting: bool, wild: &BTreeSet<MemberId>) -> Read {
         if self.asleep {
             if !self.raw.is_woken() {
-                return Read { looked: false, records: 0, woke_engine: false, result: Ok(()) };
+                return Read {
+                    looked: false,
+                    records: 0,
+                    missed: 0,
+                    woke_engine: false,
+                    result: Ok(()),
+                };
             }
             self.wake_up();
         }
@@ -60,7 +68,8 @@ impl Session {
             }
         }
         let woke_engine = records > 0 && self.raw.has_woken_engine();
-        Read { looked: true, records, woke_engine, result }
+        let missed = self.ledger.told();
+        Read { looked: true, records, missed, woke_engine, result }
     }
 
     fn take_one(&mut self, wild: &BTreeSet<MemberId>) -> Result<Option<()>, String> {
@@ -84,11 +93,17 @@ impl Session {
             Found::Receipt(head) => self.receipt(head),
             Found::View { head, view } => self.view(&head, &view),
             Found::Left { head, reason } => self.left(head, &reason),
+            Found::Gap(head) => self.gap(head),
             Found::Closed { status, reason } => {
                 self.closed = Some((status, reason));
                 Ok(())
             }
         }
+    }
+
+    fn sees(&mut self, seen: &Sight) -> Result<(), String> {
+        let may_miss = self.may_miss && self.lagged;
+        self.ledger.check(seen, may_miss).map_err(saw)
     }
 
     fn message(
@@ -103,7 +118,7 @@ impl Session {
         let service = Service::of(head.service).ok_or("gets a message of no service")?;
         let first = groups.first().copied();
         let letter = Letter { groups, sender, service, sequence, hash, tag };
-        self.ledger.check(&Sight::Message(letter)).map_err(saw)?;
+        self.sees(&Sight::Message(letter))?;
         if sender == self.member && service.is_ordered() {
             if tag <= self.tags_seen {
                 return Err(format!("sees its message {tag} after {}", self.tags_seen));
@@ -128,7 +143,7 @@ impl Session {
     fn receipt(&mut self, head: ReceiptRecord) -> Result<(), String> {
         let (tag, status) = (head.tag, Status(head.status));
         let Some(own) = self.ledger.turned_away(tag, status) else {
-            return self.ledger.check(&Sight::Receipt { tag, status }).map_err(saw);
+            return self.sees(&Sight::Receipt { tag, status });
         };
         if !self.is_under(head.handle, &own.to) {
             return Err(format!("has a receipt for {tag} under the handle {}", head.handle));
@@ -159,7 +174,7 @@ impl Session {
         let (group, me) = (self.group(head.handle)?, self.member);
         let transitional = head.transitional != 0;
         let id = view_id(head.id);
-        self.ledger.check(&Sight::View { group, id, transitional }).map_err(saw)?;
+        self.sees(&Sight::View { group, id, transitional })?;
         if transitional {
             return Ok(());
         }
@@ -186,12 +201,21 @@ impl Session {
             let status = Status(head.status).name();
             return Err(format!("was put out of group {:x}: {status}, {reason}", group.0));
         }
-        self.ledger.check(&Sight::Left { group }).map_err(saw)?;
+        self.sees(&Sight::Left { group })?;
         self.handles.remove(&head.handle);
         if self.groups.get(&group).is_some_and(|known| known.handle == head.handle) {
             self.groups.remove(&group);
         }
         Ok(())
+    }
+
+    /// It is told of what it missed, which it asked for, and which it could miss.
+    fn gap(&mut self, head: GapRecord) -> Result<(), String> {
+        if !(self.may_miss && self.lagged) {
+            return Err(format!("reads, and is told that it missed {}", head.count));
+        }
+        let group = (head.handle != 0).then(|| self.group(head.handle)).transpose()?;
+        self.ledger.gap(group, head.count).map_err(saw)
     }
 
     fn group(&self, handle: u32) -> Result<GroupId, String> {
@@ -221,6 +245,7 @@ enum Found {
         head: LeftRecord,
         reason: String,
     },
+    Gap(GapRecord),
     Closed {
         status: Status,
         reason: String,
@@ -267,6 +292,10 @@ fn decode(raw: RawRecord<'_>) -> Result<Found, String> {
         event::LEFT => {
             let (head, reason) = LeftRecord::split_from(raw.bytes).ok_or_else(short)?;
             Ok(Found::Left { head, reason: String::from_utf8_lossy(reason).into_owned() })
+        }
+        event::GAP => {
+            let (head, _) = GapRecord::split_from(raw.bytes).ok_or_else(short)?;
+            Ok(Found::Gap(head))
         }
         event::CLOSED => {
             let (head, reason) = ClosedRecord::split_from(raw.bytes).ok_or_else(short)?;

@@ -42,6 +42,10 @@ pub struct Outcome {
     pub packet_faults: u64,
     /// Messages delivered, all processes together, as the oracle counts.
     pub deliveries: u64,
+    /// Messages that clients which chose to were told they had missed.
+    pub missed: u64,
+    /// Datagrams that asked senders to wait for a client.
+    pub holds: u64,
     /// Nodes of the cluster.
     pub nodes: usize,
     /// The network was fast, and so were the protocol's timers, and in the end all hear each other.
@@ -79,6 +83,8 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         faults: 0,
         packet_faults: 0,
         deliveries: 0,
+        missed: 0,
+        holds: 0,
         nodes: options.nodes,
         local: options.timer_scale == 1 && options.lasting != Lasting::Links,
         settled_in: 0,
@@ -122,6 +128,7 @@ fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
     outcome.changes = cluster.changes();
     outcome.faults = cluster.counts.faults;
     outcome.packet_faults = cluster.network.faults;
+    (outcome.missed, outcome.holds) = (cluster.counts.missed, cluster.counts.holds);
     outcome.rows = std::mem::take(&mut cluster.rows);
     outcome.digest = cluster.digest();
     if let Err(missing) = result {

@@ -66,6 +66,11 @@ pub(crate) struct Ledger {
     taken: BTreeMap<MessageId, Own>,
     /// The message that the core is about to give out.
     present: Option<Present>,
+    /// By group, messages that it did not see and is still to be told of; under none, those for the
+    /// session alone.
+    missed: BTreeMap<Option<GroupId>, u64>,
+    /// Of how many it was told.
+    told: u64,
 }
 
 #[derive(Debug)]
@@ -213,13 +218,76 @@ impl Ledger {
         }
     }
 
-    /// The session sees something. The error says what it should have been.
-    pub(crate) fn check(&mut self, seen: &Sight) -> Result<(), String> {
+    /// The session sees something. `may_miss`: it may have missed messages before. The error says
+    /// what it should have been.
+    pub(crate) fn check(&mut self, seen: &Sight, may_miss: bool) -> Result<(), String> {
+        while may_miss && self.waiting.front().is_some_and(|due| !due.allows(seen)) {
+            if !self.miss() {
+                break;
+            }
+        }
+        // Receipts are of no group.
+        let is_late = !matches!(seen, Sight::Receipt { .. }) && !self.missed.is_empty();
+        if is_late {
+            return Err(format!("{seen} and was not told of {}", self.untold()));
+        }
         match self.waiting.pop_front() {
             Some(due) if due.allows(seen) => Ok(()),
             Some(due) => Err(format!("{seen} where {due} should be")),
             None => Err(format!("{seen}, which nobody gave it")),
         }
+    }
+
+    /// The next message may be one that it does not see; of an own one it is told so, at its place.
+    fn miss(&mut self) -> bool {
+        let Some(Sight::Message(_)) = self.waiting.front() else { return false };
+        let Some(Sight::Message(letter)) = self.waiting.pop_front() else { return false };
+        let alone = letter.groups.is_empty().then_some(None);
+        for group in letter.groups.into_iter().map(Some).chain(alone) {
+            *self.missed.entry(group).or_default() += 1;
+        }
+        if letter.tag != 0 {
+            let (tag, status) = (letter.tag, Status::ESLOW);
+            self.waiting.push_front(Sight::Receipt { tag, status });
+        }
+        true
+    }
+
+    /// It is told how many messages it has missed: all that it did not see so far.
+    pub(crate) fn gap(&mut self, group: Option<GroupId>, count: u64) -> Result<(), String> {
+        while self.missed.get(&group).is_none_or(|missed| *missed < count) && self.miss() {}
+        // No message ends in this but a missed one.
+        if let Some(Sight::Receipt { tag, status: Status::ESLOW }) = self.waiting.front() {
+            return Err(format!("what it missed, and not that its own {tag} is among that"));
+        }
+        match self.missed.remove(&group) {
+            Some(missed) if missed == count => {
+                self.told += count;
+                Ok(())
+            }
+            missed => {
+                let (missed, group) = (missed.unwrap_or_default(), group.map(|group| group.0));
+                Err(format!("that it missed {count} in {group:x?}, where {missed} are missing"))
+            }
+        }
+    }
+
+    fn untold(&self) -> String {
+        let words = self.missed.iter().map(|(group, missed)| match group {
+            Some(group) => format!("{missed} missed in group {:x}", group.0),
+            None => format!("{missed} missed for it alone"),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Of how many missed messages it was told since this was last asked.
+    pub(crate) fn told(&mut self) -> u64 {
+        std::mem::take(&mut self.told)
+    }
+
+    /// It has seen all that there was for it, or was told that it did not.
+    pub(crate) fn is_told(&self) -> bool {
+        self.waiting.is_empty() && self.missed.is_empty()
     }
 
     /// If the receipt is for the next message that its engine, or a core without a ring, has turned

@@ -96,8 +96,10 @@ pub struct Session {
     /// How the engine ended it.
     pub(crate) closed: Option<(Status, String)>,
     pub(crate) reading: Reading,
-    /// It did not always read, so that its engine may have cut it off.
+    /// It did not always read, or little is kept for it: its engine may cut it off.
     pub(crate) lagged: bool,
+    /// Or rather skips messages for it, and tells it how many.
+    pub(crate) may_miss: bool,
     /// It looks at its rings only when it is woken.
     pub(crate) sleeps: bool,
     /// It does so now.
@@ -151,6 +153,7 @@ impl Session {
             closed: None,
             reading: Reading::Eager,
             lagged: false,
+            may_miss: false,
             sleeps: false,
             asleep: false,
             handles_made: 0,
@@ -432,7 +435,7 @@ impl Session {
         self.waiting() == (0, 0)
             && (!self.ending || self.closed.is_some())
             && (self.ending || ledger.taken() == 0)
-            && (self.ending || !reads || ledger.unjudged() == 0 && ledger.next().is_none())
+            && (self.ending || !reads || ledger.unjudged() == 0 && ledger.is_told())
     }
 
     /// What its engine has not taken yet: requests that wait for room in the ring, and bytes in it.

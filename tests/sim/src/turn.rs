@@ -175,6 +175,7 @@ impl Cluster {
     fn send(&mut self, left: u64, route: (usize, usize), bytes: &Bytes, multicast: bool) {
         let (from, to) = route;
         self.counts.datagrams += 1;
+        self.counts.holds += u64::from(crate::cluster::kind_name(bytes) == "hold");
         let passing = Passing { now: self.now, from, to, multicast, bytes };
         if self.filter.as_mut().is_some_and(|filter| !filter(&passing))
             || self.is_held_back(&passing)
@@ -260,6 +261,7 @@ impl Cluster {
             let acts = acting == Some(session.member.session);
             let read = session.take_in(acts, &self.wild);
             self.counts.records += read.records;
+            self.counts.missed += read.missed;
             if let Some(digest) = &mut self.digest {
                 digest.add(&(session.member, read.records, session.closed.is_some()));
             }
@@ -273,7 +275,7 @@ impl Cluster {
                 self.nodes[node].ready.push(session.keys.1);
             }
             let Some((status, reason)) = &session.closed else { continue };
-            let slow = *status == Status::ESLOW && (session.lagged || self.options.tiny_backlog());
+            let slow = *status == Status::ESLOW && session.lagged;
             if !(session.ending || slow) {
                 let name = status.name();
                 self.client_fails(node, &format!("{} was cut: {name}, {reason}", session.member));

@@ -3,6 +3,11 @@
 use anasazi_sim::options::Options;
 use anasazi_sim::run::{Watch, run};
 
+/// In which clients miss messages that they are told of.
+const MISSING: u64 = 5_000_032;
+/// In which senders wait for clients.
+const WAITING: u64 = 5_000_011;
+
 #[test]
 fn a_few_seeds_pass() {
     for seed in 9_000..9_012 {
@@ -18,4 +23,15 @@ fn a_seed_is_one_run() {
     let digest = |seed| run(Options::new(seed, Some(3)), watch).digest;
     assert_eq!(digest(77), digest(77));
     assert_ne!(digest(77), digest(78));
+}
+
+/// Clients that do not read miss messages, or let others wait: the seeds that are to show it do.
+#[test]
+fn clients_that_stand_still_get_what_they_chose() {
+    let outcomes = [MISSING, WAITING].map(|seed| run(Options::new(seed, None), Watch::default()));
+    for outcome in &outcomes {
+        let failure = outcome.failure.as_ref();
+        assert!(failure.is_none(), "seed {}: {}", outcome.seed, failure.unwrap());
+    }
+    assert!(outcomes[0].missed > 0 && outcomes[1].holds > 0, "{outcomes:?}");
 }

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::{Options, Traffic};
+use super::{MachineOptions, Options, Traffic};
 
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (n, m) = (&self.network, &self.machine);
+        let n = &self.network;
         writeln!(
             f,
             "seed {}: {} nodes, {:?} multicast, sparse peers {}, loopback {}",
@@ -29,22 +29,7 @@ impl fmt::Display for Options {
             n.bytes_per_ms,
             n.unreachable
         )?;
-        writeln!(
-            f,
-            "  machines: write {} us, {} per 1000 fail, {} starts cut short, reserve {}, \
-             first ring above {}, timers late by {} us, drift {} ppm, diskless {}, mailbox {}, \
-             queue {:?}",
-            m.persist_us,
-            m.persist_failure,
-            m.boots_cut,
-            m.reserve,
-            m.ring_floor,
-            m.timer_late_us,
-            m.drift_ppm,
-            m.diskless,
-            m.mailbox_len_max,
-            m.queue
-        )?;
+        writeln!(f, "{}", self.machine)?;
         writeln!(f, "{}", self.traffic)?;
         writeln!(
             f,
@@ -77,16 +62,42 @@ impl fmt::Display for Options {
     }
 }
 
+impl fmt::Display for MachineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "  machines: write {} us, {} per 1000 fail, {} starts cut short, reserve {}, \
+             first ring above {}, timers late by {} us, drift {} ppm, diskless {}, mailbox {}, \
+             queue {:?}, backlog {}, hold {} ms",
+            self.persist_us,
+            self.persist_failure,
+            self.boots_cut,
+            self.reserve,
+            self.ring_floor,
+            self.timer_late_us,
+            self.drift_ppm,
+            self.diskless,
+            self.mailbox_len_max,
+            self.queue,
+            self.backlog_len_max,
+            self.hold_max_ms
+        )
+    }
+}
+
 impl fmt::Display for Traffic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "  traffic: {} sessions ({} per 1000 sleep, {} are outsiders), {} groups, \
+            "  traffic: {} sessions ({} per 1000 sleep, {} are outsiders, {} would miss \
+             messages, {} let senders wait), {} groups, \
              every {} us up to {}, safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
              long {}, huge {}, churn {}, disconnect {} per 1000",
             self.sessions,
             self.sleepers,
             self.outsiders,
+            self.gappers,
+            self.throttlers,
             self.groups,
             self.interval_us,
             self.burst,

@@ -29,6 +29,8 @@ pub struct MachineOptions {
     pub mailbox_len_max: usize,
     /// Bytes that an engine keeps for a client that does not read.
     pub backlog_len_max: usize,
+    /// How long a client may let senders wait without reading, in milliseconds.
+    pub hold_max_ms: u64,
     /// Mean time that a turn of a slow node's engine takes, in microseconds.
     pub turn_us: u64,
     /// Of a thousand starts, those of a slow node.
@@ -50,6 +52,7 @@ impl MachineOptions {
             diskless: random.permille(200),
             mailbox_len_max: random.pick(&[32, 500, 4_000]),
             backlog_len_max: 16 << 20,
+            hold_max_ms: 30_000,
             turn_us: 0,
             slow_nodes: 0,
             queue: QUEUE_DEFAULT,
@@ -69,6 +72,7 @@ impl MachineOptions {
             diskless: false,
             mailbox_len_max: 4_000,
             backlog_len_max: 16 << 20,
+            hold_max_ms: 30_000,
             turn_us: 0,
             slow_nodes: 0,
             queue: QUEUE_DEFAULT,

@@ -8,6 +8,9 @@ use crate::faults::Kind;
 use crate::network::Lasting;
 use crate::random::Random;
 
+/// Messages in a second, all sessions together, of which some that do not read soon miss a few.
+const BUSY: u64 = 300;
+
 impl Options {
     /// What the swarm learned last.
     pub(super) fn add_swarm(&mut self, random: &mut Random, nodes_given: bool) {
@@ -110,6 +113,32 @@ impl Options {
         self.fault_time_ms = random.between(2_000, 5_000);
         self.faults.retain(|kind| kind.is_brief());
         self.faults.extend([Kind::Partition, Kind::Spoil]);
+    }
+
+    /// Clients that do not want to be cut off when they stop to read, and more reasons to stop.
+    pub(super) fn add_policies(&mut self, random: &mut Random) {
+        if !random.permille(300) {
+            return;
+        }
+        let traffic = &mut self.traffic;
+        (traffic.gappers, traffic.throttlers) =
+            random.pick(&[(300, 0), (1_000, 0), (0, 300), (0, 1_000), (300, 500)]);
+        traffic.long = traffic.long.max(200);
+        let others = self.faults.len().max(1);
+        self.faults.extend(std::iter::repeat_n(Kind::ClientStalls, others));
+        self.faults.push(Kind::KindLost);
+        self.machine.backlog_len_max = random.pick(&[4 << 10, 16 << 10, 64 << 10]);
+        self.machine.hold_max_ms = random.pick(&[500, 5_000, 30_000]);
+        if random.permille(800) {
+            // What is left over for a client is soon more than its ring holds.
+            self.message_len_max = random.pick(&[1_500, 4_000]);
+        }
+        if random.permille(150) && self.timer_scale == 1 {
+            let (traffic, nodes) = (&mut self.traffic, self.nodes as u64);
+            let at_once = nodes * traffic.sessions as u64 * traffic.burst.div_ceil(2);
+            traffic.interval_us = traffic.interval_us.min(1_000_000 * at_once / BUSY).max(1);
+            traffic.overload = true;
+        }
     }
 
     /// Starts that end before they have begun.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anasazi_client::SlowPolicy;
+
 use super::Options;
 use crate::random::Random;
 
@@ -30,6 +32,10 @@ pub struct Traffic {
     pub sleepers: u32,
     /// Of a thousand sessions, those that are in no group and only send to some.
     pub outsiders: u32,
+    /// Of a thousand sessions, those that would rather miss messages than be cut off,
+    pub gappers: u32,
+    /// and those that let senders wait.
+    pub throttlers: u32,
     /// Of a thousand messages, longer than a packet.
     pub long: u32,
     /// Of a thousand messages, as long as is allowed.
@@ -78,11 +84,25 @@ impl Traffic {
             overload,
             sleepers: 0,
             outsiders: 0,
+            gappers: 0,
+            throttlers: 0,
             unreliable: zero_or(random, 300),
             unicast: zero_or(random, 200),
             multi: zero_or(random, 300),
             same_view: zero_or(random, 300),
         }
+    }
+
+    /// What a session wants to happen when it does not read.
+    pub(crate) fn draw_policy(&self, random: &mut Random) -> SlowPolicy {
+        // Nothing is drawn where nobody wants anything: older seeds stay what they were.
+        if self.gappers > 0 && random.permille(self.gappers) {
+            return SlowPolicy::Gap;
+        }
+        if self.throttlers > 0 && random.permille(self.throttlers) {
+            return SlowPolicy::Throttle;
+        }
+        SlowPolicy::Disconnect
     }
 
     /// Nobody speaks by itself; tests do.
@@ -95,6 +115,8 @@ impl Traffic {
             safe: 0,
             sleepers: 0,
             outsiders: 0,
+            gappers: 0,
+            throttlers: 0,
             unreliable: 0,
             unicast: 0,
             multi: 0,

@@ -32,7 +32,7 @@ fn view(ledger: &mut Ledger) {
     };
     ledger.trace(me(), &view, MemberId::default());
     let seen = Sight::View { group: GROUP, id: ViewId::default(), transitional: false };
-    assert_eq!(ledger.check(&seen), Ok(()));
+    assert_eq!(ledger.check(&seen, false), Ok(()));
 }
 
 fn own(tag: u64, to: Audience) -> Own {
@@ -89,10 +89,10 @@ fn a_swallowed_and_an_invented_message_are_noticed() {
     give(&mut ledger, GROUP, other, 4);
     ledger.settle(me());
     assert_eq!(ledger.taken(), 0, "the one that it did not want to see has ended, too");
-    assert!(ledger.check(&sight(other, 1, 0)).is_ok());
-    assert!(ledger.check(&sight(other, 4, 0)).is_err(), "3 is missing");
-    assert!(ledger.check(&sight(other, 4, 0)).is_ok());
-    assert!(ledger.check(&sight(other, 5, 0)).is_err(), "nobody sent it");
+    assert!(ledger.check(&sight(other, 1, 0), false).is_ok());
+    assert!(ledger.check(&sight(other, 4, 0), false).is_err(), "3 is missing");
+    assert!(ledger.check(&sight(other, 4, 0), false).is_ok());
+    assert!(ledger.check(&sight(other, 5, 0), false).is_err(), "nobody sent it");
 }
 
 #[test]
@@ -117,10 +117,10 @@ fn messages_end_in_receipts_where_they_are_not_seen() {
     deliver(&mut ledger, message(1, 3), true);
     ledger.settle(me());
     assert_eq!((ledger.taken(), ledger.unjudged()), (0, 0));
-    assert!(ledger.check(&sight(me(), 1, 2)).is_ok());
+    assert!(ledger.check(&sight(me(), 1, 2), false).is_ok());
     let receipt = |tag, status| Sight::Receipt { tag, status };
-    assert!(ledger.check(&receipt(3, Status::OK)).is_ok());
-    assert!(ledger.check(&receipt(4, Status::OK)).is_err(), "it was refused");
+    assert!(ledger.check(&receipt(3, Status::OK), false).is_ok());
+    assert!(ledger.check(&receipt(4, Status::OK), false).is_err(), "it was refused");
     assert!(ledger.next().is_none());
 }
 
@@ -132,5 +132,55 @@ fn a_message_to_several_groups_is_one_sight() {
     give(&mut ledger, GroupId(2), who(2, 9), 3);
     give(&mut ledger, GROUP, who(2, 9), 8);
     ledger.settle(me());
-    assert!(ledger.check(&sight(who(2, 9), 8, 0)).is_ok(), "numbered as in its own first group");
+    assert!(
+        ledger.check(&sight(who(2, 9), 8, 0), false).is_ok(),
+        "numbered as in its own first group"
+    );
+}
+
+/// A ledger with messages from another session, and one of its own in the middle.
+fn five_messages() -> Ledger {
+    let (mut ledger, other) = (Ledger::default(), who(2, 9));
+    view(&mut ledger);
+    let group = Audience::Group(GROUP, None);
+    ledger.ask(own(1, group.clone()));
+    taken(&mut ledger, 1, group);
+    let messages = [(2, 1), (2, 2), (1, 1), (2, 3), (2, 4)];
+    for ((node, counter), sequence) in messages.into_iter().zip(1..) {
+        deliver(&mut ledger, message(node, counter), false);
+        give(&mut ledger, GROUP, if node == 1 { me() } else { other }, sequence);
+    }
+    ledger.settle(me());
+    ledger
+}
+
+#[test]
+fn what_is_missed_is_told_exactly_and_in_its_place() {
+    let (other, slow) = (who(2, 9), Sight::Receipt { tag: 1, status: Status::ESLOW });
+    let mut ledger = five_messages();
+    assert!(ledger.check(&sight(other, 1, 0), true).is_ok());
+    assert!(ledger.check(&slow, true).is_ok(), "of its own one it is told alone");
+    assert!(ledger.gap(Some(GROUP), 3).is_ok(), "2, 3 and 4");
+    assert!(ledger.check(&sight(other, 5, 0), true).is_ok());
+    assert!(ledger.is_told());
+    assert_eq!((ledger.told(), ledger.told()), (3, 0));
+
+    // Too few, too many, of another group, and without a word for its own one.
+    let after = |told: &dyn Fn(&mut Ledger) -> bool| {
+        let mut ledger = five_messages();
+        assert!(ledger.check(&slow, true).is_ok());
+        told(&mut ledger) && ledger.check(&sight(other, 5, 0), true).is_ok() && ledger.is_told()
+    };
+    assert!(after(&|ledger| ledger.gap(Some(GROUP), 4).is_ok()));
+    assert!(!after(&|ledger| ledger.gap(Some(GROUP), 3).is_ok()));
+    assert!(!after(&|ledger| ledger.gap(Some(GROUP), 2).is_ok()));
+    assert!(!after(&|ledger| ledger.gap(Some(GROUP), 6).is_ok()));
+    assert!(!after(&|ledger| ledger.gap(None, 4).is_ok()));
+    assert!(!after(&|_| true), "nobody told it of anything");
+    let mut ledger = five_messages();
+    assert!(ledger.gap(Some(GROUP), 3).is_err(), "its own one has not ended");
+
+    // Who does not want to miss anything sees all.
+    let mut ledger = five_messages();
+    assert!(ledger.check(&slow, false).is_err());
 }
