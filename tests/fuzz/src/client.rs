@@ -13,8 +13,8 @@ use anasazi_engine::sys::socket;
 use anasazi_queue::hello::{Hello, MAGIC, Welcome};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    JoinRecord, Member, MessageRecord, MultiRecord, ReceiptRecord, SESSION_VERSION, TakenEntry,
-    TakenRecord, ViewId, ViewRecord, event, request,
+    GapRecord, JoinRecord, Member, MessageRecord, MultiRecord, ReceiptRecord, SESSION_VERSION,
+    TakenEntry, TakenRecord, ViewId, ViewRecord, event, request,
 };
 use anasazi_queue::ring::{CAPACITY_MIN, Layout};
 use anasazi_queue::wake;
@@ -121,7 +121,7 @@ impl Engine {
         let handle = if input.u8() < 200 { group } else { input.u32() };
         let tag = u64::from(input.u8() % 4);
         let sender = Member { node: 1, session: 5 };
-        match input.below(9) {
+        match input.below(10) {
             0 => {
                 let (service, sequence) = (input.u32(), input.u64());
                 let head = MessageRecord { handle, service, sender, sequence, tag };
@@ -157,8 +157,12 @@ impl Engine {
                 let many = entry.as_bytes().repeat(input.below(6));
                 self.push(event::TAKEN, head.as_bytes(), &many);
             }
-            5 => self.push_some(input.u16(), &[], input),
-            6 => self.push_some(u16::from(input.u8() % 12), &[], input),
+            5 => {
+                let head = GapRecord { handle, reserved: 0, count: input.u64() };
+                self.push(event::GAP, head.as_bytes(), input.take(1));
+            }
+            6 => self.push_some(input.u16(), &[], input),
+            7 => self.push_some(u16::from(input.u8() % 12), &[], input),
             _ => {
                 // Of the control area or the records, which come after it.
                 let (at, word) = (u64::from(input.u16()) * 8, input.u64().to_ne_bytes());

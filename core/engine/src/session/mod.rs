@@ -27,6 +27,9 @@ mod claims;
 mod connection;
 mod deliver;
 mod encode;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fake_core;
 mod groups;
 mod handshake;
 mod holds;

@@ -2,7 +2,6 @@
 
 mod claims;
 mod delivery;
-mod fake_core;
 mod hostile;
 mod listener;
 mod opening;
@@ -21,11 +20,11 @@ use anasazi_queue::record::{
     ViewRecord, event, request,
 };
 
+use super::fake_core::FakeCore;
 use super::limits::{HELLO_TIMEOUT, WAITING_MAX};
 use super::*;
 use crate::sys::raw_client::{Epoll, RawClient};
 use crate::sys::socket::Peer;
-use fake_core::FakeCore;
 
 /// Of the engine under test.
 const IDENTITY: Process = Process { node: NodeId(7), incarnation: Incarnation(1_000) };
@@ -58,7 +57,7 @@ impl Engine {
         Self {
             sessions: Sessions::new(limits, IDENTITY, KEY_BASE),
             epoll: Epoll::new(),
-            core: FakeCore::default(),
+            core: FakeCore::new(IDENTITY),
             now: Instant(1),
         }
     }
@@ -184,4 +183,8 @@ impl RawClient {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+}
+
+fn member(session: SessionId) -> MemberId {
+    MemberId { node: IDENTITY.node, session }
 }

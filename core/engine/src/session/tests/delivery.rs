@@ -5,7 +5,6 @@ use std::sync::Arc;
 use anasazi_protocol::{
     GroupId, GroupView, MessageDelivery, Recipients, RingId, Service, ViewCause, ViewId, ViewKind,
 };
-use fake_core::member;
 
 use super::*;
 

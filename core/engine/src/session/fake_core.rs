@@ -1,27 +1,31 @@
-//! The protocol of a cluster of one node, as far as sessions see it: everything happens at once.
+//! Tests only: the protocol of a cluster of one node, as far as sessions see it. Everything happens
+//! at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anasazi_protocol::{
-    Audience, Command, Fate, GroupId, GroupView, MemberId, MessageDelivery, Recipients, RingId,
-    SessionId, ViewCause, ViewId, ViewKind,
+    Audience, Command, Fate, GroupId, GroupView, MemberId, MessageDelivery, Process, Recipients,
+    RingId, SessionId, ViewCause, ViewId, ViewKind,
 };
 use anasazi_queue::status::Status;
 
-use super::super::{Request, Sessions};
-use super::IDENTITY;
+use super::{Request, Sessions};
 
-#[derive(Default)]
-pub(super) struct FakeCore {
+/// Tests only: what becomes of requests.
+#[derive(Debug)]
+pub struct FakeCore {
+    /// Whose core it is.
+    identity: Process,
     groups: BTreeMap<GroupId, FakeGroup>,
     /// Everything that was asked of it, as text.
-    pub(super) log: Vec<String>,
+    pub log: Vec<String>,
     /// Joins of these names are refused.
-    pub(super) refuses: Option<&'static str>,
+    pub refuses: Option<&'static str>,
     ordinal: u64,
 }
 
+#[derive(Debug)]
 struct FakeGroup {
     name: Arc<str>,
     members: Vec<MemberId>,
@@ -31,7 +35,13 @@ struct FakeGroup {
 }
 
 impl FakeCore {
-    pub(super) fn handle(&mut self, request: Request, sessions: &mut Sessions) {
+    /// Of this process, without groups.
+    pub fn new(identity: Process) -> Self {
+        Self { identity, groups: BTreeMap::new(), log: Vec::new(), refuses: None, ordinal: 0 }
+    }
+
+    /// Does what a session asks for, and tells all whom it concerns. Then [`Sessions::flush`].
+    pub fn handle(&mut self, request: Request, sessions: &mut Sessions) {
         match request {
             Request::Query { session, tag, json, .. } => {
                 self.log.push(format!("query {} {json}", session.0));
@@ -48,15 +58,15 @@ impl FakeCore {
                 if self.refuses == Some(&name[..]) {
                     return sessions.join_refused(session, GroupId::of(&name), "says the test");
                 }
-                let group = GroupId::of(&name);
+                let (group, who) = (GroupId::of(&name), self.member(session));
                 let entry = self.groups.entry(group).or_insert_with(|| FakeGroup {
                     name: Arc::from(&name[..]),
                     members: Vec::new(),
                     sequence: 0,
                     ordinal: 0,
                 });
-                entry.members.push(member(session));
-                self.change(group, ViewCause::Join, vec![member(session)], vec![], sessions);
+                entry.members.push(who);
+                self.change(group, ViewCause::Join, vec![who], vec![], sessions);
             }
             Command::Leave { session, group } => {
                 self.log.push(format!("leave {}", session.0));
@@ -99,7 +109,7 @@ impl FakeCore {
                 let pieces = vec![payload.slice(..half), payload.slice(half..)];
                 sessions.message(&MessageDelivery {
                     to,
-                    sender: member(session),
+                    sender: self.member(session),
                     service,
                     no_self,
                     tag,
@@ -120,7 +130,7 @@ impl FakeCore {
         let before = entry.members.len();
         entry.members.retain(|id| id.session != session);
         if entry.members.len() < before {
-            self.change(group, cause, vec![], vec![member(session)], sessions);
+            self.change(group, cause, vec![], vec![self.member(session)], sessions);
         }
     }
 
@@ -135,7 +145,7 @@ impl FakeCore {
         self.ordinal += 1;
         let Some(entry) = self.groups.get_mut(&group) else { return };
         (entry.sequence, entry.ordinal) = (0, self.ordinal);
-        let ring = RingId { sequence: 12, representative: IDENTITY };
+        let ring = RingId { sequence: 12, representative: self.identity };
         let together = entry.members.iter().filter(|id| !joined.contains(id)).copied().collect();
         sessions.view(&GroupView {
             group,
@@ -151,8 +161,8 @@ impl FakeCore {
             together,
         });
     }
-}
 
-pub(super) fn member(session: SessionId) -> MemberId {
-    MemberId { node: IDENTITY.node, session }
+    fn member(&self, session: SessionId) -> MemberId {
+        MemberId { node: self.identity.node, session }
+    }
 }
