@@ -6,7 +6,7 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, current};
 use std::time::{Duration, Instant};
 
 use anasazi_client::sys::fork;
@@ -78,7 +78,8 @@ pub unsafe extern "C" fn anz_engine_new(
 }
 
 /// Stops it if it runs, joins its thread, and gives everything back; its sessions close. A clean
-/// leave takes up to a second. Where a loop was set, this is for its thread. MT-Safe BLK
+/// leave takes up to a second. Where a loop was set, this is for its thread. From within a callback
+/// of its own it waits for nothing: the engine ends when that returns. MT-Safe BLK
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
     guarded(|| {
@@ -89,6 +90,8 @@ pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
         driven.handle.stop();
         let thread = driven.thread.lock().map_or(None, |mut thread| thread.take());
         match thread {
+            // From within a callback of its own: it ends by itself when that returns.
+            Some(thread) if thread.thread().id() == current().id() => drop(thread),
             Some(thread) => drop(thread.join()),
             None => driven.leave(),
         }

@@ -1,5 +1,6 @@
 //! Log lines of an engine to its owner's callback, on the owner's thread.
 
+use std::cell::Cell;
 use std::ffi::{CString, c_int, c_void};
 use std::fmt::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,16 +27,22 @@ unsafe impl Send for LogSink {}
 unsafe impl Sync for LogSink {}
 
 impl LogSink {
-    /// Runs something whose log lines go here.
+    /// Runs something whose log lines go here; nowhere if it is called by a function that is just
+    /// being given a line: a dispatcher that gives one out cannot be exchanged for another.
     pub(crate) fn during<R>(sink: Option<Self>, work: impl FnOnce() -> R) -> R {
         match sink {
-            Some(sink) if sink.function.is_some() => {
+            Some(sink) if sink.function.is_some() && !IS_GIVING.get() => {
                 let forwarder = Forwarder { sink, spans: AtomicU64::new(1) };
                 tracing::dispatcher::with_default(&Dispatch::new(forwarder), work)
             }
             _ => work(),
         }
     }
+}
+
+thread_local! {
+    /// This thread is just giving a line out.
+    static IS_GIVING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Turns events into lines and hands them on.
@@ -56,9 +63,11 @@ impl Subscriber for Forwarder {
         let component = CString::new(event.metadata().target()).unwrap_or_default();
         let level = number(*event.metadata().level());
         let (text, len) = (line.0.as_ptr().cast(), line.0.len());
+        let before = IS_GIVING.replace(true);
         // SAFETY: the function is the caller's, with the arguments that the header promises; all
         // live through the call.
         unsafe { function(self.sink.user_data, level, component.as_ptr(), text, len) };
+        IS_GIVING.set(before);
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

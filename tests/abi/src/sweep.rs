@@ -12,21 +12,22 @@ use crate::{compile_file, root, run};
 /// # Panics
 /// If one of them does not do what its line says.
 pub fn passes(calls: &str) {
+    runs(&format!("{PREPARED}\n{calls}    puts(\"ok\");\n    return 0;\n}}\n"));
+}
+
+/// Compiles a program that uses `check.h` and says `ok` at its end, and runs it.
+///
+/// # Panics
+/// If it does not.
+pub fn runs(program: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let source = directory.path().join("sweep.c");
-    fs::write(&source, program(calls)).expect("a source file");
+    let check = root().join("tests/abi/c/check.h");
+    let text = format!("#define _GNU_SOURCE\n#include \"{}\"\n{program}", check.display());
+    fs::write(&source, text).expect("a source file");
     let program = compile_file(&source, directory.path());
     let printed = run(Command::new("timeout").arg("60").arg(program));
     assert!(printed.ends_with("ok\n"), "{printed}");
-}
-
-fn program(calls: &str) -> String {
-    let check = root().join("tests/abi/c/check.h");
-    format!(
-        "#define _GNU_SOURCE\n#include \"{}\"\n{PREPARED}\n{calls}    puts(\"ok\");\n    \
-         return 0;\n}}\n",
-        check.display()
-    )
 }
 
 /// A call with these arguments, and good ones in the other places.
