@@ -7,6 +7,10 @@ pub const BUGS: &[(&str, &str)] = &[
     // Ordering.
     ("aru_off_by_one", "a member's aru is what it holds"),
     ("safe_line_one_visit", "the safe line is the smaller aru of two visits"),
+    (
+        "safe_line_of_repeats",
+        "a repeated packet tells the safe line as it is, not as far as itself",
+    ),
     ("safe_as_agreed", "a safe message waits for the safe line"),
     ("request_ignored", "who holds what is asked for sends it again"),
     ("token_accepted_twice", "a token is used once"),

@@ -361,6 +361,8 @@ impl Ring {
     /// Sends a held packet again: to the one that lacks it, or to all.
     fn repeat(&mut self, node: &mut Node, token_sequence: u64, ordinal: u64, by: Option<NodeId>) {
         let Some(held) = self.store.get(ordinal) else { return };
+        let is_wrong = planted!("safe_line_of_repeats");
+        let safe_line = if is_wrong { ordinal } else { self.safe_line };
         let data = Data {
             ring: self.id,
             ordinal,
@@ -370,7 +372,7 @@ impl Ring {
             post: false,
             repeated: true,
             token_sequence,
-            safe_line: self.safe_line,
+            safe_line,
             content: held.content.clone(),
         };
         node.out.stats.packets_repeated += 1;
