@@ -107,6 +107,8 @@ pub enum Event {
         from: &'static str,
         /// To this one.
         to: &'static str,
+        /// On what came in.
+        on: &'static str,
         /// Why.
         cause: Cause,
     },

@@ -392,7 +392,7 @@ impl Node {
             );
         };
         (self.at, self.input) = (to, In::AtOnce);
-        let (row, from, to) = (row.name, from.name(), to.name());
-        self.out.event(Event::State { row, from, to, cause: cause.clone() });
+        let (row, from, to, on) = (row.name, from.name(), to.name(), input.name());
+        self.out.event(Event::State { row, from, to, on, cause: cause.clone() });
     }
 }

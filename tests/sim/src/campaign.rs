@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anasazi_protocol::transitions;
+use anasazi_sim::cluster::Cell;
 use anasazi_sim::run::{Outcome, Watch, run};
 use anasazi_sim::scenario::shown_by;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -59,8 +60,11 @@ struct Sums {
     stuck: Vec<u64>,
     /// Rows of the transition table that were reached.
     rows: BTreeSet<&'static str>,
+    cells: BTreeSet<Cell>,
     /// Milliseconds from healing to one ring, and the seed; of local networks of several nodes.
     settled: Vec<(u64, u64)>,
+    /// The same of all other clusters: slow timers, links that stay bad.
+    settled_elsewhere: Vec<u64>,
     /// Of how many seeds some node went through so many configurations after healing.
     changes: BTreeMap<u64, u64>,
     told: Option<Instant>,
@@ -78,10 +82,26 @@ impl Sums {
         seeds
     }
 
-    /// So many of a thousand took no longer than this.
+    /// So many of a thousand local networks took no longer than this.
     fn settled_ms(&self, permille: usize) -> u64 {
-        let rank = (self.settled.len() * permille).div_ceil(1_000).max(1);
-        self.settled.get(rank - 1).map_or(0, |(ms, _)| *ms)
+        let times: Vec<u64> = self.settled.iter().map(|(ms, _)| *ms).collect();
+        at_rank(&times, permille)
+    }
+
+    /// The others, which no bound is set for: their timers are longer, or they cannot be one.
+    fn print_healing_elsewhere(&self) {
+        let mut all: Vec<u64> = self.settled.iter().map(|(ms, _)| *ms).collect();
+        all.extend(&self.settled_elsewhere);
+        all.sort_unstable();
+        eprintln!(
+            "{} seeds more have slow timers or links that stay bad: median {} ms, p99 {} ms; p99 \
+             of all {} seeds {} ms",
+            self.settled_elsewhere.len(),
+            at_rank(&self.settled_elsewhere, 500),
+            at_rank(&self.settled_elsewhere, 990),
+            all.len(),
+            at_rank(&all, 990)
+        );
     }
 
     /// Healing takes too long too often, as far as so many seeds can say.
@@ -110,12 +130,27 @@ impl Sums {
             p99 => format!("{p99} ms"),
         };
         eprintln!("p99 of {of} such seeds, at most {P99_MS_MAX} ms: {verdict}");
+        self.print_healing_elsewhere();
         let spread: Vec<String> =
             self.changes.iter().map(|(changes, seeds)| format!("{changes}: {seeds}")).collect();
         eprintln!("configurations of a node after healing, and seeds: {}", spread.join(", "));
         if self.is_restless() {
             eprintln!("FAILED: more than {P99_CHANGES_MAX} of them in over one seed of a hundred");
         }
+    }
+
+    /// Of what states and inputs no seed saw a change that there may be.
+    fn print_cells(&self) {
+        let all: Vec<Cell> = transitions::cells().collect();
+        let unreached = all.iter().filter(|cell| !self.cells.contains(*cell));
+        let words: Vec<String> =
+            unreached.map(|(row, from, on)| format!("{row} from {from} on {on}")).collect();
+        let reached = all.len() - words.len();
+        eprintln!(
+            "{reached} of {} changes by state and input; not {}",
+            all.len(),
+            words.join(", ")
+        );
     }
 
     fn hours(&self) -> f64 {
@@ -179,13 +214,18 @@ impl Campaign {
         sums.missed += outcome.missed;
         sums.holds += outcome.holds;
         sums.rows.extend(&outcome.rows);
+        sums.cells.extend(&outcome.cells);
         *sums.changes.entry(outcome.changes).or_default() += 1;
         if let Some(failure) = &outcome.failure {
             let list = if failure.is_violation() { &mut sums.violations } else { &mut sums.stuck };
             list.push(outcome.seed);
             eprintln!("seed {} FAILED\n{failure}", outcome.seed);
-        } else if outcome.local && outcome.nodes > 1 {
-            sums.settled.push((outcome.settled_in / 1_000_000, outcome.seed));
+        } else if outcome.nodes > 1 {
+            let ms = outcome.settled_in / 1_000_000;
+            match outcome.local {
+                true => sums.settled.push((ms, outcome.seed)),
+                false => sums.settled_elsewhere.push(ms),
+            }
         }
         if sums.told.is_none_or(|at| at.elapsed() >= PROGRESS_EVERY) {
             sums.told = Some(Instant::now());
@@ -205,6 +245,7 @@ impl Campaign {
     pub fn report(&self, json: bool) -> bool {
         let mut sums = self.sums();
         sums.settled.sort_unstable();
+        sums.settled_elsewhere.sort_unstable();
         sums.print_healing();
         eprintln!(
             "clients missed {} messages and were told so; {} datagrams let senders wait for others",
@@ -233,6 +274,7 @@ impl Campaign {
         };
         let named: Vec<String> = unreached.iter().map(where_else).collect();
         eprintln!("rows of the transition table that no seed reached: {}", named.join(", "));
+        sums.print_cells();
         let fields = [
             ("seeds", sums.seeds.to_string()),
             ("sim_hours", format!("{:.3}", sums.hours())),
@@ -265,6 +307,12 @@ impl Campaign {
         }
         !interrupted && !sums.has_failed() && !sums.is_slow() && !sums.is_restless()
     }
+}
+
+/// Of sorted times, the one that so many of a thousand do not exceed.
+fn at_rank(times: &[u64], permille: usize) -> u64 {
+    let rank = (times.len() * permille).div_ceil(1_000).max(1);
+    times.get(rank - 1).copied().unwrap_or(0)
 }
 
 /// `12,15`, or `-` for none.

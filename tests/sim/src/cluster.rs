@@ -50,6 +50,8 @@ pub struct Cluster {
     pub counts: Counts,
     /// Rows of the transition table that were reached.
     pub rows: BTreeSet<&'static str>,
+    /// The same with the state before, and with what came in.
+    pub cells: BTreeSet<Cell>,
     pub(crate) random: Random,
     pub(crate) schedule: Schedule<Happening>,
     pub(crate) story: Story,
@@ -128,6 +130,9 @@ pub fn kind_name(datagram: &[u8]) -> &'static str {
     anasazi_protocol::wire_kind(datagram).unwrap_or("?")
 }
 
+/// A row of the transition table, a state that it begins in, and what comes in.
+pub type Cell = (&'static str, &'static str, &'static str);
+
 /// What happened how often.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
@@ -192,6 +197,7 @@ impl Cluster {
             tap: None,
             counts: Counts::default(),
             rows: BTreeSet::new(),
+            cells: BTreeSet::new(),
             random,
             schedule: Schedule::default(),
             story: Story::default(),

@@ -103,6 +103,10 @@ enum Action {
         /// Threads; each has its own bug.
         #[arg(long, default_value_t = 2)]
         threads: usize,
+        /// Only what the oracle finds counts, and not what cores or clients notice themselves, or
+        /// that something does not come about.
+        #[arg(long)]
+        axioms: bool,
         /// One JSON object.
         #[arg(long)]
         json: bool,
@@ -153,8 +157,9 @@ fn main() -> ExitCode {
             campaign.run(threads.max(1));
             campaign.report(json)
         }
-        Action::Planted { name, from, seeds, threads, json } => {
-            planted::run_all(name.as_deref(), from, seeds, threads.max(1), json)
+        Action::Planted { name, from, seeds, threads, axioms, json } => {
+            let hunt = planted::Hunt { from, seeds, axioms };
+            planted::run_all(name.as_deref(), hunt, threads.max(1), json)
         }
         Action::Explore(arguments) => arguments.explore(),
         Action::Idle(arguments) => arguments.idle(),

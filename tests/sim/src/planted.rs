@@ -13,6 +13,17 @@ use anasazi_sim::story::Failure;
 
 use crate::print;
 
+/// Where bugs are looked for.
+#[derive(Clone, Copy)]
+pub struct Hunt {
+    /// The first seed.
+    pub from: u64,
+    /// At most so many.
+    pub seeds: u64,
+    /// Only what the oracle finds counts.
+    pub axioms: bool,
+}
+
 /// How a bug was found.
 struct Found {
     seeds: u64,
@@ -33,7 +44,7 @@ const BY_CONTRADICTION: &str = "contradiction";
 type Result = (usize, Option<Found>);
 
 /// Plants all bugs, or the named one; prints the seeds that each one took. True if all were found.
-pub fn run_all(name: Option<&str>, from: u64, seeds: u64, threads: usize, json: bool) -> bool {
+pub fn run_all(name: Option<&str>, hunt: Hunt, threads: usize, json: bool) -> bool {
     if let Err(unknown) = set(name) {
         eprintln!("{unknown}");
         return false;
@@ -49,8 +60,8 @@ pub fn run_all(name: Option<&str>, from: u64, seeds: u64, threads: usize, json: 
             scope.spawn(|| {
                 while let Some(bug) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let started = Instant::now();
-                    let found = hunt(*bug, from, seeds);
-                    tell(*bug, found.as_ref(), seeds, started);
+                    let found = hunt.find(*bug);
+                    tell(*bug, found.as_ref(), hunt.seeds, started);
                     results.lock().unwrap_or_else(PoisonError::into_inner).push((*bug, found));
                 }
             });
@@ -59,12 +70,26 @@ pub fn run_all(name: Option<&str>, from: u64, seeds: u64, threads: usize, json: 
     report(results.into_inner().unwrap_or_else(PoisonError::into_inner), json)
 }
 
-/// Runs seeds with the bug until one fails that does not fail without it.
-fn hunt(bug: usize, from: u64, seeds: u64) -> Option<Found> {
-    (from..from + seeds).find_map(|seed| {
-        let by = by_what(&failure(Some(bug), seed)?);
-        failure(None, seed).is_none().then(|| Found { seeds: seed - from + 1, seed, by })
-    })
+impl Hunt {
+    /// Runs seeds with the bug until one fails that does not fail without it.
+    fn find(self, bug: usize) -> Option<Found> {
+        let Self { from, seeds, .. } = self;
+        (from..from + seeds).find_map(|seed| {
+            let failure = self.failure(Some(bug), seed)?;
+            let by = by_what(&failure);
+            let counts = !self.axioms || matches!(failure, Failure::Violation(_));
+            let is_new = counts && self.failure(None, seed).is_none();
+            is_new.then(|| Found { seeds: seed - from + 1, seed, by })
+        })
+    }
+
+    fn failure(self, bug: Option<usize>, seed: u64) -> Option<Failure> {
+        set(bug.map(|bug| BUGS[bug].0)).ok()?;
+        let watch = Watch { trusting: self.axioms, ..Watch::default() };
+        let outcome = run(Options::new(seed, None), watch);
+        set(None).ok()?;
+        outcome.failure
+    }
 }
 
 fn by_what(failure: &Failure) -> String {
@@ -85,13 +110,6 @@ fn rule(report: &str) -> Option<&str> {
         number.is_some()
     };
     words.windows(2).find(|pair| is_rule(pair[0]) && pair[1].starts_with('(')).map(|pair| pair[0])
-}
-
-fn failure(bug: Option<usize>, seed: u64) -> Option<Failure> {
-    set(bug.map(|bug| BUGS[bug].0)).ok()?;
-    let outcome = run(Options::new(seed, None), Watch::default());
-    set(None).ok()?;
-    outcome.failure
 }
 
 fn tell(bug: usize, found: Option<&Found>, seeds: u64, started: Instant) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anasazi_protocol::Core;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cell, Cluster};
 use crate::liveness::Liveness;
 use crate::network::Lasting;
 use crate::node::Node;
@@ -56,6 +56,8 @@ pub struct Outcome {
     pub changes: u64,
     /// Rows of the transition table that were reached.
     pub rows: BTreeSet<&'static str>,
+    /// The same with the state before, and with what came in.
+    pub cells: BTreeSet<Cell>,
     /// A number of everything that happened, if it was asked for.
     pub digest: u64,
     /// Why it failed, if it did.
@@ -72,6 +74,8 @@ pub struct Watch {
     /// The oracle is not shown a packet that is delivered after a crash: a failure to try the
     /// shrinking with.
     pub forgetful: bool,
+    /// Cores that notice what cannot be are not in the wrong: the oracle is to find it, not they.
+    pub trusting: bool,
 }
 
 /// Runs a seed; a panic of a core is an outcome like others.
@@ -90,6 +94,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         settled_in: 0,
         changes: 0,
         rows: BTreeSet::new(),
+        cells: BTreeSet::new(),
         digest: 0,
         failure: None,
     };
@@ -101,6 +106,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         if watch.digest {
             cluster.keep_digest();
         }
+        cluster.liars = watch.trusting;
         if watch.forgetful {
             cluster.tap = Some(scenario::forgetful());
         }
@@ -130,6 +136,7 @@ fn live(mut cluster: Cluster, outcome: &mut Outcome) -> Result<(), Failure> {
     outcome.packet_faults = cluster.network.faults;
     (outcome.missed, outcome.holds) = (cluster.counts.missed, cluster.counts.holds);
     outcome.rows = std::mem::take(&mut cluster.rows);
+    outcome.cells = std::mem::take(&mut cluster.cells);
     outcome.digest = cluster.digest();
     if let Err(missing) = result {
         let report = format!("{missing}\n{}", cluster.last_lines());

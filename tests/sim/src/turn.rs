@@ -190,8 +190,9 @@ impl Cluster {
     }
 
     fn event(&mut self, node: usize, event: &Event) {
-        if let Event::State { row, to, .. } = event {
+        if let Event::State { row, from, to, on, .. } = event {
             self.rows.insert(row);
+            self.cells.insert((row, from, on));
             if row.ends_with("-contradiction") && !self.liars {
                 self.fail(Failure::Contradicted(format!("n{}: {row}", node + 1)));
             }

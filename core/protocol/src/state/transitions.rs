@@ -323,6 +323,15 @@ pub(crate) fn find(from: At, input: In, why: Why, to: At) -> Option<&'static Row
         .find(|r| r.from.contains(&from) && r.why == why && r.to == to && r.on.contains(&input))
 }
 
+/// All changes of state, each with a state that it may begin in and an input that may bring it
+/// about: names, as in [`Event::State`](crate::Event::State).
+pub fn cells() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    ROWS.iter().flat_map(|row| {
+        let from = row.from.iter();
+        from.flat_map(|from| row.on.iter().map(|on| (row.name, from.name(), on.name())))
+    })
+}
+
 /// The names of all changes of state, in the table's order.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ROWS.iter().map(|row| row.name)

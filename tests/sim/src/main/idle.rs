@@ -15,6 +15,9 @@ pub struct Arguments {
     /// Simulated hours, all clusters together.
     #[arg(long, default_value_t = 10.0, value_parser = hours)]
     hours: f64,
+    /// Only clusters with this in their names, which share the hours.
+    #[arg(long, default_value = "")]
+    only: String,
     /// Threads; each has its own cluster.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -43,6 +46,12 @@ impl Arguments {
     /// Lets all clusters live; whether nothing changed, and nothing else was wrong.
     pub fn idle(self) -> bool {
         let mut waiting = all();
+        waiting.retain(|calm| calm.name.contains(&self.only));
+        if waiting.is_empty() {
+            let names: Vec<_> = all().iter().map(|calm| calm.name).collect();
+            eprintln!("--only {:?} is none of: {}", self.only, names.join("; "));
+            return false;
+        }
         let hours = self.hours / waiting.len() as f64;
         let Ok(each) = Duration::try_from_secs_f64(hours * 3_600.0) else {
             eprintln!("--hours {} is no time", self.hours);

@@ -25,6 +25,7 @@ pub use parse::{Scenario, parse};
 pub(crate) use swarm::forgetful;
 pub use swarm::{Swarm, Verdict};
 
+use crate::cluster::Cell;
 use command::Command;
 use runner::Runner;
 
@@ -45,8 +46,8 @@ pub fn shown_by(id: &str) -> Option<&'static str> {
 pub struct Outcome {
     /// What it printed.
     pub printed: Printed,
-    /// Rows of the transition table that it reached.
-    pub rows: BTreeSet<&'static str>,
+    /// Where in the transition table it was.
+    pub cells: BTreeSet<Cell>,
     /// Why the seed fails, if it is one that does.
     pub failure: Option<String>,
 }
@@ -60,7 +61,8 @@ impl Outcome {
             return Err(format!("{name}: {failure}"));
         }
         let shown = scenario.shows.iter().filter_map(|shown| shown.strip_prefix("transition "));
-        let missed: Vec<&str> = shown.filter(|row| !self.rows.contains(row)).collect();
+        let missed: Vec<&str> =
+            shown.filter(|row| !self.cells.iter().any(|cell| cell.0 == *row)).collect();
         if !missed.is_empty() {
             return Err(format!("{name}: no such transition happens: {}", missed.join(", ")));
         }
@@ -78,15 +80,15 @@ pub fn run(scenario: &Scenario) -> Result<Outcome, String> {
         let ended = swarm.run()?;
         let printed = [(swarm.line, vec![Verdict::from(&ended).to_string()])].into();
         let failure = ended.failure.map(|failure| failure.to_string());
-        return Ok(Outcome { printed, failure, rows: ended.rows });
+        return Ok(Outcome { printed, failure, cells: ended.cells });
     }
     let mut first: Option<Printed> = None;
-    let (mut applied, mut rows) = (BTreeSet::new(), BTreeSet::new());
+    let (mut applied, mut cells) = (BTreeSet::new(), BTreeSet::new());
     for value in scenario.sweep() {
         let at = value.map_or_else(String::new, |v| format!(" (swept: {} us)", v / 1_000));
         let told = Runner::run(scenario, value.unwrap_or(0)).map_err(|e| format!("{e}{at}"))?;
         applied.extend(told.applied);
-        rows.extend(told.rows);
+        cells.extend(told.cells);
         match &first {
             Some(first) if *first != told.printed => {
                 return Err(other_story(scenario, first, &told.printed) + &at);
@@ -103,7 +105,7 @@ pub fn run(scenario: &Scenario) -> Result<Outcome, String> {
             let (place, rule) = (scenario.place(*line), scenario.lines[*line].trim());
             Err(format!("{place}: no datagram was met by `{rule}`"))
         }
-        None => Ok(Outcome { printed: first.unwrap_or_default(), rows, failure: None }),
+        None => Ok(Outcome { printed: first.unwrap_or_default(), cells, failure: None }),
     }
 }
 

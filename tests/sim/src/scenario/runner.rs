@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anasazi_protocol::{GroupId, MemberId, SessionId};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cell, Cluster};
 use crate::liveness::Liveness;
 use crate::options::Options;
 use crate::session::{Reading, Session};
@@ -52,8 +52,8 @@ pub(crate) struct Told {
     pub(crate) printed: Printed,
     /// Lines of the rules for datagrams that had something to do.
     pub(crate) applied: BTreeSet<usize>,
-    /// Rows of the transition table that were reached.
-    pub(crate) rows: BTreeSet<&'static str>,
+    /// Where in the transition table it was.
+    pub(crate) cells: BTreeSet<Cell>,
 }
 
 /// What a node had counted at the last `mark`.
@@ -87,14 +87,14 @@ impl Runner {
             fails(format!("{}: at `{}`", scenario.place(line), scenario.lines[line].trim()), what)
         })?;
         let printed = std::mem::take(&mut runner.printed);
-        let rows = std::mem::take(&mut runner.cluster.rows);
+        let cells = std::mem::take(&mut runner.cluster.cells);
         let post = Rc::clone(&runner.post);
         runner.end().map_err(|what| {
             let last = scenario.place(scenario.lines.len());
             fails(format!("{last}: after the last line, with all faults ended"), what)
         })?;
         let applied = post.borrow().applied.clone();
-        Ok(Told { printed, applied, rows })
+        Ok(Told { printed, applied, cells })
     }
 
     fn new(count: usize, settings: &[Setting], swept: u64) -> Result<Self, String> {
