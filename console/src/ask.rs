@@ -46,7 +46,7 @@ fn request(command: &Command) -> String {
     value.to_string()
 }
 
-fn for_people(command: &Command, answer: &str) -> Result<String, Fault> {
+pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Fault> {
     let value: Value = serde_json::from_str(answer)
         .map_err(|error| Fault::failed(format!("the engine's answer is no JSON: {error}")))?;
     Ok(match command {

@@ -1,59 +1,8 @@
-//! anasazi, the console: asks an engine about itself, and takes part in groups from a terminal.
-//!
-//! | file | what |
-//! |---|---|
-//! | `options` | the command line |
-//! | `place` | where the engine is; one of this process if there is no other |
-//! | `ask` | questions and actions: one request, one answer |
-//! | `table` | answers laid out for people |
-//! | `live` | a session's stream of events beside signals, input and a deadline |
-//! | `outbox` | messages on their way to their own delivery |
-//! | `monitor`, `chat`, `send` | the commands that take part in a group |
-//! | `trace` | trace files, judged by the promises of the protocol |
-//! | `words` | members, views and messages in words, and as JSON |
-//! | `print` | standard output that may be closed at any time |
-//! | `fault` | what went wrong, and the exit codes |
+//! anasazi, the console.
 #![forbid(unsafe_code)]
-
-mod ask;
-mod chat;
-mod fault;
-mod live;
-mod monitor;
-mod options;
-mod outbox;
-mod place;
-mod print;
-mod send;
-mod table;
-mod trace;
-mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use fault::Fault;
-use options::{Command, Options, Trace};
-
 fn main() -> ExitCode {
-    let options = Options::parse();
-    match run(&options) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => {
-            fault.report(options.general.json);
-            fault.exit.into()
-        }
-    }
-}
-
-fn run(options: &Options) -> Result<(), Fault> {
-    let general = &options.general;
-    match &options.command {
-        Command::Chat(chat) => chat::run(general, chat),
-        Command::Monitor(monitor) => monitor::run(general, monitor),
-        Command::Send(send) => send::run(general, send),
-        Command::Trace(Trace::Check(check)) => trace::check(general, check),
-        question => ask::run(general, question),
-    }
+    anasazi_console::main()
 }

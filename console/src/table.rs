@@ -57,7 +57,7 @@ pub(crate) fn groups(answer: &Value) -> String {
         let names: Vec<String> = members.iter().map(words::member_in_json).collect();
         let held_by: Vec<String> = list(&group["held_by"]).iter().map(text).collect();
         table.add_row([
-            Cell::new(words::plain(&text(&group["name"]))),
+            Cell::new(text(&group["name"])),
             number(names.len() as u64),
             number(group["messages"].as_u64().unwrap_or(0)),
             Cell::new(if held_by.is_empty() { "-".to_owned() } else { held_by.join(" ") }),
@@ -105,6 +105,7 @@ pub(crate) fn stats(answer: &Value) -> String {
     let mut table = new_table(&["PART", "COUNTER", "VALUE"]);
     for part in ["protocol", "transport"] {
         for (name, value) in answer[part].as_object().into_iter().flatten() {
+            let name = words::plain(name);
             table.add_row([Cell::new(part), Cell::new(name), number(value.as_u64().unwrap_or(0))]);
         }
     }
@@ -156,7 +157,8 @@ fn list(value: &Value) -> &[Value] {
 fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        // Clients chose some of it.
+        Value::String(text) => words::plain(text),
         other => other.to_string(),
     }
 }
@@ -208,7 +210,10 @@ mod tests {
 
     #[test]
     fn names_of_groups_cannot_steer_the_terminal() {
-        let answer = json!({ "groups": [{ "name": "a\u{1b}[2Jb", "members": [] }] });
+        let name = "a\u{1b}[2Jb";
+        let answer = json!({ "groups": [{ "name": name, "members": [] }] });
         assert!(!groups(&answer).contains('\u{1b}'));
+        let answer = json!({ "events": [{ "kind": "view", "text": name }] });
+        assert!(!events(&answer).contains('\u{1b}'));
     }
 }

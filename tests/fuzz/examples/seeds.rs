@@ -32,7 +32,7 @@ fn main() -> std::io::Result<()> {
     let bodies: Inputs = datagrams.iter().map(|d| [&d[1..2], body(d)].concat()).collect();
     let undecided = datagrams.iter().map(|d| d[..d.len() - CHECKSUM_LEN].to_vec()).collect();
     let letters = letters(&datagrams);
-    let targets: [(&str, Inputs); 13] = [
+    let targets: [(&str, Inputs); 15] = [
         ("auth_open", datagrams.clone()),
         ("wire_decode", undecided),
         ("wire_roundtrip", bodies),
@@ -46,6 +46,8 @@ fn main() -> std::io::Result<()> {
         ("admin_json", lines(REQUESTS)),
         ("admin_request", lines(REQUESTS)),
         ("scenario_text", scenarios()),
+        ("console_answer", answers()),
+        ("console_words", command_lines()),
     ];
     for (name, inputs) in targets {
         let place = directory.join(name);
@@ -283,6 +285,31 @@ fn scenarios() -> Inputs {
     });
     of_verbs.chain(whole).map(String::into_bytes).collect()
 }
+
+/// One of each kind, as an engine gives it, behind the number of its question.
+fn answers() -> Inputs {
+    let numbered = |(number, answer): (u8, Vec<u8>)| [vec![number], answer].concat();
+    (0..).zip(lines(&file("tests/fuzz/examples/answers.txt"))).map(numbered).collect()
+}
+
+/// Words are lines.
+fn command_lines() -> Inputs {
+    lines(COMMAND_LINES)
+        .iter()
+        .map(|line| line.iter().map(|b| if *b == b' ' { b'\n' } else { *b }).collect())
+        .collect()
+}
+
+const COMMAND_LINES: &str = "status
+    members --json --url shm:/run/a
+    monitor g
+    send g hello --timeout 1.5
+    chat g --name me --wait-for 2
+    trace check a b
+    query {\"query\":\"status\"}
+    isolate 1 2
+    loss 100
+    config --set cluster=b";
 
 const URLS: &str = "shm:/run/anasazi/anasazi.sock
     unix:/run/a.sock

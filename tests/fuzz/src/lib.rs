@@ -30,7 +30,7 @@ mod wire;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 25] = [
     ("auth_open", wire::auth_open),
     ("wire_decode", wire::wire_decode),
     ("wire_roundtrip", wire::wire_roundtrip),
@@ -52,6 +52,8 @@ pub const TARGETS: [(&str, Target); 23] = [
     ("admin_json", text::admin_json),
     ("admin_request", text::admin_request),
     ("scenario_text", text::scenario_text),
+    ("console_answer", text::console_answer),
+    ("console_words", text::console_words),
     ("state_file", text::state_file),
     ("trace_text", trace::trace_text),
 ];

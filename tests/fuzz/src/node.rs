@@ -53,7 +53,7 @@ fn session(node: usize) -> SessionId {
 /// Two nodes, from their start or from a ring: the bytes choose what happens next of all that may.
 /// Accepted: a message is delivered.
 pub(crate) fn two_nodes(data: &[u8]) -> bool {
-    let mut input = Input::new(data);
+    let (mut input, mut guests) = (Input::new(data), Guests::new());
     let flags = input.u8();
     let mut world = if flags & 1 == 0 {
         RING_OF_TWO.with(World::clone)
@@ -72,7 +72,7 @@ pub(crate) fn two_nodes(data: &[u8]) -> bool {
         let Some(step) = choices.get(input.below(choices.len())) else { break };
         step_within_bounds(&mut world, *step);
         if *step == Step::Send {
-            send(&mut world, 2, &mut input);
+            guests.ask(&mut world, 2, &mut input);
         }
     }
     let settle = flags & 0xC0 == 0xC0;
@@ -89,13 +89,13 @@ pub(crate) fn two_nodes(data: &[u8]) -> bool {
 /// delivered.
 pub(crate) fn node_ops(data: &[u8]) -> bool {
     let mut input = Input::new(data);
-    let mut world = RING_OF_THREE.with(World::clone);
+    let (mut world, mut guests) = (RING_OF_THREE.with(World::clone), Guests::new());
     world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
     for _ in 0..STEPS_MAX {
         if input.is_empty() {
             break;
         }
-        operate(&mut world, &mut input);
+        operate(&mut world, &mut guests, &mut input);
         while world.under_way() > UNDER_WAY_MAX {
             world.apply(Step::Drop(0));
             world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
@@ -105,7 +105,7 @@ pub(crate) fn node_ops(data: &[u8]) -> bool {
     has_delivered(&world)
 }
 
-fn operate(world: &mut World, input: &mut Input<'_>) {
+fn operate(world: &mut World, guests: &mut Guests, input: &mut Input<'_>) {
     let (operation, flight) = (input.u8(), input.below(world.under_way()));
     let node = usize::from(operation >> 4) % 3;
     let under_way = world.under_way() > 0;
@@ -130,7 +130,7 @@ fn operate(world: &mut World, input: &mut Input<'_>) {
             world.forge(node, (node + 1 + usize::from(operation >> 7)) % 3, bytes);
         }
         11 => step_within_bounds(world, Step::Send),
-        15 => send(world, 3, input),
+        15 => guests.ask(world, 3, input),
         12 => world.evidence(node, input.below(3), Evidence::Unreachable),
         13 if operation > 250 => world.leave(node),
         14 if operation > 250 => world.apply(Step::Crash(node)),
@@ -139,10 +139,55 @@ fn operate(world: &mut World, input: &mut Input<'_>) {
     world.allow(Budget { faults: u8::MAX, delays: u8::MAX, messages: u8::MAX });
 }
 
+/// A second client of a node, that comes and goes: it joins what it is not in, and leaves what it
+/// is in, as an engine sees to.
+struct Guest {
+    number: u64,
+    is_in: [bool; 2],
+}
+
+/// Of every node.
+struct Guests(Vec<Guest>);
+
+impl Guests {
+    fn new() -> Self {
+        Self((0..3).map(|_| Guest { number: 1, is_in: [false; 2] }).collect())
+    }
+
+    /// What clients ask for: mostly messages, and comings and goings between them.
+    fn ask(&mut self, world: &mut World, nodes: usize, input: &mut Input<'_>) {
+        let choice = input.u8();
+        if choice % 8 < 4 {
+            return send(world, nodes, choice, input);
+        }
+        let (node, which) = (usize::from(choice >> 4) % nodes, usize::from(choice >> 3 & 1));
+        let guest = &mut self.0[node];
+        let session = SessionId(session(node).0 + 256 * guest.number);
+        let (name, group) = (GROUPS[which].to_owned(), GroupId::of(GROUPS[which]));
+        let command = match choice % 8 {
+            4 => Command::Hold { groups: vec![group], for_ms: u16::from(input.u8()) },
+            5 => {
+                *guest = Guest { number: guest.number + 1, is_in: [false; 2] };
+                Command::Disconnect { session }
+            }
+            _ => {
+                let is_in = &mut guest.is_in[which];
+                *is_in = !*is_in;
+                let join = Command::Join { session, name };
+                if *is_in { join } else { Command::Leave { session, group } }
+            }
+        };
+        let before = world.under_way();
+        world.feed(node, CoreInput::Command(command));
+        let answers = world.under_way().saturating_sub(before);
+        assert!(answers <= ANSWERS_MAX, "{answers} datagrams for one wish");
+    }
+}
+
 /// A message of any service to anybody, in any view, of up to four fragments.
-fn send(world: &mut World, nodes: usize, input: &mut Input<'_>) {
-    let (choice, flags) = (input.u8(), input.u8());
-    let (node, other) = (usize::from(choice >> 2) % nodes, usize::from(choice >> 4) % nodes);
+fn send(world: &mut World, nodes: usize, choice: u8, input: &mut Input<'_>) {
+    let flags = input.u8();
+    let (node, other) = (usize::from(choice >> 3) % nodes, usize::from(choice >> 5) % nodes);
     let [group, second] = GROUPS.map(GroupId::of);
     let view = |of| view_of(world, node, of);
     let to = match choice % 4 {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use anasazi_client::Url;
+use anasazi_console::fuzz as console;
 use anasazi_engine::config::{ConfigError, Origin, Settings};
 use anasazi_engine::fuzz;
 use anasazi_sim::scenario;
@@ -11,6 +12,10 @@ use anasazi_sim::scenario;
 const TEXT_LEN_MAX: usize = 4 << 10;
 /// Of the file that a scenario is in.
 const NAME: &str = "fuzz.txt";
+
+/// Commands of the console whose answers it lays out.
+const QUESTIONS: [&str; 9] =
+    ["status", "members", "groups", "sessions", "stats", "events", "config", "heal", "shutdown"];
 
 thread_local! {
     static DESK: RefCell<fuzz::Desk> = RefCell::default();
@@ -131,6 +136,25 @@ pub(crate) fn state_file(data: &[u8]) -> bool {
         }
     }
     fuzz::state_copies(&copies)
+}
+
+/// What an engine answers to the questions of the console: laid out, or refused; the terminal is
+/// not steered by it.
+pub(crate) fn console_answer(data: &[u8]) -> bool {
+    let Some((choice, answer)) = data.split_first() else { return false };
+    let Some(answer) = text(answer) else { return false };
+    let command = QUESTIONS[usize::from(*choice) % QUESTIONS.len()];
+    let Some(shown) = console::lay_out(&["anasazi", command], answer) else { return false };
+    let steers = |c: char| c.is_control() && c != '\n';
+    assert!(!shown.chars().any(steers), "{shown:?}");
+    true
+}
+
+/// The console's command line, a word a line.
+pub(crate) fn console_words(data: &[u8]) -> bool {
+    let Some(text) = text(data) else { return false };
+    let words: Vec<&str> = std::iter::once("anasazi").chain(text.lines()).collect();
+    console::lay_out(&words, "{}").is_some()
 }
 
 fn text(data: &[u8]) -> Option<&str> {
