@@ -1,0 +1,140 @@
+//! Objects of one owner, called from several threads at once although they are not to be: every
+//! function of the header that is for one thread at a time gives a documented status to all of
+//! them, ANZ_EBUSY to those who come too early. The calls are made of the header, so a new function
+//! is in at once.
+
+use std::fmt::Write;
+
+use anasazi_abi::man::documented;
+use anasazi_abi::prototypes::{Function, functions};
+use anasazi_abi::sweep;
+
+#[test]
+fn a_second_owner_is_told_that_it_is_one() {
+    let all = functions();
+    let owned: Vec<&Function> = all.iter().filter(|f| f.has_tag("MT-Owner")).collect();
+    assert!(owned.len() > 8, "{} functions", owned.len());
+    let mut program = BEFORE.to_owned();
+    for function in &owned {
+        let call = sweep::call(function, |_| None);
+        let (name, good) = (&function.name, documented(&function.name));
+        _ = writeln!(program, "static int call_{name}(void)\n{{\n    long r = {call};");
+        _ = writeln!(program, "    if (r == ANZ_EBUSY)\n        busy++;");
+        _ = writeln!(program, "    status = r;\n    return {good};\n}}");
+    }
+    program += "static const struct { const char *name; int (*call)(void); } calls[] = {\n";
+    for Function { name, .. } in &owned {
+        _ = writeln!(program, "    {{\"{name}\", call_{name}}},");
+    }
+    program += "};\n";
+    program += AFTER;
+    sweep::runs(&program);
+}
+
+const BEFORE: &str = r#"
+#include <pthread.h>
+
+/* What all share, */
+static anz_engine_t *engine;
+static anz_config_t *cfg;
+static anz_conn_t *conn;
+static anz_group_t *group;
+/* and what each has. */
+static __thread anz_event_t ev;
+static __thread anz_error_t err;
+static __thread anz_loop_ops_t ops;
+static __thread char buf[300], room[300];
+static __thread long status, busy;
+static __thread size_t len;
+static __thread void *made;
+
+static void notify(void *user_data) { (void)user_data; }
+
+static void log_line(void *user_data, int level, const char *component, const char *text,
+                     size_t text_len)
+{
+    (void)user_data, (void)level, (void)component, (void)text, (void)text_len;
+}
+
+static int watch(void *user_data, int fd, uint32_t old_events, uint32_t new_events)
+{
+    (void)user_data, (void)fd, (void)old_events, (void)new_events;
+    return 0;
+}
+
+static void timer(void *user_data, int64_t deadline_ns)
+{
+    (void)user_data, (void)deadline_ns;
+}
+"#;
+
+const AFTER: &str = r#"
+enum { OWNERS = 4, TIMES = 3000 };
+static volatile int which, is_over;
+static pthread_barrier_t begin, end;
+static long turned_away;
+
+static void *own(void *unused)
+{
+    int n, i;
+    (void)unused, (void)buf, (void)room, (void)len, (void)made;
+    ev.struct_size = sizeof ev;
+    err.struct_size = sizeof err;
+    ops.struct_size = sizeof ops;
+    ops.watch = watch;
+    ops.timer = timer;
+    for (;;) {
+        (void)pthread_barrier_wait(&begin);
+        if (is_over)
+            break;
+        for (n = 0; n < TIMES; n++) {
+            if (!calls[which].call()) {
+                fprintf(stderr, "%s from many threads: %s\n", calls[which].name,
+                        anz_status_name((anz_status_t)status));
+                exit(1);
+            }
+            /* What one receives is for all: it is given back once, whoever does it. */
+            for (i = 0; strcmp(calls[which].name, "anz_recv") == 0 && i < status; i++)
+                IS(anz_release(conn, &ev, 1), ANZ_OK);
+        }
+        (void)pthread_barrier_wait(&end);
+    }
+    __atomic_fetch_add(&turned_away, busy, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+int main(void)
+{
+    pthread_t owners[OWNERS];
+    int i;
+    anz_config_t *plain;
+    IS(anz_config_new(&plain), ANZ_OK);
+    IS(anz_config_set(plain, "transport.multicast", "off", NULL), ANZ_OK);
+    IS(anz_engine_new(plain, &engine, NULL), ANZ_OK);
+    anz_config_free(plain);
+    IS(anz_config_new(&cfg), ANZ_OK);
+    conn = connected(engine);
+    IS(anz_join(conn, "room", 0, NULL, &group), ANZ_OK);
+    CHECK(pthread_barrier_init(&begin, NULL, OWNERS + 1) == 0);
+    CHECK(pthread_barrier_init(&end, NULL, OWNERS + 1) == 0);
+    for (i = 0; i < OWNERS; i++)
+        CHECK(pthread_create(&owners[i], NULL, own, NULL) == 0);
+    for (i = 0; i < (int)(sizeof calls / sizeof *calls); i++) {
+        which = i;
+        if (strcmp(calls[i].name, "anz_engine_run") == 0)
+            IS(anz_engine_stop(engine), ANZ_OK); /* or it runs for ever */
+        (void)pthread_barrier_wait(&begin);
+        (void)pthread_barrier_wait(&end);
+    }
+    is_over = 1;
+    (void)pthread_barrier_wait(&begin);
+    for (i = 0; i < OWNERS; i++)
+        CHECK(pthread_join(owners[i], NULL) == 0);
+    CHECK(turned_away > 0);
+    IS(anz_conn_close(conn), ANZ_OK);
+    anz_engine_free(engine);
+    anz_config_free(cfg);
+    puts("ok");
+    return 0;
+}
+"#;
