@@ -10,6 +10,7 @@ found something.
     soak.py quiet --minutes 5                     real daemons beside busy loops (root)
     soak.py idle --hours 10 --only "32 nodes"      simulated hours without faults
     soak.py explore --nodes 2 --depth 12          every order of events, up to so many choices
+    soak.py signals                               a minute of signals into sending threads
     soak.py fuzz --seconds 60 --keep              every fuzz target, all together so long
     soak.py readme [--check]                      the README's figures from the ledger
 
@@ -41,6 +42,7 @@ TABLES = {
     "idle": ["clusters", "sim_hours", "deliveries", "changes", "violations", "stuck"],
     "explore": ["nodes", "depth", "faults", "delays", "messages", "states", "steps", "paths",
                 "complete", "violations"],
+    "signals": ["seconds", "hertz", "handlers", "without_room", "messages", "wrong"],
     "fuzz": ["targets", "executions", "crashes"],
 }
 # Columns that the command need not say: they are options of this program.
@@ -50,10 +52,10 @@ GIVEN = {"simulator": {"from": "first"}, "chaos": {"seed": "seed"},
 
 
 # Of a campaign that has tried something, none of these is 0.
-AMOUNTS = ("seeds", "rounds", "clusters", "executions", "planted", "states")
+AMOUNTS = ("seeds", "rounds", "clusters", "executions", "planted", "states", "handlers")
 # What the programs of a campaign are built of, one after the other, as tests/run.py does it.
 PACKAGES = {"chaos": ["anasazid", "anasazi-chaos"], "quiet": ["anasazid", "anasazi-chaos"],
-            "fuzz": []}
+            "signals": ["anasazi-ffi", "anasazid"], "fuzz": []}
 
 
 def main():
@@ -106,6 +108,8 @@ def commands(arguments):
         "idle": [sim, "idle", "--hours", str(arguments.hours), "--only", arguments.only],
         "explore": [sim, "explore"] + [word for name in BOUNDS
                                        for word in (f"--{name}", str(getattr(arguments, name)))],
+        "signals": ["cargo", "test", "--release", "-p", "anasazi-abi", "--test", "programs", "--",
+                    "--ignored", "--nocapture", "storm_of_a_minute"],
         "fuzz": ["make", "--no-print-directory", "fuzz", f"SECONDS={arguments.seconds}"]
                 + (["KEEP=1"] if arguments.keep else []),
     }
@@ -158,7 +162,7 @@ def rows(campaign):
 
 
 # What must be 0 for a row to be a good one.
-FAILURES = ("violations", "stuck", "crashes", "different", "changes")
+FAILURES = ("violations", "stuck", "crashes", "different", "changes", "wrong")
 # As the simulator judges it.
 P99_MS_MAX = 2000
 

@@ -12,7 +12,8 @@ fn passes(name: &str) {
     passes_with(name, &[]);
 }
 
-fn passes_with(name: &str, arguments: &[&str]) {
+/// What it printed.
+fn passes_with(name: &str, arguments: &[&str]) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let name = if name.contains('.') { name.to_owned() } else { format!("{name}.c") };
     let program = compile(&format!("tests/abi/c/{name}"), directory.path());
@@ -24,6 +25,7 @@ fn passes_with(name: &str, arguments: &[&str]) {
     assert!(output.status.success() && printed.ends_with("ok\n"), "{printed}\n{complaints}");
     // The library says nothing by itself, whatever happens in it.
     assert_eq!(complaints, "");
+    printed
 }
 
 #[test]
@@ -137,6 +139,18 @@ fn a_handler_may_come_after_every_single_instruction() {
 #[test]
 fn a_storm_of_signals_loses_and_doubles_nothing() {
     passes("storm");
+}
+
+/// At least as many handlers as the timer alone has ticks.
+#[test]
+#[ignore = "a minute: soak.py signals"]
+fn a_storm_of_a_minute_loses_and_doubles_nothing() {
+    let printed = passes_with("storm", &["60", "5000"]);
+    let line = printed.lines().find(|line| line.contains("handlers=")).expect("a line of figures");
+    let words = line.split(' ').find_map(|word| word.strip_prefix("handlers="));
+    let handlers: u64 = words.and_then(|number| number.parse().ok()).expect("a number");
+    println!("{line}");
+    assert!(handlers >= 60 * 5_000, "{line}");
 }
 
 #[test]
