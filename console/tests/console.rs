@@ -3,10 +3,12 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use anasazi_client::{Session, SessionOptions, SlowPolicy, SocketFile};
 use anasazi_engine::config::Settings;
 use anasazi_engine::{Engine, EngineHandle};
 use serde_json::Value;
@@ -332,6 +334,52 @@ fn every_question_is_answered_for_people_and_for_programs() {
         assert!(!value[key].is_null(), "{question}: {value}");
     }
     place.run(&["query", r#"{"query":"status"}"#]).expect(0, &["\"cluster\""]);
+}
+
+/// Whoever keeps a claim open for longer than a second is named: in the table, in JSON and among
+/// the events.
+#[test]
+fn an_open_claim_is_shown() {
+    let place = Place::new();
+    let options = SessionOptions {
+        send_ring_len: 4 << 20,
+        receive_ring_len: 4 << 20,
+        connect_timeout: WAIT_MAX,
+        connect_async: false,
+        slow: SlowPolicy::Disconnect,
+    };
+    let connector = Arc::new(SocketFile(place.socket()));
+    let session = Session::open(connector, options).expect("a session");
+    let group = session.join("room", 0, 0).expect("a group");
+    let pid = std::process::id();
+    let row = || {
+        let shown = place.run(&["sessions"]);
+        shown.expect(0, &["OPEN CLAIM"]);
+        let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let mut rows = shown.stdout.lines().map(words);
+        rows.find(|row| row.get(1) == Some(&pid.to_string())).expect("its row")
+    };
+    assert_eq!(row().last().map(String::as_str), Some("-"));
+    let claim = group.claim(16).expect("room");
+    let until = Instant::now() + WAIT_MAX;
+    // How long is said in seconds.
+    let is_long = |row: &[String]| row[row.len() - 2].parse().is_ok_and(|s: f64| s >= 1.0);
+    while row().last().map(String::as_str) == Some("-") || !is_long(&row()) {
+        assert!(Instant::now() < until, "nobody sees that it is open: {:?}", row());
+        thread::sleep(Duration::from_millis(50));
+    }
+    // It is told when it is looked at again.
+    let what = format!("of process {pid} keeps a claim open");
+    while !place.run(&["events"]).stdout.contains(&what) {
+        assert!(Instant::now() < until, "nobody is told");
+        thread::sleep(Duration::from_millis(50));
+    }
+    place.run(&["--json", "sessions"]).expect(0, &["claim_open_ms"]);
+    group.abort(&claim).expect("given back");
+    while row().last().map(String::as_str) != Some("-") {
+        assert!(Instant::now() < until, "it stays open");
+        thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { THREADS = 8, STOPPED = 0, TRAP_FLAG = 0x100, CALLS_AFTER_FULL = 20000, ROUNDS = 300 };
+enum { THREADS = 8, STOPPED = 0, TRAP_FLAG = 0x100, CALLS_AFTER_FULL = 20000, ROUNDS = 100 };
 
 struct body {
     uint64_t thread, number;
@@ -93,7 +93,7 @@ static void *sender(void *argument)
 }
 
 /* So many messages of the other session, one after the other: how long they took. */
-static double rounds_of_another(void)
+static double rounds_once(void)
 {
     struct timespec begin, end;
     int round;
@@ -107,6 +107,18 @@ static double rounds_of_another(void)
     }
     clock_gettime(CLOCK_MONOTONIC, &end);
     return (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+}
+
+/* The same at its best: others use the machine as well. */
+static double rounds_of_another(void)
+{
+    double best = rounds_once();
+    int n;
+    for (n = 0; n < 9; n++) {
+        double next = rounds_once();
+        best = next < best ? next : best;
+    }
+    return best;
 }
 
 /* How often the answer holds this. */
@@ -184,6 +196,7 @@ static void one_is_stopped(int in_send, int times)
     beside = rounds_of_another();
     printf("%s: another session's %d rounds took %.1f ms, and %.1f ms before\n",
            in_send ? "stopped in a send" : "a claim kept open", ROUNDS, beside * 1e3, alone * 1e3);
+    CHECK(beside < 2 * alone);
     snprintf(process, sizeof process, "of process %ld keeps a claim open", (long)getpid());
     is_said(events, process, times);
     is_said(events, "goes on after a claim", times - 1);
