@@ -76,6 +76,9 @@ fn valid(function: &Function, argument: &Argument) -> String {
 }
 
 const PREPARED: &str = r#"
+#include <sys/wait.h>
+#include <unistd.h>
+
 static anz_engine_t *engine, *running;
 static anz_config_t *cfg;
 static anz_conn_t *conn;

@@ -144,6 +144,7 @@ fn a_storm_of_signals_loses_and_doubles_nothing() {
 /// At least as many handlers as the timer alone has ticks.
 #[test]
 #[ignore = "a minute: soak.py signals"]
+#[expect(clippy::print_stdout, reason = "the row of the ledger")]
 fn a_storm_of_a_minute_loses_and_doubles_nothing() {
     let printed = passes_with("storm", &["60", "5000"]);
     let line = printed.lines().find(|line| line.contains("handlers=")).expect("a line of figures");
