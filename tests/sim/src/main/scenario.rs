@@ -1,9 +1,11 @@
 //! `anasazi-sim scenario`: files of the small language, wherever they are.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anasazi_protocol::planted::set as plant;
+use anasazi_sim::cluster::Cell;
 use anasazi_sim::scenario::{difference, parse, render, run};
 use clap::Args;
 
@@ -18,6 +20,9 @@ pub struct Arguments {
     /// Write the output into the files where it is not what they say.
     #[arg(long)]
     update: bool,
+    /// Say which changes of state there were, and on what input.
+    #[arg(long)]
+    changes: bool,
     /// Plant this bug first; see `planted`.
     #[arg(long, conflicts_with = "update")]
     planted: Option<String>,
@@ -32,7 +37,11 @@ impl Arguments {
         }
         let mut good = 0;
         for path in &self.files {
-            let result = play(path, self.update, print);
+            let result = play(path, self.update, |text, cells| {
+                print(text);
+                let cells = cells.iter().filter(|_| self.changes);
+                cells.for_each(|(row, from, on)| eprintln!("{row} from {from} on {on}"));
+            });
             match result {
                 Ok(()) => good += 1,
                 Err(what) => eprintln!("{what}"),
@@ -44,14 +53,14 @@ impl Arguments {
 }
 
 /// One file. `told` gets it as it would be with its output, if it comes to its end.
-fn play(path: &Path, update: bool, told: impl FnOnce(&str)) -> Result<(), String> {
+fn play(path: &Path, update: bool, told: impl FnOnce(&str, &BTreeSet<Cell>)) -> Result<(), String> {
     let name = path.display().to_string();
     let text = fs::read_to_string(path);
     let text = text.map_err(|error| format!("{name} cannot be read: {error}"))?;
     let scenario = parse(&name, &text)?;
     let outcome = run(&scenario)?;
     let now = render(&scenario, &outcome.printed);
-    told(now.trim_end());
+    told(now.trim_end(), &outcome.cells);
     if update && outcome.holds(&scenario, &now).is_ok() {
         if difference(&text, &now).is_some() {
             fs::write(path, &now).map_err(|error| format!("{name} cannot be written: {error}"))?;
@@ -72,7 +81,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("{}-{name}.txt", std::process::id()));
         fs::write(&path, text).expect("a file can be written");
         let mut told = String::new();
-        let result = play(&path, update, |text| told = text.to_owned());
+        let result = play(&path, update, |text, _| told = text.to_owned());
         let after = fs::read_to_string(&path).expect("it is there");
         fs::remove_file(&path).expect("it is there");
         (result, told, after)
@@ -103,7 +112,7 @@ mod tests {
         let (result, ..) = played("bad", "title x\n\nring 5 mtu=99\n", false);
         let what = result.unwrap_err();
         assert!(what.contains("-bad.txt:3: `99` is not allowed for `mtu`"), "{what}");
-        let missing = play(Path::new("/nowhere/x.txt"), false, |_| {}).unwrap_err();
+        let missing = play(Path::new("/nowhere/x.txt"), false, |_, _| {}).unwrap_err();
         assert!(missing.starts_with("/nowhere/x.txt cannot be read: No such file"), "{missing}");
     }
 }
