@@ -117,6 +117,7 @@ fn limits() -> SessionLimits {
     SessionLimits {
         sessions_max: 1,
         backlog_len_max: 1 << 20,
+        backlog_total_max: 1 << 30,
         hold_max: Duration::from_secs(10),
         message_len_max: 1 << 10,
         allow_uids: Vec::new(),

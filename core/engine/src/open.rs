@@ -47,6 +47,7 @@ pub(crate) fn open(
     let limits = SessionLimits {
         sessions_max: config.client.sessions_max,
         backlog_len_max: config.client.backlog_len,
+        backlog_total_max: config.client.backlog_total,
         hold_max: config.client.hold_max,
         message_len_max: config.message.len_max,
         allow_uids: config.client.allow_uids.clone(),

@@ -54,6 +54,7 @@ impl Engine {
         let limits = SessionLimits {
             sessions_max: 5,
             backlog_len_max: BACKLOG_LEN_MAX,
+            backlog_total_max: 1 << 30,
             hold_max: Duration::from_secs(30),
             message_len_max: MESSAGE_LEN_MAX,
             allow_uids: Vec::new(),

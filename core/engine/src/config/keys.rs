@@ -278,6 +278,14 @@ pub const KEYS: &[Key] = &[
         ..key("client.backlog_len", "64 MiB")
     },
     Key {
+        kind: Kind::Size { min: 1 << 20, max: 1 << 40, power_of_two: false },
+        effect: "What the engine keeps for all sessions that do not read, together. Beyond it \
+                 the session that most of it is kept for is closed as slow, whatever it chose. At \
+                 least client.backlog_len.",
+        danger: "Memory, of the whole engine; too little of it and one slow session ends another.",
+        ..key("client.backlog_total", "1 GiB")
+    },
+    Key {
         kind: milliseconds(0, 600_000),
         effect: "How long a session that chose to throttle may let the senders to its groups \
                  wait without reading anything. Then it is closed as slow. 0: no session may \

@@ -147,6 +147,8 @@ pub struct ClientConfig {
     pub sessions_max: usize,
     /// Bytes kept for a session that does not read.
     pub backlog_len: usize,
+    /// `client.backlog_total`, in bytes.
+    pub backlog_total: usize,
     /// How long a session may let the senders to its groups wait.
     pub hold_max: Duration,
 }
@@ -318,6 +320,7 @@ impl Reader<'_> {
             allow_gids: self.integers("client.allow_gids"),
             sessions_max: self.integer("client.sessions_max") as usize,
             backlog_len: self.integer("client.backlog_len") as usize,
+            backlog_total: self.integer("client.backlog_total") as usize,
             hold_max: self.duration("client.hold_max_ms"),
         }
     }
@@ -333,6 +336,7 @@ impl Reader<'_> {
         problems.extend(self.at_least("session.send_ring_len", 4, "message.len_max"));
         problems.extend(self.at_least("session.receive_ring_len", 4, "message.len_max"));
         problems.extend(self.at_least("client.backlog_len", 1, "message.len_max"));
+        problems.extend(self.at_least("client.backlog_total", 1, "client.backlog_len"));
         if let Some(group) = multicast.filter(|group| group.is_ipv4() != bind.is_ipv4()) {
             let example = if bind.is_ipv4() { "239.192.77.1:7745" } else { "[ff15::7745]:7745" };
             let text = format!(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anasazi_protocol::{Instant, MemberId, SessionId};
 use anasazi_queue::status::Status;
 
+use super::backlog::Backlog;
 use super::connection::Connection;
 use super::handshake::{self, Greeting, Offer, Refusal, Waiting};
 use super::limits::{HELLO_TIMEOUT, WAITING_MAX};
@@ -120,9 +121,11 @@ impl Sessions {
         self.waiting.retain(|waiting| *waiting != slot);
         let id = self.next_id;
         self.next_id = SessionId(id.0 + 1);
-        let (wakers, backlog_len_max) = ((wake_engine, waker), self.limits.backlog_len_max);
+        let total = Arc::clone(&self.backlog_total);
+        let backlog = Backlog::new(self.limits.backlog_len_max, total);
+        let wakers = (wake_engine, waker);
         let (lane, policy) = (offer.lane, offer.policy);
-        let connection = Connection::new(id, *waiting, (lane, policy), wakers, backlog_len_max);
+        let connection = Connection::new(id, *waiting, (lane, policy), wakers, backlog);
         let connection = Box::new(connection);
         let identity = MemberId { node: self.identity.node, session: id };
         let message_len_max = self.limits.message_len_max;

@@ -1,6 +1,8 @@
 //! What waits for room in a session's receive ring, in order and bounded.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anasazi_queue::record::event;
 use bytes::Bytes;
@@ -13,6 +15,8 @@ pub(super) struct Backlog {
     entries: VecDeque<Entry>,
     len: usize,
     len_max: usize,
+    /// What all backlogs of the engine cost, this one too.
+    total: Arc<AtomicUsize>,
     /// How many of them are of the kind TAKEN.
     taken: usize,
     /// How many have ever gone into the ring.
@@ -33,8 +37,9 @@ pub(super) struct Entry {
 pub(super) struct Overflow;
 
 impl Backlog {
-    pub(super) fn new(len_max: usize) -> Self {
-        Self { entries: VecDeque::new(), len: 0, len_max, taken: 0, popped: 0 }
+    /// Of at most so many bytes, counted in a total as well.
+    pub(super) fn new(len_max: usize, total: Arc<AtomicUsize>) -> Self {
+        Self { entries: VecDeque::new(), len: 0, len_max, total, taken: 0, popped: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -82,6 +87,7 @@ impl Backlog {
         };
         self.entries.push_back(entry);
         self.len += cost;
+        self.total.fetch_add(cost, Ordering::Relaxed);
         Ok(())
     }
 
@@ -103,6 +109,7 @@ impl Backlog {
     pub(super) fn pop(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.len -= entry.cost;
+            self.total.fetch_sub(entry.cost, Ordering::Relaxed);
             self.taken -= usize::from(entry.kind == event::TAKEN);
             self.popped += 1;
         }
@@ -113,7 +120,14 @@ impl Backlog {
 
     pub(super) fn clear(&mut self) {
         self.entries = VecDeque::new();
+        self.total.fetch_sub(self.len, Ordering::Relaxed);
         (self.len, self.taken) = (0, 0);
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 
@@ -135,7 +149,8 @@ mod tests {
 
     #[test]
     fn bounded_and_in_order() {
-        let mut backlog = Backlog::new(3 * ENTRY_LEN + 10);
+        let total = Arc::new(AtomicUsize::new(0));
+        let mut backlog = Backlog::new(3 * ENTRY_LEN + 10, Arc::clone(&total));
         let pieces = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
         backlog.push(1, b"12", &pieces).expect("room");
         backlog.push(2, b"12345", &[]).expect("room");
@@ -150,11 +165,17 @@ mod tests {
         assert!(backlog.is_empty());
         assert_eq!(backlog.len(), 0);
         backlog.pop();
+        let other = Backlog::new(1_000, Arc::clone(&total));
+        for mut backlog in [backlog, other] {
+            backlog.push(1, b"12", &[]).expect("room");
+            assert_eq!(total.load(Ordering::Relaxed), ENTRY_LEN + 2, "the first one is gone");
+        }
+        assert_eq!(total.load(Ordering::Relaxed), 0);
     }
 
     #[test]
     fn long_pieces_are_shared_and_short_ones_are_not() {
-        let mut backlog = Backlog::new(usize::MAX);
+        let mut backlog = Backlog::new(usize::MAX, Arc::default());
         let buffer = Bytes::from(vec![7; 2 * SHARED_PIECE_LEN_MIN]);
         let pieces = [buffer.slice(..SHARED_PIECE_LEN_MIN), buffer.slice(10..20)];
         backlog.push(1, b"head", &pieces).expect("room");

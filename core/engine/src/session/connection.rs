@@ -119,7 +119,7 @@ impl Connection {
         from: Waiting,
         (lane, policy): (Lane, Policy),
         wakers: (OwnedFd, ClientWaker),
-        backlog_len_max: usize,
+        backlog: Backlog,
     ) -> Self {
         Self {
             id,
@@ -128,7 +128,7 @@ impl Connection {
             wake_engine: wakers.0,
             wake_client: wakers.1,
             lane,
-            backlog: Backlog::new(backlog_len_max),
+            backlog,
             policy,
             gap: Gap::default(),
             behind: Behind::default(),

@@ -9,6 +9,8 @@ pub struct SessionLimits {
     pub sessions_max: usize,
     /// Bytes kept for a session whose receive ring is full; beyond that it is cut off.
     pub backlog_len_max: usize,
+    /// Bytes kept for all sessions together; beyond that the one with the most is cut off.
+    pub backlog_total_max: usize,
     /// How long a session may let the senders to its groups wait.
     pub hold_max: Duration,
     /// Longest message, in bytes.

@@ -45,6 +45,7 @@ mod tests;
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use anasazi_protocol::{Instant, Process, SessionId};
 use anasazi_queue::plain::Plain;
@@ -86,6 +87,8 @@ pub struct Sessions {
     blocked: VecDeque<(usize, SessionId)>,
     /// Who has to wait for whom.
     holds: Holds,
+    /// Bytes that all backlogs cost.
+    backlog_total: Arc<AtomicUsize>,
     /// Sessions to be looked at when flushing.
     dirty: Vec<(usize, SessionId)>,
     /// Sessions that ended and that the protocol has not heard of yet.
@@ -160,6 +163,7 @@ impl Sessions {
             active: VecDeque::new(),
             blocked: VecDeque::new(),
             holds: Holds::default(),
+            backlog_total: Arc::default(),
             dirty: Vec::new(),
             endings: VecDeque::new(),
             dead: Vec::new(),
@@ -208,6 +212,7 @@ impl Sessions {
                 Err(ending) => self.end(connection, at.0, Some(&ending)),
             }
         }
+        self.bound_backlogs();
         self.bury(readiness);
     }
 

@@ -1,8 +1,10 @@
 //! What becomes of a session that does not read as fast as it is sent to, if it does not want to be
 //! ended for that: it misses messages and is told how many (gap), or the senders to its groups wait
-//! for it (throttle, see `holds`).
+//! for it (throttle, see `holds`). And whatever they want, all of them together are kept only so
+//! much for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anasazi_protocol::{GroupId, Instant};
@@ -14,6 +16,7 @@ use bytes::Bytes;
 
 use super::connection::{Connection, Ending};
 use super::limits::{GAP_BEGINS, GAP_ENDS, HOLD_BEGINS};
+use super::{Sessions, Slot};
 
 /// What a session wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +61,31 @@ pub(super) struct Delivery<'a> {
     pub(super) tag: u64,
     /// The handle that it is told under what became of an own message; none if that has ended.
     pub(super) under: Option<u32>,
+}
+
+impl Sessions {
+    /// Where too much is kept for all sessions together, those with the most of it are ended.
+    pub(super) fn bound_backlogs(&mut self) {
+        let max = self.limits.backlog_total_max;
+        loop {
+            let total = self.backlog_total.load(Ordering::Relaxed);
+            if total <= max {
+                return;
+            }
+            let open = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot {
+                Slot::Open(connection) => Some((connection.backlog.len(), at, connection.id)),
+                _ => None,
+            });
+            let Some((len, at, id)) = open.max() else { return };
+            let Some(connection) = self.take_out((at, id)) else { return };
+            let text = format!(
+                "{total} bytes wait for sessions that do not read, and {max} are all that \
+                 client.backlog_total allows: this session is the one that the most of them, \
+                 {len}, wait for"
+            );
+            self.end(connection, at, Some(&Ending::new(Status::ESLOW, text)));
+        }
+    }
 }
 
 impl Policy {

@@ -48,6 +48,7 @@ impl Engine {
         let mut limits = SessionLimits {
             sessions_max: 10,
             backlog_len_max: 100_000,
+            backlog_total_max: 1 << 30,
             hold_max: Duration::from_secs(5),
             message_len_max: MESSAGE_LEN_MAX,
             allow_uids: Vec::new(),

@@ -342,3 +342,33 @@ fn a_policy_that_is_unknown_or_not_allowed_is_refused_in_words() {
     assert!(status == Status::EACCES && reason.contains("client.hold_max_ms"), "{reason}");
     assert_eq!(refused(&mut strict, slow::GAP).0, Status::OK);
 }
+
+/// Whatever they chose, all of them together cost no more than the engine may keep.
+#[test]
+fn who_has_most_of_all_backlogs_is_ended_first() {
+    let mut engine = Engine::with(|limits| limits.backlog_total_max = 150_000);
+    let (first, sender) = pair(&mut engine, slow::GAP);
+    let half = |engine: &Engine| engine.sessions.describe()[0].backlog_len > 40_000;
+    flood(&mut engine, &sender, half);
+    let (second, third) = (engine.open_as(|hello| hello.slow = slow::GAP), engine.open());
+    second.join(9, "room");
+    third.join(9, "room");
+    engine.run();
+    sender.drain();
+    flood(&mut engine, &sender, |engine| engine.sessions.len() == 3);
+    let (status, reason) = first.closed().expect("the last word");
+    assert_eq!(Status(status), Status::ESLOW);
+    assert!(reason.contains("client.backlog_total"), "{reason}");
+    let kept: usize = engine.sessions.describe().iter().map(|info| info.backlog_len).sum();
+    assert!(kept > 50_000 && kept <= 150_000, "{kept} bytes are kept for the others");
+    // Who goes takes its share along: the next one may have as much.
+    drop((second, third));
+    engine.run();
+    assert_eq!(engine.sessions.len(), 1);
+    let fourth = engine.open_as(|hello| hello.slow = slow::GAP);
+    fourth.join(9, "room");
+    engine.run();
+    sender.drain();
+    flood(&mut engine, &sender, |engine| skipped(engine) > 100);
+    assert_eq!(engine.sessions.len(), 2);
+}
