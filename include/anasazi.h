@@ -381,7 +381,8 @@ ANZ_API anz_status_t anz_engine_new(const anz_config_t *ANZ_NULLABLE cfg, anz_en
 
 /* Stops it if it runs, joins its thread, and gives everything back; its sessions close. A clean
  * leave takes up to a second. Where a loop was set, this is for its thread. From within a
- * callback of its own it waits for nothing: the engine ends when that returns. MT-Safe BLK */
+ * callback of its own it waits for nothing: the engine ends once that has returned, and logs no
+ * more. MT-Safe BLK */
 ANZ_API void anz_engine_free(anz_engine_t *ANZ_NULLABLE e);
 
 /* For your loop: watch this fd for readability, and call anz_engine_process() when it is

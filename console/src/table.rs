@@ -158,7 +158,7 @@ fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         // Clients chose some of it.
-        Value::String(text) => words::plain(text),
+        Value::String(text) => words::plain(text).replace('\t', "\\t"),
         other => other.to_string(),
     }
 }
@@ -210,10 +210,10 @@ mod tests {
 
     #[test]
     fn names_of_groups_cannot_steer_the_terminal() {
-        let name = "a\u{1b}[2Jb";
+        let name = "a\u{1b}[2J\tb";
         let answer = json!({ "groups": [{ "name": name, "members": [] }] });
         assert!(!groups(&answer).contains('\u{1b}'));
         let answer = json!({ "events": [{ "kind": "view", "text": name }] });
-        assert!(!events(&answer).contains('\u{1b}'));
+        assert!(!events(&answer).contains(['\u{1b}', '\t']));
     }
 }

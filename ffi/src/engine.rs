@@ -5,8 +5,8 @@ use std::ffi::c_int;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
-use std::thread::{JoinHandle, current};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anasazi_client::sys::fork;
@@ -30,6 +30,10 @@ pub(crate) struct Driven {
     is_poisoned: AtomicBool,
     /// Its thread has come to its end, and it with it.
     has_left: AtomicBool,
+    /// It was freed from within one of its callbacks.
+    is_freed: Arc<AtomicBool>,
+    /// The thread that is driving it, or 0.
+    driver: AtomicI32,
     log: Option<LogSink>,
     /// The thread whose loop watches everything itself, if one does: the one that was last seen
     /// to drive it.
@@ -57,7 +61,8 @@ pub unsafe extern "C" fn anz_engine_new(
                 Some(host) => Engine::hosted(valid, Box::new(host)),
                 None => Engine::new(valid),
             };
-            let engine = LogSink::during(log, open).map_err(|e| failure(&e))?;
+            let is_freed = Arc::default();
+            let engine = LogSink::during(log, &is_freed, open).map_err(|e| failure(&e))?;
             let driven = Driven {
                 handle: engine.handle(),
                 fd: engine.fd(),
@@ -65,6 +70,8 @@ pub unsafe extern "C" fn anz_engine_new(
                 fork_mark: fork::mark(),
                 is_poisoned: AtomicBool::new(false),
                 has_left: AtomicBool::new(false),
+                is_freed,
+                driver: AtomicI32::new(0),
                 log,
                 host_thread: host.map(|_| AtomicI32::new(this_thread())),
                 thread: Mutex::new(None),
@@ -79,7 +86,8 @@ pub unsafe extern "C" fn anz_engine_new(
 
 /// Stops it if it runs, joins its thread, and gives everything back; its sessions close. A clean
 /// leave takes up to a second. Where a loop was set, this is for its thread. From within a callback
-/// of its own it waits for nothing: the engine ends when that returns. MT-Safe BLK
+/// of its own it waits for nothing: the engine ends once that has returned, and logs no more.
+/// MT-Safe BLK
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
     guarded(|| {
@@ -89,9 +97,14 @@ pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
         }
         driven.handle.stop();
         let thread = driven.thread.lock().map_or(None, |mut thread| thread.take());
+        // From within a callback of its own, it is driven by this very thread: whoever does that
+        // ends it when the callback returns.
+        let is_within = |driven: &Driven| {
+            let driver = driven.driver.load(Ordering::SeqCst);
+            driver != 0 && driver == this_thread()
+        };
         match thread {
-            // From within a callback of its own: it ends by itself when that returns.
-            Some(thread) if thread.thread().id() == current().id() => drop(thread),
+            _ if is_within(&driven) => driven.is_freed.store(true, Ordering::SeqCst),
             Some(thread) => drop(thread.join()),
             None => driven.leave(),
         }
@@ -205,13 +218,22 @@ impl Driven {
         work: impl FnOnce(&mut Engine) -> Result<R, EngineError>,
     ) -> Result<R, Status> {
         let Some(engine) = owned.as_mut() else { return Err(Status::ECLOSED) };
+        self.driver.store(this_thread(), Ordering::SeqCst);
         let logged = || {
-            LogSink::during(self.log, || {
+            LogSink::during(self.log, &self.is_freed, || {
                 work(engine)
                     .inspect_err(|error| tracing::error!(target: "anasazi::engine", "{error}"))
             })
         };
-        match catch_unwind(AssertUnwindSafe(logged)) {
+        let caught = catch_unwind(AssertUnwindSafe(logged));
+        self.driver.store(0, Ordering::SeqCst);
+        if self.is_freed.load(Ordering::SeqCst) {
+            // Its handle is stale: nobody could drive it to an end. Its sockets close.
+            let engine = owned.take();
+            _ = catch_unwind(AssertUnwindSafe(|| drop(engine)));
+            return Err(Status::ECLOSED);
+        }
+        match caught {
             Ok(result) => result.map_err(|error| failure(&error).status),
             // Not of the engine, which catches its own: of the log, say.
             Err(_) => {

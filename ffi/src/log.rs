@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::ffi::{CString, c_int, c_void};
 use std::fmt::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tracing::field::{Field, Visit};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber, span};
@@ -29,10 +30,16 @@ unsafe impl Sync for LogSink {}
 impl LogSink {
     /// Runs something whose log lines go here; nowhere if it is called by a function that is just
     /// being given a line: a dispatcher that gives one out cannot be exchanged for another.
-    pub(crate) fn during<R>(sink: Option<Self>, work: impl FnOnce() -> R) -> R {
+    /// And nowhere from the moment that `is_freed`.
+    pub(crate) fn during<R>(
+        sink: Option<Self>,
+        is_freed: &Arc<AtomicBool>,
+        work: impl FnOnce() -> R,
+    ) -> R {
         match sink {
             Some(sink) if sink.function.is_some() && !IS_GIVING.get() => {
-                let forwarder = Forwarder { sink, spans: AtomicU64::new(1) };
+                let is_freed = Arc::clone(is_freed);
+                let forwarder = Forwarder { sink, is_freed, spans: AtomicU64::new(1) };
                 tracing::dispatcher::with_default(&Dispatch::new(forwarder), work)
             }
             _ => work(),
@@ -48,6 +55,8 @@ thread_local! {
 /// Turns events into lines and hands them on.
 struct Forwarder {
     sink: LogSink,
+    /// Its engine was, from within the function: what that uses may be gone since.
+    is_freed: Arc<AtomicBool>,
     spans: AtomicU64,
 }
 
@@ -58,6 +67,9 @@ impl Subscriber for Forwarder {
 
     fn event(&self, event: &Event<'_>) {
         let Some(function) = self.sink.function else { return };
+        if self.is_freed.load(Ordering::SeqCst) {
+            return;
+        }
         let mut line = Line(String::new());
         event.record(&mut line);
         let component = CString::new(event.metadata().target()).unwrap_or_default();
@@ -130,10 +142,13 @@ mod tests {
         let mut lines: Vec<String> = Vec::new();
         let user_data = (&raw mut lines).cast();
         let sink = LogSink { function: Some(collect), level: ANZ_LOG_INFO, user_data };
-        LogSink::during(Some(sink), || {
+        let is_freed = Arc::default();
+        LogSink::during(Some(sink), &is_freed, || {
             tracing::info!(target: "anasazi::engine", node = 7, "ring formed");
             tracing::debug!(target: "anasazi::engine", "too fine");
             tracing::error!(target: "anasazi::engine", "bad");
+            is_freed.store(true, Ordering::SeqCst);
+            tracing::error!(target: "anasazi::engine", "nobody is there any more");
         });
         tracing::error!("after it");
         assert_eq!(lines, ["6 anasazi::engine ring formed node=7", "3 anasazi::engine bad"]);

@@ -320,3 +320,15 @@ fn a_wish_that_senders_wait_reaches_the_ring_and_no_further() {
     cluster.run(1);
     assert!(cluster.held.iter().all(|(node, ..)| *node == 2), "{:?}", cluster.held);
 }
+
+/// Its host gives it no more commands by then; should one come all the same, it may be what makes
+/// the node see that its time is over. (Change of state: left from operational on command.)
+#[test]
+fn a_command_after_the_time_to_leave_ends_the_node() {
+    let mut cluster = Cluster::new();
+    cluster.give(3, Input::Shutdown);
+    cluster.now += 3_000_000_000;
+    let hold = Command::Leave { session: session(3), group: group("all") };
+    cluster.command(3, hold);
+    assert_eq!(cluster.cores[&3].status().state, "stopped");
+}

@@ -179,6 +179,20 @@ static void set_up(int context)
     IS(anz_conn_self(conn, &member), ANZ_OK);
 }
 
+/* It was freed from within: its sessions are told, and nothing of it is called any more. */
+static void is_gone(int context)
+{
+    int n = 0, status;
+    while ((status = anz_recv(conn, &ev, 1)) >= 0) {
+        CHECK(++n < 20000);
+        if (status == 1 && (ev.type == ANZ_EV_CLOSED || ev.type == ANZ_EV_SUSPENDED))
+            break;
+        if (status == 1)
+            IS(anz_release(conn, &ev, 1), ANZ_OK);
+        a_while(context == WATCH ? WATCH : NOTIFY);
+    }
+}
+
 /* All of it can be freed; the engine goes with what stops it. */
 static void clean_up(const char *name)
 {
@@ -249,6 +263,8 @@ int main(void)
                         contexts[context], anz_status_name((anz_status_t)r));
                 return 1;
             }
+            if (strcmp(calls[which].name, "anz_engine_free") == 0)
+                is_gone(context);
             clean_up(calls[which].name);
         }
         anz_engine_free(engine);

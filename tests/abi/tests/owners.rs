@@ -12,7 +12,9 @@ use anasazi_abi::sweep;
 #[test]
 fn a_second_owner_is_told_that_it_is_one() {
     let all = functions();
-    let owned: Vec<&Function> = all.iter().filter(|f| f.has_tag("MT-Owner")).collect();
+    let mut owned: Vec<&Function> = all.iter().filter(|f| f.has_tag("MT-Owner")).collect();
+    // It comes back only from an engine that was stopped.
+    owned.sort_by_key(|function| function.name == "anz_engine_run");
     assert!(owned.len() > 8, "{} functions", owned.len());
     let mut program = BEFORE.to_owned();
     for function in &owned {
@@ -88,6 +90,11 @@ static void *own(void *unused)
         if (is_over)
             break;
         for (n = 0; n < TIMES; n++) {
+            /* Something to receive. */
+            if (strcmp(calls[which].name, "anz_recv") == 0) {
+                (void)!anz_mcast(group, ANZ_AGREED, "x", 1, 0);
+                (void)anz_engine_process(engine, 0);
+            }
             if (!calls[which].call()) {
                 fprintf(stderr, "%s from many threads: %s\n", calls[which].name,
                         anz_status_name((anz_status_t)status));

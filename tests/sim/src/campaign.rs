@@ -27,6 +27,9 @@ const P99_CHANGES_MAX: u64 = 6;
 /// Fewer seeds than this say nothing about one in a hundred.
 const P99_SEEDS_MIN: usize = 500;
 
+/// Fewer seeds than this need not have seen everything.
+const CELLS_SEEDS_MIN: u64 = 1_000;
+
 /// Which seeds to run, and when to stop.
 pub struct Campaign {
     /// The first seed.
@@ -139,18 +142,30 @@ impl Sums {
         }
     }
 
-    /// Of what states and inputs no seed saw a change that there may be.
+    /// Changes of state, by state and input, that no seed saw: all, and those that nothing else
+    /// shows.
+    fn unreached_cells(&self) -> (Vec<String>, Vec<String>) {
+        let unreached = transitions::cells().filter(|cell| !self.cells.contains(cell));
+        let named = |(row, from, on): Cell| format!("{row} from {from} on {on}");
+        let all: Vec<String> = unreached.map(named).collect();
+        let owed = |words: &&String| shown_by(&format!("change {words}")) == Some("swarm");
+        let owed = all.iter().filter(owed).cloned().collect();
+        (all, owed)
+    }
+
+    /// So many seeds must have seen what nothing else shows.
+    fn is_blind(&self) -> bool {
+        self.seeds >= CELLS_SEEDS_MIN && !self.unreached_cells().1.is_empty()
+    }
+
     fn print_cells(&self) {
-        let all: Vec<Cell> = transitions::cells().collect();
-        let unreached = all.iter().filter(|cell| !self.cells.contains(*cell));
-        let words: Vec<String> =
-            unreached.map(|(row, from, on)| format!("{row} from {from} on {on}")).collect();
-        let reached = all.len() - words.len();
-        eprintln!(
-            "{reached} of {} changes by state and input; not {}",
-            all.len(),
-            words.join(", ")
-        );
+        let (unreached, owed) = self.unreached_cells();
+        let all = transitions::cells().count();
+        let reached = all - unreached.len();
+        eprintln!("{reached} of {all} changes by state and input; not {}", unreached.join(", "));
+        if self.is_blind() {
+            eprintln!("FAILED: nothing but these seeds is to show {}", owed.join(", "));
+        }
     }
 
     fn hours(&self) -> f64 {
@@ -305,7 +320,8 @@ impl Campaign {
         if interrupted {
             eprintln!("interrupted: {} of {} seeds were run", sums.seeds, self.seeds);
         }
-        !interrupted && !sums.has_failed() && !sums.is_slow() && !sums.is_restless()
+        let is_good = !sums.has_failed() && !sums.is_slow() && !sums.is_restless();
+        !interrupted && is_good && !sums.is_blind()
     }
 }
 

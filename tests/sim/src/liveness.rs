@@ -27,6 +27,8 @@ use visits::Visits;
 
 /// Every so often the bounds are looked at, in nanoseconds.
 const LOOK_EVERY: u64 = 100_000_000;
+/// What a message costs in a backlog besides its bytes, at most.
+const ENTRY_MAX: usize = 1_024;
 /// Sessions are looked at every so many times.
 const SESSIONS_EVERY: u64 = 20;
 
@@ -143,7 +145,9 @@ impl Cluster {
     /// L8 of what waits for clients.
     fn look_at_sessions(&mut self, node: usize) {
         let Some(turn) = &self.nodes[node].turn else { return };
-        let bound = self.options.machine.backlog_len_max;
+        // One record may always wait: the longest message, with its head and what an entry costs.
+        let one = self.options.message_len_max + ENTRY_MAX;
+        let bound = self.options.machine.backlog_len_max.max(one);
         let sessions = turn.sessions().describe();
         if let Some(over) = sessions.iter().find(|s| s.backlog_len > bound) {
             let how = format!("{} bytes wait for client {:x}", over.backlog_len, over.session.0);

@@ -18,6 +18,8 @@ const SEAL_LEN: usize = 4;
 const RING_LEN: usize = 20;
 const PROCESS_LEN: usize = 12;
 const DIALECT_LEN: usize = 6;
+/// The kind of the word that a member has the plan.
+const PLAN_ACK: u8 = 9;
 /// The flag of a packet that carries the past.
 const RECOVERY: u8 = 2;
 /// Content that is a piece of a table.
@@ -33,12 +35,12 @@ fn forged(bytes: &Bytes, at: usize, new: &[u8]) -> Bytes {
     forged.into()
 }
 
-/// Runs until the row is reached, with some datagrams replaced: those for which `forge` has another
-/// one. They arrive at once.
+/// Runs until the row is reached, with some datagrams replaced: those for which `forge` has others.
+/// They arrive at once.
 fn expect_row(
     scene: &mut Scene,
     row: &'static str,
-    mut forge: impl FnMut(&Passing<'_>) -> Option<Bytes> + 'static,
+    mut forge: impl FnMut(&Passing<'_>) -> Option<Vec<Bytes>> + 'static,
 ) {
     scene.cluster.liars = true;
     let forgeries = Rc::new(RefCell::new(Vec::new()));
@@ -47,7 +49,7 @@ fn expect_row(
         let forgery = forge(passing);
         let replaced = forgery.is_some();
         let route = (passing.from, passing.to, passing.multicast);
-        writer.borrow_mut().extend(forgery.map(|bytes| (route, bytes)));
+        writer.borrow_mut().extend(forgery.into_iter().flatten().map(|bytes| (route, bytes)));
         !replaced
     });
     let end = scene.cluster.now + 3_000_000_000;
@@ -75,8 +77,53 @@ fn commit_contradiction() {
     let at = state + RING_LEN + PROCESS_LEN + DIALECT_LEN + RING_LEN;
     let far = 1_000_000_u64.to_le_bytes();
     expect_row(&mut scene, "commit-contradiction", move |passing| {
-        (passing.kind() == "plan").then(|| forged(passing.bytes, at, &[far, far].concat()))
+        (passing.kind() == "plan").then(|| vec![forged(passing.bytes, at, &[far, far].concat())])
     });
+    scene.end();
+}
+
+/// A member says of itself that it holds what nobody has, and then that it has the plan that was
+/// made of that: the representative notices when all have it.
+#[test]
+fn a_plan_of_lies_is_a_contradiction() {
+    let mut scene = Scene::new(3);
+    scene.load(5, 100);
+    scene.run(ms(100));
+    scene.cluster.crash(2);
+    // Ring, process, dialect and old ring: it holds all up to, and all hold up to.
+    let ack_len = RING_LEN + PROCESS_LEN;
+    let at = ack_len + DIALECT_LEN + RING_LEN;
+    let far = 1_000_000_u64.to_le_bytes();
+    expect_row(&mut scene, "commit-contradiction", move |passing| match passing.kind() {
+        "state" => {
+            let mut ack = passing.bytes[..HEADER_LEN + ack_len + SEAL_LEN].to_vec();
+            ack[1] = PLAN_ACK;
+            let lie = forged(passing.bytes, at, &[far, far].concat());
+            Some(vec![lie, forged(&ack.into(), 0, &[])])
+        }
+        // Who had it would notice first.
+        "plan" => Some(Vec::new()),
+        _ => None,
+    });
+    let cell = ("commit-contradiction", "commit", "plan ack");
+    assert!(scene.cluster.cells.contains(&cell), "{:?}", scene.cluster.cells);
+    scene.end();
+}
+
+/// A member says of itself that it speaks versions that nobody else does.
+#[test]
+fn a_state_of_another_dialect_is_a_contradiction() {
+    let mut scene = Scene::new(3);
+    scene.load(5, 100);
+    scene.run(ms(100));
+    scene.cluster.crash(2);
+    // Ring and process, then the versions: the least and the largest.
+    let at = RING_LEN + PROCESS_LEN;
+    expect_row(&mut scene, "commit-contradiction", move |passing| {
+        (passing.kind() == "state").then(|| vec![forged(passing.bytes, at, &[9, 9])])
+    });
+    let cell = ("commit-contradiction", "commit", "state");
+    assert!(scene.cluster.cells.contains(&cell), "{:?}", scene.cluster.cells);
     scene.end();
 }
 
@@ -94,7 +141,7 @@ fn recovery_contradiction() {
     expect_row(&mut scene, "recovery-contradiction", move |passing| {
         let recovery = passing.bytes.get(HEADER_LEN + flags).is_some_and(|f| f & RECOVERY != 0);
         let table = passing.kind() == "data" && recovery;
-        table.then(|| forged(passing.bytes, groups, &u32::MAX.to_le_bytes()))
+        table.then(|| vec![forged(passing.bytes, groups, &u32::MAX.to_le_bytes())])
     });
     scene.end();
 }
@@ -113,7 +160,7 @@ fn a_table_is_taken_from_who_speaks_for_it_only() {
         let byte = |at: usize| passing.bytes.get(HEADER_LEN + at).copied().unwrap_or(0);
         let table = passing.kind() == "data" && byte(flags) & RECOVERY != 0 && byte(kind) == TABLE;
         let other = 3 - u32::from(byte(origin).clamp(1, 2));
-        table.then(|| forged(passing.bytes, origin, &other.to_le_bytes()))
+        table.then(|| vec![forged(passing.bytes, origin, &other.to_le_bytes())])
     });
     scene.end();
 }

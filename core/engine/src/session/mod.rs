@@ -10,7 +10,8 @@
 //! Invariants:
 //! * A session costs bounded memory (its rings, a bounded backlog, a bounded number of handles) and
 //!   three descriptors; connections that have not said hello are few and short-lived.
-//! * What a client does to its memory, its socket or its descriptors ends its own session at worst.
+//! * What a client does to its memory, its socket or its descriptors ends its own session at worst;
+//!   but for what all of them may have waiting together, which ends the one that has the most.
 //!   Every record is copied before it is looked at.
 //! * Nothing here blocks. A session that does not read costs the others nothing; when its backlog
 //!   is full it is cut off, unless it chose to miss messages or to have its groups' senders wait.
@@ -298,6 +299,7 @@ impl Sessions {
                 // What it had sent is still carried out; its end comes after that.
                 readiness.remove(connection.socket.as_raw_fd());
                 connection.legacy = Some(connection.lane.send_fill().1);
+                connection.backlog.clear(); // nobody will read it
                 let at = (slot, connection.id);
                 self.holds.mark(at, false);
                 if self.holds.forget(at) {
@@ -325,6 +327,7 @@ impl Sessions {
         } else {
             tracing::debug!(session = id.0, pid, "session's client is gone");
         }
+        connection.backlog.clear();
         for handle in connection.handles.values().filter(|handle| !handle.role.is_peer()) {
             self.groups.remove_first(handle.group, id, |_| true);
         }

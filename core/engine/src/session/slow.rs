@@ -67,21 +67,26 @@ impl Sessions {
     /// Where too much is kept for all sessions together, those with the most of it are ended.
     pub(super) fn bound_backlogs(&mut self) {
         let max = self.limits.backlog_total_max;
-        loop {
+        let total = || self.backlog_total.load(Ordering::Relaxed);
+        if total() <= max {
+            return;
+        }
+        let open = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot {
+            Slot::Open(connection) => Some((connection.backlog.len(), at, connection.id)),
+            _ => None,
+        });
+        let mut open: Vec<_> = open.collect();
+        open.sort_unstable();
+        while let Some((len, at, id)) = open.pop() {
             let total = self.backlog_total.load(Ordering::Relaxed);
             if total <= max {
                 return;
             }
-            let open = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot {
-                Slot::Open(connection) => Some((connection.backlog.len(), at, connection.id)),
-                _ => None,
-            });
-            let Some((len, at, id)) = open.max() else { return };
-            let Some(connection) = self.take_out((at, id)) else { return };
+            let Some(connection) = self.take_out((at, id)) else { continue };
             let text = format!(
-                "{total} bytes wait for sessions that do not read, and {max} are all that \
-                 client.backlog_total allows: this session is the one that the most of them, \
-                 {len}, wait for"
+                "all sessions together have {total} bytes waiting, more than client.backlog_total \
+                 = {max} allows, and this one has the most, {len}: read faster, or raise \
+                 client.backlog_total"
             );
             self.end(connection, at, Some(&Ending::new(Status::ESLOW, text)));
         }

@@ -236,7 +236,12 @@ const TAKEN: &[(At, &[In])] = {
     ]
 };
 
-/// What makes a node see that all agree.
+/// What makes a node see that all agree: in a ring that turns, and in a gather, which may have
+/// begun in the same step.
+const NEWS_IN_A_RING: &[In] = {
+    use In::*;
+    &[Join, Beacon, Decline, Bye, Unreachable, Timeout, Persisted]
+};
 const NEWS: &[In] = {
     use In::*;
     &[Join, Beacon, Decline, Bye, Unreachable, Timeout, Persisted, AtOnce]
@@ -266,7 +271,7 @@ pub(crate) const ROWS: &[Row] = {
         row("token-lost", &[Operational], &[Timeout], TokenLoss, Gather),
         row("member-gone", &[Operational], GONE, Gone, Gather),
         row("member-gathers", &[Operational], &[Join], JoinFrom, Gather),
-        row("merge-agreed", &[Operational], NEWS, Agreed, Commit),
+        row("merge-agreed", &[Operational], NEWS_IN_A_RING, Agreed, Commit),
         row("merge-called", &[Operational], &[Propose], Called, Commit),
         row(
             "deaf",
@@ -280,13 +285,7 @@ pub(crate) const ROWS: &[Row] = {
         row("called", &[Gather], &[Propose], Called, Commit),
         row("gather-superseded", &[Gather], &[Join, AtOnce], Superseded, Stopped),
         row("commit-timeout", &[Commit], &[Timeout], CommitTimeout, Gather),
-        row(
-            "commit-contradiction",
-            &[Commit],
-            &[State, Plan, PlanAck, AtOnce],
-            Contradiction,
-            Gather,
-        ),
+        row("commit-contradiction", &[Commit], &[State, Plan, PlanAck], Contradiction, Gather),
         row("commit-member-gone", &[Commit], GONE, Gone, Gather),
         row("commit-member-gathers", &[Commit], &[Join], JoinFrom, Gather),
         row("planned", &[Commit], &[Plan, PlanAck, AtOnce], Planned, Recovery),
@@ -297,7 +296,8 @@ pub(crate) const ROWS: &[Row] = {
         row("recovery-member-gathers", &[Recovery], &[Join], JoinFrom, Gather),
         row("recovery-deaf", &[Recovery], &[Join], FailedToReceive, Gather),
         row("installed", &[Recovery], &[Token, AtOnce], Complete, Operational),
-        row("overdue", &[Gather, Commit, Recovery], &[Timeout, AtOnce], Overdue, Stopped),
+        row("overdue", &[Gather, Commit], &[Timeout, AtOnce], Overdue, Stopped),
+        row("overdue-in-recovery", &[Recovery], &[Timeout], Overdue, Stopped),
         row(
             "superseded",
             &[Operational, Gather, Commit, Recovery],
