@@ -49,6 +49,8 @@ pub struct Node {
     pub(crate) log: Log,
     /// Mean time that a turn takes, in nanoseconds.
     pub(crate) turn_ns: u64,
+    /// Its ring goes by unicast.
+    pub(crate) by_unicast: bool,
     /// Its last turn ends then.
     pub(crate) busy_until: u64,
     /// The time for which a turn is planned.
@@ -162,6 +164,7 @@ impl Node {
             watch: Watch::default(),
             log: Log::default(),
             turn_ns: 0,
+            by_unicast: false,
             busy_until: 0,
             turn_at: None,
             timer_at: None,

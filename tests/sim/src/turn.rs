@@ -190,6 +190,9 @@ impl Cluster {
     }
 
     fn event(&mut self, node: usize, event: &Event) {
+        if let Event::Installed { multicast, .. } = event {
+            self.nodes[node].by_unicast = !multicast;
+        }
         if let Event::State { row, from, to, on, .. } = event {
             self.rows.insert(row);
             self.cells.insert((row, from, on));

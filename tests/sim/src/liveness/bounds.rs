@@ -27,8 +27,14 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
-    /// `network`: as it is now. `turn_ns`: mean time that a turn of the slowest engine takes.
-    pub(crate) fn new(options: &Options, network: &NetworkOptions, turn_ns: u64) -> Self {
+    /// `network`: as it is now, and whether some ring goes by unicast all the same, as it does
+    /// until the next one if multicast was out when it was formed. `turn_ns`: mean time that a turn
+    /// of the slowest engine takes.
+    pub(crate) fn new(
+        options: &Options,
+        (network, by_unicast): (&NetworkOptions, bool),
+        turn_ns: u64,
+    ) -> Self {
         let (machine, timers) = (&options.machine, options.timers());
         let nodes = options.nodes as u64;
         // Both are exponential: a sum of many is near its mean, a single one up to 16 times it.
@@ -40,7 +46,7 @@ impl Gaps {
         let packets = u64::from(options.window) / nodes + 2;
         let behind_data_us = nodes * u64::from(packets.ilog2()) * random_us;
         let waits_us = nodes * (WAIT_US + machine.timer_late_us);
-        let busy_us = hops_us + behind_data_us + waits_us + data_us(options, network);
+        let busy_us = hops_us + behind_data_us + waits_us + data_us(options, network, by_unicast);
         let lost_us = if network.loss > 0 {
             // Once, twice, and then always four times.
             let repeats: u64 = (1..=LOSSES_IN_A_ROW).map(|n| 1 << (n - 1).min(2)).sum();
@@ -56,12 +62,13 @@ impl Gaps {
 }
 
 /// What all packets of a rotation take on links like these.
-fn data_us(options: &Options, network: &NetworkOptions) -> u64 {
+fn data_us(options: &Options, network: &NetworkOptions, by_unicast: bool) -> u64 {
     let nodes = options.nodes as u64;
     if network.bytes_per_ms == 0 {
         return 0;
     }
-    let copies = if network.multicast == Multicast::On { 1 } else { nodes.max(2) - 1 };
+    let once = network.multicast == Multicast::On && !by_unicast;
+    let copies = if once { 1 } else { nodes.max(2) - 1 };
     let packets = (u64::from(options.window) + nodes) * copies;
     let packet_len = options.mtu.max(options.mtu_max).min(limits::MTU_MAX) as u64 + HEADERS_LEN;
     (1_000 * packets * packet_len / network.bytes_per_ms).min(nodes * QUEUE_US)

@@ -95,6 +95,7 @@ impl Cluster {
     /// How long the token may be away.
     pub(super) fn gaps(&self) -> Gaps {
         let turn_ns = self.nodes.iter().map(|n| n.turn_ns).max();
-        Gaps::new(&self.options, &self.network.options, turn_ns.unwrap_or(0))
+        let by_unicast = self.nodes.iter().any(|n| n.by_unicast);
+        Gaps::new(&self.options, (&self.network.options, by_unicast), turn_ns.unwrap_or(0))
     }
 }
