@@ -1,6 +1,7 @@
-//! A child after fork(): every function of the header, on what its parent made. ANZ_EFORKED, or
-//! what a function gives that touches nothing of the parent's; and the parent goes on. The calls
-//! are made of the header, so a new function is in at once.
+//! A child after fork(): every function of the header, on what its parent made. ANZ_EFORKED where
+//! it is given an engine, a session or a group; the others give what is documented, or at least
+//! come back; and the parent goes on. The calls are made of the header, so a new function is in at
+//! once.
 
 use std::fmt::Write;
 
