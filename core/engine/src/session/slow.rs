@@ -67,8 +67,7 @@ impl Sessions {
     /// Where too much is kept for all sessions together, those with the most of it are ended.
     pub(super) fn bound_backlogs(&mut self) {
         let max = self.limits.backlog_total_max;
-        let total = || self.backlog_total.load(Ordering::Relaxed);
-        if total() <= max {
+        if self.backlog_total.load(Ordering::Relaxed) <= max {
             return;
         }
         let open = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot {

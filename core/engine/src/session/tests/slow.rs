@@ -372,3 +372,20 @@ fn who_has_most_of_all_backlogs_is_ended_first() {
     flood(&mut engine, &sender, |engine| skipped(engine) > 100);
     assert_eq!(engine.sessions.len(), 2);
 }
+
+/// Nobody will read it; and what the client had sent before is still carried out.
+#[test]
+fn what_waits_for_a_dead_client_is_dropped_at_once() {
+    let mut engine = Engine::new();
+    let (mut reader, sender) = pair(&mut engine, slow::GAP);
+    flood(&mut engine, &sender, |engine| skipped(engine) > 0);
+    reader.send(9, 4, 0, b"last words");
+    reader.hang_up();
+    // The end is heard, and no command is taken yet.
+    let keys = engine.epoll.wait(0);
+    keys.iter().for_each(|key| engine.sessions.ready(*key, &engine.epoll));
+    let first = engine.sessions.describe().remove(0);
+    assert!(first.backlog_len == 0 && first.send_used > 0, "{first:?}");
+    engine.run();
+    assert!(sender.drain().iter().any(|(_, bytes)| bytes.ends_with(b"last words")));
+}
