@@ -19,8 +19,6 @@ pub(super) struct Backlog {
     total: Arc<AtomicUsize>,
     /// How many of them are of the kind TAKEN.
     taken: usize,
-    /// How many have ever gone into the ring.
-    popped: u64,
 }
 
 /// One record.
@@ -39,7 +37,7 @@ pub(super) struct Overflow;
 impl Backlog {
     /// Of at most so many bytes, counted in a total as well.
     pub(super) fn new(len_max: usize, total: Arc<AtomicUsize>) -> Self {
-        Self { entries: VecDeque::new(), len: 0, len_max, total, taken: 0, popped: 0 }
+        Self { entries: VecDeque::new(), len: 0, len_max, total, taken: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -96,11 +94,6 @@ impl Backlog {
         self.taken > 0
     }
 
-    /// How many records have ever gone on into the ring.
-    pub(super) fn popped(&self) -> u64 {
-        self.popped
-    }
-
     pub(super) fn front(&self) -> Option<&Entry> {
         self.entries.front()
     }
@@ -111,7 +104,6 @@ impl Backlog {
             self.len -= entry.cost;
             self.total.fetch_sub(entry.cost, Ordering::Relaxed);
             self.taken -= usize::from(entry.kind == event::TAKEN);
-            self.popped += 1;
         }
         if self.entries.is_empty() {
             self.entries = VecDeque::new(); // a long queue leaves no memory behind

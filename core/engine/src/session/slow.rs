@@ -46,7 +46,7 @@ pub(super) struct Behind {
     pub(super) groups: BTreeSet<GroupId>,
     /// Since when their senders wait.
     pub(super) since: Option<Instant>,
-    /// How many records it had read when it was last seen to have read any, and when that was.
+    /// How far it had read when it was last seen to have read anything, and when that was.
     read: (u64, Instant),
 }
 
@@ -185,10 +185,11 @@ impl Connection {
 
     /// How long it has let others wait without reading anything, at least.
     pub(super) fn has_stood_still(&mut self, now: Instant) -> Duration {
-        let popped = self.backlog.popped();
-        if self.behind.since.is_none() || popped != self.behind.read.0 {
+        // Not what went from the backlog into the ring: a long message waits there for many reads.
+        let read_to = self.lane.read_to();
+        if self.behind.since.is_none() || read_to != self.behind.read.0 {
             self.behind.since.get_or_insert(now);
-            self.behind.read = (popped, now);
+            self.behind.read = (read_to, now);
         }
         now.since(self.behind.read.1)
     }

@@ -170,6 +170,11 @@ impl Lane {
         (self.incoming.used(), self.incoming.capacity())
     }
 
+    /// How far the client has read in the receive ring, by what it says.
+    pub fn read_to(&self) -> u64 {
+        self.outgoing.passed()
+    }
+
     /// Bytes used of the receive ring, and its capacity.
     pub fn receive_fill(&self) -> (u64, u64) {
         (self.outgoing.used(), self.outgoing.capacity())

@@ -301,6 +301,29 @@ fn who_lets_others_wait_and_reads_nothing_is_cut_off() {
     sender.expect_message();
 }
 
+/// A long message waits for the room of many short ones.
+#[test]
+fn who_reads_short_messages_before_a_long_one_does_not_stand_still() {
+    let mut engine = Engine::with(|limits| limits.hold_max = Duration::from_secs(2));
+    let (reader, sender) = pair(&mut engine, slow::THROTTLE);
+    let waits = |engine: &Engine| engine.sessions.describe().iter().any(|s| s.backlog_len > 0);
+    flood(&mut engine, &sender, waits);
+    while !holds(&engine) {
+        engine.sessions.message(&delivery::message(1, 15_000));
+        engine.run();
+    }
+    for _ in 0..14 {
+        engine.now = engine.now + Duration::from_secs(1);
+        assert!(reader.next().is_some_and(|(_, bytes)| bytes.len() < 2_000), "a short one");
+        engine.run();
+        assert_eq!(engine.sessions.len(), 2);
+    }
+    // Nothing at all is too slow.
+    engine.now = engine.now + Duration::from_secs(3);
+    engine.run();
+    assert_eq!(engine.sessions.len(), 1);
+}
+
 /// Or it would wait for room and never read.
 #[test]
 fn who_lets_others_wait_does_not_wait_for_itself() {
