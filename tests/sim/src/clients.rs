@@ -1,6 +1,5 @@
 //! Clients of nodes: connections, chance, and hands of directed scenarios.
 
-use anasazi_client::SlowPolicy;
 use anasazi_client::raw::RawSession;
 use anasazi_engine::sys::socket;
 use anasazi_protocol::{GroupId, MemberId, NodeId, SessionId};
@@ -43,7 +42,7 @@ impl Cluster {
         let session = SessionId(answer.session);
         let member = MemberId { node: NodeId(answer.node as u32), session };
         let mut session = Session::new(member, raw, n.watch.last_keys());
-        session.may_miss = slow == SlowPolicy::Gap;
+        (session.policy, session.read_at) = (slow, self.now);
         session.lagged = self.options.tiny_backlog();
         let sleepers = self.options.traffic.sleepers;
         session.sleeps = sleepers > 0 && self.random.permille(sleepers);

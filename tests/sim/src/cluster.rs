@@ -21,6 +21,7 @@ use crate::node::{Clock, Node};
 use crate::options::Options;
 use crate::random::Random;
 use crate::schedule::Schedule;
+use crate::seen::Sent;
 use crate::story::{Failure, Story};
 use crate::trap::Trap;
 
@@ -72,8 +73,8 @@ pub struct Cluster {
     pub(crate) lasting: Lasting,
     /// Clients that wrote all over their memory: what they sent may be anything.
     pub(crate) wild: BTreeSet<MemberId>,
-    /// Who sent the messages that go to one session, or have no order.
-    pub(crate) senders: HashMap<MessageId, SessionId>,
+    /// What was sent.
+    pub(crate) letters: HashMap<MessageId, Sent>,
     /// The newest wire version of every process.
     pub(crate) newest_wire: BTreeMap<Process, u8>,
     pub(crate) admin_config: ValidConfig,
@@ -211,7 +212,7 @@ impl Cluster {
             judge: Judge::default(),
             lasting: Lasting::None,
             wild: BTreeSet::new(),
-            senders: HashMap::new(),
+            letters: HashMap::new(),
             newest_wire: BTreeMap::new(),
             admin_config: admin_config(),
             seen: Vec::new(),

@@ -83,7 +83,7 @@ impl Cluster {
         let limits = SessionLimits {
             sessions_max: 1_024,
             backlog_len_max: self.options.machine.backlog_len_max,
-            backlog_total_max: 1 << 30,
+            backlog_total_max: self.options.machine.backlog_total_max,
             hold_max: Duration::from_millis(self.options.machine.hold_max_ms),
             message_len_max: self.options.message_len_max,
             allow_uids: Vec::new(),

@@ -145,10 +145,16 @@ impl Cluster {
     /// L8 of what waits for clients.
     fn look_at_sessions(&mut self, node: usize) {
         let Some(turn) = &self.nodes[node].turn else { return };
-        // One record may always wait: the longest message, with its head and what an entry costs.
-        let one = self.options.message_len_max + ENTRY_MAX;
-        let bound = self.options.machine.backlog_len_max.max(one);
+        // The first one is not bounded: the longest message, with its head and what an entry costs.
+        let first = self.options.message_len_max + ENTRY_MAX;
+        let machine = &self.options.machine;
+        let (bound, most) = (machine.backlog_len_max + first, machine.backlog_total_max);
         let sessions = turn.sessions().describe();
+        let all: usize = sessions.iter().map(|session| session.backlog_len).sum();
+        if all > most {
+            let how = format!("{all} bytes wait for all clients of n{}", node + 1);
+            return self.liveness_fails(Liveness::L8, &how);
+        }
         if let Some(over) = sessions.iter().find(|s| s.backlog_len > bound) {
             let how = format!("{} bytes wait for client {:x}", over.backlog_len, over.session.0);
             self.liveness_fails(Liveness::L8, &how);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use anasazi_client::View;
 use anasazi_client::raw::RawRecord;
+use anasazi_client::{SlowPolicy, View};
 use anasazi_protocol::hash64;
 use anasazi_protocol::{
     GroupId, Incarnation, MemberId, NodeId, Process, RingId, Service, SessionId, ViewId,
@@ -90,6 +90,10 @@ impl Session {
                 good.and_then(|()| self.message(&head, &handles, (hash, len)))
             }
             Found::Nothing => Ok(()),
+            Found::Done => {
+                self.ledger.done();
+                Ok(())
+            }
             Found::Receipt(head) => self.receipt(head),
             Found::View { head, view } => self.view(&head, &view),
             Found::Left { head, reason } => self.left(head, &reason),
@@ -101,9 +105,13 @@ impl Session {
         }
     }
 
+    /// Its engine may skip messages for it, and tells it how many.
+    fn may_miss(&self) -> bool {
+        self.policy == SlowPolicy::Gap && self.lagged
+    }
+
     fn sees(&mut self, seen: &Sight) -> Result<(), String> {
-        let may_miss = self.may_miss && self.lagged;
-        self.ledger.check(seen, may_miss).map_err(saw)
+        self.ledger.check(seen, self.may_miss()).map_err(saw)
     }
 
     fn message(
@@ -117,7 +125,7 @@ impl Session {
         let (sender, sequence, tag) = (member(head.sender), head.sequence, head.tag);
         let service = Service::of(head.service).ok_or("gets a message of no service")?;
         let first = groups.first().copied();
-        let letter = Letter { groups, sender, service, sequence, hash, tag };
+        let letter = Letter { groups, sender, service, sequence, hash, len, tag };
         self.sees(&Sight::Message(letter))?;
         if sender == self.member && service.is_ordered() {
             if tag <= self.tags_seen {
@@ -174,7 +182,8 @@ impl Session {
         let (group, me) = (self.group(head.handle)?, self.member);
         let transitional = head.transitional != 0;
         let id = view_id(head.id);
-        self.sees(&Sight::View { group, id, transitional })?;
+        let members = view.members.len();
+        self.sees(&Sight::View { group, id, transitional, members })?;
         if transitional {
             return Ok(());
         }
@@ -211,7 +220,7 @@ impl Session {
 
     /// It is told of what it missed, which it asked for, and which it could miss.
     fn gap(&mut self, head: GapRecord) -> Result<(), String> {
-        if !(self.may_miss && self.lagged) {
+        if !self.may_miss() {
             return Err(format!("reads, and is told that it missed {}", head.count));
         }
         let group = (head.handle != 0).then(|| self.group(head.handle)).transpose()?;
@@ -228,6 +237,8 @@ impl Session {
 enum Found {
     /// What is no client's business.
     Nothing,
+    /// For its library, too: an own message that it does not want to see has its place.
+    Done,
     /// Under which handles: none if it is for this session alone.
     Message {
         head: MessageRecord,
@@ -303,7 +314,8 @@ fn decode(raw: RawRecord<'_>) -> Result<Found, String> {
             Ok(Found::Closed { status: Status(head.status), reason })
         }
         // For its library, should the engine go away.
-        event::TAKEN | event::DONE => Ok(Found::Nothing),
+        event::TAKEN => Ok(Found::Nothing),
+        event::DONE => Ok(Found::Done),
         kind => Err(format!("gets a record of kind {kind}: {:?}", raw.bytes)),
     }
 }

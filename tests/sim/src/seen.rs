@@ -10,11 +10,13 @@ use anasazi_protocol::{
 };
 use anasazi_queue::status::Status;
 
+use crate::cuts::Due;
+
 /// One thing that a session is to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
     /// A view, or the transitional signal.
-    View { group: GroupId, id: ViewId, transitional: bool },
+    View { group: GroupId, id: ViewId, transitional: bool, members: usize },
     /// A message.
     Message(Letter),
     /// The end of an own message that it does not see.
@@ -33,8 +35,18 @@ pub(crate) struct Letter {
     /// In the first of the groups.
     pub(crate) sequence: u64,
     pub(crate) hash: u64,
+    /// In bytes; 0 if nobody knows.
+    pub(crate) len: usize,
     /// Of an own one.
     pub(crate) tag: u64,
+}
+
+/// What its reader's node does not say of every message.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) sender: MemberId,
+    /// In bytes; 0 if nobody knows.
+    pub(crate) len: usize,
 }
 
 /// An own message.
@@ -48,6 +60,8 @@ pub(crate) struct Own {
     pub(crate) service: Service,
     pub(crate) no_self: bool,
     pub(crate) hash: u64,
+    /// In bytes.
+    pub(crate) len: usize,
     /// More than a message without order may have.
     pub(crate) too_long: bool,
 }
@@ -58,6 +72,8 @@ pub(crate) struct Ledger {
     /// Its groups, with their members.
     groups: BTreeMap<GroupId, BTreeSet<MemberId>>,
     waiting: VecDeque<Sight>,
+    /// Own messages at their place in the order, of which its library is told only that.
+    done: u64,
     /// Own messages that the engine has not judged yet, as far as is known.
     asked: VecDeque<Own>,
     /// Those that it must have refused, for it has taken a later one.
@@ -89,9 +105,8 @@ impl Ledger {
         self.asked.push_back(own);
     }
 
-    /// The core did something. `sender`: of the message of which the record tells, where the record
-    /// itself does not.
-    pub(crate) fn trace(&mut self, me: MemberId, trace: &Trace, sender: MemberId) {
+    /// The core did something. `sent`: the message of which the record tells.
+    pub(crate) fn trace(&mut self, me: MemberId, trace: &Trace, sent: Sent) {
         match trace {
             Trace::GroupMessage { group, sender, sequence, .. } => {
                 if let Some(present) = &mut self.present
@@ -109,7 +124,7 @@ impl Ledger {
             }
             Trace::Unicast { session, .. } => {
                 if let Some(present) = &mut self.present {
-                    present.letter.sender = sender;
+                    present.letter.sender = sent.sender;
                     present.alone = Some(*session);
                     present.for_me = *session == me.session;
                 }
@@ -128,20 +143,23 @@ impl Ledger {
                     self.waiting.push_back(Sight::Left { group: *group });
                 }
                 if local.contains(&me.session) {
+                    let count = members.len();
                     if !transitional {
                         self.groups.insert(*group, members.iter().copied().collect());
                     }
                     let (group, id, transitional) = (*group, *id, *transitional);
-                    self.waiting.push_back(Sight::View { group, id, transitional });
+                    let sight = Sight::View { group, id, transitional, members: count };
+                    self.waiting.push_back(sight);
                 }
             }
             Trace::Deliver { message, service, hash, refused, .. } => {
                 let letter = Letter {
                     groups: Vec::new(),
-                    sender,
+                    sender: sent.sender,
                     service: *service,
                     sequence: 0,
                     hash: *hash,
+                    len: sent.len,
                     tag: 0,
                 };
                 let (message, refused) = (*message, *refused);
@@ -149,7 +167,7 @@ impl Ledger {
                 self.present = Some(present);
             }
             Trace::Unordered { message, hash, to, .. } => {
-                self.unordered(me, (*message, sender), *hash, to.as_ref());
+                self.unordered(me, (*message, sent), *hash, to.as_ref());
             }
             _ => {}
         }
@@ -158,7 +176,7 @@ impl Ledger {
     fn unordered(
         &mut self,
         me: MemberId,
-        (message, sender): (MessageId, MemberId),
+        (message, sent): (MessageId, Sent),
         hash: u64,
         to: Option<&Recipients>,
     ) {
@@ -170,7 +188,8 @@ impl Ledger {
         let groups: Vec<_> = all.filter(|group| self.groups.contains_key(group)).collect();
         let for_me = !groups.is_empty() || alone == Some(me.session);
         let service = Service::Unreliable;
-        let letter = Letter { groups, sender, service, sequence: 0, hash, tag: 0 };
+        let Sent { sender, len } = sent;
+        let letter = Letter { groups, sender, service, sequence: 0, hash, len, tag: 0 };
         self.present = Some(Present { message, letter, for_me, alone, refused: false });
         self.settle(me);
     }
@@ -194,7 +213,9 @@ impl Ledger {
         if let (Some(status), Some(own)) = (receipt, &own) {
             self.waiting.push_back(Sight::Receipt { tag: own.tag, status });
         }
-        if present.for_me && !own.is_some_and(|own| own.no_self) {
+        let is_unseen = own.is_some_and(|own| own.no_self);
+        self.done += u64::from(is_unseen && present.for_me);
+        if present.for_me && !is_unseen {
             self.waiting.push_back(Sight::Message(present.letter));
         }
     }
@@ -307,6 +328,24 @@ impl Ledger {
         self.taken.remove(&message)
     }
 
+    /// Its library was told of an own message at its place.
+    pub(crate) fn done(&mut self) {
+        self.done = self.done.saturating_sub(1);
+    }
+
+    /// The length of a message that it has asked to send.
+    pub(crate) fn len_of(&self, hash: u64) -> Option<usize> {
+        self.asked.iter().find(|own| own.hash == hash).map(|own| own.len)
+    }
+
+    /// What is still to come, as it counts for its engine.
+    pub(crate) fn due(&self) -> Due {
+        let mut due = Due::default();
+        self.waiting.iter().for_each(|sight| due.add(sight));
+        due.others += self.done * PER_DONE;
+        due
+    }
+
     /// What is still to come.
     pub(crate) fn next(&self) -> Option<&Sight> {
         self.waiting.front()
@@ -330,6 +369,11 @@ impl Sight {
         {
             return tag == other && [Status::OK, Status::ENOTMEMBER].contains(status);
         }
+        if let (Self::Message(due), Self::Message(letter)) = (self, seen)
+            && due.len == 0
+        {
+            return *letter == Letter { len: letter.len, ..due.clone() };
+        }
         self == seen
     }
 }
@@ -337,11 +381,13 @@ impl Sight {
 /// Either `OK` or `ENOTMEMBER`: whether a session of another node is a member of anything, this
 /// session need not know.
 const UNKNOWN: Status = Status(i32::MIN);
+/// What that an own message has its place costs in a backlog, in bytes.
+const PER_DONE: u64 = 150;
 
 impl fmt::Display for Sight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::View { group, id, transitional } => {
+            Self::View { group, id, transitional, .. } => {
                 let what = if *transitional { "the transitional signal" } else { "the view" };
                 write!(f, "{what} {}:{}.{} of group {:x}", id.ring, id.ordinal, id.sub, group.0)
             }

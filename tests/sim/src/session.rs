@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use anasazi_client::SlowPolicy;
 use anasazi_client::raw::RawSession;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Audience, GroupId, MemberId, Service, SessionId, ViewId, hash64, limits};
@@ -16,12 +17,12 @@ use bytes::{Bytes, BytesMut};
 
 use crate::options::Traffic;
 use crate::random::Random;
-use crate::seen::{Ledger, Own};
+use crate::seen::{Ledger, Own, Sent};
 
 /// Requests that wait for room in the ring; a session does nothing more while it has so many.
 const BACKLOG_MAX: usize = 64;
 /// Bytes of a request in the ring, at least.
-const RECORD_LEN_MIN: u64 = 40;
+pub(crate) const RECORD_LEN_MIN: u64 = 40;
 /// A message of this length or more names its sender and its tag.
 const SIGNED_LEN_MIN: usize = 24;
 /// Sessions that one sends to by themselves, at most.
@@ -98,8 +99,12 @@ pub struct Session {
     pub(crate) reading: Reading,
     /// It did not always read, or little is kept for it: its engine may cut it off.
     pub(crate) lagged: bool,
-    /// Or rather skips messages for it, and tells it how many.
-    pub(crate) may_miss: bool,
+    /// What it wants to become of it then.
+    pub(crate) policy: SlowPolicy,
+    /// When it last read anything, in nanoseconds,
+    pub(crate) read_at: u64,
+    /// and the longest time in which it read nothing.
+    pub(crate) idle: u64,
     /// It looks at its rings only when it is woken.
     pub(crate) sleeps: bool,
     /// It does so now.
@@ -153,7 +158,9 @@ impl Session {
             closed: None,
             reading: Reading::Eager,
             lagged: false,
-            may_miss: false,
+            policy: SlowPolicy::Disconnect,
+            read_at: 0,
+            idle: 0,
             sleeps: false,
             asleep: false,
             handles_made: 0,
@@ -335,6 +342,7 @@ impl Session {
                 self.raw.request(request::SEND, &parts)?;
                 // Only now: a long message is tried many times at a full ring.
                 (own.tag, own.no_self, own.hash) = (*tag, *no_self, hash64(payload));
+                own.len = payload.len();
                 own.too_long = !service.is_ordered() && payload.len() > unordered_len_max(to);
                 self.ledger.ask(own);
                 Ok(())
@@ -355,6 +363,7 @@ impl Session {
             service,
             no_self: false,
             hash: 0,
+            len: 0,
             too_long: false,
         };
         let number = service.number();
@@ -418,9 +427,9 @@ impl Session {
         of_group.next().map_or(0, |(handle, _)| *handle)
     }
 
-    /// Its node's core did something. `sender`: see [`Ledger::trace`].
-    pub(crate) fn trace(&mut self, trace: &Trace, sender: MemberId) {
-        self.ledger.trace(self.member, trace, sender);
+    /// Its node's core did something. `sent`: see [`Ledger::trace`].
+    pub(crate) fn trace(&mut self, trace: &Trace, sent: Sent) {
+        self.ledger.trace(self.member, trace, sent);
     }
 
     /// Its node's core has nothing more to say for now.

@@ -3,7 +3,7 @@
 use anasazi_engine::EngineError;
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Audience, Event, MemberId, SessionId};
+use anasazi_protocol::{Event, MemberId, SessionId};
 use anasazi_queue::status::Status;
 use anasazi_transport::Target;
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::cluster::{Cluster, Happening, Observed, Passing};
 use crate::engine::Seen;
 use crate::node::Node;
+use crate::seen::Sent;
 use crate::session::Session;
 use crate::story::{Failure, describe};
 
@@ -234,26 +235,25 @@ impl Cluster {
 
     /// What a core does is what its sessions are to see.
     fn tell_sessions(&mut self, node: usize, trace: &Trace) {
-        let mut sender = MemberId::default();
+        let mut sent = Sent::default();
         match trace {
-            // Their readers' nodes say where they come from, not from whom.
-            Trace::Send { message, session, to, service, .. }
-                if matches!(to, Audience::Member(_)) || !service.is_ordered() =>
-            {
-                self.senders.insert(*message, *session);
+            // Their readers' nodes do not say from whom some are, nor how long any is.
+            Trace::Send { message, session, hash, .. } => {
+                let sessions = self.nodes[node].sessions.iter();
+                let len = sessions.filter_map(|s| s.ledger.len_of(*hash)).next();
+                let sender = MemberId { node: message.origin.node, session: *session };
+                self.letters.insert(*message, Sent { sender, len: len.unwrap_or_default() });
             }
-            Trace::Unicast { message, .. } | Trace::Unordered { message, .. } => {
-                let session = self.senders.get(message).copied().unwrap_or_default();
-                sender = MemberId { node: message.origin.node, session };
+            Trace::Unicast { message, .. }
+            | Trace::Unordered { message, .. }
+            | Trace::Deliver { message, .. } => {
+                sent = self.letters.get(message).copied().unwrap_or_default();
             }
-            Trace::Send { .. }
-            | Trace::Deliver { .. }
-            | Trace::GroupView { .. }
-            | Trace::GroupMessage { .. } => {}
+            Trace::GroupView { .. } | Trace::GroupMessage { .. } => {}
             _ => return,
         }
         for session in &mut self.nodes[node].sessions {
-            session.trace(trace, sender);
+            session.trace(trace, sent);
         }
     }
 
@@ -261,6 +261,7 @@ impl Cluster {
     /// something to do by it.
     pub(crate) fn serve_clients(&mut self, node: usize, acting: Option<SessionId>) -> bool {
         let mut sessions = std::mem::take(&mut self.nodes[node].sessions);
+        let due_to_all = sessions.iter().map(|session| session.due().all()).sum();
         for session in &mut sessions {
             let acts = acting == Some(session.member.session);
             let read = session.take_in(acts, &self.wild);
@@ -278,11 +279,19 @@ impl Cluster {
             if read.woke_engine || flushed {
                 self.nodes[node].ready.push(session.keys.1);
             }
+            if read.records > 0 {
+                session.idle = session.idle.max(self.now - session.read_at);
+                session.read_at = self.now;
+            }
             let Some((status, reason)) = &session.closed else { continue };
-            let slow = *status == Status::ESLOW && session.lagged;
-            if !(session.ending || slow) {
-                let name = status.name();
-                self.client_fails(node, &format!("{} was cut: {name}, {reason}", session.member));
+            let wrong = match *status {
+                _ if session.ending => None,
+                Status::ESLOW => self.cut_in_vain(node, session, due_to_all),
+                _ => Some("for no reason that there is".to_owned()),
+            };
+            if let Some(wrong) = wrong {
+                let (who, name) = (session.member, status.name());
+                self.client_fails(node, &format!("{who} was cut {wrong}: {name}, {reason}"));
             }
         }
         let before = sessions.len();

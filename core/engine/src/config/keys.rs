@@ -271,9 +271,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         kind: Kind::Size { min: 1 << 20, max: 4 << 30, power_of_two: false },
-        effect: "What the engine keeps for a session that does not read. Beyond it the session \
-                 is closed as slow, unless it chose otherwise (session.slow_policy). At least \
-                 message.len_max.",
+        effect: "What the engine keeps for a session that does not read, behind what comes next \
+                 for it. Beyond it the session is closed as slow, unless it chose otherwise \
+                 (session.slow_policy). At least message.len_max.",
         danger: "Memory, per slow session.",
         ..key("client.backlog_len", "64 MiB")
     },
@@ -281,7 +281,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Size { min: 1 << 20, max: 1 << 40, power_of_two: false },
         effect: "What the engine keeps for all sessions that do not read, together. Beyond it \
                  the session that most of it is kept for is closed as slow, whatever it chose. At \
-                 least client.backlog_len.",
+                 least twice client.backlog_len.",
         danger: "Memory, of the whole engine; too little of it and one slow session ends another.",
         ..key("client.backlog_total", "1 GiB")
     },

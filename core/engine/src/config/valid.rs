@@ -336,7 +336,7 @@ impl Reader<'_> {
         problems.extend(self.at_least("session.send_ring_len", 4, "message.len_max"));
         problems.extend(self.at_least("session.receive_ring_len", 4, "message.len_max"));
         problems.extend(self.at_least("client.backlog_len", 1, "message.len_max"));
-        problems.extend(self.at_least("client.backlog_total", 1, "client.backlog_len"));
+        problems.extend(self.at_least("client.backlog_total", 2, "client.backlog_len"));
         if let Some(group) = multicast.filter(|group| group.is_ipv4() != bind.is_ipv4()) {
             let example = if bind.is_ipv4() { "239.192.77.1:7745" } else { "[ff15::7745]:7745" };
             let text = format!(

@@ -35,13 +35,19 @@ pub(super) struct Entry {
 pub(super) struct Overflow;
 
 impl Backlog {
-    /// Of at most so many bytes, counted in a total as well.
+    /// Of at most so many bytes behind the first record, all counted in a total as well.
     pub(super) fn new(len_max: usize, total: Arc<AtomicUsize>) -> Self {
         Self { entries: VecDeque::new(), len: 0, len_max, total, taken: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Bytes that everything behind the first record costs. That one is not bounded: it may be as
+    /// long as all others together, and still nobody is slow for it.
+    pub(super) fn len_behind(&self) -> usize {
+        self.entries.front().map_or(0, |first| self.len - first.cost)
     }
 
     /// Bytes that it costs.
@@ -68,9 +74,7 @@ impl Backlog {
         pieces: &[Bytes],
     ) -> Result<(), Overflow> {
         let cost = self.cost(head, pieces);
-        // One may always wait: the longest message, with what it costs besides, is a little more
-        // than the smallest bound.
-        if !self.is_empty() && cost > self.len_max.saturating_sub(self.len) {
+        if !self.is_empty() && cost > self.len_max.saturating_sub(self.len_behind()) {
             return Err(Overflow);
         }
         self.taken += usize::from(kind == event::TAKEN);
@@ -142,7 +146,7 @@ mod tests {
     #[test]
     fn bounded_and_in_order() {
         let total = Arc::new(AtomicUsize::new(0));
-        let mut backlog = Backlog::new(3 * ENTRY_LEN + 10, Arc::clone(&total));
+        let mut backlog = Backlog::new(2 * ENTRY_LEN + 5, Arc::clone(&total));
         let pieces = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
         backlog.push(1, b"12", &pieces).expect("room");
         backlog.push(2, b"12345", &[]).expect("room");

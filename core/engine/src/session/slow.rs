@@ -134,8 +134,8 @@ impl Connection {
 
     fn misses(&mut self, message: &Delivery<'_>) -> bool {
         let cost = self.backlog.cost(message.head, message.pieces);
-        // Some room is left for what is never skipped; one message may always wait.
-        let is_much = self.backlog.len() + cost > self.backlog.share(GAP_BEGINS);
+        // Some room is left for what is never skipped.
+        let is_much = self.backlog.len_behind() + cost > self.backlog.share(GAP_BEGINS);
         self.gap.is_open |= is_much && !self.backlog.is_empty();
         self.gap.is_open
     }
@@ -164,7 +164,7 @@ impl Connection {
 
     /// The client has read: what begins and ends with that.
     pub(super) fn catch_up(&mut self) -> Result<(), Ending> {
-        if self.gap.is_open && self.backlog.len() <= self.backlog.share(GAP_ENDS) {
+        if self.gap.is_open && self.backlog.len_behind() <= self.backlog.share(GAP_ENDS) {
             self.gap.is_open = false;
             self.tell_gaps()?;
         }

@@ -68,7 +68,7 @@ impl fmt::Display for MachineOptions {
             f,
             "  machines: write {} us, {} per 1000 fail, {} starts cut short, reserve {}, \
              first ring above {}, timers late by {} us, drift {} ppm, diskless {}, mailbox {}, \
-             queue {:?}, backlog {}, hold {} ms",
+             queue {:?}, backlog {} and {} in all, hold {} ms",
             self.persist_us,
             self.persist_failure,
             self.boots_cut,
@@ -80,6 +80,7 @@ impl fmt::Display for MachineOptions {
             self.mailbox_len_max,
             self.queue,
             self.backlog_len_max,
+            self.backlog_total_max,
             self.hold_max_ms
         )
     }

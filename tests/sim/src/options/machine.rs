@@ -6,6 +6,8 @@ use crate::random::Random;
 
 const QUEUE_DEFAULT: (usize, usize) = (limits::SEND_QUEUE_MESSAGES_MAX, limits::SEND_QUEUE_LEN_MAX);
 
+const BACKLOG_TOTAL_DEFAULT: usize = 1 << 30;
+
 /// What a machine is like.
 #[derive(Clone, Debug)]
 pub struct MachineOptions {
@@ -29,6 +31,8 @@ pub struct MachineOptions {
     pub mailbox_len_max: usize,
     /// Bytes that an engine keeps for a client that does not read.
     pub backlog_len_max: usize,
+    /// Bytes that it keeps for all of them.
+    pub backlog_total_max: usize,
     /// How long a client may let senders wait without reading, in milliseconds.
     pub hold_max_ms: u64,
     /// Mean time that a turn of a slow node's engine takes, in microseconds.
@@ -52,6 +56,7 @@ impl MachineOptions {
             diskless: random.permille(200),
             mailbox_len_max: random.pick(&[32, 500, 4_000]),
             backlog_len_max: 16 << 20,
+            backlog_total_max: BACKLOG_TOTAL_DEFAULT,
             hold_max_ms: 30_000,
             turn_us: 0,
             slow_nodes: 0,
@@ -72,6 +77,7 @@ impl MachineOptions {
             diskless: false,
             mailbox_len_max: 4_000,
             backlog_len_max: 16 << 20,
+            backlog_total_max: BACKLOG_TOTAL_DEFAULT,
             hold_max_ms: 30_000,
             turn_us: 0,
             slow_nodes: 0,

@@ -30,8 +30,8 @@ fn view(ledger: &mut Ledger) {
         local,
         local_left: Vec::new(),
     };
-    ledger.trace(me(), &view, MemberId::default());
-    let seen = Sight::View { group: GROUP, id: ViewId::default(), transitional: false };
+    ledger.trace(me(), &view, Sent::default());
+    let seen = Sight::View { group: GROUP, id: ViewId::default(), transitional: false, members: 2 };
     assert_eq!(ledger.check(&seen, false), Ok(()));
 }
 
@@ -43,6 +43,7 @@ fn own(tag: u64, to: Audience) -> Own {
         service: Service::Agreed,
         no_self: false,
         hash: 7,
+        len: 0,
         too_long: false,
     }
 }
@@ -50,7 +51,7 @@ fn own(tag: u64, to: Audience) -> Own {
 fn taken(ledger: &mut Ledger, counter: u64, to: Audience) {
     let (message, session) = (message(1, counter), me().session);
     let send = Trace::Send { message, session, to, service: Service::Agreed, hash: 7 };
-    ledger.trace(me(), &send, MemberId::default());
+    ledger.trace(me(), &send, Sent::default());
 }
 
 fn deliver(ledger: &mut Ledger, message: MessageId, refused: bool) {
@@ -58,17 +59,17 @@ fn deliver(ledger: &mut Ledger, message: MessageId, refused: bool) {
     let (service, hash) = (Service::Agreed, 7);
     let deliver =
         Trace::Deliver { message, configuration, ordinal: 1, frame: 1, service, hash, refused };
-    ledger.trace(me(), &deliver, MemberId::default());
+    ledger.trace(me(), &deliver, Sent::default());
 }
 
 fn give(ledger: &mut Ledger, group: GroupId, sender: MemberId, sequence: u64) {
     let give = Trace::GroupMessage { group, sender, sequence, hash: 7 };
-    ledger.trace(me(), &give, MemberId::default());
+    ledger.trace(me(), &give, Sent::default());
 }
 
 fn sight(sender: MemberId, sequence: u64, tag: u64) -> Sight {
     let (groups, service) = (vec![GROUP], Service::Agreed);
-    Sight::Message(Letter { groups, sender, service, sequence, hash: 7, tag })
+    Sight::Message(Letter { groups, sender, service, sequence, hash: 7, len: 0, tag })
 }
 
 #[test]

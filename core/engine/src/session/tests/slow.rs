@@ -202,6 +202,23 @@ fn who_misses_messages_is_cut_off_when_even_the_rest_does_not_fit() {
 }
 
 #[test]
+fn a_long_message_leaves_room_for_what_is_never_skipped() {
+    let mut engine = Engine::with(|limits| limits.backlog_len_max = 16_000);
+    let (reader, sender) = pair(&mut engine, slow::GAP);
+    let is_nearly_full = |engine: &Engine| engine.sessions.describe()[0].receive_used > 60_000;
+    flood(&mut engine, &sender, is_nearly_full);
+    engine.sessions.message(&delivery::message(1, 15_000));
+    engine.run();
+    assert!(engine.sessions.describe()[0].backlog_len > 15_000 && skipped(&engine) == 0);
+    for count in 0..10 {
+        reader.join(100 + count, &format!("room {count}"));
+        engine.run();
+    }
+    assert_eq!(reader.closed(), None);
+    assert_eq!(engine.sessions.len(), 2);
+}
+
+#[test]
 fn senders_wait_for_who_wants_that_and_go_on_when_it_has_read() {
     let mut engine = Engine::new();
     let (reader, sender) = pair(&mut engine, slow::THROTTLE);
