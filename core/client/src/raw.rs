@@ -106,6 +106,11 @@ impl RawSession {
         self.link.fill_levels()[0]
     }
 
+    /// Bytes that the engine has put in and that were not taken out.
+    pub fn records_waiting(&self) -> u64 {
+        self.link.fill_levels()[2]
+    }
+
     /// Says that this side is about to sleep until it is woken, and looks again; false if there is
     /// something to take. Before anything else is done, [`Self::stay_awake`].
     pub fn may_sleep(&self) -> bool {

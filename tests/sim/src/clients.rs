@@ -42,7 +42,7 @@ impl Cluster {
         let session = SessionId(answer.session);
         let member = MemberId { node: NodeId(answer.node as u32), session };
         let mut session = Session::new(member, raw, n.watch.last_keys());
-        (session.policy, session.read_at) = (slow, self.now);
+        (session.policy, session.idle_since) = (slow, self.now);
         session.lagged = self.options.tiny_backlog();
         let sleepers = self.options.traffic.sleepers;
         session.sleeps = sleepers > 0 && self.random.permille(sleepers);

@@ -173,11 +173,7 @@ impl Options {
             self.traffic.outsiders = open.pick(&[100, 500]);
         }
         self.add_policies(&mut Random::new(seed.rotate_left(53)));
-        let mut totals = Random::new(seed.rotate_left(31));
-        if self.tiny_backlog() && totals.permille(300) {
-            self.machine.backlog_total_max =
-                self.machine.backlog_len_max * totals.between(2, 4) as usize;
-        }
+        self.bound_backlogs(&mut Random::new(seed.rotate_left(13)));
         let links = Random::new(seed.rotate_left(47)).permille(50);
         if links && self.lasting == Lasting::None {
             self.lasting = Lasting::Links;

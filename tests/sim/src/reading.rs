@@ -11,7 +11,7 @@ use anasazi_protocol::{
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
     self, ClosedRecord, GapRecord, LeftRecord, Member, MessageRecord, MultiRecord, ReceiptRecord,
-    ViewRecord, event,
+    TakenEntry, TakenRecord, ViewRecord, event,
 };
 use anasazi_queue::status::Status;
 
@@ -89,7 +89,10 @@ impl Session {
                 let good = if wild.contains(&member(head.sender)) { Ok(()) } else { good };
                 good.and_then(|()| self.message(&head, &handles, (hash, len)))
             }
-            Found::Nothing => Ok(()),
+            Found::Taken(tags) => {
+                self.ledger.told_taken(&tags);
+                Ok(())
+            }
             Found::Done => {
                 self.ledger.done();
                 Ok(())
@@ -118,13 +121,14 @@ impl Session {
         &mut self,
         head: &MessageRecord,
         handles: &[u32],
-        (hash, len): (u64, usize),
+        (hash, bytes): (u64, usize),
     ) -> Result<(), String> {
         let groups = handles.iter().map(|handle| self.group(*handle));
         let groups = groups.collect::<Result<Vec<_>, _>>()?;
         let (sender, sequence, tag) = (member(head.sender), head.sequence, head.tag);
         let service = Service::of(head.service).ok_or("gets a message of no service")?;
         let first = groups.first().copied();
+        let len = Some(bytes);
         let letter = Letter { groups, sender, service, sequence, hash, len, tag };
         self.sees(&Sight::Message(letter))?;
         if sender == self.member && service.is_ordered() {
@@ -143,7 +147,7 @@ impl Session {
             known.sequence = known.sequence.max(sequence);
         }
         if self.keep {
-            self.received.push((sender, len));
+            self.received.push((sender, bytes));
         }
         Ok(())
     }
@@ -235,8 +239,8 @@ impl Session {
 
 /// A record, out of the ring.
 enum Found {
-    /// What is no client's business.
-    Nothing,
+    /// For its library, should the engine go away: the tags of messages that it has taken.
+    Taken(Vec<u64>),
     /// For its library, too: an own message that it does not want to see has its place.
     Done,
     /// Under which handles: none if it is for this session alone.
@@ -313,8 +317,16 @@ fn decode(raw: RawRecord<'_>) -> Result<Found, String> {
             let reason = String::from_utf8_lossy(reason).into_owned();
             Ok(Found::Closed { status: Status(head.status), reason })
         }
-        // For its library, should the engine go away.
-        event::TAKEN => Ok(Found::Nothing),
+        event::TAKEN => {
+            let (_, mut rest) = TakenRecord::split_from(raw.bytes).ok_or_else(short)?;
+            let mut tags = Vec::new();
+            while !rest.is_empty() {
+                let (entry, after) = TakenEntry::split_from(rest).ok_or_else(short)?;
+                tags.push(entry.tag);
+                rest = after;
+            }
+            Ok(Found::Taken(tags))
+        }
         event::DONE => Ok(Found::Done),
         kind => Err(format!("gets a record of kind {kind}: {:?}", raw.bytes)),
     }

@@ -35,8 +35,8 @@ pub(crate) struct Letter {
     /// In the first of the groups.
     pub(crate) sequence: u64,
     pub(crate) hash: u64,
-    /// In bytes; 0 if nobody knows.
-    pub(crate) len: usize,
+    /// In bytes; none if nobody knows.
+    pub(crate) len: Option<usize>,
     /// Of an own one.
     pub(crate) tag: u64,
 }
@@ -45,8 +45,8 @@ pub(crate) struct Letter {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Sent {
     pub(crate) sender: MemberId,
-    /// In bytes; 0 if nobody knows.
-    pub(crate) len: usize,
+    /// In bytes; none if nobody knows.
+    pub(crate) len: Option<usize>,
 }
 
 /// An own message.
@@ -74,6 +74,10 @@ pub(crate) struct Ledger {
     waiting: VecDeque<Sight>,
     /// Own messages at their place in the order, of which its library is told only that.
     done: u64,
+    /// Tags of messages that were taken, of which its library was not told yet.
+    untold_taken: BTreeSet<u64>,
+    /// Its engine is done with it: what comes now is not for it.
+    is_closed: bool,
     /// Own messages that the engine has not judged yet, as far as is known.
     asked: VecDeque<Own>,
     /// Those that it must have refused, for it has taken a later one.
@@ -102,11 +106,16 @@ struct Present {
 impl Ledger {
     /// The session asks to send.
     pub(crate) fn ask(&mut self, own: Own) {
-        self.asked.push_back(own);
+        if !self.is_closed {
+            self.asked.push_back(own);
+        }
     }
 
     /// The core did something. `sent`: the message of which the record tells.
     pub(crate) fn trace(&mut self, me: MemberId, trace: &Trace, sent: Sent) {
+        if self.is_closed {
+            return;
+        }
         match trace {
             Trace::GroupMessage { group, sender, sequence, .. } => {
                 if let Some(present) = &mut self.present
@@ -199,7 +208,9 @@ impl Ledger {
     fn take(&mut self, message: MessageId, is_it: impl Fn(&Own) -> bool) {
         let Some(at) = self.asked.iter().position(is_it) else { return };
         self.refused.extend(self.asked.drain(..at));
-        self.taken.extend(self.asked.pop_front().map(|own| (message, own)));
+        let Some(own) = self.asked.pop_front() else { return };
+        self.untold_taken.insert(own.tag);
+        self.taken.insert(message, own);
     }
 
     /// All is told of the message that the core gives out.
@@ -333,6 +344,16 @@ impl Ledger {
         self.done = self.done.saturating_sub(1);
     }
 
+    /// Its library was told that these messages were taken.
+    pub(crate) fn told_taken(&mut self, tags: &[u64]) {
+        tags.iter().for_each(|tag| _ = self.untold_taken.remove(tag));
+    }
+
+    /// Its engine is done with it.
+    pub(crate) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
     /// The length of a message that it has asked to send.
     pub(crate) fn len_of(&self, hash: u64) -> Option<usize> {
         self.asked.iter().find(|own| own.hash == hash).map(|own| own.len)
@@ -342,7 +363,11 @@ impl Ledger {
     pub(crate) fn due(&self) -> Due {
         let mut due = Due::default();
         self.waiting.iter().for_each(|sight| due.add(sight));
-        due.others += self.done * PER_DONE;
+        let refusable = |own: &&Own| !own.views.is_empty() || !own.service.is_ordered();
+        let refused = self.refused.len() + self.asked.iter().filter(refusable).count();
+        due.others += self.done * PER_DONE
+            + self.untold_taken.len() as u64 * PER_TAKEN
+            + refused as u64 * (PER_TAKEN + PER_REFUSAL);
         due
     }
 
@@ -370,7 +395,7 @@ impl Sight {
             return tag == other && [Status::OK, Status::ENOTMEMBER].contains(status);
         }
         if let (Self::Message(due), Self::Message(letter)) = (self, seen)
-            && due.len == 0
+            && due.len.is_none()
         {
             return *letter == Letter { len: letter.len, ..due.clone() };
         }
@@ -381,8 +406,11 @@ impl Sight {
 /// Either `OK` or `ENOTMEMBER`: whether a session of another node is a member of anything, this
 /// session need not know.
 const UNKNOWN: Status = Status(i32::MIN);
-/// What that an own message has its place costs in a backlog, in bytes.
+/// What words about own messages cost in a backlog, at most, in bytes: that one has its place, that
+/// one was taken, and that one was refused.
 const PER_DONE: u64 = 150;
+const PER_TAKEN: u64 = 170;
+const PER_REFUSAL: u64 = 170;
 
 impl fmt::Display for Sight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -15,6 +15,7 @@ use anasazi_queue::ring::PushError;
 use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
+use crate::cuts::Ended;
 use crate::options::Traffic;
 use crate::random::Random;
 use crate::seen::{Ledger, Own, Sent};
@@ -22,7 +23,7 @@ use crate::seen::{Ledger, Own, Sent};
 /// Requests that wait for room in the ring; a session does nothing more while it has so many.
 const BACKLOG_MAX: usize = 64;
 /// Bytes of a request in the ring, at least.
-pub(crate) const RECORD_LEN_MIN: u64 = 40;
+const RECORD_LEN_MIN: u64 = 40;
 /// A message of this length or more names its sender and its tag.
 const SIGNED_LEN_MIN: usize = 24;
 /// Sessions that one sends to by themselves, at most.
@@ -101,10 +102,10 @@ pub struct Session {
     pub(crate) lagged: bool,
     /// What it wants to become of it then.
     pub(crate) policy: SlowPolicy,
-    /// When it last read anything, in nanoseconds,
-    pub(crate) read_at: u64,
-    /// and the longest time in which it read nothing.
-    pub(crate) idle: u64,
+    /// When it last read anything, or there was nothing to be read; in nanoseconds.
+    pub(crate) idle_since: u64,
+    /// Its engine serves it no longer, since then.
+    pub(crate) ended: Option<Ended>,
     /// It looks at its rings only when it is woken.
     pub(crate) sleeps: bool,
     /// It does so now.
@@ -159,8 +160,8 @@ impl Session {
             reading: Reading::Eager,
             lagged: false,
             policy: SlowPolicy::Disconnect,
-            read_at: 0,
-            idle: 0,
+            idle_since: 0,
+            ended: None,
             sleeps: false,
             asleep: false,
             handles_made: 0,

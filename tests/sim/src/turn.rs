@@ -9,6 +9,7 @@ use anasazi_transport::Target;
 use bytes::Bytes;
 
 use crate::cluster::{Cluster, Happening, Observed, Passing};
+use crate::cuts::Cut;
 use crate::engine::Seen;
 use crate::node::Node;
 use crate::seen::Sent;
@@ -242,7 +243,7 @@ impl Cluster {
                 let sessions = self.nodes[node].sessions.iter();
                 let len = sessions.filter_map(|s| s.ledger.len_of(*hash)).next();
                 let sender = MemberId { node: message.origin.node, session: *session };
-                self.letters.insert(*message, Sent { sender, len: len.unwrap_or_default() });
+                self.letters.insert(*message, Sent { sender, len });
             }
             Trace::Unicast { message, .. }
             | Trace::Unordered { message, .. }
@@ -260,8 +261,8 @@ impl Cluster {
     /// Lets a node's clients read and speak: all, or one that acts. Whether their engine has
     /// something to do by it.
     pub(crate) fn serve_clients(&mut self, node: usize, acting: Option<SessionId>) -> bool {
+        self.note_ends(node);
         let mut sessions = std::mem::take(&mut self.nodes[node].sessions);
-        let due_to_all = sessions.iter().map(|session| session.due().all()).sum();
         for session in &mut sessions {
             let acts = acting == Some(session.member.session);
             let read = session.take_in(acts, &self.wild);
@@ -279,14 +280,13 @@ impl Cluster {
             if read.woke_engine || flushed {
                 self.nodes[node].ready.push(session.keys.1);
             }
-            if read.records > 0 {
-                session.idle = session.idle.max(self.now - session.read_at);
-                session.read_at = self.now;
+            if read.records > 0 || session.ledger.is_told() {
+                session.idle_since = self.now;
             }
             let Some((status, reason)) = &session.closed else { continue };
             let wrong = match *status {
                 _ if session.ending => None,
-                Status::ESLOW => self.cut_in_vain(node, session, due_to_all),
+                Status::ESLOW => Cut::new(session).and_then(|cut| cut.wrong(&self.options.machine)),
                 _ => Some("for no reason that there is".to_owned()),
             };
             if let Some(wrong) = wrong {

@@ -276,6 +276,11 @@ impl Sessions {
         self.by_id.len()
     }
 
+    /// This one is.
+    pub fn serves(&self, session: SessionId) -> bool {
+        self.by_id.contains_key(&session)
+    }
+
     /// No session is served.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()

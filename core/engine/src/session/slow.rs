@@ -176,7 +176,7 @@ impl Connection {
 
     /// The senders to its groups are to wait for it; once they do, until nothing waits for it.
     pub(super) fn wants_hold(&self) -> bool {
-        let begins = self.backlog.len() > self.backlog.share(HOLD_BEGINS);
+        let begins = self.backlog.len_behind() > self.backlog.share(HOLD_BEGINS);
         self.policy == Policy::Throttle
             && self.legacy.is_none()
             && !self.behind.groups.is_empty()
@@ -187,7 +187,7 @@ impl Connection {
     pub(super) fn has_stood_still(&mut self, now: Instant) -> Duration {
         // Not what went from the backlog into the ring: a long message waits there for many reads.
         let read_to = self.lane.read_to();
-        if self.behind.since.is_none() || read_to != self.behind.read.0 {
+        if self.behind.since.is_none() || read_to > self.behind.read.0 {
             self.behind.since.get_or_insert(now);
             self.behind.read = (read_to, now);
         }

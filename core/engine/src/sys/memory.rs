@@ -170,9 +170,9 @@ impl Lane {
         (self.incoming.used(), self.incoming.capacity())
     }
 
-    /// How far the client has read in the receive ring, by what it says.
+    /// How far the client has given the receive ring back: what it says beyond that is no room.
     pub fn read_to(&self) -> u64 {
-        self.outgoing.passed()
+        self.outgoing.released_to()
     }
 
     /// Bytes used of the receive ring, and its capacity.

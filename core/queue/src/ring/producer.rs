@@ -239,6 +239,13 @@ impl Producer {
         if head > tail { 0 } else { (tail - head).min(self.capacity()) }
     }
 
+    /// How far the consumer has given records back; never beyond what was claimed.
+    pub fn released_to(&self) -> u64 {
+        // Tail first, as above.
+        let tail = self.tail.0.load(Acquire);
+        self.memory.head().load(Acquire).min(tail)
+    }
+
     /// Bytes of records that the ring holds, headers included.
     pub fn capacity(&self) -> u64 {
         self.memory.capacity()

@@ -193,6 +193,10 @@ impl<P: FnMut(&Report)> Explorer<P> {
         self.report.steps += 1;
         self.path.push(step);
         world.apply(step);
+        // Here, and not at the path's end: it may come to where another one has been.
+        if let Some((node, row)) = world.contradiction() {
+            self.fail(format!("n{}: {row}", node + 1));
+        }
     }
 
     /// The state is new, or was followed less far.
@@ -225,9 +229,6 @@ impl<P: FnMut(&Report)> Explorer<P> {
             if let Err(stuck) = world.settle() {
                 return self.fail(stuck);
             }
-        }
-        if let Some((node, row)) = world.contradiction() {
-            return self.fail(format!("n{}: {row}", node + 1));
         }
         let quiesced = world.are_together() && (at_rest || settle);
         if let Err(violation) = world.judge(quiesced) {

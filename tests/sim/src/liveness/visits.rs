@@ -11,6 +11,7 @@ use anasazi_protocol::RingId;
 use super::Liveness;
 use super::bounds::Gaps;
 use crate::cluster::Cluster;
+use crate::node::Node;
 
 /// Visits since the last packet, after which the token may rest.
 const ROUNDS_BEFORE_REST: u32 = 2;
@@ -95,7 +96,9 @@ impl Cluster {
     /// How long the token may be away.
     pub(super) fn gaps(&self) -> Gaps {
         let turn_ns = self.nodes.iter().map(|n| n.turn_ns).max();
-        let by_unicast = self.nodes.iter().any(|n| n.by_unicast);
+        let is_alone = |n: &Node| n.ring.as_ref().is_some_and(|(_, members)| members.len() == 1);
+        let mut live = self.nodes.iter().filter(|n| n.runs());
+        let by_unicast = live.any(|n| n.by_unicast && !is_alone(n));
         Gaps::new(&self.options, (&self.network.options, by_unicast), turn_ns.unwrap_or(0))
     }
 }

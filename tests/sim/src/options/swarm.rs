@@ -141,6 +141,14 @@ impl Options {
         }
     }
 
+    /// Little for all clients of a node together.
+    pub(super) fn bound_backlogs(&mut self, random: &mut Random) {
+        if self.tiny_backlog() && random.permille(300) {
+            let one = self.machine.backlog_len_max.max(self.message_len_max);
+            self.machine.backlog_total_max = one * random.between(2, 4) as usize;
+        }
+    }
+
     /// Starts that end before they have begun.
     pub(super) fn cut_boots(&mut self, random: &mut Random) {
         if random.permille(300) && !self.machine.diskless {

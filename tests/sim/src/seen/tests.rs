@@ -69,7 +69,7 @@ fn give(ledger: &mut Ledger, group: GroupId, sender: MemberId, sequence: u64) {
 
 fn sight(sender: MemberId, sequence: u64, tag: u64) -> Sight {
     let (groups, service) = (vec![GROUP], Service::Agreed);
-    Sight::Message(Letter { groups, sender, service, sequence, hash: 7, len: 0, tag })
+    Sight::Message(Letter { groups, sender, service, sequence, hash: 7, len: None, tag })
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn messages_end_in_receipts_where_they_are_not_seen() {
     give(&mut ledger, GROUP, me(), 1);
     deliver(&mut ledger, message(1, 2), false);
     let unicast = Trace::Unicast { message: message(1, 2), session: twin.session };
-    ledger.trace(me(), &unicast, me());
+    ledger.trace(me(), &unicast, Sent { sender: me(), len: None });
     deliver(&mut ledger, message(1, 3), true);
     ledger.settle(me());
     assert_eq!((ledger.taken(), ledger.unjudged()), (0, 0));
@@ -153,6 +153,37 @@ fn five_messages() -> Ledger {
     }
     ledger.settle(me());
     ledger
+}
+
+#[test]
+fn what_waits_is_counted_as_it_costs_and_lengths_are_compared() {
+    let mut ledger = Ledger::default();
+    view(&mut ledger);
+    assert_eq!(ledger.due().all(), 0);
+    let configuration = Configuration::Regular(Default::default());
+    let (service, hash, message) = (Service::Agreed, 7, message(2, 1));
+    let deliver = Trace::Deliver {
+        message,
+        configuration,
+        ordinal: 1,
+        frame: 1,
+        service,
+        hash,
+        refused: false,
+    };
+    ledger.trace(me(), &deliver, Sent { sender: who(2, 9), len: Some(1_000) });
+    give(&mut ledger, GROUP, who(2, 9), 1);
+    ledger.settle(me());
+    let due = ledger.due();
+    assert!(due.messages > 1_000 && due.messages < 1_500 && due.others == 0, "{due:?}");
+    let Sight::Message(letter) = sight(who(2, 9), 1, 0) else { panic!("a message") };
+    let of_len = |len| Sight::Message(Letter { len: Some(len), ..letter.clone() });
+    assert!(Sight::allows(&of_len(1_000), &of_len(1_000)));
+    assert!(!Sight::allows(&of_len(1_000), &of_len(999)));
+    assert!(
+        Sight::allows(&Sight::Message(letter.clone()), &of_len(999)),
+        "nobody knows how long it is"
+    );
 }
 
 #[test]
