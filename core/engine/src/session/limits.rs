@@ -7,8 +7,8 @@ use std::time::Duration;
 pub struct SessionLimits {
     /// Sessions served at the same time.
     pub sessions_max: usize,
-    /// Bytes kept for a session whose receive ring is full, behind the record that comes next; beyond
-    /// that it is cut off.
+    /// Bytes kept for a session whose receive ring is full, behind the record that comes next;
+    /// beyond that it is cut off.
     pub backlog_len_max: usize,
     /// Bytes kept for all sessions together; beyond that the one with the most is cut off.
     pub backlog_total_max: usize,
