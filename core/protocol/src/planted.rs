@@ -1,6 +1,6 @@
-//! Bugs to be switched on by name, each breaking one rule of the protocol: whoever trusts the
-//! simulator and the oracle wants to see them found. Without the feature `planted`, which only the
-//! simulator asks for, all of this is the constant `false`.
+//! Bugs to be switched on by name, each breaking one rule of the protocol, or of an engine's
+//! sessions: whoever trusts the simulator and the oracle wants to see them found. Without the
+//! feature `planted`, which only the simulator asks for, all of this is the constant `false`.
 
 /// Name, and the rule that it breaks. Where a name stands in the code, `planted!` has it.
 pub const BUGS: &[(&str, &str)] = &[
@@ -57,6 +57,13 @@ pub const BUGS: &[(&str, &str)] = &[
     ("bad_links_ignored", "who cannot hear each other are not members of one ring"),
     // Buffers.
     ("store_never_forgets", "what every member holds is dropped"),
+    // Sessions: in the engine.
+    (
+        "backlog_halved",
+        "a session is cut off when what it has not read is more than its engine keeps",
+    ),
+    ("gap_told_short", "a session is told of every message that it missed"),
+    ("reading_unnoticed", "who reads does not stand still"),
 ];
 
 /// Where the name stands in `BUGS`; a name that does not fails the build.
@@ -103,14 +110,17 @@ pub fn set(name: Option<&str>) -> Result<(), String> {
     Ok(())
 }
 
-/// This bug is planted now.
+/// The bug with this index is planted now.
 #[cfg(feature = "planted")]
-pub(crate) fn is(index: usize) -> bool {
+#[must_use]
+pub fn is(index: usize) -> bool {
     ACTIVE.get() == Some(index)
 }
 
+/// The bug with this index is planted now: never, without the feature `planted`.
 #[cfg(not(feature = "planted"))]
-pub(crate) const fn is(_: usize) -> bool {
+#[must_use]
+pub const fn is(_: usize) -> bool {
     false
 }
 
@@ -133,9 +143,12 @@ pub fn has(name: &str) -> bool {
 }
 
 /// Is this bug planted?
+#[macro_export]
+#[doc(hidden)]
 macro_rules! planted {
     ($name:literal) => {
         $crate::planted::is(const { $crate::planted::index($name) })
     };
 }
-pub(crate) use planted;
+#[doc(hidden)]
+pub use planted;

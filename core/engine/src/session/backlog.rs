@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use anasazi_protocol::planted::planted;
 use anasazi_queue::record::event;
 use bytes::Bytes;
 
@@ -74,7 +75,8 @@ impl Backlog {
         pieces: &[Bytes],
     ) -> Result<(), Overflow> {
         let cost = self.cost(head, pieces);
-        if !self.is_empty() && cost > self.len_max.saturating_sub(self.len_behind()) {
+        let len_max = if planted!("backlog_halved") { self.len_max / 2 } else { self.len_max };
+        if !self.is_empty() && cost > len_max.saturating_sub(self.len_behind()) {
             return Err(Overflow);
         }
         self.taken += usize::from(kind == event::TAKEN);

@@ -262,8 +262,8 @@ impl Connection {
     fn slow(&self) -> Ending {
         let text = format!(
             "the session did not read fast enough: its receive ring of {} bytes is full, and \
-             behind what comes next {} bytes more are waiting, which is all that client.backlog_len \
-             allows",
+             behind what comes next {} bytes more are waiting, which is all that \
+             client.backlog_len allows",
             self.lane.receive_fill().1,
             self.backlog.len_behind()
         );

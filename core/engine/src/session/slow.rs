@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anasazi_protocol::planted::planted;
 use anasazi_protocol::{GroupId, Instant};
 use anasazi_queue::hello::slow;
 use anasazi_queue::plain::Plain;
@@ -142,7 +143,9 @@ impl Connection {
 
     fn skip(&mut self, message: &Delivery<'_>) -> Result<(), Ending> {
         let handles = if message.handles.is_empty() { &[0][..] } else { message.handles };
-        handles.iter().for_each(|handle| *self.gap.untold.entry(*handle).or_default() += 1);
+        let is_told = !(planted!("gap_told_short") && self.gap.total % 5 == 0);
+        let told = handles.iter().filter(|_| is_told);
+        told.for_each(|handle| *self.gap.untold.entry(*handle).or_default() += 1);
         self.gap.total += 1;
         if message.tag == 0 {
             return Ok(());
@@ -187,7 +190,8 @@ impl Connection {
     pub(super) fn has_stood_still(&mut self, now: Instant) -> Duration {
         // Not what went from the backlog into the ring: a long message waits there for many reads.
         let read_to = self.lane.read_to();
-        if self.behind.since.is_none() || read_to > self.behind.read.0 {
+        let has_read = read_to > self.behind.read.0 && !planted!("reading_unnoticed");
+        if self.behind.since.is_none() || has_read {
             self.behind.since.get_or_insert(now);
             self.behind.read = (read_to, now);
         }

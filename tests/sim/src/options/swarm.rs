@@ -128,7 +128,7 @@ impl Options {
         self.faults.extend(std::iter::repeat_n(Kind::ClientStalls, others));
         self.faults.push(Kind::KindLost);
         self.machine.backlog_len_max = random.pick(&[4 << 10, 16 << 10, 64 << 10]);
-        self.machine.hold_max_ms = random.pick(&[500, 5_000, 30_000]);
+        self.machine.hold_max_ms = random.pick(&[50, 200, 2_000]);
         if random.permille(800) {
             // What is left over for a client is soon more than its ring holds.
             self.message_len_max = random.pick(&[1_500, 4_000]);
