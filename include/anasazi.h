@@ -128,7 +128,9 @@ typedef int32_t anz_status_t;
  * sending view is the last one that anz_recv() gave out. For members only, and not for
  * ANZ_UNRELIABLE: else ANZ_EINVAL. */
 #define ANZ_SAME_VIEW         0x400u
-/* or-ed in: ahead of this session's other messages that are not yet ordered */
+/* or-ed in: ahead of this session's other messages that are not yet ordered, but not of anything
+ * else that it asked for before: joining, leaving, anz_query(). Of one priority messages stay in
+ * order. Both: ANZ_EINVAL */
 #define ANZ_PRIO_HIGH         0x1000u
 #define ANZ_PRIO_BULK         0x2000u /* or-ed in: behind them */
 /* Longest unreliable message, in bytes; for one to several groups 9 less for each of them.
@@ -327,8 +329,8 @@ ANZ_API const char *anz_version_string(void);
 /* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
  * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
- * anz_conn_stats()); not built yet: "unix", "tcp", "domains", "receipts" (of delivered
- * messages), "priorities" */
+ * anz_conn_stats()), "priorities"; not built yet: "unix", "tcp", "domains", "receipts" (of
+ * delivered messages) */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */

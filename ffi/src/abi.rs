@@ -146,7 +146,9 @@ pub const ANZ_RECEIPT: u32 = 0x200;
 /// sending view is the last one that anz_recv() gave out. For members only, and not for
 /// ANZ_UNRELIABLE: else ANZ_EINVAL.
 pub const ANZ_SAME_VIEW: u32 = 0x400;
-/// or-ed in: ahead of this session's other messages that are not yet ordered
+/// or-ed in: ahead of this session's other messages that are not yet ordered, but not of anything
+/// else that it asked for before: joining, leaving, anz_query(). Of one priority messages stay in
+/// order. Both: ANZ_EINVAL
 pub const ANZ_PRIO_HIGH: u32 = 0x1000;
 /// or-ed in: behind them
 pub const ANZ_PRIO_BULK: u32 = 0x2000;

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering;
 
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    GROUPS_PER_MESSAGE_MAX, GroupRecord, SendRecord, UNRELIABLE_GROUP_LEN, UNRELIABLE_LEN_MAX,
+    GROUPS_PER_MESSAGE_MAX, GroupRecord, PRIO_BULK, PRIO_HIGH, SendRecord, UNRELIABLE_GROUP_LEN,
+    UNRELIABLE_LEN_MAX,
 };
 use anasazi_queue::ring::{Claim, PushError};
 use anasazi_queue::status::Status;
@@ -20,7 +21,8 @@ use crate::sys::table::Pinned;
 
 impl GroupHandle {
     /// Sends a message, whose parts are put together, to the group. `service` is a level from 0
-    /// (unreliable) to 5 (safe) with `NO_SELF` (0x100) and `SAME_VIEW` (0x400) or-ed in if wanted;
+    /// (unreliable) to 5 (safe) with `NO_SELF` (0x100), `SAME_VIEW` (0x400) and `PRIO_HIGH` (0x1000)
+    /// or `PRIO_BULK` (0x2000) or-ed in if wanted;
     /// `tag` comes back with this session's own delivery, or with a receipt. Any thread; safe in a
     /// signal handler; never blocks; keeps errno. The iterator is gone through twice.
     ///
@@ -304,8 +306,12 @@ fn check_service(group: &Group, service: u32, len: usize) -> Result<(), Status> 
     if level > SAFE || flags & !FLAGS_KNOWN != 0 {
         return Err(Status::EINVAL);
     }
-    if flags & !(NO_SELF | SAME_VIEW) != 0 {
+    if flags & RECEIPT != 0 {
         return Err(Status::ENOTSUP);
+    }
+    // One or the other.
+    if flags & (PRIO_HIGH | PRIO_BULK) == PRIO_HIGH | PRIO_BULK {
+        return Err(Status::EINVAL);
     }
     // Only a member has a view, and nobody learns what became of a message without order.
     let no_view = level == UNRELIABLE || !group.is_membership();
@@ -328,5 +334,6 @@ const NO_SELF: u32 = 0x100;
 /// Or-ed into a service: delivered in the view that the session was shown last, or not at all.
 const SAME_VIEW: u32 = 0x400;
 const SERVICE_MASK: u32 = 0xFF;
-/// `ANZ_NO_SELF`, `ANZ_RECEIPT`, `ANZ_SAME_VIEW`, `ANZ_PRIO_HIGH`, `ANZ_PRIO_BULK`.
-const FLAGS_KNOWN: u32 = 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000;
+/// Or-ed into a service: a receipt for each delivery; not built yet.
+const RECEIPT: u32 = 0x200;
+const FLAGS_KNOWN: u32 = NO_SELF | RECEIPT | SAME_VIEW | PRIO_HIGH | PRIO_BULK;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Audience, Configuration, GroupId, MemberId, MessageId, NodeId, Process, RingId, Service,
-    SessionId,
+    Audience, Configuration, GroupId, MemberId, MessageId, NodeId, Priority, Process, RingId,
+    Service, SessionId,
 };
 
 use crate::group::GroupHistory;
@@ -115,6 +115,8 @@ pub(crate) struct MessageHistory {
     pub session: SessionId,
     pub to: Audience,
     pub service: Service,
+    /// None: no message, but a session that joins or leaves.
+    pub priority: Option<Priority>,
     pub hash: u64,
     pub sent: Place,
     /// The regular configuration that its sender was in then, if it was in one.
@@ -189,11 +191,11 @@ impl History {
 
     fn index_trace(&mut self, place: Place, trace: &Trace) {
         match trace {
-            Trace::Send { message, session, to, service, hash } => {
+            Trace::Send { message, session, to, service, priority, hash } => {
                 let history = &mut self.processes[place.process];
                 let known = history.last_delivered();
                 history.sent.push(*message);
-                let (session, service, hash) = (*session, *service, *hash);
+                let (session, service, priority, hash) = (*session, *service, *priority, *hash);
                 let (to, sent, ordered) = (to.clone(), place, None);
                 let sent_in = match history.current().map(|s| s.configuration) {
                     Some(Configuration::Regular(ring)) => Some(ring),
@@ -203,6 +205,7 @@ impl History {
                     session,
                     to,
                     service,
+                    priority,
                     hash,
                     sent,
                     sent_in,
@@ -316,6 +319,7 @@ impl History {
                     session: SessionId::default(),
                     to: Audience::Groups(Vec::new()),
                     service,
+                    priority: None,
                     hash,
                     sent: place,
                     sent_in: None,

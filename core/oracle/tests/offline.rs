@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use anasazi_oracle::offline::{Logs, NoVerdict, append_crash};
 use anasazi_oracle::{Axiom, ClientEntry, ClientLog, Entry, Options, Record, Summary, Violation};
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Audience, GroupId, MemberId, Recipients, Service, ViewCause, ViewId};
+use anasazi_protocol::{
+    Audience, GroupId, MemberId, Priority, Recipients, Service, ViewCause, ViewId,
+};
 use log::{GROUP, Log, agreed, member, members, message, process, regular, ring, session, view};
 
 type Verdict = Result<Result<Summary, Box<Violation>>, NoVerdict>;
@@ -348,8 +350,16 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
     for (to, counter) in audiences.into_iter().zip(1..) {
         let at = agreed(2, counter, counter);
         let (message, from, service) = (at.message, session(2), Service::Agreed);
-        let to_all = to.clone();
-        log.trace(2, Trace::Send { message, session: from, to: to_all, service, hash: counter });
+        let priority = Some(Priority::High);
+        let send = Trace::Send {
+            message,
+            session: from,
+            to: to.clone(),
+            service,
+            priority,
+            hash: counter,
+        };
+        log.trace(2, send);
         log.order(at);
         for node in [1, 2] {
             log.deliver(node, at);
@@ -363,13 +373,16 @@ fn with_all_services() -> (Log, Vec<ClientEntry>) {
     }
     let message = message(2, 3);
     let (to, service) = (Audience::Group(GROUP, None), Service::Unreliable);
-    log.trace(2, Trace::Send { message, session: session(2), to, service, hash: 3 });
+    let priority = Some(Priority::Normal);
+    let send = Trace::Send { message, session: session(2), to, service, priority, hash: 3 };
+    log.trace(2, send);
     let to = Some(Recipients::Group(GROUP, 0));
     log.trace(1, Trace::Unordered { message, ring: ring(2), hash: 3, to });
     // Whichever of the two files is read first, the other way was sent and taken, too.
     let message = self::message(1, 1);
     let (to, service) = (Audience::Group(GROUP, None), Service::Unreliable);
-    log.trace(1, Trace::Send { message, session: session(1), to, service, hash: 4 });
+    let send = Trace::Send { message, session: session(1), to, service, priority, hash: 4 };
+    log.trace(1, send);
     let to = Some(Recipients::Group(GROUP, 0));
     log.trace(2, Trace::Unordered { message, ring: ring(2), hash: 4, to });
     let twin_view = view_entry(TWIN, view(2, 0, 2), 1, &[1, 2]);

@@ -4,7 +4,7 @@ mod log;
 
 use anasazi_oracle::{Axiom, Entry};
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Audience, GroupId, MessageId, Recipients, Service, SessionId};
+use anasazi_protocol::{Audience, GroupId, MessageId, Priority, Recipients, Service, SessionId};
 use log::*;
 
 const OTHER: GroupId = GroupId(99);
@@ -20,7 +20,8 @@ fn joined() -> Log {
 
 fn send(log: &mut Log, message: MessageId, to: Audience, service: Service) {
     let (session, hash) = (session(message.origin.node.0), message.counter);
-    let send = Trace::Send { message, session, to, service, hash };
+    let priority = Some(Priority::Normal);
+    let send = Trace::Send { message, session, to, service, priority, hash };
     log.add(message.origin, Entry::Trace(send));
 }
 

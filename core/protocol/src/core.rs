@@ -244,12 +244,12 @@ impl Core {
                 node.accept_control(kind, session, group, Bytes::new());
             }
             Command::Hold { groups, for_ms } => return self.hold(groups, for_ms),
-            Command::Send { session, to, service, no_self, tag, payload } => {
+            Command::Send { session, to, service, priority, no_self, tag, payload } => {
                 if !service.is_ordered() {
                     let letter = Letter { session, to, no_self, tag, payload };
                     return self.send_unordered(letter);
                 }
-                node.accept(session, &to, (service, no_self, tag), payload);
+                node.accept(session, &to, (service, priority, no_self, tag), payload);
             }
         }
         self.step(In::Command, State::on_work);

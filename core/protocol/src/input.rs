@@ -4,7 +4,7 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 
 use crate::id::{GroupId, SessionId};
-use crate::service::{Audience, Service};
+use crate::service::{Audience, Priority, Service};
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -92,6 +92,9 @@ pub enum Command {
         to: Audience,
         /// How.
         service: Service,
+        /// Before or behind what else waits of this session. Without meaning for a message without
+        /// order, which never waits.
+        priority: Priority,
         /// Do not deliver to the sending session.
         no_self: bool,
         /// Given back with the sender's own delivery, or with the message's fate.

@@ -56,7 +56,7 @@ pub use input::{Command, Evidence, Input};
 pub use output::{
     Destination, Fate, GroupView, MessageDelivery, Output, Recipients, ViewCause, ViewKind,
 };
-pub use service::{Audience, Service};
+pub use service::{Audience, Priority, Service};
 pub use state::transitions;
 pub use time::Instant;
 pub use wire::wire_kind;

@@ -18,7 +18,7 @@ use crate::output::{Destination, Output};
 use crate::paths::Paths;
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
-use crate::service::{Audience, Service};
+use crate::service::{Audience, Priority, Service};
 use crate::state::candidates::Candidates;
 use crate::state::transitions::{self, At, In, Why};
 use crate::state::unordered::Pace;
@@ -317,7 +317,7 @@ impl Node {
         &mut self,
         session: SessionId,
         to: &Audience,
-        service: Service,
+        (service, priority): (Service, Option<Priority>),
         payload: &[u8],
     ) -> MessageId {
         self.message_counter += 1;
@@ -328,6 +328,7 @@ impl Node {
             session,
             to: to.clone(),
             service,
+            priority,
             hash: hash64(payload),
         });
         message
@@ -338,17 +339,27 @@ impl Node {
         &mut self,
         session: SessionId,
         to: &Audience,
-        (service, no_self, tag): (Service, bool, u64),
+        (service, priority, no_self, tag): (Service, Priority, bool, u64),
         payload: Bytes,
     ) {
-        let counter = self.accepted(session, to, service, &payload).counter;
+        let priority = Some(priority);
+        let counter = self.accepted(session, to, (service, priority), &payload).counter;
         if tag != 0 {
             self.tags.push_back((counter, tag));
         }
         let kind = FrameKind::Message(Scope::of(to));
         let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
         let payload = with_head(to, payload);
-        self.queue.push(Waiting { kind, session, group, service, no_self, counter, payload });
+        self.queue.push(Waiting {
+            kind,
+            session,
+            group,
+            service,
+            priority,
+            no_self,
+            counter,
+            payload,
+        });
     }
 
     /// A control message: agreed, in order with everything else.
@@ -359,24 +370,26 @@ impl Node {
         group: GroupId,
         payload: Bytes,
     ) {
-        let (to, service, no_self) = (Audience::Group(group, None), Service::Agreed, false);
-        let counter = self.accepted(session, &to, service, &payload).counter;
-        self.queue.push(Waiting { kind, session, group, service, no_self, counter, payload });
+        let (to, service) = (Audience::Group(group, None), Service::Agreed);
+        let counter = self.accepted(session, &to, (service, None), &payload).counter;
+        let (priority, no_self) = (None, false);
+        self.queue.push(Waiting {
+            kind,
+            session,
+            group,
+            service,
+            priority,
+            no_self,
+            counter,
+            payload,
+        });
     }
 
-    /// The tag of an own message that is being delivered; older ones without delivery are
-    /// forgotten.
+    /// The tag of an own message that is being delivered: mostly the oldest.
     pub(crate) fn take_tag(&mut self, counter: u64) -> u64 {
-        while let Some((first, tag)) = self.tags.front().copied() {
-            if first > counter {
-                break;
-            }
-            self.tags.pop_front();
-            if first == counter {
-                return tag;
-            }
-        }
-        0
+        let found = self.tags.binary_search_by_key(&counter, |(counter, _)| *counter);
+        let taken = found.ok().and_then(|at| self.tags.remove(at));
+        taken.map_or(0, |(_, tag)| tag)
     }
 
     /// The state changes: the only way to another one, and only if the table has a row for it.

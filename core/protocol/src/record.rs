@@ -5,7 +5,7 @@
 use core::fmt;
 
 use crate::id::Process;
-use crate::service::Audience;
+use crate::service::{Audience, Priority};
 use crate::trace::Trace;
 
 /// One line of a process's history.
@@ -69,13 +69,18 @@ impl fmt::Display for Entry {
 
 fn describe(trace: &Trace, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match trace {
-        Trace::Send { message, session, to, service, hash } => write!(
+        Trace::Send { message, session, to, service, priority, hash } => write!(
             f,
-            "accepts #{} of session {:x} to {}, {} [{hash:x}]",
+            "accepts #{} of session {:x} to {}, {}{} [{hash:x}]",
             message.counter,
             session.0,
             audience(to),
-            service.name()
+            service.name(),
+            match priority {
+                Some(Priority::High) => ", before others",
+                Some(Priority::Bulk) => ", behind others",
+                Some(Priority::Normal) | None => "",
+            }
         ),
         Trace::Slot { ring, ordinal, hash, safe } => {
             write!(f, "binds packet {ordinal} of ring {ring}{} [{hash:x}]", safe_word(*safe))

@@ -67,6 +67,22 @@ impl Service {
     }
 }
 
+/// Which of a session's messages that wait to be ordered goes first. Within one priority they go in
+/// the order in which they were sent; what is no message (joining, leaving) nothing overtakes, and it
+/// overtakes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Priority {
+    /// Ahead of the session's other messages.
+    High,
+    /// As they come.
+    #[default]
+    Normal,
+    /// Behind them.
+    Bulk,
+}
+
 /// To whom a message goes. With a view (same-view, axiom G7) it is delivered where the group is in
 /// that view, or nowhere: all members decide alike, at its place in the order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use crate::id::{
     Configuration, GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId, ViewId,
 };
 use crate::output::{Recipients, ViewCause};
-use crate::service::{Audience, Service};
+use crate::service::{Audience, Priority, Service};
 
 /// One entry of a process's log. Axioms are cited by their ids in docs/PROTOCOL.md.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,9 @@ pub enum Trace {
         to: Audience,
         /// How.
         service: Service,
+        /// None: it is no message, but a session that joins or leaves.
+        #[cfg_attr(feature = "serde", serde(default))]
+        priority: Option<Priority>,
         /// Of its content.
         hash: u64,
     },

@@ -3,7 +3,7 @@
 
 use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, GroupId, Incarnation, Input, Instant,
-    NodeId, Output, Process, Service, SessionId,
+    NodeId, Output, Priority, Process, Service, SessionId,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -117,6 +117,7 @@ impl Cluster {
             session: session(node),
             to: Audience::Group(GroupId::of("room"), None),
             service: if safe { Service::Safe } else { Service::Agreed },
+            priority: Priority::Normal,
             no_self: false,
             tag: 0,
             payload: payload.into(),

@@ -2,8 +2,8 @@
 
 use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, Fate, GroupId, Incarnation, Input,
-    Instant, MemberId, MessageDelivery, NodeId, Output, Process, Recipients, Service, SessionId,
-    ViewId, limits,
+    Instant, MemberId, MessageDelivery, NodeId, Output, Priority, Process, Recipients, Service,
+    SessionId, ViewId, limits,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -129,8 +129,9 @@ impl Cluster {
 
     fn send(&mut self, node: u32, to: Audience, service: Service, tag: u64, payload: &[u8]) {
         let payload = Bytes::copy_from_slice(payload);
-        let (session, no_self) = (session(node), false);
-        self.command(node, Command::Send { session, to, service, no_self, tag, payload });
+        let (session, priority, no_self) = (session(node), Priority::Normal, false);
+        let send = Command::Send { session, to, service, priority, no_self, tag, payload };
+        self.command(node, send);
     }
 
     /// What each node got since the last time: to whom, and what.

@@ -67,7 +67,7 @@ plain! {
         left: u32, together: u32, reason_len: u32,
     }
     TakenRecord = 8 { up_to: u64 }
-    TakenEntry = 16 { tag: u64, handle: u32, reserved: u32 }
+    TakenEntry = 16 { tag: u64, handle: u32, ahead: u32 }
     DoneRecord = 8 { tag: u64 }
     LeftRecord = 8 { handle: u32, status: i32 }
     ReplyRecord = 16 { tag: u64, status: i32, more: u32 }

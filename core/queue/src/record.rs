@@ -3,7 +3,8 @@
 //! aligned.
 //!
 //! Client to engine, through the send ring: `JOIN`, `PEER`, `LEAVE`, `SEND`, `QUERY`, `CLOSE`. They
-//! are carried out in ring order, so a leave comes after the messages sent before it. Engine to
+//! are carried out in ring order, so a leave comes after the messages sent before it; only messages
+//! of a priority go before others, and never past anything else. Engine to
 //! client, through the receive ring: `MESSAGE`, `UNICAST`, `MULTI`, `VIEW`, `LEFT`, `REPLY`,
 //! `RECEIPT`, `GAP`, `CLOSED`: one ordered stream. `TAKEN` and `DONE` are not for the application:
 //! by them its client knows which messages with tags the engine has, should it go away with them.
@@ -12,7 +13,7 @@
 //! knows nothing else of it.
 
 /// Version of this format and of `hello`.
-pub const SESSION_VERSION: u16 = 4;
+pub const SESSION_VERSION: u16 = 5;
 
 /// Record kinds, client to engine.
 pub mod request {
@@ -94,6 +95,11 @@ pub struct SendRecord {
     /// How many further groups follow.
     pub groups: u32,
 }
+
+/// In `SendRecord::service`: before the session's other messages that wait, or behind them.
+pub const PRIO_HIGH: u32 = 0x1000;
+/// See [`PRIO_HIGH`].
+pub const PRIO_BULK: u32 = 0x2000;
 
 /// A further group of a message to several.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -251,7 +257,7 @@ pub struct ReceiptRecord {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct TakenRecord {
-    /// Where the next record in the send ring is: those before it were taken.
+    /// Those in the send ring before this place were taken.
     pub up_to: u64,
 }
 
@@ -263,8 +269,9 @@ pub struct TakenEntry {
     pub tag: u64,
     /// The client's number for the group; of several the first.
     pub handle: u32,
-    /// 0
-    pub reserved: u32,
+    /// 0: it lay before `TakenRecord::up_to`. Else it was taken ahead of others: a unit more than it
+    /// lies behind that place, in units of 8 bytes.
+    pub ahead: u32,
 }
 
 /// `event::DONE`

@@ -39,6 +39,11 @@ fn every_way_of_sending_does_what_it_says_or_is_refused() {
 }
 
 #[test]
+fn a_priority_goes_before_what_waits_of_its_session() {
+    passes("priorities");
+}
+
+#[test]
 fn a_broken_invariant_is_told_to_all_and_the_program_lives() {
     passes("broken");
 }

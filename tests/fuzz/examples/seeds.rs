@@ -15,7 +15,7 @@ use std::time::Duration;
 use anasazi_engine::config::KEYS;
 use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, GroupId, Incarnation, Input, Instant,
-    MemberId, NodeId, Output, Process, Service, SessionId, ViewId, hash64, wire_kind,
+    MemberId, NodeId, Output, Priority, Process, Service, SessionId, ViewId, hash64, wire_kind,
 };
 use anasazi_queue::hello::{MAGIC, Welcome};
 use anasazi_queue::plain::Plain;
@@ -152,7 +152,8 @@ fn inputs_at(step: usize, node: usize) -> Vec<Input> {
     let service = Service::ALL[step % 2 * 4];
     let (to, tag) = (audiences[(step - 3_500) / 2 % 4].clone(), step as u64 % 2);
     let payload = Bytes::from_static(b"hello");
-    vec![Input::Command(Command::Send { session, to, service, no_self: false, tag, payload })]
+    let (priority, no_self) = (Priority::Normal, false);
+    vec![Input::Command(Command::Send { session, to, service, priority, no_self, tag, payload })]
 }
 
 fn is_letter(datagram: &[u8]) -> bool {

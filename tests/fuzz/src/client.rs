@@ -152,7 +152,7 @@ impl Engine {
                 self.push_some(event::RECEIPT, head.as_bytes(), input);
             }
             4 => {
-                let entry = TakenEntry { tag, handle, reserved: 0 };
+                let entry = TakenEntry { tag, handle, ahead: handle % 5 };
                 let head = TakenRecord { up_to: input.u64() };
                 let many = entry.as_bytes().repeat(input.below(6));
                 self.push(event::TAKEN, head.as_bytes(), &many);

@@ -9,7 +9,7 @@ use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
     Audience, Command, Configuration, Evidence, GroupId, Incarnation, Input as CoreInput, MemberId,
-    NodeId, Process, Service, SessionId, ViewId,
+    NodeId, Priority, Process, Service, SessionId, ViewId,
 };
 use anasazi_sim::explore::{Budget, Step, World};
 use bytes::Bytes;
@@ -203,7 +203,10 @@ fn send(world: &mut World, nodes: usize, choice: u8, input: &mut Input<'_>) {
     let len = if flags & 128 == 0 { 1 } else { 1 + usize::from(input.u16()) % 5_000 };
     let (no_self, tag) = (flags & 64 != 0, u64::from(flags >> 5 & 1));
     let payload = Bytes::from(vec![flags; len]);
-    let send = Command::Send { session: session(node), to, service, no_self, tag, payload };
+    let priority =
+        [Priority::Normal, Priority::High, Priority::Bulk][usize::from(flags >> 3 & 3) % 3];
+    let session = session(node);
+    let send = Command::Send { session, to, service, priority, no_self, tag, payload };
     let before = world.under_way();
     world.feed(node, CoreInput::Command(send));
     let answers = world.under_way().saturating_sub(before);

@@ -174,6 +174,10 @@ impl Options {
         }
         self.add_policies(&mut Random::new(seed.rotate_left(53)));
         self.bound_backlogs(&mut Random::new(seed.rotate_left(13)));
+        let mut priorities = Random::new(seed.rotate_left(11));
+        if priorities.permille(300) {
+            self.traffic.priorities = priorities.pick(&[50, 300, 1_000]);
+        }
         let links = Random::new(seed.rotate_left(47)).permille(50);
         if links && self.lasting == Lasting::None {
             self.lasting = Lasting::Links;

@@ -6,11 +6,12 @@ use std::fmt;
 
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Audience, GroupId, MemberId, MessageId, Recipients, Service, SessionId, ViewId,
+    Audience, GroupId, MemberId, MessageId, Priority, Recipients, Service, SessionId, ViewId,
 };
 use anasazi_queue::status::Status;
 
 use crate::cuts::Due;
+use crate::session::TAG_SHIFT;
 
 /// One thing that a session is to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +59,7 @@ pub(crate) struct Own {
     /// Same-view: the handles, and how many views had been shown under each.
     pub(crate) views: Vec<(u32, u32)>,
     pub(crate) service: Service,
+    pub(crate) priority: Priority,
     pub(crate) no_self: bool,
     pub(crate) hash: u64,
     /// In bytes.
@@ -142,9 +144,12 @@ impl Ledger {
             _ => self.settle(me),
         }
         match trace {
-            Trace::Send { message, session, to, service, hash } if *session == me.session => {
+            Trace::Send { message, session, to, service, priority, hash }
+                if *session == me.session =>
+            {
                 self.take(*message, |own| {
-                    own.to == *to && own.service == *service && own.hash == *hash
+                    let how = (own.service, Some(own.priority));
+                    own.to == *to && how == (*service, *priority) && own.hash == *hash
                 });
             }
             Trace::GroupView { group, id, transitional, members, local, local_left, .. } => {
@@ -203,12 +208,18 @@ impl Ledger {
         self.settle(me);
     }
 
-    /// The engine took a message: those asked for before it, and not taken, it has refused. What it
-    /// takes by itself, a join for one, is none of them.
+    /// The engine took a message: those of its priority that were asked for before it, and not
+    /// taken, it has refused. What it takes by itself, a join for one, is none of them.
     fn take(&mut self, message: MessageId, is_it: impl Fn(&Own) -> bool) {
         let Some(at) = self.asked.iter().position(is_it) else { return };
-        self.refused.extend(self.asked.drain(..at));
-        let Some(own) = self.asked.pop_front() else { return };
+        let Some(own) = self.asked.remove(at) else { return };
+        let mut kept = VecDeque::new();
+        for other in self.asked.drain(..at) {
+            let is_refused = other.priority == own.priority;
+            if is_refused { &mut self.refused } else { &mut kept }.push_back(other);
+        }
+        kept.append(&mut self.asked);
+        self.asked = kept;
         self.untold_taken.insert(own.tag);
         self.taken.insert(message, own);
     }
@@ -326,9 +337,16 @@ impl Ledger {
     /// away: that message. Those never were in the order, so that their place in the stream is
     /// free.
     pub(crate) fn turned_away(&mut self, tag: u64, status: Status) -> Option<Own> {
-        let list = if self.refused.is_empty() { &mut self.asked } else { &mut self.refused };
-        if list.front().is_some_and(|own| own.tag == tag) {
-            return list.pop_front();
+        // The first of its priority.
+        let priority = tag & ((1 << TAG_SHIFT) - 1);
+        let is_it = |own: &&Own| own.tag & ((1 << TAG_SHIFT) - 1) == priority;
+        for list in [&mut self.refused, &mut self.asked] {
+            if let Some(first) = list.iter().position(|own| is_it(&own)) {
+                if list[first].tag == tag {
+                    return list.remove(first);
+                }
+                break;
+            }
         }
         if status != Status::ESTATE {
             return None;

@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, VecDeque};
 use anasazi_client::SlowPolicy;
 use anasazi_client::raw::RawSession;
 use anasazi_protocol::trace::Trace;
-use anasazi_protocol::{Audience, GroupId, MemberId, Service, SessionId, ViewId, hash64, limits};
+use anasazi_protocol::{
+    Audience, GroupId, MemberId, Priority, Service, SessionId, ViewId, hash64, limits,
+};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    GroupRecord, JOIN_SEND_ONLY, JoinRecord, LeaveRecord, Member, PeerRecord, SendRecord, request,
+    GroupRecord, JOIN_SEND_ONLY, JoinRecord, LeaveRecord, Member, PRIO_BULK, PRIO_HIGH, PeerRecord,
+    SendRecord, request,
 };
 use anasazi_queue::ring::PushError;
 use anasazi_queue::status::Status;
@@ -30,6 +33,8 @@ const SIGNED_LEN_MIN: usize = 24;
 const PEERS_MAX: usize = 256;
 /// Of a thousand messages without order, longer than those may be.
 const TOO_LONG: u32 = 20;
+/// The lowest bits of a tag say the priority.
+pub(crate) const TAG_SHIFT: u32 = 2;
 /// Flags of the C header.
 const NO_SELF: u32 = 0x100;
 const SAME_VIEW: u32 = 0x400;
@@ -51,6 +56,8 @@ pub enum Wish {
         to: To,
         /// How.
         service: Service,
+        /// Before or behind others.
+        priority: Priority,
         /// Not to itself.
         no_self: bool,
         /// What.
@@ -112,7 +119,8 @@ pub struct Session {
     pub(crate) asleep: bool,
     handles_made: u32,
     tags_sent: u64,
-    pub(crate) tags_seen: u64,
+    /// Of each priority, the last tag that it saw.
+    pub(crate) tags_seen: [u64; 3],
 }
 
 /// How a client reads.
@@ -166,7 +174,7 @@ impl Session {
             asleep: false,
             handles_made: 0,
             tags_sent: 0,
-            tags_seen: 0,
+            tags_seen: [0; 3],
         }
     }
 
@@ -209,10 +217,21 @@ impl Session {
 
     /// Sends a message of this length in any way.
     pub fn send_to(&mut self, to: To, len: usize, service: Service, no_self: bool) {
+        self.send_first(to, len, (service, Priority::Normal), no_self);
+    }
+
+    /// The same, before or behind others.
+    fn send_first(
+        &mut self,
+        to: To,
+        len: usize,
+        (service, priority): (Service, Priority),
+        no_self: bool,
+    ) {
         self.tags_sent += 1;
-        let tag = self.tags_sent;
+        let tag = self.tags_sent << TAG_SHIFT | priority as u64;
         let payload = payload(self.member.session, tag, len);
-        self.queue.push_back(Wish::Send { to, service, no_self, payload, tag });
+        self.queue.push_back(Wish::Send { to, service, priority, no_self, payload, tag });
     }
 
     /// How it reads from now on.
@@ -266,7 +285,9 @@ impl Session {
             let to = self.draw_audience(random, traffic, (group, service));
             let cut = !service.is_ordered() && !random.permille(TOO_LONG);
             let max = if cut { unordered_len_max(&to) } else { len };
-            self.send_to(to, len.min(max), service, no_self);
+            let ordered = service.is_ordered();
+            let priority = if ordered { draw_priority(random, traffic) } else { Priority::Normal };
+            self.send_first(to, len.min(max), (service, priority), no_self);
         }
     }
 
@@ -331,9 +352,9 @@ impl Session {
                 self.raw.request(request::LEAVE, &[record.as_bytes()])
             }
             Wish::Close => self.raw.request(request::CLOSE, &[]),
-            Wish::Send { to, service, no_self, payload, tag } => {
+            Wish::Send { to, service, priority, no_self, payload, tag } => {
                 let (head, further, mut own) = self.address(to, *service)?;
-                let flags = if *no_self { NO_SELF } else { 0 };
+                let flags = if *no_self { NO_SELF } else { 0 } | priority_flag(*priority);
                 let head = SendRecord { service: head.service | flags, tag: *tag, ..head };
                 let groups = further.iter().map(Plain::as_bytes);
                 let parts: Vec<&[u8]> = std::iter::once(head.as_bytes())
@@ -343,7 +364,7 @@ impl Session {
                 self.raw.request(request::SEND, &parts)?;
                 // Only now: a long message is tried many times at a full ring.
                 (own.tag, own.no_self, own.hash) = (*tag, *no_self, hash64(payload));
-                own.len = payload.len();
+                (own.len, own.priority) = (payload.len(), *priority);
                 own.too_long = !service.is_ordered() && payload.len() > unordered_len_max(to);
                 self.ledger.ask(own);
                 Ok(())
@@ -365,6 +386,7 @@ impl Session {
             no_self: false,
             hash: 0,
             len: 0,
+            priority: Priority::Normal,
             too_long: false,
         };
         let number = service.number();
@@ -503,6 +525,22 @@ fn unordered_len_max(to: &To) -> usize {
         _ => 0,
     };
     limits::UNORDERED_LEN_MAX - listed * limits::UNORDERED_GROUP_LEN
+}
+
+fn draw_priority(random: &mut Random, traffic: &Traffic) -> Priority {
+    // Nothing is drawn where all are alike: older seeds stay what they were.
+    if traffic.priorities == 0 || !random.permille(traffic.priorities) {
+        return Priority::Normal;
+    }
+    random.pick(&[Priority::High, Priority::Bulk])
+}
+
+fn priority_flag(priority: Priority) -> u32 {
+    match priority {
+        Priority::High => PRIO_HIGH,
+        Priority::Normal => 0,
+        Priority::Bulk => PRIO_BULK,
+    }
 }
 
 fn draw_service(random: &mut Random, traffic: &Traffic) -> Service {

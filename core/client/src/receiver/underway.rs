@@ -1,7 +1,7 @@
 //! Messages with tags that the engine has taken and said nothing more of: what is lost if it goes
 //! away.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{DoneRecord, MessageRecord, MultiRecord, ReceiptRecord};
@@ -12,9 +12,14 @@ use super::{Local, Receiver};
 use crate::core::Core;
 use crate::sys::link::{Link, Taken};
 
-/// In the order in which they were taken, which is nearly always that of their ends.
 #[derive(Default)]
-pub(super) struct UnderWay(VecDeque<TakenEntry>);
+pub(super) struct UnderWay {
+    /// In the order in which they were taken, which is nearly always that of their ends.
+    taken: VecDeque<TakenEntry>,
+    /// Places in the send ring of messages that were taken ahead of others, which lie there as long
+    /// as those.
+    ahead: BTreeSet<u64>,
+}
 
 impl UnderWay {
     /// Looks at a record from the engine before it is shown.
@@ -22,7 +27,7 @@ impl UnderWay {
         let bytes = taken.bytes;
         let ended = match taken.kind {
             event::TAKEN => return self.take(link, bytes),
-            _ if self.0.is_empty() => None,
+            _ if self.taken.is_empty() => None,
             event::DONE => DoneRecord::split_from(bytes).map(|(record, _)| (record.tag, 0)),
             event::RECEIPT => {
                 ReceiptRecord::split_from(bytes).map(|(record, _)| (record.tag, record.handle))
@@ -41,25 +46,29 @@ impl UnderWay {
 
     /// One with this tag, of this group if there are several.
     fn end(&mut self, tag: u64, handle: u32) {
-        let exactly = self.0.iter().position(|e| (e.tag, e.handle) == (tag, handle));
-        let index = exactly.or_else(|| self.0.iter().position(|entry| entry.tag == tag));
-        index.and_then(|index| self.0.remove(index));
+        let exactly = self.taken.iter().position(|e| (e.tag, e.handle) == (tag, handle));
+        let index = exactly.or_else(|| self.taken.iter().position(|entry| entry.tag == tag));
+        index.and_then(|index| self.taken.remove(index));
     }
 
     fn take(&mut self, link: &Link, bytes: &[u8]) -> Result<(), Corrupt> {
         let (record, mut rest) = TakenRecord::split_from(bytes).ok_or(Corrupt)?;
         while !rest.is_empty() {
             let (entry, after) = TakenEntry::split_from(rest).ok_or(Corrupt)?;
-            self.0.push_back(entry);
+            if let Some(units) = entry.ahead.checked_sub(1) {
+                self.ahead.insert(record.up_to.wrapping_add(8 * u64::from(units)));
+            }
+            self.taken.push_back(entry);
             rest = after;
         }
+        self.ahead = self.ahead.split_off(&record.up_to);
         link.note_taken(record.up_to);
         Ok(())
     }
 
     /// Nothing is awaited any more.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 }
 
@@ -67,12 +76,16 @@ impl Receiver {
     /// The engine is gone: all that it had taken and said nothing of, and all that it had not, is
     /// lost. To be told after the engine's own end.
     pub(super) fn lose(&mut self, core: &Core) -> Vec<Local> {
-        let taken = std::mem::take(&mut self.under_way.0);
+        let UnderWay { taken, ahead } = std::mem::take(&mut self.under_way);
         let mut lost: Vec<Local> =
             taken.into_iter().map(|entry| Local::Lost(entry.handle, entry.tag)).collect();
         if let Some(link) = core.links.enter().current() {
             link.note_lost();
-            link.each_left_behind(|handle, tag| lost.push(Local::Lost(handle, tag)));
+            link.each_left_behind(|position, handle, tag| {
+                if !ahead.contains(&position) {
+                    lost.push(Local::Lost(handle, tag));
+                }
+            });
         }
         lost
     }
@@ -82,7 +95,7 @@ impl Receiver {
         let (local, is_over) = (&mut self.local, self.stage.is_over());
         let mut look = |link: &Link| {
             if link.is_lost() && !is_over {
-                link.each_left_behind(|handle, tag| local.push_back(Local::Lost(handle, tag)));
+                link.each_left_behind(|_, handle, tag| local.push_back(Local::Lost(handle, tag)));
             }
         };
         core.links.enter().all().for_each(&mut look);

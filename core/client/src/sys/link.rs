@@ -351,19 +351,19 @@ impl Link {
         self.is_lost.load(Ordering::SeqCst)
     }
 
-    /// Shows the messages with tags that the engine has left in the send ring, each once: the
-    /// number of the group, and the tag. Senders that have not noticed yet may add some: look again
+    /// Shows the messages with tags that lie in the send ring behind all that the engine has taken
+    /// in order, each once: its place, the number of the group, and the tag. Senders that have not noticed yet may add some: look again
     /// when none of them is left.
-    pub(crate) fn each_left_behind(&self, mut show: impl FnMut(u32, u64)) {
+    pub(crate) fn each_left_behind(&self, mut show: impl FnMut(u64, u32, u64)) {
         let mut at = self.looked_to.load(Ordering::SeqCst).max(self.producer.passed());
         while let Some(record) = self.producer.committed_at(at) {
-            at = record.next;
+            let position = std::mem::replace(&mut at, record.next);
             if record.kind == request::SEND && record.len >= SEND_HEAD_LEN {
                 // SAFETY: so many bytes, 8-byte aligned, inside the ring; the copy may be nonsense
                 // if the engine is hostile, but any bytes are such a record.
                 let head = unsafe { record.data.cast::<SendRecord>().read() };
                 if head.tag != 0 {
-                    show(head.handle, head.tag);
+                    show(position, head.handle, head.tag);
                 }
             }
         }

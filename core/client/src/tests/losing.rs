@@ -12,7 +12,7 @@ impl FakeEngine {
             let request = self.request();
             assert_eq!(request.kind, request::SEND);
             let (head, _) = SendRecord::split_from(&request.bytes).unwrap();
-            let entry = TakenEntry { tag: head.tag, handle: head.handle, reserved: 0 };
+            let entry = TakenEntry { tag: head.tag, handle: head.handle, ahead: 0 };
             entries.extend_from_slice(if head.tag == 0 { &[] } else { entry.as_bytes() });
         }
         let head = TakenRecord { up_to: self.requests.position() };
@@ -38,6 +38,36 @@ fn lost(seen: &[Seen]) -> Vec<(Option<GroupHandle>, u64)> {
         (seen.group, seen.tag)
     })
     .collect()
+}
+
+/// The engine takes the third of four messages first, which ends before it does. Then the first.
+#[test]
+fn what_was_taken_ahead_and_has_ended_is_not_lost() {
+    let (session, engine, _) = open();
+    let (group, number) = join(&session, &engine, "a");
+    let start = engine.requests.position();
+    for tag in 1..=4 {
+        session.send(group, 4, &[b"x"], tag).unwrap();
+    }
+    let positions: Vec<u64> =
+        (0..4).map(|_| engine.requests.next().unwrap().unwrap().position).collect();
+    let told = |up_to: u64, taken: &[u64]| {
+        let entries = taken.iter().flat_map(|tag| {
+            let behind = positions[*tag as usize - 1].checked_sub(up_to);
+            let ahead = behind.map_or(0, |behind| behind as u32 / 8 + 1);
+            TakenEntry { tag: *tag, handle: number, ahead }.as_bytes().to_vec()
+        });
+        let entries: Vec<u8> = entries.collect();
+        engine.push(event::TAKEN, &[TakenRecord { up_to }.as_bytes(), &entries]);
+    };
+    told(start, &[3]);
+    engine.receipt(number, 3, Status::EVIEW);
+    told(positions[1], &[1]);
+    let seen = receive_some(&session);
+    assert_eq!(seen.len(), 1, "the receipt");
+    drop(engine);
+    let (group, seen) = (Some(group), receive_some(&session));
+    assert_eq!(lost(&seen[1..]), [(group, 1), (group, 2), (group, 4)], "after the engine's end");
 }
 
 #[test]

@@ -46,8 +46,9 @@ pub(super) struct Connection {
     pub(super) legacy: Option<u64>,
     /// What it had claimed and not committed when that was last looked for.
     pub(super) open_claim: Option<OpenClaim>,
-    /// Messages with tags that were taken in the present turn, and that it was not told of.
-    pub(super) taken: Vec<TakenEntry>,
+    /// Messages with tags that were taken in the present turn, and that it was not told of, with
+    /// their places in the ring.
+    pub(super) taken: Vec<(TakenEntry, u64)>,
     /// Messages taken from it.
     pub(super) messages_sent: u64,
     /// Messages for it.
@@ -189,10 +190,14 @@ impl Connection {
         if self.taken.is_empty() {
             return Ok(());
         }
-        let bytes: Vec<u8> =
-            self.taken.iter().flat_map(|entry| entry.as_bytes().to_vec()).collect();
+        let up_to = self.lane.taken_to();
+        let entry = |(entry, position): &(TakenEntry, u64)| {
+            let ahead = position.checked_sub(up_to).map_or(0, |behind| behind as u32 / 8 + 1);
+            TakenEntry { ahead, ..*entry }.as_bytes().to_vec()
+        };
+        let bytes: Vec<u8> = self.taken.iter().flat_map(entry).collect();
         self.taken.clear();
-        let head = TakenRecord { up_to: self.lane.position() };
+        let head = TakenRecord { up_to };
         self.deliver(event::TAKEN, head.as_bytes(), &[bytes.into()])
     }
 

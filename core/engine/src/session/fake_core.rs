@@ -80,7 +80,7 @@ impl FakeCore {
                 }
             }
             Command::Hold { .. } => unreachable!("not asked for by a session"),
-            Command::Send { session, to, service, no_self, tag, payload } => {
+            Command::Send { session, to, service, no_self, tag, payload, .. } => {
                 self.log.push(format!("send {} {}", session.0, payload.len()));
                 let fits = |(group, view): (GroupId, Option<ViewId>)| {
                     let entry = self.groups.get(&group);

@@ -227,9 +227,7 @@ impl Sessions {
         sink: Sink<'_>,
     ) -> Step {
         match taken.kind {
-            request::SEND => {
-                send(connection, taken.len, payload, self.limits.message_len_max, sink)
-            }
+            request::SEND => send(connection, taken, payload, self.limits.message_len_max, sink),
             request::PEER => peer(connection, &payload),
             request::JOIN => self.join(connection, slot, &payload, sink),
             request::LEAVE => leave(connection, &payload, sink),

@@ -2,22 +2,23 @@
 //! answered with a receipt.
 
 use anasazi_protocol::limits;
-use anasazi_protocol::{Audience, Command, GroupId, Service, ViewId};
+use anasazi_protocol::{Audience, Command, GroupId, Priority, Service, ViewId};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
-    GROUPS_PER_MESSAGE_MAX, GroupRecord, SendRecord, TakenEntry, UNRELIABLE_GROUP_LEN,
-    UNRELIABLE_LEN_MAX,
+    GROUPS_PER_MESSAGE_MAX, GroupRecord, PRIO_BULK, PRIO_HIGH, SendRecord, TakenEntry,
+    UNRELIABLE_GROUP_LEN, UNRELIABLE_LEN_MAX,
 };
 use anasazi_queue::status::Status;
 use bytes::{Buf, Bytes};
 
 use super::connection::{Connection, Role};
 use super::requests::{Request, Sink, Step, cut_short, go_on, offer};
+use crate::sys::memory::Taken;
 
-/// Carries a send out. `len`: of the whole record, of which `payload` may be only the start.
+/// Carries a send out. `payload` may be only the start of the record.
 pub(super) fn send(
     connection: &mut Connection,
-    len: usize,
+    taken: Taken,
     mut payload: Bytes,
     message_len_max: usize,
     sink: Sink<'_>,
@@ -25,8 +26,9 @@ pub(super) fn send(
     let Some((record, rest)) = SendRecord::split_from(&payload) else { return cut_short() };
     let Some((further, _)) = further_groups(record, rest) else { return cut_short() };
     let head_len = size_of::<SendRecord>() + further.len() * size_of::<GroupRecord>();
+    let (len, position) = (taken.len, taken.position);
     let message_len = len.saturating_sub(head_len);
-    let checked = service(record.service).and_then(|service| {
+    let checked = service(record.service).and_then(|(service, priority)| {
         let to = audience(connection, record, &further)?;
         let ordered = service.is_ordered();
         // Nobody could tell the sender of one without order what became of it.
@@ -37,14 +39,14 @@ pub(super) fn send(
         match () {
             () if impossible => Err(Status::EINVAL),
             () if too_long => Err(Status::EMSGSIZE),
-            () => Ok((service, to)),
+            () => Ok((service, priority, to)),
         }
     });
-    let (service, to) = match checked {
+    let (service, priority, to) = match checked {
         Ok(checked) => checked,
         Err(status) => {
             // The receipt is its end: then it must not be found in the ring any more.
-            note(connection, record);
+            note(connection, record, position);
             connection.tell_taken()?;
             connection.receipt(record.handle, status, record.tag)?;
             return go_on();
@@ -52,17 +54,17 @@ pub(super) fn send(
     };
     payload.advance(head_len);
     connection.messages_sent += 1;
-    note(connection, record);
-    let (session, no_self) = (connection.id, record.service & NO_SELF != 0);
-    let command = Command::Send { session, to, service, no_self, tag: record.tag, payload };
+    note(connection, record, position);
+    let (session, no_self, tag) = (connection.id, record.service & NO_SELF != 0, record.tag);
+    let command = Command::Send { session, to, service, priority, no_self, tag, payload };
     offer(Request::Command(command), sink)
 }
 
 /// Its sender is to know that it was taken.
-fn note(connection: &mut Connection, record: SendRecord) {
+fn note(connection: &mut Connection, record: SendRecord, position: u64) {
     if record.tag != 0 {
         let (tag, handle) = (record.tag, record.handle);
-        connection.taken.push(TakenEntry { tag, handle, reserved: 0 });
+        connection.taken.push((TakenEntry { tag, handle, ahead: 0 }, position));
     }
 }
 
@@ -85,11 +87,17 @@ pub(super) fn further_groups(
     Some((groups, rest))
 }
 
-fn service(word: u32) -> Result<Service, Status> {
-    if word & !(LEVEL | NO_SELF | SAME_VIEW) != 0 {
+fn service(word: u32) -> Result<(Service, Priority), Status> {
+    if word & !(LEVEL | NO_SELF | SAME_VIEW | PRIO_HIGH | PRIO_BULK) != 0 {
         return Err(Status::ENOTSUP);
     }
-    Service::of(word & LEVEL).ok_or(Status::EINVAL)
+    let priority = match word & (PRIO_HIGH | PRIO_BULK) {
+        0 => Priority::Normal,
+        PRIO_HIGH => Priority::High,
+        PRIO_BULK => Priority::Bulk,
+        _ => return Err(Status::EINVAL),
+    };
+    Ok((Service::of(word & LEVEL).ok_or(Status::EINVAL)?, priority))
 }
 
 /// To whom the handles of a send lead.

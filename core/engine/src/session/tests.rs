@@ -5,6 +5,7 @@ mod delivery;
 mod hostile;
 mod listener;
 mod opening;
+mod priorities;
 mod requests;
 mod services;
 mod slow;

@@ -12,12 +12,15 @@ use anasazi_queue::wake;
 use bytes::{Bytes, BytesMut};
 
 use super::nudge::Nudger;
+use super::order::{Next, Order};
+
+/// Bytes of a record's header.
+const HEADER_LEN: usize = 8;
 
 /// Both rings of a session, as the engine uses them.
 pub struct Lane {
     incoming: Consumer,
-    /// Where the last record taken ended.
-    taken_to: u64,
+    order: Order,
     outgoing: Producer,
     _mapping: Mapping,
 }
@@ -29,8 +32,10 @@ pub struct Taken {
     pub kind: u16,
     /// Bytes of its payload; more than were copied if it exceeded the limit.
     pub len: usize,
-    /// Bytes of the ring that it took to get here, what was skipped included.
+    /// Bytes of the ring that it took.
     pub cost: usize,
+    /// Where it lies.
+    pub position: u64,
 }
 
 impl Lane {
@@ -50,7 +55,7 @@ impl Lane {
                 Producer::attach(base, layout, Direction::Receive),
             )
         };
-        Ok(Self { incoming, taken_to: 0, outgoing, _mapping: mapping })
+        Ok(Self { incoming, order: Order::default(), outgoing, _mapping: mapping })
     }
 
     /// Copies the next record's payload, at most `len_max` bytes of it, to the end of `into`.
@@ -58,7 +63,9 @@ impl Lane {
     /// # Errors
     /// The client broke the ring.
     pub fn take(&mut self, into: &mut BytesMut, len_max: usize) -> Result<Option<Taken>, Corrupt> {
-        let Some(record) = self.incoming.next()? else { return Ok(None) };
+        let Some(next) = self.order.next(&self.incoming)? else { return Ok(None) };
+        self.order.took(&next);
+        let record = next.record;
         let copied = record.len.min(len_max);
         into.reserve(copied);
         // SAFETY: the source is inside the ring, which is mapped; the target has room for as much.
@@ -69,17 +76,16 @@ impl Lane {
             std::ptr::copy_nonoverlapping(record.data, room, copied);
             into.set_len(into.len() + copied);
         }
-        let taken_to = record.position + record.len as u64;
-        let cost = (taken_to - std::mem::replace(&mut self.taken_to, taken_to)) as usize;
-        Ok(Some(Taken { kind: record.kind, len: record.len, cost }))
+        let (kind, len, position) = (record.kind, record.len, record.position);
+        Ok(Some(Taken { kind, len, cost: len + HEADER_LEN, position }))
     }
 
-    /// What the next record is. The client may change that before it is taken.
+    /// What the next record is.
     ///
     /// # Errors
     /// The client broke the ring.
-    pub fn next_kind(&self) -> Result<Option<u16>, Corrupt> {
-        Ok(self.incoming.peek()?.map(|record| record.kind))
+    pub fn next_kind(&mut self) -> Result<Option<u16>, Corrupt> {
+        Ok(self.order.next(&self.incoming)?.map(|next| next.record.kind))
     }
 
     /// Copies the start of the next record's payload, at most `len_max` bytes, and says what it is.
@@ -87,8 +93,8 @@ impl Lane {
     ///
     /// # Errors
     /// The client broke the ring.
-    pub fn peek(&self, into: &mut Vec<u8>, len_max: usize) -> Result<Option<u16>, Corrupt> {
-        let Some(record) = self.incoming.peek()? else { return Ok(None) };
+    pub fn peek(&mut self, into: &mut Vec<u8>, len_max: usize) -> Result<Option<u16>, Corrupt> {
+        let Some(Next { record, .. }) = self.order.next(&self.incoming)? else { return Ok(None) };
         let copied = record.len.min(len_max);
         into.clear();
         into.reserve(copied);
@@ -102,16 +108,16 @@ impl Lane {
         Ok(Some(record.kind))
     }
 
-    /// Where the next record in the send ring is, or will be.
-    pub fn position(&self) -> u64 {
-        self.incoming.position()
+    /// Everything in the send ring before this position was taken.
+    pub fn taken_to(&self) -> u64 {
+        self.order.taken_to(&self.incoming)
     }
 
-    /// Gives everything that was taken back to the client. True: the client waits for the room,
-    /// wake it.
+    /// Gives back to the client what lies before everything that waits. True: the client waits for
+    /// the room, wake it.
     #[must_use = "the client sleeps on"]
     pub fn release_taken(&mut self) -> bool {
-        self.incoming.release_all();
+        self.incoming.release_to(self.taken_to());
         self.incoming.room_wanted()
     }
 

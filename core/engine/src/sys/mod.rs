@@ -3,6 +3,7 @@
 
 pub mod memory;
 pub mod nudge;
+mod order;
 pub mod poll;
 #[cfg(test)]
 pub(crate) mod privileges;

@@ -35,6 +35,8 @@ pub struct RawClient {
     pub hoards: Cell<bool>,
     /// Tags of messages that the engine said it has taken, and of those that it said are done.
     pub told: RefCell<(Vec<u64>, Vec<u64>)>,
+    /// Places of messages that the engine said it has taken ahead of others.
+    pub ahead: RefCell<Vec<u64>>,
 }
 
 impl RawClient {
@@ -71,6 +73,7 @@ impl RawClient {
             base,
             hoards: Cell::new(false),
             told: RefCell::default(),
+            ahead: RefCell::default(),
         }
     }
 
@@ -138,9 +141,12 @@ impl RawClient {
             let mut told = self.told.borrow_mut();
             match kind {
                 event::TAKEN => {
-                    let (_, mut rest) = TakenRecord::split_from(&bytes).expect("long enough");
+                    let (head, mut rest) = TakenRecord::split_from(&bytes).expect("long enough");
                     while let Some((entry, after)) = TakenEntry::split_from(rest) {
                         told.0.push(entry.tag);
+                        let units = entry.ahead.checked_sub(1);
+                        let place = units.map(|units| head.up_to + 8 * u64::from(units));
+                        self.ahead.borrow_mut().extend(place);
                         rest = after;
                     }
                 }

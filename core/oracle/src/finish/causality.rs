@@ -2,11 +2,11 @@
 //!
 //! Within one ring the past of a message is small to say: the prefix of the ring that its sender
 //! had delivered (a regular configuration has no holes), and the earlier messages of the same
-//! session. So no vector clocks are needed.
+//! session and priority. So no vector clocks are needed.
 
 use std::collections::BTreeMap;
 
-use anasazi_protocol::{MessageId, Process, RingId, SessionId};
+use anasazi_protocol::{MessageId, Priority, Process, RingId, SessionId};
 
 use crate::history::{History, RingHistory, Stay};
 use crate::violation::{Axiom, Finding, Place, Verdict};
@@ -26,7 +26,7 @@ pub(crate) fn check(history: &History) -> Verdict {
 /// The order of a ring respects what senders knew: earlier messages of the session, and what had
 /// been delivered.
 fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdict {
-    let mut last: BTreeMap<(Process, SessionId), MessageId> = BTreeMap::new();
+    let mut last: BTreeMap<(Process, SessionId), Last> = BTreeMap::new();
     for ((ordinal, frame), id) in &messages.messages {
         let Some((message, ordered)) =
             history.messages.get(id).and_then(|m| m.ordered.map(|o| (m, o)))
@@ -36,11 +36,11 @@ fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdi
         if message.inferred {
             continue;
         }
-        let before = last.insert((id.origin, message.session), *id);
-        if let Some(before) = before.filter(|b| b.counter > id.counter) {
+        let last = last.entry((id.origin, message.session)).or_default();
+        if let Some(before) = last.passed_by(id.counter, message.priority) {
             let sentence = format!(
-                "{} orders #{} of session {:x} before the session's earlier #{}",
-                id.origin, before.counter, message.session.0, id.counter
+                "{} orders #{before} of session {:x} before the session's earlier #{}",
+                id.origin, message.session.0, id.counter
             );
             return Err(Finding::new(Axiom::Ca, ordered.place, sentence));
         }
@@ -54,6 +54,24 @@ fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdi
         }
     }
     Ok(())
+}
+
+/// By priority, counters of the last of a session's messages in the order, and of what is none.
+#[derive(Default)]
+struct Last(BTreeMap<Option<Priority>, u64>);
+
+impl Last {
+    /// Takes in the next one. An earlier one in the order that should come behind it, if there is
+    /// one: of the same priority, or where one of the two is no message.
+    fn passed_by(&mut self, counter: u64, priority: Option<Priority>) -> Option<u64> {
+        let related =
+            |other: &Option<Priority>| priority.is_none() || other.is_none() || *other == priority;
+        let mut passed = self.0.iter().filter(|(other, last)| related(other) && **last > counter);
+        let found = passed.next().map(|(_, last)| *last);
+        let last = self.0.entry(priority).or_default();
+        *last = counter.max(*last);
+        found
+    }
 }
 
 /// What one process delivered in the ring contains the past of each of its messages.

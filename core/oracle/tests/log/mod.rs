@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use anasazi_oracle::{Axiom, Checker, Entry, Options, Record, Summary, Violation};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Audience, Configuration, GroupId, Incarnation, MemberId, MessageId, NodeId, Process, RingId,
-    Service, SessionId, ViewCause, ViewId,
+    Audience, Configuration, GroupId, Incarnation, MemberId, MessageId, NodeId, Priority, Process,
+    RingId, Service, SessionId, ViewCause, ViewId,
 };
 
 #[derive(Clone, Default)]
@@ -198,6 +198,7 @@ impl Log {
             session,
             to: Audience::Group(GROUP, None),
             service: at.service(),
+            priority: Some(Priority::Normal),
             hash,
         };
         self.add(message.origin, Entry::Trace(send))

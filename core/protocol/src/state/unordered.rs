@@ -16,7 +16,7 @@ use crate::node::Node;
 use crate::output::{Fate, MessageDelivery, Output};
 use crate::planted::planted;
 use crate::ring::Ring;
-use crate::service::{Audience, Service};
+use crate::service::{Audience, Priority, Service};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::audience::{Scope, split_head, with_head};
@@ -101,7 +101,8 @@ impl Window {
 /// Sends a letter in the ring, if there is one that turns.
 pub(crate) fn send(node: &mut Node, ring: Option<&Ring>, letter: Letter) {
     let Letter { session, to, no_self, tag, payload } = letter;
-    let message = node.accepted(session, &to, Service::Unreliable, &payload);
+    let message =
+        node.accepted(session, &to, (Service::Unreliable, Some(Priority::Normal)), &payload);
     node.out.stats.unordered_accepted += 1;
     let ring = match ring {
         _ if payload.len() > to.unordered_len_max() => Err(Fate::TooLong),

@@ -84,6 +84,26 @@ impl Consumer {
         Ok(self.find()?.map(|(position, header)| self.record(position, header)))
     }
 
+    /// The record at a position, which was given out and not released, and where the one behind it
+    /// is; padding and what was released meanwhile are of kind 0. `None` from the place on that
+    /// [`Self::next`] has come to, and if the producer has changed what is there. The thread that
+    /// takes records out.
+    pub fn again(&self, position: u64) -> Option<(Record, u64)> {
+        // What is at the head may be passed while nothing before it waits.
+        let position = position.max(self.head.load(Acquire));
+        let cursor = self.cursor.load(Relaxed);
+        if !position.is_multiple_of(8) || position >= cursor {
+            return None;
+        }
+        let header = Header(self.memory.header(position).load(Acquire));
+        let header = header.check(self.room_at(position).min(cursor - position)).ok()?;
+        let mut record = self.record(position, header);
+        if !header.is_held() {
+            record.kind = PADDING;
+        }
+        Some((record, position + header.total()))
+    }
+
     fn record(&self, position: u64, header: Header) -> Record {
         Record {
             position,
@@ -135,19 +155,21 @@ impl Consumer {
     /// Gives back everything that was given out: the cheapest way, for an owner that copies records
     /// and keeps none. Then ask [`Self::room_wanted`].
     pub fn release_all(&mut self) {
+        self.release_to(self.position());
+    }
+
+    /// As [`Self::release_all`], of what lies before a position.
+    pub fn release_to(&mut self, position: u64) {
         let head = self.head.load(Relaxed);
-        let cursor = self.cursor.load(Relaxed);
-        let len = cursor - head;
-        if len == 0 {
-            return;
-        }
+        let position = position.min(self.cursor.load(Relaxed)) & !7;
+        let Some(len) = position.checked_sub(head).filter(|len| *len > 0) else { return };
         let to_end = (self.capacity() - (head & (self.capacity() - 1))).min(len);
         // Should this process end in the middle of what follows, its peer knows where to look on.
-        self.memory.passed().store(cursor, Relaxed);
+        self.memory.passed().store(position, Relaxed);
         fence(Release);
         self.memory.zero(head, to_end);
         self.memory.zero(head + to_end, len - to_end);
-        self.publish_head(cursor);
+        self.publish_head(position);
     }
 
     /// Says that this side is about to sleep, and looks again: true if it may. Then a producer's

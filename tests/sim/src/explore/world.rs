@@ -11,8 +11,8 @@ use anasazi_oracle::{Checker, Entry, Options, Record, Violation};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
     Audience, Boot, Command, Configuration, Core, CoreConfig, Destination, Event, Evidence,
-    GroupId, Incarnation, Input, Instant, NodeId, Output, Process, RingId, Service, SessionId,
-    Timers,
+    GroupId, Incarnation, Input, Instant, NodeId, Output, Priority, Process, RingId, Service,
+    SessionId, Timers,
 };
 use bytes::Bytes;
 
@@ -396,7 +396,8 @@ impl World {
         let payload = Bytes::copy_from_slice(&[self.sent]);
         let (session, to, tag) = (session(node), Audience::Group(GroupId::of(GROUP), None), 0);
         let service = if safe { Service::Safe } else { Service::Agreed };
-        let send = Command::Send { session, to, service, no_self: false, tag, payload };
+        let (priority, no_self) = (Priority::Normal, false);
+        let send = Command::Send { session, to, service, priority, no_self, tag, payload };
         self.feed(node, Input::Command(send));
     }
 

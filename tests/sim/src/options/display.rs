@@ -93,6 +93,7 @@ impl fmt::Display for Traffic {
             "  traffic: {} sessions ({} per 1000 sleep, {} are outsiders, {} would miss \
              messages, {} let senders wait), {} groups, \
              every {} us up to {}, safe {}, unreliable {}, unicast {}, multi {}, same view {}, \
+             priorities {}, \
              long {}, huge {}, churn {}, disconnect {} per 1000",
             self.sessions,
             self.sleepers,
@@ -107,6 +108,7 @@ impl fmt::Display for Traffic {
             self.unicast,
             self.multi,
             self.same_view,
+            self.priorities,
             self.long,
             self.huge,
             self.churn,

@@ -28,6 +28,8 @@ pub struct Traffic {
     pub multi: u32,
     /// Of a thousand ordered messages to groups, to be delivered in the sender's view only.
     pub same_view: u32,
+    /// Of a thousand messages, ones that go before or behind others of their session.
+    pub priorities: u32,
     /// Of a thousand sessions, those that look at their rings only when they are woken.
     pub sleepers: u32,
     /// Of a thousand sessions, those that are in no group and only send to some.
@@ -82,6 +84,7 @@ impl Traffic {
             disconnect: zero_or(random, 20),
             drain_limit: Duration::from_secs(drain),
             overload,
+            priorities: 0,
             sleepers: 0,
             outsiders: 0,
             gappers: 0,
@@ -113,6 +116,7 @@ impl Traffic {
             interval_us: 0,
             burst: 1,
             safe: 0,
+            priorities: 0,
             sleepers: 0,
             outsiders: 0,
             gappers: 0,

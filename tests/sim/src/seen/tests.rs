@@ -1,4 +1,4 @@
-use anasazi_protocol::{Configuration, Incarnation, NodeId, Process, ViewCause};
+use anasazi_protocol::{Configuration, Incarnation, NodeId, Priority, Process, ViewCause};
 
 use super::*;
 
@@ -41,6 +41,7 @@ fn own(tag: u64, to: Audience) -> Own {
         to,
         views: Vec::new(),
         service: Service::Agreed,
+        priority: Priority::Normal,
         no_self: false,
         hash: 7,
         len: 0,
@@ -50,7 +51,8 @@ fn own(tag: u64, to: Audience) -> Own {
 
 fn taken(ledger: &mut Ledger, counter: u64, to: Audience) {
     let (message, session) = (message(1, counter), me().session);
-    let send = Trace::Send { message, session, to, service: Service::Agreed, hash: 7 };
+    let (service, priority) = (Service::Agreed, Some(Priority::Normal));
+    let send = Trace::Send { message, session, to, service, priority, hash: 7 };
     ledger.trace(me(), &send, Sent::default());
 }
 

@@ -1,0 +1,131 @@
+//! Messages that go before or behind what else waits in their session's ring.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+
+const HIGH: u32 = 0x1004;
+const NORMAL: u32 = 4;
+const BULK: u32 = 0x2004;
+
+/// What the protocol is given, one request at a time, until the ring is empty: tags of messages, and
+/// 0 for what is none. The engine's view of the ring and the client's are compared after each.
+fn taken_one_by_one(engine: &mut Engine, client: &RawClient) -> Vec<u64> {
+    let mut order = Vec::new();
+    for _ in 0..1_000 {
+        for key in engine.epoll.wait(0) {
+            engine.sessions.ready(key, &engine.epoll);
+        }
+        let before = order.len();
+        engine.sessions.poll(usize::MAX, true, &mut |request| {
+            order.push(match request {
+                Request::Command(Command::Send { tag, .. }) => tag,
+                _ => 0,
+            });
+            false
+        });
+        engine.sessions.flush(&engine.epoll);
+        client.drain();
+        if order.len() == before {
+            assert_eq!(client.producer.used(), 0, "all room is given back");
+            return order;
+        }
+    }
+    panic!("never empty");
+}
+
+#[test]
+fn a_priority_goes_before_what_waits_in_the_ring_and_not_past_what_is_no_message() {
+    let mut engine = Engine::new();
+    let client = engine.open();
+    client.join(1, "room");
+    engine.run();
+    client.drain();
+    let sends = [(BULK, 1), (NORMAL, 2), (HIGH, 3), (BULK, 4), (HIGH, 5), (NORMAL, 6)];
+    sends.iter().for_each(|(service, tag)| client.send(1, *service, *tag, b"x"));
+    client.join(2, "another room");
+    client.send(1, NORMAL, 7, b"x");
+    client.send(2, HIGH, 8, b"x");
+    assert_eq!(taken_one_by_one(&mut engine, &client), [3, 5, 2, 6, 1, 4, 0, 8, 7]);
+    assert_eq!(client.told.borrow().0, [3, 5, 2, 6, 1, 4, 8, 7], "its library knows");
+}
+
+#[test]
+fn what_is_taken_ahead_keeps_its_place_until_what_lies_before_it_is_taken() {
+    let mut engine = Engine::new();
+    let client = engine.open();
+    client.join(1, "room");
+    engine.run();
+    client.drain();
+    // More than is looked at for one that is taken.
+    let room = client.producer.released_to();
+    for tag in 1..=200 {
+        client.send(1, NORMAL, tag, b"x");
+    }
+    client.send(1, HIGH, 1_000, b"x");
+    for key in engine.epoll.wait(0) {
+        engine.sessions.ready(key, &engine.epoll);
+    }
+    let mut order = Vec::new();
+    while !order.contains(&1_000) {
+        engine.sessions.poll(usize::MAX, true, &mut |request| {
+            let Request::Command(Command::Send { tag, .. }) = request else { panic!("a message") };
+            order.push(tag);
+            false
+        });
+        engine.sessions.flush(&engine.epoll);
+    }
+    assert!(order.len() < 10, "found soon: {order:?}");
+    let taken_in_order = order.len() as u64 - 1;
+    assert_eq!(
+        client.producer.released_to(),
+        room + taken_in_order * 40,
+        "a header, a head, a byte"
+    );
+    // What its library is told of the one ahead is where it lies.
+    while client.next().is_some() {}
+    let place = client.ahead.borrow().clone();
+    assert_eq!(place, [room + 200 * 40]);
+    let rest = taken_one_by_one(&mut engine, &client);
+    assert_eq!(rest, (order.len() as u64..=200).collect::<Vec<_>>());
+}
+
+/// Gives everything that lies in the rings and looks like a message another service.
+fn change_all(client: &RawClient, service: u32) {
+    for index in 0..client.layout.len() / 8 {
+        let word = client.word(index);
+        let (handle, now) = {
+            let word = word.load(Ordering::Relaxed);
+            (word as u32, (word >> 32) as u32)
+        };
+        if handle == 1 && [HIGH, NORMAL, BULK].contains(&now) {
+            word.store(1 | u64::from(service) << 32, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A client that changes what it has sent harms itself only.
+#[test]
+fn priorities_that_change_while_they_wait_do_no_harm() {
+    let mut engine = Engine::new();
+    let (client, other) = (engine.open(), engine.open());
+    client.join(1, "room");
+    other.join(1, "room");
+    engine.run();
+    for tag in 1..=100 {
+        client.send(1, if tag % 3 == 0 { BULK } else { NORMAL }, tag, b"x");
+    }
+    for key in engine.epoll.wait(0) {
+        engine.sessions.ready(key, &engine.epoll);
+    }
+    for round in 0..300_u64 {
+        engine.sessions.poll(usize::MAX, true, &mut |_| false);
+        engine.sessions.flush(&engine.epoll);
+        // All that lies in the ring is of another priority now.
+        change_all(&client, if round % 2 == 0 { BULK } else { NORMAL });
+    }
+    other.drain();
+    other.send(1, NORMAL, 1, b"fine");
+    engine.run();
+    other.expect_message();
+}
