@@ -27,8 +27,8 @@ pub extern "C" fn anz_version_string() -> *const c_char {
 /// MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
 /// the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
 /// "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
-/// anz_conn_stats()), "priorities"; not built yet: "unix", "tcp", "domains", "receipts" (of delivered
-/// messages)
+/// anz_conn_stats()), "priorities"; not built yet: "unix", "tcp", "domains", "receipts" (of
+/// delivered messages)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_has(feature: *const c_char) -> c_int {
     // SAFETY: the caller passes NULL or a string.

@@ -21,10 +21,10 @@ use crate::sys::table::Pinned;
 
 impl GroupHandle {
     /// Sends a message, whose parts are put together, to the group. `service` is a level from 0
-    /// (unreliable) to 5 (safe) with `NO_SELF` (0x100), `SAME_VIEW` (0x400) and `PRIO_HIGH` (0x1000)
-    /// or `PRIO_BULK` (0x2000) or-ed in if wanted;
-    /// `tag` comes back with this session's own delivery, or with a receipt. Any thread; safe in a
-    /// signal handler; never blocks; keeps errno. The iterator is gone through twice.
+    /// (unreliable) to 5 (safe) with `NO_SELF` (0x100), `SAME_VIEW` (0x400) and one of `PRIO_HIGH`
+    /// (0x1000) and `PRIO_BULK` (0x2000) or-ed in if wanted; `tag` comes back with this session's
+    /// own delivery, or with a receipt. Any thread; safe in a signal handler; never blocks; keeps
+    /// errno. The iterator is gone through twice.
     ///
     /// # Errors
     /// `EAGAIN`: no room now; one `Writable` event of this group tells when there is. `EMSGSIZE`:

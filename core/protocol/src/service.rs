@@ -68,8 +68,8 @@ impl Service {
 }
 
 /// Which of a session's messages that wait to be ordered goes first. Within one priority they go in
-/// the order in which they were sent; what is no message (joining, leaving) nothing overtakes, and it
-/// overtakes nothing.
+/// the order in which they were sent; what is no message (joining, leaving) nothing overtakes, and
+/// it overtakes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

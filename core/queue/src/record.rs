@@ -269,8 +269,8 @@ pub struct TakenEntry {
     pub tag: u64,
     /// The client's number for the group; of several the first.
     pub handle: u32,
-    /// 0: it lay before `TakenRecord::up_to`. Else it was taken ahead of others: a unit more than it
-    /// lies behind that place, in units of 8 bytes.
+    /// 0: it lay before `TakenRecord::up_to`. Else it was taken ahead of others: one more than so
+    /// many times 8 bytes behind that place.
     pub ahead: u32,
 }
 

@@ -118,31 +118,10 @@ impl Ledger {
         if self.is_closed {
             return;
         }
-        match trace {
-            Trace::GroupMessage { group, sender, sequence, .. } => {
-                if let Some(present) = &mut self.present
-                    && self.groups.contains_key(group)
-                {
-                    let letter = &mut present.letter;
-                    if letter.groups.is_empty() {
-                        letter.sequence = *sequence;
-                    }
-                    letter.groups.push(*group);
-                    letter.sender = *sender;
-                    present.for_me = true;
-                }
-                return;
-            }
-            Trace::Unicast { session, .. } => {
-                if let Some(present) = &mut self.present {
-                    present.letter.sender = sent.sender;
-                    present.alone = Some(*session);
-                    present.for_me = *session == me.session;
-                }
-                return;
-            }
-            _ => self.settle(me),
+        if self.adds_to_present(me, trace, sent) {
+            return;
         }
+        self.settle(me);
         match trace {
             Trace::Send { message, session, to, service, priority, hash }
                 if *session == me.session =>
@@ -185,6 +164,30 @@ impl Ledger {
             }
             _ => {}
         }
+    }
+
+    /// The record says for whom the message is that the core is about to give out.
+    fn adds_to_present(&mut self, me: MemberId, trace: &Trace, sent: Sent) -> bool {
+        match (trace, &mut self.present) {
+            (Trace::GroupMessage { group, sender, sequence, .. }, Some(present)) => {
+                if self.groups.contains_key(group) {
+                    let letter = &mut present.letter;
+                    if letter.groups.is_empty() {
+                        letter.sequence = *sequence;
+                    }
+                    letter.groups.push(*group);
+                    letter.sender = *sender;
+                    present.for_me = true;
+                }
+            }
+            (Trace::Unicast { session, .. }, Some(present)) => {
+                present.letter.sender = sent.sender;
+                present.alone = Some(*session);
+                present.for_me = *session == me.session;
+            }
+            _ => {}
+        }
+        matches!(trace, Trace::GroupMessage { .. } | Trace::Unicast { .. })
     }
 
     fn unordered(

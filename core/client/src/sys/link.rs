@@ -352,8 +352,8 @@ impl Link {
     }
 
     /// Shows the messages with tags that lie in the send ring behind all that the engine has taken
-    /// in order, each once: its place, the number of the group, and the tag. Senders that have not noticed yet may add some: look again
-    /// when none of them is left.
+    /// in order, each once: its place, the number of the group, and the tag. Senders that have not
+    /// noticed yet may add some: look again when none of them is left.
     pub(crate) fn each_left_behind(&self, mut show: impl FnMut(u64, u32, u64)) {
         let mut at = self.looked_to.load(Ordering::SeqCst).max(self.producer.passed());
         while let Some(record) = self.producer.committed_at(at) {

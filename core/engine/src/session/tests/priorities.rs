@@ -8,8 +8,8 @@ const HIGH: u32 = 0x1004;
 const NORMAL: u32 = 4;
 const BULK: u32 = 0x2004;
 
-/// What the protocol is given, one request at a time, until the ring is empty: tags of messages, and
-/// 0 for what is none. The engine's view of the ring and the client's are compared after each.
+/// What the protocol is given, one request at a time, until the ring is empty: tags of messages,
+/// and 0 for what is none.
 fn taken_one_by_one(engine: &mut Engine, client: &RawClient) -> Vec<u64> {
     let mut order = Vec::new();
     for _ in 0..1_000 {
