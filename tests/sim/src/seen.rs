@@ -169,16 +169,16 @@ impl Ledger {
     /// The record says for whom the message is that the core is about to give out.
     fn adds_to_present(&mut self, me: MemberId, trace: &Trace, sent: Sent) -> bool {
         match (trace, &mut self.present) {
-            (Trace::GroupMessage { group, sender, sequence, .. }, Some(present)) => {
-                if self.groups.contains_key(group) {
-                    let letter = &mut present.letter;
-                    if letter.groups.is_empty() {
-                        letter.sequence = *sequence;
-                    }
-                    letter.groups.push(*group);
-                    letter.sender = *sender;
-                    present.for_me = true;
+            (Trace::GroupMessage { group, sender, sequence, .. }, Some(present))
+                if self.groups.contains_key(group) =>
+            {
+                let letter = &mut present.letter;
+                if letter.groups.is_empty() {
+                    letter.sequence = *sequence;
                 }
+                letter.groups.push(*group);
+                letter.sender = *sender;
+                present.for_me = true;
             }
             (Trace::Unicast { session, .. }, Some(present)) => {
                 present.letter.sender = sent.sender;
