@@ -114,7 +114,7 @@ typedef int32_t anz_status_t;
  * ANZ_UNRELIABLE_LEN_MAX bytes; not in another view of the network than it was sent in */
 #define ANZ_UNRELIABLE        0
 /* every member that stays gets it. This level and the next two travel with the agreed ones, and
- * so keep more than they promise: no message overtakes another. */
+ * so keep more than they promise: no message overtakes another of the same priority. */
 #define ANZ_RELIABLE          1
 #define ANZ_FIFO              2       /* in the sender's order */
 #define ANZ_CAUSAL            3       /* after what its sender had seen */
@@ -128,9 +128,11 @@ typedef int32_t anz_status_t;
  * sending view is the last one that anz_recv() gave out. For members only, and not for
  * ANZ_UNRELIABLE: else ANZ_EINVAL. */
 #define ANZ_SAME_VIEW         0x400u
-/* or-ed in: ahead of this session's other messages that are not yet ordered, but not of anything
- * else that it asked for before: joining, leaving, anz_query(). Of one priority messages stay in
- * order. Both: ANZ_EINVAL */
+/* or-ed in: ahead of this session's other messages that are not yet ordered, as long as there
+ * are some: those of a lower priority wait. Not ahead of anything else that it asked for before
+ * (joining, leaving, anz_query()), of an open claim, or of a message that is going out in
+ * pieces. No room is kept for it. Of one priority messages stay in order. With ANZ_PRIO_BULK:
+ * ANZ_EINVAL */
 #define ANZ_PRIO_HIGH         0x1000u
 #define ANZ_PRIO_BULK         0x2000u /* or-ed in: behind them */
 /* Longest unreliable message, in bytes; for one to several groups 9 less for each of them.

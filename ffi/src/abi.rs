@@ -128,7 +128,7 @@ pub type anz_error_t = anz_error;
 /// ANZ_UNRELIABLE_LEN_MAX bytes; not in another view of the network than it was sent in
 pub const ANZ_UNRELIABLE: u32 = 0;
 /// every member that stays gets it. This level and the next two travel with the agreed ones, and
-/// so keep more than they promise: no message overtakes another.
+/// so keep more than they promise: no message overtakes another of the same priority.
 pub const ANZ_RELIABLE: u32 = 1;
 /// in the sender's order
 pub const ANZ_FIFO: u32 = 2;
@@ -146,9 +146,10 @@ pub const ANZ_RECEIPT: u32 = 0x200;
 /// sending view is the last one that anz_recv() gave out. For members only, and not for
 /// ANZ_UNRELIABLE: else ANZ_EINVAL.
 pub const ANZ_SAME_VIEW: u32 = 0x400;
-/// or-ed in: ahead of this session's other messages that are not yet ordered, but not of anything
-/// else that it asked for before: joining, leaving, anz_query(). Of one priority messages stay in
-/// order. Both: ANZ_EINVAL
+/// or-ed in: ahead of this session's other messages that are not yet ordered, as long as there are
+/// some: those of a lower priority wait. Not ahead of anything else that it asked for before
+/// (joining, leaving, anz_query()), of an open claim, or of a message that is going out in pieces. No
+/// room is kept for it. Of one priority messages stay in order. With ANZ_PRIO_BULK: ANZ_EINVAL
 pub const ANZ_PRIO_HIGH: u32 = 0x1000;
 /// or-ed in: behind them
 pub const ANZ_PRIO_BULK: u32 = 0x2000;

@@ -93,7 +93,7 @@ pub enum Command {
         /// How.
         service: Service,
         /// Before or behind what else waits of this session. Without meaning for a message without
-        /// order, which never waits.
+        /// order, which does not wait here.
         priority: Priority,
         /// Do not deliver to the sending session.
         no_self: bool,

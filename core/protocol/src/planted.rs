@@ -22,7 +22,7 @@ pub const BUGS: &[(&str, &str)] = &[
     ("aru_raised_by_anybody", "only the member that lowered the aru raises it"),
     ("unordered_twice", "a message without order is delivered at most once"),
     ("priority_past_leaving", "a priority goes past messages only"),
-    ("priority_between_pieces", "nothing comes between the pieces of a message"),
+    ("priority_unordered", "messages of one priority keep their order"),
     ("same_view_anywhere", "a same-view message is delivered in its view or to nobody"),
     // Recovery.
     ("obligation_never", "who has told that it holds everything delivers like the others"),

@@ -1,13 +1,13 @@
 //! Messages of local sessions that wait to be ordered, and how they are cut and packed into
 //! packets.
 //!
-//! One queue keeps the order of acceptance, but that a session's messages of a higher priority take
+//! One queue keeps the order of acceptance, but that a session's messages of a higher priority go at
 //! the places of its lower ones, and what is in it is sent in the next ring if not in this one
 //! (axiom L3). A message that was cut and of which the last fragment is not yet ordered
 //! when the ring changes starts again from its first byte in the new ring.
 
 use bytes::Bytes;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::config::CoreConfig;
 use crate::id::{GroupId, SessionId};
@@ -41,57 +41,141 @@ pub(crate) struct Packed {
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct SendQueue {
-    waiting: VecDeque<Waiting>,
+    places: VecDeque<Place>,
+    /// Of the sessions that have ever used priorities.
+    lanes: BTreeMap<SessionId, Lanes>,
+    /// Payloads of all that wait, in bytes.
     len: usize,
-    /// Messages of the lowest priority.
-    bulk: usize,
+    /// The message of which pieces were sent: nothing comes between them.
+    begun: Option<Waiting>,
     /// Bytes of the first message that are ordered already.
     offset: usize,
+}
+
+/// What has its turn at a place in the queue.
+#[derive(Clone, Debug, Hash)]
+enum Place {
+    /// This.
+    Message(Waiting),
+    /// Whatever goes first of this session then. So its messages share its places, and other
+    /// sessions wait for no more of them than they would otherwise.
+    Of(SessionId),
+}
+
+/// What waits of one session, by priority.
+#[derive(Clone, Debug, Default, Hash)]
+struct Lanes {
+    /// High, normal, bulk.
+    messages: [VecDeque<Waiting>; 3],
+    /// What is no message goes after all those, and before everything behind.
+    control: Option<Waiting>,
+    behind: VecDeque<Waiting>,
+}
+
+impl Lanes {
+    fn push(&mut self, waiting: Waiting) {
+        let past = planted!("priority_past_leaving") && waiting.priority == Some(Priority::High);
+        match waiting.priority {
+            _ if self.control.is_some() && !past => self.behind.push_back(waiting),
+            Some(priority) => self.messages[priority as usize].push_back(waiting),
+            None => self.control = Some(waiting),
+        }
+    }
+
+    fn first(&self) -> Option<&Waiting> {
+        let mut lanes = self.messages.iter();
+        if planted!("priority_unordered") {
+            return lanes.find_map(VecDeque::back).or(self.control.as_ref());
+        }
+        lanes.find_map(VecDeque::front).or(self.control.as_ref())
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let mut lanes = self.messages.iter_mut();
+        let first = if planted!("priority_unordered") {
+            lanes.find_map(VecDeque::pop_back)
+        } else {
+            lanes.find_map(VecDeque::pop_front)
+        };
+        if first.is_some() {
+            return first;
+        }
+        let control = self.control.take();
+        while self.control.is_none()
+            && let Some(next) = self.behind.pop_front()
+        {
+            self.push(next);
+        }
+        control
+    }
 }
 
 impl SendQueue {
     pub(crate) fn push(&mut self, message: Waiting) {
         self.len += message.payload.len();
-        self.bulk += usize::from(message.priority == Some(Priority::Bulk));
-        self.waiting.push_back(message);
-        self.bring_forward();
+        let (session, priority) = (message.session, message.priority);
+        if priority.is_some_and(|priority| priority != Priority::Normal) {
+            self.share_places_of(session);
+        }
+        let place = match self.lanes.get_mut(&session) {
+            Some(lanes) => {
+                lanes.push(message);
+                Place::Of(session)
+            }
+            None => Place::Message(message),
+        };
+        self.places.push_back(place);
     }
 
-    /// The last message takes the place of the first one of its session that it goes before; that
-    /// one takes the place of the next one, and so on. So other sessions wait for no more messages
-    /// than they would otherwise, however many more come.
-    fn bring_forward(&mut self) {
-        let mut at = self.waiting.len() - 1;
-        let Waiting { session, priority: Some(priority), .. } = self.waiting[at] else { return };
-        if priority == Priority::Bulk || priority == Priority::Normal && self.bulk == 0 {
+    /// From now on, as long as it lasts, whatever goes first of the session goes at its places.
+    fn share_places_of(&mut self, session: SessionId) {
+        if self.lanes.contains_key(&session) {
             return;
         }
-        // Nothing comes between the pieces of one.
-        let first = usize::from(self.offset > 0 && !planted!("priority_between_pieces"));
-        for earlier in (first..at).rev() {
-            let other = &self.waiting[earlier];
-            if other.session != session {
-                continue;
+        let mut lanes = Lanes::default();
+        for place in &mut self.places {
+            let is_its = matches!(place, Place::Message(m) if m.session == session);
+            if is_its && let Place::Message(m) = std::mem::replace(place, Place::Of(session)) {
+                lanes.push(m);
             }
-            let past_all = planted!("priority_past_leaving");
-            if other.priority.map_or(!past_all, |other| other <= priority) {
-                break;
-            }
-            self.waiting.swap(earlier, at);
-            at = earlier;
         }
+        self.lanes.insert(session, lanes);
+    }
+
+    fn first(&self) -> Option<&Waiting> {
+        self.begun.as_ref().or_else(|| match self.places.front()? {
+            Place::Message(message) => Some(message),
+            Place::Of(session) => self.lanes.get(session)?.first(),
+        })
+    }
+
+    fn take_first(&mut self) -> Option<Waiting> {
+        if let Some(begun) = self.begun.take() {
+            return Some(begun);
+        }
+        let session = match self.places.pop_front()? {
+            Place::Message(message) => return Some(message),
+            Place::Of(session) => session,
+        };
+        let lanes = self.lanes.get_mut(&session)?;
+        let taken = lanes.pop();
+        let is_end = taken.as_ref().is_some_and(|taken| taken.kind == FrameKind::Disconnect);
+        if is_end && lanes.first().is_none() {
+            self.lanes.remove(&session);
+        }
+        taken
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.messages() == 0
     }
 
     pub(crate) fn has_room(&self, config: &CoreConfig) -> bool {
-        self.waiting.len() < config.send_queue_messages_max && self.len < config.send_queue_len_max
+        self.messages() < config.send_queue_messages_max && self.len < config.send_queue_len_max
     }
 
     pub(crate) fn messages(&self) -> usize {
-        self.waiting.len()
+        self.places.len() + usize::from(self.begun.is_some())
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -100,7 +184,7 @@ impl SendQueue {
 
     /// About how many packets are waiting.
     pub(crate) fn backlog_packets(&self, content_len_max: usize) -> u32 {
-        let len = self.len + self.waiting.len() * FRAME_LEN;
+        let len = self.len + self.messages() * FRAME_LEN;
         u32::try_from(len.div_ceil(content_len_max)).unwrap_or(u32::MAX)
     }
 
@@ -111,7 +195,7 @@ impl SendQueue {
 
     /// The content of the next packet, at most `content_len_max` bytes.
     pub(crate) fn pack(&mut self, content_len_max: usize, arena: &mut Arena) -> Option<Packed> {
-        let safe = self.waiting.front()?.service.is_safe();
+        let safe = self.first()?.service.is_safe();
         let fill = |content: &mut Writer| self.fill(content, content_len_max, safe);
         let (content, completed) = arena.write(content_len_max, fill);
         (!content.is_empty()).then_some(Packed { content, safe, completed })
@@ -126,7 +210,7 @@ impl SendQueue {
     ) -> Vec<(u64, u32)> {
         let mut completed = Vec::new();
         let mut frame_number = 0;
-        while let Some(first) = self.waiting.front() {
+        while let Some(first) = self.first() {
             let room = content_len_max - content.bytes.len();
             let Some(take) = fragment_len(first, self.offset, room) else { break };
             if first.service.is_safe() != safe {
@@ -149,12 +233,13 @@ impl SendQueue {
             };
             frame.encode(content);
             self.offset += take;
-            if self.offset == first.payload.len() {
-                completed.push((first.counter, frame_number));
-                self.len -= first.payload.len();
-                self.bulk -= usize::from(first.priority == Some(Priority::Bulk));
+            let Some(sent) = self.take_first() else { break };
+            if self.offset == sent.payload.len() {
+                completed.push((sent.counter, frame_number));
+                self.len -= sent.payload.len();
                 self.offset = 0;
-                self.waiting.pop_front();
+            } else {
+                self.begun = Some(sent);
             }
         }
         completed
@@ -205,9 +290,15 @@ mod tests {
         for ((session, priority), counter) in messages.iter().zip(1..) {
             queue.push(waiting(*session, *priority, counter, 1));
         }
-        let bulk = messages.iter().filter(|(_, priority)| *priority == BULK).count();
-        assert_eq!((queue.bulk, queue.len), (bulk, messages.len()));
-        queue.waiting.iter().map(|waiting| waiting.counter).collect()
+        assert_eq!((queue.messages(), queue.bytes()), (messages.len(), messages.len()));
+        let order = std::iter::from_fn(|| {
+            let first = queue.first()?.counter;
+            queue.take_first().map(|taken| {
+                assert_eq!(taken.counter, first);
+                first
+            })
+        });
+        order.collect()
     }
 
     #[test]
@@ -227,6 +318,8 @@ mod tests {
     fn what_is_no_message_is_not_overtaken() {
         assert_eq!(order(&[(1, NORMAL), (1, None), (1, BULK), (1, HIGH)]), [1, 2, 4, 3]);
         assert_eq!(order(&[(1, BULK), (1, None), (1, NORMAL)]), [1, 2, 3]);
+        let twice = [(1, BULK), (1, None), (1, None), (1, BULK), (1, None), (1, NORMAL), (1, HIGH)];
+        assert_eq!(order(&twice), [1, 2, 3, 4, 5, 7, 6]);
     }
 
     #[test]
@@ -241,6 +334,6 @@ mod tests {
             completed.extend(packed.completed.iter().map(|(counter, _)| *counter));
         }
         assert_eq!(completed, [1, 3, 2]);
-        assert_eq!((queue.bulk, queue.len), (0, 0));
+        assert_eq!((queue.messages(), queue.bytes()), (0, 0));
     }
 }

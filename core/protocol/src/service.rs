@@ -6,7 +6,8 @@ use crate::limits;
 /// The service level of a message, from weak to strong; numbered as in the C header.
 ///
 /// All but [`Unreliable`](Self::Unreliable) travel in the one ordered stream, so the levels from
-/// `Reliable` to `Agreed` give the same, the strongest of them: a message never overtakes another.
+/// `Reliable` to `Agreed` give the same, the strongest of them: a message never overtakes another
+/// of the same [`Priority`].
 /// The level is carried with the message and given back with its delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -14,7 +14,7 @@ use crate::sys::link::{Link, Taken};
 
 #[derive(Default)]
 pub(super) struct UnderWay {
-    /// In the order in which they were taken, which is nearly always that of their ends.
+    /// In the order in which they were taken; those of one priority end in that order, too.
     taken: VecDeque<TakenEntry>,
     /// Places in the send ring of messages that were taken ahead of others, which lie there as long
     /// as those.

@@ -222,6 +222,16 @@ impl Connection {
         }
     }
 
+    /// Its client is gone, and all that it had sent is carried out, or as much as a ring holds.
+    pub(super) fn is_settled(&self) -> bool {
+        self.legacy.is_some_and(|left| left == 0 || !self.lane.has_waiting())
+    }
+
+    /// It has room to give back, and may.
+    pub(super) fn owes_room(&self) -> bool {
+        !self.backlog.has_taken() && self.lane.owes_room()
+    }
+
     /// The last record; there is always room for it in a ring that its client has not broken.
     pub(super) fn say_last_word(&mut self, ending: &Ending) {
         self.backlog.clear();

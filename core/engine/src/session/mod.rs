@@ -187,7 +187,12 @@ impl Sessions {
         let (slot, is_wake) = ((index / 2) as usize, index % 2 == 1);
         match self.slots.get_mut(slot) {
             Some(Slot::Waiting(_)) if !is_wake => self.greet(slot, readiness),
-            Some(Slot::Open(_)) if is_wake => {
+            Some(Slot::Open(connection)) if is_wake => {
+                let at = (slot, connection.id);
+                // What has come may go before what it waits with.
+                if self.holds.forget(at) {
+                    self.put_to_work(at);
+                }
                 self.activate(slot);
                 self.mark_dirty(slot);
             }
@@ -208,7 +213,11 @@ impl Sessions {
                         connection.behind.since = None;
                     }
                     self.holds.mark(at, connection.wants_hold());
+                    let owes_room = connection.owes_room();
                     self.put_back(connection, at.0);
+                    if owes_room {
+                        self.activate(at.0);
+                    }
                 }
                 Err(ending) => self.end(connection, at.0, Some(&ending)),
             }

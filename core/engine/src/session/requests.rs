@@ -145,20 +145,28 @@ impl Sessions {
         sink: Sink<'_>,
     ) -> Option<Pause> {
         let mut connection = self.take_out(at)?;
+        connection.lane.begin_turn();
         let result = self.carry_out_some(&mut connection, at.0, gate, sink);
         let result = result.and_then(|pause| connection.tell_taken().map(|()| pause));
-        connection.release_taken();
+        if result.is_ok() {
+            connection.release_taken();
+        }
         let pause = match result {
+            // What it was not told of still lies in the ring: its library finds it there.
             Err(ending) => {
                 self.end(connection, at.0, Some(&ending));
                 return None;
             }
             // Nothing is left of what a client had sent before it was gone.
-            Ok(None) if connection.legacy.is_some() => {
+            Ok(None) if connection.is_settled() => {
                 self.end(connection, at.0, None);
                 return None;
             }
-            Ok(None) => (!connection.lane.sleep()).then_some(Pause::Later),
+            Ok(None) => {
+                (connection.owes_room() || !connection.lane.sleep()).then_some(Pause::Later)
+            }
+            // What comes now may be for another group, and go before what waits.
+            Ok(Some(Pause::Held)) if !connection.lane.sleep_before_next() => Some(Pause::Later),
             Ok(pause) => pause,
         };
         connection.is_active = pause.is_some();

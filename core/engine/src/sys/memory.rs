@@ -16,6 +16,8 @@ use super::order::{Next, Order};
 
 /// Bytes of a record's header.
 const HEADER_LEN: usize = 8;
+/// Bytes of a ring that are given back in one go: they are zeroed.
+const RELEASE_LEN_MAX: u64 = 4 << 20;
 
 /// Both rings of a session, as the engine uses them.
 pub struct Lane {
@@ -32,7 +34,7 @@ pub struct Taken {
     pub kind: u16,
     /// Bytes of its payload; more than were copied if it exceeded the limit.
     pub len: usize,
-    /// Bytes of the ring that it took.
+    /// Bytes of the ring that it took to get here, what was skipped included.
     pub cost: usize,
     /// Where it lies.
     pub position: u64,
@@ -58,6 +60,11 @@ impl Lane {
         Ok(Self { incoming, order: Order::default(), outgoing, _mapping: mapping })
     }
 
+    /// A session's turn begins: what came since the last one may go first.
+    pub fn begin_turn(&mut self) {
+        self.order.begin();
+    }
+
     /// Copies the next record's payload, at most `len_max` bytes of it, to the end of `into`.
     ///
     /// # Errors
@@ -77,10 +84,11 @@ impl Lane {
             into.set_len(into.len() + copied);
         }
         let (kind, len, position) = (record.kind, record.len, record.position);
-        Ok(Some(Taken { kind, len, cost: len + HEADER_LEN, position }))
+        let cost = len + HEADER_LEN + self.order.skipped() as usize;
+        Ok(Some(Taken { kind, len, cost, position }))
     }
 
-    /// What the next record is.
+    /// What the next record is. It stays the next one until it is taken, or a turn begins.
     ///
     /// # Errors
     /// The client broke the ring.
@@ -113,19 +121,37 @@ impl Lane {
         self.order.taken_to(&self.incoming)
     }
 
-    /// Gives back to the client what lies before everything that waits. True: the client waits for
-    /// the room, wake it.
+    /// Gives back to the client what lies before everything that waits, some of it at a time. True:
+    /// the client waits for the room, wake it.
     #[must_use = "the client sleeps on"]
     pub fn release_taken(&mut self) -> bool {
-        self.incoming.release_to(self.taken_to());
+        let most = self.incoming.released_to() + RELEASE_LEN_MAX;
+        self.incoming.release_to(self.taken_to().min(most));
         self.incoming.room_wanted()
+    }
+
+    /// There is more to be given back.
+    pub fn owes_room(&self) -> bool {
+        self.taken_to() > self.incoming.released_to()
+    }
+
+    /// There is something in the send ring that was looked at and not taken.
+    pub fn has_waiting(&self) -> bool {
+        self.order.has_waiting()
     }
 
     /// Says that nobody looks at the send ring from now on, until the client's wake-up. False:
     /// there is something in it.
     #[must_use = "false: there is something to take"]
     pub fn sleep(&self) -> bool {
-        self.incoming.prepare_sleep()
+        !self.order.has_waiting() && self.incoming.prepare_sleep()
+    }
+
+    /// What is next is not taken for now: asks to be woken by what might go before it. False: there
+    /// is something to look at.
+    #[must_use = "false: there is something to look at"]
+    pub fn sleep_before_next(&self) -> bool {
+        self.order.is_blocked() || self.incoming.prepare_sleep()
     }
 
     /// Puts a record in: `head`, then `pieces`. Leaves `spare` bytes free.

@@ -11,8 +11,12 @@ use anasazi_protocol::Priority;
 use anasazi_queue::record::{PRIO_BULK, PRIO_HIGH, SendRecord, request};
 use anasazi_queue::ring::{Consumer, Corrupt, Record};
 
-/// Records that are looked at ahead for one that is taken.
+/// Records that are looked at ahead for one that is taken, and bytes without meaning that are passed
+/// then.
 const LOOKS_MAX: usize = 64;
+const SKIPPED_MAX: u64 = 64 << 10;
+/// Records of other priorities that are passed for one that is taken.
+const STEPS_MAX: usize = 1_024;
 
 /// What is known of the records in a ring.
 #[derive(Default)]
@@ -25,6 +29,10 @@ pub(super) struct Order {
     last: Option<Record>,
     /// There is no record where one should be, behind all these.
     is_broken: bool,
+    /// What was shown to be next, until it is taken or the turn is over.
+    shown: Option<Next>,
+    /// Bytes without meaning that were passed, and of which nobody was told.
+    skipped: u64,
 }
 
 /// Of one priority.
@@ -50,19 +58,36 @@ pub(super) struct Next {
 unsafe impl Send for Order {}
 
 impl Order {
-    /// The record that goes next.
+    /// The record that goes next: the same one until it is taken, or a turn begins. `None` also if
+    /// it takes longer to find it, see [`Self::has_waiting`].
     ///
     /// # Errors
     /// The client broke the ring, and everything before that place was taken.
     pub(super) fn next(&mut self, ring: &Consumer) -> Result<Option<Next>, Corrupt> {
+        if self.shown.is_none() {
+            self.shown = self.choose(ring)?;
+        }
+        Ok(self.shown)
+    }
+
+    /// A turn begins: what came meanwhile may go first.
+    pub(super) fn begin(&mut self) {
+        self.shown = None;
+    }
+
+    fn choose(&mut self, ring: &Consumer) -> Result<Option<Next>, Corrupt> {
         self.look_ahead(ring);
         let end = ring.position();
         if let Some(record) = self.high {
             return Ok(Some(Next { record, end, priority: Some(Priority::High) }));
         }
         for priority in [Priority::Normal, Priority::Bulk] {
-            if let Some((record, end)) = self.place(priority).find(priority, ring) {
+            let place = self.place(priority);
+            if let Some((record, end)) = place.find(priority, ring) {
                 return Ok(Some(Next { record, end, priority: Some(priority) }));
+            }
+            if place.waiting > 0 {
+                return Ok(None);
             }
         }
         match self.last {
@@ -72,8 +97,25 @@ impl Order {
         }
     }
 
+    /// Something was seen that was not taken.
+    pub(super) fn has_waiting(&self) -> bool {
+        let ahead = self.high.is_some() || self.last.is_some();
+        ahead || self.normal.waiting > 0 || self.bulk.waiting > 0
+    }
+
+    /// Whatever comes into the ring now cannot go next.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.high.is_some() || self.last.is_some() || self.is_broken
+    }
+
+    /// Bytes without meaning that were passed since this was last asked.
+    pub(super) fn skipped(&mut self) -> u64 {
+        std::mem::take(&mut self.skipped)
+    }
+
     /// It was taken.
     pub(super) fn took(&mut self, next: &Next) {
+        self.shown = None;
         match next.priority {
             None => self.last = None,
             Some(Priority::High) => self.high = None,
@@ -93,18 +135,23 @@ impl Order {
     }
 
     fn look_ahead(&mut self, ring: &Consumer) {
+        let enough = self.skipped + SKIPPED_MAX;
         for _ in 0..LOOKS_MAX {
-            if self.high.is_some() || self.last.is_some() || self.is_broken {
+            if self.is_blocked() || self.skipped >= enough {
                 return;
             }
-            match ring.next() {
-                Ok(Some(record)) => match priority(&record) {
+            let before = ring.position();
+            let found = ring.next();
+            let record = found.ok().flatten();
+            self.skipped += record.map_or(ring.position(), |record| record.position) - before;
+            match (record, found) {
+                (Some(record), _) => match priority(&record) {
                     None => self.last = Some(record),
                     Some(Priority::High) => self.high = Some(record),
                     Some(priority) => self.place(priority).saw(record.position),
                 },
-                Ok(None) => return,
-                Err(Corrupt) => self.is_broken = true,
+                (None, Err(Corrupt)) => self.is_broken = true,
+                (None, _) => return,
             }
         }
     }
@@ -122,19 +169,23 @@ impl Place {
         self.waiting += 1;
     }
 
-    /// The first one that waits, and where the one behind it is.
+    /// The first one that waits, and where the one behind it is. `None` while some wait: it is
+    /// further away than one look goes.
     fn find(&mut self, wanted: Priority, ring: &Consumer) -> Option<(Record, u64)> {
         if self.waiting == 0 {
             return None;
         }
-        while let Some((record, end)) = ring.again(self.at) {
+        for _ in 0..STEPS_MAX {
+            let Some((record, end)) = ring.again(self.at) else {
+                // Somebody has changed it.
+                self.waiting = 0;
+                return None;
+            };
             if priority(&record) == Some(wanted) {
                 return Some((record, end));
             }
             self.at = end;
         }
-        // Somebody has changed it.
-        self.waiting = 0;
         None
     }
 }

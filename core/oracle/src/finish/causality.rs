@@ -62,10 +62,10 @@ struct Last(BTreeMap<Option<Priority>, u64>);
 
 impl Last {
     /// Takes in the next one. An earlier one in the order that should come behind it, if there is
-    /// one: of the same priority, or where one of the two is no message.
+    /// one: not of a higher priority, or one of the two is no message.
     fn passed_by(&mut self, counter: u64, priority: Option<Priority>) -> Option<u64> {
         let related =
-            |other: &Option<Priority>| priority.is_none() || other.is_none() || *other == priority;
+            |other: &Option<Priority>| priority.is_none() || other.is_none() || *other >= priority;
         let mut passed = self.0.iter().filter(|(other, last)| related(other) && **last > counter);
         let found = passed.next().map(|(_, last)| *last);
         let last = self.0.entry(priority).or_default();

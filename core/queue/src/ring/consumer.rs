@@ -207,6 +207,11 @@ impl Consumer {
         self.cursor.load(Relaxed).saturating_sub(head)
     }
 
+    /// How far everything was given back.
+    pub fn released_to(&self) -> u64 {
+        self.head.load(Acquire)
+    }
+
     /// Where the record is that [`Self::next`] gives out next, or will be.
     pub fn position(&self) -> u64 {
         self.cursor.load(Relaxed)

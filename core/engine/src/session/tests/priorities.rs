@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use anasazi_protocol::GroupId;
+
 use super::*;
 
 const HIGH: u32 = 0x1004;
@@ -128,4 +130,82 @@ fn priorities_that_change_while_they_wait_do_no_harm() {
     other.send(1, NORMAL, 1, b"fine");
     engine.run();
     other.expect_message();
+}
+
+/// What the protocol was given, in order, by the lengths of messages.
+fn lens(engine: &Engine) -> Vec<usize> {
+    let sends = engine.core.log.iter().filter_map(|line| line.strip_prefix("send "));
+    sends.filter_map(|line| line.split(' ').next_back()?.parse().ok()).collect()
+}
+
+/// A client in two groups, the first of which is held by another node.
+fn held(engine: &mut Engine) -> RawClient {
+    let client = engine.open();
+    client.join(1, "room");
+    client.join(2, "another room");
+    engine.run();
+    client.drain();
+    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 250, engine.now);
+    client
+}
+
+#[test]
+fn a_priority_does_not_pass_a_hold_of_its_group() {
+    let mut engine = Engine::new();
+    let client = held(&mut engine);
+    for _ in 0..100 {
+        client.send(2, NORMAL, 0, b"x");
+    }
+    client.send(1, HIGH, 0, b"held");
+    for _ in 0..100 {
+        client.send(2, NORMAL, 0, b"x");
+    }
+    engine.run();
+    assert!(!lens(&engine).contains(&4), "{:?}", lens(&engine));
+    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 0, engine.now);
+    engine.run();
+    assert_eq!(lens(&engine).len(), 201);
+}
+
+#[test]
+fn a_priority_to_another_group_goes_past_what_is_held() {
+    let mut engine = Engine::new();
+    let client = held(&mut engine);
+    client.send(1, NORMAL, 0, b"held");
+    engine.run();
+    assert!(lens(&engine).is_empty());
+    client.send(2, HIGH, 0, b"x");
+    engine.run();
+    assert_eq!(lens(&engine), [1]);
+    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 0, engine.now);
+    engine.run();
+    assert_eq!(lens(&engine), [1, 4]);
+    assert_eq!(client.producer.used(), 0);
+}
+
+/// What was claimed and given up is passed over, and counts.
+#[test]
+fn padding_is_charged() {
+    let mut engine = Engine::new();
+    let (near, far) = socket::pair().expect("socketpair");
+    engine.sessions.accept(near, &engine.epoll, engine.now);
+    let client = RawClient::with_capacity(far, 1 << 20);
+    client.greet();
+    engine.run();
+    client.join(1, "room");
+    engine.run();
+    for tag in 1..=3 {
+        let claim = client.producer.claim(request::SEND, 0, 250_000).expect("room");
+        client.producer.abort(claim);
+        client.send(1, NORMAL, tag, b"x");
+    }
+    for key in engine.epoll.wait(0) {
+        engine.sessions.ready(key, &engine.epoll);
+    }
+    let mut taken = 0;
+    engine.sessions.poll(4, true, &mut |_| {
+        taken += 1;
+        true
+    });
+    assert_eq!(taken, 1, "it has used up what four short ones may");
 }
