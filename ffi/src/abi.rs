@@ -148,8 +148,8 @@ pub const ANZ_RECEIPT: u32 = 0x200;
 pub const ANZ_SAME_VIEW: u32 = 0x400;
 /// or-ed in: ahead of this session's other messages that are not yet ordered, as long as there are
 /// some: those of a lower priority wait. Not ahead of anything else that it asked for before
-/// (joining, leaving, anz_query()), of an open claim, or of a message that is going out in pieces. No
-/// room is kept for it. Of one priority messages stay in order. With ANZ_PRIO_BULK: ANZ_EINVAL
+/// (joining, leaving, anz_query()), of an open claim, or of a message that is going out in pieces.
+/// No room is kept for it. Of one priority messages stay in order. With ANZ_PRIO_BULK: ANZ_EINVAL
 pub const ANZ_PRIO_HIGH: u32 = 0x1000;
 /// or-ed in: behind them
 pub const ANZ_PRIO_BULK: u32 = 0x2000;

@@ -1,8 +1,8 @@
 //! Messages of local sessions that wait to be ordered, and how they are cut and packed into
 //! packets.
 //!
-//! One queue keeps the order of acceptance, but that a session's messages of a higher priority go at
-//! the places of its lower ones, and what is in it is sent in the next ring if not in this one
+//! One queue keeps the order of acceptance, but that a session's messages of a higher priority go
+//! at the places of its lower ones, and what is in it is sent in the next ring if not in this one
 //! (axiom L3). A message that was cut and of which the last fragment is not yet ordered
 //! when the ring changes starts again from its first byte in the new ring.
 

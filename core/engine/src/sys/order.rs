@@ -11,8 +11,8 @@ use anasazi_protocol::Priority;
 use anasazi_queue::record::{PRIO_BULK, PRIO_HIGH, SendRecord, request};
 use anasazi_queue::ring::{Consumer, Corrupt, Record};
 
-/// Records that are looked at ahead for one that is taken, and bytes without meaning that are passed
-/// then.
+/// Records that are looked at ahead for one that is taken, and bytes without meaning that are
+/// passed then.
 const LOOKS_MAX: usize = 64;
 const SKIPPED_MAX: u64 = 64 << 10;
 /// Records of other priorities that are passed for one that is taken.
@@ -143,7 +143,8 @@ impl Order {
             let before = ring.position();
             let found = ring.next();
             let record = found.ok().flatten();
-            self.skipped += record.map_or(ring.position(), |record| record.position) - before;
+            self.skipped +=
+                record.map_or_else(|| ring.position(), |record| record.position) - before;
             match (record, found) {
                 (Some(record), _) => match priority(&record) {
                     None => self.last = Some(record),
