@@ -125,8 +125,7 @@ impl Lane {
     /// the client waits for the room, wake it.
     #[must_use = "the client sleeps on"]
     pub fn release_taken(&mut self) -> bool {
-        let most = self.incoming.released_to() + RELEASE_LEN_MAX;
-        self.incoming.release_to(self.taken_to().min(most));
+        self.incoming.release_some(self.taken_to(), RELEASE_LEN_MAX);
         self.incoming.room_wanted()
     }
 

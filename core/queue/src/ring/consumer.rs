@@ -158,8 +158,29 @@ impl Consumer {
         self.release_to(self.position());
     }
 
-    /// As [`Self::release_all`], of what lies before a position.
-    pub fn release_to(&mut self, position: u64) {
+    /// As [`Self::release_all`], of what lies before the record at `position`; at most records of
+    /// `most` bytes, and one more: they are zeroed.
+    pub fn release_some(&mut self, position: u64, most: u64) {
+        let head = self.head.load(Relaxed);
+        let position = position.min(self.cursor.load(Relaxed));
+        if position.saturating_sub(head) <= most {
+            return self.release_to(position);
+        }
+        // The head stands at a record, always: what is there is looked at as one.
+        let mut at = head;
+        while at - head < most {
+            let header = Header(self.memory.header(at).load(Acquire));
+            let to_end = self.capacity() - (at & (self.capacity() - 1));
+            match header.check(to_end.min(position - at)) {
+                Ok(header) => at += header.total(),
+                // The producer has changed what is there: it gets all back.
+                Err(Corrupt) => return self.release_to(position),
+            }
+        }
+        self.release_to(at);
+    }
+
+    fn release_to(&mut self, position: u64) {
         let head = self.head.load(Relaxed);
         let position = position.min(self.cursor.load(Relaxed)) & !7;
         let Some(len) = position.checked_sub(head).filter(|len| *len > 0) else { return };

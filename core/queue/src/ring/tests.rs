@@ -307,3 +307,34 @@ fn what_a_consumer_left_is_found_behind_what_it_passed() {
     assert!(producer.committed_at(at).is_none());
     assert!(producer.committed_at(at + 8).is_none() && producer.committed_at(3).is_none());
 }
+
+/// Given back in parts, the head stands at a record after each of them, whatever is written there.
+#[test]
+fn what_is_given_back_in_parts_ends_at_records() {
+    let block = Block::new();
+    let (producer, mut consumer) = block.ends(Direction::Send);
+    // Every word of a payload looks like a header that was given back.
+    let word = [0xFF, 0, 0, 0x80, 1, 0, 1, 0];
+    let mut ends = Vec::new();
+    for len in [8, 80, 800, 8_000, 16, 160, 1_600] {
+        let aborted = producer.claim(2, 0, 24).expect("room");
+        producer.abort(aborted);
+        producer.push(1, 0, &[&word.repeat(len / 8)]).expect("room");
+        consumer.next().expect("sound").expect("there");
+        ends.push(consumer.position());
+    }
+    let (mut heads, all) = (Vec::new(), consumer.position());
+    while consumer.released_to() < all {
+        consumer.release_some(all, 1_000);
+        heads.push(consumer.released_to());
+        // As a look at the ring does that passes padding.
+        consumer.release(all);
+    }
+    // Aborted claims are records of their own, before the next one's start.
+    assert!(
+        heads.iter().all(|head| ends.contains(head) || ends.contains(&(head - 32))),
+        "{heads:?}"
+    );
+    assert!(heads.len() == 3 && heads.last() == Some(&all), "{heads:?}");
+    assert_eq!(producer.used(), 0);
+}
