@@ -198,10 +198,8 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
 /// does not grow beyond what a ring begins with. A node whose queue takes few messages orders no
 /// more than these in a rotation.
 fn drain_limit(cluster: &Cluster) -> Duration {
+    // Queues are full not only where more is sent than goes through: while no ring lasts, too.
     let (options, traffic) = (&cluster.options, &cluster.options.traffic);
-    if !traffic.overload {
-        return traffic.drain_limit;
-    }
     let loss_us = options.timers().token_loss.as_micros() as u64;
     let share = match () {
         () if options.loaded_rotation_us() > loss_us / 3 => u64::from(options.window / 16).max(8),

@@ -18,8 +18,6 @@ impl Options {
             self.nodes = random.between(17, 32) as usize;
             self.traffic.sessions = 1;
             self.traffic.interval_us = self.traffic.interval_us.max(200_000 * self.nodes as u64);
-            // Reckoned for fewer nodes.
-            self.traffic.overload = true;
             self.fit_timers();
         }
         let kinds = Kind::ALL.iter().filter(|kind| kind.is_mischief());
@@ -86,7 +84,6 @@ impl Options {
         if self.timer_scale == 1 {
             self.traffic.interval_us = self.traffic.interval_us.clamp(1, 20_000);
         }
-        self.traffic.overload = true;
         self.fault_time_ms *= 2;
     }
 
@@ -104,7 +101,6 @@ impl Options {
         self.network.loss = random.pick(&[0, 0, 20]);
         self.traffic.safe = random.between(300, 1_000) as u32;
         self.traffic.interval_us = self.traffic.interval_us.min(20_000 * scale);
-        self.traffic.overload = true;
     }
 
     pub(super) fn make_restless(&mut self, random: &mut Random) {
@@ -137,7 +133,6 @@ impl Options {
             let (traffic, nodes) = (&mut self.traffic, self.nodes as u64);
             let at_once = nodes * traffic.sessions as u64 * traffic.burst.div_ceil(2);
             traffic.interval_us = traffic.interval_us.min(1_000_000 * at_once / BUSY).max(1);
-            traffic.overload = true;
         }
     }
 

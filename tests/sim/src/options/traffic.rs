@@ -46,10 +46,9 @@ pub struct Traffic {
     pub churn: u32,
     /// Of a thousand actions, the end of the session.
     pub disconnect: u32,
-    /// After the last message the cluster is at rest within this time,
+    /// After the last message the cluster is at rest within this time, and that which what waits
+    /// then takes: it may be more than the ring can carry.
     pub drain_limit: Duration,
-    /// and that which what waits then takes, since it may be more than the ring can carry.
-    pub overload: bool,
 }
 
 impl Traffic {
@@ -83,7 +82,6 @@ impl Traffic {
             churn: zero_or(random, 100),
             disconnect: zero_or(random, 20),
             drain_limit: Duration::from_secs(drain),
-            overload,
             priorities: 0,
             sleepers: 0,
             outsiders: 0,
@@ -130,7 +128,6 @@ impl Traffic {
             churn: 0,
             disconnect: 0,
             drain_limit: Duration::from_secs(10),
-            overload: false,
         }
     }
 }
