@@ -350,16 +350,8 @@ impl Node {
         let kind = FrameKind::Message(Scope::of(to));
         let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
         let payload = with_head(to, payload);
-        self.queue.push(Waiting {
-            kind,
-            session,
-            group,
-            service,
-            priority,
-            no_self,
-            counter,
-            payload,
-        });
+        let waiting = Waiting::new((kind, session, group), counter, payload);
+        self.queue.push(Waiting { service, priority, no_self, ..waiting });
     }
 
     /// A control message: agreed, in order with everything else.
@@ -372,17 +364,7 @@ impl Node {
     ) {
         let (to, service) = (Audience::Group(group, None), Service::Agreed);
         let counter = self.accepted(session, &to, (service, None), &payload).counter;
-        let (priority, no_self) = (None, false);
-        self.queue.push(Waiting {
-            kind,
-            session,
-            group,
-            service,
-            priority,
-            no_self,
-            counter,
-            payload,
-        });
+        self.queue.push(Waiting::new((kind, session, group), counter, payload));
     }
 
     /// The tag of an own message that is being delivered: mostly the oldest.

@@ -31,6 +31,18 @@ pub(crate) struct Waiting {
     pub(crate) payload: Bytes,
 }
 
+impl Waiting {
+    /// Agreed, and no message.
+    pub(crate) fn new(
+        (kind, session, group): (FrameKind, SessionId, GroupId),
+        counter: u64,
+        payload: Bytes,
+    ) -> Self {
+        let (service, priority, no_self) = (Service::Agreed, None, false);
+        Self { kind, session, group, service, priority, no_self, counter, payload }
+    }
+}
+
 /// Content for one packet, and the messages that it completes.
 pub(crate) struct Packed {
     pub(crate) content: Bytes,
@@ -272,16 +284,8 @@ mod tests {
             Some(_) => FrameKind::Message(Scope::Group),
             None => FrameKind::Leave,
         };
-        Waiting {
-            kind,
-            session: SessionId(session),
-            group: GroupId(1),
-            service: Service::Agreed,
-            priority,
-            no_self: false,
-            counter,
-            payload: Bytes::from(vec![0; len]),
-        }
+        let to = (kind, SessionId(session), GroupId(1));
+        Waiting { priority, ..Waiting::new(to, counter, Bytes::from(vec![0; len])) }
     }
 
     /// Counters of what waits when these have come, in order.

@@ -16,7 +16,7 @@ use anasazi_queue::record::{
 use anasazi_queue::status::Status;
 
 use crate::seen::{Letter, Own, Sight};
-use crate::session::{Membership, Reading, Session, check_payload};
+use crate::session::{Membership, Reading, Session, check_payload, priority_of};
 
 /// What a client got out of its ring.
 pub(crate) struct Read {
@@ -132,7 +132,7 @@ impl Session {
         let letter = Letter { groups, sender, service, sequence, hash, len, tag };
         self.sees(&Sight::Message(letter))?;
         if sender == self.member && service.is_ordered() {
-            let last = &mut self.tags_seen[(tag as usize & 3) % 3];
+            let last = &mut self.tags_seen[priority_of(tag)];
             if tag <= *last {
                 return Err(format!("sees its message {tag} after {last}"));
             }

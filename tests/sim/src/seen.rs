@@ -11,7 +11,7 @@ use anasazi_protocol::{
 use anasazi_queue::status::Status;
 
 use crate::cuts::Due;
-use crate::session::TAG_SHIFT;
+use crate::session::priority_of;
 
 /// One thing that a session is to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -341,10 +341,9 @@ impl Ledger {
     /// free.
     pub(crate) fn turned_away(&mut self, tag: u64, status: Status) -> Option<Own> {
         // The first of its priority.
-        let priority = tag & ((1 << TAG_SHIFT) - 1);
-        let is_it = |own: &&Own| own.tag & ((1 << TAG_SHIFT) - 1) == priority;
+        let is_it = |own: &Own| priority_of(own.tag) == priority_of(tag);
         for list in [&mut self.refused, &mut self.asked] {
-            if let Some(first) = list.iter().position(|own| is_it(&own)) {
+            if let Some(first) = list.iter().position(is_it) {
                 if list[first].tag == tag {
                     return list.remove(first);
                 }

@@ -34,7 +34,7 @@ const PEERS_MAX: usize = 256;
 /// Of a thousand messages without order, longer than those may be.
 const TOO_LONG: u32 = 20;
 /// The lowest bits of a tag say the priority.
-pub(crate) const TAG_SHIFT: u32 = 2;
+const TAG_SHIFT: u32 = 2;
 /// Flags of the C header.
 const NO_SELF: u32 = 0x100;
 const SAME_VIEW: u32 = 0x400;
@@ -120,7 +120,7 @@ pub struct Session {
     handles_made: u32,
     tags_sent: u64,
     /// Of each priority, the last tag that it saw.
-    pub(crate) tags_seen: [u64; 3],
+    pub(crate) tags_seen: [u64; 1 << TAG_SHIFT],
 }
 
 /// How a client reads.
@@ -174,7 +174,7 @@ impl Session {
             asleep: false,
             handles_made: 0,
             tags_sent: 0,
-            tags_seen: [0; 3],
+            tags_seen: [0; 1 << TAG_SHIFT],
         }
     }
 
@@ -533,6 +533,11 @@ fn draw_priority(random: &mut Random, traffic: &Traffic) -> Priority {
         return Priority::Normal;
     }
     random.pick(&[Priority::High, Priority::Bulk])
+}
+
+/// The number of the priority that a tag names.
+pub(crate) fn priority_of(tag: u64) -> usize {
+    (tag & ((1 << TAG_SHIFT) - 1)) as usize
 }
 
 fn priority_flag(priority: Priority) -> u32 {

@@ -1,8 +1,8 @@
 //! CA: no message is delivered without what its sender knew when it sent it.
 //!
 //! Within one ring the past of a message is small to say: the prefix of the ring that its sender
-//! had delivered (a regular configuration has no holes), and the earlier messages of the same
-//! session and priority. So no vector clocks are needed.
+//! had delivered (a regular configuration has no holes), and the session's own earlier messages of
+//! the same or a higher priority. So no vector clocks are needed.
 
 use std::collections::BTreeMap;
 

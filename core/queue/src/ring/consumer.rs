@@ -76,14 +76,6 @@ impl Consumer {
         Ok(Some(self.record(position, header)))
     }
 
-    /// The record that [`Self::next`] would give out. A hostile producer can change it before that.
-    ///
-    /// # Errors
-    /// As for [`Self::next`].
-    pub fn peek(&self) -> Result<Option<Record>, Corrupt> {
-        Ok(self.find()?.map(|(position, header)| self.record(position, header)))
-    }
-
     /// The record at a position, which was given out and not released, and where the one behind it
     /// is; padding and what was released meanwhile are of kind 0. `None` from the place on that
     /// [`Self::next`] has come to, and if the producer has changed what is there. The thread that
@@ -152,14 +144,9 @@ impl Consumer {
         self.advance_head();
     }
 
-    /// Gives back everything that was given out: the cheapest way, for an owner that copies records
-    /// and keeps none. Then ask [`Self::room_wanted`].
-    pub fn release_all(&mut self) {
-        self.release_to(self.position());
-    }
-
-    /// As [`Self::release_all`], of what lies before the record at `position`; at most records of
-    /// `most` bytes, and one more: they are zeroed.
+    /// Gives back everything that was given out and lies before the record at `position`: the
+    /// cheapest way, for an owner that copies records and keeps none. At most records of `most`
+    /// bytes, and one more: they are zeroed. Then ask [`Self::room_wanted`].
     pub fn release_some(&mut self, position: u64, most: u64) {
         let head = self.head.load(Relaxed);
         let position = position.min(self.cursor.load(Relaxed));

@@ -89,7 +89,7 @@ fn many_laps_of_every_length() {
         if turn % 2 == 0 {
             consumer.release(record.position);
         } else {
-            consumer.release_all();
+            consumer.release_some(consumer.position(), u64::MAX);
         }
         assert_eq!((producer.used(), consumer.used()), (0, 0));
     }
@@ -168,16 +168,24 @@ fn a_flood_of_aborted_claims_does_not_hold_the_consumer() {
 }
 
 #[test]
-fn a_look_at_the_next_record_takes_nothing() {
+fn what_was_given_out_can_be_looked_at_again() {
     let block = Block::new();
     let (producer, consumer) = block.ends(Direction::Send);
-    let peek = || consumer.peek().map(|record| record.map(|r| (r.kind, r.len)));
-    assert_eq!(peek(), Ok(None));
-    producer.abort(producer.claim(1, 0, 100).expect("room"));
+    let again = |at| consumer.again(at).map(|(record, end)| (record.kind, record.len, end));
     producer.push(7, 0, &[b"x"]).expect("room");
-    assert_eq!([(); 2].map(|()| peek()), [Ok(Some((7, 1))); 2]);
-    assert_eq!(consumer.next().expect("honest").map(|record| record.kind), Some(7));
-    assert_eq!(peek(), Ok(None));
+    assert_eq!(again(0), None, "not given out");
+    producer.abort(producer.claim(1, 0, 8).expect("room"));
+    producer.push(8, 0, &[b"yz"]).expect("room");
+    for kind in [7, 8] {
+        assert_eq!(consumer.next().expect("honest").map(|record| record.kind), Some(kind));
+    }
+    assert_eq!([0, 16, 32].map(again), [Some((7, 1, 16)), Some((0, 8, 32)), Some((8, 2, 48))]);
+    assert_eq!([4, 48].map(again), [None; 2]);
+    consumer.release(32);
+    assert_eq!(again(32), Some((0, 2, 48)), "given back");
+    consumer.release(0);
+    assert_eq!(consumer.released_to(), 48);
+    assert_eq!(again(0), None, "from the head on, where nothing is");
 }
 
 #[test]

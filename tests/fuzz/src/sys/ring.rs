@@ -129,11 +129,16 @@ fn call(
             consumer.release(record.position + u64::from(input.u8() % 2) * 8);
         }
         10 => {
-            consumer.release_all();
+            consumer.release_some(consumer.position(), u64::MAX);
             held.clear();
         }
         _ => {
-            let _ = (consumer.peek().is_ok(), consumer.prepare_sleep(), consumer.room_wanted());
+            let mut at = consumer.released_to();
+            while let Some((record, end)) = consumer.again(at) {
+                assert!(end > at && end <= consumer.position() && record.len as u64 <= end - at);
+                at = end;
+            }
+            let _ = (consumer.prepare_sleep(), consumer.room_wanted());
             let _ = (producer.wake_needed(), producer.want_room(input.u16().into()));
             assert!(consumer.used() <= consumer.capacity());
             assert!(producer.used() <= producer.capacity());

@@ -134,7 +134,7 @@ fn use_both_ends(
             consumer.release(held.swap_remove(index).position + random.below(2) * 8);
         }
         7 => {
-            consumer.release_all();
+            consumer.release_some(consumer.position(), u64::MAX);
             held.clear();
         }
         _ => {
@@ -193,7 +193,6 @@ fn bad_headers_are_reported() {
         let memory = Fenced::new();
         let (_, consumer) = memory.ends(Direction::Send);
         memory.word(PAGE / 8).store(len | kind << 32, Ordering::Relaxed);
-        assert_eq!(consumer.peek().err(), Some(Corrupt), "{len}");
         assert_eq!(consumer.next().err(), Some(Corrupt), "{len}");
         assert_eq!(consumer.next().err(), Some(Corrupt), "{len}: for ever");
         assert!(!consumer.prepare_sleep(), "{len}: to be looked at, not slept on");
@@ -204,7 +203,7 @@ fn bad_headers_are_reported() {
     for _ in 0..7 {
         producer.push(1, 0, &[&std::vec![1; CAPACITY_MIN as usize / 8 - 8]]).expect("room");
         assert!(consumer.next().expect("honest").is_some());
-        consumer.release_all();
+        consumer.release_some(consumer.position(), u64::MAX);
     }
     let last = (PAGE + CAPACITY_MIN as usize / 8 * 7) / 8;
     memory.word(last).store((room / 8 + 1) | 1 << 32, Ordering::Relaxed);
