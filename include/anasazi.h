@@ -331,8 +331,8 @@ ANZ_API const char *anz_version_string(void);
 /* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
  * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
- * anz_conn_stats()), "priorities"; not built yet: "unix", "tcp", "domains", "receipts" (of
- * delivered messages) */
+ * anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets); not built yet:
+ * "domains", "receipts" (of delivered messages) */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */
@@ -417,13 +417,15 @@ ANZ_API anz_status_t anz_engine_stop(anz_engine_t *e);
 /* ---- sessions -------------------------------------------------------------------------------- */
 
 /* URLs: "shm:/path.sock" shared memory to a local daemon; "unix:/path.sock" and
- * "tcp://host:port" sockets (not built yet); "inproc:NAME" an engine of this process, started in
- * its own thread on first use and shared by everyone who names it, from C, Python and Node
- * alike. NULL: $ANASAZI_URL; else the local daemon's socket if it exists; else, where a daemon
- * is configured but not running, ANZ_ECONNREFUSED (never a silent private cluster); else
- * "inproc:default". Blocks at most `connect.timeout_ms` (5 s); with `connect.async` it returns
- * at once and RESUMED or CLOSED tells the rest. A session over shared memory needs no thread: it
- * makes progress in anz_recv(), behind its fd. MT-Safe BLK; *out is set on success only */
+ * "tcp://host:port" sockets: the engine's client.listen_streams; "inproc:NAME" an engine of this
+ * process, started in its own thread on first use and shared by everyone who names it, from C,
+ * Python and Node alike. NULL: $ANASAZI_URL; else the local daemon's socket if it exists; else,
+ * where a daemon is configured but not running, ANZ_ECONNREFUSED (never a silent private
+ * cluster); else "inproc:default". Blocks at most `connect.timeout_ms` (5 s); with
+ * `connect.async` it returns at once and RESUMED or CLOSED tells the rest. A session over shared
+ * memory needs no thread: it makes progress in anz_recv(), behind its fd. One over a socket has
+ * a thread of the library, which carries what the session says; what it has sent last may not
+ * have left when the process ends. MT-Safe BLK; *out is set on success only */
 ANZ_API anz_status_t anz_connect(const char *ANZ_NULLABLE url, const anz_config_t *ANZ_NULLABLE cfg,
                                  anz_conn_t **out, anz_error_t *ANZ_NULLABLE err);
 

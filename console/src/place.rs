@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anasazi_client::{
-    Connector, Failure, Session, SessionOptions, SlowPolicy, SocketFile, Status, Url,
+    Connector, Failure, Session, SessionOptions, SlowPolicy, SocketFile, Status, Stream,
+    StreamAddress as Address, Url,
 };
 use anasazi_engine::config::{ConfigError, Origin, Settings, ValidConfig};
 use anasazi_engine::{EngineHandle, inproc};
@@ -52,10 +53,8 @@ impl Place {
                 }
                 Self::embed(general, &config, name)?
             }
-            Url::Unix(_) | Url::Tcp(_) => {
-                let text = "unix: and tcp: URLs are not built yet; use shm:/path.sock";
-                return Err(Fault::failed(text));
-            }
+            Url::Unix(path) => Self::over_stream(general, &config, Address::Unix(path.clone()))?,
+            Url::Tcp(place) => Self::over_stream(general, &config, Address::Tcp(place.clone()))?,
         };
         if need == Need::Any {
             place.introduce(&url, &config);
@@ -83,6 +82,14 @@ impl Place {
         self.session.close();
     }
 
+    fn over_stream(
+        general: &General,
+        config: &ValidConfig,
+        address: Address,
+    ) -> Result<Self, Fault> {
+        Ok(Self { session: session(general, config, Stream::new(address))?, own: None })
+    }
+
     fn embed(general: &General, config: &ValidConfig, name: &str) -> Result<Self, Fault> {
         let engine = inproc::engine(name, || Ok(config.clone()))?;
         let session = session(general, config, Embedded(engine.clone()))?;
@@ -92,8 +99,11 @@ impl Place {
     fn introduce(&self, url: &Url, config: &ValidConfig) {
         let node = self.session.identity().node;
         match url {
-            Url::Shm(path) => eprintln!("anasazi: through node {node}, {}", path.display()),
-            _ => {
+            Url::Shm(path) | Url::Unix(path) => {
+                eprintln!("anasazi: through node {node}, {}", path.display());
+            }
+            Url::Tcp(place) => eprintln!("anasazi: through node {node}, {place}"),
+            Url::InProcess(_) => {
                 let (cluster, bind) = (&config.cluster, config.transport.bind.ip());
                 let reach = if bind.is_loopback() { ", this host only" } else { "" };
                 eprintln!(

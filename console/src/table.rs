@@ -72,6 +72,7 @@ pub(crate) fn sessions(answer: &Value) -> String {
         "SESSION",
         "PID",
         "UID",
+        "BY",
         "GROUPS",
         "TO ENGINE",
         "FROM ENGINE",
@@ -85,7 +86,11 @@ pub(crate) fn sessions(answer: &Value) -> String {
         let id = session["session"].as_u64().unwrap_or(0);
         let groups = &session["groups"];
         let mut row = vec![Cell::new(words::session(id))];
-        row.extend(["pid", "uid"].map(|key| number(session[key].as_u64().unwrap_or(0))));
+        // Nobody knows them of who comes over TCP.
+        row.extend(
+            ["pid", "uid"].map(|key| session[key].as_u64().map_or_else(|| Cell::new("-"), number)),
+        );
+        row.push(Cell::new(text(&session["way"])));
         row.push(number(groups.as_u64().unwrap_or_else(|| list(groups).len() as u64)));
         let fills = ["send_used", "receive_used", "backlog"];
         row.extend(fills.map(|key| number(session[key].as_u64().unwrap_or(0))));

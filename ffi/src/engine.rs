@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anasazi_client::spawn_without_signals;
 use anasazi_client::sys::fork;
 use anasazi_client::sys::table::{Pinned, Table};
-use anasazi_client::sys::thread::spawn_without_signals;
 use anasazi_client::{Connector, Failure, Status};
 use anasazi_engine::{Engine, EngineError, EngineHandle};
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use anasazi_client::sys::fork;
 use anasazi_client::sys::table::{Pinned, Table};
 use anasazi_client::{
-    Call, Connector, Failure, Member, Session, SessionOptions, SlowPolicy, SocketFile, Status, Url,
+    Call, Connector, Failure, Member, Session, SessionOptions, SlowPolicy, SocketFile, Status,
+    Stream, StreamAddress, Url,
 };
 use anasazi_engine::config::ValidConfig;
 use anasazi_engine::inproc;
@@ -26,13 +27,15 @@ use crate::fence::{
 
 /// ---- sessions ----
 /// URLs: "shm:/path.sock" shared memory to a local daemon; "unix:/path.sock" and "tcp://host:port"
-/// sockets (not built yet); "inproc:NAME" an engine of this process, started in its own thread on
-/// first use and shared by everyone who names it, from C, Python and Node alike. NULL:
-/// $ANASAZI_URL; else the local daemon's socket if it exists; else, where a daemon is configured
-/// but not running, ANZ_ECONNREFUSED (never a silent private cluster); else "inproc:default".
-/// Blocks at most `connect.timeout_ms` (5 s); with `connect.async` it returns at once and RESUMED
-/// or CLOSED tells the rest. A session over shared memory needs no thread: it makes progress in
-/// anz_recv(), behind its fd. MT-Safe BLK; *out is set on success only
+/// sockets: the engine's client.listen_streams; "inproc:NAME" an engine of this process, started in
+/// its own thread on first use and shared by everyone who names it, from C, Python and Node alike.
+/// NULL: $ANASAZI_URL; else the local daemon's socket if it exists; else, where a daemon is
+/// configured but not running, ANZ_ECONNREFUSED (never a silent private cluster); else
+/// "inproc:default". Blocks at most `connect.timeout_ms` (5 s); with `connect.async` it returns at
+/// once and RESUMED or CLOSED tells the rest. A session over shared memory needs no thread: it
+/// makes progress in anz_recv(), behind its fd. One over a socket has a thread of the library,
+/// which carries what the session says; what it has sent last may not have left when the process
+/// ends. MT-Safe BLK; *out is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_connect(
     url: *const c_char,
@@ -284,11 +287,8 @@ fn connector(url: &Url, config: Config) -> Result<Arc<dyn Connector>, Failure> {
     match url {
         Url::Shm(path) => Ok(Arc::new(SocketFile(path.clone()))),
         Url::InProcess(name) => in_process(name, config),
-        Url::Unix(_) | Url::Tcp(_) => {
-            let message = "unix: and tcp: are not built into this library yet; use \
-                           shm:/path.sock or inproc:NAME";
-            Err(Failure::new(Status::ENOTSUP, message))
-        }
+        Url::Unix(path) => Ok(Arc::new(Stream::new(StreamAddress::Unix(path.clone())))),
+        Url::Tcp(place) => Ok(Arc::new(Stream::new(StreamAddress::Tcp(place.clone())))),
     }
 }
 

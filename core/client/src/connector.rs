@@ -1,7 +1,14 @@
 //! How a session gets a connected socket.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anasazi_queue::status::Status;
+use anasazi_stream::client::{Address, Failed, carry};
+use anasazi_stream::seqpacket::pair;
+use anasazi_stream::thread::spawn_without_signals;
 
 use crate::failure::Failure;
 use crate::sys::socket;
@@ -14,6 +21,12 @@ pub trait Connector: Send + Sync {
     /// # Errors
     /// A [`Failure`]; if it is not retryable the session ends with it.
     fn open(&self) -> Result<OwnedFd, Failure>;
+
+    /// Why the connection that was opened last was closed before the engine has answered, if that
+    /// is known.
+    fn failure(&self) -> Option<Failure> {
+        None
+    }
 
     /// Why no connection will come about any more, if that is known. Asked after each attempt that
     /// failed, in whatever way.
@@ -48,4 +61,70 @@ impl Connector for SocketFile {
             Failure::system(&what, &error, advice)
         })
     }
+}
+
+/// Connects over a stream: to an engine of another host, or to one of this host without sharing
+/// memory with it. Each connection is carried by a thread of this library, without signals.
+#[derive(Debug)]
+pub struct Stream {
+    address: Address,
+    /// Why the latest connection was closed.
+    failed: Mutex<Arc<Mutex<Option<Failure>>>>,
+}
+
+impl Stream {
+    /// To the engine at that address.
+    pub fn new(address: Address) -> Self {
+        Self { address, failed: Mutex::default() }
+    }
+}
+
+impl Connector for Stream {
+    fn open(&self) -> Result<OwnedFd, Failure> {
+        let none = |error| {
+            Failure::system("making a session's stream", &error, "see ulimit -n and ulimit -u")
+        };
+        let (client, door) = pair().map_err(none)?;
+        // Not that of the attempt before, which may still be under way.
+        let failed = Arc::default();
+        *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&failed);
+        let address = self.address.clone();
+        let carries = move || {
+            carry(door, &address, |why| {
+                let failure = explain(&address, &why);
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+            });
+        };
+        spawn_without_signals("anasazi-stream", carries).map_err(none)?;
+        Ok(client)
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+fn explain(address: &Address, failed: &Failed) -> Failure {
+    let Failed { what, error } = failed;
+    let advice = match (address, error.raw_os_error()) {
+        (Address::Unix(_), Some(libc::EPROTOTYPE)) => {
+            "memory is shared over that socket: use shm: and its path, or a path of the engine's \
+             client.listen_streams"
+        }
+        (_, Some(libc::ENOENT | libc::ECONNREFUSED)) => {
+            "does the engine run, and is this one of its client.listen_streams?"
+        }
+        (_, Some(libc::EACCES)) => "this user may not write to the socket: see client.listen_mode",
+        _ => "",
+    };
+    let failure = Failure::system(what, error, advice);
+    let status = match error.kind() {
+        ErrorKind::TimedOut => Status::ETIMEDOUT,
+        ErrorKind::InvalidData => Status::EVERSION,
+        _ if failure.os_errno == 0 => Status::ECONNREFUSED,
+        _ => return failure,
+    };
+    let message = format!("{what}: {error}");
+    Failure { message, ..Failure::new(status, "") }
 }

@@ -34,7 +34,9 @@ pub mod sys;
 mod tests;
 mod url;
 
-pub use connector::{Connector, SocketFile};
+pub use anasazi_stream::client::Address as StreamAddress;
+pub use anasazi_stream::thread::spawn_without_signals;
+pub use connector::{Connector, SocketFile, Stream};
 pub use event::{Event, EventKind, Hold};
 pub use failure::Failure;
 pub use group::GroupHandle;

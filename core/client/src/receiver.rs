@@ -245,11 +245,7 @@ impl Receiver {
     fn attempt(&mut self, core: &Arc<Core>) {
         let socket = match core.connector.open() {
             Ok(socket) => socket,
-            Err(failure) => {
-                let first = !self.was_online && !failure.retryable;
-                let for_good = failure.status == Status::ECLOSED || first;
-                return self.fail(core, failure, for_good);
-            }
+            Err(failure) => return self.fail_to_connect(core, failure),
         };
         match self.greet(core, socket) {
             Ok(stage) => {
@@ -267,6 +263,12 @@ impl Receiver {
                 self.fail(core, failure, false);
             }
         }
+    }
+
+    fn fail_to_connect(&mut self, core: &Arc<Core>, failure: Failure) {
+        let first = !self.was_online && !failure.retryable;
+        let for_good = failure.status == Status::ECLOSED || first;
+        self.fail(core, failure, for_good);
     }
 
     fn greet(&mut self, core: &Core, socket: OwnedFd) -> std::io::Result<Stage> {
@@ -303,6 +305,9 @@ impl Receiver {
             }
             // If it is really gone, the next attempt says so.
             Answer::Closed => {
+                if let Some(failure) = core.connector.failure() {
+                    return self.fail_to_connect(core, failure);
+                }
                 let message = "the engine closed the connection without a word; is it shutting \
                                down, or out of file descriptors (LimitNOFILE)?";
                 Failure::new(Status::EAGAIN, message)

@@ -11,9 +11,9 @@ use crate::failure::Failure;
 pub enum Url {
     /// `shm:/path.sock`: shared memory to a local engine that listens on this socket.
     Shm(PathBuf),
-    /// `unix:/path.sock`: everything through the socket. Not built yet.
+    /// `unix:/path.sock`: everything through the socket.
     Unix(PathBuf),
-    /// `tcp://host:port`. Not built yet.
+    /// `tcp://host:port`
     Tcp(String),
     /// `inproc:NAME`: an engine of this process.
     InProcess(String),
@@ -92,8 +92,8 @@ pub const DAEMON_SOCKET: &str = "/run/anasazi/anasazi.sock";
 /// What makes a machine one on which a daemon is meant to run.
 pub const DAEMON_CONFIGURATION: &str = "/etc/anasazi/anasazi.toml";
 const NAME_LEN_MAX: usize = 64;
-/// Those that can be opened: who is told of others would only be refused again.
-const FORMS: &str = "allowed are shm:/path.sock and inproc:NAME (1 to 64 bytes)";
+const FORMS: &str =
+    "allowed are shm:/path.sock, unix:/path.sock, tcp://host:port and inproc:NAME (1 to 64 bytes)";
 
 #[cfg(test)]
 mod tests {
@@ -115,7 +115,7 @@ mod tests {
         {
             let failure = Url::parse(text).unwrap_err();
             assert_eq!(failure.status, Status::EINVAL, "{text}");
-            assert!(failure.message.contains("are shm:/path.sock and inproc:"), "{failure:?}");
+            assert!(failure.message.contains("are shm:/path.sock, unix:/path.sock"), "{failure:?}");
             assert!(failure.message.len() < 240, "{}", failure.message);
         }
     }

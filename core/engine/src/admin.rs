@@ -291,8 +291,9 @@ fn describe_sessions(now: Instant, sessions: &Sessions) -> Vec<Value> {
     let row = |s: crate::session::SessionInfo| {
         json!({
             "session": s.session.0,
-            "pid": s.pid,
-            "uid": s.uid,
+            "pid": s.who.map(|(pid, _)| pid),
+            "uid": s.who.map(|(_, uid)| uid),
+            "way": s.way,
             "groups": s.groups,
             "send_used": s.send_used,
             "receive_used": s.receive_used,

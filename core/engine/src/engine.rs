@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use anasazi_protocol::{Incarnation, Instant, NodeId};
 
-use crate::config::{ClientConfig, ValidConfig};
+use crate::config::{ClientConfig, StreamAddress, ValidConfig};
 use crate::error::EngineError;
 use crate::open::{RealTurn, open};
 use crate::session::{Listener, Readiness};
+use crate::streams::{self, StreamSessions};
 use crate::sys::poll::{Waker, now_ns};
-use crate::sys::socket::pair;
-use crate::sys::thread::spawn_without_signals;
+use crate::sys::socket::{Peer, pair};
 use crate::turn::SESSION_KEYS;
 use crate::watches::{HostLoop, Watches};
+use anasazi_stream::thread::spawn_without_signals;
 
 /// Keys in the epoll set: transports first, then the listener, then sessions.
 const LISTENER_KEY: u64 = 1 << 16;
@@ -35,6 +36,7 @@ pub struct Engine {
     /// An error: it could not start again.
     turn: Result<RealTurn, EngineError>,
     listener: Option<Listener>,
+    streams: Option<StreamSessions>,
     /// When it was last told of connections that were closed unheard.
     turned_away_told: Instant,
     shared: Arc<Shared>,
@@ -45,8 +47,8 @@ pub struct Engine {
 struct Shared {
     waker: Waker,
     stop: AtomicBool,
-    /// Engine ends of sockets of sessions in this process.
-    connected: Mutex<Vec<OwnedFd>>,
+    /// Engine ends of sockets of sessions in this process, or behind streams; and whose those are.
+    connected: Mutex<Vec<(OwnedFd, Option<Peer>)>>,
     /// What it ends with, if not cleanly; there before `ended`.
     fault: Arc<OnceLock<EngineError>>,
     ended: AtomicBool,
@@ -57,7 +59,8 @@ struct Shared {
 pub struct EngineHandle(Arc<Shared>);
 
 impl Engine {
-    /// Opens sockets and state; starts no thread and waits for nothing but the disk.
+    /// Opens sockets and state, and waits for nothing but the disk. Starts no thread but the one of
+    /// client.listen_streams, if that names any.
     ///
     /// # Errors
     /// See [`EngineError`]: each names what, where and what to do.
@@ -85,9 +88,13 @@ impl Engine {
             fault: turn.fault(),
             ended: AtomicBool::new(false),
         });
-        let turn = Ok(turn);
+        let door = EngineHandle(Arc::clone(&shared));
+        let enter = move |socket, peer| door.enter(socket, Some(peer));
+        let streams = streams::listen(&config.client, Box::new(enter))?;
         let (turned_away_told, ready) = (Instant::default(), Vec::new());
-        let mut engine = Self { watches, config, turn, listener, turned_away_told, shared, ready };
+        let turn = Ok(turn);
+        let mut engine =
+            Self { watches, config, turn, listener, streams, turned_away_told, shared, ready };
         engine.guarded(|engine| engine.run_turn(0, false))?;
         Ok(engine)
     }
@@ -184,6 +191,11 @@ impl Engine {
     /// The node's number and the address at which the others reach it, if it runs.
     pub fn identity(&self) -> Option<(NodeId, SocketAddr)> {
         self.turn.as_ref().ok().map(RealTurn::identity)
+    }
+
+    /// Where sessions come in as streams, with the ports that the system chose.
+    pub fn stream_addresses(&self) -> &[StreamAddress] {
+        self.streams.as_ref().map_or(&[], |streams| &streams.addresses)
     }
 
     /// It was stopped, and has left.
@@ -303,6 +315,8 @@ impl Engine {
         self.leave_transport();
         self.watches.retire();
         self.shared.end();
+        // What its sessions were told last still leaves.
+        self.streams = None;
     }
 
     fn leave_transport(&mut self) {
@@ -313,15 +327,15 @@ impl Engine {
 
     fn take_in_connections(&mut self) {
         let connected = core::mem::take(&mut *self.shared.connected());
-        for socket in connected {
-            self.take_in(socket);
+        for (socket, peer) in connected {
+            self.take_in(socket, peer);
         }
     }
 
     fn accept(&mut self) {
         for _ in 0..ACCEPT_MAX {
             let Some(socket) = self.listener.as_mut().and_then(Listener::accept) else { break };
-            self.take_in(socket);
+            self.take_in(socket, None);
         }
         let now = Instant(now_ns());
         if now.since(self.turned_away_told) >= TELL_TURNED_AWAY_EVERY
@@ -335,9 +349,12 @@ impl Engine {
         }
     }
 
-    fn take_in(&mut self, socket: OwnedFd) {
-        if let Ok(turn) = &mut self.turn {
-            turn.accept(socket, &self.watches, Instant(now_ns()));
+    fn take_in(&mut self, socket: OwnedFd, peer: Option<Peer>) {
+        let now = Instant(now_ns());
+        match (&mut self.turn, peer) {
+            (Ok(turn), Some(peer)) => turn.accept_of(peer, socket, &self.watches, now),
+            (Ok(turn), None) => turn.accept(socket, &self.watches, now),
+            (Err(_), _) => {}
         }
     }
 }
@@ -349,7 +366,7 @@ impl Drop for Engine {
 }
 
 impl Shared {
-    fn connected(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+    fn connected(&self) -> MutexGuard<'_, Vec<(OwnedFd, Option<Peer>)>> {
         self.connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -385,14 +402,19 @@ impl EngineHandle {
     /// No descriptors left; the engine has ended (`ConnectionRefused`).
     pub fn connect_socket(&self) -> io::Result<OwnedFd> {
         let (client, engine) = pair()?;
+        self.enter(engine, None)?;
+        Ok(client)
+    }
+
+    fn enter(&self, engine: OwnedFd, peer: Option<Peer>) -> io::Result<()> {
         let mut connected = self.0.connected();
         if self.has_ended() {
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the engine has ended"));
         }
-        connected.push(engine);
+        connected.push((engine, peer));
         drop(connected);
         self.0.waker.wake();
-        Ok(client)
+        Ok(())
     }
 }
 

@@ -25,6 +25,7 @@ mod recorder;
 pub mod session;
 pub mod state_file;
 mod storage;
+mod streams;
 pub mod sys;
 mod trace_file;
 pub mod turn;

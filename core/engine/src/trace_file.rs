@@ -15,8 +15,8 @@ use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Instant, Process};
 
 use crate::error::EngineError;
-use crate::sys::thread::spawn_without_signals;
 use crate::witness::Witness;
+use anasazi_stream::thread::spawn_without_signals;
 
 /// Records handed over at a time, at most.
 const BATCH_MAX: usize = 512;

@@ -21,6 +21,7 @@ use crate::journal::Journal;
 use crate::recorder::Recorder;
 use crate::session::{Readiness, Request, SessionLimits, Sessions};
 use crate::storage::Storage;
+use crate::sys::socket::Peer;
 use crate::witness::Witness;
 
 /// Keys from here on are those of sessions, see [`Turn::session_ready`].
@@ -83,7 +84,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let (temporary, witness) = (parts.temporary, parts.witness);
         let mut journal = Journal::default();
         warnings.into_iter().for_each(|warning| journal.warn(warning));
-        let clients_return = config.client.listen.is_some();
+        let clients_return =
+            config.client.listen.is_some() || !config.client.listen_streams.is_empty();
         let recorder = Recorder::new(boot.process, config.recorder.dir.clone(), temporary);
         let border = (transport, storage);
         let mut domain = Domain::new((core, boot), border, recorder, witness, now);
@@ -104,6 +106,17 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// A connection of a client came in.
     pub fn accept(&mut self, socket: OwnedFd, readiness: &dyn Readiness, now: Instant) {
         self.sessions.accept(socket, readiness, now);
+    }
+
+    /// The same, of a client of whom the kernel does not know by this socket.
+    pub fn accept_of(
+        &mut self,
+        peer: Peer,
+        socket: OwnedFd,
+        readiness: &dyn Readiness,
+        now: Instant,
+    ) {
+        self.sessions.accept_of(peer, socket, readiness, now);
     }
 
     /// A descriptor is ready that sessions asked `readiness` to watch under this key.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::state_file::{StateFile, Stored};
 use crate::storage::Storage;
 use crate::sys::poll::Waker;
-use crate::sys::thread::spawn_without_signals;
+use anasazi_stream::thread::spawn_without_signals;
 
 /// A write that was asked for.
 struct Job {
@@ -47,7 +47,7 @@ impl Storage for Writer {
             match spawn_without_signals("anasazi-writer", move || {
                 run(file, &receiver, &done, &waker)
             }) {
-                Ok(()) => self.jobs = Some(sender),
+                Ok(_) => self.jobs = Some(sender),
                 Err(error) => self.finish(ticket, Err(format!("no thread to write with: {error}"))),
             }
         }

@@ -5,6 +5,8 @@
 //! credentials (SO_PEERCRED), seals and size, maps the memory, and answers with [`Welcome`]. After
 //! that the socket carries nothing: its end is the session's end.
 
+use crate::status::Status;
+
 /// First bytes of both messages.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"ANZS");
 
@@ -70,4 +72,26 @@ pub struct Welcome {
     pub session: u64,
     /// Why it was refused, in UTF-8.
     pub reason: [u8; 240],
+}
+
+impl Welcome {
+    /// The answer to a session that is refused, with as much of the reason as there is room for, in
+    /// whole characters.
+    pub fn refusal(status: Status, reason: &str) -> Self {
+        let mut room = [0; 240];
+        let len = reason.floor_char_boundary(room.len());
+        if let (Some(to), Some(from)) = (room.get_mut(..len), reason.as_bytes().get(..len)) {
+            to.copy_from_slice(from);
+        }
+        Self {
+            magic: MAGIC,
+            version: 0,
+            reason_len: len as u16,
+            status: status.0,
+            message_len_max: 0,
+            node: 0,
+            session: 0,
+            reason: room,
+        }
+    }
 }

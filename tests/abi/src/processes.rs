@@ -154,18 +154,37 @@ impl Cluster {
         format!("shm:{}", self.socket(daemon).display())
     }
 
+    /// The URLs of a daemon for sessions that share no memory with it.
+    pub fn stream_urls(&self, daemon: &str) -> [String; 2] {
+        let path = self.directory().join(format!("{daemon}.stream"));
+        [format!("unix:{}", path.display()), format!("tcp://127.0.0.1:{}", self.port)]
+    }
+
+    /// Starts a daemon that serves sessions over streams as well, the only one of this cluster;
+    /// else as [`start_daemon`](Self::start_daemon).
+    ///
+    /// # Panics
+    /// As that one does.
+    pub fn start_streaming_daemon(&self, name: &str) -> Program {
+        self.start(name, &[format!("client.listen_streams={}", self.stream_urls(name).join(","))])
+    }
+
     /// Starts a daemon and waits until it serves clients.
     ///
     /// # Panics
     /// If it does not within 20 s.
     pub fn start_daemon(&self, name: &str) -> Program {
+        self.start(name, &[])
+    }
+
+    fn start(&self, name: &str, further: &[String]) -> Program {
         let ready = self.directory().join(format!("{name}.ready"));
         _ = fs::remove_file(&ready);
         let notified = UnixDatagram::bind(&ready).expect("a socket to be notified");
         notified.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         let mut command = Command::new(release().join("anasazid"));
-        for setting in self.settings() {
-            command.args(["--set", &setting]);
+        for setting in self.settings().iter().chain(further) {
+            command.args(["--set", setting]);
         }
         let listen = format!("client.listen={}", self.socket(name).display());
         command.args(["--set", &listen, "--set", "log.level=error"]).env("NOTIFY_SOCKET", &ready);

@@ -9,9 +9,23 @@ use anasazi_abi::processes::{Cluster, Program};
 
 #[test]
 fn each_message_ends_once_whatever_becomes_of_the_daemon() {
+    each_ends_once(Cluster::url);
+}
+
+#[test]
+fn so_does_each_that_goes_over_a_unix_stream() {
+    each_ends_once(|cluster, daemon| cluster.stream_urls(daemon)[0].clone());
+}
+
+#[test]
+fn so_does_each_that_goes_over_tcp() {
+    each_ends_once(|cluster, daemon| cluster.stream_urls(daemon)[1].clone());
+}
+
+fn each_ends_once(url: impl Fn(&Cluster, &str) -> String) {
     let cluster = Cluster::new();
-    let mut daemon = cluster.start_daemon("a");
-    let url = cluster.url("a");
+    let mut daemon = cluster.start_streaming_daemon("a");
+    let url = url(&cluster, "a");
     let program = compile("tests/abi/c/lost.c", cluster.directory());
     let mut sender = Program::start(Command::new(program).arg(&url));
     sender.expect("ready");
@@ -23,7 +37,7 @@ fn each_message_ends_once_whatever_becomes_of_the_daemon() {
             daemon.terminate()
         }
         sender.expect("suspended");
-        daemon = cluster.start_daemon("a");
+        daemon = cluster.start_streaming_daemon("a");
         sender.expect("resumed");
     }
     sender.end_input();

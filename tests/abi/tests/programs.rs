@@ -207,3 +207,12 @@ fn clients_may_be_stopped_and_killed_in_the_middle_of_sends() {
     let daemon = cluster.start_daemon("a");
     passes_with("killed", &[&cluster.url("a"), &daemon.id().to_string(), "60"]);
 }
+
+#[test]
+fn so_may_those_that_share_no_memory_with_the_daemon() {
+    let cluster = Cluster::new();
+    let daemon = cluster.start_streaming_daemon("a");
+    for url in cluster.stream_urls("a") {
+        passes_with("killed", &[&url, &daemon.id().to_string(), "30"]);
+    }
+}

@@ -12,9 +12,9 @@ use anasazi_queue::record::{SendRecord, request};
 use anasazi_queue::ring::{Claim, Consumer, Corrupt, Direction, Layout, Producer, PushError};
 
 use super::frame::{Content, Frame};
-use super::memory::Mapping;
 use super::poll::EventFd;
 use super::table::{Pinned, Table};
+use anasazi_stream::memory::Mapping;
 
 /// The client's half of a connection. Lives as long as anybody uses it, also when the engine has
 /// long gone.

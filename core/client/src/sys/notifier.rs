@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::fork;
 use super::poll::{add, forget, new_set};
-use super::thread::spawn_without_signals;
+use anasazi_stream::thread::spawn_without_signals;
 
 /// What an application wants to be called.
 pub type Call = Box<dyn Fn() + Send>;

@@ -4,7 +4,7 @@
 use anasazi_protocol::limits;
 use anasazi_queue::ring;
 
-use super::kind::Kind;
+use super::kind::{Kind, SOCKET_PATH_LEN_MAX};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -245,8 +245,26 @@ pub const KEYS: &[Key] = &[
         ..key("client.listen", "")
     },
     Key {
+        kind: Kind::Streams,
+        effect: "Where programs open sessions without sharing memory: sockets in the file system, \
+                 whose users are checked as those of client.listen are, and TCP ports. Programs \
+                 name them by the same URLs.",
+        danger: "TCP has no access control and no encryption: whoever reaches the port can read \
+                 and send everything in every group. Bind it to a loopback address, or to a \
+                 network on which everybody may.",
+        ..key("client.listen_streams", "")
+    },
+    Key {
+        kind: Kind::Size { min: RING_LEN_MIN, max: RING_LEN_MAX, power_of_two: false },
+        effect: "Largest ring that a session may ask for over a stream: such a session has rings \
+                 at both ends, and those here are in the daemon's memory. At least four times \
+                 message.len_max.",
+        danger: "Memory: two rings for each such session.",
+        ..key("client.stream_ring_len_max", "16 MiB")
+    },
+    Key {
         kind: Kind::Mode,
-        effect: "Permission bits of the socket file. Who may open a session is decided by this \
+        effect: "Permission bits of the socket files. Who may open a session is decided by this \
                  and by client.allow_uids and client.allow_gids, both.",
         ..key("client.listen_mode", "0660")
     },
@@ -266,7 +284,8 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: Kind::Integer { min: 1, max: 16_384, unit: "sessions" },
         effect: "Sessions open at the same time; further ones are refused.",
-        danger: "Each takes three file descriptors: raise LimitNOFILE with it.",
+        danger: "Each takes three file descriptors, over a stream eight: raise LimitNOFILE with \
+                 it.",
         ..key("client.sessions_max", "1024")
     },
     Key {
@@ -384,8 +403,6 @@ const MESSAGE_LEN_MAX: u64 = 16 << 20;
 const RING_LEN_MIN: u64 = ring::CAPACITY_MIN as u64;
 /// Largest session ring.
 const RING_LEN_MAX: u64 = ring::CAPACITY_MAX as u64;
-/// `sockaddr_un` has room for 108 bytes, the last of them NUL.
-const SOCKET_PATH_LEN_MAX: usize = 107;
 
 const _: () = assert!(MESSAGE_LEN_MAX <= limits::MESSAGE_LEN_MAX as u64);
 const _: () = assert!(4 * MESSAGE_LEN_MAX <= RING_LEN_MAX);

@@ -1,6 +1,8 @@
 //! The types that a key can have: what is allowed, and how what was written becomes a value.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 /// The type of a key, with its range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub enum Kind {
     },
     /// `ip:port` of other nodes.
     Peers,
+    /// `unix:/path` or `tcp://ip:port`, at which sessions come in as streams.
+    Streams,
     /// A number of bytes, or text such as `4 MiB`.
     Size {
         /// Smallest, in bytes.
@@ -70,10 +74,30 @@ pub enum Value {
     Integer(u64),
     /// `Ids`.
     Integers(Vec<u32>),
+    /// `Streams`.
+    Streams(Vec<StreamAddress>),
     /// `Text`, `Path`, `Interface`, `LogFilter`, `Word`.
     Text(String),
     /// `off`, `random`.
     Unset,
+}
+
+/// Where sessions come in as streams, written as their URLs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamAddress {
+    /// `unix:/path`
+    Unix(PathBuf),
+    /// `tcp://ip:port`
+    Tcp(SocketAddr),
+}
+
+impl fmt::Display for StreamAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+        }
+    }
 }
 
 /// What was written, before its kind is known to fit.
@@ -101,8 +125,10 @@ impl Kind {
         self.read(match (self, text) {
             (Self::Boolean, "true") => Written::Boolean(true),
             (Self::Boolean, "false") => Written::Boolean(false),
-            (Self::Peers | Self::Ids, "") => Written::List(Vec::new()),
-            (Self::Peers | Self::Ids, _) => Written::List(text.split(',').map(item).collect()),
+            (Self::Peers | Self::Ids | Self::Streams, "") => Written::List(Vec::new()),
+            (Self::Peers | Self::Ids | Self::Streams, _) => {
+                Written::List(text.split(',').map(item).collect())
+            }
             _ => item(text),
         })
     }
@@ -121,6 +147,9 @@ impl Kind {
             (Self::Node, Written::Integer(number)) => in_range(number, 1, u32::MAX.into()),
             (Self::Peers, Written::List(items)) => {
                 items.into_iter().map(peer).collect::<Result<_, _>>().map(Value::Addresses)
+            }
+            (Self::Streams, Written::List(items)) => {
+                items.into_iter().map(stream).collect::<Result<_, _>>().map(Value::Streams)
             }
             (Self::Ids, Written::List(items)) => {
                 items.into_iter().map(id).collect::<Result<_, _>>().map(Value::Integers)
@@ -149,6 +178,9 @@ impl Kind {
                 format!("an absolute path of at most {len_max} bytes, or \"\" for none")
             }
             Self::Peers => "a list of \"ip:port\", IPv4 or [IPv6]".to_owned(),
+            Self::Streams => {
+                "a list of \"unix:/path\" and \"tcp://ip:port\", IPv4 or [IPv6]".to_owned()
+            }
             Self::Size { min, max, power_of_two } => format!(
                 "{} to {} (bytes, or text such as \"4 MiB\"){}",
                 size_text(*min),
@@ -168,6 +200,7 @@ impl Kind {
         match value {
             Value::Address(address) => address.to_string(),
             Value::Addresses(list) => join(list.iter().map(ToString::to_string).collect()),
+            Value::Streams(list) => join(list.iter().map(ToString::to_string).collect()),
             Value::Boolean(value) => value.to_string(),
             Value::Integer(number) => match self {
                 Self::Mode => format!("{number:04o}"),
@@ -308,6 +341,28 @@ fn peer(written: Written) -> Result<SocketAddr, Refusal> {
     Ok(address)
 }
 
+fn stream(written: Written) -> Result<StreamAddress, Refusal> {
+    let Written::Text(text) = written else {
+        return Err(not_allowed(&written));
+    };
+    if let Some(place) = text.strip_prefix("tcp://") {
+        let address = address(place)?;
+        let is_multicast = address.ip().is_multicast();
+        return if is_multicast {
+            Err(not_allowed(&Written::Text(text)))
+        } else {
+            Ok(StreamAddress::Tcp(address))
+        };
+    }
+    match text.strip_prefix("unix:") {
+        Some("") | None => Err(not_allowed(&Written::Text(text))),
+        Some(place) => match path(place.to_owned(), SOCKET_PATH_LEN_MAX)? {
+            Value::Text(path) => Ok(StreamAddress::Unix(path.into())),
+            _ => Err(not_allowed(&Written::Text(text))),
+        },
+    }
+}
+
 fn mode(text: &str) -> Result<Value, Refusal> {
     let plain = text.bytes().all(|digit| digit.is_ascii_digit());
     match u64::from_str_radix(text, 8) {
@@ -380,5 +435,7 @@ fn size_text(len: u64) -> String {
 const SIZE_UNITS: [(&str, u64); 4] =
     [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)];
 const LOG_LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+/// `sockaddr_un` has room for 108 bytes, the last of them NUL.
+pub(super) const SOCKET_PATH_LEN_MAX: usize = 107;
 /// Characters of a refused value that a message repeats.
 const SHOWN_LEN_MAX: usize = 60;

@@ -25,7 +25,7 @@ mod tests;
 
 pub use error::{ConfigError, Origin, Problem};
 pub use keys::{KEYS, Key, TakesEffect};
-pub use kind::{Kind, Value};
+pub use kind::{Kind, StreamAddress, Value};
 pub use settings::{Effective, Settings};
 pub use valid::{
     ClientConfig, ConnectConfig, LogConfig, MessageConfig, NodeConfig, RingConfig, SessionConfig,

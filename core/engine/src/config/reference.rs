@@ -141,6 +141,10 @@ fn toml_value(key: &Key, default: &str) -> String {
             let quoted: Vec<_> = list.iter().map(|address| format!("\"{address}\"")).collect();
             format!("[{}]", quoted.join(", "))
         }
+        Value::Streams(list) => {
+            let quoted: Vec<_> = list.iter().map(|address| format!("\"{address}\"")).collect();
+            format!("[{}]", quoted.join(", "))
+        }
         _ => format!("{shown:?}"),
     }
 }

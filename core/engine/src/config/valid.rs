@@ -7,7 +7,7 @@ use std::time::Duration;
 use anasazi_protocol as protocol;
 
 use super::error::{ConfigError, Problem};
-use super::kind::{Kind, Value};
+use super::kind::{Kind, StreamAddress, Value};
 use super::settings::{Effective, Settings};
 
 /// A configuration that has been checked: every value is in range and they go together.
@@ -137,7 +137,11 @@ pub struct MessageConfig {
 pub struct ClientConfig {
     /// Path of the socket; `None`: nobody connects from outside this process.
     pub listen: Option<PathBuf>,
-    /// Permission bits of the socket file.
+    /// Where sessions come in as streams.
+    pub listen_streams: Vec<StreamAddress>,
+    /// Largest ring of such a session, in bytes.
+    pub stream_ring_len_max: u32,
+    /// Permission bits of the socket files.
     pub listen_mode: u32,
     /// Users who may connect, besides root and the engine's own.
     pub allow_uids: Vec<u32>,
@@ -263,6 +267,13 @@ impl ValidConfig {
                     .to_owned(),
             );
         }
+        let streams = self.client.listen_streams.iter();
+        for open in streams.filter(|stream| matches!(stream, StreamAddress::Tcp(_))) {
+            warnings.push(format!(
+                "client.listen_streams: whoever reaches {open} can read and send everything; \
+                 client.allow_uids and client.allow_gids are not for TCP"
+            ));
+        }
         warnings
     }
 }
@@ -315,6 +326,11 @@ impl Reader<'_> {
     fn client(&self) -> ClientConfig {
         ClientConfig {
             listen: self.path("client.listen"),
+            listen_streams: match self.value("client.listen_streams") {
+                Value::Streams(list) => list.clone(),
+                other => mistyped("client.listen_streams", other),
+            },
+            stream_ring_len_max: self.integer("client.stream_ring_len_max") as u32,
             listen_mode: self.integer("client.listen_mode") as u32,
             allow_uids: self.integers("client.allow_uids"),
             allow_gids: self.integers("client.allow_gids"),
@@ -336,6 +352,9 @@ impl Reader<'_> {
         problems.extend(self.at_least("session.send_ring_len", 4, "message.len_max"));
         problems.extend(self.at_least("session.receive_ring_len", 4, "message.len_max"));
         problems.extend(self.at_least("client.backlog_len", 1, "message.len_max"));
+        if !config.client.listen_streams.is_empty() {
+            problems.extend(self.at_least("client.stream_ring_len_max", 4, "message.len_max"));
+        }
         problems.extend(self.at_least("client.backlog_total", 2, "client.backlog_len"));
         if let Some(group) = multicast.filter(|group| group.is_ipv4() != bind.is_ipv4()) {
             let example = if bind.is_ipv4() { "239.192.77.1:7745" } else { "[ff15::7745]:7745" };

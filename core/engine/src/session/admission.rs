@@ -13,13 +13,25 @@ use super::limits::{HELLO_TIMEOUT, WAITING_MAX};
 use super::{Readiness, Sessions, Slot};
 use crate::sys::memory::ClientWaker;
 use crate::sys::nudge::Nudger;
-use crate::sys::socket::{self, Peer};
+use crate::sys::socket::{self, Peer, Way};
 
 impl Sessions {
-    /// A connection came in.
+    /// A connection came in, of whom the kernel says.
     pub fn accept(&mut self, socket: OwnedFd, readiness: &dyn Readiness, now: Instant) {
+        if let Ok(peer) = socket::peer(socket.as_fd()) {
+            self.accept_of(peer, socket, readiness, now);
+        }
+    }
+
+    /// A connection came in, of that peer.
+    pub fn accept_of(
+        &mut self,
+        peer: Peer,
+        socket: OwnedFd,
+        readiness: &dyn Readiness,
+        now: Instant,
+    ) {
         self.bury(readiness);
-        let Ok(peer) = socket::peer(socket.as_fd()) else { return };
         let refusal = self.refuse_stranger(&peer);
         // Its hello may be there by now.
         if self.waiting.len() >= WAITING_MAX
@@ -70,7 +82,8 @@ impl Sessions {
 
     pub(super) fn refuse_stranger(&self, peer: &Peer) -> Option<Refusal> {
         let limits = &self.limits;
-        let is_known = self.trusted_uids.contains(&peer.uid)
+        let is_known = matches!(peer.way, Way::Tcp(_))
+            || self.trusted_uids.contains(&peer.uid)
             || limits.allow_uids.contains(&peer.uid)
             || limits.allow_gids.contains(&peer.gid)
             || peer.groups.iter().any(|group| limits.allow_gids.contains(group));
@@ -103,9 +116,10 @@ impl Sessions {
 
     fn open(&mut self, slot: usize, offer: Offer, readiness: &dyn Readiness) {
         let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
-        let uid = waiting.peer.uid;
+        // The descriptors of a stream are of this process.
+        let is_trusted = waiting.peer.way != Way::Memory || self.trusts(waiting.peer.uid);
         let wake_engine = offer.wake_engine;
-        let waker = self.client_waker(offer.wake_client, uid).and_then(|waker| {
+        let waker = self.client_waker(offer.wake_client, is_trusted).and_then(|waker| {
             readiness.add_edge(wake_engine.as_raw_fd(), self.key(slot) + 1).map(|()| waker)
         });
         let waker = match waker {
@@ -133,15 +147,20 @@ impl Sessions {
             self.dead.push(connection); // nobody is there to be welcomed
             return;
         }
-        tracing::debug!(session = %identity, pid = connection.peer.pid, "session opened");
+        let Peer { pid, way, .. } = &connection.peer;
+        tracing::debug!(session = %identity, pid, %way, "session opened");
         self.by_id.insert(id, slot);
         self.put_back(connection, slot);
         self.activate(slot);
     }
 
-    /// How to wake a client of that user without being blocked by it.
-    fn client_waker(&mut self, fd: OwnedFd, uid: u32) -> std::io::Result<ClientWaker> {
-        if self.trusted_uids.contains(&uid) {
+    fn trusts(&self, uid: u32) -> bool {
+        self.trusted_uids.contains(&uid)
+    }
+
+    /// How to wake a client without being blocked by it.
+    fn client_waker(&mut self, fd: OwnedFd, is_trusted: bool) -> std::io::Result<ClientWaker> {
+        if is_trusted {
             return Ok(ClientWaker::Trusted(fd));
         }
         let nudger = match &self.nudger {
@@ -156,6 +175,7 @@ impl Sessions {
         tracing::info!(
             pid = waiting.peer.pid,
             uid = waiting.peer.uid,
+            way = %waiting.peer.way,
             status = refusal.status.name(),
             reason = refusal.reason,
             "connection refused"

@@ -7,6 +7,7 @@ use anasazi_protocol::Instant;
 
 use super::connection::Connection;
 use super::{Sessions, Slot};
+use crate::sys::socket::Way;
 
 /// How often all sessions are looked at, if there is a turn, and how long a claim is open before it
 /// is told.
@@ -70,6 +71,9 @@ impl Connection {
     }
 
     pub(super) fn name(&self) -> String {
-        format!("session {} of process {}", self.id.number(), self.peer.pid)
+        match self.peer.way {
+            Way::Tcp(address) => format!("session {} from {address}", self.id.number()),
+            _ => format!("session {} of process {}", self.id.number(), self.peer.pid),
+        }
     }
 }

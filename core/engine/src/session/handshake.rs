@@ -55,17 +55,7 @@ impl Refusal {
 
     /// Tells the client; if that fails there is nobody to tell.
     pub(super) fn send(&self, socket: &OwnedFd) {
-        let (reason_len, reason) = fit(&self.reason);
-        let answer = Welcome {
-            magic: MAGIC,
-            version: 0,
-            reason_len,
-            status: self.status.0,
-            message_len_max: 0,
-            node: 0,
-            session: 0,
-            reason,
-        };
+        let answer = Welcome::refusal(self.status, &self.reason);
         let _ = socket::send(socket.as_fd(), answer.as_bytes());
     }
 }
@@ -184,14 +174,6 @@ fn layout(hello: &Hello, limits: &SessionLimits) -> Result<Layout, Refusal> {
 
 fn garbled(what: &str) -> Refusal {
     Refusal::new(Status::EINVAL, format!("the hello is not one of Anasazi's: {what}"))
-}
-
-/// As much of the reason as there is room for, in whole characters.
-fn fit(reason: &str) -> (u16, [u8; 240]) {
-    let mut room = [0; 240];
-    let len = reason.floor_char_boundary(room.len());
-    room[..len].copy_from_slice(&reason.as_bytes()[..len]);
-    (len as u16, room)
 }
 
 fn is_early(error: &std::io::Error) -> bool {

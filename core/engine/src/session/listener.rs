@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use crate::sys::socket;
+use crate::sys::socket::{self, Kind};
 
 /// Connections that are closed unheard in one go.
 const REFUSALS_MAX: usize = 64;
@@ -34,20 +34,33 @@ impl Listener {
     /// Says what is in the way at which path, and what to do: an engine that is running, a file of
     /// another kind, missing permission, a directory that cannot be made, a path that is too long.
     pub fn bind(path: &Path, mode: u32) -> io::Result<Self> {
-        let socket = socket::open().map_err(|error| explain(path, &error))?;
-        make_directory(path)?;
+        Self::bind_to(&Place { path, key: "client.listen", kind: Kind::Packets }, mode)
+    }
+
+    /// The same for streams, as one of `client.listen_streams`.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub fn bind_streams(path: &Path, mode: u32) -> io::Result<Self> {
+        Self::bind_to(&Place { path, key: "client.listen_streams", kind: Kind::Stream }, mode)
+    }
+
+    fn bind_to(place: &Place<'_>, mode: u32) -> io::Result<Self> {
+        let path = place.path;
+        let socket = socket::open(place.kind).map_err(|error| place.explain(&error))?;
+        place.make_directory()?;
         match socket::bind(&socket, path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                remove_stale(path)?;
+                place.remove_stale()?;
                 socket::bind(&socket, path)
             }
             result => result,
         }
-        .map_err(|error| explain(path, &error))?;
+        .map_err(|error| place.explain(&error))?;
         // Before listening: nobody gets in under other permissions.
         fs::set_permissions(path, Permissions::from_mode(mode))
             .and_then(|()| socket::listen(&socket, BACKLOG))
-            .map_err(|error| explain(path, &error))?;
+            .map_err(|error| place.explain(&error))?;
         let (file, reserve) = (identify(path), File::open("/dev/null").ok());
         Ok(Self { socket, path: path.to_owned(), file, reserve, turned_away: 0 })
     }
@@ -113,74 +126,86 @@ impl Drop for Listener {
     }
 }
 
-/// Makes the directory of `path`, open to everybody: who may connect is for the socket to say.
-/// Those above it have to be there.
-fn make_directory(path: &Path) -> io::Result<()> {
-    let Some(directory) = path.parent().filter(|directory| directory.has_root()) else {
-        return Ok(());
-    };
-    match fs::create_dir(directory) {
-        // Whatever the mask of this process is.
-        Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o755)),
-        // What else is wrong shows when the socket gets its place.
-        Err(_) if directory.exists() => return Ok(()),
-        Err(error) => Err(error),
-    }
-    .map_err(|error| {
-        let text = format!(
-            "cannot listen at {}: {} cannot be made: {error}; create its directory, or set \
-             client.listen to a path in one that exists",
-            path.display(),
-            directory.display()
-        );
-        io::Error::new(error.kind(), text)
-    })?;
-    tracing::info!(target: "anasazi::engine", "made {} for client.listen", directory.display());
-    Ok(())
+/// Where to listen, for what, and what the configuration calls that.
+struct Place<'a> {
+    path: &'a Path,
+    key: &'static str,
+    kind: Kind,
 }
 
-/// Removes a socket file behind which nobody listens.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let place = path.display();
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-    if !is_socket {
-        let text = format!(
-            "{place} exists and is not a socket: remove it, or set client.listen to another path"
-        );
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
-    }
-    let probe = socket::open().map_err(|error| explain(path, &error))?;
-    match socket::connect(&probe, path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        // WouldBlock: its queue is full, so it lives. A socket of another type is somebody's, too.
-        Ok(()) | Err(_) => {
+impl Place<'_> {
+    /// Makes the directory of the file, open to everybody: who may connect is for the socket to
+    /// say. Those above it have to be there.
+    fn make_directory(&self) -> io::Result<()> {
+        let Some(directory) = self.path.parent().filter(|directory| directory.has_root()) else {
+            return Ok(());
+        };
+        match fs::create_dir(directory) {
+            // Whatever the mask of this process is.
+            Ok(()) => fs::set_permissions(directory, Permissions::from_mode(0o755)),
+            // What else is wrong shows when the socket gets its place.
+            Err(_) if directory.exists() => return Ok(()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| {
             let text = format!(
-                "a running process listens at {place}: stop it, or set client.listen to another \
-                 path"
+                "cannot listen at {}: {} cannot be made: {error}; create its directory, or set \
+                 {} to a path in one that exists",
+                self.path.display(),
+                directory.display(),
+                self.key
             );
-            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
-        }
+            io::Error::new(error.kind(), text)
+        })?;
+        tracing::info!(target: "anasazi::engine", "made {} for {}", directory.display(), self.key);
+        Ok(())
     }
-    fs::remove_file(path).map_err(|error| explain(path, &error))
-}
 
-fn explain(path: &Path, error: &io::Error) -> io::Error {
-    let place = path.display();
-    let remedy = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "run as a user who may create files there, or set client.listen to a path in a \
-             directory of your own"
+    /// Removes a socket file behind which nobody listens.
+    fn remove_stale(&self) -> io::Result<()> {
+        let (place, key) = (self.path.display(), self.key);
+        let is_socket =
+            fs::symlink_metadata(self.path).is_ok_and(|file| file.file_type().is_socket());
+        if !is_socket {
+            let text = format!(
+                "{place} exists and is not a socket: remove it, or set {key} to another path"
+            );
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
         }
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-            "create its directory, or set client.listen to a path in one that exists"
+        let probe = socket::open(self.kind).map_err(|error| self.explain(&error))?;
+        match socket::connect(&probe, self.path) {
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            // WouldBlock: its queue is full, so it lives. A socket of another type is somebody's,
+            // too.
+            Ok(()) | Err(_) => {
+                let text = format!(
+                    "a running process listens at {place}: stop it, or set {key} to another path"
+                );
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+            }
         }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "set client.listen to a path on a file system that can be written"
-        }
-        _ => "set client.listen to another path",
-    };
-    io::Error::new(error.kind(), format!("cannot listen at {place}: {error}; {remedy}"))
+        fs::remove_file(self.path).map_err(|error| self.explain(&error))
+    }
+
+    fn explain(&self, error: &io::Error) -> io::Error {
+        let (place, key) = (self.path.display(), self.key);
+        let (before, after) = match error.kind() {
+            io::ErrorKind::PermissionDenied => (
+                "run as a user who may create files there, or ",
+                "a path in a directory of your own",
+            ),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                ("create its directory, or ", "a path in one that exists")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                ("", "a path on a file system that can be written")
+            }
+            _ => ("", "another path"),
+        };
+        let text = format!("cannot listen at {place}: {error}; {before}set {key} to {after}");
+        io::Error::new(error.kind(), text)
+    }
 }
 
 fn identify(path: &Path) -> Option<(u64, u64)> {

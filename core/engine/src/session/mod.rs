@@ -55,7 +55,7 @@ use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
 use crate::sys::nudge::Nudger;
-use crate::sys::socket;
+use crate::sys::socket::{self, Way};
 use connection::{Connection, Ending};
 use groups::Groups;
 use handshake::{Refusal, Waiting};
@@ -110,10 +110,10 @@ pub struct Sessions {
 pub struct SessionInfo {
     /// Its id.
     pub session: SessionId,
-    /// The process at the other end.
-    pub pid: i32,
-    /// Its user.
-    pub uid: u32,
+    /// The process at the other end and its user, if the kernel knows them.
+    pub who: Option<(i32, u32)>,
+    /// How it comes here: `shared memory`, `unix stream`, or `tcp from ADDRESS`.
+    pub way: String,
     /// The names of the groups that it has handles for, in the order of its handles.
     pub groups: Vec<String>,
     /// Bytes in the send ring.
@@ -329,17 +329,18 @@ impl Sessions {
     /// disconnect if it has ever been, or wanted to be, in a group.
     fn end(&mut self, mut connection: Box<Connection>, slot: usize, ending: Option<&Ending>) {
         let id = connection.id;
-        let pid = connection.peer.pid;
+        let (pid, way) = (connection.peer.pid, connection.peer.way);
         if let Some(ending) = ending {
             let (status, reason) = (ending.status, &ending.reason[..]);
             if status == Status::OK {
-                tracing::debug!(session = id.0, pid, reason, "session closed");
+                tracing::debug!(session = id.0, pid, %way, reason, "session closed");
             } else {
-                tracing::info!(session = id.0, pid, status = status.name(), reason, "session cut");
+                let status = status.name();
+                tracing::info!(session = id.0, pid, %way, status, reason, "session cut");
             }
             connection.say_last_word(ending);
         } else {
-            tracing::debug!(session = id.0, pid, "session's client is gone");
+            tracing::debug!(session = id.0, pid, %way, "session's client is gone");
         }
         connection.backlog.clear();
         for handle in connection.handles.values().filter(|handle| !handle.role.is_peer()) {
@@ -463,8 +464,9 @@ fn describe(connection: &Connection) -> SessionInfo {
     let (receive_used, receive_capacity) = connection.lane.receive_fill();
     SessionInfo {
         session: connection.id,
-        pid: connection.peer.pid,
-        uid: connection.peer.uid,
+        who: (!matches!(connection.peer.way, Way::Tcp(_)))
+            .then_some((connection.peer.pid, connection.peer.uid)),
+        way: connection.peer.way.to_string(),
         groups: (connection.handles.values().filter(|handle| !handle.role.is_peer()))
             .map(|handle| handle.name.to_string())
             .collect(),

@@ -4,11 +4,11 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::ptr::NonNull;
 use std::sync::Arc;
 
 use anasazi_queue::ring::{Consumer, Corrupt, Direction, Layout, Producer, PushError};
 use anasazi_queue::wake;
+use anasazi_stream::memory::Mapping;
 use bytes::{Bytes, BytesMut};
 
 use super::nudge::Nudger;
@@ -47,8 +47,10 @@ impl Lane {
     /// What is wrong with the memory, in words for the client's author.
     pub fn map(memory: &OwnedFd, layout: Layout) -> io::Result<Self> {
         check_memory(memory, layout)?;
-        let mapping = Mapping::new(memory, layout.len())?;
-        let base = mapping.base.as_ptr();
+        let mapping = Mapping::of(memory, layout.len()).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot map the memory: {error}"))
+        })?;
+        let base = mapping.base();
         // SAFETY: page-aligned and mapped while the mapping lives, which is as long as the ends.
         // Its seals keep it from being shrunk. These are this process' only ends.
         let (incoming, outgoing) = unsafe {
@@ -283,36 +285,4 @@ fn check_memory(memory: &OwnedFd, layout: Layout) -> io::Result<()> {
 
 fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-/// Shared memory, unmapped at the end.
-struct Mapping {
-    base: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: memory that belongs to no thread.
-unsafe impl Send for Mapping {}
-
-impl Mapping {
-    fn new(memory: &OwnedFd, len: usize) -> io::Result<Self> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let (anywhere, fd) = (std::ptr::null_mut(), memory.as_raw_fd());
-        // SAFETY: a fresh mapping, wherever there is room.
-        let base = unsafe { libc::mmap(anywhere, len, access, libc::MAP_SHARED, fd, 0) };
-        if base == libc::MAP_FAILED {
-            let error = io::Error::last_os_error();
-            return Err(io::Error::new(error.kind(), format!("cannot map the memory: {error}")));
-        }
-        let base =
-            NonNull::new(base.cast()).ok_or_else(|| invalid("the memory is at address 0"))?;
-        Ok(Self { base, len })
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: our own mapping; the ends of its rings are gone or never used again.
-        unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
-    }
 }

@@ -11,4 +11,3 @@ pub(crate) mod privileges;
 #[doc(hidden)]
 pub mod raw_client;
 pub mod socket;
-pub mod thread;

@@ -54,9 +54,6 @@ pub(super) struct Next {
     priority: Option<Priority>,
 }
 
-// SAFETY: the pointers are into the session's memory, which belongs to no thread.
-unsafe impl Send for Order {}
-
 impl Order {
     /// The record that goes next: the same one until it is taken, or a turn begins. `None` also if
     /// it takes longer to find it, see [`Self::has_waiting`].

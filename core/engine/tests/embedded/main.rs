@@ -6,6 +6,7 @@ mod garbage;
 mod host;
 mod ring;
 mod slow;
+mod streams;
 #[allow(unsafe_code)]
 mod sys;
 

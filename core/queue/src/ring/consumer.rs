@@ -37,6 +37,9 @@ pub struct Record {
     pub len: usize,
 }
 
+// SAFETY: an address that belongs to no thread; reading there is for who can answer for it.
+unsafe impl Send for Record {}
+
 impl Record {
     /// The payload where it lies.
     ///
@@ -72,6 +75,22 @@ impl Consumer {
     /// [`Corrupt`] if the memory holds no record where one should be; then for ever.
     pub fn next(&self) -> Result<Option<Record>, Corrupt> {
         let Some((position, header)) = self.find()? else { return Ok(None) };
+        self.cursor.store(position + header.total(), Relaxed);
+        Ok(Some(self.record(position, header)))
+    }
+
+    /// As [`Self::next`], but padding and aborted claims are given out as well, as records of kind
+    /// 0: for who repeats the ring elsewhere, place by place.
+    ///
+    /// # Errors
+    /// As for [`Self::next`].
+    pub fn next_or_padding(&self) -> Result<Option<Record>, Corrupt> {
+        let position = self.cursor.load(Relaxed);
+        let Some(header) = self.header_at(position) else { return Ok(None) };
+        let header = header.check(self.room_at(position))?;
+        if !header.is_held() || header.payload_len() > self.record_len_max() {
+            return Err(Corrupt);
+        }
         self.cursor.store(position + header.total(), Relaxed);
         Ok(Some(self.record(position, header)))
     }

@@ -225,6 +225,22 @@ impl Producer {
         used > self.capacity() || self.capacity() - used >= wanted
     }
 
+    /// Asks the consumer for a wake-up once `amount` bytes are free, at most the capacity, whatever
+    /// was asked before. True: they are. For an end that only one thread uses.
+    #[must_use = "true: nobody will wake you"]
+    pub fn want_free(&self, amount: u64) -> bool {
+        let wanted = amount.min(self.capacity());
+        self.memory.wanted().swap(wanted as u32, AcqRel);
+        fence(SeqCst);
+        self.capacity() - self.used() >= wanted
+    }
+
+    /// Lets the consumer know of claims up to this position that were made elsewhere, in the ring
+    /// that this one repeats.
+    pub fn note_claimed(&self, position: u64) {
+        self.memory.tail().store(position, Relaxed);
+    }
+
     /// Longest payload, in bytes: a quarter of the capacity, and what describes a message of that
     /// length.
     pub fn record_len_max(&self) -> usize {

@@ -32,7 +32,7 @@ impl Drop for Place {
 }
 
 fn connect(path: &Path) -> std::io::Result<OwnedFd> {
-    let socket = socket::open()?;
+    let socket = socket::open(socket::Kind::Packets)?;
     socket::connect(&socket, path)?;
     Ok(socket)
 }
@@ -51,7 +51,10 @@ fn a_session_over_the_file_system() {
     assert_eq!(engine.epoll.wait(0), [1]);
     engine.sessions.accept(listener.accept().expect("one"), &engine.epoll, engine.now);
     assert_eq!(client.welcome().map(|w| w.status), Some(0));
-    assert_eq!(engine.sessions.describe()[0].pid, std::process::id() as i32);
+    assert_eq!(
+        engine.sessions.describe()[0].who.map(|(pid, _)| pid),
+        Some(std::process::id() as i32)
+    );
     drop(listener);
     assert!(!path.exists(), "its file goes with it");
 }

@@ -213,7 +213,13 @@ fn strangers_are_refused_unless_listed() {
         limits.allow_gids = vec![77];
     });
     engine.sessions.trusted_uids = [0, 1_000];
-    let peer = |uid, gid, groups: &[u32]| Peer { pid: 1, uid, gid, groups: groups.to_vec() };
+    let peer = |uid, gid, groups: &[u32]| Peer {
+        pid: 1,
+        uid,
+        gid,
+        groups: groups.to_vec(),
+        way: Way::Memory,
+    };
     for known in [peer(0, 5, &[]), peer(1_000, 5, &[]), peer(4_242, 5, &[]), peer(9, 77, &[])] {
         assert_eq!(engine.sessions.refuse_stranger(&known), None);
     }

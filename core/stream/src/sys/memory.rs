@@ -5,14 +5,17 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 /// A mapping of a memfd; unmapped when dropped.
-pub(crate) struct Mapping {
+pub struct Mapping {
     base: *mut u8,
     len: usize,
 }
 
 impl Mapping {
     /// Makes `len` zero bytes, sealed against being shrunk or grown, and maps them.
-    pub(crate) fn create(len: usize) -> io::Result<(Self, OwnedFd)> {
+    ///
+    /// # Errors
+    /// No memory, or no descriptors.
+    pub fn create(len: usize) -> io::Result<(Self, OwnedFd)> {
         let name = c"anasazi-session";
         let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
         // SAFETY: `name` is a NUL-terminated string; the descriptor returned is ours alone.
@@ -43,16 +46,32 @@ impl Mapping {
         }
     }
 
+    /// Maps the first `len` bytes of what somebody else made; whether they will stay there is for
+    /// the caller to check.
+    ///
+    /// # Errors
+    /// As mmap(2).
+    pub fn of(memory: &OwnedFd, len: usize) -> io::Result<Self> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let (anywhere, fd) = (ptr::null_mut(), memory.as_raw_fd());
+        // SAFETY: a fresh mapping, wherever there is room.
+        let base = unsafe { libc::mmap(anywhere, len, access, libc::MAP_SHARED, fd, 0) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self { base: base.cast(), len })
+    }
+
     /// First byte; page-aligned, and valid for the length that was asked for.
-    pub(crate) fn base(&self) -> *mut u8 {
+    pub fn base(&self) -> *mut u8 {
         self.base
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: `create` mapped exactly this, and whoever holds pointers into it keeps the
-        // mapping alive.
+        // SAFETY: `create` or `of` mapped exactly this, and whoever holds pointers into it keeps
+        // the mapping alive.
         unsafe { libc::munmap(self.base.cast(), self.len) };
     }
 }

@@ -1,0 +1,92 @@
+//! Sessions that come in over streams: where the configuration says, handed to the engine as those
+//! of this host are.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
+
+use anasazi_stream::engine::{Limits, Listening, Origin, Streams};
+
+use crate::config::{ClientConfig, StreamAddress};
+use crate::error::EngineError;
+use crate::session::Listener;
+use crate::sys::socket::{self, Peer, Way};
+
+/// Streams that may be on their way in or out beside those that are sessions.
+const SPARE_STREAMS: usize = 64;
+
+/// Everything that listens for streams; closed when dropped, once the last words have left.
+pub(crate) struct StreamSessions {
+    _streams: Streams,
+    /// Where, with the ports that the system chose.
+    pub(crate) addresses: Vec<StreamAddress>,
+    /// Take their files away.
+    _files: Vec<Listener>,
+}
+
+/// Takes a session's socket, and whose it is.
+pub(crate) type Enter = Box<dyn FnMut(OwnedFd, Peer) -> io::Result<()> + Send>;
+
+/// Listens where the configuration says; `None` if nowhere.
+///
+/// # Errors
+/// Says which place it cannot listen at, why, and what to do.
+pub(crate) fn listen(
+    config: &ClientConfig,
+    mut enter: Enter,
+) -> Result<Option<StreamSessions>, EngineError> {
+    if config.listen_streams.is_empty() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    let (mut listening, mut addresses) = (Vec::new(), Vec::new());
+    for address in &config.listen_streams {
+        let opened = open(address, config.listen_mode, &mut files);
+        let (open, address) = opened.map_err(|error| EngineError::Socket(error.to_string()))?;
+        tracing::info!(target: "anasazi::engine", "sessions at {address}");
+        listening.push(open);
+        addresses.push(address);
+    }
+    let limits = Limits {
+        streams_max: config.sessions_max.saturating_add(SPARE_STREAMS),
+        ring_len_max: config.stream_ring_len_max,
+    };
+    let deliver = move |door: OwnedFd, origin: Origin<'_>| enter(door, peer(origin)?);
+    let streams = Streams::start(listening, limits, Box::new(deliver))
+        .map_err(|error| EngineError::System(format!("cannot serve streams: {error}")))?;
+    Ok(Some(StreamSessions { _streams: streams, addresses, _files: files }))
+}
+
+fn open(
+    address: &StreamAddress,
+    mode: u32,
+    files: &mut Vec<Listener>,
+) -> io::Result<(Listening, StreamAddress)> {
+    match address {
+        StreamAddress::Unix(path) => {
+            let listener = Listener::bind_streams(path, mode)?;
+            let socket = listener.as_fd().try_clone_to_owned()?;
+            files.push(listener);
+            Ok((Listening::Unix(socket.into()), address.clone()))
+        }
+        StreamAddress::Tcp(place) => {
+            let explain = |error: io::Error| {
+                let text = format!(
+                    "cannot listen at {address}: {error}; set client.listen_streams to an address \
+                     of this host and a port that is free"
+                );
+                io::Error::new(error.kind(), text)
+            };
+            let socket = TcpListener::bind(place).map_err(explain)?;
+            let bound = socket.local_addr().map_err(explain)?;
+            Ok((Listening::Tcp(socket), StreamAddress::Tcp(bound)))
+        }
+    }
+}
+
+fn peer(origin: Origin<'_>) -> io::Result<Peer> {
+    match origin {
+        Origin::Unix(stream) => Ok(Peer { way: Way::Unix, ..socket::peer(stream)? }),
+        Origin::Tcp(address) => Ok(Peer::remote(address)),
+    }
+}
