@@ -24,7 +24,7 @@ CORPUS = HERE / "corpus"
 TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or TOP / "target").resolve()
 WORK = TARGET / "fuzz-work"
 # They run the rings, the memory and the sockets of sessions, in the `sys` modules.
-WITH_UNSAFE_CODE = {"queue_ring", "session_ops", "engine_records", "welcome"}
+WITH_UNSAFE_CODE = {"queue_ring", "session_ops", "engine_records", "welcome", "stream_frames"}
 CORPUS_BYTES_MAX = 5 << 20
 INPUT_SECONDS_MAX = 10
 MEMORY_MIB_MAX = 4096

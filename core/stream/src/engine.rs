@@ -26,6 +26,8 @@ use crate::carrier::{Carrier, Step, TOKENS};
 use crate::limits::{ACCEPT_MAX, ACCEPT_PAUSE, GREETING_MAX, LINGER_AT_STOP};
 use crate::stream::Stream;
 use crate::thread::spawn_without_signals;
+#[cfg(feature = "fuzzing")]
+pub(crate) use arrival::greets;
 use arrival::{Arrival, Became};
 
 /// Where streams come in.

@@ -33,6 +33,9 @@ mod carrier;
 pub mod client;
 pub mod engine;
 mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzz;
 mod limits;
 mod mirror;
 mod stream;

@@ -17,7 +17,7 @@ use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, GroupId, Incarnation, Input, Instant,
     MemberId, NodeId, Output, Priority, Process, Service, SessionId, ViewId, hash64, wire_kind,
 };
-use anasazi_queue::hello::{MAGIC, Welcome};
+use anasazi_queue::hello::{Hello, MAGIC, Welcome};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::SESSION_VERSION;
 use bytes::Bytes;
@@ -32,7 +32,7 @@ fn main() -> std::io::Result<()> {
     let bodies: Inputs = datagrams.iter().map(|d| [&d[1..2], body(d)].concat()).collect();
     let undecided = datagrams.iter().map(|d| d[..d.len() - CHECKSUM_LEN].to_vec()).collect();
     let letters = letters(&datagrams);
-    let targets: [(&str, Inputs); 15] = [
+    let targets: [(&str, Inputs); 17] = [
         ("auth_open", datagrams.clone()),
         ("wire_decode", undecided),
         ("wire_roundtrip", bodies),
@@ -40,6 +40,8 @@ fn main() -> std::io::Result<()> {
         ("letter", letters),
         ("recovery_work", recoveries()),
         ("welcome", welcomes()),
+        ("stream_frames", streams()),
+        ("stream_greeting", greetings()),
         ("config_text", config_texts()),
         ("config_value", config_values()),
         ("url_text", lines(URLS)),
@@ -199,6 +201,47 @@ fn recoveries() -> Inputs {
 }
 
 /// After the flags of the target: an honest welcome, and refusals with and without a reason.
+/// Records, a hole and positions, cut and whole, at both sides.
+fn streams() -> Inputs {
+    let frame = |len: u32, kind: u16, bytes: &[u8]| {
+        let head = u64::from(len) | u64::from(kind) << 32;
+        [&head.to_le_bytes(), bytes].concat()
+    };
+    let record = |len: u8| frame(len.into(), 3, &vec![len; usize::from(len)]);
+    let position = |kind: u16, at: u64| frame(8, kind, &at.to_le_bytes());
+    let frames = [
+        record(0),
+        record(9),
+        frame(40, 0, &[]),
+        record(100),
+        position(u16::MAX - 1, 4_000),
+        position(u16::MAX, 512),
+        record(180),
+    ]
+    .concat();
+    let cut = |len: usize| -> Vec<u8> {
+        frames.chunks(len).flat_map(|piece| [&[piece.len() as u8], piece].concat()).collect()
+    };
+    let acts = [&[250, 250][..], &cut(199), &[200, 201, 220, 250], &cut(5), &[200, 221]].concat();
+    [0, 1].map(|side| [&[side], &acts[..]].concat()).to_vec()
+}
+
+fn greetings() -> Inputs {
+    let hello = |capacity: u32| {
+        let hello = Hello {
+            magic: MAGIC,
+            version_min: SESSION_VERSION,
+            version_max: SESSION_VERSION,
+            send_capacity: capacity,
+            receive_capacity: capacity,
+            slow: 0,
+            reserved: 0,
+        };
+        [&24_u32.to_le_bytes(), hello.as_bytes()].concat()
+    };
+    vec![hello(64 << 10), hello(1 << 20), hello(4 << 20), hello(5)]
+}
+
 fn welcomes() -> Inputs {
     let honest = Welcome {
         magic: MAGIC,

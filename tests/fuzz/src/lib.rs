@@ -11,6 +11,7 @@
 //! | `node` | whole nodes: hostile datagrams, and any order of honest ones |
 //! | `session` | the handshake and a client's records |
 //! | `client` | an engine's welcome and records, as a client reads them |
+//! | `stream` | what comes over a socket, on either side |
 //! | `sys` | the rings' memory |
 //! | `text` | configuration, URLs, administration, scenarios, the state file |
 //! | `trace` | trace files, and the oracle's judgement of them |
@@ -20,6 +21,7 @@ mod client;
 mod input;
 mod node;
 mod session;
+mod stream;
 mod sys;
 mod text;
 mod trace;
@@ -30,7 +32,7 @@ mod wire;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 25] = [
+pub const TARGETS: [(&str, Target); 27] = [
     ("auth_open", wire::auth_open),
     ("wire_decode", wire::wire_decode),
     ("wire_roundtrip", wire::wire_roundtrip),
@@ -46,6 +48,8 @@ pub const TARGETS: [(&str, Target); 25] = [
     ("session_ops", session::session_ops),
     ("engine_records", client::engine_records),
     ("welcome", client::welcome),
+    ("stream_frames", stream::stream_frames),
+    ("stream_greeting", stream::stream_greeting),
     ("config_text", text::config_text),
     ("config_value", text::config_value),
     ("url_text", text::url_text),

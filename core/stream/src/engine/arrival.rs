@@ -104,22 +104,15 @@ impl Arrival {
     /// Reads on until the greeting is whole. What comes behind it stays in the socket.
     fn hear(&mut self, limits: &Limits, deliver: &mut Deliver) -> Became {
         loop {
-            let wanted = match self.heard.first_chunk::<4>() {
-                None => 4,
-                Some(len) => 4 + u32::from_le_bytes(*len) as usize,
+            let lacking = match lacking(&self.heard) {
+                Ok(0) => return self.offer(limits, deliver),
+                Ok(lacking) => lacking,
+                Err(reason) => {
+                    self.refuse(Status::EINVAL, reason);
+                    return Became::Over;
+                }
             };
-            if wanted > 4 + GREETING_LEN_MAX {
-                self.refuse(Status::EINVAL, "the hello is not one of Anasazi's: it is too long");
-                return Became::Over;
-            }
-            if self.heard.len() == wanted && wanted > 4 {
-                return self.offer(limits, deliver);
-            }
-            if self.heard.len() == wanted {
-                self.refuse(Status::EINVAL, "the hello is not one of Anasazi's: it is empty");
-                return Became::Over;
-            }
-            let mut bytes = vec![0; wanted - self.heard.len()];
+            let mut bytes = vec![0; lacking];
             match self.stream.read(&mut bytes) {
                 Ok(0) => return Became::Over,
                 Ok(len) => self.heard.extend_from_slice(&bytes[..len]),
@@ -132,7 +125,7 @@ impl Arrival {
 
     /// Gives the engine a session, as a client of this host would.
     fn offer(&mut self, limits: &Limits, deliver: &mut Deliver) -> Became {
-        let hello = &self.heard[4..];
+        let hello = &self.heard[LEN_LEN..];
         let offered = match layout(hello, limits) {
             Err(reason) => {
                 self.refuse(Status::EINVAL, &reason);
@@ -198,6 +191,33 @@ fn unwatch(registry: &Registry, door: &OwnedFd) -> std::io::Result<()> {
     SourceFd(&door.as_raw_fd()).deregister(registry)
 }
 
+/// How many bytes a greeting that has come so far lacks, at least.
+fn lacking(heard: &[u8]) -> Result<usize, &'static str> {
+    let Some((len, hello)) = heard.split_first_chunk::<LEN_LEN>() else {
+        return Ok(LEN_LEN - heard.len());
+    };
+    match u32::from_le_bytes(*len) as usize {
+        0 => Err("the hello is not one of Anasazi's: it is empty"),
+        len if len > GREETING_LEN_MAX => Err("the hello is not one of Anasazi's: it is too long"),
+        len => Ok(len.saturating_sub(hello.len())),
+    }
+}
+
+/// Whether a session is offered for a stream that begins with these bytes.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn greets(bytes: &[u8], limits: &Limits) -> bool {
+    let mut heard = Vec::new();
+    loop {
+        match lacking(&heard) {
+            Ok(0) => return matches!(layout(&heard[LEN_LEN..], limits), Ok(Some(_))),
+            Ok(more) if heard.len() + more <= bytes.len() => {
+                heard.extend_from_slice(&bytes[heard.len()..][..more]);
+            }
+            Ok(_) | Err(_) => return false,
+        }
+    }
+}
+
 /// The rings that a hello asks for. `Ok(None)`: none that there are; the engine knows why.
 fn layout(hello: &[u8], limits: &Limits) -> Result<Option<Layout>, String> {
     let Some((hello, [])) = Hello::split_from(hello) else { return Ok(None) };
@@ -230,3 +250,6 @@ fn offer(hello: &[u8], layout: Option<Layout>) -> std::io::Result<(OwnedFd, Offe
     let mirror = Mirror::new(rings, wake_engine);
     Ok((engine, Offered { door, carries: Some((mirror, wake_client)) }))
 }
+
+/// Bytes of the length before a greeting.
+const LEN_LEN: usize = size_of::<u32>();

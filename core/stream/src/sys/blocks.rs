@@ -1,4 +1,4 @@
-//! Tests only: a block of memory with all four ends of its rings.
+//! Tests and fuzz targets only: a block of memory with all four ends of its rings.
 
 use std::os::fd::OwnedFd;
 
@@ -64,8 +64,10 @@ pub(crate) fn bytes_of(record: &Record) -> Vec<u8> {
 }
 
 /// Numbers that are the same in every run.
+#[cfg(test)]
 pub(crate) struct Rng(pub(crate) u64);
 
+#[cfg(test)]
 impl Rng {
     pub(crate) fn next(&mut self) -> u64 {
         self.0 =

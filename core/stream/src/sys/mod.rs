@@ -1,7 +1,7 @@
 //! The operating system and the rings, behind safe types: the only place in this crate where
 //! `unsafe` is allowed.
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod blocks;
 pub(crate) mod eventfd;
 pub mod memory;
