@@ -196,7 +196,8 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
 /// Where links lose packets for good, its window may be an eighth of what it is configured to be;
 /// where data make a rotation as long as a third of the time after which a token counts as lost, it
 /// does not grow beyond what a ring begins with. A node whose queue takes few messages orders no
-/// more than these in a rotation.
+/// more than these in a rotation. A packet has messages of one kind, safe or not: where the two
+/// take turns, each message is a packet of its own.
 fn drain_limit(cluster: &Cluster) -> Duration {
     // Queues are full not only where more is sent than goes through: while no ring lasts, too.
     let (options, traffic) = (&cluster.options, &cluster.options.traffic);
@@ -218,10 +219,15 @@ fn drain_limit(cluster: &Cluster) -> Duration {
     };
     let all: u64 = cluster.nodes.iter().map(bytes).sum();
     let most = cluster.nodes.iter().map(messages).max().unwrap_or(0);
-    let rotations = most / options.machine.queue.0.max(1) as u64;
+    let in_turns = |of_all: u64| Duration::from_micros(of_all * options.rotation_us() * share);
     let by_speed = Duration::from_secs(all * share / options.bytes_per_second().max(1));
-    let by_queue = Duration::from_micros(rotations * options.rotation_us() * share);
-    traffic.drain_limit + by_speed.max(by_queue)
+    let by_queue = in_turns(most / options.machine.queue.0.max(1) as u64);
+    let packets: u64 = cluster.nodes.iter().map(messages).sum();
+    let by_kinds = match traffic.safe {
+        1..1_000 => in_turns(packets / u64::from(options.window).max(1)),
+        _ => Duration::ZERO,
+    };
+    traffic.drain_limit + by_speed.max(by_queue).max(by_kinds)
 }
 
 fn quiet(options: &Options) -> Duration {
