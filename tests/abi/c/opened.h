@@ -14,8 +14,13 @@ struct api {
                                    anz_error_t *);
     anz_status_t (*join)(anz_conn_t *, const char *, uint32_t, void *, anz_group_t **);
     anz_status_t (*mcast)(anz_group_t *, uint32_t, const void *, size_t, uint64_t);
+    anz_status_t (*mcastv)(anz_group_t *, uint32_t, const anz_iov_t *, size_t, uint64_t);
+    anz_status_t (*mcast_groups)(anz_group_t *const *, size_t, uint32_t, const void *, size_t,
+                                 uint64_t);
     anz_status_t (*claim)(anz_group_t *, size_t, anz_claim_t *);
     anz_status_t (*commit)(anz_group_t *, anz_claim_t *, uint32_t, uint64_t);
+    anz_status_t (*abort)(anz_group_t *, anz_claim_t *);
+    anz_status_t (*conn_wake)(anz_conn_t *);
     anz_status_t (*conn_wait)(anz_conn_t *, int64_t);
     int (*recv)(anz_conn_t *, anz_event_t *, size_t);
     anz_status_t (*release)(anz_conn_t *, const anz_event_t *, size_t);
@@ -43,6 +48,7 @@ static inline void open_api(const char *path, struct api *api)
     CHECK(dlsym(RTLD_DEFAULT, "anz_mcast") == NULL);
     FIND(config_new), FIND(config_set), FIND(engine_new), FIND(engine_start_thread);
     FIND(engine_connect), FIND(join), FIND(mcast), FIND(claim), FIND(commit), FIND(conn_wait);
+    FIND(mcastv), FIND(mcast_groups), FIND(abort), FIND(conn_wake);
     FIND(recv), FIND(release), FIND(conn_close), FIND(engine_free);
 }
 

@@ -1,10 +1,11 @@
 //! The examples do what they say, over daemons that come and go.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anasazi_abi::processes::{Cluster, Program};
-use anasazi_abi::{compile, release, root, run};
+use anasazi_abi::{compile, compile_file, release, root, run};
 
 #[test]
 fn chat_shows_the_same_to_everybody() {
@@ -139,4 +140,65 @@ fn engines_in_poll_loops_find_each_other() {
     second.expect("view of 2");
     assert!(first.finish().len() >= 60);
     assert!(second.finish().len() >= 60);
+}
+
+/// What the pages for those who come from elsewhere show of this interface.
+#[test]
+fn the_programs_of_the_migration_pages_compile() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut count = 0;
+    for page in ["FROM-CPG", "FROM-SPREAD"] {
+        let path = root().join("docs").join(page).with_extension("md");
+        let text = fs::read_to_string(path).expect("a page");
+        let blocks = text.split("```c\n").skip(1).filter_map(|rest| rest.split_once("```"));
+        for (block, _) in blocks.filter(|(block, _)| block.contains("anz_")) {
+            count += 1;
+            let source = directory.path().join(format!("{page}.c"));
+            fs::write(&source, format!("{BEFORE}{block}{AFTER}")).expect("a file");
+            compile_file(&source, directory.path());
+        }
+    }
+    assert_eq!(count, 2, "one each");
+}
+
+/// What the snippets leave out.
+const BEFORE: &str = "#include <anasazi.h>
+static void use(const void *data, size_t len) { (void)data; (void)len; }
+static void later(void) { }
+static void now_are(size_t members) { use(NULL, members); }
+int main(void)
+{
+    anz_conn_t *conn;
+    anz_group_t *group, *room;
+    anz_error_t err = {sizeof err, 0, 0, 0, \"\"};
+    const char *msg = \"message\";
+    size_t len = 7;
+    (void)group; (void)room; (void)msg; (void)len; now_are(0); if (len == 0) later();
+";
+const AFTER: &str = "    return 0;
+}
+";
+
+/// The memory of sessions has no name by which anybody could find it, or that would stay.
+#[test]
+fn no_session_leaves_a_name_in_shared_memory() {
+    let cluster = Cluster::new();
+    let daemon = cluster.start_daemon("a");
+    let chat = compile("bindings/c-examples/chat.c", cluster.directory());
+    let url = cluster.url("a");
+    let mut chat = Program::start(Command::new(chat).args(["-u", &url, "room"]));
+    chat.expect("* 1 here");
+    for process in [daemon.id(), chat.id()] {
+        let maps = fs::read_to_string(format!("/proc/{process}/maps")).expect("its memory");
+        assert!(maps.contains("/memfd:anasazi"), "the session's memory is there");
+        assert!(!maps.contains("/dev/shm"), "{maps}");
+    }
+    let named = fs::read_dir("/dev/shm").expect("shared memory by name").flatten();
+    let ours: Vec<_> = named
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.contains("anasazi") || name.contains("anz"))
+        .collect();
+    assert!(ours.is_empty(), "{ours:?}");
+    chat.end_input();
+    chat.finish();
 }
