@@ -85,6 +85,29 @@ fn every_dialect_takes_it_alone_and_without_a_warning() {
     }
 }
 
+/// The owners for C++, in the dialects from the one that they are for.
+#[test]
+fn both_compilers_take_the_owners_for_cpp() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let source = directory.path().join("owners.cc");
+    let text = "#include <anasazi.hpp>\n#include <anasazi.hpp>\n\
+                int main() { return static_cast<int>(anz_version_num()); }\n";
+    fs::write(&source, text).expect("a source file");
+    for compiler in ["c++", "clang++"].into_iter().filter(|compiler| is_there(compiler)) {
+        for dialect in ["c++17", "c++20"] {
+            for file in [&source, &root().join("tests/abi/c/raii.cc")] {
+                run(Command::new(compiler)
+                    .args(["-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"])
+                    .arg(format!("-std={dialect}"))
+                    .arg("-I")
+                    .arg(root().join("include"))
+                    .arg("-fsyntax-only")
+                    .arg(file));
+            }
+        }
+    }
+}
+
 /// The structs that Rust has and those that C has are the same, field by field.
 #[test]
 fn every_struct_is_laid_out_as_rust_has_it() {
@@ -113,22 +136,6 @@ fn every_struct_is_laid_out_as_rust_has_it() {
         let mut command = Command::new(compiler);
         command.args(["-std=c11", "-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]);
         run(command.arg("-I").arg(root().join("include")).arg(&source));
-    }
-}
-
-#[test]
-fn the_cpp_header_compiles_alone_and_without_a_warning() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let source = directory.path().join("alone.cc");
-    let text = "#include <anasazi.hpp>\n#include <anasazi.hpp>\nint main() { return 0; }\n";
-    fs::write(&source, text).expect("a source file");
-    for dialect in ["-std=c++17", "-std=c++20"] {
-        run(Command::new("c++")
-            .args(["-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror", dialect])
-            .arg("-I")
-            .arg(root().join("include"))
-            .args(["-fsyntax-only"])
-            .arg(&source));
     }
 }
 
