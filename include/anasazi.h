@@ -378,15 +378,15 @@ ANZ_API anz_status_t anz_config_set_loop(anz_config_t *cfg, const anz_loop_ops_t
 
 /* ---- engine: standalone, in your loop, or in its own thread ---------------------------------- */
 
-/* Opens sockets and state; waits for the disk, and starts no thread. MT-Safe BLK; *out is set on
- * success only */
+/* Opens sockets and state; waits for the disk, and starts no thread but the one that
+ * client.listen_streams takes. MT-Safe BLK; *out is set on success only */
 ANZ_API anz_status_t anz_engine_new(const anz_config_t *ANZ_NULLABLE cfg, anz_engine_t **out,
                                     anz_error_t *ANZ_NULLABLE err);
 
 /* Stops it if it runs, joins its thread, and gives everything back; its sessions close. A clean
- * leave takes up to a second. Where a loop was set, this is for its thread. From within a
- * callback of its own it waits for nothing: the engine ends once that has returned, and logs no
- * more. MT-Safe BLK */
+ * leave takes up to a second, with client.listen_streams two. Where a loop was set, this is for
+ * its thread. From within a callback of its own it waits for nothing: the engine ends once that
+ * has returned, and logs no more. MT-Safe BLK */
 ANZ_API void anz_engine_free(anz_engine_t *ANZ_NULLABLE e);
 
 /* For your loop: watch this fd for readability, and call anz_engine_process() when it is

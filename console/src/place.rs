@@ -87,7 +87,9 @@ impl Place {
         config: &ValidConfig,
         address: Address,
     ) -> Result<Self, Fault> {
-        Ok(Self { session: session(general, config, Stream::new(address))?, own: None })
+        let limit =
+            general.timeout.map_or(config.connect.timeout, |t| t.min(config.connect.timeout));
+        Ok(Self { session: session(general, config, Stream::new(address, limit))?, own: None })
     }
 
     fn embed(general: &General, config: &ValidConfig, name: &str) -> Result<Self, Fault> {

@@ -31,9 +31,10 @@ pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
     engine.run_with(tick, &mut |engine| supervisor.turned(engine.is_operational())).map_err(failed)
 }
 
-/// As many descriptors as this process may have: sessions take three each.
+/// As many descriptors as this process may have: sessions take three each, over streams eight.
 fn take_descriptors(config: &ValidConfig) {
-    let needed = (config.client.sessions_max * 3 + OTHER_DESCRIPTORS) as u64;
+    let each = if config.client.listen_streams.is_empty() { 3 } else { 8 };
+    let needed = (config.client.sessions_max * each + OTHER_DESCRIPTORS) as u64;
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if limit < needed => tracing::warn!(
             "at most {limit} file descriptors: too few for client.sessions_max = {}, which takes \

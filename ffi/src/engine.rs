@@ -42,8 +42,8 @@ pub(crate) struct Driven {
 }
 
 /// ---- engine: standalone, in your loop, or in its own thread ----
-/// Opens sockets and state; waits for the disk, and starts no thread. MT-Safe BLK; *out is set on
-/// success only
+/// Opens sockets and state; waits for the disk, and starts no thread but the one that
+/// client.listen_streams takes. MT-Safe BLK; *out is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_engine_new(
     cfg: *const anz_config_t,
@@ -85,9 +85,9 @@ pub unsafe extern "C" fn anz_engine_new(
 }
 
 /// Stops it if it runs, joins its thread, and gives everything back; its sessions close. A clean
-/// leave takes up to a second. Where a loop was set, this is for its thread. From within a callback
-/// of its own it waits for nothing: the engine ends once that has returned, and logs no more.
-/// MT-Safe BLK
+/// leave takes up to a second, with client.listen_streams two. Where a loop was set, this is for
+/// its thread. From within a callback of its own it waits for nothing: the engine ends once that
+/// has returned, and logs no more. MT-Safe BLK
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_engine_free(e: *mut anz_engine_t) {
     guarded(|| {

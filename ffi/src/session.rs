@@ -4,6 +4,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anasazi_client::sys::fork;
 use anasazi_client::sys::table::{Pinned, Table};
@@ -48,7 +49,7 @@ pub unsafe extern "C" fn anz_connect(
         explained(err, || {
             let config = Config::of(cfg)?;
             let valid = config.validate()?;
-            let connector = connector(&chosen_url(url)?, config)?;
+            let connector = connector(&chosen_url(url)?, config, valid.connect.timeout)?;
             open(connector, &valid, out)
         })
     }
@@ -283,12 +284,12 @@ fn chosen_url(url: *const c_char) -> Result<Url, Failure> {
     Url::parse(url)
 }
 
-fn connector(url: &Url, config: Config) -> Result<Arc<dyn Connector>, Failure> {
+fn connector(url: &Url, config: Config, within: Duration) -> Result<Arc<dyn Connector>, Failure> {
     match url {
         Url::Shm(path) => Ok(Arc::new(SocketFile(path.clone()))),
         Url::InProcess(name) => in_process(name, config),
-        Url::Unix(path) => Ok(Arc::new(Stream::new(StreamAddress::Unix(path.clone())))),
-        Url::Tcp(place) => Ok(Arc::new(Stream::new(StreamAddress::Tcp(place.clone())))),
+        Url::Unix(path) => Ok(Arc::new(Stream::new(StreamAddress::Unix(path.clone()), within))),
+        Url::Tcp(place) => Ok(Arc::new(Stream::new(StreamAddress::Tcp(place.clone()), within))),
     }
 }
 

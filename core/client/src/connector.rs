@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anasazi_queue::status::Status;
 use anasazi_stream::client::{Address, Failed, carry};
@@ -26,6 +27,15 @@ pub trait Connector: Send + Sync {
     /// is known.
     fn failure(&self) -> Option<Failure> {
         None
+    }
+
+    /// What it means that a connection was opened and no answer came within that time, in words.
+    fn no_answer(&self, within: Duration) -> String {
+        format!(
+            "the engine accepted the connection but did not answer within {} ms; is it stopped, \
+             or overloaded?",
+            within.as_millis()
+        )
     }
 
     /// Why no connection will come about any more, if that is known. Asked after each attempt that
@@ -68,14 +78,15 @@ impl Connector for SocketFile {
 #[derive(Debug)]
 pub struct Stream {
     address: Address,
+    within: Duration,
     /// Why the latest connection was closed.
     failed: Mutex<Arc<Mutex<Option<Failure>>>>,
 }
 
 impl Stream {
-    /// To the engine at that address.
-    pub fn new(address: Address) -> Self {
-        Self { address, failed: Mutex::default() }
+    /// To the engine at that address, each time within `within`.
+    pub fn new(address: Address, within: Duration) -> Self {
+        Self { address, within, failed: Mutex::default() }
     }
 }
 
@@ -88,15 +99,24 @@ impl Connector for Stream {
         // Not that of the attempt before, which may still be under way.
         let failed = Arc::default();
         *self.failed.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&failed);
-        let address = self.address.clone();
+        let (address, within) = (self.address.clone(), self.within);
         let carries = move || {
-            carry(door, &address, |why| {
+            carry(door, &address, within, |why| {
                 let failure = explain(&address, &why);
                 *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
             });
         };
         spawn_without_signals("anasazi-stream", carries).map_err(none)?;
         Ok(client)
+    }
+
+    fn no_answer(&self, within: Duration) -> String {
+        format!(
+            "{} was neither refused nor welcomed within {} ms; is the address right, and is the \
+             engine there neither stopped nor overloaded?",
+            self.address,
+            within.as_millis()
+        )
     }
 
     fn failure(&self) -> Option<Failure> {
@@ -122,6 +142,9 @@ fn explain(address: &Address, failed: &Failed) -> Failure {
     let status = match error.kind() {
         ErrorKind::TimedOut => Status::ETIMEDOUT,
         ErrorKind::InvalidData => Status::EVERSION,
+        ErrorKind::InvalidInput => Status::EINVAL,
+        // It was let in, and closed again: there are many at the door.
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Status::EAGAIN,
         _ if failure.os_errno == 0 => Status::ECONNREFUSED,
         _ => return failure,
     };

@@ -188,11 +188,7 @@ impl Receiver {
             Stage::Idle if ready.has(Key::Timer) => self.attempt(core),
             Stage::Greeting { .. } if ready.has(Key::Socket) => self.read_answer(core),
             Stage::Greeting { .. } if ready.has(Key::Timer) => {
-                let waited_ms = core.options.connect_timeout.as_millis();
-                let message = format!(
-                    "the engine accepted the connection but did not answer within {waited_ms} ms; \
-                     is it stopped, or overloaded?"
-                );
+                let message = core.connector.no_answer(core.options.connect_timeout);
                 self.fail(core, Failure::new(Status::ETIMEDOUT, message), false);
             }
             Stage::Online { socket } => {
@@ -413,6 +409,8 @@ impl Receiver {
     fn disconnect(&mut self, core: &Core, next: Stage) {
         if let Stage::Greeting { socket, .. } | Stage::Online { socket } = &self.stage {
             core.poll.forget(socket.as_raw_fd());
+            // A child may have a copy of it, which would keep the session alive.
+            socket::shut(socket.as_raw_fd());
         }
         if let Some(link) = core.links.enter().current() {
             let [_, wake_client] = link.wake_fds();

@@ -314,9 +314,11 @@ impl Engine {
         }
         self.leave_transport();
         self.watches.retire();
+        // Before anybody is told that it has ended, and starts another one in its place.
+        if let Some(streams) = &mut self.streams {
+            streams.stop();
+        }
         self.shared.end();
-        // What its sessions were told last still leaves.
-        self.streams = None;
     }
 
     fn leave_transport(&mut self) {

@@ -15,13 +15,22 @@ use crate::sys::socket::{self, Peer, Way};
 /// Streams that may be on their way in or out beside those that are sessions.
 const SPARE_STREAMS: usize = 64;
 
-/// Everything that listens for streams; closed when dropped, once the last words have left.
+/// Everything that listens for streams. Dropping it waits until the last words have left, for a
+/// second at most.
 pub(crate) struct StreamSessions {
-    _streams: Streams,
+    streams: Streams,
     /// Where, with the ports that the system chose.
     pub(crate) addresses: Vec<StreamAddress>,
     /// Take their files away.
-    _files: Vec<Listener>,
+    files: Vec<Listener>,
+}
+
+impl StreamSessions {
+    /// Nobody is let in any more; what was said last still leaves. Does not wait.
+    pub(crate) fn stop(&mut self) {
+        self.streams.stop();
+        self.files.clear();
+    }
 }
 
 /// Takes a session's socket, and whose it is.
@@ -54,7 +63,7 @@ pub(crate) fn listen(
     let deliver = move |door: OwnedFd, origin: Origin<'_>| enter(door, peer(origin)?);
     let streams = Streams::start(listening, limits, Box::new(deliver))
         .map_err(|error| EngineError::System(format!("cannot serve streams: {error}")))?;
-    Ok(Some(StreamSessions { _streams: streams, addresses, _files: files }))
+    Ok(Some(StreamSessions { streams, addresses, files }))
 }
 
 fn open(

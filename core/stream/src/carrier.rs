@@ -17,8 +17,8 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use crate::limits::{LINGER, ROUNDS_MAX};
-use crate::mirror::{Ended, Mirror};
+use crate::limits::{LINGER, LINGER_MAX, ROUNDS_MAX};
+use crate::mirror::{Drained, Ended, Mirror};
 use crate::stream::Stream;
 use crate::sys::seqpacket;
 
@@ -26,15 +26,19 @@ use crate::sys::seqpacket;
 pub(crate) struct Carrier {
     stream: Stream,
     mirror: Mirror,
-    /// `None` once its user has closed it.
-    door: Option<OwnedFd>,
+    /// Closed by its user at the end of the session.
+    door: OwnedFd,
+    /// Whose stream it is, for people.
+    peer: String,
     /// Written to by who uses the rings.
     wake: OwnedFd,
     ending: Option<Ending>,
 }
 
 struct Ending {
+    /// Until when it has to make progress, and to be done.
     deadline: Instant,
+    last: Instant,
     has_left: bool,
 }
 
@@ -45,7 +49,7 @@ pub(crate) enum Step {
     Idle,
     /// It has more to do.
     More,
-    /// Drop it, after [`Carrier::deregister`].
+    /// [`Carrier::close`] it.
     Over,
 }
 
@@ -55,16 +59,22 @@ pub(crate) const DOOR: usize = 1;
 const WAKE: usize = 2;
 
 impl Carrier {
-    pub(crate) fn new(stream: Stream, mirror: Mirror, door: OwnedFd, wake: OwnedFd) -> Self {
-        Self { stream, mirror, door: Some(door), wake, ending: None }
+    /// Carries a session whose stream belongs to `peer`, until `door` is closed. Whoever uses the
+    /// rings writes to `wake`.
+    pub(crate) fn new(
+        (stream, peer): (Stream, String),
+        mirror: Mirror,
+        door: OwnedFd,
+        wake: OwnedFd,
+    ) -> Self {
+        Self { stream, mirror, door, peer, wake, ending: None }
     }
 
     /// Watches the ring's wake-up and the socket that ends the session. The stream may be watched
     /// already, under the first token.
     pub(crate) fn register(&self, registry: &Registry, first: usize) -> io::Result<()> {
-        let door = self.door.as_ref().map(AsRawFd::as_raw_fd);
-        watch(registry, door.into_iter(), first + DOOR)?;
-        watch(registry, [self.wake.as_raw_fd()].into_iter(), first + WAKE)
+        watch(registry, &self.door, first + DOOR)?;
+        watch(registry, &self.wake, first + WAKE)
     }
 
     /// The same for the stream.
@@ -72,65 +82,84 @@ impl Carrier {
         self.stream.register(registry, Token(first))
     }
 
-    /// Others hold copies of what was watched: closing it does not end that.
-    pub(crate) fn deregister(&self, registry: &Registry) {
-        let door = self.door.as_ref().map(AsRawFd::as_raw_fd);
-        for fd in door.into_iter().chain([self.wake.as_raw_fd()]) {
-            _ = SourceFd(&fd).deregister(registry);
+    /// Ends it. Others, children too, hold copies of its descriptors: closing them would neither
+    /// end that they are watched nor tell anybody.
+    pub(crate) fn close(self, registry: &Registry) {
+        for fd in [&self.door, &self.wake] {
+            _ = SourceFd(&fd.as_raw_fd()).deregister(registry);
         }
+        self.stream.shut();
+        // Before the mirror goes: who is woken by that finds the door shut.
+        seqpacket::shut(self.door.as_fd());
     }
 
     /// A descriptor is ready, that many tokens from the first.
     pub(crate) fn ready(&mut self, which: usize, now: Instant) {
         if which == DOOR && self.ending.is_none() && self.is_left() {
-            self.end(now, LINGER);
+            self.end(now, LINGER, LINGER_MAX);
         }
     }
 
-    /// It ends within this time.
-    pub(crate) fn end(&mut self, now: Instant, within: Duration) {
-        let deadline = now + within;
-        let ending = self.ending.get_or_insert(Ending { deadline, has_left: false });
+    /// It ends: so long after the last progress, and within so long altogether.
+    pub(crate) fn end(&mut self, now: Instant, idle: Duration, within: Duration) {
+        let (deadline, last) = (now + idle, now + within);
+        let ending = self.ending.get_or_insert(Ending { deadline, last, has_left: false });
         ending.deadline = ending.deadline.min(deadline);
+        ending.last = ending.last.min(last);
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.ending.as_ref().map(|ending| ending.deadline)
     }
 
+    /// How far its user has read is to be looked at now and then.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.ending.is_none() && self.mirror.is_watched()
+    }
+
     /// Does what can be done.
     pub(crate) fn turn(&mut self, now: Instant) -> Step {
-        let moved = match &mut self.ending {
+        let moved = match &self.ending {
             None => self.mirror.turn(&mut self.stream),
             Some(ending) if ending.deadline <= now => return Step::Over,
-            Some(ending) => {
-                let left = match ending.has_left {
-                    true => Ok(true),
-                    false => self.mirror.drain(&mut self.stream),
-                };
-                if matches!(left, Ok(true)) && !ending.has_left {
-                    ending.has_left = true;
-                    self.stream.end_writing();
-                }
-                left.and_then(|_| self.discard())
-            }
+            Some(_) => self.finish(now),
         };
         match moved {
             Ok(true) => Step::More,
             Ok(false) => Step::Idle,
             Err(Ended::Closed) => Step::Over,
             Err(Ended::Failed(error)) => {
-                tracing::debug!(%error, "a session's stream has ended");
+                tracing::debug!(%error, peer = self.peer, "a session's stream has ended");
                 Step::Over
             }
             Err(Ended::Broken(what)) => {
                 tracing::warn!(
-                    "a session's stream was cut: {what}; its peer is no release of Anasazi, or \
-                     something between them changes bytes"
+                    "the stream of a session with {} was cut: {what}; the other end is no \
+                     release of Anasazi, or something between changes bytes",
+                    self.peer
                 );
                 Step::Over
             }
         }
+    }
+
+    /// What is in the ring leaves, then the other side sees the end; true: there is more to do.
+    fn finish(&mut self, now: Instant) -> Result<bool, Ended> {
+        let Some(ending) = &mut self.ending else { return Ok(false) };
+        let mut more = false;
+        if !ending.has_left {
+            let before = self.mirror.sent();
+            let drained = self.mirror.drain(&mut self.stream)?;
+            if self.mirror.sent() > before {
+                ending.deadline = (now + LINGER).min(ending.last);
+            }
+            more = drained == Drained::More;
+            ending.has_left = drained == Drained::All;
+            if ending.has_left {
+                self.stream.end_writing();
+            }
+        }
+        Ok(self.discard()? || more)
     }
 
     /// What still comes is for nobody; but closing a socket with unread bytes would take back what
@@ -151,17 +180,13 @@ impl Carrier {
 
     /// The user of the rings has closed its socket, or says what nobody says there.
     fn is_left(&self) -> bool {
-        let Some(door) = &self.door else { return true };
-        match seqpacket::receive(door.as_fd(), &mut [0; 1]) {
+        match seqpacket::receive(self.door.as_fd(), &mut [0; 1]) {
             Ok(_) => true,
             Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
         }
     }
 }
 
-fn watch(registry: &Registry, fds: impl Iterator<Item = i32>, token: usize) -> io::Result<()> {
-    for fd in fds {
-        SourceFd(&fd).register(registry, Token(token), Interest::READABLE)?;
-    }
-    Ok(())
+fn watch(registry: &Registry, fd: &OwnedFd, token: usize) -> io::Result<()> {
+    SourceFd(&fd.as_raw_fd()).register(registry, Token(token), Interest::READABLE)
 }

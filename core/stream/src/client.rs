@@ -7,7 +7,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anasazi_queue::hello::{Hello, Welcome};
 use anasazi_queue::plain::Plain;
@@ -17,7 +17,7 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::carrier::{Carrier, Step};
 use crate::frame::greeting;
-use crate::limits::{CONNECT_TIMEOUT, GREETING_LEN_MAX, GREETING_TIMEOUT};
+use crate::limits::{ADDRESS_TIMEOUT_MIN, GREETING_LEN_MAX, GREETING_TIMEOUT, WATCH_EVERY};
 use crate::mirror::Mirror;
 use crate::stream::Stream;
 use crate::sys::rings::{Rings, Side};
@@ -47,15 +47,19 @@ enum Line {
     Tcp(TcpStream),
 }
 
-/// Serves the client behind `door`, which hands its session over as to an engine: connects, passes
-/// its hello on, and carries what follows, until either side ends it. Blocks: for a thread of its
-/// own. If there is no connection, `failed` hears why before the client sees its socket closed.
-pub fn carry(door: OwnedFd, address: &Address, failed: impl FnOnce(Failed)) {
-    match open(&door, address) {
-        Ok(Some(opened)) => run(opened.into_carrier(door)),
+/// Serves the client behind `door`, which hands its session over as to an engine: connects within
+/// that time, passes its hello on, and carries what follows, until either side ends it. Blocks: for
+/// a thread of its own. If there is no connection, `failed` hears why before the client sees its
+/// socket closed.
+pub fn carry(door: OwnedFd, address: &Address, within: Duration, failed: impl FnOnce(Failed)) {
+    let until = Instant::now() + within;
+    match open(&door, address, until) {
+        Ok(Some(opened)) => return run(opened.into_carrier(door, address)),
         Ok(None) => {}
         Err(failure) => failed(failure),
     }
+    // The client's end may be in children of this process, too, and so may this one.
+    seqpacket::shut(door.as_fd());
 }
 
 /// What a hello brought, and the stream to the engine that has said welcome.
@@ -66,12 +70,12 @@ struct Opened {
 }
 
 impl Opened {
-    fn into_carrier(self, door: OwnedFd) -> Carrier {
-        Carrier::new(self.stream, self.mirror, door, self.wake)
+    fn into_carrier(self, door: OwnedFd, address: &Address) -> Carrier {
+        Carrier::new((self.stream, address.to_string()), self.mirror, door, self.wake)
     }
 }
 
-fn open(door: &OwnedFd, address: &Address) -> Result<Option<Opened>, Failed> {
+fn open(door: &OwnedFd, address: &Address, until: Instant) -> Result<Option<Opened>, Failed> {
     let failed = |what: &str| {
         let what = format!("{what} {address}");
         move |error| Failed { what, error }
@@ -80,8 +84,10 @@ fn open(door: &OwnedFd, address: &Address) -> Result<Option<Opened>, Failed> {
     let Some((hello, fds)) = hello(door).map_err(failed("taking a session for"))? else {
         return Ok(None); // the client has given up
     };
-    let mut line = connect(address)?;
-    let welcome = line.greet(&hello).map_err(failed("greeting"))?;
+    let has_given_up = || seqpacket::wait(door.as_fd(), Duration::ZERO).is_ok();
+    let Some(mut line) = connect(address, until, has_given_up)? else { return Ok(None) };
+    let left = until.saturating_duration_since(Instant::now()).max(ADDRESS_TIMEOUT_MIN);
+    let welcome = line.greet(&hello, left).map_err(failed("greeting"))?;
     let offer = offer(&hello, fds).map_err(failed("taking a session for"))?;
     let stream = line.into_stream().map_err(failed("setting up the stream to"))?;
     let opened = welcome_is_good(&welcome).then(|| {
@@ -115,19 +121,35 @@ fn offer(hello: &[u8], fds: Vec<OwnedFd>) -> io::Result<(Rings, [OwnedFd; 2])> {
     Ok((Rings::of(&memory, layout, Side::Engine)?, [wake_engine, wake_client]))
 }
 
-fn connect(address: &Address) -> Result<Line, Failed> {
+/// `None`: the client has given up meanwhile.
+fn connect(
+    address: &Address,
+    until: Instant,
+    has_given_up: impl Fn() -> bool,
+) -> Result<Option<Line>, Failed> {
     let failed = |error| Failed { what: format!("connecting to {address}"), error };
     match address {
-        Address::Unix(path) => connect_unix(path).map(Line::Unix).map_err(failed),
+        Address::Unix(path) => {
+            connect_unix(path).map(|line| Some(Line::Unix(line))).map_err(failed)
+        }
         Address::Tcp(place) => {
             let looked_up = |error: io::Error| {
                 let text = format!("the name cannot be looked up: {error}");
                 failed(io::Error::new(error.kind(), text))
             };
             let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
-            for place in place.to_socket_addrs().map_err(looked_up)? {
-                match TcpStream::connect_timeout(&place, CONNECT_TIMEOUT) {
-                    Ok(socket) => return Ok(Line::Tcp(socket)),
+            let mut places = place.to_socket_addrs().map_err(looked_up)?.collect::<Vec<_>>();
+            places.reverse();
+            while let Some(place) = places.pop() {
+                // One that does not answer leaves time for the others.
+                let left = until.saturating_duration_since(Instant::now());
+                let share = left / (places.len() as u32 + 1);
+                let socket = TcpStream::connect_timeout(&place, share.max(ADDRESS_TIMEOUT_MIN));
+                if has_given_up() {
+                    return Ok(None);
+                }
+                match socket {
+                    Ok(socket) => return Ok(Some(Line::Tcp(socket))),
                     Err(error) => last = error,
                 }
             }
@@ -146,9 +168,9 @@ fn connect_unix(path: &Path) -> io::Result<UnixStream> {
 }
 
 impl Line {
-    /// Says the hello, and hears the answer.
-    fn greet(&mut self, hello: &[u8]) -> io::Result<Vec<u8>> {
-        let until = Some(GREETING_TIMEOUT);
+    /// Says the hello, and hears the answer within that time.
+    fn greet(&mut self, hello: &[u8], within: Duration) -> io::Result<Vec<u8>> {
+        let until = Some(within);
         match self {
             Self::Unix(socket) => {
                 socket.set_read_timeout(until)?;
@@ -188,8 +210,7 @@ fn exchange(socket: &mut (impl Read + Write), hello: &[u8]) -> io::Result<Vec<u8
 fn unanswered(error: io::Error) -> io::Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-            let text = format!("no answer within {} ms", GREETING_TIMEOUT.as_millis());
-            io::Error::new(ErrorKind::TimedOut, text)
+            io::Error::new(ErrorKind::TimedOut, "the connection stands, but no answer comes")
         }
         ErrorKind::UnexpectedEof => {
             let text = "the connection was closed without an answer";
@@ -206,7 +227,7 @@ fn run(mut carrier: Carrier) {
     if watched.and_then(|()| carrier.register(poll.registry(), 0)).is_ok() {
         turn(&mut carrier, &mut poll);
     }
-    carrier.deregister(poll.registry());
+    carrier.close(poll.registry());
 }
 
 fn turn(carrier: &mut Carrier, poll: &mut Poll) {
@@ -215,7 +236,8 @@ fn turn(carrier: &mut Carrier, poll: &mut Poll) {
         let now = Instant::now();
         let timeout = match carrier.turn(now) {
             Step::Over => return,
-            Step::More => Some(std::time::Duration::ZERO),
+            Step::More => Some(Duration::ZERO),
+            Step::Idle if carrier.is_watched() => Some(WATCH_EVERY),
             Step::Idle => carrier.deadline().map(|at| at.saturating_duration_since(now)),
         };
         match poll.poll(&mut events, timeout) {

@@ -23,7 +23,9 @@ use mio::event::Source;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::carrier::{Carrier, Step, TOKENS};
-use crate::limits::{ACCEPT_MAX, ACCEPT_PAUSE, GREETING_MAX, LINGER_AT_STOP};
+use crate::limits::{
+    ACCEPT_MAX, ACCEPT_PAUSE, ANSWER_PAUSE, GREETING_MAX, LINGER_AT_STOP, TELL_EVERY,
+};
 use crate::stream::Stream;
 use crate::thread::spawn_without_signals;
 #[cfg(feature = "fuzzing")]
@@ -87,8 +89,11 @@ struct Porter {
     next: usize,
     /// Who has more to do.
     busy: Vec<usize>,
-    /// Until when nobody is let in.
+    /// When the doors are looked at again although nothing has happened there: nobody is let in
+    /// before, if somebody could not be.
     pause: Option<Instant>,
+    /// When it was last told that somebody could not be let in.
+    told: Option<Instant>,
 }
 
 enum Door {
@@ -126,16 +131,24 @@ impl Streams {
             next,
             busy: Vec::new(),
             pause: None,
+            told: None,
         };
         let thread = spawn_without_signals("anasazi-streams", move || porter.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
 }
 
-impl Drop for Streams {
-    fn drop(&mut self) {
+impl Streams {
+    /// Nobody is let in any more, and what there is ends; does not wait for that.
+    pub fn stop(&self) {
         self.shared.stop.store(true, Ordering::Release);
         _ = self.shared.waker.wake();
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.stop();
         if let Some(thread) = self.thread.take() {
             _ = thread.join();
         }
@@ -170,11 +183,11 @@ impl Porter {
     }
 
     fn look_at(&mut self, events: &Events, now: Instant) {
-        let resumes = self.pause.is_some_and(|until| until <= now);
-        for number in 0..self.listeners.len() {
-            if resumes || events.iter().any(|event| event.token() == Token(number)) {
-                self.accept(number, now);
-            }
+        let knocks = events.iter().any(|event| event.token().0 < self.listeners.len());
+        if self.pause.map_or(knocks, |until| until <= now) {
+            // What has happened at the doors is told once: all of them are looked at.
+            let doors = 0..self.listeners.len();
+            self.pause = doors.filter_map(|number| self.accept(number, now)).min();
         }
         for event in events.iter().filter(|event| event.token() != WAKER) {
             let (id, which) = (event.token().0 / TOKENS * TOKENS, event.token().0 % TOKENS);
@@ -212,7 +225,7 @@ impl Porter {
         self.pause = None;
         for guest in self.guests.values_mut() {
             if let Guest::Open(carrier) = guest {
-                carrier.end(now, LINGER_AT_STOP);
+                carrier.end(now, LINGER_AT_STOP, LINGER_AT_STOP);
             }
         }
         self.guests.retain(|_, guest| matches!(guest, Guest::Open(_)));
@@ -221,35 +234,54 @@ impl Porter {
 
     // ---- taking streams in
 
-    fn accept(&mut self, number: usize, now: Instant) {
-        if self.pause.is_some_and(|until| until > now) {
-            return;
-        }
-        self.pause = None;
+    /// Lets in who waits; when to look again, if not when somebody else comes.
+    fn accept(&mut self, number: usize, now: Instant) -> Option<Instant> {
         for _ in 0..ACCEPT_MAX {
-            match self.listeners.get(number).map(Door::accept) {
-                Some(Ok(stream)) => self.take_in(stream, now),
-                Some(Err(error)) if error.kind() == ErrorKind::WouldBlock => return,
-                Some(Err(error)) if is_about_one(&error) => {}
-                Some(Err(error)) => {
-                    tracing::warn!(
-                        %error,
-                        "streams of clients cannot be taken in; raise the limit of descriptors \
-                         (LimitNOFILE, ulimit -n)"
-                    );
-                    self.pause = Some(now + ACCEPT_PAUSE);
-                    return;
+            if self.arrivals >= GREETING_MAX && !self.make_room() {
+                return Some(now + ANSWER_PAUSE);
+            }
+            match self.listeners.get(number)?.accept() {
+                Ok(stream) => self.take_in(stream, now),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return None,
+                Err(error) if is_about_one(&error) => {}
+                Err(error) => {
+                    if self.told.is_none_or(|told| now - told >= TELL_EVERY) {
+                        self.told = Some(now);
+                        tracing::warn!(
+                            "connections of clients cannot be taken in: {error}; where it is \
+                             descriptors that are lacking, raise their limit (LimitNOFILE, ulimit \
+                             -n)"
+                        );
+                    }
+                    return Some(now + ACCEPT_PAUSE);
                 }
-                None => return,
             }
         }
-        // More are waiting than have their turn now.
-        self.pause = Some(now);
+        Some(now)
+    }
+
+    /// The oldest of those that say nothing gives way. False: all have said something.
+    fn make_room(&mut self) -> bool {
+        let unheard = self.guests.iter().filter_map(|(id, guest)| match guest {
+            Guest::Arriving(arrival) if arrival.is_unheard() => Some(*id),
+            _ => None,
+        });
+        let Some(oldest) = unheard.min() else { return false };
+        if let Some(Guest::Arriving(arrival)) = self.guests.remove(&oldest) {
+            self.arrivals -= 1;
+            arrival.give_way();
+        }
+        true
     }
 
     fn take_in(&mut self, (mut stream, from): (Stream, Option<SocketAddr>), now: Instant) {
-        if self.guests.len() >= self.limits.streams_max || self.arrivals >= GREETING_MAX {
-            tracing::info!("a stream was closed unheard: there are too many");
+        if self.guests.len() >= self.limits.streams_max {
+            tracing::info!(
+                ?from,
+                "a stream was closed unheard: there are {} already, as many as \
+                 client.sessions_max allows and those that come and go",
+                self.guests.len()
+            );
             return;
         }
         let id = self.next;
@@ -292,7 +324,7 @@ impl Porter {
 
     fn turn_open(&mut self, id: usize, mut carrier: Box<Carrier>, now: Instant) {
         match carrier.turn(now) {
-            Step::Over => return carrier.deregister(self.poll.registry()),
+            Step::Over => return carrier.close(self.poll.registry()),
             Step::More => self.busy.push(id),
             Step::Idle => {}
         }

@@ -40,7 +40,7 @@ impl Carried {
     ///
     /// # Panics
     /// The ring holds what no carrier may put there.
-    pub fn next(&mut self) -> Option<usize> {
+    pub fn take(&mut self) -> Option<usize> {
         let record = self.taker.next();
         let record = record.unwrap_or_else(|_| panic!("a carrier has broken its own ring"))?;
         assert!(record.len <= self.taker.record_len_max(), "longer than the ring allows");

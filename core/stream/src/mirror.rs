@@ -30,8 +30,11 @@ pub(crate) struct Mirror {
     to_tell: Option<(u64, u64)>,
     /// How far it has given room back.
     passed: u64,
-    /// Up to where it was told that the ring is claimed.
+    /// Up to where it was told that the ring is claimed, and up to where it has told us so.
     claimed: u64,
+    noted: u64,
+    /// Bytes that have left, ever.
+    sent: u64,
     expected: Expected,
     head: [u8; HEAD_LEN],
     head_len: usize,
@@ -45,6 +48,17 @@ enum Expected {
     Position(u16),
     /// Of a record, which is there up to this byte.
     Record(Claim, usize),
+}
+
+/// What has become of what was to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// It has left.
+    All,
+    /// It waits for the stream.
+    Waits,
+    /// It has not, and more can leave now.
+    More,
 }
 
 /// Why a stream has ended.
@@ -70,6 +84,8 @@ impl Mirror {
             to_tell: None,
             passed: 0,
             claimed: 0,
+            noted: 0,
+            sent: 0,
             expected: Expected::Head,
             head: [0; HEAD_LEN],
             head_len: 0,
@@ -87,7 +103,13 @@ impl Mirror {
             let has_read = self.read(stream);
             let has_room = self.give_back();
             self.wake_users();
-            let has_written = self.write(stream)?;
+            let has_written = match self.write(stream) {
+                Ok(has_written) => has_written,
+                Err(ended) => {
+                    self.read_rest(stream);
+                    return Err(ended);
+                }
+            };
             if !(has_read? || has_room || has_written) && self.may_sleep() {
                 return Ok(false);
             }
@@ -95,13 +117,39 @@ impl Mirror {
         Ok(true)
     }
 
-    /// The stream's end is near: only what is in the ring still leaves. True: it has, for now.
+    /// The stream's end is near: only what is in the ring still leaves.
     ///
     /// # Errors
     /// The stream has ended.
-    pub(crate) fn drain(&mut self, stream: &mut impl Write) -> Result<bool, Ended> {
-        while self.write(stream)? {}
-        Ok(self.is_empty() && self.rings.leaving.prepare_sleep())
+    pub(crate) fn drain(&mut self, stream: &mut impl Write) -> Result<Drained, Ended> {
+        for _ in 0..ROUNDS_MAX {
+            if !self.write(stream)? {
+                let waits = !self.is_empty();
+                return Ok(match waits || self.rings.leaving.prepare_sleep() {
+                    true if waits => Drained::Waits,
+                    true => Drained::All,
+                    false => Drained::More,
+                });
+            }
+        }
+        Ok(Drained::More)
+    }
+
+    /// Bytes that have left so far.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// The ring is so full that whoever reads it may be waited for: how far it was read is to be
+    /// looked at now and then, however little that was.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.rings.arriving.used() > self.rings.arriving.capacity() / 2
+    }
+
+    /// Nothing can be written any more: what has come is still for the user of the ring.
+    fn read_rest(&mut self, stream: &mut impl Read) {
+        while matches!(self.read(stream), Ok(true)) {}
+        self.wake_users();
     }
 
     fn is_empty(&self) -> bool {
@@ -115,8 +163,9 @@ impl Mirror {
             return true; // until the stream takes more
         }
         let (arriving, leaving) = (&self.rings.arriving, &self.rings.leaving);
-        let (used, capacity) = (arriving.used(), arriving.capacity());
-        if used > 0 && arriving.want_free(capacity - used + used.min(capacity / TELL_SHARE)) {
+        let (released, claimed) = (arriving.released_to(), arriving.claimed_to());
+        let some = (claimed - released).min(arriving.capacity() / TELL_SHARE);
+        if some > 0 && arriving.want_released_to(released + some) {
             return false;
         }
         leaving.prepare_sleep() && !self.tell_of_claim()
@@ -164,7 +213,10 @@ impl Mirror {
             return Ok(false);
         }
         match stream.write(&self.buffer[self.written..]) {
-            Ok(len) => self.written += len,
+            Ok(len) => {
+                self.written += len;
+                self.sent += len as u64;
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(Ended::Failed(error)),
@@ -291,7 +343,10 @@ impl Mirror {
         if let Expected::Position(kind) = self.expected {
             let position = u64::from_le_bytes(self.head);
             match kind {
-                CLAIMED => self.rings.arriving.note_claimed(position),
+                CLAIMED => {
+                    self.noted = position;
+                    self.rings.arriving.note_claimed(position);
+                }
                 _ => self.passed = self.passed.max(position),
             }
             return Ok(Expected::Head);
@@ -311,6 +366,8 @@ impl Mirror {
             };
             Ended::Broken(format!("{what} ({len} bytes)"))
         })?;
+        // Claiming has put its own end there.
+        self.rings.arriving.note_claimed(self.noted.max(self.rings.arriving.claimed_to()));
         if kind == PADDING {
             self.rings.arriving.abort(claim);
             return Ok(Expected::Head);

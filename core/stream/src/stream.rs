@@ -56,6 +56,14 @@ impl Stream {
         };
     }
 
+    /// It ends for both sides, whoever else has copies of its socket.
+    pub(crate) fn shut(&self) {
+        _ = match self {
+            Self::Unix(socket) => socket.shutdown(Shutdown::Both),
+            Self::Tcp(socket) => socket.shutdown(Shutdown::Both),
+        };
+    }
+
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Unix(socket) => socket,

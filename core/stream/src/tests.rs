@@ -1,5 +1,6 @@
 //! Two blocks of memory and a stream between them that takes and gives as much as a test says.
 
+mod driven;
 mod hostile;
 
 use std::collections::VecDeque;
@@ -17,6 +18,8 @@ struct Pipe {
     room: usize,
     /// How much goes at a time.
     piece: usize,
+    /// Somebody waits for room.
+    is_awaited: bool,
 }
 
 /// What one side has of both directions.
@@ -41,6 +44,7 @@ impl Write for Line<'_> {
         let room = self.to.room.saturating_sub(self.to.bytes.len());
         let len = bytes.len().min(self.to.piece).min(room);
         if len == 0 {
+            self.to.is_awaited = true;
             return Err(ErrorKind::WouldBlock.into());
         }
         self.to.bytes.extend(&bytes[..len]);

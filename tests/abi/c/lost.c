@@ -1,10 +1,12 @@
 /* Sends messages with tags to a daemon that is killed again and again. Each that was accepted has
  * exactly one end: its own delivery, or a receipt that says that it was lost with the daemon.
  *
- *     lost URL      until standard input ends */
+ *     lost URL [fork]      until standard input ends; with a child that has copies of everything */
 #define _GNU_SOURCE
 #include "check.h"
 #include <poll.h>
+#include <signal.h>
+#include <sys/prctl.h>
 
 enum { TAGS_MAX = 4000000, UNDER_WAY_MAX = 3000 };
 enum { UNSENT, UNDER_WAY, DELIVERED, LOST };
@@ -67,17 +69,31 @@ static void receive(void)
     fflush(stdout);
 }
 
+/* Does nothing, as long as its parent lives. */
+static void have_a_child(void)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            pause();
+    }
+}
+
 int main(int argc, char **argv)
 {
     anz_error_t err = {sizeof err, 0, 0, 0, ""};
     int64_t until;
     int enough = 0;
-    CHECK(argc == 2);
+    CHECK(argc == 2 || argc == 3);
     if (anz_connect(argv[1], NULL, &conn, &err) != ANZ_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }
     IS(anz_join(conn, "room", 0, NULL, &group), ANZ_OK);
+    if (argc == 3)
+        have_a_child();
     puts("ready");
     while (!enough) {
         struct pollfd fds[2] = {{0, POLLIN, 0}, {0, POLLIN, 0}};

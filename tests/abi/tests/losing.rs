@@ -9,25 +9,32 @@ use anasazi_abi::processes::{Cluster, Program};
 
 #[test]
 fn each_message_ends_once_whatever_becomes_of_the_daemon() {
-    each_ends_once(Cluster::url);
+    each_ends_once(Cluster::url, &[]);
 }
 
 #[test]
 fn so_does_each_that_goes_over_a_unix_stream() {
-    each_ends_once(|cluster, daemon| cluster.stream_urls(daemon)[0].clone());
+    each_ends_once(|cluster, daemon| cluster.stream_urls(daemon)[0].clone(), &[]);
 }
 
 #[test]
 fn so_does_each_that_goes_over_tcp() {
-    each_ends_once(|cluster, daemon| cluster.stream_urls(daemon)[1].clone());
+    each_ends_once(|cluster, daemon| cluster.stream_urls(daemon)[1].clone(), &[]);
 }
 
-fn each_ends_once(url: impl Fn(&Cluster, &str) -> String) {
+/// It has copies of all that its parent had when it was made, also of both ends of the socket by
+/// which a stream is carried.
+#[test]
+fn so_does_each_that_goes_over_a_stream_whose_process_has_a_child() {
+    each_ends_once(|cluster, daemon| cluster.stream_urls(daemon)[0].clone(), &["fork"]);
+}
+
+fn each_ends_once(url: impl Fn(&Cluster, &str) -> String, further: &[&str]) {
     let cluster = Cluster::new();
     let mut daemon = cluster.start_streaming_daemon("a");
     let url = url(&cluster, "a");
     let program = compile("tests/abi/c/lost.c", cluster.directory());
-    let mut sender = Program::start(Command::new(program).arg(&url));
+    let mut sender = Program::start(Command::new(program).arg(&url).args(further));
     sender.expect("ready");
     for (round, way) in ["KILL", "KILL", "TERM", "KILL", "KILL"].iter().enumerate() {
         thread::sleep(Duration::from_millis(150 + 37 * round as u64));

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anasazi_client::{
-    GroupHandle, Member, OwnedEvent, OwnedView, Session, SessionOptions, SlowPolicy, SocketFile,
-    Status,
+    Connector, GroupHandle, Member, OwnedEvent, OwnedView, Session, SessionOptions, SlowPolicy,
+    SocketFile, Status, Stream, StreamAddress, Url,
 };
 use anasazi_oracle::{ClientEntry, ClientLog};
 use anasazi_protocol::{
@@ -25,9 +25,9 @@ use crate::random::Random;
 /// What a client is told when it starts.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// The socket of its daemon.
+    /// Where its daemon is.
     #[arg(long)]
-    socket: PathBuf,
+    url: String,
     /// How it signs.
     #[arg(long)]
     name: String,
@@ -50,7 +50,7 @@ pub(crate) struct Options {
 
 /// Runs until its input ends. Err: why it cannot go on.
 pub(crate) fn run(options: Options) -> Result<(), String> {
-    let connector = Arc::new(SocketFile(options.socket.clone()));
+    let connector = connector(&options.url)?;
     let how = SessionOptions {
         send_ring_len: 1 << 18,
         receive_ring_len: 1 << 20,
@@ -78,6 +78,18 @@ pub(crate) fn run(options: Options) -> Result<(), String> {
         has_rested: false,
     };
     client.live(&orders)
+}
+
+/// Of one attempt of a session over a stream.
+const CONNECT: Duration = Duration::from_secs(2);
+
+fn connector(url: &str) -> Result<Arc<dyn Connector>, String> {
+    match Url::parse(url).map_err(|failure| failure.message)? {
+        Url::Shm(path) => Ok(Arc::new(SocketFile(path))),
+        Url::Unix(path) => Ok(Arc::new(Stream::new(StreamAddress::Unix(path), CONNECT))),
+        Url::Tcp(place) => Ok(Arc::new(Stream::new(StreamAddress::Tcp(place), CONNECT))),
+        Url::InProcess(_) => Err("a client of a daemon needs a daemon".to_owned()),
+    }
 }
 
 struct Client {

@@ -9,7 +9,7 @@ use std::thread;
 
 use anasazi_oracle::{ClientEntry, ClientRecord};
 
-use crate::cluster::Setup;
+use crate::cluster::{STREAM_ADDRESS, Setup};
 use crate::network::Network;
 use crate::place::Place;
 use crate::sys;
@@ -42,10 +42,15 @@ impl Client {
         network: &Network,
         place: &Place,
     ) -> Self {
-        let socket = place.file(&format!("node{}.sock", node + 1));
+        let file = |end: &str| place.file(&format!("node{}.{end}", node + 1));
+        let url = match number % 3 {
+            0 => format!("shm:{}", file("sock").display()),
+            1 => format!("unix:{}", file("stream").display()),
+            _ => format!("tcp://{STREAM_ADDRESS}"),
+        };
         let mut words = vec!["client".to_owned()];
         let mut option = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-        option("socket", socket.display().to_string());
+        option("url", url);
         option("name", format!("c{}", number + 1));
         option("rate", setup.rate.to_string());
         option("seed", (setup.seed ^ (number as u64 + 1) << 32).to_string());

@@ -19,6 +19,8 @@ use crate::trouble::Trouble;
 pub(crate) const NODES: usize = 5;
 /// Clients of each daemon.
 const CLIENTS_PER_NODE: usize = 2;
+/// Where a daemon's sessions come in over TCP: every host has a loopback of its own.
+pub(crate) const STREAM_ADDRESS: &str = "127.0.0.1:7799";
 /// Until all daemons are in one ring, once nothing is in the way.
 const ONE_RING_MAX: Duration = Duration::from_secs(5);
 /// Until every client has got all that was sent.
@@ -71,13 +73,15 @@ impl Setup {
         format!(
             "cluster = \"chaos-{}\"\n[node]\nid = {}\n[state]\ndir = \"{}\"\n[transport]\n\
              bind = \"{}:{PORT}\"\nmulticast = \"{multicast}\"\npeers = [{peers}]\n{buffers}\
-             [message]\nlen_max = \"64 KiB\"\n[client]\nlisten = \"{}\"\n[log]\n\
+             [message]\nlen_max = \"64 KiB\"\n[client]\nlisten = \"{}\"\n\
+             listen_streams = [\"unix:{}\", \"tcp://{STREAM_ADDRESS}\"]\n[log]\n\
              level = \"info,anasazi::protocol=debug\"\n",
             self.seed,
             node + 1,
             place.disk(node).display(),
             address(node),
             place.file(&format!("node{}.sock", node + 1)).display(),
+            place.file(&format!("node{}.stream", node + 1)).display(),
         )
     }
 }

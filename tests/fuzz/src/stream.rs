@@ -22,7 +22,7 @@ pub(crate) fn stream_frames(data: &[u8]) -> bool {
                     break;
                 }
             }
-            200..=219 => records += usize::from(carried.next().is_some()),
+            200..=219 => records += usize::from(carried.take().is_some()),
             220..=239 => carried.release(usize::from(act - 220)),
             _ => {
                 let len = usize::from(act - 239) * 500;
@@ -30,7 +30,7 @@ pub(crate) fn stream_frames(data: &[u8]) -> bool {
             }
         }
     }
-    while carried.next().is_some() {
+    while carried.take().is_some() {
         records += 1;
     }
     records > 0

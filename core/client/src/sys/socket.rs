@@ -68,6 +68,12 @@ pub(crate) fn send_hello(socket: RawFd, hello: &Hello, fds: [RawFd; 3]) -> io::R
     }
 }
 
+/// Ends the connection, whoever else has copies of the socket.
+pub(crate) fn shut(socket: RawFd) {
+    // SAFETY: no pointers.
+    unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
+}
+
 /// What came out of the socket.
 pub(crate) enum Answer {
     /// Nothing yet.

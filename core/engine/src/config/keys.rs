@@ -250,8 +250,8 @@ pub const KEYS: &[Key] = &[
                  whose users are checked as those of client.listen are, and TCP ports. Programs \
                  name them by the same URLs.",
         danger: "TCP has no access control and no encryption: whoever reaches the port can read \
-                 and send everything in every group. Bind it to a loopback address, or to a \
-                 network on which everybody may.",
+                 and send everything in every group, and take all of client.sessions_max. Bind it \
+                 to a loopback address, or to a network on which everybody may.",
         ..key("client.listen_streams", "")
     },
     Key {

@@ -31,6 +31,10 @@ impl Connector for Over {
         self.1.failure()
     }
 
+    fn no_answer(&self, within: Duration) -> String {
+        self.1.no_answer(within)
+    }
+
     fn turn(&self) {
         self.0.turn(Duration::from_millis(1));
     }
@@ -70,7 +74,7 @@ fn try_open(host: &Host, address: &StreamAddress, slow: SlowPolicy) -> Result<Se
         connect_async: false,
         slow,
     };
-    Session::open(Arc::new(Over(host.clone(), Stream::new(address.clone()))), options)
+    Session::open(Arc::new(Over(host.clone(), Stream::new(address.clone(), PATIENCE))), options)
 }
 
 fn open(host: &Host, address: &StreamAddress) -> Session {
@@ -380,7 +384,7 @@ fn why_there_is_no_session_is_said_in_words() {
         connect_async: false,
         slow: SlowPolicy::Disconnect,
     };
-    let connector = Arc::new(Over(host.clone(), Stream::new(unix)));
+    let connector = Arc::new(Over(host.clone(), Stream::new(unix, PATIENCE)));
     let failure = Session::open(connector, options).err().expect("refused");
     assert_eq!(failure.status, Status::EINVAL);
     assert!(failure.message.contains("client.stream_ring_len_max"), "{}", failure.message);
@@ -411,4 +415,120 @@ fn nonsense_over_a_stream_hurts_nobody_else() {
         take(&good, &mut |event| came |= event.tag == 9);
         came
     });
+}
+
+#[test]
+fn those_who_say_nothing_shut_nobody_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let (host, [unix, tcp]) = engine(directory.path());
+    let (StreamAddress::Unix(path), StreamAddress::Tcp(place)) = (&unix, &tcp) else { panic!() };
+    let silent: Vec<_> = (0..150).map(|_| TcpStream::connect(place).unwrap()).collect();
+    let more: Vec<_> = (0..90).map(|_| UnixStream::connect(path).unwrap()).collect();
+    let began = Instant::now();
+    let sessions = [open(&host, &unix), open(&host, &tcp)];
+    assert!(began.elapsed() < Duration::from_secs(3), "not only when they were given up");
+    sessions.iter().zip(1..).for_each(|(session, members)| {
+        join(&host, session, members);
+    });
+    drop((silent, more));
+}
+
+#[test]
+fn many_may_come_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (host, addresses) = engine(directory.path());
+    let options = SessionOptions {
+        send_ring_len: RING_LEN,
+        receive_ring_len: RING_LEN,
+        connect_timeout: PATIENCE,
+        connect_async: true,
+        slow: SlowPolicy::Disconnect,
+    };
+    let opened = |n: usize| {
+        let stream = Stream::new(addresses[n % 2].clone(), PATIENCE);
+        Session::open(Arc::new(Over(host.clone(), stream)), options.clone())
+    };
+    let sessions: Vec<_> = (0..300).map(|n| opened(n).unwrap()).collect();
+    let mut online = vec![false; sessions.len()];
+    host.run_until("all of them", |_| {
+        for (session, online) in sessions.iter().zip(&mut online) {
+            take(session, &mut |event| match event.kind {
+                EventKind::Resumed => *online = true,
+                kind => panic!("{kind:?}: {}", event.text()),
+            });
+        }
+        online.iter().all(|online| *online)
+    });
+}
+
+/// Whoever comes over TCP may ask, and not act; the engine knows by which way everybody comes.
+#[test]
+fn over_tcp_nobody_may_end_the_engine() {
+    let directory = tempfile::tempdir().unwrap();
+    let (host, [unix, tcp]) = engine(directory.path());
+    let mut answers = Vec::new();
+    for session in [open(&host, &tcp), open(&host, &unix)] {
+        for request in [&br#"{"query": "sessions"}"#[..], br#"{"do": "shutdown"}"#] {
+            session.query(request, 1).unwrap();
+            let mut answer = None;
+            host.run_until("an answer", |_| {
+                take(&session, &mut |event| {
+                    if event.kind == EventKind::Reply {
+                        answer = Some((event.status, event.text().to_owned()));
+                    }
+                });
+                answer.is_some()
+            });
+            answers.push(answer.unwrap());
+        }
+        assert_eq!(host.has_ended(0), answers.len() == 4, "{answers:?}");
+    }
+    let [asked, refused, _, done] = &answers[..] else { panic!("four answers") };
+    assert!(asked.0 == Status::OK && asked.1.contains("tcp from 127.0.0.1"), "{asked:?}");
+    assert_eq!((refused.0, done.0), (Status::EACCES, Status::OK), "{answers:?}");
+}
+
+/// One that reads little by little is not taken for one that stands still.
+#[test]
+fn who_lets_others_wait_and_reads_slowly_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut settings = listening(directory.path());
+    settings.set("client.backlog_len", "1 MiB").unwrap();
+    settings.set("client.hold_max_ms", "1000").unwrap();
+    let host = Host::with(&settings);
+    let [_, tcp] = addresses(&host);
+    let sender = host.session(0);
+    let to = join(&host, &sender, 1);
+    let options = SessionOptions {
+        send_ring_len: RING_LEN,
+        receive_ring_len: 4 << 20,
+        connect_timeout: PATIENCE,
+        connect_async: false,
+        slow: SlowPolicy::Throttle,
+    };
+    let connector = Arc::new(Over(host.clone(), Stream::new(tcp, PATIENCE)));
+    let reader = Session::open(connector, options).unwrap();
+    join(&host, &reader, 2);
+    let (end, mut next) = (Instant::now() + Duration::from_secs(4), Instant::now());
+    let mut got = 0;
+    while Instant::now() < end {
+        // Less than it reads itself.
+        for _ in 0..32 {
+            _ = sender.send(to, 4, &[&[7; 4_000]], 0);
+        }
+        take(&sender, &mut |event| assert_ne!(event.kind, EventKind::Closed));
+        if Instant::now() >= next {
+            next += Duration::from_millis(150);
+            let read = reader.receive(1, &mut |event| {
+                assert_ne!(event.kind, EventKind::Closed, "{}", event.text());
+                Hold::Release
+            });
+            got += read.unwrap();
+        }
+        host.turn(Duration::from_millis(5));
+    }
+    assert!(got > 15, "{got}");
+    let holds = host.ask(0, "sessions");
+    let is_held = |session: &serde_json::Value| session["holds_ms"].as_u64().is_some();
+    assert!(holds["sessions"].as_array().unwrap().iter().any(is_held), "{holds}");
 }

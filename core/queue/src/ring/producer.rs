@@ -225,14 +225,21 @@ impl Producer {
         used > self.capacity() || self.capacity() - used >= wanted
     }
 
-    /// Asks the consumer for a wake-up once `amount` bytes are free, at most the capacity, whatever
-    /// was asked before. True: they are. For an end that only one thread uses.
+    /// Asks the consumer for a wake-up once it has given back all before `position`, whatever was
+    /// asked before. True: it has. For an end that only one thread uses.
     #[must_use = "true: nobody will wake you"]
-    pub fn want_free(&self, amount: u64) -> bool {
-        let wanted = amount.min(self.capacity());
-        self.memory.wanted().swap(wanted as u32, AcqRel);
+    pub fn want_released_to(&self, position: u64) -> bool {
+        // The consumer counts free bytes from what it knows to be claimed.
+        let claimed = self.memory.tail().load(Relaxed);
+        let used = claimed.saturating_sub(position).min(self.capacity());
+        self.memory.wanted().swap((self.capacity() - used) as u32, AcqRel);
         fence(SeqCst);
-        self.capacity() - self.used() >= wanted
+        self.released_to() >= position
+    }
+
+    /// How far bytes are claimed.
+    pub fn claimed_to(&self) -> u64 {
+        self.tail.0.load(Acquire)
     }
 
     /// Lets the consumer know of claims up to this position that were made elsewhere, in the ring

@@ -61,6 +61,21 @@ impl Arrival {
         self.deadline
     }
 
+    /// It has not said who it is: the oldest of these gives way to a newer one.
+    pub(super) fn is_unheard(&self) -> bool {
+        self.offered.is_none()
+    }
+
+    /// Turns it away while nothing is known of it.
+    pub(super) fn give_way(mut self) {
+        let text = "too many connections that say nothing; this one was the oldest: try again";
+        self.refuse(Status::EAGAIN, text);
+    }
+
+    fn peer(&self) -> String {
+        self.from.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string())
+    }
+
     /// Does what can be done.
     pub(super) fn turn(
         &mut self,
@@ -87,15 +102,15 @@ impl Arrival {
     }
 
     /// The session that it is now; `None` if that cannot be watched.
-    pub(super) fn into_carrier(self, id: usize, registry: &Registry) -> Option<Carrier> {
-        let offered = self.offered?;
+    pub(super) fn into_carrier(mut self, id: usize, registry: &Registry) -> Option<Carrier> {
+        let offered = self.offered.take()?;
         let (mirror, wake) = offered.carries?;
         _ = unwatch(registry, &offered.door);
-        let carrier = Carrier::new(self.stream, mirror, offered.door, wake);
-        let watched = carrier.register(registry, id);
-        if let Err(error) = watched {
+        let peer = self.peer();
+        let carrier = Carrier::new((self.stream, peer), mirror, offered.door, wake);
+        if let Err(error) = carrier.register(registry, id) {
             tracing::warn!(%error, "a session's stream was closed: it cannot be watched");
-            carrier.deregister(registry);
+            carrier.close(registry);
             return None;
         }
         Some(carrier)
@@ -172,7 +187,7 @@ impl Arrival {
     }
 
     fn refuse(&mut self, status: Status, reason: &str) {
-        tracing::info!(status = status.name(), reason, from = ?self.from, "stream refused");
+        tracing::info!(status = status.name(), reason, from = self.peer(), "stream refused");
         self.say(Welcome::refusal(status, reason).as_bytes());
     }
 

@@ -1,4 +1,4 @@
-//! The memory of a session: a sealed memfd, mapped shared, not inherited by children.
+//! The memory of a session: a sealed memfd, mapped shared.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -39,10 +39,9 @@ impl Mapping {
             if base == libc::MAP_FAILED {
                 return Err(io::Error::last_os_error());
             }
-            // A child must not write into its parent's rings. Best effort: every call checks for a
-            // fork first.
-            libc::madvise(base, len, libc::MADV_DONTFORK);
-            Ok((Self { base: base.cast(), len }, fd))
+            let mapping = Self { base: base.cast(), len };
+            mapping.keep_from_children();
+            Ok((mapping, fd))
         }
     }
 
@@ -60,6 +59,13 @@ impl Mapping {
             return Err(io::Error::last_os_error());
         }
         Ok(Self { base: base.cast(), len })
+    }
+
+    /// A child does not get it, and so cannot write into its parent's rings. Best effort: every
+    /// call checks for a fork first.
+    pub fn keep_from_children(&self) {
+        // SAFETY: our own mapping, of this length.
+        unsafe { libc::madvise(self.base.cast(), self.len, libc::MADV_DONTFORK) };
     }
 
     /// First byte; page-aligned, and valid for the length that was asked for.

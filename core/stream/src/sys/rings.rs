@@ -39,7 +39,9 @@ impl Rings {
     /// # Errors
     /// No memory.
     pub(crate) fn of(memory: &OwnedFd, layout: Layout, side: Side) -> io::Result<Self> {
-        Ok(Self::attach(Mapping::of(memory, layout.len())?, layout, side))
+        let mapping = Mapping::of(memory, layout.len())?;
+        mapping.keep_from_children();
+        Ok(Self::attach(mapping, layout, side))
     }
 
     fn attach(mapping: Mapping, layout: Layout, side: Side) -> Self {

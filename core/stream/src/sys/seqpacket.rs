@@ -43,6 +43,12 @@ pub fn send(socket: BorrowedFd<'_>, message: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends the connection for both ends, whoever else has copies of them. Nothing if it has ended.
+pub fn shut(socket: BorrowedFd<'_>) {
+    // SAFETY: no pointers.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
 /// Waits until there is a message or the other end is closed.
 ///
 /// # Errors

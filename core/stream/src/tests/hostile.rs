@@ -74,10 +74,9 @@ fn any_bytes_leave_a_ring_that_can_be_read() {
             }
         }
         drop(far);
-        while let Ok(Some(record)) = pair.engine.0.next() {
+        while let Some(record) = pair.engine.0.next().expect("a sound ring") {
             assert!(record.len <= pair.engine.0.record_len_max());
             pair.engine.0.release(record.position);
         }
-        assert_eq!(pair.engine.0.open_claim().filter(|_| pair.engine.0.next().is_err()), None);
     }
 }
