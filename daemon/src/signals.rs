@@ -4,8 +4,8 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::thread;
 
+use anasazi_engine::spawn_without_signals;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -43,6 +43,8 @@ impl Caught {
                 }
             }
         };
-        thread::Builder::new().name("signals".to_owned()).spawn(handle).map(drop)
+        // The handlers run on the main thread only, one after the other: on two threads at once
+        // each could take its signal for the first.
+        spawn_without_signals("signals", handle).map(drop)
     }
 }

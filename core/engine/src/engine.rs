@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anasazi_protocol::{Incarnation, Instant, NodeId};
+use anasazi_stream::engine::Importance;
 
 use crate::config::{ClientConfig, StreamAddress, ValidConfig};
 use crate::error::EngineError;
@@ -24,6 +25,8 @@ use anasazi_stream::thread::spawn_without_signals;
 /// Keys in the epoll set: transports first, then the listener, then sessions.
 const LISTENER_KEY: u64 = 1 << 16;
 
+/// What is told in one turn of streams.
+const TOLD_MAX: usize = 64;
 /// Connections taken in per turn.
 const ACCEPT_MAX: usize = 64;
 /// How often it is told that connections cannot be taken in, at most.
@@ -49,6 +52,8 @@ struct Shared {
     stop: AtomicBool,
     /// Engine ends of sockets of sessions in this process, or behind streams; and whose those are.
     connected: Mutex<Vec<(OwnedFd, Option<Peer>)>>,
+    /// What the thread of the streams has to say.
+    told: Mutex<Vec<(Importance, String)>>,
     /// What it ends with, if not cleanly; there before `ended`.
     fault: Arc<OnceLock<EngineError>>,
     ended: AtomicBool,
@@ -85,12 +90,11 @@ impl Engine {
             waker: watches.waker(),
             stop: AtomicBool::new(false),
             connected: Mutex::default(),
+            told: Mutex::default(),
             fault: turn.fault(),
             ended: AtomicBool::new(false),
         });
-        let door = EngineHandle(Arc::clone(&shared));
-        let enter = move |socket, peer| door.enter(socket, Some(peer));
-        let streams = streams::listen(&config.client, Box::new(enter))?;
+        let streams = streams::listen(&config.client, EngineHandle(Arc::clone(&shared)))?;
         let (turned_away_told, ready) = (Instant::default(), Vec::new());
         let turn = Ok(turn);
         let mut engine =
@@ -328,6 +332,7 @@ impl Engine {
     }
 
     fn take_in_connections(&mut self) {
+        self.shared.take_told().into_iter().for_each(streams::log);
         let connected = core::mem::take(&mut *self.shared.connected());
         for (socket, peer) in connected {
             self.take_in(socket, peer);
@@ -372,6 +377,10 @@ impl Shared {
         self.connected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn take_told(&self) -> Vec<(Importance, String)> {
+        core::mem::take(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// No more connections; those that were not taken in are closed.
     fn end(&self) {
         let mut connected = self.connected();
@@ -408,7 +417,17 @@ impl EngineHandle {
         Ok(client)
     }
 
-    fn enter(&self, engine: OwnedFd, peer: Option<Peer>) -> io::Result<()> {
+    pub(crate) fn tell(&self, importance: Importance, what: String) {
+        let mut told = self.0.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of a flood some is enough.
+        if told.len() < TOLD_MAX {
+            told.push((importance, what));
+            drop(told);
+            self.0.waker.wake();
+        }
+    }
+
+    pub(crate) fn enter(&self, engine: OwnedFd, peer: Option<Peer>) -> io::Result<()> {
         let mut connected = self.0.connected();
         if self.has_ended() {
             return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the engine has ended"));

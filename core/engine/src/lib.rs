@@ -33,6 +33,7 @@ mod watches;
 mod witness;
 mod writer;
 
+pub use anasazi_stream::thread::spawn_without_signals;
 pub use engine::{Engine, EngineHandle};
 pub use error::EngineError;
 pub use storage::Storage;

@@ -5,9 +5,10 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 
-use anasazi_stream::engine::{Limits, Listening, Origin, Streams};
+use anasazi_stream::engine::{Host, Importance, Limits, Listening, Origin, Streams};
 
 use crate::config::{ClientConfig, StreamAddress};
+use crate::engine::EngineHandle;
 use crate::error::EngineError;
 use crate::session::Listener;
 use crate::sys::socket::{self, Peer, Way};
@@ -33,8 +34,27 @@ impl StreamSessions {
     }
 }
 
-/// Takes a session's socket, and whose it is.
-pub(crate) type Enter = Box<dyn FnMut(OwnedFd, Peer) -> io::Result<()> + Send>;
+/// Where sessions over streams get into the engine.
+struct Entrance(EngineHandle);
+
+impl Host for Entrance {
+    fn enter(&mut self, door: OwnedFd, origin: Origin<'_>) -> io::Result<()> {
+        self.0.enter(door, Some(peer(origin)?))
+    }
+
+    fn tell(&mut self, importance: Importance, what: String) {
+        self.0.tell(importance, what);
+    }
+}
+
+/// Logs what the thread of the streams has told: on the engine's own, where its owner expects it.
+pub(crate) fn log((importance, what): (Importance, String)) {
+    match importance {
+        Importance::Warning => tracing::warn!(target: "anasazi::engine", "{what}"),
+        Importance::Notice => tracing::info!(target: "anasazi::engine", "{what}"),
+        Importance::Detail => tracing::debug!(target: "anasazi::engine", "{what}"),
+    }
+}
 
 /// Listens where the configuration says; `None` if nowhere.
 ///
@@ -42,7 +62,7 @@ pub(crate) type Enter = Box<dyn FnMut(OwnedFd, Peer) -> io::Result<()> + Send>;
 /// Says which place it cannot listen at, why, and what to do.
 pub(crate) fn listen(
     config: &ClientConfig,
-    mut enter: Enter,
+    engine: EngineHandle,
 ) -> Result<Option<StreamSessions>, EngineError> {
     if config.listen_streams.is_empty() {
         return Ok(None);
@@ -60,8 +80,7 @@ pub(crate) fn listen(
         streams_max: config.sessions_max.saturating_add(SPARE_STREAMS),
         ring_len_max: config.stream_ring_len_max,
     };
-    let deliver = move |door: OwnedFd, origin: Origin<'_>| enter(door, peer(origin)?);
-    let streams = Streams::start(listening, limits, Box::new(deliver))
+    let streams = Streams::start(listening, limits, Box::new(Entrance(engine)))
         .map_err(|error| EngineError::System(format!("cannot serve streams: {error}")))?;
     Ok(Some(StreamSessions { streams, addresses, files }))
 }
@@ -97,5 +116,23 @@ fn peer(origin: Origin<'_>) -> io::Result<Peer> {
     match origin {
         Origin::Unix(stream) => Ok(Peer { way: Way::Unix, ..socket::peer(stream)? }),
         Origin::Tcp(address) => Ok(Peer::remote(address)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// So who comes over a stream of this host is held to client.allow_uids as all others are.
+    #[test]
+    fn whose_a_stream_is_the_kernel_says_where_it_knows() {
+        let (near, _far) = UnixStream::pair().expect("a pair");
+        let here = peer(Origin::Unix(near.as_fd())).expect("known");
+        assert_eq!((here.uid, here.way), (socket::own_uid(), Way::Unix));
+        assert_eq!(here.pid, std::process::id() as i32);
+        let there = peer(Origin::Tcp("192.0.2.1:9".parse().expect("an address"))).expect("known");
+        assert_eq!((there.pid, there.uid, there.gid), (0, u32::MAX, u32::MAX));
     }
 }

@@ -17,6 +17,7 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
+use crate::engine::Importance;
 use crate::limits::{LINGER, LINGER_MAX, ROUNDS_MAX};
 use crate::mirror::{Drained, Ended, Mirror};
 use crate::stream::Stream;
@@ -49,8 +50,8 @@ pub(crate) enum Step {
     Idle,
     /// It has more to do.
     More,
-    /// [`Carrier::close`] it.
-    Over,
+    /// [`Carrier::close`] it, and tell why if there is something to tell.
+    Over(Option<(Importance, String)>),
 }
 
 /// Tokens of a carrier's descriptors, from the first one on.
@@ -121,24 +122,24 @@ impl Carrier {
     pub(crate) fn turn(&mut self, now: Instant) -> Step {
         let moved = match &self.ending {
             None => self.mirror.turn(&mut self.stream),
-            Some(ending) if ending.deadline <= now => return Step::Over,
+            Some(ending) if ending.deadline <= now => return Step::Over(None),
             Some(_) => self.finish(now),
         };
         match moved {
             Ok(true) => Step::More,
             Ok(false) => Step::Idle,
-            Err(Ended::Closed) => Step::Over,
+            Err(Ended::Closed) => Step::Over(None),
             Err(Ended::Failed(error)) => {
-                tracing::debug!(%error, peer = self.peer, "a session's stream has ended");
-                Step::Over
+                let text = format!("the stream of a session from {} has ended: {error}", self.peer);
+                Step::Over(Some((Importance::Detail, text)))
             }
             Err(Ended::Broken(what)) => {
-                tracing::warn!(
-                    "the stream of a session with {} was cut: {what}; the other end is no \
-                     release of Anasazi, or something between changes bytes",
+                let text = format!(
+                    "the stream of a session from {} was cut: {what}; the other end is no release \
+                     of Anasazi, or something between changes bytes",
                     self.peer
                 );
-                Step::Over
+                Step::Over(Some((Importance::Warning, text)))
             }
         }
     }

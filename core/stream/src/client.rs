@@ -235,7 +235,7 @@ fn turn(carrier: &mut Carrier, poll: &mut Poll) {
     loop {
         let now = Instant::now();
         let timeout = match carrier.turn(now) {
-            Step::Over => return,
+            Step::Over(_) => return,
             Step::More => Some(Duration::ZERO),
             Step::Idle if carrier.is_watched() => Some(WATCH_EVERY),
             Step::Idle => carrier.deadline().map(|at| at.saturating_duration_since(now)),

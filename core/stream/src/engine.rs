@@ -59,11 +59,28 @@ pub struct Limits {
     pub ring_len_max: u32,
 }
 
-/// Hands the engine's end of a session's socket to the engine.
-///
-/// # Errors
-/// The engine has ended.
-pub type Deliver = Box<dyn FnMut(OwnedFd, Origin<'_>) -> io::Result<()> + Send>;
+/// The engine behind the streams, as this thread reaches it.
+pub trait Host: Send {
+    /// Gives it its end of a session's socket.
+    ///
+    /// # Errors
+    /// It has ended, or cannot tell whose the stream is.
+    fn enter(&mut self, door: OwnedFd, origin: Origin<'_>) -> io::Result<()>;
+
+    /// What its operator should know, in whole sentences.
+    fn tell(&mut self, importance: Importance, what: String);
+}
+
+/// How much the operator should know something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Importance {
+    /// Something is wrong.
+    Warning,
+    /// Somebody was refused.
+    Notice,
+    /// As it goes with networks.
+    Detail,
+}
 
 /// All streams of an engine, until it is dropped: then what the engine has said last still leaves,
 /// for a second at most.
@@ -83,7 +100,7 @@ struct Porter {
     shared: Arc<Shared>,
     listeners: Vec<Door>,
     limits: Limits,
-    deliver: Deliver,
+    host: Box<dyn Host>,
     guests: HashMap<usize, Guest>,
     arrivals: usize,
     next: usize,
@@ -111,7 +128,11 @@ impl Streams {
     ///
     /// # Errors
     /// The system has no room for a thread or a descriptor.
-    pub fn start(listening: Vec<Listening>, limits: Limits, deliver: Deliver) -> io::Result<Self> {
+    pub fn start(
+        listening: Vec<Listening>,
+        limits: Limits,
+        host: Box<dyn Host>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
         let shared = Arc::new(Shared { waker, stop: AtomicBool::new(false) });
@@ -125,7 +146,7 @@ impl Streams {
             shared: Arc::clone(&shared),
             listeners,
             limits,
-            deliver,
+            host,
             guests: HashMap::new(),
             arrivals: 0,
             next,
@@ -165,8 +186,8 @@ impl Porter {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
-                    tracing::error!(%error, "sessions over streams have ended: polling failed");
-                    return;
+                    let text = format!("sessions over streams have ended: polling failed: {error}");
+                    return self.host.tell(Importance::Warning, text);
                 }
             }
             let now = Instant::now();
@@ -247,11 +268,12 @@ impl Porter {
                 Err(error) => {
                     if self.told.is_none_or(|told| now - told >= TELL_EVERY) {
                         self.told = Some(now);
-                        tracing::warn!(
+                        let text = format!(
                             "connections of clients cannot be taken in: {error}; where it is \
                              descriptors that are lacking, raise their limit (LimitNOFILE, ulimit \
                              -n)"
                         );
+                        self.host.tell(Importance::Warning, text);
                     }
                     return Some(now + ACCEPT_PAUSE);
                 }
@@ -269,25 +291,25 @@ impl Porter {
         let Some(oldest) = unheard.min() else { return false };
         if let Some(Guest::Arriving(arrival)) = self.guests.remove(&oldest) {
             self.arrivals -= 1;
-            arrival.give_way();
+            arrival.give_way(&mut *self.host);
         }
         true
     }
 
     fn take_in(&mut self, (mut stream, from): (Stream, Option<SocketAddr>), now: Instant) {
         if self.guests.len() >= self.limits.streams_max {
-            tracing::info!(
-                ?from,
-                "a stream was closed unheard: there are {} already, as many as \
-                 client.sessions_max allows and those that come and go",
+            let text = format!(
+                "a stream from {} was closed unheard: there are {} already, as many as \
+                 client.sessions_max allows and some that come and go",
+                arrival::name(from),
                 self.guests.len()
             );
-            return;
+            return self.host.tell(Importance::Notice, text);
         }
         let id = self.next;
         if let Err(error) = stream.register(self.poll.registry(), Token(id)) {
-            tracing::warn!(%error, "a stream was closed unheard: it cannot be watched");
-            return;
+            let text = format!("a stream was closed unheard: it cannot be watched: {error}");
+            return self.host.tell(Importance::Warning, text);
         }
         self.next += TOKENS;
         self.arrivals += 1;
@@ -308,14 +330,14 @@ impl Porter {
 
     fn turn_arriving(&mut self, id: usize, mut arrival: Box<Arrival>, now: Instant) {
         let registry = self.poll.registry();
-        match arrival.turn(id, now, &self.limits, &mut self.deliver, registry) {
+        match arrival.turn(id, now, &self.limits, &mut *self.host, registry) {
             Became::Nothing | Became::Offered => {
                 self.guests.insert(id, Guest::Arriving(arrival));
             }
             Became::Over => self.arrivals -= 1,
             Became::Open => {
                 self.arrivals -= 1;
-                if let Some(carrier) = arrival.into_carrier(id, registry) {
+                if let Some(carrier) = arrival.into_carrier(id, registry, &mut *self.host) {
                     self.turn_open(id, Box::new(carrier), now);
                 }
             }
@@ -324,7 +346,12 @@ impl Porter {
 
     fn turn_open(&mut self, id: usize, mut carrier: Box<Carrier>, now: Instant) {
         match carrier.turn(now) {
-            Step::Over => return carrier.close(self.poll.registry()),
+            Step::Over(why) => {
+                if let Some((importance, text)) = why {
+                    self.host.tell(importance, text);
+                }
+                return carrier.close(self.poll.registry());
+            }
             Step::More => self.busy.push(id),
             Step::Idle => {}
         }

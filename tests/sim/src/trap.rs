@@ -94,8 +94,10 @@ impl Cluster {
         if !trap.died || trap.victim == node || trap.state != state {
             return;
         }
-        trap.others -= 1;
-        if trap.others > 0 {
+        // It is sprung once; others may come into the state until then.
+        let Some(others) = trap.others.checked_sub(1) else { return };
+        trap.others = others;
+        if others > 0 {
             return;
         }
         let reach = self.options.network.delay_us * 1_000 * self.random.pick(&[0, 0, 1, 4]);

@@ -13,7 +13,7 @@ use mio::event::Source;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 
-use super::{Deliver, Limits, Origin};
+use super::{Host, Importance, Limits, Origin};
 use crate::carrier::{Carrier, DOOR};
 use crate::frame::greeting;
 use crate::limits::{GREETING_LEN_MAX, GREETING_TIMEOUT};
@@ -67,13 +67,9 @@ impl Arrival {
     }
 
     /// Turns it away while nothing is known of it.
-    pub(super) fn give_way(mut self) {
+    pub(super) fn give_way(mut self, host: &mut dyn Host) {
         let text = "too many connections that say nothing; this one was the oldest: try again";
-        self.refuse(Status::EAGAIN, text);
-    }
-
-    fn peer(&self) -> String {
-        self.from.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string())
+        self.refuse(host, Status::EAGAIN, text);
     }
 
     /// Does what can be done.
@@ -82,11 +78,11 @@ impl Arrival {
         id: usize,
         now: Instant,
         limits: &Limits,
-        deliver: &mut Deliver,
+        host: &mut dyn Host,
         registry: &Registry,
     ) -> Became {
         let became = match &self.offered {
-            None => self.hear(limits, deliver),
+            None => self.hear(limits, host),
             Some(_) => self.answer(),
         };
         if let (Became::Offered, Some(offered)) = (&became, &self.offered) {
@@ -102,14 +98,20 @@ impl Arrival {
     }
 
     /// The session that it is now; `None` if that cannot be watched.
-    pub(super) fn into_carrier(mut self, id: usize, registry: &Registry) -> Option<Carrier> {
+    pub(super) fn into_carrier(
+        mut self,
+        id: usize,
+        registry: &Registry,
+        host: &mut dyn Host,
+    ) -> Option<Carrier> {
         let offered = self.offered.take()?;
         let (mirror, wake) = offered.carries?;
         _ = unwatch(registry, &offered.door);
-        let peer = self.peer();
+        let peer = name(self.from);
         let carrier = Carrier::new((self.stream, peer), mirror, offered.door, wake);
         if let Err(error) = carrier.register(registry, id) {
-            tracing::warn!(%error, "a session's stream was closed: it cannot be watched");
+            let text = format!("a session's stream was closed: it cannot be watched: {error}");
+            host.tell(Importance::Warning, text);
             carrier.close(registry);
             return None;
         }
@@ -117,13 +119,13 @@ impl Arrival {
     }
 
     /// Reads on until the greeting is whole. What comes behind it stays in the socket.
-    fn hear(&mut self, limits: &Limits, deliver: &mut Deliver) -> Became {
+    fn hear(&mut self, limits: &Limits, host: &mut dyn Host) -> Became {
         loop {
             let lacking = match lacking(&self.heard) {
-                Ok(0) => return self.offer(limits, deliver),
+                Ok(0) => return self.offer(limits, host),
                 Ok(lacking) => lacking,
                 Err(reason) => {
-                    self.refuse(Status::EINVAL, reason);
+                    self.refuse(host, Status::EINVAL, reason);
                     return Became::Over;
                 }
             };
@@ -139,11 +141,11 @@ impl Arrival {
     }
 
     /// Gives the engine a session, as a client of this host would.
-    fn offer(&mut self, limits: &Limits, deliver: &mut Deliver) -> Became {
+    fn offer(&mut self, limits: &Limits, host: &mut dyn Host) -> Became {
         let hello = &self.heard[LEN_LEN..];
         let offered = match layout(hello, limits) {
             Err(reason) => {
-                self.refuse(Status::EINVAL, &reason);
+                self.refuse(host, Status::EINVAL, &reason);
                 return Became::Over;
             }
             Ok(layout) => offer(hello, layout),
@@ -154,8 +156,8 @@ impl Arrival {
         };
         match (offered, origin) {
             (Ok((engine, offered)), Some(origin)) => {
-                if let Err(error) = deliver(engine, origin) {
-                    self.refuse(Status::ECONNREFUSED, &error.to_string());
+                if let Err(error) = host.enter(engine, origin) {
+                    self.refuse(host, Status::ECONNREFUSED, &error.to_string());
                     return Became::Over;
                 }
                 self.offered = Some(offered);
@@ -163,7 +165,7 @@ impl Arrival {
             }
             (Err(error), _) => {
                 let text = format!("the engine has no room for another stream: {error}");
-                self.refuse(Status::ENOMEM, &text);
+                self.refuse(host, Status::ENOMEM, &text);
                 Became::Over
             }
             (_, None) => Became::Over,
@@ -186,8 +188,9 @@ impl Arrival {
         if said && is_good && is_carried { Became::Open } else { Became::Over }
     }
 
-    fn refuse(&mut self, status: Status, reason: &str) {
-        tracing::info!(status = status.name(), reason, from = self.peer(), "stream refused");
+    fn refuse(&mut self, host: &mut dyn Host, status: Status, reason: &str) {
+        let text = format!("a stream from {} was refused: {reason}", name(self.from));
+        host.tell(Importance::Notice, text);
         self.say(Welcome::refusal(status, reason).as_bytes());
     }
 
@@ -204,6 +207,11 @@ fn watch(registry: &Registry, door: &OwnedFd, id: usize) -> std::io::Result<()> 
 
 fn unwatch(registry: &Registry, door: &OwnedFd) -> std::io::Result<()> {
     SourceFd(&door.as_raw_fd()).deregister(registry)
+}
+
+/// Where a stream comes from, in words.
+pub(super) fn name(from: Option<SocketAddr>) -> String {
+    from.map_or_else(|| "a unix socket".to_owned(), |address| address.to_string())
 }
 
 /// How many bytes a greeting that has come so far lacks, at least.
