@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
 use std::time::Duration;
 
+use anasazi_engine::spawn_without_signals;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
@@ -69,9 +69,9 @@ impl Queue {
         let (lines, messages) = mpsc::channel();
         let counts = Arc::new(Counts::default());
         let writer_counts = Arc::clone(&counts);
-        let spawned = thread::Builder::new()
-            .name("log".to_owned())
-            .spawn(move || write_lines(&messages, &writer_counts, &mut io::stderr()));
+        let spawned = spawn_without_signals("log", move || {
+            write_lines(&messages, &writer_counts, &mut io::stderr());
+        });
         if let Err(error) = spawned {
             eprintln!("no log: its thread cannot be started: {error}");
         }

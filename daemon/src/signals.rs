@@ -43,8 +43,8 @@ impl Caught {
                 }
             }
         };
-        // The handlers run on the main thread only, one after the other: on two threads at once
-        // each could take its signal for the first.
+        // As all threads but the main one: handlers run one after the other there. On two threads
+        // at once each could take its signal for the first.
         spawn_without_signals("signals", handle).map(drop)
     }
 }

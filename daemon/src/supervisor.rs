@@ -2,9 +2,9 @@
 //! STOPPING=1 when it leaves. Without systemd nothing is sent.
 
 use std::sync::mpsc::{self, SyncSender};
-use std::thread;
 use std::time::{Duration, Instant};
 
+use anasazi_engine::spawn_without_signals;
 use sd_notify::NotifyState;
 
 /// Sends what systemd waits for. Called from the engine's own loop, so that an engine that hangs
@@ -31,7 +31,7 @@ impl Supervisor {
                 is_heard = sent.is_ok();
             }
         };
-        if let Err(error) = thread::Builder::new().name("systemd".to_owned()).spawn(send) {
+        if let Err(error) = spawn_without_signals("systemd", send) {
             tracing::warn!("systemd will not be told anything: no thread: {error}");
         }
         let watchdog = sd_notify::watchdog_enabled();
