@@ -331,8 +331,9 @@ ANZ_API const char *anz_version_string(void);
 /* MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
  * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
- * anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets); not built yet:
- * "domains", "receipts" (of delivered messages) */
+ * anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets), "async-signal-safe"
+ * (what is tagged AS-Safe is so on this platform); not built yet: "domains", "receipts" (of
+ * delivered messages) */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */

@@ -31,9 +31,9 @@ pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
     engine.run_with(tick, &mut |engine| supervisor.turned(engine.is_operational())).map_err(failed)
 }
 
-/// As many descriptors as this process may have: sessions take three each, over streams eight.
+/// As many descriptors as this process may have: sessions take four each, over streams nine.
 fn take_descriptors(config: &ValidConfig) {
-    let each = if config.client.listen_streams.is_empty() { 3 } else { 8 };
+    let each = if config.client.listen_streams.is_empty() { 4 } else { 9 };
     let needed = (config.client.sessions_max * each + OTHER_DESCRIPTORS) as u64;
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if limit < needed => tracing::warn!(

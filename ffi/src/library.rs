@@ -27,8 +27,9 @@ pub extern "C" fn anz_version_string() -> *const c_char {
 /// MT-Safe NB; 1 if this library has the feature, else 0: "inproc", "shm", "embed" (an engine in
 /// the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
 /// "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
-/// anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets); not built yet:
-/// "domains", "receipts" (of delivered messages)
+/// anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets), "async-signal-safe"
+/// (what is tagged AS-Safe is so on this platform); not built yet: "domains", "receipts" (of
+/// delivered messages)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_has(feature: *const c_char) -> c_int {
     // SAFETY: the caller passes NULL or a string.
@@ -103,7 +104,7 @@ static NAMES: [(Status, &CStr, &CStr); 23] = named!(
     ENOTMEMBER ECLOSED EFORKED ESTATE EVERSION ESLOW ECONFIG EVIEW ELOST EINTERNAL
 );
 const VERSION_TEXT: &CStr = c_text!(concat!("1.0.0 (release ", env!("CARGO_PKG_VERSION"), ")"));
-const FEATURES: [&str; 17] = [
+const FEATURES: [&str; 18] = [
     "inproc",
     "shm",
     "embed",
@@ -116,11 +117,12 @@ const FEATURES: [&str; 17] = [
     "api-table",
     "loop-ops",
     "notify",
+    "slow-policy",
+    "lag",
     "priorities",
     "unix",
     "tcp",
-    "slow-policy",
-    "lag",
+    "async-signal-safe",
 ];
 
 #[cfg(test)]

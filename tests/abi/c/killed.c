@@ -44,6 +44,13 @@ static void be_a_victim(const char *url, const char *number)
     body.sender = strtoull(number, NULL, 10);
     conn = connected_to(url);
     group = joined(conn, "killed");
+    /* Some leave a child behind, with copies of all their descriptors. Nobody sees over TCP that
+     * it is not they. */
+    if (body.sender % 3 == 0 && strncmp(url, "tcp:", 4) != 0 && fork() == 0) {
+        alarm(60);
+        for (;;)
+            pause();
+    }
     for (;;) {
         anz_event_t ev;
         memset(&ev, 0, sizeof ev);
@@ -122,6 +129,16 @@ static int descriptors_of(const char *pid)
     return count;
 }
 
+/* The daemon has as few descriptors as before: at once, but for a stream of which a child has a
+ * copy, which is waited for. */
+static void has_given_back(const char *pid, int before, int in_time)
+{
+    int tries = in_time ? 100 : 0;
+    while (descriptors_of(pid) != before && tries-- > 0)
+        usleep(100000);
+    CHECK(descriptors_of(pid) == before);
+}
+
 static long resident_kib_of(const char *pid)
 {
     char path[64], line[128];
@@ -163,7 +180,7 @@ int main(int argc, char **argv)
         while (members != 1)
             take_in();
         send_and_get_back();
-        CHECK(descriptors_of(argv[2]) == before);
+        has_given_back(argv[2], before, victim % 3 == 0 && strncmp(argv[1], "unix:", 5) == 0);
         /* The first ones fill what is kept for later ones. */
         if (round == rounds / 3)
             kib_before = resident_kib_of(argv[2]);

@@ -208,7 +208,8 @@ static void same_view(anz_group_t *room)
 int main(void)
 {
     static const char *const here[] = {"unreliable", "unicast", "multi-group", "same-view",
-                                       "loop-ops",   "notify",  "priorities", "unix", "tcp"};
+                                       "loop-ops",   "notify",  "priorities", "unix", "tcp",
+                                       "async-signal-safe"};
     static const char *const not_here[] = {"receipts", "domains"};
     anz_group_t *room;
     anz_event_t ev;

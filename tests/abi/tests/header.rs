@@ -161,3 +161,21 @@ fn every_function_says_how_safe_it_is() {
         assert!(is_tagged, "{}: {}", function.name, function.comment);
     }
 }
+
+/// Programs learn the names of features from the header: those that it says are built are, and the
+/// others are not.
+#[test]
+fn the_features_that_the_header_names_are_those_that_there_are() {
+    let header = fs::read_to_string(root().join("include/anasazi.h")).expect("the header");
+    let end = header.find("anz_has(const char *").expect("the function");
+    let begin = header[..end].rfind("/*").expect("its comment");
+    let (built, not_built) = header[begin..end].split_once("not built yet").expect("both kinds");
+    let names = |text: &str| -> Vec<String> {
+        text.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let source = fs::read_to_string(root().join("ffi/src/library.rs")).expect("the list");
+    let list =
+        source.split_once("const FEATURES: [").expect("it").1.split_once("];").expect("it").0;
+    assert_eq!(names(built), names(list));
+    assert!(names(not_built).iter().all(|name| !names(list).contains(name)));
+}

@@ -213,6 +213,6 @@ fn so_may_those_that_share_no_memory_with_the_daemon() {
     let cluster = Cluster::new();
     let daemon = cluster.start_streaming_daemon("a");
     for url in cluster.stream_urls("a") {
-        passes_with("killed", &[&url, &daemon.id().to_string(), "30"]);
+        passes_with("killed", &[&url, &daemon.id().to_string(), "12"]);
     }
 }

@@ -284,7 +284,7 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: Kind::Integer { min: 1, max: 16_384, unit: "sessions" },
         effect: "Sessions open at the same time; further ones are refused.",
-        danger: "Each takes three file descriptors, over a stream eight: raise LimitNOFILE with \
+        danger: "Each takes four file descriptors, over a stream nine: raise LimitNOFILE with \
                  it.",
         ..key("client.sessions_max", "1024")
     },

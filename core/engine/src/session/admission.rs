@@ -119,7 +119,9 @@ impl Sessions {
         // The descriptors of a stream are of this process.
         let is_trusted = waiting.peer.way != Way::Memory || self.trusts(waiting.peer.uid);
         let wake_engine = offer.wake_engine;
+        let life = waiting.peer.life.fd();
         let waker = self.client_waker(offer.wake_client, is_trusted).and_then(|waker| {
+            life.map_or(Ok(()), |life| readiness.add(life, self.key(slot)))?;
             readiness.add_edge(wake_engine.as_raw_fd(), self.key(slot) + 1).map(|()| waker)
         });
         let waker = match waker {
@@ -193,6 +195,7 @@ impl Sessions {
         };
         self.waiting.retain(|waiting| *waiting != slot);
         readiness.remove(waiting.socket.as_raw_fd());
+        waiting.peer.life.fd().into_iter().for_each(|life| readiness.remove(life));
         Some(waiting)
     }
 }

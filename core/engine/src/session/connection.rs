@@ -1,7 +1,7 @@
 //! One session: its rings, its handles, and what waits for it.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use anasazi_protocol::{GroupId, MemberId, SessionId, ViewId};
@@ -13,6 +13,7 @@ use anasazi_queue::ring::PushError;
 use anasazi_queue::status::Status;
 use bytes::Bytes;
 
+use super::Readiness;
 use super::backlog::Backlog;
 use super::claims::OpenClaim;
 use super::handshake::Waiting;
@@ -143,6 +144,12 @@ impl Connection {
             messages_sent: 0,
             messages_received: 0,
         }
+    }
+
+    /// What shows that the client has gone is not watched any more.
+    pub(super) fn unwatch(&self, readiness: &dyn Readiness) {
+        readiness.remove(self.socket.as_raw_fd());
+        self.peer.life.fd().into_iter().for_each(|life| readiness.remove(life));
     }
 
     /// Gives the client a record, now or when there is room.

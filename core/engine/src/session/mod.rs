@@ -9,7 +9,7 @@
 //!
 //! Invariants:
 //! * A session costs bounded memory (its rings, a bounded backlog, a bounded number of handles) and
-//!   three descriptors; connections that have not said hello are few and short-lived.
+//!   four descriptors; connections that have not said hello are few and short-lived.
 //! * What a client does to its memory, its socket or its descriptors ends its own session at worst;
 //!   but for what all of them may have waiting together, which ends the one that has the most.
 //!   Every record is copied before it is looked at.
@@ -299,8 +299,7 @@ impl Sessions {
     fn hear(&mut self, slot: usize, readiness: &dyn Readiness) {
         let Some(Slot::Open(connection)) = self.slots.get_mut(slot) else { return };
         match socket::receive(connection.socket.as_fd(), &mut [0; 1]) {
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if is_nothing(&error) && !connection.peer.life.has_ended() => {}
             Ok(received) if received.len > 0 || !received.fds.is_empty() => {
                 let text = "the client sent something over the session's socket after the hello";
                 let ending = Ending::new(Status::EINVAL, text);
@@ -311,7 +310,7 @@ impl Sessions {
             }
             _ => {
                 // What it had sent is still carried out; its end comes after that.
-                readiness.remove(connection.socket.as_raw_fd());
+                connection.unwatch(readiness);
                 connection.legacy = Some(connection.lane.send_fill().1);
                 connection.backlog.clear(); // nobody will read it
                 let at = (slot, connection.id);
@@ -358,7 +357,7 @@ impl Sessions {
     /// Lets go of ended sessions: descriptors closed, memory unmapped.
     fn bury(&mut self, readiness: &dyn Readiness) {
         for connection in self.dead.drain(..) {
-            readiness.remove(connection.socket.as_raw_fd());
+            connection.unwatch(readiness);
             readiness.remove(connection.wake_engine.as_raw_fd());
         }
     }
@@ -457,6 +456,10 @@ fn reply_parts(
         }
         rest = after;
     }
+}
+
+fn is_nothing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::Interrupted)
 }
 
 fn describe(connection: &Connection) -> SessionInfo {

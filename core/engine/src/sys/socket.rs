@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use anasazi_stream::seqpacket::{Received, pair, receive, send, send_with};
 
@@ -21,7 +22,7 @@ impl fmt::Display for Way {
 }
 
 /// Who is at the other end, as the kernel saw it when the connection was made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Peer {
     /// Process id; 0 if it is in a namespace that cannot be seen from here.
     pub pid: i32,
@@ -33,6 +34,48 @@ pub struct Peer {
     pub groups: Vec<u32>,
     /// How it comes here.
     pub way: Way,
+    /// Whether its process is there.
+    pub life: Life,
+}
+
+/// Knows whether a process has ended. The end of its sockets does not tell: its children may have
+/// copies of them.
+#[derive(Clone, Debug, Default)]
+pub struct Life(Option<Arc<OwnedFd>>);
+
+impl Life {
+    /// Of the process at the other end. Of this one itself, of those that cannot be seen from here,
+    /// and before Linux 5.3 nothing is known.
+    fn of(socket: BorrowedFd<'_>, pid: i32) -> Self {
+        // SAFETY: no pointers, no failure.
+        if pid <= 0 || pid == unsafe { libc::getpid() } {
+            return Self(None);
+        }
+        let (mut fd, mut len): (RawFd, _) = (-1, size_of::<RawFd>() as libc::socklen_t);
+        // SAFETY: room for `len` bytes.
+        let got = unsafe { option(socket, SO_PEERPIDFD, (&raw mut fd).cast(), &mut len) };
+        if got != 0 {
+            // Before Linux 6.5. If that process has ended meanwhile, another one with its number
+            // lives longer than its socket.
+            // SAFETY: no pointers.
+            let made = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+            fd = RawFd::try_from(made).unwrap_or(-1);
+        }
+        Self(owned(fd).ok().map(Arc::new))
+    }
+
+    /// Readable once it has ended.
+    pub fn fd(&self) -> Option<RawFd> {
+        self.0.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// It has, for sure.
+    pub fn has_ended(&self) -> bool {
+        let Some(fd) = self.fd() else { return false };
+        let mut fd = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one descriptor is given as one; nothing is waited for.
+        unsafe { libc::poll(&raw mut fd, 1, 0) == 1 && fd.revents & libc::POLLIN != 0 }
+    }
 }
 
 /// How a client comes to the engine.
@@ -50,7 +93,8 @@ impl Peer {
     /// Somebody of whom only the address is known.
     pub fn remote(address: SocketAddr) -> Self {
         let (uid, gid) = (u32::MAX, u32::MAX);
-        Self { pid: 0, uid, gid, groups: Vec::new(), way: Way::Tcp(address) }
+        let (way, life) = (Way::Tcp(address), Life::default());
+        Self { pid: 0, uid, gid, groups: Vec::new(), way, life }
     }
 }
 
@@ -132,7 +176,7 @@ pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     check(unsafe { option(socket, libc::SO_PEERCRED, data, &mut len) })?;
     let groups = peer_groups(socket).unwrap_or_default();
     let libc::ucred { pid, uid, gid } = credentials;
-    Ok(Peer { pid, uid, gid, groups, way: Way::Memory })
+    Ok(Peer { pid, uid, gid, groups, way: Way::Memory, life: Life::of(socket, pid) })
 }
 
 /// The effective user of this process.
@@ -200,6 +244,9 @@ fn owned(fd: RawFd) -> io::Result<OwnedFd> {
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
+
+/// Of the kernel's interface, since 6.5.
+const SO_PEERPIDFD: i32 = 77;
 
 #[cfg(test)]
 mod tests {
