@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anasazi_protocol::{Incarnation, Instant, NodeId};
 use anasazi_stream::engine::Importance;
+use anasazi_stream::thread::spawn_without_signals;
 
 use crate::config::{ClientConfig, StreamAddress, ValidConfig};
 use crate::error::EngineError;
@@ -20,12 +21,11 @@ use crate::sys::poll::{Waker, now_ns};
 use crate::sys::socket::{Peer, pair};
 use crate::turn::SESSION_KEYS;
 use crate::watches::{HostLoop, Watches};
-use anasazi_stream::thread::spawn_without_signals;
 
 /// Keys in the epoll set: transports first, then the listener, then sessions.
 const LISTENER_KEY: u64 = 1 << 16;
 
-/// What is told in one turn of streams.
+/// Messages of the streams that are told in one turn; of a flood the rest is dropped.
 const TOLD_MAX: usize = 64;
 /// Connections taken in per turn.
 const ACCEPT_MAX: usize = 64;

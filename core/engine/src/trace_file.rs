@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anasazi_protocol::record::{Entry, Record};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Instant, Process};
+use anasazi_stream::thread::spawn_without_signals;
 
 use crate::error::EngineError;
 use crate::witness::Witness;
-use anasazi_stream::thread::spawn_without_signals;
 
 /// Records handed over at a time, at most.
 const BATCH_MAX: usize = 512;

@@ -5,10 +5,11 @@
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anasazi_stream::thread::spawn_without_signals;
+
 use crate::state_file::{StateFile, Stored};
 use crate::storage::Storage;
 use crate::sys::poll::Waker;
-use anasazi_stream::thread::spawn_without_signals;
 
 /// A write that was asked for.
 struct Job {

@@ -10,11 +10,11 @@ use crate::group::GroupHandle;
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{SendRecord, request};
 use anasazi_queue::ring::{Claim, Consumer, Corrupt, Direction, Layout, Producer, PushError};
+use anasazi_stream::memory::Mapping;
 
 use super::frame::{Content, Frame};
 use super::poll::EventFd;
 use super::table::{Pinned, Table};
-use anasazi_stream::memory::Mapping;
 
 /// The client's half of a connection. Lives as long as anybody uses it, also when the engine has
 /// long gone.

@@ -8,9 +8,10 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
+use anasazi_stream::thread::spawn_without_signals;
+
 use super::fork;
 use super::poll::{add, forget, new_set};
-use anasazi_stream::thread::spawn_without_signals;
 
 /// What an application wants to be called.
 pub type Call = Box<dyn Fn() + Send>;
