@@ -3,12 +3,13 @@
 //!
 //! ```no_run
 //! # use anasazi_oracle::{ClientEntry, ClientLog};
-//! # use anasazi_protocol::{GroupId, MemberId, id::hash64};
+//! # use anasazi_protocol::{GroupId, MemberId, id::content_hash};
 //! # let (me, sender) = (MemberId::default(), MemberId::default());
 //! let mut log = ClientLog::create("client-1.jsonl".as_ref())?;
 //! let group = GroupId::of("chat");
 //! // On a message event of the session whose identity is `me`:
-//! log.write(me, ClientEntry::Message { group, sender, sequence: 1, hash: hash64(b"text") })?;
+//! let hash = content_hash(b"text");
+//! log.write(me, ClientEntry::Message { group, sender, sequence: 1, hash })?;
 //! # std::io::Result::Ok(())
 //! ```
 
@@ -69,7 +70,7 @@ pub enum ClientEntry {
         sender: MemberId,
         /// In the view; 0 without order.
         sequence: u64,
-        /// [`hash64`](anasazi_protocol::id::hash64) of its content.
+        /// [`content_hash`](anasazi_protocol::id::content_hash) of its content.
         hash: u64,
     },
     /// A message to more than one group of the session.

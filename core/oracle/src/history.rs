@@ -1,16 +1,17 @@
 //! The histories, indexed as they come: by process, by ring, by message.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
+use anasazi_protocol::record::{Entry, Record};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
     Audience, Configuration, GroupId, MemberId, MessageId, NodeId, Priority, Process, RingId,
     Service, SessionId,
 };
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::group::GroupHistory;
 use crate::violation::{Excerpt, Place};
-use anasazi_protocol::record::{Entry, Record};
 
 /// All that is known.
 #[derive(Debug, Default)]
@@ -20,10 +21,10 @@ pub(crate) struct History {
     pub keys: BTreeMap<Process, usize>,
     pub rings: BTreeMap<RingId, RingHistory>,
     /// Only looked up, never walked.
-    pub messages: HashMap<MessageId, MessageHistory>,
+    pub messages: FxHashMap<MessageId, MessageHistory>,
     /// Whether a same-view message was refused in a configuration, and who said so first. Only
     /// looked up.
-    pub refusals: HashMap<(MessageId, Configuration), (bool, Place)>,
+    pub refusals: FxHashMap<(MessageId, Configuration), (bool, Place)>,
     /// First seen members of each configuration.
     pub configurations: BTreeMap<Configuration, (Vec<Process>, Place)>,
     /// Processes that were killed: the last they said may be missing.
@@ -40,7 +41,7 @@ pub(crate) struct ProcessHistory {
     /// Which segment is the regular configuration of a ring.
     pub regulars: BTreeMap<RingId, usize>,
     /// Segment and position of each delivery. Only looked up.
-    pub delivered: HashMap<MessageId, (usize, usize)>,
+    pub delivered: FxHashMap<MessageId, (usize, usize)>,
     /// What it accepted, in order.
     pub sent: Vec<MessageId>,
     /// The last ordinal that it said to have bound.
@@ -53,7 +54,7 @@ pub(crate) struct ProcessHistory {
     /// Those of this node for whom a delivery is, until they are said to have got it.
     pub owed: Vec<(Owed, usize)>,
     /// Messages without order that were taken. Only looked up.
-    pub unordered: HashSet<MessageId>,
+    pub unordered: FxHashSet<MessageId>,
 }
 
 /// To whom something is owed.
@@ -357,14 +358,14 @@ impl ProcessHistory {
             records: Vec::new(),
             segments: Vec::new(),
             regulars: BTreeMap::new(),
-            delivered: HashMap::new(),
+            delivered: FxHashMap::default(),
             sent: Vec::new(),
             bound: None,
             ordered: None,
             end: None,
             groups: BTreeMap::new(),
             owed: Vec::new(),
-            unordered: HashSet::new(),
+            unordered: FxHashSet::default(),
         }
     }
 

@@ -142,9 +142,28 @@ pub fn hash64(bytes: &[u8]) -> u64 {
     let fnv = bytes.iter().fold(0xcbf2_9ce4_8422_2325, |h: u64, b| {
         (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
     });
-    let mixed = (fnv ^ (fnv >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
+    mixed(fnv)
+}
+
+/// What stands for the content of a message or packet in traces: eight bytes at a time, since while
+/// traces are taken that is of everything. Results are compared within one version only.
+pub fn content_hash(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
+    // The length is spread first, or a short content could take it back.
+    mixed(words.fold(mixed(!(bytes.len() as u64)), |h, word| {
+        let h = (h ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        h ^ (h >> 32)
+    }))
+}
+
+/// The finalizer of SplitMix64: each bit depends on all.
+fn mixed(h: u64) -> u64 {
+    let h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    h ^ (h >> 31)
 }
 
 impl fmt::Display for NodeId {
@@ -181,5 +200,31 @@ impl fmt::Display for Configuration {
             Self::Regular(ring) => write!(f, "regular {ring}"),
             Self::Transitional { old, new } => write!(f, "transitional {old} -> {new}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::content_hash;
+
+    #[test]
+    fn contents_that_differ_in_a_bit_or_in_length_have_other_hashes() {
+        let content: Vec<u8> = (0..40).collect();
+        let lengths = (0..=content.len()).map(|len| content_hash(&content[..len]));
+        let bits = (0..content.len() * 8).map(|bit| {
+            let mut other = content.clone();
+            other[bit / 8] ^= 1 << (bit % 8);
+            content_hash(&other)
+        });
+        let zeros = (3..=40).map(|len| content_hash(&vec![0; len]));
+        let long: BTreeSet<u64> = lengths.skip(3).chain(bits).chain(zeros).collect();
+        assert_eq!(long.len(), 38 + 320 + 38);
+        let short: BTreeSet<u64> = (0..=u16::MAX)
+            .flat_map(|pair| [content_hash(&pair.to_le_bytes()), content_hash(&[pair as u8])])
+            .chain([content_hash(&[])])
+            .collect();
+        assert_eq!(short.len(), 65_536 + 256 + 1);
     }
 }

@@ -11,7 +11,7 @@ use crate::config::{Boot, CoreConfig};
 use crate::event::{Cause, Event, Stats};
 use crate::flaps::Flaps;
 use crate::group::Groups;
-use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, hash64};
+use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, content_hash};
 use crate::limits;
 use crate::links::Links;
 use crate::output::{Destination, Output};
@@ -205,7 +205,7 @@ impl Node {
         }
         let body = body.bytes.freeze();
         // What is said again has the same number: its parts complete what arrived the last time.
-        let content = hash64(&body);
+        let content = content_hash(&body);
         if self.parts_of != (packet.kind(), content) {
             self.parts_of = (packet.kind(), content);
             self.part_counter = self.part_counter.wrapping_add(1);
@@ -329,7 +329,7 @@ impl Node {
             to: to.clone(),
             service,
             priority,
-            hash: hash64(payload),
+            hash: content_hash(payload),
         });
         message
     }

@@ -16,7 +16,8 @@ use anasazi_client::{
 };
 use anasazi_oracle::{ClientEntry, ClientLog};
 use anasazi_protocol::{
-    GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewCause, ViewId, hash64,
+    GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewCause, ViewId,
+    content_hash,
 };
 use clap::Args;
 
@@ -402,7 +403,7 @@ fn message_entry(
     sequence: u64,
     data: &[u8],
 ) -> ClientEntry {
-    let hash = hash64(data);
+    let hash = content_hash(data);
     match groups[..] {
         [] => ClientEntry::Unicast { sender, hash },
         [group] => ClientEntry::Message { group, sender, sequence, hash },

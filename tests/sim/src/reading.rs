@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anasazi_client::raw::RawRecord;
 use anasazi_client::{SlowPolicy, View};
-use anasazi_protocol::hash64;
+use anasazi_protocol::content_hash;
 use anasazi_protocol::{
     GroupId, Incarnation, MemberId, NodeId, Process, RingId, Service, SessionId, ViewId,
 };
@@ -335,7 +335,7 @@ fn decode(raw: RawRecord<'_>) -> Result<Found, String> {
 
 fn message(head: MessageRecord, handles: Vec<u32>, data: &[u8]) -> Found {
     let good = check_payload(member(head.sender), data);
-    Found::Message { head, handles, hash: hash64(data), len: data.len(), good }
+    Found::Message { head, handles, hash: content_hash(data), len: data.len(), good }
 }
 
 fn seen(view: &View) -> Seen {

@@ -7,7 +7,7 @@ use anasazi_client::SlowPolicy;
 use anasazi_client::raw::RawSession;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Audience, GroupId, MemberId, Priority, Service, SessionId, ViewId, hash64, limits,
+    Audience, GroupId, MemberId, Priority, Service, SessionId, ViewId, content_hash, limits,
 };
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
@@ -363,7 +363,7 @@ impl Session {
                     .collect();
                 self.raw.request(request::SEND, &parts)?;
                 // Only now: a long message is tried many times at a full ring.
-                (own.tag, own.no_self, own.hash) = (*tag, *no_self, hash64(payload));
+                (own.tag, own.no_self, own.hash) = (*tag, *no_self, content_hash(payload));
                 (own.len, own.priority) = (payload.len(), *priority);
                 own.too_long = !service.is_ordered() && payload.len() > unordered_len_max(to);
                 self.ledger.ask(own);

@@ -1,10 +1,11 @@
 //! CL: what a client program saw is what its node gave to it, in the same order.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anasazi_protocol::record::Entry;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{GroupId, Incarnation, MemberId, MessageId, Process, Recipients, ViewId};
+use rustc_hash::FxHashSet;
 
 use super::What;
 use crate::client::{ClientEntry, ClientRecord};
@@ -185,7 +186,7 @@ fn sequence_of(record: &ClientRecord, group: GroupId) -> Option<u64> {
 struct Others<'a> {
     history: &'a History,
     /// By sender and content; only looked up.
-    sent: HashSet<(MemberId, u64)>,
+    sent: FxHashSet<(MemberId, u64)>,
     views: BTreeMap<(GroupId, ViewId), &'a Vec<MemberId>>,
 }
 

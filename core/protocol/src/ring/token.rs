@@ -163,7 +163,7 @@ impl Ring {
             node.out.trace(|| Trace::Slot {
                 ring,
                 ordinal,
-                hash: crate::id::hash64(&outgoing.content),
+                hash: crate::id::content_hash(&outgoing.content),
                 safe: outgoing.safe,
             });
         }

@@ -1,7 +1,7 @@
 //! From ordered packets to outputs.
 
 use crate::group::{GroupOutput, Place};
-use crate::id::{Configuration, Process, hash64};
+use crate::id::{Configuration, Process, content_hash};
 use crate::node::Node;
 use crate::output::{Fate, Output, Recipients, ViewKind};
 use crate::ring::{Held, Ring};
@@ -35,7 +35,7 @@ pub(super) fn deliver(
         configuration,
         ordinal,
         origin: held.origin,
-        hash: hash64(&held.content),
+        hash: content_hash(&held.content),
         safe: held.safe,
     });
     let place = Place { configuration, ordinal, origin, frame: 0, component };
@@ -80,7 +80,10 @@ fn emit_message(node: &mut Node, place: Place, output: GroupOutput) {
     else {
         return;
     };
-    let hash = || hash64(&payload.concat());
+    let hash = || match &payload[..] {
+        [whole] => content_hash(whole),
+        pieces => content_hash(&pieces.concat()),
+    };
     let refused = matches!(receipt, Some((.., Fate::OtherView)));
     node.out.stats.messages_delivered += 1;
     node.out.stats.messages_refused += u64::from(refused);

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::Sender;
-use crate::id::{GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId, hash64};
+use crate::id::{GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId, content_hash};
 use crate::limits;
 use crate::node::Node;
 use crate::output::{Fate, MessageDelivery, Output};
@@ -231,7 +231,7 @@ fn give(node: &mut Node, ring: RingId, message: MessageId, letter: Letter) -> Op
     let sender = MemberId { node: message.origin.node, session };
     let (to, fate) = node.groups.unordered(sender, &to);
     node.out.stats.unordered_delivered += 1;
-    let hash = || hash64(&payload);
+    let hash = || content_hash(&payload);
     node.out.trace(|| Trace::Unordered { message, ring, hash: hash(), to: to.clone() });
     if let Some(to) = to {
         let (service, payload) = (Service::Unreliable, vec![payload]);
