@@ -5,32 +5,26 @@ use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anasazi_protocol::{Incarnation, Instant, NodeId};
 use anasazi_stream::engine::Importance;
 use anasazi_stream::thread::spawn_without_signals;
 
-use crate::config::{ClientConfig, StreamAddress, ValidConfig};
+use crate::config::{StreamAddress, ValidConfig};
+use crate::door::{Connection, Door, LISTENER_KEY};
 use crate::error::EngineError;
 use crate::open::{RealTurn, open};
-use crate::session::{Listener, Readiness};
 use crate::streams::{self, StreamSessions};
+use crate::sys::intake::Intake;
 use crate::sys::poll::{Waker, now_ns};
 use crate::sys::socket::{Peer, pair};
 use crate::turn::SESSION_KEYS;
 use crate::watches::{HostLoop, Watches};
 
-/// Keys in the epoll set: transports first, then the listener, then sessions.
-const LISTENER_KEY: u64 = 1 << 16;
-
 /// Messages of the streams that are told in one turn; of a flood the rest is dropped.
 const TOLD_MAX: usize = 64;
-/// Connections taken in per turn.
-const ACCEPT_MAX: usize = 64;
-/// How often it is told that connections cannot be taken in, at most.
-const TELL_TURNED_AWAY_EVERY: Duration = Duration::from_secs(1);
 
 /// One engine: what a daemon is made of. One thread at a time drives it.
 pub struct Engine {
@@ -38,10 +32,8 @@ pub struct Engine {
     config: ValidConfig,
     /// An error: it could not start again.
     turn: Result<RealTurn, EngineError>,
-    listener: Option<Listener>,
+    door: Door,
     streams: Option<StreamSessions>,
-    /// When it was last told of connections that were closed unheard.
-    turned_away_told: Instant,
     shared: Arc<Shared>,
     ready: Vec<u64>,
 }
@@ -51,7 +43,7 @@ struct Shared {
     waker: Waker,
     stop: AtomicBool,
     /// Engine ends of sockets of sessions in this process, or behind streams; and whose those are.
-    connected: Mutex<Vec<(OwnedFd, Option<Peer>)>>,
+    connected: Intake<Connection>,
     /// What the thread of the streams has to say.
     told: Mutex<Vec<(Importance, String)>>,
     /// What it ends with, if not cleanly; there before `ended`.
@@ -85,20 +77,18 @@ impl Engine {
     fn open(config: ValidConfig, host: Option<Box<dyn HostLoop>>) -> Result<Self, EngineError> {
         let mut watches = Watches::new(host).map_err(system)?;
         let turn = begin(&config, None, &mut watches)?;
-        let listener = listen(&config.client, &watches)?;
+        let door = Door::open(&config.client, &watches)?;
         let shared = Arc::new(Shared {
             waker: watches.waker(),
             stop: AtomicBool::new(false),
-            connected: Mutex::default(),
+            connected: Intake::default(),
             told: Mutex::default(),
             fault: turn.fault(),
             ended: AtomicBool::new(false),
         });
         let streams = streams::listen(&config.client, EngineHandle(Arc::clone(&shared)))?;
-        let (turned_away_told, ready) = (Instant::default(), Vec::new());
-        let turn = Ok(turn);
-        let mut engine =
-            Self { watches, config, turn, listener, streams, turned_away_told, shared, ready };
+        let (turn, ready) = (Ok(turn), Vec::new());
+        let mut engine = Self { watches, config, turn, door, streams, shared, ready };
         engine.guarded(|engine| engine.run_turn(0, false))?;
         Ok(engine)
     }
@@ -244,7 +234,6 @@ impl Engine {
         let mut ready = core::mem::take(&mut self.ready);
         let waited = self.watches.wait(&mut ready, timeout);
         waited.map_err(|error| EngineError::System(format!("polling failed: {error}")))?;
-        self.take_in_connections();
         let mut arrived = false;
         for key in ready.drain(..) {
             match key {
@@ -253,7 +242,7 @@ impl Engine {
                         turn.session_ready(key, &self.watches);
                     }
                 }
-                LISTENER_KEY => self.accept(),
+                LISTENER_KEY => self.door.knock(),
                 _ => arrived = true,
             }
         }
@@ -262,6 +251,7 @@ impl Engine {
     }
 
     fn run_turn(&mut self, budget: u32, arrived: bool) -> Result<bool, EngineError> {
+        self.take_in_connections();
         let Ok(turn) = &mut self.turn else { return self.end_of() };
         if self.shared.stop.load(Ordering::Acquire) {
             turn.stop();
@@ -275,9 +265,10 @@ impl Engine {
             return result;
         }
         let more = result?;
-        let deadline = self.turn.as_ref().ok().and_then(RealTurn::deadline);
+        let deadlines =
+            [self.turn.as_ref().ok().and_then(RealTurn::deadline), self.door.deadline()];
         self.watches
-            .set_timer(deadline.map(|at| at.0))
+            .set_timer(deadlines.into_iter().flatten().min().map(|at| at.0))
             .map_err(|error| EngineError::System(format!("cannot set the timer: {error}")))?;
         if more {
             self.shared.waker.wake();
@@ -313,9 +304,7 @@ impl Engine {
 
     /// Nothing makes the descriptor readable any more: a host that polls it is left in peace.
     fn end(&mut self) {
-        if let Some(listener) = self.listener.take() {
-            self.watches.remove(listener.fd());
-        }
+        self.door.close(&self.watches);
         self.leave_transport();
         self.watches.retire();
         // Before anybody is told that it has ended, and starts another one in its place.
@@ -333,35 +322,15 @@ impl Engine {
 
     fn take_in_connections(&mut self) {
         self.shared.take_told().into_iter().for_each(streams::log);
-        let connected = core::mem::take(&mut *self.shared.connected());
-        for (socket, peer) in connected {
-            self.take_in(socket, peer);
-        }
-    }
-
-    fn accept(&mut self) {
-        for _ in 0..ACCEPT_MAX {
-            let Some(socket) = self.listener.as_mut().and_then(Listener::accept) else { break };
-            self.take_in(socket, None);
-        }
+        self.door.come(self.shared.connected.take());
         let now = Instant(now_ns());
-        if now.since(self.turned_away_told) >= TELL_TURNED_AWAY_EVERY
-            && let Some(count @ 1..) = self.listener.as_mut().map(Listener::take_turned_away)
+        while let Ok(turn) = &mut self.turn
+            && let Some((socket, peer)) = self.door.next(&self.watches, now)
         {
-            self.turned_away_told = now;
-            tracing::warn!(
-                "out of file descriptors: {count} connections of clients were closed unheard; \
-                 raise the limit of this process (LimitNOFILE, ulimit -n)"
-            );
-        }
-    }
-
-    fn take_in(&mut self, socket: OwnedFd, peer: Option<Peer>) {
-        let now = Instant(now_ns());
-        match (&mut self.turn, peer) {
-            (Ok(turn), Some(peer)) => turn.accept_of(peer, socket, &self.watches, now),
-            (Ok(turn), None) => turn.accept(socket, &self.watches, now),
-            (Err(_), _) => {}
+            match peer {
+                Some(peer) => turn.accept_of(peer, socket, &self.watches, now),
+                None => turn.accept(socket, &self.watches, now),
+            }
         }
     }
 }
@@ -373,19 +342,14 @@ impl Drop for Engine {
 }
 
 impl Shared {
-    fn connected(&self) -> MutexGuard<'_, Vec<(OwnedFd, Option<Peer>)>> {
-        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn take_told(&self) -> Vec<(Importance, String)> {
         core::mem::take(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// No more connections; those that were not taken in are closed.
     fn end(&self) {
-        let mut connected = self.connected();
         self.ended.store(true, Ordering::Release);
-        connected.clear();
+        drop(self.connected.close());
     }
 }
 
@@ -428,12 +392,9 @@ impl EngineHandle {
     }
 
     pub(crate) fn enter(&self, engine: OwnedFd, peer: Option<Peer>) -> io::Result<()> {
-        let mut connected = self.0.connected();
-        if self.has_ended() {
-            return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "the engine has ended"));
-        }
-        connected.push((engine, peer));
-        drop(connected);
+        self.0.connected.push((engine, peer)).map_err(|_| {
+            io::Error::new(io::ErrorKind::ConnectionRefused, "the engine has ended")
+        })?;
         self.0.waker.wake();
         Ok(())
     }
@@ -458,14 +419,4 @@ fn begin(
 fn system(error: io::Error) -> EngineError {
     let hint = error.raw_os_error().map_or("", |_| "; raise the limit of open files");
     EngineError::System(format!("cannot set up polling: {error}{hint}"))
-}
-
-fn listen(config: &ClientConfig, watches: &Watches) -> Result<Option<Listener>, EngineError> {
-    let Some(path) = &config.listen else { return Ok(None) };
-    let listener = Listener::bind(path, config.listen_mode)
-        .map_err(|error| EngineError::Socket(error.to_string()))?;
-    watches.add(listener.fd(), LISTENER_KEY).map_err(|error| {
-        EngineError::Socket(format!("cannot watch the socket {}: {error}", path.display()))
-    })?;
-    Ok(Some(listener))
 }

@@ -12,6 +12,7 @@ mod admin;
 mod boot;
 pub mod config;
 mod domain;
+mod door;
 mod engine;
 mod error;
 #[cfg(feature = "fuzzing")]

@@ -1,44 +1,37 @@
 //! The one thread of this library that tells an application when its sessions have something: made
 //! when it is first asked for, for all sessions of the process. It only watches their descriptors.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 
 use anasazi_stream::thread::spawn_without_signals;
 
 use super::fork;
 use super::poll::{add, forget, new_set};
+use super::table::Table;
 
 /// What an application wants to be called.
 pub type Call = Box<dyn Fn() + Send>;
 
 /// None once it is not to be made any more; locked while it is made.
-type Slot = Arc<Mutex<Option<Call>>>;
+type Slot = Mutex<Option<Call>>;
 
 struct Notifier {
     set: OwnedFd,
     /// Of its thread; 0 until that runs.
     thread: AtomicI32,
     fork_mark: u64,
-    slots: Mutex<Slots>,
-}
-
-#[derive(Default)]
-struct Slots {
-    by_key: HashMap<u64, Slot>,
-    last_key: u64,
 }
 
 /// A call that is made each time that a descriptor becomes readable, until this is dropped.
 pub(crate) struct Notification {
     notifier: &'static Notifier,
     fd: RawFd,
+    /// Of its slot.
     key: u64,
-    slot: Slot,
 }
 
 impl Notification {
@@ -49,16 +42,9 @@ impl Notification {
     /// No descriptors, no memory, no threads.
     pub(crate) fn begin(fd: RawFd, call: Call) -> io::Result<Self> {
         let notifier = Notifier::get()?;
-        let slot = Arc::new(Mutex::new(Some(call)));
-        let key = {
-            let mut slots = notifier.slots();
-            slots.last_key += 1;
-            let key = slots.last_key;
-            slots.by_key.insert(key, Arc::clone(&slot));
-            key
-        };
+        let key = SLOTS.insert(Mutex::new(Some(call))).ok_or(io::ErrorKind::OutOfMemory)?;
         // Dropped, and thereby taken back, if that fails.
-        let notification = Self { notifier, fd, key, slot };
+        let notification = Self { notifier, fd, key };
         add(&notifier.set, fd, libc::EPOLLIN | libc::EPOLLET, key)?;
         Ok(notification)
     }
@@ -70,9 +56,11 @@ impl Notification {
 
     /// No call is made any more; waits for the end of one that is under way.
     pub(crate) fn end_and_wait(self) {
-        let slot = Arc::clone(&self.slot);
+        let slot = SLOTS.pin(self.key);
         drop(self);
-        drop(slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(slot) = slot {
+            drop(slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        }
     }
 }
 
@@ -80,12 +68,12 @@ impl Drop for Notification {
     /// No call begins from now on. One that is under way goes on.
     fn drop(&mut self) {
         forget(&self.notifier.set, self.fd);
-        self.notifier.slots().by_key.remove(&self.key);
-        match self.slot.try_lock() {
-            Ok(mut call) => drop(call.take()),
-            Err(TryLockError::Poisoned(call)) => drop(call.into_inner().take()),
-            Err(TryLockError::WouldBlock) => {}
+        match SLOTS.pin(self.key).as_ref().map(|slot| slot.try_lock()) {
+            Some(Ok(mut call)) => drop(call.take()),
+            Some(Err(TryLockError::Poisoned(call))) => drop(call.into_inner().take()),
+            Some(Err(TryLockError::WouldBlock)) | None => {}
         }
+        SLOTS.remove(self.key);
     }
 }
 
@@ -104,7 +92,6 @@ impl Notifier {
             set: new_set()?,
             thread: AtomicI32::new(0),
             fork_mark: fork::mark(),
-            slots: Mutex::default(),
         }));
         // SAFETY: made above, and freed below only if no thread has it.
         let notifier: &'static Self = unsafe { &*made };
@@ -139,16 +126,13 @@ impl Notifier {
     }
 
     fn call(&self, key: u64) {
-        let slot = self.slots().by_key.get(&key).cloned();
-        let Some(slot) = slot else { return };
-        let call = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(call) = &*call {
+        let Some(slot) = SLOTS.pin(key) else { return };
+        if let Some(call) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
             call();
         }
-    }
-
-    fn slots(&self) -> MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        drop(slot);
+        // What was ended meanwhile is let go of now.
+        SLOTS.drop_pending();
     }
 }
 
@@ -158,6 +142,8 @@ fn this_thread() -> i32 {
 }
 
 static NOTIFIER: AtomicPtr<Notifier> = AtomicPtr::new(ptr::null_mut());
+/// No lock: a thread that is stopped while it begins or ends to be told keeps nobody waiting.
+static SLOTS: Table<Slot> = Table::new(0xA6);
 const FOR_EVER: i32 = -1;
 /// In the place of its thread: it has none any more.
 const ENDED: i32 = -1;

@@ -22,6 +22,11 @@ pub struct SessionLimits {
     pub allow_gids: Vec<u32>,
 }
 
+/// Connections taken in at once after a time of rest, and how often one is beyond that: what they
+/// cost, up to a fifth of a millisecond each, is what the sessions that are there have to wait.
+pub(crate) const TAKE_IN_BURST: u64 = 32;
+/// See [`TAKE_IN_BURST`].
+pub(crate) const TAKE_IN_EVERY: Duration = Duration::from_micros(500);
 /// Connections that have not said hello yet; the oldest gives way to a newer one.
 pub(super) const WAITING_MAX: usize = 64;
 /// How long a connection may take to say hello.

@@ -213,4 +213,4 @@ fn identify(path: &Path) -> Option<(u64, u64)> {
 }
 
 /// Connections that the kernel keeps until they are accepted.
-const BACKLOG: i32 = 128;
+const BACKLOG: i32 = 1_024;

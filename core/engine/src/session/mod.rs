@@ -34,7 +34,7 @@ pub mod fake_core;
 mod groups;
 mod handshake;
 mod holds;
-mod limits;
+pub(crate) mod limits;
 mod listener;
 mod readiness;
 mod requests;

@@ -1,6 +1,7 @@
 //! The operating system, behind safe types: the only place in this crate where `unsafe` is allowed.
 #![allow(unsafe_code)]
 
+pub mod intake;
 pub mod memory;
 pub mod nudge;
 mod order;
