@@ -1,4 +1,4 @@
-/* An engine with settings of its own, whose log goes to standard error. */
+/* An engine with settings of its own, or those of a file, whose log goes to standard error. */
 #include <anasazi.h>
 #include <stdio.h>
 
@@ -9,14 +9,14 @@ static void print(void *user_data, int level, const char *component, const char 
     fprintf(user_data, "%s: %.*s\n", component, (int)text_len, text);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     anz_error_t err = {sizeof err, 0, 0, 0, ""};
     anz_config_t *config = NULL;
     anz_engine_t *engine = NULL;
     anz_status_t status = anz_config_new(&config);
-    if (status == ANZ_OK)
-        status = anz_config_set(config, "cluster", "example", &err);
+    if (status == ANZ_OK && argc > 1)
+        status = anz_config_load(config, argv[1], &err);
     if (status == ANZ_OK)
         status = anz_config_set(config, "transport.multicast", "off", &err);
     if (status == ANZ_OK)

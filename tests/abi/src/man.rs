@@ -62,6 +62,20 @@ pub fn pages() -> Vec<Page> {
     pages
 }
 
+/// All examples, by name.
+///
+/// # Panics
+/// If they cannot be listed.
+pub fn examples() -> Vec<String> {
+    let directory = fs::read_dir(root().join("docs/man/examples")).expect("the examples");
+    let name = |entry: fs::DirEntry| entry.file_name().into_string().expect("a name");
+    let mut all: Vec<String> = directory
+        .map(|entry| format!("docs/man/examples/{}", name(entry.expect("an entry"))))
+        .collect();
+    all.sort();
+    all
+}
+
 fn notes() -> BTreeMap<String, Notes> {
     let text = fs::read_to_string(root().join("docs/man/functions.txt")).expect("functions.txt");
     let mut all = BTreeMap::new();
@@ -113,11 +127,24 @@ impl Page {
         format!("{}.3", self.function.name)
     }
 
-    /// The file of the example that it shows.
+    /// The file of the example that it shows: that of its section, or if that does without the
+    /// function, the first that calls it.
+    ///
+    /// # Panics
+    /// If none does.
     pub fn example(&self) -> String {
-        let name = EXAMPLES.iter().find(|(section, _)| *section == self.section);
-        let (_, name) = name.unwrap_or_else(|| panic!("no example for {}", self.section));
-        format!("docs/man/examples/{name}.c")
+        let name = &self.function.name;
+        let of_section = EXAMPLES.iter().find(|(section, _)| *section == self.section);
+        let (_, first) = of_section.unwrap_or_else(|| panic!("no example for {}", self.section));
+        let first = format!("docs/man/examples/{first}.c");
+        let calls = |path: &String| {
+            let text = fs::read_to_string(root().join(path)).expect("an example");
+            text.contains(&format!("{name}("))
+        };
+        std::iter::once(first)
+            .chain(examples())
+            .find(calls)
+            .unwrap_or_else(|| panic!("no example in docs/man/examples calls {name}()"))
     }
 
     /// The page, for man(1). `others`: all pages.
@@ -263,7 +290,9 @@ fn is_name(word: &str) -> bool {
 /// A paragraph that groff fills: names in bold.
 fn filled(text: &str) -> String {
     let words = text.split(' ').map(|word| {
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
+        let bare = word.trim_start_matches(|c: char| !c.is_alphanumeric());
+        let bare =
+            bare.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         let is_code = bare.starts_with("ANZ_") || bare.starts_with("anz_");
         let escaped = escaped(word);
         if is_code { escaped.replacen(bare, &format!("\\fB{bare}\\fP"), 1) } else { escaped }

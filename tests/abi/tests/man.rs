@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
-use anasazi_abi::man::pages;
+use anasazi_abi::man::{examples, pages};
 use anasazi_abi::{compile, root, run};
 
 /// With UPDATE=1 they are written.
@@ -97,11 +97,15 @@ fn pages_are_well_formed() {
 #[test]
 fn examples_are_compiled_and_run() {
     let directory = tempfile::tempdir().expect("a directory");
-    let examples: BTreeSet<String> = pages().iter().map(|page| page.example()).collect();
-    for example in examples {
+    let shown: BTreeSet<String> = pages().iter().map(|page| page.example()).collect();
+    assert!(shown.iter().eq(&examples()), "an example is on no page: {shown:?}");
+    // The one that reads a file.
+    let file = directory.path().join("example.toml");
+    fs::write(&file, "cluster = \"example\"\n").expect("written");
+    for example in shown {
         let program = compile(&example, directory.path());
         let mut command = Command::new("timeout");
         // Nobody else's daemon, and nobody's configuration.
-        run(command.arg("60").arg(program).env_remove("ANASAZI_URL"));
+        run(command.arg("60").arg(program).arg(&file).env_remove("ANASAZI_URL"));
     }
 }
