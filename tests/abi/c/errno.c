@@ -29,6 +29,8 @@ enum { BEFORE = 4242 };
     } while (0)
 
 static anz_group_t *gone;
+/* Open from when the ring was filled behind it, up to the end of its session and beyond. */
+static anz_claim_t kept;
 static char large[2000000];
 
 /* Everything that sends, to these groups, must end so. */
@@ -67,6 +69,10 @@ static void refusals_of_arguments(void)
     KEEPS(anz_commit(group, &claim, ANZ_AGREED, 0), ANZ_OK);
     KEEPS(anz_commit(group, &other, ANZ_AGREED, 0), ANZ_EINVAL);
     KEEPS(anz_commit(group, NULL, ANZ_AGREED, 0), ANZ_EINVAL);
+    KEEPS(anz_claim(group, 8, &claim), ANZ_OK);
+    KEEPS(anz_commit(group, &claim, ANZ_AGREED | later, 0), ANZ_ENOTSUP);
+    KEEPS(anz_claim(group, ANZ_UNRELIABLE_LEN_MAX + 1, &claim), ANZ_OK);
+    KEEPS(anz_commit(group, &claim, ANZ_UNRELIABLE, 0), ANZ_EMSGSIZE);
     WITHOUT_STATUS((anz_abort(group, &other), 0));
     WITHOUT_STATUS((anz_abort(NULL, NULL), 0));
     KEEPS(anz_conn_wake(NULL), ANZ_EINVAL);
@@ -75,16 +81,14 @@ static void refusals_of_arguments(void)
 
 static void no_room(void)
 {
-    anz_claim_t claim;
     anz_status_t status;
-    KEEPS(anz_claim(group, 8, &claim), ANZ_OK);
+    KEEPS(anz_claim(group, 8, &kept), ANZ_OK);
     while ((status = anz_mcast(group, ANZ_AGREED, large, 100000, 0)) == ANZ_OK)
         ;
     IS(status, ANZ_EAGAIN);
     while (by_mcast(0) == ANZ_OK)
         ;
     all_sends(group, second, 8, ANZ_EAGAIN);
-    WITHOUT_STATUS((anz_abort(group, &claim), 0));
 }
 
 static void in_a_child(void)
@@ -93,6 +97,8 @@ static void in_a_child(void)
     pid_t child = fork();
     if (child == 0) {
         all_sends(group, second, 8, ANZ_EFORKED);
+        KEEPS(anz_commit(group, &kept, ANZ_AGREED, 0), ANZ_EFORKED);
+        WITHOUT_STATUS((anz_abort(group, &kept), 0));
         KEEPS(anz_conn_wake(conn), ANZ_EFORKED);
         KEEPS(anz_engine_stop(engine), ANZ_EFORKED);
         _exit(0);
@@ -105,6 +111,8 @@ static void on_late_signal(int number, siginfo_t *info, void *context)
 {
     (void)number, (void)info, (void)context;
     all_sends(group, second, 8, ANZ_ECLOSED);
+    KEEPS(anz_commit(group, &kept, ANZ_AGREED, 0), ANZ_ECLOSED);
+    WITHOUT_STATUS((anz_abort(group, &kept), 0));
     KEEPS(anz_conn_wake(conn), ANZ_ECLOSED);
 }
 

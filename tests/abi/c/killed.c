@@ -98,6 +98,27 @@ static void send_and_get_back(void)
     }
 }
 
+static double seconds_of_own(void)
+{
+    struct timespec begin, end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    send_and_get_back();
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+}
+
+/* At its best: others use the machine as well. Looked at again until it is below. */
+static double best_of_own(double below)
+{
+    double best = seconds_of_own();
+    int n;
+    for (n = 0; n < 9 || (best >= below && n < 200); n++) {
+        double next = seconds_of_own();
+        best = next < best ? next : best;
+    }
+    return best;
+}
+
 static pid_t start_victim(const char *program, const char *url)
 {
     char number[24];
@@ -157,6 +178,7 @@ static long resident_kib_of(const char *pid)
 int main(int argc, char **argv)
 {
     int rounds = argc > 3 ? atoi(argv[3]) : 12, round, before;
+    double alone = 0, beside;
     long kib_before, kib;
     CHECK(argc >= 3);
     if (strcmp(argv[2], "victim") == 0)
@@ -166,11 +188,21 @@ int main(int argc, char **argv)
     before = descriptors_of(argv[2]);
     kib_before = -1;
     for (round = 0; round < rounds; round++) {
-        pid_t child = start_victim(argv[0], argv[1]);
+        pid_t child;
         uint64_t after;
+        if (round == 0)
+            alone = best_of_own(1e9);
+        child = start_victim(argv[0], argv[1]);
         usleep((useconds_t)(round * 137 % 1000));
         CHECK(kill(child, SIGSTOP) == 0);
         send_and_get_back();
+        if (round == 0) {
+            /* Each of these messages is for the one that is stopped, too. */
+            beside = best_of_own(2 * alone);
+            printf("%d messages there and back took %.1f ms beside a stopped client, %.1f before\n",
+                   OWN_EACH, beside * 1e3, alone * 1e3);
+            CHECK(beside < 2 * alone);
+        }
         CHECK(kill(child, SIGCONT) == 0);
         for (after = victim_next + 500; victim_next < after;)
             take_in();

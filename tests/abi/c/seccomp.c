@@ -1,5 +1,5 @@
-/* What a signal handler may call makes no system call but write(): a thread makes all of these
- * calls behind a filter that ends the process at any other one. */
+/* What a signal handler may call makes no system call but write(), of eight bytes, to an eventfd: a
+ * thread makes all of these calls behind a filter that ends the process at any other one. */
 #define _GNU_SOURCE
 #include "safe_calls.h"
 #include <errno.h>
@@ -16,18 +16,55 @@
 enum { ROUNDS = 300 };
 static volatile int behind, wrong;
 
+/* Those that there are; the last one again and again up to the end. */
+enum { EVENT_FDS_MAX = 8 };
+static unsigned event_fds[EVENT_FDS_MAX];
+
+static void find_event_fds(void)
+{
+    int fd, found = 0;
+    for (fd = 3; fd < 1000; fd++) {
+        char path[40], target[80];
+        ssize_t len;
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        len = readlink(path, target, sizeof target - 1);
+        target[len < 0 ? 0 : len] = '\0';
+        if (strcmp(target, "anon_inode:[eventfd]") != 0)
+            continue;
+        CHECK(found < EVENT_FDS_MAX);
+        event_fds[found++] = (unsigned)fd;
+    }
+    CHECK(found > 0);
+    for (; found < EVENT_FDS_MAX; found++)
+        event_fds[found] = event_fds[found - 1];
+}
+
 #define STATEMENT(code, k) {(unsigned short)(code), 0, 0, (k)}
 #define ALLOW(call)                                                                       \
     {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, (call)}, STATEMENT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
-/* From here on this thread may write, return from a handler, and end. */
+#define UNLESS(k, skipped) {BPF_JMP | BPF_JEQ | BPF_K, 0, (skipped), (k)}
+#define ARGUMENT(n) STATEMENT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[n]))
+
+/* From here on this thread may write to an eventfd, return from a handler, and end. */
 static void only_write(void)
 {
     struct sock_filter filter[] = {
         STATEMENT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        ALLOW(SYS_write),
         ALLOW(SYS_rt_sigreturn),
         ALLOW(SYS_exit),
+        UNLESS(SYS_write, 19),
+        ARGUMENT(2),
+        UNLESS(8, 17),
+        ARGUMENT(0),
+        ALLOW(event_fds[0]),
+        ALLOW(event_fds[1]),
+        ALLOW(event_fds[2]),
+        ALLOW(event_fds[3]),
+        ALLOW(event_fds[4]),
+        ALLOW(event_fds[5]),
+        ALLOW(event_fds[6]),
+        ALLOW(event_fds[7]),
         STATEMENT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
     };
     struct sock_fprog program = {sizeof filter / sizeof filter[0], filter};
@@ -58,6 +95,14 @@ static void *escaping(void *argument)
     return argument;
 }
 
+static void *writing_elsewhere(void *argument)
+{
+    static const uint64_t one = 1;
+    only_write();
+    syscall(SYS_write, 2, &one, sizeof one);
+    return argument;
+}
+
 static int ended_by(void *(*work)(void *))
 {
     int status;
@@ -65,6 +110,7 @@ static int ended_by(void *(*work)(void *))
     if (child == 0) {
         pthread_t thread;
         begin();
+        find_event_fds();
         CHECK(pthread_create(&thread, NULL, work, NULL) == 0);
         while (!behind)
             usleep(1000);
@@ -78,6 +124,8 @@ static int ended_by(void *(*work)(void *))
 int main(void)
 {
     int status = ended_by(escaping);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+    status = ended_by(writing_elsewhere);
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
     status = ended_by(confined);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);

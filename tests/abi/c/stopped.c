@@ -11,7 +11,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { THREADS = 8, STOPPED = 0, TRAP_FLAG = 0x100, CALLS_AFTER_FULL = 20000, ROUNDS = 100 };
+enum { THREADS = 8, STOPPED = 0, TRAP_FLAG = 0x100, CALLS_AFTER_FULL = 20000, ROUNDS = 100,
+       LONGEST_CALL_NS = 10000000 };
 
 struct body {
     uint64_t thread, number;
@@ -22,6 +23,7 @@ static anz_conn_t *conn, *other, *third;
 static anz_group_t *group, *others;
 static uint64_t accepted[THREADS], arrived[THREADS];
 static uint64_t used_before;
+static int64_t longest_ns[THREADS];
 static volatile int stop_in_send;
 static sem_t is_stopped, go_on;
 
@@ -76,6 +78,14 @@ static void *stopped(void *argument)
     return NULL;
 }
 
+/* Of this thread alone: what others use of the machine does not count. */
+static int64_t own_time_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
+}
+
 /* Sends until there is no room, and then goes on trying. */
 static void *sender(void *argument)
 {
@@ -83,8 +93,12 @@ static void *sender(void *argument)
     int refused = 0;
     body.thread = (uint64_t)(uintptr_t)argument;
     for (body.number = 0; refused < CALLS_AFTER_FULL;) {
+        int64_t begin = own_time_ns(), took;
         anz_status_t status = anz_mcast(group, ANZ_AGREED, &body, sizeof body, 0);
+        took = own_time_ns() - begin;
         CHECK(status == ANZ_OK || status == ANZ_EAGAIN);
+        if (took > longest_ns[body.thread])
+            longest_ns[body.thread] = took;
         refused += status == ANZ_EAGAIN;
         body.number += status == ANZ_OK;
     }
@@ -194,6 +208,12 @@ static void one_is_stopped(int in_send, int times)
         CHECK(pthread_create(&threads[at], NULL, sender, (void *)at) == 0);
     for (at = 1; at < THREADS; at++)
         CHECK(pthread_join(threads[at], NULL) == 0);
+    for (at = 1; at < THREADS; at++) {
+        /* No call tries for longer than this, whoever stands still. */
+        CHECK(longest_ns[at] < LONGEST_CALL_NS);
+        longest_ns[0] = longest_ns[at] > longest_ns[0] ? longest_ns[at] : longest_ns[0];
+    }
+    printf("the longest call of the others: %.0f us\n", (double)longest_ns[0] / 1e3);
     beside = rounds_of_another();
     printf("%s: another session's %d rounds took %.1f ms, and %.1f ms before\n",
            in_send ? "stopped in a send" : "a claim kept open", ROUNDS, beside * 1e3, alone * 1e3);

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdarg.h>
+#include <syslog.h>
 #include <unistd.h>
 
 static __thread int in_handler __attribute__((tls_model("initial-exec")));
@@ -103,8 +104,12 @@ TRAP(int, pthread_mutex_trylock, (pthread_mutex_t * m), (m))
 TRAP(int, pthread_mutex_unlock, (pthread_mutex_t * m), (m))
 TRAP(int, pthread_rwlock_rdlock, (pthread_rwlock_t * l), (l))
 TRAP(int, pthread_rwlock_wrlock, (pthread_rwlock_t * l), (l))
+TRAP(int, pthread_rwlock_tryrdlock, (pthread_rwlock_t * l), (l))
+TRAP(int, pthread_rwlock_trywrlock, (pthread_rwlock_t * l), (l))
 TRAP(int, pthread_rwlock_unlock, (pthread_rwlock_t * l), (l))
 TRAP(int, pthread_cond_wait, (pthread_cond_t * c, pthread_mutex_t *m), (c, m))
+TRAP(int, pthread_cond_timedwait,
+     (pthread_cond_t * c, pthread_mutex_t *m, const struct timespec *t), (c, m, t))
 TRAP(int, pthread_cond_signal, (pthread_cond_t * c), (c))
 TRAP(int, pthread_cond_broadcast, (pthread_cond_t * c), (c))
 TRAP(int, pthread_once, (pthread_once_t * o, void (*f)(void)), (o, f))
@@ -112,6 +117,8 @@ TRAP(int, pthread_key_create, (pthread_key_t * k, void (*f)(void *)), (k, f))
 TRAP(void *, pthread_getspecific, (pthread_key_t k), (k))
 TRAP(int, pthread_setspecific, (pthread_key_t k, const void *v), (k, v))
 TRAP(int, sem_wait, (sem_t * s), (s))
+TRAP(int, sem_trywait, (sem_t * s), (s))
+TRAP(int, sem_timedwait, (sem_t * s, const struct timespec *t), (s, t))
 TRAP(int, sem_post, (sem_t * s), (s))
 TRAP(void *, dlopen, (const char *n, int f), (n, f))
 TRAP(void *, dlsym, (void *h, const char *n), (h, n))
@@ -120,6 +127,19 @@ TRAP(int, fputs, (const char *t, FILE *f), (t, f))
 TRAP(size_t, fwrite, (const void *d, size_t l, size_t n, FILE *f), (d, l, n, f))
 TRAP(int, vfprintf, (FILE * f, const char *t, va_list v), (f, t, v))
 TRAP(char *, getenv, (const char *n), (n))
+
+/* Nobody here has anything to log. */
+void syslog(int priority, const char *text, ...)
+{
+    (void)priority, (void)text;
+    trap("syslog");
+}
+
+void vsyslog(int priority, const char *text, va_list arguments)
+{
+    (void)priority, (void)text, (void)arguments;
+    trap("vsyslog");
+}
 
 static const struct safe_call *in_question;
 static volatile sig_atomic_t wrong, calls;
