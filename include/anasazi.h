@@ -314,7 +314,8 @@ typedef struct anz_receipt {
     uint32_t struct_size;                /* set by the library */
     anz_status_t status;                 /* ANZ_OK, ANZ_EVIEW, ANZ_ELOST, ... */
     uint64_t tag;                        /* the message's */
-    anz_view_id_t view;                  /* the view it was delivered in */
+    /* the view it was delivered in; all 0 until anz_has("receipts") */
+    anz_view_id_t view;
     const anz_receipt_member_t *members; /* outcomes */
     size_t members_len;
 } anz_receipt_t;

@@ -323,7 +323,7 @@ pub struct anz_receipt {
     pub status: anz_status_t,
     /// the message's
     pub tag: u64,
-    /// the view it was delivered in
+    /// the view it was delivered in; all 0 until anz_has("receipts")
     pub view: anz_view_id_t,
     /// outcomes
     pub members: *const anz_receipt_member_t,
@@ -475,4 +475,33 @@ const _: () = {
         assert!(pairs[at].0 == pairs[at].1.0);
         at += 1;
     }
+};
+
+// Events and causes have the numbers that the client and the engine give them.
+const _: () = {
+    use anasazi_client::EventKind;
+    use anasazi_queue::record::cause;
+    let pairs = [
+        (ANZ_EV_MESSAGE, EventKind::Message),
+        (ANZ_EV_VIEW, EventKind::View),
+        (ANZ_EV_TRANSITIONAL, EventKind::Transitional),
+        (ANZ_EV_WRITABLE, EventKind::Writable),
+        (ANZ_EV_LEFT, EventKind::Left),
+        (ANZ_EV_SUSPENDED, EventKind::Suspended),
+        (ANZ_EV_RESUMED, EventKind::Resumed),
+        (ANZ_EV_CLOSED, EventKind::Closed),
+        (ANZ_EV_RECEIPT, EventKind::Receipt),
+        (ANZ_EV_REPLY, EventKind::Reply),
+        (ANZ_EV_GAP, EventKind::Gap),
+    ];
+    let mut at = 0;
+    while at < pairs.len() {
+        assert!(pairs[at].0 == pairs[at].1 as u16);
+        at += 1;
+    }
+    assert!(ANZ_CAUSE_JOIN == cause::JOIN);
+    assert!(ANZ_CAUSE_LEAVE == cause::LEAVE);
+    assert!(ANZ_CAUSE_DISCONNECT == cause::DISCONNECT);
+    assert!(ANZ_CAUSE_NETWORK == cause::NETWORK);
+    assert!(ANZ_CAUSE_MERGE == cause::MERGE);
 };

@@ -17,6 +17,7 @@
 //! | `fence` | panic boundary, handles, errors |
 //! | `host` | the loop of a host that watches everything itself |
 //! | `log` | log lines to a callback |
+//! | `trial` | exports with a bug in them, for one test: a feature that is off |
 //!
 //! The header is generated from these files, in this order, and a test fails when it differs.
 // Every exported function takes pointers from C and says in its comment what they must be.
@@ -40,3 +41,5 @@ mod host;
 #[cfg(test)]
 mod layout;
 mod log;
+#[cfg(feature = "panic-export")]
+pub mod trial;

@@ -57,6 +57,20 @@ pub mod event {
     pub const GAP: u16 = 11;
 }
 
+/// Causes of views: ANZ_CAUSE_* of the C header.
+pub mod cause {
+    /// A session joined.
+    pub const JOIN: u32 = 1;
+    /// A session left.
+    pub const LEAVE: u32 = 2;
+    /// A session ended without leaving.
+    pub const DISCONNECT: u32 = 3;
+    /// Nodes were lost, or the network was divided.
+    pub const NETWORK: u32 = 4;
+    /// Rings merged.
+    pub const MERGE: u32 = 5;
+}
+
 /// `request::JOIN`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -201,7 +215,7 @@ pub struct MultiRecord {
 pub struct ViewRecord {
     /// The client's number for the group.
     pub handle: u32,
-    /// ANZ_CAUSE_* of the C header: 1 join, 2 leave, 3 disconnect, 4 network, 5 merge.
+    /// One of [`cause`].
     pub cause: u32,
     /// Where in history.
     pub id: ViewId,

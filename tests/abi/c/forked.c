@@ -8,6 +8,12 @@
 #include <unistd.h>
 
 static anz_conn_t *named;
+/* Over a socket: a thread of the parent carries it, and another one tells of it. */
+static anz_engine_t *listening;
+static anz_conn_t *streamed;
+static anz_group_t *streamed_group;
+static volatile int told;
+static char stream_directory[40];
 static anz_config_t *cfg;
 static anz_event_t held;
 static anz_msg_t *retained;
@@ -78,6 +84,72 @@ static void nothing_works(void)
     IS(anz_engine_connect(engine, NULL, &own, &err), ANZ_EFORKED);
     IS(anz_connect("inproc:named", NULL, &own, &err), ANZ_EFORKED);
     CHECK(strstr(err.message, "parent") != NULL);
+}
+
+static void tell(void *user_data)
+{
+    *(volatile int *)user_data = 1;
+}
+
+static void begin_stream(void)
+{
+    anz_error_t err = {sizeof err, 0, 0, 0, ""};
+    anz_config_t *listens;
+    char directory[] = "/tmp/anasazi-forked-XXXXXX", url[80];
+    CHECK(mkdtemp(directory) != NULL);
+    snprintf(url, sizeof url, "unix:%s/sock", directory);
+    IS(anz_config_new(&listens), ANZ_OK);
+    IS(anz_config_set(listens, "transport.multicast", "off", &err), ANZ_OK);
+    IS(anz_config_set(listens, "client.listen_streams", url, &err), ANZ_OK);
+    if (anz_engine_new(listens, &listening, &err) != ANZ_OK)
+        fprintf(stderr, "%s\n", err.message);
+    IS(anz_engine_start_thread(listening), ANZ_OK);
+    if (anz_connect(url, NULL, &streamed, &err) != ANZ_OK)
+        fprintf(stderr, "%s\n", err.message);
+    streamed_group = joined(streamed, "streamed");
+    IS(anz_conn_set_notify(streamed, tell, (void *)&told), ANZ_OK);
+    anz_config_free(listens);
+    CHECK(rmdir(directory) != 0); /* its socket is in there, until it ends */
+    strcpy(stream_directory, directory);
+}
+
+/* It works, and its call is made. */
+static void stream_goes_on(void)
+{
+    int64_t until = deadline_after_s(20);
+    anz_event_t ev;
+    ev.struct_size = sizeof ev;
+    /* Until 0, or there may be no next call. */
+    while (anz_recv(streamed, &ev, 1) > 0)
+        IS(anz_release(streamed, &ev, 1), ANZ_OK);
+    told = 0;
+    IS(anz_mcast(streamed_group, ANZ_AGREED, "on", 2, 0), ANZ_OK);
+    while (!told) {
+        CHECK(deadline_after_s(0) < until);
+        usleep(1000);
+    }
+    ev = next_of(streamed, ANZ_EV_MESSAGE);
+    CHECK(ev.len == 2);
+    IS(anz_release(streamed, &ev, 1), ANZ_OK);
+}
+
+static void end_stream(void)
+{
+    IS(anz_conn_close(streamed), ANZ_OK);
+    anz_engine_free(listening);
+    CHECK(rmdir(stream_directory) == 0);
+}
+
+static void stream_does_not_work(void)
+{
+    anz_event_t ev;
+    memset(&ev, 0, sizeof ev);
+    ev.struct_size = sizeof ev;
+    IS(anz_mcast(streamed_group, ANZ_AGREED, "x", 1, 0), ANZ_EFORKED);
+    CHECK(anz_recv(streamed, &ev, 1) == ANZ_EFORKED);
+    IS(anz_conn_set_notify(streamed, NULL, NULL), ANZ_EFORKED);
+    IS(anz_conn_close(streamed), ANZ_OK);
+    anz_engine_free(listening);
 }
 
 static void all_can_be_freed(void)
@@ -175,7 +247,9 @@ int main(void)
     ev = next_of(conn, ANZ_EV_LEFT);
     IS(anz_release(conn, &ev, 1), ANZ_OK);
     IS(anz_join(conn, "late", 0, NULL, &late), ANZ_OK);
+    begin_stream();
     fork_beside_senders();
+    stream_goes_on();
 
     IS(anz_mcast(group, ANZ_AGREED, "held", 4, 0), ANZ_OK);
     held = next_of(conn, ANZ_EV_MESSAGE);
@@ -184,11 +258,14 @@ int main(void)
     child = fork();
     if (child == 0) {
         nothing_works();
+        stream_does_not_work();
         all_can_be_freed();
         own_ones_work();
         _exit(0);
     }
     ended_well(child);
+    stream_goes_on();
+    end_stream();
     ((char *)claimed.data)[0] = 'y';
     IS(anz_commit(group, &claimed, ANZ_AGREED, 0), ANZ_OK);
     ev = next_of(conn, ANZ_EV_MESSAGE);

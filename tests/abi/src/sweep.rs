@@ -104,6 +104,19 @@ static void log_line(void *user_data, int level, const char *component, const ch
     (void)user_data, (void)level, (void)component, (void)text, (void)text_len;
 }
 
+static int watch(void *user_data, int fd, uint32_t old_events, uint32_t new_events)
+{
+    (void)user_data, (void)fd, (void)old_events, (void)new_events;
+    return 0;
+}
+
+static void timer(void *user_data, int64_t deadline_ns)
+{
+    (void)user_data, (void)deadline_ns;
+}
+
+static const anz_loop_ops_t good_ops = {sizeof(anz_loop_ops_t), 0, watch, timer};
+
 static void prepare(void)
 {
     if (conn != NULL && anz_conn_wait(conn, 0) != ANZ_ECLOSED)
@@ -128,5 +141,5 @@ static void tidy_up(void)
 int main(void)
 {
     (void)notify, (void)log_line, (void)msg, (void)len, (void)made, (void)room, (void)buf;
-    (void)claim, (void)member, (void)iov, (void)ops, (void)err;
+    (void)claim, (void)member, (void)iov, (void)ops, (void)err, (void)good_ops;
 "#;

@@ -57,6 +57,67 @@ fn nothing_is_written_beyond_what_a_struct_says_that_it_has() {
     sweep::passes(&body);
 }
 
+/// A struct that the library reads says how large it is: one that is too small, or absurd, is
+/// refused; a larger one is of a newer header, and is taken if it sets nothing that is new.
+#[test]
+fn what_a_struct_says_of_its_size_is_taken_or_refused() {
+    let (mut body, mut calls) = (String::new(), 0);
+    for function in functions() {
+        for (at, argument) in function.arguments.iter().enumerate() {
+            let Some(kind) =
+                argument.kind.strip_prefix("const ").and_then(|k| k.strip_suffix(" *"))
+            else {
+                continue;
+            };
+            // An event is the library's own, and its size a stride.
+            let (good, newer) = match (kind, &function.name[..]) {
+                ("anz_loop_ops_t", _) => ("r == ANZ_OK", "r == ANZ_E2BIG"),
+                ("anz_event_t", "anz_release") => ("r == ANZ_OK", "r == ANZ_OK"),
+                _ => continue,
+            };
+            let own = format!("sizeof({kind})");
+            let sizes = [
+                ("0", 0, "r == ANZ_EINVAL"),
+                ("1", 0, "r == ANZ_EINVAL"),
+                ("4", 0, "r == ANZ_EINVAL"),
+                (&format!("{own} - 1"), 0, "r == ANZ_EINVAL"),
+                (&own, 0, good),
+                (&format!("{own} + 8"), 0, good),
+                (&format!("{own} + 8"), 1, newer),
+                ("4096", 0, good),
+                ("4096", 1, newer),
+                ("4097", 0, "r == ANZ_EINVAL"),
+                ("0xFFFFFFFFu", 0, "r == ANZ_EINVAL"),
+            ];
+            for (size, last, expected) in sizes {
+                let given = |place| (place == at).then(|| "(void *)room".to_owned());
+                let call = sweep::call(&function, given);
+                let place = format!("{} with a size of {size}, {expected}", function.name);
+                _ = writeln!(body, "    prepare();\n    memset(room, 0, sizeof room);");
+                _ = writeln!(body, "    memcpy(room, {}, {own});", sample(kind));
+                _ = writeln!(body, "    *(uint32_t *)room = (uint32_t)({size});");
+                _ = writeln!(body, "    if ((uint32_t)({size}) <= 4096 && {last})");
+                _ = writeln!(body, "        room[(uint32_t)({size}) - 1] = 1;");
+                _ = writeln!(body, "    {{ anz_status_t r = {call}; if (!({expected})) {{");
+                _ = writeln!(body, "        fprintf(stderr, \"%s: %d\\n\", {place:?}, (int)r);");
+                _ = writeln!(body, "        return 1; }} }}\n    tidy_up();");
+                calls += 1;
+            }
+        }
+    }
+    assert_eq!(calls, 22, "each struct that is read, in each function");
+    sweep::passes(&body);
+}
+
+/// A good one.
+fn sample(kind: &str) -> &'static str {
+    match kind {
+        "anz_loop_ops_t" => "&good_ops",
+        "anz_event_t" => "&ev",
+        _ => panic!("no {kind} is known"),
+    }
+}
+
 fn extremes(argument: &Argument) -> &'static [&'static str] {
     match &argument.kind[..] {
         "uint32_t" => &["0", "1", "0x7FFFFFFFu", "0x80000000u", "0xFFFFFFFFu"],

@@ -39,6 +39,12 @@ fn every_way_of_sending_does_what_it_says_or_is_refused() {
 }
 
 #[test]
+fn every_cause_of_a_view_and_the_transitional_signal_are_seen() {
+    let settings = Cluster::new().settings();
+    passes_with("views", &settings.each_ref().map(String::as_str));
+}
+
+#[test]
 fn a_priority_goes_before_what_waits_of_its_session() {
     passes("priorities");
 }

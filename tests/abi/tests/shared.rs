@@ -29,7 +29,7 @@ fn any_thread_may_call_what_is_safe_and_what_never_waits_does_not() {
             _ => _ = writeln!(program, "    (void){call};\n    return 1;\n}}"),
         }
     }
-    program += "static const struct {\n    const char *name;\n    int (*call)(void), waits;\n} calls[] = {\n";
+    program += "static const struct { const char *name; int (*call)(void), waits; } calls[] = {\n";
     for function in &safe {
         let (name, waits) = (&function.name, i32::from(function.has_tag("BLK")));
         _ = writeln!(program, "    {{\"{name}\", call_{name}, {waits}}},");

@@ -28,6 +28,11 @@ fn unsafe_code_stays_behind_its_fence() {
 }
 
 #[test]
+fn locks_are_where_nobody_waits_long() {
+    hold(rules::locks);
+}
+
+#[test]
 fn functions_fit_a_screen() {
     hold(rules::function_length);
 }

@@ -18,6 +18,24 @@ pub(crate) fn unsafe_fence(file: &File) -> Vec<String> {
         .collect()
 }
 
+/// The header promises that no thread of an application waits for another one: locks in what an
+/// application calls are only where somebody has said why that holds.
+pub(crate) fn locks(file: &File) -> Vec<String> {
+    let is_called = ["core/client/src/", "core/engine/src/", "core/queue/src/", "core/stream/src/"]
+        .into_iter()
+        .chain(["ffi/src/"])
+        .any(|folder| file.path.starts_with(folder));
+    let is_explained = LOCKS.iter().any(|(path, _)| *path == file.path);
+    if file.extension() != "rs" || !is_called || is_explained || is_test(&file.path) {
+        return Vec::new();
+    }
+    let code = rust::without_tests(&rust::blank(&file.text));
+    rust::words(&code)
+        .filter(|(_, word)| ["Mutex", "RwLock", "Condvar", "ReentrantLock"].contains(word))
+        .map(|(at, _)| finding(file, line_of(&code, at), "a lock: say in tidy's LOCKS who waits"))
+        .collect()
+}
+
 pub(crate) fn function_length(file: &File) -> Vec<String> {
     if file.extension() != "rs" || is_test(&file.path) {
         return Vec::new();
@@ -149,6 +167,19 @@ fn finding(file: &File, line: usize, text: &str) -> String {
     format!("{}:{line}: {text}", file.path)
 }
 
+/// Where there are locks in what an application calls, and why it does not wait for itself there.
+const LOCKS: [(&str, &str); 9] = [
+    ("core/client/src/connector.rs", "between a session's owner and the thread that carries it"),
+    ("core/client/src/core.rs", "the owner's; others try, and get EBUSY"),
+    ("core/client/src/sys/fake_engine.rs", "a stand-in, for tests"),
+    ("core/client/src/sys/notifier.rs", "to wait for a call that is under way, as is said there"),
+    ("core/engine/src/engine.rs", "between the engine and the thread of its streams"),
+    ("core/engine/src/inproc.rs", "engines by name: the header names anz_connect()"),
+    ("core/engine/src/writer.rs", "between the engine and the thread of its disk"),
+    ("ffi/src/config.rs", "the owner's; others try, and get EBUSY"),
+    ("ffi/src/engine.rs", "the owner's; others try. The header names anz_engine_free()"),
+];
+
 const FUNCTION_LINES_MAX: usize = 70;
 /// Without comments, blank lines and tests.
 const FILE_CODE_LINES_MAX: usize = 600;
@@ -171,6 +202,7 @@ mod tests {
         let marked = concat!("// TO", "DO: more");
         for (rule, path, text) in [
             (unsafe_fence as Rule, "core/engine/src/a.rs", "unsafe { a() }"),
+            (locks, "core/engine/src/a.rs", "static A: Mutex<u8>"),
             (function_length, "core/engine/src/a.rs", &long),
             (file_length, "core/engine/src/a.rs", &"a;\n".repeat(601)),
             (line_width, "core/engine/src/a.rs", &"a".repeat(101)),
@@ -194,6 +226,9 @@ mod tests {
         for (rule, path, text) in [
             (unsafe_fence as Rule, "core/engine/src/sys/a.rs", "unsafe { a() }"),
             (unsafe_fence, "core/engine/src/a.rs", "#![deny(unsafe_code)] // unsafe \n\"unsafe\""),
+            (locks, "core/engine/src/a.rs", "// a Mutex\nMutexGuard"),
+            (locks, "core/engine/src/writer.rs", "Mutex"),
+            (locks, "daemon/src/a.rs", "Mutex"),
             (function_length, "core/engine/src/a.rs", &long),
             (function_length, "core/engine/src/a.rs", &long_test),
             (file_length, "core/engine/src/a.rs", &"// a\n".repeat(601)),

@@ -2,7 +2,7 @@
 
 use anasazi_protocol::{GroupView, MemberId, MessageDelivery, ViewCause, ViewKind};
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{Member, MessageRecord, MultiRecord, ViewId, ViewRecord};
+use anasazi_queue::record::{Member, MessageRecord, MultiRecord, ViewId, ViewRecord, cause};
 use bytes::Bytes;
 
 /// What comes before a message for the handle; `own` if it is for the session that sent it.
@@ -44,11 +44,11 @@ pub(super) fn view_head(view: &GroupView, handle: u32) -> ViewRecord {
     ViewRecord {
         handle,
         cause: match view.cause {
-            ViewCause::Join => 1,
-            ViewCause::Leave => 2,
-            ViewCause::Disconnect => 3,
-            ViewCause::Network => 4,
-            ViewCause::Merge => 5,
+            ViewCause::Join => cause::JOIN,
+            ViewCause::Leave => cause::LEAVE,
+            ViewCause::Disconnect => cause::DISCONNECT,
+            ViewCause::Network => cause::NETWORK,
+            ViewCause::Merge => cause::MERGE,
         },
         id: ViewId {
             ring_seq: view.id.ring.sequence,

@@ -6,6 +6,9 @@ use std::thread::{Builder, JoinHandle};
 
 /// Starts a named thread with all signals blocked from its first instruction.
 ///
+/// So they are on the calling thread for as long as that takes, since a new thread inherits its
+/// mask; what is sent to it meanwhile comes right after.
+///
 /// # Errors
 /// The system has no room for another thread.
 pub fn spawn_without_signals(
