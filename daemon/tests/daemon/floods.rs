@@ -60,9 +60,13 @@ fn open_stream(place: &Place) -> Session {
 }
 
 fn open_by(way: Arc<dyn Connector>) -> Session {
+    open_with(way, 64 << 10)
+}
+
+fn open_with(way: Arc<dyn Connector>, ring_len: u32) -> Session {
     let options = SessionOptions {
-        send_ring_len: 64 << 10,
-        receive_ring_len: 64 << 10,
+        send_ring_len: ring_len,
+        receive_ring_len: ring_len,
         connect_timeout: WAIT_MAX,
         connect_async: false,
         slow: SlowPolicy::Disconnect,
@@ -128,7 +132,11 @@ fn files(daemon: &Running) -> usize {
 
 /// Pages of memory that it has.
 fn pages(daemon: &Running) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{}/statm", daemon.child.id())).expect("/proc");
+    pages_of(daemon.child.id())
+}
+
+fn pages_of(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/statm")).expect("/proc");
     text.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("a number")
 }
 
@@ -304,6 +312,23 @@ fn a_thousand_sessions_by_hand() {
     witness.round();
     daemon.signal("-TERM");
     assert_eq!(daemon.exit_code(), Some(0));
+}
+
+/// With rings as large as they are by default: what is not used is not there.
+#[test]
+fn a_fresh_session_takes_little_memory() {
+    const SESSIONS: u64 = 200;
+    let place = Place::new("");
+    let daemon = start(&place, "ulimit -n 4096");
+    let pages_of_both = || pages(&daemon) + pages_of(std::process::id());
+    let first: Vec<_> = (0..10).map(|_| open_with(Arc::new(socket(&place)), 4 << 20)).collect();
+    let before = pages_of_both();
+    let sessions: Vec<_> =
+        (0..SESSIONS).map(|_| open_with(Arc::new(socket(&place)), 4 << 20)).collect();
+    let each = (pages_of_both() - before) * 4096 / SESSIONS;
+    eprintln!("{} KiB a session", each >> 10);
+    assert!(each < 3 << 19, "{each} bytes a session");
+    drop((first, sessions));
 }
 
 /// Fewer than it is to serve: the last ones are told why, and the log says so at the start.

@@ -109,6 +109,47 @@ fn what_a_struct_says_of_its_size_is_taken_or_refused() {
     sweep::passes(&body);
 }
 
+/// The same of the fields of structs that are read: lengths of pieces, of which the sum may be more
+/// than there are bytes; what is said to be a claim; tokens; members.
+#[test]
+fn every_field_may_be_as_small_or_large_as_can_be() {
+    let lengths = ["0", "(size_t)1 << 40", "INT64_MAX", "SIZE_MAX / 2 + 1", "SIZE_MAX"];
+    let words = ["0", "1", "INT64_MAX", "UINT64_MAX - 1", "UINT64_MAX"];
+    let mut body = String::new();
+    for first in lengths {
+        for second in lengths {
+            let good = if first == "0" && second == "0" { SENT } else { "r == ANZ_EMSGSIZE" };
+            let set = format!("parts[0].len = {first}; parts[1].len = {second};");
+            field(&mut body, &set, "anz_mcastv(group, ANZ_AGREED, parts, 2, 0)", good);
+        }
+    }
+    for first in words {
+        for second in words {
+            let no_claim = "r == ANZ_EINVAL";
+            let set = format!("claim.token = {first}; claim.len = (size_t){second};");
+            field(&mut body, &set, "anz_commit(group, &claim, ANZ_AGREED, 0)", no_claim);
+            field(&mut body, &set, "(anz_abort(group, &claim), ANZ_OK)", "r == ANZ_OK");
+            let set = format!("other.token = {first}; other.len = (size_t){second};");
+            field(&mut body, &set, "anz_release(conn, &other, 1)", "r == ANZ_OK");
+            let set = format!("member.node = {first}; member.session = {second};");
+            field(&mut body, &set, "anz_member_name(conn, &member, buf, 40)", "r == ANZ_OK");
+            let peer = "anz_peer(conn, \"default\", member, (anz_group_t **)&made)";
+            field(&mut body, &set, peer, &documented("anz_peer"));
+        }
+    }
+    sweep::passes(&body);
+}
+
+fn field(body: &mut String, set: &str, call: &str, expected: &str) {
+    _ = writeln!(
+        body,
+        "    prepare();\n    {{ anz_iov_t parts[2] = {{{{room, 0}}, {{room, 0}}}}; anz_event_t other = \
+         ev;\n    (void)parts, (void)other; {set}\n    anz_status_t r = {call}; if (!({expected})) \
+         {{ fprintf(stderr, \"%s %s: %s\\n\", {set:?}, {call:?}, anz_status_name(r)); return 1; }} \
+         }}\n    tidy_up();"
+    );
+}
+
 /// A good one.
 fn sample(kind: &str) -> &'static str {
     match kind {
