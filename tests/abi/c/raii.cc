@@ -79,9 +79,72 @@ static void messages_outlive_their_session(const anasazi::engine &engine)
     std::thread([kept = std::move(kept)] { CHECK(kept[0].bytes() == "kept"); }).join();
 }
 
-int main()
+static void count_lines(void *user_data, int, const char *, const char *, std::size_t)
 {
+    ++*static_cast<int *>(user_data);
+}
+
+// An engine in this very thread, driven as a loop would do it, and then until it is stopped.
+static void engines_are_driven_and_run(const std::string &file)
+{
+    int lines = 0;
+    anasazi::config settings;
+    settings.load(file).set_log(count_lines, ANZ_LOG_DEBUG, &lines);
+    CHECK(thrown([&] { settings.load("/no/such/file"); }).code() == ANZ_ECONFIG);
+    anasazi::engine engine(&settings);
+    CHECK(engine.fd() >= 0);
+    anasazi::session session = engine.connect(&settings);
+    (void)session.join("driven");
+    bool there = false;
+    while (!there) {
+        (void)engine.process();
+        for (const anz_event_t &ev : session.receive())
+            there = there || ev.type == ANZ_EV_VIEW;
+    }
+    std::thread([&] { CHECK(engine.stop() == ANZ_OK); }).join();
+    engine.run();
+    CHECK(thrown([&] { (void)engine.process(); }).code() == ANZ_ECLOSED);
+    CHECK(lines > 0);
+    // What it had is given back before it has something else, and at its end.
+    anasazi::engine second(&settings);
+    second = std::move(engine);
+    CHECK(engine.get() == nullptr && second.get() != nullptr);
+    second.reset();
+    CHECK(second.get() == nullptr);
+}
+
+static void events_and_waits(const anasazi::session &session, anasazi::group group)
+{
+    anz_iov_t parts[] = {{"two ", 4}, {"parts", 5}};
+    while (!session.receive().empty())
+        continue;
+    CHECK(!session.wait(1) && group.wait_writable(1));
+    CHECK(group.mcastv(parts, 2, ANZ_FIFO, 5) == ANZ_OK);
+    CHECK(session.wait());
+    for (bool got = false; !got; (void)session.wait()) {
+        anasazi::events first = session.receive();
+        std::size_t size = first.size();
+        anasazi::events second(std::move(first));
+        CHECK(first.empty() && second.size() == size && second.empty() == (size == 0));
+        for (const anz_event_t &ev : second)
+            got = got || anasazi::bytes(ev) == "two parts";
+        if (got)
+            break;
+    }
+    anz_status_t why = ANZ_OK;
+    anasazi::claim too_long = group.claim(std::size_t{1} << 40, &why);
+    CHECK(!too_long && why == ANZ_EMSGSIZE && too_long.commit() == ANZ_EINVAL);
+    anasazi::claim given_up = group.claim(4, &why);
+    CHECK(given_up && why == ANZ_OK);
+    given_up.abort();
+    CHECK(!given_up);
+}
+
+int main(int argc, char **argv)
+{
+    CHECK(argc == 2);
     errors_say_why();
+    engines_are_driven_and_run(argv[1]);
     anasazi::config settings;
     settings.set("transport.multicast", "off");
     anasazi::engine engine(&settings);
@@ -103,6 +166,7 @@ int main()
     next(session, ANZ_EV_MESSAGE, [](const anz_event_t &ev) { CHECK(ev.group == nullptr); });
     CHECK(alone.wait_writable());
     everything_is_given_back(session, groups[0]);
+    events_and_waits(session, groups[0]);
     messages_outlive_their_session(engine);
     session.query("{\"get\":\"status\"}", 9);
     next(session, ANZ_EV_REPLY, [](const anz_event_t &ev) { CHECK(ev.tag == 9 && ev.len > 0); });

@@ -141,12 +141,14 @@ fn every_field_may_be_as_small_or_large_as_can_be() {
 }
 
 fn field(body: &mut String, set: &str, call: &str, expected: &str) {
+    let said = format!("fprintf(stderr, \"%s %s: %s\\n\", {set:?}, {call:?}, anz_status_name(r))");
+    _ = writeln!(body, "    prepare();\n    {{");
+    _ = writeln!(body, "        anz_iov_t parts[2] = {{{{room, 0}}, {{room, 0}}}};");
+    _ = writeln!(body, "        anz_event_t other = ev;\n        anz_status_t r;");
+    _ = writeln!(body, "        (void)parts, (void)other;\n        {set}\n        r = {call};");
     _ = writeln!(
         body,
-        "    prepare();\n    {{ anz_iov_t parts[2] = {{{{room, 0}}, {{room, 0}}}}; anz_event_t other = \
-         ev;\n    (void)parts, (void)other; {set}\n    anz_status_t r = {call}; if (!({expected})) \
-         {{ fprintf(stderr, \"%s %s: %s\\n\", {set:?}, {call:?}, anz_status_name(r)); return 1; }} \
-         }}\n    tidy_up();"
+        "        if (!({expected})) {{ {said}; return 1; }}\n    }}\n    tidy_up();"
     );
 }
 

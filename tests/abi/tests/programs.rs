@@ -120,7 +120,44 @@ fn a_c89_program_opens_the_library_and_finds_everything_in_its_table() {
 
 #[test]
 fn owners_in_cpp_give_back_what_they_own_and_errors_say_why() {
-    passes("raii.cc");
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("settings.toml");
+    fs::write(&file, "transport.multicast = \"off\"\n").expect("written");
+    passes_with("raii.cc", &[file.to_str().expect("a path")]);
+}
+
+/// What `raii.cc` does not use may be wrong.
+#[test]
+fn every_member_for_cpp_is_used() {
+    let read = |path| fs::read_to_string(root().join(path)).expect("a file");
+    let (header, program) = (read("include/anasazi.hpp"), read("tests/abi/c/raii.cc"));
+    let is_name = |c: char| c.is_alphanumeric() || c == '_';
+    let mut members = BTreeSet::new();
+    let mut is_private = false;
+    for line in header.lines() {
+        is_private = (is_private && !line.contains("public:")) || line.contains("private:");
+        // As the header is laid out: members are declared at four columns, in a line of their own.
+        let declared = line.strip_prefix("    ").filter(|rest| !rest.starts_with([' ', ':', '}']));
+        let Some((before, _)) = declared.and_then(|line| line.split_once('(')) else { continue };
+        let name = before.rsplit(|c: char| !is_name(c)).next().unwrap_or_default();
+        // The language itself calls these.
+        let is_silent = ["begin", "end", "bool", "owned"].contains(&name);
+        let is_call = ["return", "throw", "if", "check", "static_assert", ""].contains(&name)
+            || name.starts_with("anz_")
+            || before.contains(" = ")
+            || before.contains('~');
+        if !is_private && !is_call && !is_silent {
+            members.insert(name.to_owned());
+        }
+    }
+    assert!(members.len() > 30, "{members:?}");
+    let unused = |name: &&String| {
+        let calls =
+            [format!(".{name}("), format!(" {name}("), format!("::{name}"), format!("){name}(")];
+        !calls.iter().any(|call| program.contains(call))
+    };
+    let unused: Vec<_> = members.iter().filter(unused).collect();
+    assert!(unused.is_empty(), "raii.cc does without {unused:?}");
 }
 
 // ---- what signal handlers may call: docs/TESTING.md has the list of proofs
