@@ -93,6 +93,31 @@ eval "cc $(pkg-config --cflags anasazi) -o '$place/static' '$place/use.c' \
 "$place/static" > /dev/null || fail "static"
 echo "ok: pkg-config, static"
 
+# Each other header, from where it is now: LANGUAGE HEADER [PACKAGE of the loop that it is for]
+includes() {
+    flags=''
+    if [ $# -gt 2 ]; then
+        flags=$(pkg-config --cflags "$3" 2> /dev/null) \
+            || { echo "skipped: $2 ($3 is not installed)"; return; }
+    fi
+    [ -e "$moved/include/$2" ] || fail "$2 is not installed"
+    echo "#include <$2>" > "$place/include.$1"
+    case $1 in c) compiler='cc -std=gnu99' ;; *) compiler='c++ -std=c++17' ;; esac
+    eval "$compiler -fPIC -fsyntax-only -Wall -Wextra $flags $(pkg-config --cflags anasazi) \
+        '$place/include.$1'" > "$place/log" 2>&1 || { cat "$place/log"; fail "$2"; }
+}
+includes c anasazi_dl.h
+includes cc anasazi.hpp
+includes c anasazi/adapters/glib.h glib-2.0
+includes c anasazi/adapters/libevent.h libevent
+includes c anasazi/adapters/libuv.h libuv
+includes c anasazi/adapters/sdevent.h libsystemd
+includes cc anasazi/adapters/qt.hpp Qt5Core
+# These two have no file of pkg-config's.
+if [ -e /usr/include/ev.h ]; then includes c anasazi/adapters/libev.h; fi
+if [ -e /usr/include/asio.hpp ]; then includes cc anasazi/adapters/asio.hpp; fi
+echo "ok: all other headers"
+
 if command -v cmake > /dev/null; then
     cat > "$place/CMakeLists.txt" <<'SOURCE'
 cmake_minimum_required(VERSION 3.16)
