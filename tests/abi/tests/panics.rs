@@ -12,7 +12,8 @@ fn a_deliberate_panic_is_a_status_and_the_process_lives() {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let feature = ["-p", "anasazi-ffi", "--features", "panic-export"];
+    // As everything is built for the tests: nothing else is built again.
+    let feature = ["--workspace", "--lib", "--tests", "--features", "anasazi-ffi/panic-export"];
     run(Command::new(cargo).args(["build", "--locked"]).args(feature).current_dir(root()));
     // Away from what other tests may link.
     let directory = tempfile::tempdir().expect("a directory");
