@@ -10,7 +10,7 @@ use anasazi_protocol::Instant;
 
 use crate::config::ClientConfig;
 use crate::error::EngineError;
-use crate::session::limits::{TAKE_IN_BURST, TAKE_IN_EVERY};
+use crate::session::limits::{TAKE_IN_BURST, TAKE_IN_PAUSE, TAKE_IN_SHARE, TURN_AWAY_COST};
 use crate::session::{Listener, Readiness};
 use crate::sys::socket::Peer;
 use crate::watches::Watches;
@@ -24,12 +24,15 @@ const TELL_TURNED_AWAY_EVERY: Duration = Duration::from_secs(1);
 /// A connection, and of whom it is, unless the kernel is to say.
 pub(crate) type Connection = (OwnedFd, Option<Peer>);
 
-/// The listener, and those that have come by other ways.
+/// The listener, and those who come over streams. They are let in in turn: a flood of the one does
+/// not keep the other out.
 pub(crate) struct Door {
     listener: Option<Listener>,
     knocking: Knocking,
-    /// Of this process, or behind streams.
+    /// Behind streams; that thread lets so many come as have not been answered yet.
     coming: VecDeque<Connection>,
+    /// The last one that was let in came over a stream.
+    stream_was_last: bool,
     pace: Pace,
     /// For want of descriptors, since that was last told.
     turned_away: u64,
@@ -67,6 +70,7 @@ impl Door {
             listener: config.listen.as_ref().map(listen).transpose()?,
             knocking: Knocking::No,
             coming: VecDeque::new(),
+            stream_was_last: false,
             pace: Pace::default(),
             turned_away: 0,
             turned_away_told: Instant::default(),
@@ -80,39 +84,40 @@ impl Door {
         }
     }
 
-    /// These have come by other ways.
-    pub(crate) fn come(&mut self, connections: Vec<Connection>) {
-        self.coming.extend(connections);
+    /// This one has come over a stream.
+    pub(crate) fn come(&mut self, connection: Connection) {
+        self.coming.push_back(connection);
     }
 
-    /// One to be taken in now, if one waits and it is time for it.
+    /// One to be let in now, if one waits and it is time for it. What that took is to be said
+    /// afterwards: [`spent`](Self::spent).
     pub(crate) fn next(&mut self, watches: &Watches, now: Instant) -> Option<Connection> {
-        loop {
-            if !self.pace.allows(now) {
-                self.look_away(watches);
-                return None;
-            }
-            if let Some(connection) = self.coming.pop_front() {
-                self.pace.spend(1, now);
+        while self.pace.allows(now) {
+            let knocks = self.knocking != Knocking::No && self.listener.is_some();
+            if !(knocks && self.stream_was_last)
+                && let Some(connection) = self.coming.pop_front()
+            {
+                self.stream_was_last = true;
                 return Some(connection);
             }
-            let listener = self.listener.as_mut().filter(|_| self.knocking != Knocking::No)?;
-            let accepted = listener.accept();
-            let turned_away = listener.take_turned_away();
-            self.pace.spend(turned_away + u64::from(accepted.is_some()), now);
-            self.tell_turned_away(turned_away, now);
-            match accepted {
-                Some(socket) => return Some((socket, None)),
-                None if turned_away > 0 => {} // more may wait
-                None => {
-                    self.look_again(watches, now);
-                    return None;
-                }
+            if !knocks {
+                return None;
+            }
+            self.stream_was_last = false;
+            if let Some(socket) = self.accept(watches, now) {
+                return Some((socket, None));
             }
         }
+        self.look_away(watches);
+        None
     }
 
-    /// When one that waits can be taken in.
+    /// So long the engine was busy with one that was let in.
+    pub(crate) fn spent(&mut self, time: Duration, now: Instant) {
+        self.pace.spend(time, now);
+    }
+
+    /// When one that waits can be let in.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let waits = !self.coming.is_empty() || self.knocking == Knocking::Unwatched;
         waits.then(|| self.pace.next())
@@ -128,6 +133,25 @@ impl Door {
         self.coming.clear();
     }
 
+    /// The next one of the listener's queue.
+    fn accept(&mut self, watches: &Watches, now: Instant) -> Option<OwnedFd> {
+        let listener = self.listener.as_mut()?;
+        let accepted = listener.accept();
+        let turned_away = listener.take_turned_away();
+        let times = u32::try_from(turned_away).unwrap_or(u32::MAX);
+        self.pace.spend(TURN_AWAY_COST * times, now);
+        self.tell_turned_away(turned_away, now);
+        match accepted {
+            Ok(Some(socket)) => return Some(socket),
+            // More may wait.
+            Ok(None) if turned_away > 0 => {}
+            Ok(None) => self.look_again(watches, now),
+            // It stays readable: without a pause the engine would run in circles.
+            Err(_) => self.pace.rest(TAKE_IN_PAUSE, now),
+        }
+        None
+    }
+
     /// Who knocks at a wrong time would make the engine run in circles.
     fn look_away(&mut self, watches: &Watches) {
         if let Some(listener) = self.listener.as_ref().filter(|_| self.knocking == Knocking::Yes) {
@@ -141,7 +165,7 @@ impl Door {
         if self.knocking == Knocking::Unwatched && watches.add(listener.fd(), LISTENER_KEY).is_err()
         {
             // No memory: soon again.
-            return self.pace.spend(TAKE_IN_BURST, now);
+            return self.pace.rest(TAKE_IN_PAUSE, now);
         }
         self.knocking = Knocking::No;
     }
@@ -159,11 +183,11 @@ impl Door {
     }
 }
 
-/// So many at once after a time of rest, and so many per second in the long run.
+/// A share of the time; what was not used of it adds up to one burst.
 #[derive(Debug, Default)]
 struct Pace {
-    /// Those that were taken in use up the time until here.
-    used_until: Instant,
+    /// What was spent is paid for at this time.
+    paid_at: Instant,
 }
 
 impl Pace {
@@ -171,13 +195,17 @@ impl Pace {
         self.next() <= now
     }
 
-    fn spend(&mut self, count: u64, now: Instant) {
-        let times = |count: u64| TAKE_IN_EVERY * u32::try_from(count).unwrap_or(u32::MAX);
-        self.used_until = self.used_until.max(now - times(TAKE_IN_BURST)) + times(count);
+    fn spend(&mut self, time: Duration, now: Instant) {
+        let saved = now - TAKE_IN_BURST * TAKE_IN_SHARE;
+        self.paid_at = self.paid_at.max(saved) + time * TAKE_IN_SHARE;
+    }
+
+    fn rest(&mut self, time: Duration, now: Instant) {
+        self.paid_at = now + time;
     }
 
     fn next(&self) -> Instant {
-        self.used_until
+        self.paid_at
     }
 }
 
@@ -185,32 +213,42 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const START: Instant = Instant(1_000_000_000_000);
+    const COST: Duration = Duration::from_micros(100);
+
     #[test]
-    fn a_burst_is_let_in_at_once_and_then_one_after_the_other() {
-        let (mut pace, mut now) = (Pace::default(), Instant(1_000_000_000_000));
-        let mut let_in = |now| {
-            let mut count = 0;
-            while pace.allows(now) {
-                pace.spend(1, now);
-                count += 1;
+    fn after_a_burst_it_is_a_share_of_the_time() {
+        let (mut pace, mut now, mut let_in) = (Pace::default(), START, 0);
+        while now.since(START) < Duration::from_secs(1) {
+            if pace.allows(now) {
+                now = now + COST;
+                pace.spend(COST, now);
+                let_in += 1;
+            } else {
+                now = now + Duration::from_micros(10);
             }
-            count
-        };
-        assert_eq!(let_in(now), TAKE_IN_BURST + 1);
-        assert_eq!(let_in(now), 0);
-        for _ in 0..100 {
-            now = now + TAKE_IN_EVERY;
-            assert_eq!(let_in(now), 1);
         }
-        // It does not add up for ever.
-        assert_eq!(let_in(now + TAKE_IN_EVERY * 1_000), TAKE_IN_BURST + 1);
+        let share = Duration::from_secs(1) / TAKE_IN_SHARE + TAKE_IN_BURST;
+        let expected = u32::try_from(share.as_micros() / COST.as_micros()).unwrap();
+        assert!((expected - 50..=expected + 1).contains(&let_in), "{let_in} of {expected}");
     }
 
     #[test]
-    fn those_that_are_turned_away_count_as_well() {
-        let (mut pace, now) = (Pace::default(), Instant(1_000_000_000_000));
-        pace.spend(TAKE_IN_BURST + 10, now);
-        assert!(!pace.allows(now));
-        assert_eq!(pace.next(), now + TAKE_IN_EVERY * 10);
+    fn what_is_saved_up_is_one_burst() {
+        let mut pace = Pace::default();
+        let mut let_in = 0_u32;
+        while pace.allows(START) {
+            pace.spend(COST, START);
+            let_in += 1;
+        }
+        assert_eq!(COST * (let_in - 1), TAKE_IN_BURST);
+    }
+
+    #[test]
+    fn a_rest_is_a_rest() {
+        let mut pace = Pace::default();
+        pace.rest(TAKE_IN_PAUSE, START);
+        assert!(!pace.allows(START + TAKE_IN_PAUSE / 2));
+        assert!(pace.allows(START + TAKE_IN_PAUSE));
     }
 }

@@ -16,6 +16,7 @@ use crate::config::{StreamAddress, ValidConfig};
 use crate::door::{Connection, Door, LISTENER_KEY};
 use crate::error::EngineError;
 use crate::open::{RealTurn, open};
+use crate::session::limits::TAKE_IN_TURN;
 use crate::streams::{self, StreamSessions};
 use crate::sys::intake::Intake;
 use crate::sys::poll::{Waker, now_ns};
@@ -322,15 +323,31 @@ impl Engine {
 
     fn take_in_connections(&mut self) {
         self.shared.take_told().into_iter().for_each(streams::log);
-        self.door.come(self.shared.connected.take());
-        let now = Instant(now_ns());
-        while let Ok(turn) = &mut self.turn
+        for (socket, peer) in self.shared.connected.take() {
+            match peer {
+                Some(_) => self.door.come((socket, peer)),
+                // Of this process: no stranger at the door.
+                None => self.take_in(socket, None),
+            }
+        }
+        let begin = Instant(now_ns());
+        let mut now = begin;
+        while now.since(begin) < TAKE_IN_TURN
             && let Some((socket, peer)) = self.door.next(&self.watches, now)
         {
-            match peer {
-                Some(peer) => turn.accept_of(peer, socket, &self.watches, now),
-                None => turn.accept(socket, &self.watches, now),
-            }
+            self.take_in(socket, peer);
+            let before = now;
+            now = Instant(now_ns());
+            self.door.spent(now.since(before), now);
+        }
+    }
+
+    fn take_in(&mut self, socket: OwnedFd, peer: Option<Peer>) {
+        let now = Instant(now_ns());
+        match (&mut self.turn, peer) {
+            (Ok(turn), Some(peer)) => turn.accept_of(peer, socket, &self.watches, now),
+            (Ok(turn), None) => turn.accept(socket, &self.watches, now),
+            (Err(_), _) => {}
         }
     }
 }

@@ -145,8 +145,9 @@ pub fn hash64(bytes: &[u8]) -> u64 {
     mixed(fnv)
 }
 
-/// What stands for the content of a message or packet in traces: eight bytes at a time, since while
-/// traces are taken that is of everything. Results are compared within one version only.
+/// What stands for the content of a message or packet in traces, and for what is sent in parts:
+/// eight bytes at a time, since while traces are taken that is of everything. Results are compared
+/// within one version only.
 pub fn content_hash(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut last = [0; 8];
@@ -154,8 +155,9 @@ pub fn content_hash(bytes: &[u8]) -> u64 {
     let words = words.iter().chain([&last]).map(|word| u64::from_le_bytes(*word));
     // The length is spread first, or a short content could take it back.
     mixed(words.fold(mixed(!(bytes.len() as u64)), |h, word| {
-        let h = (h ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        h ^ (h >> 32)
+        // Both halves of the product: the highest bits of a word count as much as the lowest.
+        let product = u128::from(h ^ word) * 0x9e37_79b9_7f4a_7c15_u128;
+        product as u64 ^ (product >> 64) as u64
     }))
 }
 
@@ -218,6 +220,9 @@ mod tests {
             other[bit / 8] ^= 1 << (bit % 8);
             content_hash(&other)
         });
+        // A difference that a product of 64 bits takes on as it is, and one that takes it back.
+        let two: Vec<u8> = [1_u64 << 63, (1 << 63) | (1 << 31)].map(u64::to_le_bytes).concat();
+        assert_ne!(content_hash(&two), content_hash(&[0; 16]));
         let zeros = (3..=40).map(|len| content_hash(&vec![0; len]));
         let long: BTreeSet<u64> = lengths.skip(3).chain(bits).chain(zeros).collect();
         assert_eq!(long.len(), 38 + 320 + 38);

@@ -24,7 +24,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::carrier::{Carrier, Step, TOKENS};
 use crate::limits::{
-    ACCEPT_MAX, ACCEPT_PAUSE, ANSWER_PAUSE, GREETING_MAX, LINGER_AT_STOP, TELL_EVERY,
+    ACCEPT_MAX, ACCEPT_PAUSE, ACCEPT_REST, ANSWER_PAUSE, GREETING_MAX, LINGER_AT_STOP, TELL_EVERY,
 };
 use crate::stream::Stream;
 use crate::thread::spawn_without_signals;
@@ -208,7 +208,9 @@ impl Porter {
         if self.pause.map_or(knocks, |until| until <= now) {
             // What has happened at the doors is told once: all of them are looked at.
             let doors = 0..self.listeners.len();
-            self.pause = doors.filter_map(|number| self.accept(number, now)).min();
+            let first = doors.filter_map(|number| self.accept(number, now)).min();
+            let after = Instant::now();
+            self.pause = first.map(|until| until.max(after + (after - now) * ACCEPT_REST));
         }
         for event in events.iter().filter(|event| event.token() != WAKER) {
             let (id, which) = (event.token().0 / TOKENS * TOKENS, event.token().0 % TOKENS);

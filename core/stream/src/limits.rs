@@ -37,5 +37,8 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long nobody is let in while the engine has not answered those who were.
 pub(crate) const ANSWER_PAUSE: Duration = Duration::from_millis(5);
-/// Connections taken in before others' turn.
-pub(crate) const ACCEPT_MAX: usize = 64;
+/// Streams let in at once at each place.
+pub(crate) const ACCEPT_MAX: usize = 8;
+/// After that nobody is let in for so many times as long as it took: the sessions that are there
+/// come first.
+pub(crate) const ACCEPT_REST: u32 = 7;

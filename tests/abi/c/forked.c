@@ -13,7 +13,7 @@ static anz_engine_t *listening;
 static anz_conn_t *streamed;
 static anz_group_t *streamed_group;
 static volatile int told;
-static char stream_directory[40];
+static char stream_directory[40], stream_url[80];
 static anz_config_t *cfg;
 static anz_event_t held;
 static anz_msg_t *retained;
@@ -95,9 +95,10 @@ static void begin_stream(void)
 {
     anz_error_t err = {sizeof err, 0, 0, 0, ""};
     anz_config_t *listens;
-    char directory[] = "/tmp/anasazi-forked-XXXXXX", url[80];
-    CHECK(mkdtemp(directory) != NULL);
-    snprintf(url, sizeof url, "unix:%s/sock", directory);
+    const char *url = stream_url;
+    strcpy(stream_directory, "/tmp/anasazi-forked-XXXXXX");
+    CHECK(mkdtemp(stream_directory) != NULL);
+    snprintf(stream_url, sizeof stream_url, "unix:%s/sock", stream_directory);
     IS(anz_config_new(&listens), ANZ_OK);
     IS(anz_config_set(listens, "transport.multicast", "off", &err), ANZ_OK);
     IS(anz_config_set(listens, "client.listen_streams", url, &err), ANZ_OK);
@@ -109,8 +110,7 @@ static void begin_stream(void)
     streamed_group = joined(streamed, "streamed");
     IS(anz_conn_set_notify(streamed, tell, (void *)&told), ANZ_OK);
     anz_config_free(listens);
-    CHECK(rmdir(directory) != 0); /* its socket is in there, until it ends */
-    strcpy(stream_directory, directory);
+    CHECK(rmdir(stream_directory) != 0); /* its socket is in there, until it ends */
 }
 
 /* It works, and its call is made. */
@@ -166,11 +166,21 @@ static void all_can_be_freed(void)
 
 static void own_ones_work(void)
 {
+    int64_t until = deadline_after_s(20);
     anz_event_t ev;
     begin();
     IS(anz_mcast(group, ANZ_AGREED, "mine", 4, 0), ANZ_OK);
     ev = next_of(conn, ANZ_EV_MESSAGE);
     CHECK(ev.len == 4);
+    told = 0;
+    IS(anz_conn_set_notify(conn, tell, (void *)&told), ANZ_OK);
+    while (anz_recv(conn, &ev, 1) > 0)
+        continue;
+    told = 0;
+    IS(anz_mcast(group, ANZ_AGREED, "mine", 4, 0), ANZ_OK);
+    while (!told && deadline_after_s(0) < until)
+        usleep(1000);
+    CHECK(told);
     end();
 }
 
@@ -235,6 +245,7 @@ static void fork_beside_senders(void)
 int main(void)
 {
     anz_error_t err = {sizeof err, 0, 0, 0, ""};
+    anz_conn_t *again = NULL;
     anz_event_t ev;
     pid_t child;
     begin();
@@ -265,6 +276,10 @@ int main(void)
     }
     ended_well(child);
     stream_goes_on();
+    /* The child has left the socket's file alone, too. */
+    CHECK(rmdir(stream_directory) != 0);
+    IS(anz_connect(stream_url, NULL, &again, &err), ANZ_OK);
+    IS(anz_conn_close(again), ANZ_OK);
     end_stream();
     ((char *)claimed.data)[0] = 'y';
     IS(anz_commit(group, &claimed, ANZ_AGREED, 0), ANZ_OK);

@@ -8,11 +8,12 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 enum { THREADS = 8, STOPPED = 0, TRAP_FLAG = 0x100, CALLS_AFTER_FULL = 20000, ROUNDS = 100,
-       LONGEST_CALL_NS = 10000000 };
+       LONGEST_CALL_NS = 100000000, SLEEPS_MAX = 100 };
 
 struct body {
     uint64_t thread, number;
@@ -91,7 +92,9 @@ static void *sender(void *argument)
 {
     struct body body;
     int refused = 0;
+    struct rusage before, after;
     body.thread = (uint64_t)(uintptr_t)argument;
+    CHECK(getrusage(RUSAGE_THREAD, &before) == 0);
     for (body.number = 0; refused < CALLS_AFTER_FULL;) {
         int64_t begin = own_time_ns(), took;
         anz_status_t status = anz_mcast(group, ANZ_AGREED, &body, sizeof body, 0);
@@ -102,6 +105,9 @@ static void *sender(void *argument)
         refused += status == ANZ_EAGAIN;
         body.number += status == ANZ_OK;
     }
+    /* Nor does any sleep; but for the kernel's own reasons. */
+    CHECK(getrusage(RUSAGE_THREAD, &after) == 0);
+    CHECK(after.ru_nvcsw - before.ru_nvcsw < SLEEPS_MAX);
     accepted[body.thread] = body.number;
     return NULL;
 }
@@ -199,6 +205,7 @@ static void one_is_stopped(int in_send, int times)
     uintptr_t at;
     memset(accepted, 0, sizeof accepted);
     memset(arrived, 0, sizeof arrived);
+    memset(longest_ns, 0, sizeof longest_ns);
     stop_in_send = in_send;
     alone = rounds_of_another();
     CHECK(pthread_create(&threads[STOPPED], NULL, stopped, NULL) == 0);

@@ -6,6 +6,7 @@ pub mod layout;
 pub mod man;
 pub mod processes;
 pub mod prototypes;
+pub mod shared;
 pub mod sweep;
 
 use std::env;

@@ -26,7 +26,7 @@ pub fn runs(program: &str) {
     let text = format!("#define _GNU_SOURCE\n#include \"{}\"\n{program}", check.display());
     fs::write(&source, text).expect("a source file");
     let program = compile_file(&source, directory.path());
-    let printed = run(Command::new("timeout").arg("60").arg(program));
+    let printed = run(Command::new("timeout").arg("200").arg(program));
     assert!(printed.ends_with("ok\n"), "{printed}");
 }
 

@@ -1,92 +1,49 @@
 //! Objects that all threads may use: every function of the header that is MT-Safe, from several
-//! threads at once with the same arguments. All get a documented status, whoever closes what the
-//! others use; and who calls a function that never waits does not give up the processor in it. The
-//! calls are made of the header, so a new function is in at once.
+//! threads at once with the same arguments, and beside one that ends the session, the membership,
+//! the message or the engine. All get a documented status; who calls a function that never waits
+//! does not go to sleep in it, and holds up no other wherever in it he stands still. The calls are
+//! made of the header, so a new function is in at once.
 
-use std::fmt::Write;
-
-use anasazi_abi::man::documented;
 use anasazi_abi::prototypes::{Function, functions};
-use anasazi_abi::sweep;
+use anasazi_abi::{shared, sweep};
 
 #[test]
 fn any_thread_may_call_what_is_safe_and_what_never_waits_does_not() {
     let all = functions();
-    let safe: Vec<&Function> = all.iter().filter(|f| !f.has_tag("MT-Owner")).collect();
-    assert!(safe.len() > 35, "{} functions", safe.len());
-    let mut program = BEFORE.to_owned();
-    for function in &safe {
-        let call = sweep::call(function, |_| None);
-        let name = &function.name;
-        _ = writeln!(program, "static int call_{name}(void)\n{{");
-        match &function.returns[..] {
-            "anz_status_t" | "int" => {
-                let good = documented(name);
-                _ = writeln!(program, "    long r = {call};\n    status = r;");
-                _ = writeln!(program, "    {}\n    return {good};\n}}", given_back(function));
-            }
-            "void" => _ = writeln!(program, "    {call};\n    return 1;\n}}"),
-            _ => _ = writeln!(program, "    (void){call};\n    return 1;\n}}"),
-        }
-    }
-    program += "static const struct { const char *name; int (*call)(void), waits; } calls[] = {\n";
-    for function in &safe {
-        let (name, waits) = (&function.name, i32::from(function.has_tag("BLK")));
-        _ = writeln!(program, "    {{\"{name}\", call_{name}, {waits}}},");
-    }
-    program += "};\n";
-    program += AFTER;
-    sweep::runs(&program);
+    let safe = all.iter().filter(|function| !function.has_tag("MT-Owner"));
+    assert!(safe.clone().count() > 35, "{} functions", safe.count());
+    sweep::runs(&(shared::calls(safe) + PROGRAM));
 }
 
-/// What a call has made goes at once.
-fn given_back(function: &Function) -> &'static str {
-    let kinds = function.arguments.iter().map(|argument| &argument.kind[..]);
-    let backs = kinds.filter_map(|kind| match kind {
-        "anz_config_t **" => Some("anz_config_free(made);"),
-        "anz_engine_t **" => Some("anz_engine_free(made);"),
-        "anz_conn_t **" => Some("anz_conn_close(made);"),
-        "anz_msg_t **" => Some("anz_msg_release(made);"),
-        "anz_claim_t *" if function.name == "anz_claim" => {
-            Some("if (r == ANZ_OK) anz_abort(group, &claim);")
-        }
-        _ => None,
-    });
-    backs.into_iter().next().unwrap_or_default()
+/// A lock that is held there would be seen: that of the last call is.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_thread_that_stands_still_anywhere_in_a_call_holds_up_no_other() {
+    let all = functions();
+    let never_waits = |function: &&Function| {
+        // These two say that they take a lock for a while, and wait for others.
+        !["anz_connect", "anz_engine_free"].contains(&&function.name[..])
+            // Made by itself, it is for ever; and it is nobody's.
+            && !["anz_engine_run", "anz_engine_new"].contains(&&function.name[..])
+    };
+    let calls = all.iter().filter(never_waits);
+    assert!(calls.clone().count() > 42, "{} functions", calls.count());
+    sweep::runs(&(shared::calls(calls) + STANDING));
 }
 
-const BEFORE: &str = r#"
-#include <pthread.h>
-#include <sys/resource.h>
-
-/* What all share, */
-static anz_engine_t *engine;
-static anz_config_t *cfg;
-static anz_conn_t *conn;
-static anz_group_t *group;
-static anz_msg_t *msg;
-static anz_event_t ev;
-static anz_member_t member;
-/* and what each has. */
-static anz_iov_t iov = {(void *)(uintptr_t)1, 0};
-static __thread anz_claim_t claim;
-static __thread anz_error_t err;
-static __thread anz_conn_stats_t stats;
-static __thread char buf[300], room[300];
-static __thread long status;
-static __thread size_t len;
-static __thread void *made;
-"#;
-
-const AFTER: &str = r#"
-enum { THREADS = 4, TIMES = 2000, TIMES_OF_WHAT_WAITS = 50, ROUNDS = 5 };
-static volatile int which, is_over;
+const PROGRAM: &str = r#"
+enum { THREADS = 4, TIMES = 2000, TIMES_OF_WHAT_WAITS = 50, TIMES_BESIDE_AN_END = 200, ROUNDS = 5 };
+enum { NOBODY = -1 };
+/* What all threads call; and what the first of them calls once, in the middle of that. */
+static volatile int which, ends = NOBODY, is_over;
 static pthread_barrier_t begin, end;
 static long given_up;
 
 static long times(int of)
 {
-    return calls[of].waits ? TIMES_OF_WHAT_WAITS : TIMES;
+    if (calls[of].waits)
+        return TIMES_OF_WHAT_WAITS;
+    return ends == NOBODY ? TIMES : TIMES_BESIDE_AN_END;
 }
 
 /* How often this thread has gone to sleep. */
@@ -97,9 +54,20 @@ static long sleeps(void)
     return usage.ru_nvcsw;
 }
 
-static void *use(void *unused)
+static void make(int call)
 {
-    (void)unused, (void)buf, (void)room, (void)len, (void)made, (void)claim;
+    made = NULL;
+    if (!calls[call].call()) {
+        fprintf(stderr, "%s from many threads, beside %s: %s\n", calls[call].name,
+                ends == NOBODY ? "itself" : calls[ends].name,
+                anz_status_name((anz_status_t)status));
+        exit(1);
+    }
+}
+
+static void *use(void *number)
+{
+    (void)buf, (void)room, (void)len, (void)made, (void)claim;
     err.struct_size = sizeof err;
     stats.struct_size = sizeof stats;
     for (;;) {
@@ -109,59 +77,77 @@ static void *use(void *unused)
             return NULL;
         before = sleeps();
         for (n = 0; n < times(which); n++) {
-            made = NULL;
-            if (!calls[which].call()) {
-                fprintf(stderr, "%s from many threads: %s\n", calls[which].name,
-                        anz_status_name((anz_status_t)status));
-                exit(1);
-            }
+            make(which);
+            if (ends != NOBODY && number == NULL && n == times(which) / 8)
+                make(ends);
         }
         __atomic_fetch_add(&given_up, sleeps() - before, __ATOMIC_SEQ_CST);
         (void)pthread_barrier_wait(&end);
     }
 }
 
-/* Everything anew: some calls end what they are for. */
-static void prepare(void)
+static void round_of(int call)
 {
-    engine = lonely_engine();
-    conn = connected(engine);
-    IS(anz_config_new(&cfg), ANZ_OK);
-    IS(anz_config_set(cfg, "transport.multicast", "off", NULL), ANZ_OK);
-    group = joined(conn, "room");
-    IS(anz_conn_self(conn, &member), ANZ_OK);
-    IS(anz_mcast(group, ANZ_AGREED, "kept", 4, 0), ANZ_OK);
-    ev = next_of(conn, ANZ_EV_MESSAGE);
-    IS(anz_msg_retain(&ev, &msg), ANZ_OK);
-}
-
-static void tidy_up(void)
-{
-    anz_msg_release(msg);
-    anz_conn_close(conn);
-    anz_config_free(cfg);
-    anz_engine_free(engine);
+    which = call;
+    given_up = 0;
+    (void)pthread_barrier_wait(&begin);
+    (void)pthread_barrier_wait(&end);
 }
 
 /* How often the threads have gone to sleep in so many calls, where that was least: others use the
  * machine, and the kernel has locks of its own. */
-static long fewest_sleeps(int of)
+static long fewest_sleeps(int call)
 {
     long fewest = -1;
     int round;
     for (round = 0; round < ROUNDS && fewest != 0; round++) {
-        which = of;
-        given_up = 0;
-        prepare();
-        (void)pthread_barrier_wait(&begin);
-        (void)pthread_barrier_wait(&end);
-        tidy_up();
+        prepare_engine();
+        prepare_session();
+        round_of(call);
+        tidy_up_session();
+        tidy_up_engine();
         if (fewest < 0 || given_up < fewest)
             fewest = given_up;
-        if (calls[of].waits)
+        if (calls[call].waits)
             break;
     }
     return fewest;
+}
+
+static int call_of(const char *name)
+{
+    int call = 0;
+    while (call < CALLS && strcmp(calls[call].name, name) != 0)
+        call++;
+    CHECK(call < CALLS);
+    return call;
+}
+
+/* Everything beside the end of what it is for. */
+static void beside(const char *ending)
+{
+    int call;
+    ends = call_of(ending);
+    for (call = 0; call < CALLS; call++) {
+        /* The engine goes with some. */
+        int is_over_soon = strncmp(calls[call].name, "anz_engine_", 11) == 0
+                           || strncmp(ending, "anz_engine_", 11) == 0;
+        if (strcmp(calls[call].name, "anz_engine_new") == 0 || call == LOCK)
+            continue;
+        if (engine == NULL)
+            prepare_engine();
+        prepare_session();
+        round_of(call);
+        tidy_up_session();
+        if (is_over_soon || strncmp(calls[call].name, "anz_config_", 11) == 0) {
+            tidy_up_engine();
+            engine = NULL;
+        }
+    }
+    if (engine != NULL)
+        tidy_up_engine();
+    engine = NULL;
+    ends = NOBODY;
 }
 
 int main(void)
@@ -172,13 +158,19 @@ int main(void)
     CHECK(pthread_barrier_init(&begin, NULL, THREADS + 1) == 0);
     CHECK(pthread_barrier_init(&end, NULL, THREADS + 1) == 0);
     for (i = 0; i < THREADS; i++)
-        CHECK(pthread_create(&users[i], NULL, use, NULL) == 0);
-    for (i = 0; i < (int)(sizeof calls / sizeof *calls); i++) {
+        CHECK(pthread_create(&users[i], NULL, use, (void *)(uintptr_t)i) == 0);
+    for (i = 0; i < CALLS; i++) {
         long fewest = fewest_sleeps(i);
         printf("%s: slept %ld times in %ld calls\n", calls[i].name, fewest, THREADS * times(i));
         slow += !calls[i].waits && fewest > 0;
     }
     CHECK(slow == 0);
+    engine = NULL;
+    beside("anz_conn_close");
+    beside("anz_leave");
+    beside("anz_msg_release");
+    beside("anz_engine_stop");
+    beside("anz_engine_free");
     is_over = 1;
     (void)pthread_barrier_wait(&begin);
     for (i = 0; i < THREADS; i++)
@@ -187,3 +179,149 @@ int main(void)
     return 0;
 }
 "#;
+
+const STANDING: &str = r##"
+#include <dlfcn.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <ucontext.h>
+
+enum { STEPS_MAX = 50000, STOPS_MAX = 1500, WAIT_S = 5 };
+/* The library's instructions: what stands in the allocator holds its lock, which is not ours. */
+static uintptr_t text_begin, text_end;
+static volatile int which, is_stepping, is_over;
+static volatile long all_steps, steps, stops_at, held_up;
+static sem_t go, done;
+
+static void find_text(void)
+{
+    Dl_info info;
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    CHECK(maps != NULL && dladdr((void *)(uintptr_t)anz_mcast, &info) != 0);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        unsigned long from, to;
+        char how[8];
+        CHECK(sscanf(line, "%lx-%lx %7s", &from, &to, how) == 3);
+        if (from <= (uintptr_t)anz_mcast && (uintptr_t)anz_mcast < to) {
+            text_begin = from;
+            text_end = to;
+        }
+    }
+    fclose(maps);
+    CHECK(text_begin != 0);
+}
+
+/* The other thread makes its call while this one stands here. */
+static void on_step(int number, siginfo_t *info, void *context)
+{
+    uintptr_t at = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    struct timespec until;
+    int is_own = which == LOCK || (text_begin <= at && at < text_end);
+    (void)number, (void)info;
+    /* Long ones go on at full speed from here. */
+    if (++all_steps >= STEPS_MAX)
+        ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)0x100;
+    if (!is_stepping || !is_own || ++steps % stops_at != 0 || held_up)
+        return;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_S;
+    sem_post(&go);
+    while (sem_timedwait(&done, &until) != 0)
+        if (errno == ETIMEDOUT) {
+            held_up++;
+            return;
+        }
+}
+
+#define SET_FLAGS(change)                                                                 \
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t" change                        \
+                     "\n\tpopfq\n\tlea 128(%%rsp), %%rsp" ::: "memory", "cc")
+
+static void make(void)
+{
+    made = NULL;
+    err.struct_size = sizeof err;
+    stats.struct_size = sizeof stats;
+    (void)calls[which].call();
+}
+
+static void *other(void *unused)
+{
+    for (;;) {
+        while (sem_wait(&go) != 0)
+            CHECK(errno == EINTR);
+        if (is_over)
+            return unused;
+        make();
+        sem_post(&done);
+    }
+}
+
+/* A call, instruction by instruction; stops at each of so many of them. */
+static void step(long stop_at)
+{
+    steps = all_steps = 0;
+    stops_at = stop_at;
+    prepare_engine();
+    prepare_session();
+    is_stepping = 1;
+    SET_FLAGS("orq $0x100, (%%rsp)");
+    make();
+    SET_FLAGS("andq $~0x100, (%%rsp)");
+    is_stepping = 0;
+    if (held_up)
+        while (sem_wait(&done) != 0)
+            CHECK(errno == EINTR);
+    tidy_up_session();
+    tidy_up_engine();
+}
+
+int main(void)
+{
+    pthread_t thread;
+    struct sigaction action;
+    anz_engine_t *told_engine;
+    anz_conn_t *told;
+    int call, bad = 0;
+    (void)buf, (void)room, (void)len, (void)claim, (void)iov, (void)status;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_step;
+    action.sa_flags = SA_SIGINFO;
+    CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
+    CHECK(sem_init(&go, 0, 0) == 0 && sem_init(&done, 0, 0) == 0);
+    CHECK(pthread_create(&thread, NULL, other, NULL) == 0);
+    find_text();
+    /* The library's own thread for this is there already: to make it, signals are blocked, and who
+     * is stepped through that is killed. */
+    told_engine = lonely_engine();
+    told = connected(told_engine);
+    IS(anz_conn_set_notify(told, notify, NULL), ANZ_OK);
+    for (call = 0; call < CALLS; call++) {
+        long all, stride;
+        which = call;
+        held_up = 0;
+        /* How many there are, and then at so many of them. */
+        step(1L << 40);
+        all = steps;
+        stride = all / STOPS_MAX + 1;
+        step(stride);
+        printf("%s: %ld instructions, a stop at each %ldth: %s\n", calls[call].name, all, stride,
+               held_up ? "held up" : "free");
+        CHECK(all > 0);
+        if (call == LOCK)
+            CHECK(held_up);
+        else if (held_up && !calls[call].waits)
+            bad++;
+    }
+    is_over = 1;
+    sem_post(&go);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(bad == 0);
+    IS(anz_conn_close(told), ANZ_OK);
+    anz_engine_free(told_engine);
+    puts("ok");
+    return 0;
+}
+"##;

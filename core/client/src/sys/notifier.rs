@@ -58,9 +58,8 @@ impl Notification {
     pub(crate) fn end_and_wait(self) {
         let slot = SLOTS.pin(self.key);
         drop(self);
-        if let Some(slot) = slot {
-            drop(slot.lock().unwrap_or_else(PoisonError::into_inner).take());
-        }
+        let call = slot.and_then(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).take());
+        drop(call);
     }
 }
 
@@ -68,12 +67,10 @@ impl Drop for Notification {
     /// No call begins from now on. One that is under way goes on.
     fn drop(&mut self) {
         forget(&self.notifier.set, self.fd);
-        match SLOTS.pin(self.key).as_ref().map(|slot| slot.try_lock()) {
-            Some(Ok(mut call)) => drop(call.take()),
-            Some(Err(TryLockError::Poisoned(call))) => drop(call.into_inner().take()),
-            Some(Err(TryLockError::WouldBlock)) | None => {}
-        }
+        let slot = SLOTS.pin(self.key);
         SLOTS.remove(self.key);
+        drop(slot.and_then(|slot| taken(&slot)));
+        SLOTS.drop_pending();
     }
 }
 
@@ -127,12 +124,27 @@ impl Notifier {
 
     fn call(&self, key: u64) {
         let Some(slot) = SLOTS.pin(key) else { return };
-        if let Some(call) = &*slot.lock().unwrap_or_else(PoisonError::into_inner) {
-            call();
+        match slot.try_lock() {
+            Ok(call) => call.iter().for_each(|call| call()),
+            Err(TryLockError::Poisoned(call)) => call.into_inner().iter().for_each(|call| call()),
+            // Somebody ends it.
+            Err(TryLockError::WouldBlock) => return,
         }
+        // It was ended meanwhile, by somebody who could not take it.
+        let is_ended = SLOTS.pin(key).is_none();
+        drop(is_ended.then(|| taken(&slot)));
         drop(slot);
-        // What was ended meanwhile is let go of now.
         SLOTS.drop_pending();
+    }
+}
+
+/// What is to be called, unless that is under way. It is dropped by the caller, without the lock:
+/// whatever that does keeps nobody waiting.
+fn taken(slot: &Slot) -> Option<Call> {
+    match slot.try_lock() {
+        Ok(mut call) => call.take(),
+        Err(TryLockError::Poisoned(call)) => call.into_inner().take(),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 

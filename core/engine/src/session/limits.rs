@@ -22,11 +22,18 @@ pub struct SessionLimits {
     pub allow_gids: Vec<u32>,
 }
 
-/// Connections taken in at once after a time of rest, and how often one is beyond that: what they
-/// cost, up to a fifth of a millisecond each, is what the sessions that are there have to wait.
-pub(crate) const TAKE_IN_BURST: u64 = 32;
-/// See [`TAKE_IN_BURST`].
-pub(crate) const TAKE_IN_EVERY: Duration = Duration::from_micros(500);
+/// Letting connections in takes one in so many parts of the engine's time, at most and in the long
+/// run: the rest is for the sessions that are there.
+pub(crate) const TAKE_IN_SHARE: u32 = 12;
+/// What of that was not used adds up to so much, so that a daemon that was started again gets its
+/// hundreds of sessions back soon.
+pub(crate) const TAKE_IN_BURST: Duration = Duration::from_millis(100);
+/// In one turn it takes so long at most, or one connection.
+pub(crate) const TAKE_IN_TURN: Duration = Duration::from_micros(200);
+/// What it takes to close one unheard.
+pub(crate) const TURN_AWAY_COST: Duration = Duration::from_micros(20);
+/// For how long nobody is let in when that failed.
+pub(crate) const TAKE_IN_PAUSE: Duration = Duration::from_millis(20);
 /// Connections that have not said hello yet; the oldest gives way to a newer one.
 pub(super) const WAITING_MAX: usize = 64;
 /// How long a connection may take to say hello.

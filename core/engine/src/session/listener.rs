@@ -73,37 +73,46 @@ impl Listener {
     /// The next connection, if any. Those that cannot be taken for want of descriptors are closed:
     /// their clients see that, instead of waiting, and the listener does not stay readable for
     /// ever.
-    pub fn accept(&mut self) -> Option<OwnedFd> {
+    ///
+    /// # Errors
+    /// Connections can be neither taken nor closed now; the listener stays readable if any wait.
+    pub fn accept(&mut self) -> io::Result<Option<OwnedFd>> {
         if self.reserve.is_none() {
             self.reserve = File::open("/dev/null").ok();
         }
         // More than these are for the next time: others have to be served meanwhile.
         for _ in 0..REFUSALS_MAX {
             match socket::accept(&self.socket) {
-                Ok(connection) => return Some(connection),
+                Ok(connection) => return Ok(Some(connection)),
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EINTR | libc::ECONNABORTED) => {}
-                    // Said before it is known whether anybody waits: the end of the loop.
-                    Some(libc::EMFILE | libc::ENFILE) if self.turn_one_away() => {}
-                    _ => return None,
+                    Some(libc::EAGAIN) => return Ok(None),
+                    // Said before it is known whether anybody waits.
+                    Some(libc::EMFILE | libc::ENFILE) if self.reserve.is_some() => {
+                        if !self.turn_one_away()? {
+                            return Ok(None);
+                        }
+                    }
+                    _ => return Err(error),
                 },
             }
         }
-        None
+        Ok(None)
     }
 
     /// Closes the connection that waits, by means of the descriptor that is kept for that. False:
-    /// none waits, or it cannot be done.
-    fn turn_one_away(&mut self) -> bool {
-        if self.reserve.take().is_none() {
-            return false;
-        }
-        let taken = socket::accept(&self.socket);
-        let closed = taken.is_ok();
-        drop(taken);
+    /// none waits.
+    fn turn_one_away(&mut self) -> io::Result<bool> {
+        self.reserve = None;
+        let taken = socket::accept(&self.socket).map(drop);
         self.reserve = File::open("/dev/null").ok();
-        self.turned_away += u64::from(closed);
-        closed
+        match taken {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            taken => taken.map(|()| {
+                self.turned_away += 1;
+                true
+            }),
+        }
     }
 
     /// How many connections were closed unheard for want of descriptors since this was last asked.

@@ -3,24 +3,36 @@
 //! No lock: a thread that is stopped while it hands something over keeps neither the others waiting
 //! nor the engine.
 
+use std::marker::PhantomData;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A stack whose only ways out are to take everything and to close it: nothing is ever unlinked
 /// while another thread looks at it.
+///
+/// It is made of addresses, not pointers: one that is compared may be that of a node that was taken
+/// meanwhile, and given to another one.
 pub struct Intake<T> {
-    /// The last that was handed over; null if none was; [`closed`] for ever once that is said.
-    last: AtomicPtr<Node<T>>,
+    /// Of the last that was handed over; [`EMPTY`] if none was; [`CLOSED`] for ever once that is
+    /// said.
+    last: AtomicUsize,
+    values: PhantomData<Node<T>>,
 }
 
 struct Node<T> {
     value: T,
-    before: *mut Self,
+    /// Of the one before, or [`EMPTY`].
+    before: usize,
 }
+
+const EMPTY: usize = 0;
+/// No node is there: they are aligned.
+const CLOSED: usize = 1;
 
 impl<T> Default for Intake<T> {
     fn default() -> Self {
-        Self { last: AtomicPtr::new(ptr::null_mut()) }
+        const { assert!(align_of::<Node<T>>() > CLOSED) }
+        Self { last: AtomicUsize::new(EMPTY), values: PhantomData }
     }
 }
 
@@ -30,52 +42,43 @@ impl<T> Intake<T> {
     /// # Errors
     /// It is closed: here it is again.
     pub fn push(&self, value: T) -> Result<(), T> {
-        let node =
-            Box::into_raw(Box::new(Node { value, before: self.last.load(Ordering::Relaxed) }));
-        loop {
-            // SAFETY: made above, and nobody else has it until it is linked, which ends this.
-            let before = unsafe { (*node).before };
-            if before == closed() {
-                // SAFETY: the same.
-                return Err(unsafe { Box::from_raw(node) }.value);
-            }
-            let linked =
-                self.last.compare_exchange_weak(before, node, Ordering::Release, Ordering::Relaxed);
-            match linked {
+        let mut last = self.last.load(Ordering::Relaxed);
+        let mut node = Box::new(Node { value, before: last });
+        while last != CLOSED {
+            node.before = last;
+            let raw = Box::into_raw(node);
+            let address = raw.expose_provenance();
+            match self.last.compare_exchange_weak(
+                last,
+                address,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Ok(()),
-                // SAFETY: the same.
-                Err(now) => unsafe { (*node).before = now },
+                Err(now) => last = now,
             }
+            // SAFETY: made above, and not linked: nobody else has it.
+            node = unsafe { Box::from_raw(raw) };
         }
+        Err(node.value)
     }
 
     /// Everything, in the order in which it was handed over.
     pub fn take(&self) -> Vec<T> {
-        let mut last = self.last.load(Ordering::Relaxed);
-        // Only pushing can come between, which is to be taken too; closing is for ever.
-        while last != closed() && !last.is_null() {
-            match self.last.compare_exchange_weak(
-                last,
-                ptr::null_mut(),
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            ) {
-                // SAFETY: it was linked, and is not any more: it is this thread's alone.
-                Ok(_) => return unsafe { unlinked(last) },
-                Err(now) => last = now,
-            }
-        }
-        Vec::new()
+        let taken = self.last.try_update(Ordering::Acquire, Ordering::Relaxed, |last| {
+            (last != CLOSED && last != EMPTY).then_some(EMPTY)
+        });
+        // SAFETY: it was linked, and is not any more: it is this thread's alone.
+        taken.map_or_else(|_| Vec::new(), |last| unsafe { unlinked(last) })
     }
 
     /// Nothing is taken from now on; returns what there was.
     pub fn close(&self) -> Vec<T> {
-        let last = self.last.swap(closed(), Ordering::AcqRel);
-        if last == closed() {
-            return Vec::new();
+        match self.last.swap(CLOSED, Ordering::AcqRel) {
+            CLOSED => Vec::new(),
+            // SAFETY: it was linked, and is not any more: it is this thread's alone.
+            last => unsafe { unlinked(last) },
         }
-        // SAFETY: it was linked, and is not any more: it is this thread's alone.
-        unsafe { unlinked(last) }
     }
 }
 
@@ -88,23 +91,17 @@ impl<T> Drop for Intake<T> {
 /// The values of a list, the first one first.
 ///
 /// # Safety
-/// `last` is null or of [`Box::into_raw`], and so is every `before`; nobody else has them.
-unsafe fn unlinked<T>(mut last: *mut Node<T>) -> Vec<T> {
+/// `last` is [`EMPTY`] or of [`Box::into_raw`], and so is every `before`; nobody else has them.
+unsafe fn unlinked<T>(mut last: usize) -> Vec<T> {
     let mut values = Vec::new();
-    while !last.is_null() {
-        // SAFETY: as the caller says.
-        let node = unsafe { Box::from_raw(last) };
+    while last != EMPTY {
+        // SAFETY: as the caller says; `push` has exposed it.
+        let node = unsafe { Box::from_raw(ptr::with_exposed_provenance_mut::<Node<T>>(last)) };
         last = node.before;
         values.push(node.value);
     }
     values.reverse();
     values
-}
-
-/// An address at which no node can be.
-fn closed<T>() -> *mut Node<T> {
-    const { assert!(align_of::<Node<T>>() > 1) }
-    ptr::without_provenance_mut(1)
 }
 
 // SAFETY: values go from one thread to another, and no two see one at a time.
