@@ -7,6 +7,7 @@ use std::mem::offset_of;
 use std::path::Path;
 
 use crate::abi::*;
+use crate::api::Table;
 
 macro_rules! layouts {
     ($($name:ident { $($field:ident)* })*) => {
@@ -59,6 +60,9 @@ fn as_c() -> String {
             _ = writeln!(text, "_Static_assert({place} == {offset}, \"{field}\");");
         }
     }
+    // Its slots are compared with the functions by name, in legacy.c.
+    let size = size_of::<Table>();
+    _ = writeln!(text, "\n_Static_assert(sizeof(struct anz_api) == {size}, \"anz_api\");");
     text
 }
 

@@ -1,6 +1,8 @@
-/* A program has one copy of the library, and a plug-in of it another: both work, and neither knows
- * of the other. Closing one does not take it away from under threads and handlers. */
+/* A program is linked with one copy of the library, and a plug-in of it opens another: both work,
+ * and neither knows of the other. Closing one does not take it away from under threads and
+ * handlers. */
 #define _GNU_SOURCE
+#define IS_LINKED
 #include "opened.h"
 
 static struct api apis[2];
@@ -54,6 +56,8 @@ int main(int argc, char **argv)
         start(&apis[which], which);
     }
     CHECK(apis[0].mcast != apis[1].mcast);
+    /* The first is the one that this program is linked with, so its names are for all to see. */
+    CHECK(apis[0].mcast == anz_mcast && anz_version_num() == ANZ_VERSION_NUM);
     for (which = 0; which < 2; which++)
         send_and_get(&apis[which], which, 1000);
     for (which = 0; which < 2; which++)

@@ -96,3 +96,5 @@ _Static_assert(offsetof(anz_conn_stats_t, receive_ring_used) == 72, "receive_rin
 _Static_assert(offsetof(anz_conn_stats_t, receive_ring_size) == 80, "receive_ring_size");
 _Static_assert(offsetof(anz_conn_stats_t, lag_ns) == 88, "lag_ns");
 _Static_assert(offsetof(anz_conn_stats_t, reconnects) == 96, "reconnects");
+
+_Static_assert(sizeof(struct anz_api) == 384, "anz_api");

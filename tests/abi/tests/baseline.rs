@@ -2,7 +2,7 @@
 //! there must be there still, as it was. `BASELINE=1 cargo test -p anasazi-abi --test baseline`
 //! takes the present one as the new baseline, for a release, unless it breaks the old one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{self, Write};
@@ -36,6 +36,27 @@ fn every_symbol_of_the_baseline_is_exported_in_its_version() {
     }
     assert!(present.len() > 45, "{present:?}");
     assert!(takes_new_baseline() || !text.is_empty(), "no baseline");
+}
+
+/// Numbers are in programs that were compiled before.
+#[test]
+fn every_number_of_the_baseline_is_what_it_was() {
+    let defines = |path: PathBuf| -> BTreeMap<String, String> {
+        let text = fs::read_to_string(path).expect("a header");
+        let defined = |line: &str| {
+            let (name, value) = line.strip_prefix("#define ANZ_")?.split_once(' ')?;
+            let value = value.split("/*").next().unwrap_or_default().trim();
+            Some((name.to_owned(), value.to_owned()))
+        };
+        text.lines().filter_map(defined).collect()
+    };
+    let (before, now) =
+        (defines(baseline("include/anasazi.h")), defines(root().join("include/anasazi.h")));
+    assert!(before.len() > 60, "{} numbers", before.len());
+    let may_grow = |name: &str| name.starts_with("VERSION_");
+    for (name, value) in before.iter().filter(|(name, _)| !may_grow(name)) {
+        assert_eq!(now.get(name), Some(value), "ANZ_{name}");
+    }
 }
 
 /// A library of nothing but the header's functions, without anything in them: what debuggers, and

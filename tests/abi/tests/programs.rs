@@ -176,6 +176,9 @@ fn the_calls_that_are_tried_in_handlers_are_those_that_the_header_allows() {
     let tagged: BTreeSet<String> =
         functions().into_iter().filter(|f| f.has_tag("AS-Safe")).map(|f| f.name).collect();
     assert_eq!(named, tagged);
+    // And are made, not only named.
+    let made = |name: &&String| calls.contains(&format!("{name}("));
+    assert!(named.iter().all(|name| made(&name)), "{named:?}");
 }
 
 #[test]

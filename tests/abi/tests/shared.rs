@@ -1,8 +1,8 @@
 //! Objects that all threads may use: every function of the header that is MT-Safe, from several
 //! threads at once with the same arguments, and beside one that ends the session, the membership,
 //! the message or the engine. All get a documented status; who calls a function that never waits
-//! does not go to sleep in it, and holds up no other wherever in it he stands still. The calls are
-//! made of the header, so a new function is in at once.
+//! does not go to sleep in it, but for the kernel's own reasons, and holds up no other wherever in
+//! it he stands still. The calls are made of the header, so a new function is in at once.
 
 use anasazi_abi::prototypes::{Function, functions};
 use anasazi_abi::{shared, sweep};
@@ -162,7 +162,10 @@ int main(void)
     for (i = 0; i < CALLS; i++) {
         long fewest = fewest_sleeps(i);
         printf("%s: slept %ld times in %ld calls\n", calls[i].name, fewest, THREADS * times(i));
-        slow += !calls[i].waits && fewest > 0;
+        /* Who waited for an engine, or for a disk, would do it in most of them. */
+        slow += !calls[i].waits && fewest > THREADS * times(i) / 100;
+        if (strcmp(calls[i].name, "anz_engine_connect") == 0)
+            CHECK(fewest > THREADS * times(i) / 2);
     }
     CHECK(slow == 0);
     engine = NULL;
