@@ -177,6 +177,12 @@ impl History {
         &self.processes[place.process]
     }
 
+    /// The last that a process has said.
+    pub(crate) fn last_place(&self, process: Process) -> Option<Place> {
+        let key = *self.keys.get(&process)?;
+        Some(Place { process: key, position: self.processes[key].records.len().checked_sub(1)? })
+    }
+
     pub(crate) fn find(&self, process: Process) -> Option<&ProcessHistory> {
         self.keys.get(&process).map(|key| &self.processes[*key])
     }

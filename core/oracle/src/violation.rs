@@ -210,8 +210,9 @@ impl Finding {
     }
 
     /// Shows the history around another place as well.
-    pub(crate) fn and(mut self, place: Place) -> Self {
-        self.places.push(place);
+    /// With another history, if it is known where to look.
+    pub(crate) fn and(mut self, place: impl Into<Option<Place>>) -> Self {
+        self.places.extend(place.into());
         self
     }
 }

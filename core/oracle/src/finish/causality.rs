@@ -42,7 +42,9 @@ fn check_order(history: &History, ring: RingId, messages: &RingHistory) -> Verdi
                 "{} orders #{before} of session {:x} before the session's earlier #{}",
                 id.origin, message.session.0, id.counter
             );
-            return Err(Finding::new(Axiom::Ca, ordered.place, sentence));
+            let other = MessageId { origin: id.origin, counter: before };
+            let theirs = history.messages.get(&other).map(|other| other.sent);
+            return Err(Finding::new(Axiom::Ca, ordered.place, sentence).and(theirs));
         }
         if message.known.is_some_and(|(r, o, f)| r == ring && (o, f) >= (*ordinal, *frame)) {
             let sentence = format!(

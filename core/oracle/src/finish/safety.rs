@@ -44,7 +44,8 @@ fn check_delivery(
             if regular || quiesced {
                 let axiom = if regular { Axiom::Sa2 } else { Axiom::Sa1 };
                 let sentence = sentence(me, delivery, segment, *member, "has not installed it");
-                return Err(Finding::new(axiom, place, sentence));
+                let theirs = history.last_place(*member);
+                return Err(Finding::new(axiom, place, sentence).and(theirs));
             }
             continue;
         };

@@ -87,7 +87,9 @@ fn check_ordered(
             "{process} orders #{} at {ordinal}.{frame} of ring {ring}, where {}#{} is",
             message.counter, other.origin, other.counter
         );
-        return Err(Finding::new(Axiom::B4, place, sentence));
+        let theirs = history.messages.get(other).and_then(|known| known.ordered);
+        let theirs = theirs.map(|ordered| ordered.place);
+        return Err(Finding::new(Axiom::B4, place, sentence).and(theirs));
     }
     Ok(())
 }
@@ -154,7 +156,7 @@ pub(crate) fn check_all_have_installed(history: &History, place: Place, trace: &
          installed yet",
         process.process
     );
-    Err(Finding::new(Axiom::Sa2, place, sentence))
+    Err(Finding::new(Axiom::Sa2, place, sentence).and(history.last_place(*late)))
 }
 
 /// B3: the configuration is the current one.

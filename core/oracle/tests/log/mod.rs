@@ -3,7 +3,7 @@
 //! `c`.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anasazi_oracle::{Axiom, Checker, Entry, Options, Record, Summary, Violation};
 use anasazi_protocol::trace::Trace;
@@ -325,6 +325,14 @@ impl Log {
     /// The log breaks this rule and is found out, with histories to read.
     pub fn assert_violates(&self, axiom: Axiom) {
         self.assert_violates_if(axiom, false);
+    }
+
+    /// The same, between two processes: the histories of both are shown.
+    pub fn assert_violates_between(&self, axiom: Axiom) {
+        self.assert_violates(axiom);
+        let violation = self.check(false).expect_err("the log must be refused");
+        let whose: BTreeSet<&str> = violation.excerpts.iter().map(|e| &e.whose[..]).collect();
+        assert_eq!(whose.len(), 2, "{violation}");
     }
 
     pub fn assert_violates_if(&self, axiom: Axiom, quiesced: bool) {

@@ -37,7 +37,8 @@ named! {
 
 named! {
     /// What came in. Whatever else a core is given (probes, parts of packets) it deals with in the
-    /// same way in every state.
+    /// same way in every state, but that it does not answer probes before it is known whether its
+    /// name is taken.
     In:
     Data "data",
     Token "token",
