@@ -2,6 +2,7 @@
 //! the sessions that are there.
 
 use std::collections::VecDeque;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use anasazi_protocol::Instant;
 
 use crate::config::ClientConfig;
 use crate::error::EngineError;
-use crate::session::limits::{TAKE_IN_BURST, TAKE_IN_PAUSE, TAKE_IN_SHARE, TURN_AWAY_COST};
+use crate::session::limits::{
+    TAKE_IN_BURST, TAKE_IN_COST_MAX, TAKE_IN_PAUSE, TAKE_IN_SHARE, TURN_AWAY_COST,
+};
 use crate::session::{Listener, Readiness};
 use crate::sys::socket::Peer;
 use crate::watches::Watches;
@@ -114,7 +117,7 @@ impl Door {
 
     /// So long the engine was busy with one that was let in.
     pub(crate) fn spent(&mut self, time: Duration, now: Instant) {
-        self.pace.spend(time, now);
+        self.pace.spend(time.min(TAKE_IN_COST_MAX), now);
     }
 
     /// When one that waits can be let in.
@@ -138,6 +141,16 @@ impl Door {
         let listener = self.listener.as_mut()?;
         let accepted = listener.accept();
         let turned_away = listener.take_turned_away();
+        self.accepted(accepted, turned_away, watches, now)
+    }
+
+    fn accepted(
+        &mut self,
+        accepted: io::Result<Option<OwnedFd>>,
+        turned_away: u64,
+        watches: &Watches,
+        now: Instant,
+    ) -> Option<OwnedFd> {
         let times = u32::try_from(turned_away).unwrap_or(u32::MAX);
         self.pace.spend(TURN_AWAY_COST * times, now);
         self.tell_turned_away(turned_away, now);
@@ -211,7 +224,14 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use std::io::ErrorKind;
+    use std::path::Path;
+
+    use anasazi_client::{Connector, SocketFile};
+
     use super::*;
+    use crate::config::Settings;
+    use crate::sys::socket::pair;
 
     const START: Instant = Instant(1_000_000_000_000);
     const COST: Duration = Duration::from_micros(100);
@@ -242,6 +262,54 @@ mod tests {
             let_in += 1;
         }
         assert_eq!(COST * (let_in - 1), TAKE_IN_BURST);
+    }
+
+    fn door(path: &Path) -> (Door, Watches) {
+        let mut settings = Settings::default();
+        settings.set("client.listen", &path.display().to_string()).unwrap();
+        let config = settings.validate().unwrap();
+        let watches = Watches::new(None).unwrap();
+        (Door::open(&config.client, &watches).unwrap(), watches)
+    }
+
+    fn over_a_stream() -> Connection {
+        (pair().unwrap().0, Some(Peer::remote(([127, 0, 0, 1], 1).into())))
+    }
+
+    #[test]
+    fn a_process_that_was_stopped_meanwhile_lets_in_soon_again() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut door, watches) = door(&place.path().join("door"));
+        let now = START + Duration::from_secs(3_600);
+        door.spent(Duration::from_secs(3_600), now);
+        door.come(over_a_stream());
+        let soon = now + TAKE_IN_COST_MAX * TAKE_IN_SHARE;
+        assert!(door.next(&watches, soon).is_some());
+    }
+
+    #[test]
+    fn a_listener_that_fails_is_left_alone_for_a_while() {
+        let place = tempfile::tempdir().unwrap();
+        let (mut door, watches) = door(&place.path().join("door"));
+        door.knock();
+        assert!(door.accepted(Err(ErrorKind::OutOfMemory.into()), 0, &watches, START).is_none());
+        assert!(door.next(&watches, START).is_none());
+        assert_eq!(door.deadline(), Some(START + TAKE_IN_PAUSE));
+        assert!(door.knocking == Knocking::Unwatched);
+    }
+
+    #[test]
+    fn streams_and_the_listener_are_let_in_in_turn() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("door");
+        let (mut door, watches) = door(&path);
+        let clients = [(); 2].map(|()| SocketFile(path.clone()).open().unwrap());
+        (0..4).for_each(|_| door.come(over_a_stream()));
+        door.knock();
+        let let_in = std::iter::from_fn(|| door.next(&watches, START));
+        let by_stream: Vec<bool> = let_in.map(|(_, peer)| peer.is_some()).collect();
+        assert_eq!(by_stream, [true, false, true, false, true, true]);
+        drop(clients);
     }
 
     #[test]

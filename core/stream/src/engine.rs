@@ -24,7 +24,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::carrier::{Carrier, Step, TOKENS};
 use crate::limits::{
-    ACCEPT_MAX, ACCEPT_PAUSE, ACCEPT_REST, ANSWER_PAUSE, GREETING_MAX, LINGER_AT_STOP, TELL_EVERY,
+    ACCEPT_MAX, ACCEPT_PAUSE, ACCEPT_REST, ACCEPT_REST_MAX, ANSWER_PAUSE, GREETING_MAX,
+    LINGER_AT_STOP, TELL_EVERY,
 };
 use crate::stream::Stream;
 use crate::thread::spawn_without_signals;
@@ -210,7 +211,8 @@ impl Porter {
             let doors = 0..self.listeners.len();
             let first = doors.filter_map(|number| self.accept(number, now)).min();
             let after = Instant::now();
-            self.pause = first.map(|until| until.max(after + (after - now) * ACCEPT_REST));
+            let rest = ((after - now) * ACCEPT_REST).min(ACCEPT_REST_MAX);
+            self.pause = first.map(|until| until.max(after + rest));
         }
         for event in events.iter().filter(|event| event.token() != WAKER) {
             let (id, which) = (event.token().0 / TOKENS * TOKENS, event.token().0 % TOKENS);

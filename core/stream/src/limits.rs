@@ -42,3 +42,5 @@ pub(crate) const ACCEPT_MAX: usize = 8;
 /// After that nobody is let in for so many times as long as it took: the sessions that are there
 /// come first.
 pub(crate) const ACCEPT_REST: u32 = 7;
+/// Nor longer than this: who was paused meanwhile has not spent that time.
+pub(crate) const ACCEPT_REST_MAX: Duration = Duration::from_millis(20);

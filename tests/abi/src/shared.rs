@@ -25,7 +25,7 @@ pub fn calls<'a>(functions: impl Iterator<Item = &'a Function> + Clone) -> Strin
             _ => _ = writeln!(program, "    (void){call};\n    return 1;\n}}"),
         }
     }
-    program += "static int call_lock(void)\n{\n    (void)notify, (void)log_line, (void)ops;\n";
+    program += "static int call_lock(void)\n{\n    (void)ops;\n";
     program +=
         "    return pthread_mutex_lock(&lock) == 0 && pthread_mutex_unlock(&lock) == 0;\n}\n";
     program += "static const struct { const char *name; int (*call)(void), waits; } calls[] = {\n";
@@ -53,6 +53,7 @@ fn given_back(function: &Function) -> &'static str {
 }
 
 const BEFORE: &str = r#"
+#include "callees.h"
 #include <pthread.h>
 #include <sys/resource.h>
 
@@ -78,13 +79,6 @@ static __thread anz_loop_ops_t ops;
 /* What none of the others may take. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void notify(void *user_data) { (void)user_data; }
-
-static void log_line(void *user_data, int level, const char *component, const char *text,
-                     size_t text_len)
-{
-    (void)user_data, (void)level, (void)component, (void)text, (void)text_len;
-}
 "#;
 
 /// Enough for both programs.

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::prototypes::{Argument, Function};
-use crate::{compile_file, root, run};
+use crate::{compile_with, root, run};
 
 /// Compiles such calls, each a line or more, and runs them.
 ///
@@ -22,10 +22,10 @@ pub fn passes(calls: &str) {
 pub fn runs(program: &str) {
     let directory = tempfile::tempdir().expect("a directory");
     let source = directory.path().join("sweep.c");
-    let check = root().join("tests/abi/c/check.h");
-    let text = format!("#define _GNU_SOURCE\n#include \"{}\"\n{program}", check.display());
+    let text = format!("#define _GNU_SOURCE\n#include \"check.h\"\n{program}");
     fs::write(&source, text).expect("a source file");
-    let program = compile_file(&source, directory.path());
+    let beside = format!("-I{}", root().join("tests/abi/c").display());
+    let program = compile_with(&source, directory.path(), &[beside]);
     let printed = run(Command::new("timeout").arg("200").arg(program));
     assert!(printed.ends_with("ok\n"), "{printed}");
 }
@@ -76,6 +76,7 @@ fn valid(function: &Function, argument: &Argument) -> String {
 }
 
 const PREPARED: &str = r#"
+#include "callees.h"
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -95,25 +96,6 @@ static char buf[300];
 static char room[2 * 4096] __attribute__((aligned(8)));
 static void *made;
 static size_t len;
-
-static void notify(void *user_data) { (void)user_data; }
-
-static void log_line(void *user_data, int level, const char *component, const char *text,
-                     size_t text_len)
-{
-    (void)user_data, (void)level, (void)component, (void)text, (void)text_len;
-}
-
-static int watch(void *user_data, int fd, uint32_t old_events, uint32_t new_events)
-{
-    (void)user_data, (void)fd, (void)old_events, (void)new_events;
-    return 0;
-}
-
-static void timer(void *user_data, int64_t deadline_ns)
-{
-    (void)user_data, (void)deadline_ns;
-}
 
 static const anz_loop_ops_t good_ops = {sizeof(anz_loop_ops_t), 0, watch, timer};
 
@@ -140,6 +122,6 @@ static void tidy_up(void)
 
 int main(void)
 {
-    (void)notify, (void)log_line, (void)msg, (void)len, (void)made, (void)room, (void)buf;
+    (void)msg, (void)len, (void)made, (void)room, (void)buf;
     (void)claim, (void)member, (void)iov, (void)ops, (void)err, (void)good_ops;
 "#;

@@ -41,6 +41,7 @@ fn a_second_owner_is_told_that_it_is_one() {
 }
 
 const BEFORE: &str = r#"
+#include "callees.h"
 #include <pthread.h>
 #include <unistd.h>
 
@@ -60,24 +61,6 @@ static __thread long status;
 static __thread size_t len;
 static __thread void *made;
 
-static void notify(void *user_data) { (void)user_data; }
-
-static void log_line(void *user_data, int level, const char *component, const char *text,
-                     size_t text_len)
-{
-    (void)user_data, (void)level, (void)component, (void)text, (void)text_len;
-}
-
-static int watch(void *user_data, int fd, uint32_t old_events, uint32_t new_events)
-{
-    (void)user_data, (void)fd, (void)old_events, (void)new_events;
-    return 0;
-}
-
-static void timer(void *user_data, int64_t deadline_ns)
-{
-    (void)user_data, (void)deadline_ns;
-}
 "#;
 
 const AFTER: &str = r#"

@@ -25,11 +25,12 @@ pub struct SessionLimits {
 /// Letting connections in takes one in so many parts of the engine's time, at most and in the long
 /// run: the rest is for the sessions that are there.
 pub(crate) const TAKE_IN_SHARE: u32 = 12;
-/// What of that was not used adds up to so much, so that a daemon that was started again gets its
-/// hundreds of sessions back soon.
+/// What of that was not used adds up to so much, for the sessions of a daemon that has begun again.
 pub(crate) const TAKE_IN_BURST: Duration = Duration::from_millis(100);
 /// In one turn it takes so long at most, or one connection.
 pub(crate) const TAKE_IN_TURN: Duration = Duration::from_micros(200);
+/// More than this no connection counts for: who was paused meanwhile has not spent that time.
+pub(crate) const TAKE_IN_COST_MAX: Duration = Duration::from_millis(5);
 /// What it takes to close one unheard.
 pub(crate) const TURN_AWAY_COST: Duration = Duration::from_micros(20);
 /// For how long nobody is let in when that failed.

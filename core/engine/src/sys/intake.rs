@@ -1,7 +1,8 @@
 //! What other threads hand to an engine, which takes all of it at once.
 //!
 //! No lock: a thread that is stopped while it hands something over keeps neither the others waiting
-//! nor the engine.
+//! nor the engine. The queues of std and crossbeam are not for that: who pushes waits there, now
+//! and then, for somebody else who is making room.
 
 use std::marker::PhantomData;
 use std::ptr;
