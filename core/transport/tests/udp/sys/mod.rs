@@ -29,6 +29,18 @@ pub fn enter_new_network() -> io::Result<()> {
     Ok(())
 }
 
+/// Keeps this thread, alone, on the processor that it runs on.
+pub fn stay_on_this_processor() -> io::Result<()> {
+    // SAFETY: a set of processors is a row of bits, all of which may be zero; the set is written by
+    // CPU_SET within its length, and read by the kernel as far as it is said to reach.
+    let result = unsafe {
+        let mut only: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(libc::sched_getcpu() as usize, &mut only);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const only)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// The number of this thread, by which others can name its network.
 pub fn thread_id() -> i32 {
     // SAFETY: cannot fail.
