@@ -110,6 +110,12 @@ enum Action {
         /// One JSON object.
         #[arg(long)]
         json: bool,
+        /// First try the seeds that this file names: those that found each bug at some time.
+        #[arg(long, value_name = "FILE")]
+        known: Option<PathBuf>,
+        /// Write the seed that found each to this file.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Leave out of a failing seed what its failure does not need; print the rest as a scenario.
     Shrink {
@@ -157,9 +163,18 @@ fn main() -> ExitCode {
             campaign.run(threads.max(1));
             campaign.report(json)
         }
-        Action::Planted { name, from, seeds, threads, axioms, json } => {
-            let hunt = planted::Hunt { from, seeds, axioms };
-            planted::run_all(name.as_deref(), hunt, threads.max(1), json)
+        Action::Planted { name, from, seeds, threads, axioms, json, known, out } => {
+            let known = known.as_deref().map(planted::Known::read).transpose();
+            match known.map(Option::unwrap_or_default) {
+                Ok(known) => {
+                    let hunt = planted::Hunt { from, seeds, axioms, known };
+                    planted::run_all(name.as_deref(), &hunt, threads.max(1), json, out.as_deref())
+                }
+                Err(error) => {
+                    eprintln!("{error}");
+                    false
+                }
+            }
         }
         Action::Explore(arguments) => arguments.explore(),
         Action::Idle(arguments) => arguments.idle(),

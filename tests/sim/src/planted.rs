@@ -1,7 +1,9 @@
 //! Bugs planted one by one into the cores: how many seeds it takes to find each says what the
 //! simulator and the oracle are worth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -14,7 +16,6 @@ use anasazi_sim::story::Failure;
 use crate::print;
 
 /// Where bugs are looked for.
-#[derive(Clone, Copy)]
 pub struct Hunt {
     /// The first seed.
     pub from: u64,
@@ -22,10 +23,17 @@ pub struct Hunt {
     pub seeds: u64,
     /// Only what the oracle finds counts.
     pub axioms: bool,
+    /// Seeds that are tried before the others, where they are among them.
+    pub known: Known,
 }
+
+/// For each bug, by its name, the seed that found it last.
+#[derive(Default)]
+pub struct Known(HashMap<String, u64>);
 
 /// How a bug was found.
 struct Found {
+    /// From the first to the one that found it.
     seeds: u64,
     seed: u64,
     /// By what: an axiom (`G3`), a rule of liveness (`L1`), or one of the words below.
@@ -44,7 +52,13 @@ const BY_CONTRADICTION: &str = "contradiction";
 type Result = (usize, Option<Found>);
 
 /// Plants all bugs, or the named one; prints the seeds that each one took. True if all were found.
-pub fn run_all(name: Option<&str>, hunt: Hunt, threads: usize, json: bool) -> bool {
+pub fn run_all(
+    name: Option<&str>,
+    hunt: &Hunt,
+    threads: usize,
+    json: bool,
+    out: Option<&Path>,
+) -> bool {
     if let Err(unknown) = set(name) {
         eprintln!("{unknown}");
         return false;
@@ -67,23 +81,68 @@ pub fn run_all(name: Option<&str>, hunt: Hunt, threads: usize, json: bool) -> bo
             });
         }
     });
-    report(results.into_inner().unwrap_or_else(PoisonError::into_inner), json)
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_by_key(|(bug, _)| *bug);
+    let is_written = out.is_none_or(|out| write_known(&results, out));
+    report(&results, json) && is_written
+}
+
+/// Writes what `Known::read` reads. True if it could be written.
+fn write_known(results: &[Result], out: &Path) -> bool {
+    let mut text = String::from(
+        "# Planted bugs, and the first seed that finds each: written by `planted --out`, and\n\
+         # tried first by `planted --known`.\n",
+    );
+    for (bug, found) in results {
+        if let Some(found) = found {
+            let _ = writeln!(text, "{} {}", BUGS[*bug].0, found.seed);
+        }
+    }
+    let written = std::fs::write(out, text);
+    if let Err(error) = &written {
+        eprintln!("{} cannot be written: {error}", out.display());
+    }
+    written.is_ok()
+}
+
+impl Known {
+    /// Reads the seeds that `planted --out` wrote.
+    ///
+    /// # Errors
+    /// Says which line of the file is not understood, or why it cannot be read.
+    pub fn read(file: &Path) -> std::result::Result<Self, String> {
+        let place = file.display();
+        let text = std::fs::read_to_string(file);
+        let text = text.map_err(|error| format!("{place} cannot be read: {error}"))?;
+        let lines = text.lines().enumerate().filter(|(_, line)| !line.starts_with('#'));
+        let seeds = lines.map(|(number, line)| {
+            let entry = line.split_once(' ').and_then(|(name, seed)| {
+                let is_bug = BUGS.iter().any(|(bug, _)| *bug == name);
+                Some((name.to_owned(), seed.parse().ok().filter(|_| is_bug)?))
+            });
+            entry.ok_or_else(|| {
+                format!("{place}:{}: \"{line}\" is not a planted bug and a seed", number + 1)
+            })
+        });
+        Ok(Self(seeds.collect::<std::result::Result<_, _>>()?))
+    }
 }
 
 impl Hunt {
     /// Runs seeds with the bug until one fails that does not fail without it.
-    fn find(self, bug: usize) -> Option<Found> {
-        let Self { from, seeds, .. } = self;
-        (from..from + seeds).find_map(|seed| {
+    fn find(&self, bug: usize) -> Option<Found> {
+        let all = self.from..self.from + self.seeds;
+        let known = self.known.0.get(BUGS[bug].0).copied().filter(|seed| all.contains(seed));
+        known.into_iter().chain(all).find_map(|seed| {
             let failure = self.failure(Some(bug), seed)?;
             let by = by_what(&failure);
             let counts = !self.axioms || matches!(failure, Failure::Violation(_));
             let is_new = counts && self.failure(None, seed).is_none();
-            is_new.then(|| Found { seeds: seed - from + 1, seed, by })
+            is_new.then(|| Found { seeds: seed - self.from + 1, seed, by })
         })
     }
 
-    fn failure(self, bug: Option<usize>, seed: u64) -> Option<Failure> {
+    fn failure(&self, bug: Option<usize>, seed: u64) -> Option<Failure> {
         set(bug.map(|bug| BUGS[bug].0)).ok()?;
         let watch = Watch { trusting: self.axioms, ..Watch::default() };
         let outcome = run(Options::new(seed, None), watch);
@@ -122,13 +181,12 @@ fn tell(bug: usize, found: Option<&Found>, seeds: u64, started: Instant) {
     }
 }
 
-fn report(mut results: Vec<Result>, json: bool) -> bool {
-    results.sort_by_key(|(bug, _)| *bug);
+fn report(results: &[Result], json: bool) -> bool {
     let caught = results.iter().filter(|(_, found)| found.is_some()).count();
     let planted = results.len();
     let most = results.iter().filter_map(|(_, found)| found.as_ref()).map(|f| f.seeds).max();
     let most = most.unwrap_or(0);
-    eprintln!("found by: {}", sums(&results));
+    eprintln!("found by: {}", sums(results));
     eprintln!("the story of one: anasazi-sim replay SEED --planted BUG");
     if json {
         let one = |(bug, found): &Result| match found {
@@ -179,6 +237,21 @@ mod tests {
         assert_eq!(stuck("node L5 is asked for 3 (of 5)"), "stuck");
         assert_eq!(by_what(&Failure::Panicked("here".to_owned())), "panic");
         assert_eq!(by_what(&Failure::Client("it sees too much".to_owned())), "client");
+    }
+
+    #[test]
+    fn seeds_are_read_as_they_are_written() {
+        let found = |seed| Some(Found { seeds: seed, seed, by: "G3".to_owned() });
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("known.txt");
+        assert!(write_known(&[(0, found(7)), (1, None), (2, found(9))], &file));
+        let known = Known::read(&file).unwrap();
+        let expected = [(BUGS[0].0.to_owned(), 7), (BUGS[2].0.to_owned(), 9)];
+        assert_eq!(known.0, HashMap::from(expected));
+        std::fs::write(&file, "# seeds\nno_such_bug 7\n").unwrap();
+        let error = Known::read(&file).map(|_| ()).unwrap_err();
+        let place = format!("{}:2: ", file.display());
+        assert_eq!(error, format!("{place}\"no_such_bug 7\" is not a planted bug and a seed"));
     }
 
     #[test]
