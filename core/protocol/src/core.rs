@@ -381,6 +381,8 @@ impl Core {
                 if answer.probe.process == self.node.me {
                     let now = self.node.now;
                     self.node.paths.answered(answer.process, answer.probe.number, now);
+                } else {
+                    self.node.out.stats.dropped_stale += 1;
                 }
             }
             Packet::Duplicate { owner, answered } if !matches!(self.state, State::Probation(_)) => {

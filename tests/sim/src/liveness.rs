@@ -122,6 +122,13 @@ impl Cluster {
             let how = format!("n{} has {how}", node + 1);
             return self.liveness_fails(Liveness::L8, &how);
         }
+        let is_damaged = self.options.network.corrupt > 0;
+        if stats.dropped_malformed > 0 && !is_damaged && !self.liars {
+            let (name, count) = (node + 1, stats.dropped_malformed);
+            let how = format!("n{name} dropped {count} datagrams or frames that make no sense");
+            let lines = self.last_lines();
+            return self.fail(Failure::Contradicted(format!("{how}\n{lines}")));
+        }
         // Whoever forms a ring has to wait; L1 and L5 judge that.
         let operational = n.state == "operational";
         let waits = stats.send_queue_messages > 0 && self.judge.visits_on && operational;

@@ -48,8 +48,10 @@ pub struct Outcome {
     pub holds: u64,
     /// Nodes of the cluster.
     pub nodes: usize,
-    /// The network was fast, and so were the protocol's timers, and in the end all hear each other.
-    pub local: bool,
+    /// The protocol's timers were so many times as long as by default.
+    pub timer_scale: u32,
+    /// Links stay bad in the end.
+    pub parted: bool,
     /// From the end of all faults to one ring, in nanoseconds.
     pub settled_in: u64,
     /// The most configurations that a node installed since the end of all faults.
@@ -90,7 +92,8 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         missed: 0,
         holds: 0,
         nodes: options.nodes,
-        local: options.timer_scale == 1 && options.lasting != Lasting::Links,
+        timer_scale: options.timer_scale,
+        parted: options.lasting == Lasting::Links,
         settled_in: 0,
         changes: 0,
         rows: BTreeSet::new(),

@@ -38,6 +38,7 @@ impl Fragments {
         let fits = unfinished.counter == frame.counter
             && unfinished.len == offset
             && unfinished.total == total
+            && !frame.payload.is_empty()
             && offset + frame.payload.len() <= total;
         if !fits {
             self.by_origin.remove(&origin);

@@ -99,30 +99,44 @@ impl Groups {
         local
     }
 
-    /// Applies the frames of an ordered packet.
-    pub(crate) fn packet(&mut self, place: Place, content: &Bytes, out: &mut Vec<GroupOutput>) {
+    /// Applies the frames of an ordered packet: how many of them no member of ours makes. All drop
+    /// these alike, and a broken one with all that follow it.
+    pub(crate) fn packet(
+        &mut self,
+        place: Place,
+        content: &Bytes,
+        out: &mut Vec<GroupOutput>,
+    ) -> u64 {
+        let mut malformed = 0;
         for (number, frame) in (1..).zip(frames(content)) {
+            let Ok(frame) = frame else {
+                malformed += 1;
+                break;
+            };
             if let Some(pieces) = self.fragments.add(place.origin.node, &frame) {
                 let place = Place { frame: number, ..place };
-                self.message(place, &frame, pieces, out);
+                malformed += u64::from(!self.message(place, &frame, pieces, out));
             }
         }
+        malformed
     }
 
+    /// False if it makes no sense.
     fn message(
         &mut self,
         place: Place,
         frame: &Frame,
         mut pieces: Vec<Bytes>,
         out: &mut Vec<GroupOutput>,
-    ) {
+    ) -> bool {
         let sender = MemberId { node: place.origin.node, session: frame.session };
-        let at = out.len();
+        let (at, mut sound) = (out.len(), true);
         let (mut delivery, mut receipt) = (None, None);
         match frame.kind {
             FrameKind::Message(scope) => {
-                // No member of ours makes another; all drop it alike.
-                let Ok(audience) = split_head(scope, frame.group, &mut pieces) else { return };
+                let Ok(audience) = split_head(scope, frame.group, &mut pieces) else {
+                    return false;
+                };
                 let Reached { to, fate } = self.reach(sender, &audience);
                 let (service, no_self) = (frame.service, frame.no_self);
                 let (tag, payload) = (0, Vec::new());
@@ -130,7 +144,7 @@ impl Groups {
                     to.map(|to| MessageDelivery { to, sender, service, no_self, tag, payload });
                 receipt = fate.map(|fate| (frame.session, audience, fate));
             }
-            FrameKind::Join => self.join(place, sender, frame, out),
+            FrameKind::Join => sound = self.join(place, sender, frame, out),
             FrameKind::Leave => {
                 let group = frame.group;
                 self.remove(place, sender, group, ViewCause::Leave, out);
@@ -147,6 +161,7 @@ impl Groups {
         let (frame, service, payload) = (place.frame, frame.service, pieces);
         let whole = GroupOutput::Message { message, frame, service, payload, delivery, receipt };
         out.insert(at, whole);
+        sound
     }
 
     /// Whom a message without order reaches now, and what to tell its sender, unless that sees it
@@ -160,14 +175,21 @@ impl Groups {
         (to, fate)
     }
 
-    fn join(&mut self, place: Place, member: MemberId, frame: &Frame, out: &mut Vec<GroupOutput>) {
+    /// False if it is not a join: its name is none, or is not that of the group.
+    fn join(
+        &mut self,
+        place: Place,
+        member: MemberId,
+        frame: &Frame,
+        out: &mut Vec<GroupOutput>,
+    ) -> bool {
         let name = core::str::from_utf8(&frame.payload).unwrap_or_default();
-        let valid = !name.is_empty() && name.len() <= limits::GROUP_NAME_LEN_MAX;
+        let valid = !name.is_empty()
+            && name.len() <= limits::GROUP_NAME_LEN_MAX
+            && GroupId::of(name) == frame.group;
         let full = self.table.len() >= limits::GROUPS_MAX;
         let refusal = match self.table.get(&frame.group) {
-            _ if !valid || GroupId::of(name) != frame.group => {
-                Some("the group's name is not valid")
-            }
+            _ if !valid => Some("the group's name is not valid"),
             Some(group) if *group.name != *name => {
                 Some("another group exists whose name has the same hash: choose another name")
             }
@@ -180,7 +202,7 @@ impl Groups {
                 let (session, group) = (member.session, frame.group);
                 out.push(GroupOutput::Refused { session, group, reason });
             }
-            return;
+            return valid;
         }
         let group = self.table.entry(frame.group).or_insert_with(|| Group {
             name: name.into(),
@@ -198,6 +220,7 @@ impl Groups {
             self.tell_together(&mut view);
             out.push(GroupOutput::View(view));
         }
+        true
     }
 
     fn remove(

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::fragments::Fragments;
 use super::{Change, GroupOutput, Groups, Place};
 use crate::id::{
     Configuration, GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId,
@@ -9,7 +10,8 @@ use crate::id::{
 use crate::output::GroupView;
 use crate::service::Service;
 use crate::wire::Writer;
-use crate::wire::frame::{Frame, FrameKind};
+use crate::wire::audience::Scope;
+use crate::wire::frame::{Fragment, Frame, FrameKind};
 
 fn ring(sequence: u64) -> RingId {
     RingId { sequence, representative: process(1) }
@@ -23,14 +25,8 @@ fn member(node: u32, session: u64) -> MemberId {
     MemberId { node: NodeId(node), session: SessionId(session) }
 }
 
-/// The view that the group's local members get when a session joins or leaves.
-fn ordered(
-    groups: &mut Groups,
-    configuration: Configuration,
-    kind: FrameKind,
-    who: MemberId,
-) -> GroupView {
-    let frame = Frame {
+fn frame(kind: FrameKind, who: MemberId) -> Frame {
+    Frame {
         kind,
         no_self: false,
         service: Service::Agreed,
@@ -39,13 +35,27 @@ fn ordered(
         counter: who.session.0,
         fragment: None,
         payload: Bytes::from_static(b"g"),
-    };
+    }
+}
+
+fn written(frames: &[Frame]) -> Bytes {
     let mut w = Writer::default();
-    frame.encode(&mut w);
+    frames.iter().for_each(|frame| frame.encode(&mut w));
+    w.bytes.freeze()
+}
+
+/// The view that the group's local members get when a session joins or leaves.
+fn ordered(
+    groups: &mut Groups,
+    configuration: Configuration,
+    kind: FrameKind,
+    who: MemberId,
+) -> GroupView {
+    let content = written(&[frame(kind, who)]);
     let origin = Process { node: who.node, ..process(0) };
     let place = Place { configuration, ordinal: 1, origin, frame: 0, component: 0 };
     let mut out = Vec::new();
-    groups.packet(place, &w.bytes.freeze(), &mut out);
+    assert_eq!(groups.packet(place, &content, &mut out), 0);
     let view = out.into_iter().find_map(|output| match output {
         GroupOutput::View(view) => Some(view),
         _ => None,
@@ -82,4 +92,41 @@ fn after_the_signal_only_those_who_move_along_are_together() {
     groups.install(&change, &tables, &mut Vec::new());
     let next = ordered(&mut groups, Configuration::Regular(ring(2)), FrameKind::Join, late);
     assert_eq!(next.together, [mine, other]);
+}
+
+#[test]
+fn what_no_member_makes_is_counted_and_leaves_the_rest_as_it_is() {
+    let mut groups = Groups::new(NodeId(1));
+    let configuration = Configuration::Regular(ring(1));
+    let place = Place { configuration, ordinal: 1, origin: process(2), frame: 0, component: 0 };
+    let mut out = Vec::new();
+    let join = |session| frame(FrameKind::Join, member(2, session));
+    let misnamed = Frame { group: GroupId::of("other"), ..join(3) };
+    let unnamed = Frame { payload: Bytes::new(), ..join(4) };
+    // A list of groups that ends before it begins.
+    let audience = Frame { kind: FrameKind::Message(Scope::Groups), ..join(5) };
+    let content = written(&[join(1), misnamed, unnamed, audience, join(2)]);
+    assert_eq!(groups.packet(place, &content, &mut out), 3);
+    let mut unknown = written(&[join(6), join(7), join(8)]).to_vec();
+    let second = unknown.len() / 3;
+    unknown[second] = 99;
+    let count = groups.packet(place, &unknown.into(), &mut out);
+    assert_eq!(count, 1, "a broken one, and what follows goes with it");
+    let members: Vec<_> = groups.iter().flat_map(|(_, group)| &group.members).collect();
+    assert_eq!(members, [&member(2, 1), &member(2, 2), &member(2, 6)]);
+}
+
+#[test]
+fn pieces_of_nothing_make_no_message() {
+    let mut fragments = Fragments::default();
+    let piece = |offset, payload: &'static [u8]| Frame {
+        fragment: Some(Fragment { offset, total: 4 }),
+        payload: Bytes::from_static(payload),
+        ..frame(FrameKind::Message(Scope::Group), member(2, 1))
+    };
+    assert!(fragments.add(NodeId(2), &piece(0, b"ab")).is_none());
+    assert!(fragments.add(NodeId(2), &piece(2, b"")).is_none(), "they could be without end");
+    assert!(fragments.add(NodeId(2), &piece(2, b"cd")).is_none(), "the message is given up");
+    assert!(fragments.add(NodeId(2), &piece(0, b"ab")).is_none());
+    assert_eq!(fragments.add(NodeId(2), &piece(2, b"cd")).unwrap().concat(), b"abcd");
 }

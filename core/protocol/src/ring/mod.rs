@@ -191,6 +191,10 @@ impl Ring {
             node.out.stats.dropped_malformed += 1;
             return;
         };
+        if self.store.is_beyond(data.ordinal) {
+            node.out.stats.dropped_malformed += 1;
+            return;
+        }
         if self.last_sent.as_ref().is_some_and(|t| data.token_sequence > t.token_sequence) {
             self.hop.confirmed();
         }
@@ -201,6 +205,8 @@ impl Ring {
         if data.safe_line <= self.aru {
             self.safe_line = self.safe_line.max(data.safe_line);
             self.drop_held_by_all();
+        } else {
+            node.out.stats.dropped_malformed += 1;
         }
         let arrival = (data.origin, data.content.len(), data.repeated);
         let held = Held {

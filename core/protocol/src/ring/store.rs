@@ -24,11 +24,17 @@ pub(crate) struct Store {
 }
 
 impl Store {
+    /// Further ahead than any token allows.
+    pub(crate) fn is_beyond(&self, ordinal: u64) -> bool {
+        let kept_max = limits::GAP_MAX + u64::from(limits::WINDOW_MAX);
+        self.index(ordinal).is_some_and(|index| index as u64 >= kept_max)
+    }
+
     /// True if the packet is new; false if it is held already, no longer needed, or too far ahead
     /// to be kept. The first one stays: an ordinal belongs to one packet (axiom B4).
     pub(crate) fn insert(&mut self, ordinal: u64, packet: Held) -> bool {
         let Some(index) = self.index(ordinal) else { return false };
-        if index >= (limits::GAP_MAX + u64::from(limits::WINDOW_MAX)) as usize {
+        if self.is_beyond(ordinal) {
             return false;
         }
         if index >= self.slots.len() {

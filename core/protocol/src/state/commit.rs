@@ -196,6 +196,7 @@ impl Commit {
         let count = self.propose.members.len();
         let Role::Leader { states, plan, .. } = &mut self.role else { return State::Commit(self) };
         if !is_member || plan.is_some() {
+            node.out.stats.dropped_stale += u64::from(!is_member);
             return State::Commit(self);
         }
         states.insert(state.process.node, state);
@@ -219,7 +220,10 @@ impl Commit {
 
     fn on_plan(self: Box<Self>, node: &mut Node, plan: Plan) -> State {
         let ours = plan.states.iter().map(|s| s.process).eq(self.members());
-        let Role::Member = self.role else { return State::Commit(self) };
+        let Role::Member = self.role else {
+            node.out.stats.dropped_stale += 1;
+            return State::Commit(self);
+        };
         if !ours || !plan.states.contains(&self.state) {
             node.out.stats.dropped_stale += 1;
             return State::Commit(self);
@@ -235,6 +239,7 @@ impl Commit {
 
     fn on_plan_ack(mut self: Box<Self>, node: &mut Node, ack: PlanAck) -> State {
         if !self.has_member(ack.process) {
+            node.out.stats.dropped_stale += 1;
             return State::Commit(self);
         }
         if let Role::Leader { acks, plan: Some(_), .. } = &mut self.role {

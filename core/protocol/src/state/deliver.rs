@@ -40,7 +40,8 @@ pub(super) fn deliver(
     });
     let place = Place { configuration, ordinal, origin, frame: 0, component };
     let mut outputs = Vec::new();
-    node.groups.packet(place, &held.content, &mut outputs);
+    let malformed = node.groups.packet(place, &held.content, &mut outputs);
+    node.out.stats.dropped_malformed += malformed;
     emit(node, place, outputs);
 }
 

@@ -182,7 +182,7 @@ pub(super) fn receive(
 /// The one whole message that a packet must hold.
 fn open(origin: Process, content: &Bytes) -> Option<(MessageId, Letter)> {
     let mut frames = frames(content);
-    let (frame, None) = (frames.next()?, frames.next()) else { return None };
+    let (Ok(frame), None) = (frames.next()?, frames.next()) else { return None };
     let Frame { kind: FrameKind::Message(scope), service: Service::Unreliable, .. } = frame else {
         return None;
     };

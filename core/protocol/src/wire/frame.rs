@@ -117,8 +117,15 @@ impl Frame {
     }
 }
 
-/// All frames of a packet's content; frames after a broken one are lost with it.
-pub(crate) fn frames(content: &Bytes) -> impl Iterator<Item = Frame> + use<> {
-    let mut r = Reader::new(content.clone());
-    core::iter::from_fn(move || if r.remaining() == 0 { None } else { Frame::decode(&mut r).ok() })
+/// All frames of a packet's content; a broken one is the last, those after it are lost with it.
+pub(crate) fn frames(content: &Bytes) -> impl Iterator<Item = Result<Frame, WireError>> + use<> {
+    let (mut r, mut broken) = (Reader::new(content.clone()), false);
+    core::iter::from_fn(move || {
+        if broken || r.remaining() == 0 {
+            return None;
+        }
+        let frame = Frame::decode(&mut r);
+        broken = frame.is_err();
+        Some(frame)
+    })
 }
