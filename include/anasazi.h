@@ -185,7 +185,7 @@ typedef int32_t anz_status_t;
 #define ANZ_JOIN_SEND_ONLY    1
 
 /* Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere. A call
- * that succeeds empties it. */
+ * that succeeds empties it. One whose struct_size is of no header is left as it is. */
 typedef struct anz_error {
     uint32_t struct_size;                /* = sizeof(anz_error_t) */
     anz_status_t code;                   /* as returned */

@@ -106,7 +106,7 @@ pub const ANZ_ERR_F_RETRYABLE: u32 = 1;
 pub const ANZ_ERR_F_FATAL: u32 = 2;
 
 /// Why a slow-path call failed: caller-owned, nothing to free, may be NULL everywhere. A call that
-/// succeeds empties it.
+/// succeeds empties it. One whose struct_size is of no header is left as it is.
 #[repr(C)]
 pub struct anz_error {
     /// = sizeof(anz_error_t)
