@@ -1,32 +1,10 @@
 /* No call that a signal handler may make touches errno, whatever comes of the call: errno belongs
  * to the code that was interrupted. Each is made with every status that it can end with. */
 #define _GNU_SOURCE
+#include "keeps.h"
 #include "safe_calls.h"
-#include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-enum { BEFORE = 4242 };
-
-/* The call, its status, and errno as it was. */
-#define KEEPS(call, expected)                                                              \
-    do {                                                                                   \
-        anz_status_t keeps_;                                                               \
-        errno = BEFORE;                                                                    \
-        keeps_ = (call);                                                                   \
-        if (errno != BEFORE) {                                                             \
-            fprintf(stderr, "%s:%d: %s: errno is %d\n", __FILE__, __LINE__, #call, errno); \
-            exit(1);                                                                       \
-        }                                                                                  \
-        IS(keeps_, expected);                                                              \
-    } while (0)
-
-#define WITHOUT_STATUS(call)                                                               \
-    do {                                                                                   \
-        errno = BEFORE;                                                                    \
-        (void)(call);                                                                      \
-        CHECK(errno == BEFORE);                                                            \
-    } while (0)
 
 static anz_group_t *gone;
 /* Open from when the ring was filled behind it, up to the end of its session and beyond. */
@@ -55,10 +33,19 @@ static void refusals_of_arguments(void)
 {
     anz_claim_t claim, other;
     uint32_t bad = 0x80, later = ANZ_RECEIPT;
+    anz_group_t *address, *strangers[2], *twice[2];
+    anz_conn_t *other_conn = connected(engine);
+    IS(anz_join(conn, "address", ANZ_JOIN_SEND_ONLY, NULL, &address), ANZ_OK);
+    strangers[0] = twice[0] = twice[1] = group;
+    strangers[1] = joined(other_conn, "first");
     KEEPS(anz_mcast(group, bad, "", 0, 0), ANZ_EINVAL);
     KEEPS(anz_mcast(group, ANZ_AGREED | later, "", 0, 0), ANZ_ENOTSUP);
     KEEPS(anz_mcast(group, ANZ_AGREED, NULL, 1, 0), ANZ_EINVAL);
     KEEPS(anz_mcast(NULL, ANZ_AGREED, "", 0, 0), ANZ_EINVAL);
+    KEEPS(anz_mcast(group, ANZ_AGREED | ANZ_PRIO_HIGH | ANZ_PRIO_BULK, "", 0, 0), ANZ_EINVAL);
+    KEEPS(anz_mcast(address, ANZ_AGREED | ANZ_SAME_VIEW, "", 0, 0), ANZ_EINVAL);
+    KEEPS(anz_mcast_groups(strangers, 2, ANZ_AGREED, "", 0, 0), ANZ_EINVAL);
+    KEEPS(anz_mcast_groups(twice, 2, ANZ_AGREED, "", 0, 0), ANZ_EINVAL);
     KEEPS(anz_mcastv(group, ANZ_AGREED, NULL, 1, 0), ANZ_EINVAL);
     KEEPS(anz_mcast_groups(NULL, 1, ANZ_AGREED, "", 0, 0), ANZ_EINVAL);
     KEEPS(anz_mcast_groups(&group, 0, ANZ_AGREED, "", 0, 0), ANZ_EINVAL);
@@ -75,6 +62,7 @@ static void refusals_of_arguments(void)
     KEEPS(anz_commit(group, &claim, ANZ_UNRELIABLE, 0), ANZ_EMSGSIZE);
     WITHOUT_STATUS((anz_abort(group, &other), 0));
     WITHOUT_STATUS((anz_abort(NULL, NULL), 0));
+    IS(anz_conn_close(other_conn), ANZ_OK);
     KEEPS(anz_conn_wake(NULL), ANZ_EINVAL);
     KEEPS(anz_engine_stop(NULL), ANZ_EINVAL);
 }

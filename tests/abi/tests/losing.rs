@@ -29,6 +29,22 @@ fn so_does_each_that_goes_over_a_stream_whose_process_has_a_child() {
     each_ends_once(|cluster, daemon| cluster.stream_urls(daemon)[0].clone(), &["fork"]);
 }
 
+#[test]
+fn while_the_daemon_is_away_calls_say_so() {
+    let cluster = Cluster::new();
+    let mut daemon = cluster.start_streaming_daemon("a");
+    let program = compile("tests/abi/c/suspended.c", cluster.directory());
+    for url in [&[cluster.url("a")][..], &cluster.stream_urls("a")].concat() {
+        let mut client = Program::start(Command::new(&program).arg(&url));
+        client.expect("ready");
+        daemon.kill();
+        client.expect("refused");
+        daemon = cluster.start_streaming_daemon("a");
+        client.expect("ok");
+        client.finish();
+    }
+}
+
 fn each_ends_once(url: impl Fn(&Cluster, &str) -> String, further: &[&str]) {
     let cluster = Cluster::new();
     let mut daemon = cluster.start_streaming_daemon("a");
