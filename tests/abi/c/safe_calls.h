@@ -93,6 +93,28 @@ static const struct safe_call safe_calls[] = {
 };
 enum { SAFE_CALLS = sizeof safe_calls / sizeof safe_calls[0], SAFE_STOP = SAFE_CALLS - 1 };
 
+/* What a call ends with where sends end with this. */
+static inline anz_status_t ends_with(const struct safe_call *call, anz_status_t of_sends)
+{
+    if (call->call == by_asking || (call->call == by_wake && of_sends != ANZ_ECLOSED))
+        return ANZ_OK;
+    return of_sends;
+}
+
+/* Leaves no room in the ring: the claim stays open, and all behind it waits. */
+static inline void fill(anz_claim_t *kept)
+{
+    static char large[100000];
+    anz_status_t status;
+    IS(anz_claim(group, 8, kept), ANZ_OK);
+    while ((status = anz_mcast(group, ANZ_AGREED, large, sizeof large, 0)) == ANZ_OK)
+        ;
+    IS(status, ANZ_EAGAIN);
+    while ((status = by_mcast(0)) == ANZ_OK)
+        ;
+    IS(status, ANZ_EAGAIN);
+}
+
 static inline void begin(void)
 {
     engine = lonely_engine();

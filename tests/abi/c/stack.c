@@ -12,6 +12,7 @@ enum { ALLOWED_LEN = 512, SEVERAL_LEN = 128, PAINT = 0x55, ABOVE_LEN = 256 };
 
 static const struct safe_call *in_question;
 static volatile anz_status_t status;
+static size_t nothing;
 static unsigned char *lowest;
 static size_t stack_len;
 
@@ -59,43 +60,57 @@ static void make_stack(void)
 }
 
 /* Bytes of the stack that a handler with this call in it used. */
-static size_t used_by(const struct safe_call *call)
+static size_t used_by(const struct safe_call *call, anz_status_t expected)
 {
     size_t clean = 0;
     in_question = call;
     status = ANZ_OK;
     memset(lowest, PAINT, stack_len);
     CHECK(raise(SIGUSR1) == 0);
-    IS(status, ANZ_OK);
+    IS(status, expected);
     while (clean < stack_len && lowest[clean] == PAINT)
         clean++;
     return stack_len - clean;
 }
 
-int main(void)
+/* How many calls use too much, where sends end so. */
+static int too_large(int left_out, anz_status_t of_sends)
 {
     int which, again, over = 0;
-    size_t nothing, most, allowed;
-    begin();
-    make_stack();
-    handle(SIGUSR1, on_signal, SA_ONSTACK);
-    nothing = used_by(&no_call);
-    for (which = 0; which < SAFE_CALLS; which++) {
-        most = 0;
+    for (which = 0; which < SAFE_CALLS - left_out; which++) {
+        const struct safe_call *call = &safe_calls[which];
+        size_t most = 0, allowed = nothing + ALLOWED_LEN;
         for (again = 0; again < 20; again++) {
-            size_t used = used_by(&safe_calls[which]);
+            size_t used = used_by(call, ends_with(call, of_sends));
             if (used > most)
                 most = used;
             if (which < SAFE_STOP && again % 3 == 0)
                 usleep(200);
         }
-        printf("%s: %ld bytes\n", safe_calls[which].name, (long)most - (long)nothing);
-        allowed = nothing + ALLOWED_LEN;
-        if (strcmp(safe_calls[which].name, "anz_mcast_groups") == 0)
+        printf("%s, %s: %ld bytes\n", call->name, anz_status_name(of_sends),
+               (long)most - (long)nothing);
+        if (strcmp(call->name, "anz_mcast_groups") == 0)
             allowed += SEVERAL_LEN;
         over += most > allowed;
     }
+    return over;
+}
+
+int main(void)
+{
+    anz_claim_t claim;
+    int over;
+    begin();
+    make_stack();
+    handle(SIGUSR1, on_signal, SA_ONSTACK);
+    nothing = used_by(&no_call, ANZ_OK);
+    over = too_large(1, ANZ_OK);
+    fill(&claim);
+    over += too_large(1, ANZ_EAGAIN);
+    anz_abort(group, &claim);
+    over += used_by(&safe_calls[SAFE_STOP], ANZ_OK) > nothing + ALLOWED_LEN;
     end();
+    over += too_large(0, ANZ_ECLOSED);
     CHECK(over == 0);
     (void)next_number;
     puts("ok");

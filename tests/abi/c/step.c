@@ -165,18 +165,12 @@ static long all_steps(const struct safe_call *outer, int at_end)
 static long all_steps_of_a_refusal(void)
 {
     static const struct safe_call *outer = &safe_calls[0];
-    static char large[100000];
     anz_claim_t claim;
     anz_status_t status;
     anz_event_t ev;
     long steps = 0;
     inner = &safe_calls[0];
-    IS(anz_claim(group, 8, &claim), ANZ_OK);
-    while ((status = anz_mcast(group, ANZ_AGREED, large, sizeof large, 0)) == ANZ_OK)
-        ;
-    IS(status, ANZ_EAGAIN);
-    while ((status = by_mcast(0)) == ANZ_OK)
-        ;
+    fill(&claim);
     do {
         if (!interrupted(outer, 0, ++steps, &status))
             inner_status = ANZ_EAGAIN;
