@@ -4,8 +4,7 @@
  *
  *     killed URL DAEMON_PID [ROUNDS]       the program starts its victims itself */
 #define _GNU_SOURCE
-#include "check.h"
-#include <dirent.h>
+#include "daemon.h"
 #include <signal.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -23,17 +22,6 @@ static anz_group_t *group;
 /* Of this program, and of the present victim. */
 static uint64_t sent, received, victim_next, victim;
 static size_t members;
-
-static anz_conn_t *connected_to(const char *url)
-{
-    anz_error_t err = {sizeof err, 0, 0, 0, ""};
-    anz_conn_t *made = NULL;
-    if (anz_connect(url, NULL, &made, &err) != ANZ_OK) {
-        fprintf(stderr, "%s: %s\n", url, err.message);
-        exit(1);
-    }
-    return made;
-}
 
 /* Sends as fast as it can, until it is killed. */
 static void be_a_victim(const char *url, const char *number)
@@ -137,45 +125,6 @@ static pid_t start_victim(const char *program, const char *url)
     while (victim_next < 500)
         take_in();
     return child;
-}
-
-static int descriptors_of(const char *pid)
-{
-    char path[64];
-    DIR *directory;
-    int count = 0;
-    snprintf(path, sizeof path, "/proc/%s/fd", pid);
-    directory = opendir(path);
-    CHECK(directory != NULL);
-    while (readdir(directory) != NULL)
-        count++;
-    closedir(directory);
-    return count;
-}
-
-/* The daemon has as few descriptors as before: at once, but for a stream of which a child has a
- * copy, which is waited for. */
-static void has_given_back(const char *pid, int before, int in_time)
-{
-    int tries = in_time ? 100 : 0;
-    while (descriptors_of(pid) != before && tries-- > 0)
-        usleep(100000);
-    CHECK(descriptors_of(pid) == before);
-}
-
-static long resident_kib_of(const char *pid)
-{
-    char path[64], line[128];
-    long kib = -1;
-    FILE *file;
-    snprintf(path, sizeof path, "/proc/%s/status", pid);
-    file = fopen(path, "r");
-    CHECK(file != NULL);
-    while (fgets(line, sizeof line, file) != NULL)
-        sscanf(line, "VmRSS: %ld", &kib);
-    fclose(file);
-    CHECK(kib > 0);
-    return kib;
 }
 
 int main(int argc, char **argv)

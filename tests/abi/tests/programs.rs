@@ -255,6 +255,15 @@ fn clients_may_be_stopped_and_killed_in_the_middle_of_sends() {
 }
 
 #[test]
+fn clients_that_mean_harm_harm_themselves_only() {
+    let cluster = Cluster::new();
+    let daemon = cluster.start_daemon("a");
+    let (url, process) = (cluster.url("a"), daemon.id().to_string());
+    let socket = url.split_once(':').map(|(_, path)| path).expect("scheme and path");
+    passes_with("hostile", &[&url, &process, socket, "60"]);
+}
+
+#[test]
 fn so_may_those_that_share_no_memory_with_the_daemon() {
     let cluster = Cluster::new();
     let daemon = cluster.start_streaming_daemon("a");

@@ -304,7 +304,8 @@ fn take_all_pages(memory: &OwnedFd, layout: Layout) -> io::Result<()> {
             let len = layout.len();
             let text = format!(
                 "the system has not {len} bytes of memory for it ({error}), and lends none \
-                 (vm.overcommit_memory = 2): fewer sessions, or smaller rings (session.send_ring_len)"
+                 (vm.overcommit_memory = 2): fewer sessions, or smaller rings \
+                 (session.send_ring_len)"
             );
             Err(io::Error::new(error.kind(), text))
         }
