@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::options::{Command, General};
 use crate::place::{Need, Place};
-use crate::{print, table};
+use crate::{print, table, words};
 
 /// Asks, and prints the answer as JSON or laid out.
 pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
@@ -18,7 +18,8 @@ pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
     let answer = asked.map_err(Fault::of_question);
     place.close();
     let answer = answer?;
-    let text = if general.json { answer } else { for_people(command, &answer)? };
+    let text =
+        if general.json { words::plain_json(&answer) } else { for_people(command, &answer)? };
     print::line(text.trim_end())?;
     Ok(())
 }
@@ -56,7 +57,9 @@ pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Faul
         Command::Stats => table::stats(&value),
         Command::Events => table::events(&value),
         Command::Config => table::config(&value),
-        Command::Query { .. } => serde_json::to_string_pretty(&value).unwrap_or_default(),
+        Command::Query { .. } => {
+            words::plain_json(&serde_json::to_string_pretty(&value).unwrap_or_default())
+        }
         Command::Isolate { nodes } => {
             let nodes: Vec<String> = nodes.iter().map(u32::to_string).collect();
             format!("this engine hears only nodes {} now", nodes.join(", "))

@@ -164,7 +164,7 @@ fn text(value: &Value) -> String {
         Value::Null => String::new(),
         // Clients chose some of it.
         Value::String(text) => words::plain(text).replace('\t', "\\t"),
-        other => other.to_string(),
+        other => words::plain(&other.to_string()),
     }
 }
 
@@ -194,6 +194,16 @@ mod tests {
         ] {
             assert_eq!(duration(ms), shown);
         }
+    }
+
+    #[test]
+    fn nothing_in_an_answer_steers_the_terminal() {
+        let answer = json!({ "groups": [{ "name": [{ "a\u{7f}\u{9b}2J": "\u{1b}" }] }] });
+        let shown = groups(&answer);
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        let text = words::plain_json(&serde_json::to_string_pretty(&answer).unwrap());
+        assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), answer);
     }
 
     #[test]

@@ -74,6 +74,20 @@ pub(crate) fn plain(text: &str) -> String {
     shown
 }
 
+/// The same of JSON, which stays what it is: such characters stand in strings only, and are written
+/// there as JSON writes them.
+pub(crate) fn plain_json(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() && !matches!(c, '\n' | '\r' | '\t') {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// An event as one JSON object; `None` for those that mean nothing to a reader.
 pub(crate) fn in_json(event: &OwnedEvent, group_name: &str) -> Option<Value> {
     Some(match event {

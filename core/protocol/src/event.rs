@@ -196,7 +196,7 @@ stats! {
     dropped_not_ours,
     /// Dropped: damaged on the way.
     dropped_checksum,
-    /// Dropped: truncated, or not what it claims to be.
+    /// Dropped, or not believed in part: truncated, or not what it claims to be.
     dropped_malformed,
     /// Dropped: of another ring, or of no use in the present state.
     dropped_stale,

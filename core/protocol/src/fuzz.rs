@@ -39,7 +39,7 @@ pub fn content(origins: &[NodeId], content: &Bytes) -> usize {
         let written = write(|w| frame.encode(w));
         let again = frames(&written).next();
         assert_eq!(again, Some(Ok(frame.clone())), "not read as it was written");
-        if let Some(pieces) = fragments.add(*origin, &frame) {
+        if let Ok(Some(pieces)) = fragments.add(*origin, &frame) {
             let len: usize = pieces.iter().map(Bytes::len).sum();
             let total = frame.fragment.map_or(frame.payload.len(), |f| f.total as usize);
             assert_eq!(len, total, "a whole message of another length than it said");

@@ -40,7 +40,8 @@ static inline void has_given_back(const char *pid, int before, int in_time)
     CHECK(descriptors_of(pid) == before);
 }
 
-static inline long resident_kib_of(const char *pid)
+/* Memory of its own; what it shares with a client is as large as the client has used it. */
+static inline long own_kib_of(const char *pid)
 {
     char path[64], line[128];
     long kib = -1;
@@ -49,9 +50,24 @@ static inline long resident_kib_of(const char *pid)
     file = fopen(path, "r");
     CHECK(file != NULL);
     while (fgets(line, sizeof line, file) != NULL)
-        sscanf(line, "VmRSS: %ld", &kib);
+        sscanf(line, "RssAnon: %ld", &kib);
     fclose(file);
     CHECK(kib > 0);
     return kib;
+}
+
+/* Sessions whose memory it has. */
+static inline int mappings_of(const char *pid)
+{
+    char path[64], line[512];
+    int count = 0;
+    FILE *file;
+    snprintf(path, sizeof path, "/proc/%s/maps", pid);
+    file = fopen(path, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL)
+        count += strstr(line, "anasazi-session") != NULL;
+    fclose(file);
+    return count;
 }
 #endif

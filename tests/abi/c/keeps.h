@@ -1,4 +1,4 @@
-/* Calls that leave errno as it was. Needs errno.h and check.h. */
+/* Calls that leave errno as it was. */
 #ifndef KEEPS_H
 #define KEEPS_H
 #include "check.h"

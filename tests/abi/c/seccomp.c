@@ -14,7 +14,20 @@
 #include <unistd.h>
 
 enum { ROUNDS = 300 };
-static volatile int behind, wrong, full, is_closed;
+static int behind, wrong;
+/* How far both threads are: what the filter does not let this one do, the other does. */
+enum { BEGUN, WANTS_FULL, IS_FULL, WANTS_CLOSED, IS_CLOSED };
+static int stage = BEGUN;
+
+static void set(int *to, int value)
+{
+    __atomic_store_n(to, value, __ATOMIC_SEQ_CST);
+}
+
+static int get(int *of)
+{
+    return __atomic_load_n(of, __ATOMIC_SEQ_CST);
+}
 
 /* Those that there are; the last one again and again up to the end. */
 enum { EVENT_FDS_MAX = 8 };
@@ -84,20 +97,17 @@ static void all_calls(int left_out, anz_status_t of_sends)
 
 static void *confined(void *argument)
 {
-    anz_claim_t claim;
     only_write();
     all_calls(1, ANZ_OK);
-    fill(&claim);
+    for (set(&stage, WANTS_FULL); get(&stage) != IS_FULL;)
+        ;
     all_calls(1, ANZ_EAGAIN);
-    anz_abort(group, &claim);
     if (safe_calls[SAFE_STOP].call(0) != ANZ_OK)
         wrong++;
-    full = 1;
-    /* Another thread does that. */
-    while (!is_closed)
+    for (set(&stage, WANTS_CLOSED); get(&stage) != IS_CLOSED;)
         ;
     all_calls(0, ANZ_ECLOSED);
-    behind = 1;
+    set(&behind, 1);
     syscall(SYS_exit, 0);
     return argument;
 }
@@ -124,14 +134,17 @@ static int ended_by(void *(*work)(void *))
     pid_t child = fork();
     if (child == 0) {
         pthread_t thread;
+        anz_claim_t claim;
         begin();
         find_event_fds();
         CHECK(pthread_create(&thread, NULL, work, NULL) == 0);
-        while (!full)
+        while (get(&stage) != WANTS_FULL)
+            usleep(1000);
+        fill(&claim);
+        for (set(&stage, IS_FULL); get(&stage) != WANTS_CLOSED;)
             usleep(1000);
         end();
-        is_closed = 1;
-        while (!behind)
+        for (set(&stage, IS_CLOSED); !get(&behind);)
             usleep(1000);
         CHECK(wrong == 0);
         _exit(0);

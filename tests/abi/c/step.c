@@ -208,8 +208,8 @@ static void both_places(const struct safe_call *outer, const struct safe_call *i
     long steps, at_end;
     inner = in_handler;
     steps = all_steps(outer, 0);
-    /* Whatever is in the handler takes the same way to the end. */
-    at_end = outer->sends && in_handler == &safe_calls[0] ? all_steps(outer, 1) : 0;
+    /* All take the same way to the end; going round the ring for each step takes long. */
+    at_end = outer == &safe_calls[0] && in_handler == outer ? all_steps(outer, 1) : 0;
     printf("%s in %s: %ld steps, %ld at the end of the ring\n", inner->name, outer->name, steps,
            at_end);
 }

@@ -90,8 +90,8 @@ pub fn run_all(
 /// Writes what `Known::read` reads. True if it could be written.
 fn write_known(results: &[Result], out: &Path) -> bool {
     let mut text = String::from(
-        "# Planted bugs, and the first seed that finds each: written by `planted --out`, and\n\
-         # tried first by `planted --known`.\n",
+        "# Planted bugs, and a seed that finds each: written by `planted --out`, and tried first\n\
+         # by `planted --known`.\n",
     );
     for (bug, found) in results {
         if let Some(found) = found {

@@ -28,6 +28,7 @@ const OPTIONS: &[(&str, Drawn)] = &[
     ("restless", |o| o.restless),
     ("slow-nodes", |o| o.machine.slow_nodes > 0),
     ("turn", |o| o.machine.turn_us > 0),
+    ("unreliable", |o| o.traffic.unreliable > 0),
 ];
 
 /// The words after `swarm` in the table.
@@ -36,13 +37,14 @@ fn words() -> BTreeSet<String> {
     let table = fs::read_to_string(path).expect("tests/scenarios/README.md");
     let rows = table.lines().filter(|line| line.starts_with("| "));
     let after = rows.flat_map(|row| row.split("swarm ").skip(1));
-    // `Leave`, `turn` |
+    // `Leave`, `turn` with `loss` |
     let quoted = after.flat_map(|text| {
-        let list = text.split(" |").next().unwrap_or_default();
-        let words = list.split(", ").map_while(|word| word.strip_prefix('`'));
-        words.filter_map(|word| Some(word.split_once('`')?.0.to_owned())).collect::<Vec<_>>()
+        let cell = text.split(" |").next().unwrap_or_default();
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
     });
-    quoted.filter(|word| !word.contains('.')).collect()
+    // The name of a planted bug stands in some.
+    let is_drawn = |word: &String| !word.contains(['.', '/', '_', ' ']);
+    quoted.filter(is_drawn).collect()
 }
 
 #[test]
@@ -51,6 +53,9 @@ fn seeds_draw_what_the_table_says() {
     let kinds = |o: &Options| o.faults.iter().map(|kind| format!("{kind:?}")).collect::<Vec<_>>();
     let words = words();
     assert!(words.len() > 20, "{words:?}");
+    for (name, _) in OPTIONS {
+        assert!(words.contains(*name), "no row is shown by {name}");
+    }
     for word in &words {
         let drawn = match OPTIONS.iter().find(|(name, _)| name == word) {
             Some((_, drawn)) => seeds.iter().filter(|o| drawn(o)).count(),

@@ -16,8 +16,6 @@ use super::order::{Next, Order};
 
 /// Bytes of a record's header.
 const HEADER_LEN: usize = 8;
-/// How the system lends memory.
-const OVERCOMMIT: &str = "/proc/sys/vm/overcommit_memory";
 /// Bytes of a ring that are given back in one go: they are zeroed.
 const RELEASE_LEN_MAX: u64 = 4 << 20;
 
@@ -49,9 +47,6 @@ impl Lane {
     /// What is wrong with the memory, in words for the client's author.
     pub fn map(memory: &OwnedFd, layout: Layout) -> io::Result<Self> {
         check_memory(memory, layout)?;
-        if lends_nothing(&std::fs::read_to_string(OVERCOMMIT).unwrap_or_default()) {
-            take_all_pages(memory, layout)?;
-        }
         let mapping = Mapping::of(memory, layout.len()).map_err(|error| {
             io::Error::new(error.kind(), format!("cannot map the memory: {error}"))
         })?;
@@ -259,6 +254,8 @@ pub fn check_eventfd(fd: &OwnedFd) -> io::Result<()> {
 
 /// Whether the memory can be trusted to stay: nobody can shrink it. Where the system lends memory,
 /// touching it never raises SIGBUS: if there is none left, the system ends some process for that.
+/// Where it lends none, a page may be refused when it is touched; nothing that is done here would
+/// help, for the client may give pages back at any time.
 fn check_memory(memory: &OwnedFd, layout: Layout) -> io::Result<()> {
     // SAFETY: no pointers.
     let seals = unsafe { libc::fcntl(memory.as_raw_fd(), libc::F_GET_SEALS) };
@@ -288,56 +285,6 @@ fn check_memory(memory: &OwnedFd, layout: Layout) -> io::Result<()> {
     Ok(())
 }
 
-/// Every page is set aside when it is first touched, and a system that lends nothing may refuse
-/// that: then whoever touches it ends by SIGBUS.
-fn lends_nothing(setting: &str) -> bool {
-    setting.trim() == "2"
-}
-
-/// Sets all pages aside now, or says that there are not enough.
-fn take_all_pages(memory: &OwnedFd, layout: Layout) -> io::Result<()> {
-    // SAFETY: no pointers. Its length is known, and stays.
-    match unsafe { libc::posix_fallocate(memory.as_raw_fd(), 0, layout.len() as libc::off_t) } {
-        0 => Ok(()),
-        error => {
-            let error = io::Error::from_raw_os_error(error);
-            let len = layout.len();
-            let text = format!(
-                "the system has not {len} bytes of memory for it ({error}), and lends none \
-                 (vm.overcommit_memory = 2): fewer sessions, or smaller rings \
-                 (session.send_ring_len)"
-            );
-            Err(io::Error::new(error.kind(), text))
-        }
-    }
-}
-
 fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::MetadataExt;
-
-    use super::super::raw_client::memfd;
-    use super::*;
-
-    #[test]
-    fn where_nothing_is_lent_all_pages_are_set_aside_or_refused() {
-        assert!(lends_nothing("2\n"));
-        assert!(!lends_nothing("0\n") && !lends_nothing("1\n") && !lends_nothing(""));
-        let layout = Layout::new(1 << 16, 1 << 16).unwrap();
-        let (memory, _) = memfd(layout.len(), 0);
-        let blocks =
-            || std::fs::File::from(memory.try_clone().unwrap()).metadata().unwrap().blocks();
-        assert_eq!(blocks(), 0);
-        take_all_pages(&memory, layout).unwrap();
-        assert!(blocks() * 512 >= layout.len() as u64);
-        let (other, _) = memfd(layout.len(), libc::F_SEAL_SHRINK);
-        let read_only =
-            std::fs::File::open(format!("/proc/self/fd/{}", other.as_raw_fd())).unwrap();
-        let error = take_all_pages(&read_only.into(), layout).unwrap_err().to_string();
-        assert!(error.contains("vm.overcommit_memory = 2"), "{error}");
-    }
 }

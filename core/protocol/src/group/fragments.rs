@@ -7,8 +7,12 @@ use std::collections::BTreeMap;
 
 use crate::id::NodeId;
 use crate::limits;
+use crate::wire::WireError;
 use crate::wire::audience::HEAD_LEN_MAX;
 use crate::wire::frame::Frame;
+
+/// Bytes of the largest message, with what stands before it.
+const TOTAL_MAX: usize = limits::MESSAGE_LEN_MAX + HEAD_LEN_MAX;
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Fragments {
@@ -24,29 +28,38 @@ struct Unfinished {
 }
 
 impl Fragments {
-    /// The whole message, once its last piece is here.
-    pub(crate) fn add(&mut self, origin: NodeId, frame: &Frame) -> Option<Vec<Bytes>> {
+    /// The whole message, once its last piece is here. An error if no member cuts such a piece.
+    pub(crate) fn add(
+        &mut self,
+        origin: NodeId,
+        frame: &Frame,
+    ) -> Result<Option<Vec<Bytes>>, WireError> {
         let Some(fragment) = frame.fragment else {
-            return Some(vec![frame.payload.clone()]);
+            return Ok(Some(vec![frame.payload.clone()]));
         };
         let (offset, total) = (fragment.offset as usize, fragment.total as usize);
-        if offset == 0 && total <= limits::MESSAGE_LEN_MAX + HEAD_LEN_MAX {
+        let is_within = offset + frame.payload.len() <= total;
+        // Pieces of nothing could be without end.
+        if frame.payload.is_empty() || !is_within || total > TOTAL_MAX {
+            self.by_origin.remove(&origin);
+            return Err(WireError::Invalid("a piece that no message has"));
+        }
+        if offset == 0 {
             let fresh = Unfinished { counter: frame.counter, len: 0, total, pieces: Vec::new() };
             self.by_origin.insert(origin, fresh);
         }
-        let unfinished = self.by_origin.get_mut(&origin)?;
+        let Some(unfinished) = self.by_origin.get_mut(&origin) else { return Ok(None) };
         let fits = unfinished.counter == frame.counter
             && unfinished.len == offset
-            && unfinished.total == total
-            && !frame.payload.is_empty()
-            && offset + frame.payload.len() <= total;
+            && unfinished.total == total;
         if !fits {
             self.by_origin.remove(&origin);
-            return None;
+            return Ok(None);
         }
         unfinished.len += frame.payload.len();
         unfinished.pieces.push(frame.payload.clone());
-        if frame.is_last() { self.by_origin.remove(&origin).map(|u| u.pieces) } else { None }
+        let whole = frame.is_last().then(|| self.by_origin.remove(&origin)).flatten();
+        Ok(whole.map(|unfinished| unfinished.pieces))
     }
 
     /// All that is kept.

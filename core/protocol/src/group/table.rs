@@ -113,10 +113,14 @@ impl Groups {
                 malformed += 1;
                 break;
             };
-            if let Some(pieces) = self.fragments.add(place.origin.node, &frame) {
-                let place = Place { frame: number, ..place };
-                malformed += u64::from(!self.message(place, &frame, pieces, out));
-            }
+            let is_sound = match self.fragments.add(place.origin.node, &frame) {
+                Ok(Some(pieces)) => {
+                    self.message(Place { frame: number, ..place }, &frame, pieces, out)
+                }
+                Ok(None) => true,
+                Err(_) => false,
+            };
+            malformed += u64::from(!is_sound);
         }
         malformed
     }

@@ -117,16 +117,19 @@ fn what_no_member_makes_is_counted_and_leaves_the_rest_as_it_is() {
 }
 
 #[test]
-fn pieces_of_nothing_make_no_message() {
+fn pieces_of_nothing_and_beyond_the_end_make_no_message() {
     let mut fragments = Fragments::default();
     let piece = |offset, payload: &'static [u8]| Frame {
         fragment: Some(Fragment { offset, total: 4 }),
         payload: Bytes::from_static(payload),
         ..frame(FrameKind::Message(Scope::Group), member(2, 1))
     };
-    assert!(fragments.add(NodeId(2), &piece(0, b"ab")).is_none());
-    assert!(fragments.add(NodeId(2), &piece(2, b"")).is_none(), "they could be without end");
-    assert!(fragments.add(NodeId(2), &piece(2, b"cd")).is_none(), "the message is given up");
-    assert!(fragments.add(NodeId(2), &piece(0, b"ab")).is_none());
-    assert_eq!(fragments.add(NodeId(2), &piece(2, b"cd")).unwrap().concat(), b"abcd");
+    let mut add = |offset, payload| fragments.add(NodeId(2), &piece(offset, payload));
+    assert_eq!(add(0, b"ab"), Ok(None));
+    assert!(add(2, b"").is_err(), "they could be without end");
+    assert_eq!(add(2, b"cd"), Ok(None), "the message was given up");
+    assert_eq!(add(0, b"ab"), Ok(None));
+    assert!(add(2, b"cde").is_err(), "more than all");
+    assert_eq!(add(0, b"ab"), Ok(None));
+    assert_eq!(add(2, b"cd").unwrap().unwrap().concat(), b"abcd");
 }
