@@ -157,7 +157,9 @@ static long all_steps(const struct safe_call *outer, int at_end)
     }
     CHECK(steps > 20 && steps < STEPS_MAX);
     if (outer->sends && inner->sends && keeps_order(outer))
-        CHECK(changes == 1 && !inner_was_first);
+        /* At the end of the ring the way is now and then some instructions longer, as far as the
+         * engine has come: where the order changes, it may change to and fro. */
+        CHECK((at_end ? changes >= 1 : changes == 1) && !inner_was_first);
     return steps;
 }
 

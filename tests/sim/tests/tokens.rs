@@ -224,17 +224,62 @@ fn forge_all(scene: &mut Scene, kind: &str, datagram: &Bytes, counter: &mut u64,
             if forged == datagram[..] {
                 continue;
             }
-            // A newer datagram than any before.
-            *counter += 1;
-            forged[24..32].copy_from_slice(&counter.to_le_bytes());
-            let checksum = crc32c::crc32c(&forged[..sealed]).to_le_bytes();
-            forged[sealed..].copy_from_slice(&checksum);
+            seal(&mut forged, counter);
             assert_eq!(kind_name(&forged), kind);
             scene.cluster.inject(from, to, false, forged.into());
             // A forgery may well end a ring; it must not end a core, nor what the oracle asks for.
             scene.expect_good();
         }
     }
+}
+
+/// Makes it a newer datagram than any before, and one that was not damaged.
+fn seal(forged: &mut [u8], counter: &mut u64) {
+    *counter += 1;
+    forged[24..32].copy_from_slice(&counter.to_le_bytes());
+    let sealed = forged.len() - 4;
+    let checksum = crc32c::crc32c(&forged[..sealed]).to_le_bytes();
+    forged[sealed..].copy_from_slice(&checksum);
+}
+
+/// Numbers of a data packet that no member gives it: each is counted, once.
+#[test]
+fn what_cannot_be_true_of_data_is_counted() {
+    // Where it has its ordinal, who gave it that, and the line up to which all hold everything.
+    const ORDINAL: usize = 52;
+    const ORIGIN: usize = 60;
+    const SAFE_LINE: usize = 73;
+    let mut scene = Scene::new(3);
+    let seen = Rc::new(RefCell::new(None));
+    let writer = Rc::clone(&seen);
+    scene.filter(move |passing| {
+        if passing.kind() == "data" && ends(&passing.bytes) == (0, 1) {
+            *writer.borrow_mut() = Some(passing.bytes.clone());
+        }
+        true
+    });
+    scene.load(10, 100);
+    scene.rest(ms(1_000));
+    let datagram = seen.take().expect("some data of the first");
+    let installed = scene.installed();
+    let mut counter = 1 << 40;
+    let far = u64::MAX.to_le_bytes();
+    for (what, at, bytes) in
+        [("ordinal", ORDINAL, &far[..]), ("origin", ORIGIN, &[99]), ("line", SAFE_LINE, &far)]
+    {
+        let mut forged = datagram.to_vec();
+        forged[at..at + bytes.len()].copy_from_slice(bytes);
+        seal(&mut forged, &mut counter);
+        let before = scene.stats(1);
+        scene.cluster.inject(0, 1, false, forged.into());
+        scene.run(ms(1));
+        let after = scene.stats(1);
+        assert_eq!(after.dropped_malformed - before.dropped_malformed, 1, "{what}");
+    }
+    scene.load(5, 100);
+    scene.rest(ms(1_000));
+    assert_eq!(scene.installed(), installed);
+    scene.end();
 }
 
 /// Everything that was said in the first seconds, with a crash and a merge, is said again ten
