@@ -253,7 +253,7 @@ fn what_cannot_be_true_of_data_is_counted() {
     let seen = Rc::new(RefCell::new(None));
     let writer = Rc::clone(&seen);
     scene.filter(move |passing| {
-        if passing.kind() == "data" && ends(&passing.bytes) == (0, 1) {
+        if passing.kind() == "data" && ends(passing.bytes) == (0, 1) {
             *writer.borrow_mut() = Some(passing.bytes.clone());
         }
         true
