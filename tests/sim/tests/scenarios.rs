@@ -106,6 +106,9 @@ fn the_table_is_complete() {
     let scenarios: Vec<Scenario> =
         files().iter().map(|(name, text)| parse(name, text).expect("it can be read")).collect();
     let rows: Vec<&str> = table.lines().filter(|line| line.starts_with("| ")).collect();
+    for (name, text) in files() {
+        assert!(text.lines().any(|line| line.starts_with("> ")), "{name} has no output");
+    }
     for scenario in &scenarios {
         assert!(table.contains(&scenario.name), "{} is not in the table", scenario.name);
         for shown in &scenario.shows {

@@ -105,8 +105,14 @@ fn what_no_member_makes_is_counted_and_leaves_the_rest_as_it_is() {
     let unnamed = Frame { payload: Bytes::new(), ..join(4) };
     // A list of groups that ends before it begins.
     let audience = Frame { kind: FrameKind::Message(Scope::Groups), ..join(5) };
-    let content = written(&[join(1), misnamed, unnamed, audience, join(2)]);
-    assert_eq!(groups.packet(place, &content, &mut out), 3);
+    let nothing = Frame {
+        kind: FrameKind::Message(Scope::Group),
+        fragment: Some(Fragment { offset: 0, total: 4 }),
+        payload: Bytes::new(),
+        ..join(5)
+    };
+    let content = written(&[join(1), misnamed, unnamed, audience, nothing, join(2)]);
+    assert_eq!(groups.packet(place, &content, &mut out), 4);
     let mut unknown = written(&[join(6), join(7), join(8)]).to_vec();
     let second = unknown.len() / 3;
     unknown[second] = 99;
