@@ -33,6 +33,12 @@ static inline int64_t deadline_after_s(int seconds)
     return (now.tv_sec + (int64_t)seconds) * 1000000000 + now.tv_nsec;
 }
 
+/* How long ago deadline_after_s(0) gave this. */
+static inline double seconds_since(int64_t begin_ns)
+{
+    return (double)(deadline_after_s(0) - begin_ns) / 1e9;
+}
+
 /* An engine of this process that talks to nobody, in its own thread. */
 static inline anz_engine_t *lonely_engine(void)
 {
