@@ -5,12 +5,15 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 
+use anasazi_protocol::Instant;
 use anasazi_stream::engine::{Host, Importance, Limits, Listening, Origin, Streams};
 
+use crate::chatter::Chatter;
 use crate::config::{ClientConfig, StreamAddress};
 use crate::engine::EngineHandle;
 use crate::error::EngineError;
 use crate::session::Listener;
+use crate::sys::poll::now_ns;
 use crate::sys::socket::{self, Peer, Way};
 
 /// Streams that may be on their way in or out beside those that are sessions.
@@ -35,14 +38,21 @@ impl StreamSessions {
 }
 
 /// Where sessions over streams get into the engine.
-struct Entrance(EngineHandle);
+struct Entrance(EngineHandle, Chatter);
 
 impl Host for Entrance {
     fn enter(&mut self, door: OwnedFd, origin: Origin<'_>) -> io::Result<()> {
         self.0.enter(door, Some(peer(origin)?))
     }
 
-    fn tell(&mut self, importance: Importance, what: String) {
+    fn tell(&mut self, importance: Importance, mut what: String) {
+        if importance == Importance::Notice {
+            match self.1.next(Instant(now_ns())) {
+                Some(None) => {}
+                Some(Some(withheld)) => what += &format!("; {withheld} more were not logged"),
+                None => return,
+            }
+        }
         self.0.tell(importance, what);
     }
 }
@@ -80,7 +90,7 @@ pub(crate) fn listen(
         streams_max: config.sessions_max.saturating_add(SPARE_STREAMS),
         ring_len_max: config.stream_ring_len_max,
     };
-    let streams = Streams::start(listening, limits, Box::new(Entrance(engine)))
+    let streams = Streams::start(listening, limits, Box::new(Entrance(engine, Chatter::default())))
         .map_err(|error| EngineError::System(format!("cannot serve streams: {error}")))?;
     Ok(Some(StreamSessions { streams, addresses, files }))
 }

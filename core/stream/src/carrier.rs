@@ -139,7 +139,7 @@ impl Carrier {
                      of Anasazi, or something between changes bytes",
                     self.peer
                 );
-                Step::Over(Some((Importance::Warning, text)))
+                Step::Over(Some((Importance::Notice, text)))
             }
         }
     }

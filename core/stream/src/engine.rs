@@ -77,7 +77,7 @@ pub trait Host: Send {
 pub enum Importance {
     /// Something is wrong.
     Warning,
-    /// Somebody was refused.
+    /// Somebody was refused, or cut: clients can bring that about at will.
     Notice,
     /// As it goes with networks.
     Detail,

@@ -1,7 +1,8 @@
 //! Floods of connections, of descriptors and of sessions: a session that was there before is served
 //! as ever, and the daemon has no more afterwards than it had.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -270,10 +271,42 @@ fn floods_of_connections_leave_nothing_behind_and_hold_nobody_up() {
             });
         },
     );
-    wait_until("the descriptors", || files(&daemon) <= files_before);
-    let pages = pages(&daemon).saturating_sub(pages_before);
-    assert!(pages < (8 << 20) / 4096, "{pages} pages more than before");
+    leaves_nothing_behind(&daemon, files_before, pages_before);
     witness.round();
+}
+
+fn leaves_nothing_behind(daemon: &Running, files_before: usize, pages_before: u64) {
+    wait_until("the descriptors", || files(daemon) <= files_before);
+    let pages = pages(daemon).saturating_sub(pages_before);
+    assert!(pages < (8 << 20) / 4096, "{pages} pages more than before");
+}
+
+/// Each of them is answered, but has no line of its own.
+#[test]
+fn of_refusals_by_the_hundred_the_log_has_some_and_a_number() {
+    const REFUSALS: usize = 300;
+    let place = place_with_streams();
+    let mut daemon = start(&place, "ulimit -n 1024");
+    let nonsense = |mut to: File| {
+        to.write_all(&[7; 100]).expect("somebody who listens");
+        // Until it is closed.
+        while to.read(&mut [0; 1000]).is_ok_and(|len| len > 0) {}
+    };
+    for _ in 0..REFUSALS {
+        nonsense(File::from(socket(&place).open().expect("a connection")));
+        nonsense(File::from(OwnedFd::from(UnixStream::connect(stream(&place)).expect("one"))));
+    }
+    let lines = |what: &str| daemon.log().lines().filter(|line| line.contains(what)).count();
+    let (refused, streams) = (lines("connection refused"), lines("a stream from"));
+    assert!((20..60).contains(&refused), "{refused} lines of {REFUSALS} refusals");
+    assert!((20..60).contains(&streams), "{streams} lines of {REFUSALS} refusals");
+    std::thread::sleep(Duration::from_millis(1500));
+    nonsense(File::from(socket(&place).open().expect("a connection")));
+    nonsense(File::from(OwnedFd::from(UnixStream::connect(stream(&place)).expect("one"))));
+    daemon.wait_for_log("withheld=2");
+    daemon.wait_for_log("were not logged");
+    daemon.signal("-TERM");
+    assert_eq!(daemon.exit_code(), Some(0));
 }
 
 #[test]
@@ -284,7 +317,7 @@ fn nor_do_floods_of_streams() {
     // One of the same way in, which the same thread serves.
     let mut witness = Witness::of(open_stream(&place));
     (0..200).for_each(|_| witness.round());
-    let files_before = files(&daemon);
+    let (files_before, pages_before) = (files(&daemon), pages(&daemon));
     let flood_of = |place: &Place, during: &mut dyn FnMut()| {
         let silent = || UnixStream::connect(stream(place)).ok().map(OwnedFd::from);
         flood(|| drop(open_stream(place)), silent, during);
@@ -302,7 +335,7 @@ fn nor_do_floods_of_streams() {
         longest = longest.max(began.elapsed());
     });
     assert!(longest < ROUND_MAX, "{longest:?}");
-    wait_until("the descriptors", || files(&daemon) <= files_before);
+    leaves_nothing_behind(&daemon, files_before, pages_before);
     witness.round();
 }
 

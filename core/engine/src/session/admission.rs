@@ -13,6 +13,7 @@ use super::limits::{HELLO_TIMEOUT, WAITING_MAX};
 use super::{Readiness, Sessions, Slot};
 use crate::sys::memory::ClientWaker;
 use crate::sys::nudge::Nudger;
+use crate::sys::poll::now_ns;
 use crate::sys::socket::{self, Peer, Way};
 
 impl Sessions {
@@ -174,14 +175,17 @@ impl Sessions {
 
     fn turn_away(&mut self, slot: usize, refusal: &Refusal, readiness: &dyn Readiness) {
         let Some(waiting) = self.stop_waiting(slot, readiness) else { return };
-        tracing::info!(
-            pid = waiting.peer.pid,
-            uid = waiting.peer.uid,
-            way = %waiting.peer.way,
-            status = refusal.status.name(),
-            reason = refusal.reason,
-            "connection refused"
-        );
+        if let Some(withheld) = self.chatter.next(Instant(now_ns())) {
+            tracing::info!(
+                pid = waiting.peer.pid,
+                uid = waiting.peer.uid,
+                way = %waiting.peer.way,
+                status = refusal.status.name(),
+                reason = refusal.reason,
+                withheld,
+                "connection refused"
+            );
+        }
         refusal.send(&waiting.socket);
     }
 

@@ -54,7 +54,9 @@ use anasazi_queue::record::{ReplyRecord, event};
 use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
+use crate::chatter::Chatter;
 use crate::sys::nudge::Nudger;
+use crate::sys::poll::now_ns;
 use crate::sys::socket::{self, Way};
 use connection::{Connection, Ending};
 use groups::Groups;
@@ -101,6 +103,8 @@ pub struct Sessions {
     arena: BytesMut,
     /// When claims that are kept open were last looked for.
     claims_seen_at: Instant,
+    /// What is logged of clients that are refused or cut.
+    chatter: Chatter,
     /// The engine leaves.
     is_stopping: bool,
 }
@@ -170,6 +174,7 @@ impl Sessions {
             dead: Vec::new(),
             arena: BytesMut::with_capacity(ARENA_LEN),
             claims_seen_at: Instant::default(),
+            chatter: Chatter::default(),
             is_stopping: false,
         }
     }
@@ -333,9 +338,9 @@ impl Sessions {
             let (status, reason) = (ending.status, &ending.reason[..]);
             if status == Status::OK {
                 tracing::debug!(session = id.0, pid, %way, reason, "session closed");
-            } else {
+            } else if let Some(withheld) = self.chatter.next(Instant(now_ns())) {
                 let status = status.name();
-                tracing::info!(session = id.0, pid, %way, status, reason, "session cut");
+                tracing::info!(session = id.0, pid, %way, status, reason, withheld, "session cut");
             }
             connection.say_last_word(ending);
         } else {
