@@ -9,7 +9,10 @@
  *   MT-Safe     any thread, concurrently, same object
  *   MT-Owner    one thread at a time per object (a second caller gets ANZ_EBUSY, never undefined
  *               behaviour)
- *   AS-Safe     may be called from a signal handler, interrupting anything, this library included
+ *   AS-Safe     may be called from a signal handler, interrupting anything, this library included,
+ *               on a stack with 512 bytes left (anz_mcast_groups(): 640), from a program that is
+ *               bound when it starts (-Wl,-z,now, as pkg-config and CMake have it) or got the
+ *               function by dlsym(): else its first call goes through the loader
  *   NB / BLK    never blocks / may block
  * No function takes a lock that another application thread can hold, but for anz_connect(), which
  * looks engines of this process up by name, and anz_engine_free(). No call waits for another
@@ -20,7 +23,8 @@
  * ANZ_EINVAL.
  * After fork() every function on an inherited connection, group or engine returns ANZ_EFORKED in
  * the child; only *_free and *_close are allowed there (they touch no fd and no shared memory).
- * Configurations, and what was received before, are the child's own. */
+ * Configurations and retained messages are the child's own. What was received and not retained is
+ * not there in the child: it must not look at the data of such events. */
 
 #ifndef ANASAZI_H
 #define ANASAZI_H
@@ -333,8 +337,8 @@ ANZ_API const char *anz_version_string(void);
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
  * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
  * anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets), "async-signal-safe"
- * (what is tagged AS-Safe is so on this platform); not built yet: "domains", "receipts" (of
- * delivered messages) */
+ * (what is tagged AS-Safe is so on this platform: x86-64); not built yet: "domains", "receipts"
+ * (of delivered messages) */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */
@@ -536,12 +540,11 @@ ANZ_API int anz_recv(anz_conn_t *c, anz_event_t *events, size_t max);
 /* Gives events back. MT-Safe NB, in any order; what is not held is ignored */
 ANZ_API anz_status_t anz_release(anz_conn_t *c, const anz_event_t *events, size_t n);
 
-/* Own groups that it was sent to: how many, and up to max of them in out. For an event that is
- * not released yet. MT-Safe NB */
+/* Own groups that a message was sent to: how many, and up to max of them in out. For an event
+ * that is not released yet. MT-Safe NB */
 ANZ_API size_t anz_event_groups(const anz_event_t *ev, anz_group_t **out, size_t max);
 
-/* An own, counted copy of an event's data, for any thread, beyond any release and any close.
- * MT-Safe NB */
+/* An own copy of an event's data, for any thread, beyond any release and any close. MT-Safe NB */
 ANZ_API anz_status_t anz_msg_retain(const anz_event_t *ev, anz_msg_t **out);
 
 /* MT-Safe NB; valid until released, beyond any close; NULL for a stale handle */

@@ -85,11 +85,15 @@ LD_LIBRARY_PATH="$moved/lib" "$place/shared" > "$place/version" || fail "shared"
 readelf -d "$place/shared" | grep -q "NEEDED.*\[$soname\]" || fail "the program does not need $soname"
 grep -q " $(pkg-config --modversion anasazi)\( \|\$\)" "$place/version" \
     || fail "pkg-config says $(pkg-config --modversion anasazi), the library $(cat "$place/version")"
+bound_at_start() {
+    readelf -d "$1" | grep -q 'FLAGS_1.*NOW' || fail "$1 is bound when it first calls a function"
+}
+bound_at_start "$place/shared"
 echo "ok: pkg-config, shared"
 
 private=$(sed -n 's/^Libs.private: //p' "$PKG_CONFIG_PATH/anasazi.pc")
 eval "cc $(pkg-config --cflags anasazi) -o '$place/static' '$place/use.c' \
-    '$moved/lib/libanasazi.a' $private"
+    '$moved/lib/libanasazi.a' $private -Wl,-z,now"
 "$place/static" > /dev/null || fail "static"
 echo "ok: pkg-config, static"
 
@@ -136,6 +140,8 @@ SOURCE
         && cmake --build "$place/build"; } > "$place/log" 2>&1 || { cat "$place/log"; fail "cmake"; }
     "$place/build/use_shared" > /dev/null || fail "cmake, shared"
     "$place/build/use_static" > /dev/null || fail "cmake, static"
+    bound_at_start "$place/build/use_shared"
+    bound_at_start "$place/build/use_static"
     echo "ok: CMake, shared and static"
 
     # In the tree of another project, wherever that is.

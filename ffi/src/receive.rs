@@ -4,11 +4,10 @@
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use anasazi_client::sys::fork;
 use anasazi_client::sys::table::Table;
-use anasazi_client::{Event, GroupHandle, Hold, Status};
+use anasazi_client::{Event, EventKind, GroupHandle, Hold, Status};
 
 use crate::abi::{
     ANZ_EVF_MORE, ANZ_EVF_MULTI, anz_conn_t, anz_event_t, anz_group_t, anz_member_t, anz_msg_t,
@@ -34,9 +33,10 @@ pub unsafe extern "C" fn anz_recv(
         // SAFETY: the caller passes NULL or events, of which the first says how long each is.
         let stride = unsafe { stride(events) }?;
         let max = max.min(c_int::MAX as usize);
+        let stamp = stamp();
         let mut next = events.cast::<u8>();
         let shown = session.receive(max, &mut |event| {
-            let filled = filled(event, stride);
+            let filled = filled(event, stamp, stride);
             // SAFETY: there are `max` places of this size, and the sink is called for at most so
             // many events.
             unsafe {
@@ -45,9 +45,6 @@ pub unsafe extern "C" fn anz_recv(
             }
             Hold::Keep
         })?;
-        if !fork::is_current(EVENTS_OF.load(Ordering::Relaxed)) {
-            EVENTS_OF.store(fork::mark(), Ordering::Relaxed);
-        }
         Ok(shown as c_int)
     })
 }
@@ -68,16 +65,16 @@ pub unsafe extern "C" fn anz_release(
         let stride = unsafe { stride(events) }?;
         let first = events.cast::<u8>();
         // SAFETY: as above.
-        let token = |at: usize| unsafe { (*first.add(at * stride).cast::<anz_event_t>()).token };
+        let stamped = |at: usize| unsafe { (*first.add(at * stride).cast::<anz_event_t>()).token };
         // SAFETY: the caller is done with these events.
-        let released = unsafe { session.release((0..n).map(token)) };
+        let released = unsafe { session.release((0..n).map(|at| unstamped(stamped(at)))) };
         drop_if_done(c, session);
         released
     })
 }
 
-/// Own groups that it was sent to: how many, and up to max of them in out. For an event that is not
-/// released yet. MT-Safe NB
+/// Own groups that a message was sent to: how many, and up to max of them in out. For an event that
+/// is not released yet. MT-Safe NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_event_groups(
     ev: *const anz_event_t,
@@ -86,13 +83,13 @@ pub unsafe extern "C" fn anz_event_groups(
 ) -> usize {
     // SAFETY: the caller passes NULL or an event.
     let Some(event) = (unsafe { ev.as_ref() }) else { return 0 };
-    if event.group.is_null() {
+    if event.group.is_null() || event.r#type != EventKind::Message as u16 {
         return 0;
     }
     let groups = if event.flags & ANZ_EVF_MULTI == 0 {
         Box::from([GroupHandle(event.group.addr() as u64)])
     } else {
-        let all = || GroupHandle(event.group.addr() as u64).groups_of(event.token);
+        let all = || GroupHandle(event.group.addr() as u64).groups_of(unstamped(event.token));
         catch_unwind(AssertUnwindSafe(all)).unwrap_or_default()
     };
     if !out.is_null() {
@@ -104,7 +101,7 @@ pub unsafe extern "C" fn anz_event_groups(
     groups.len()
 }
 
-/// An own, counted copy of an event's data, for any thread, beyond any release and any close.
+/// An own copy of an event's data, for any thread, beyond any release and any close.
 /// MT-Safe NB
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_msg_retain(
@@ -112,15 +109,15 @@ pub unsafe extern "C" fn anz_msg_retain(
     out: *mut *mut anz_msg_t,
 ) -> anz_status_t {
     guarded(|| {
-        let receiver = EVENTS_OF.load(Ordering::Relaxed);
-        if receiver != 0 && !fork::is_current(receiver) {
+        // SAFETY: the caller passes NULL or an event that is not released, and NULL or a place.
+        let (event, place) = unsafe { (ev.as_ref().ok_or(Status::EINVAL)?, self::out(out)?) };
+        let received = event.token & STAMP_MASK;
+        // What a parent received is not mapped in its child.
+        if is_stamped(event.token) && received != stamp() {
             return Err(Status::EFORKED);
         }
-        // SAFETY: the caller passes NULL or an event that is not released, and NULL or a place.
-        let (data, place) = unsafe {
-            let event = ev.as_ref().ok_or(Status::EINVAL)?;
-            (bytes(event.data, event.len)?, self::out(out)?)
-        };
+        // SAFETY: as above.
+        let data = unsafe { bytes(event.data, event.len) }?;
         let handle = MESSAGES.insert(Box::from(data)).ok_or(Status::ENOMEM)?;
         place.write(pointer(handle));
         Ok(())
@@ -162,7 +159,26 @@ unsafe fn stride(events: *const anz_event_t) -> Result<usize, Status> {
     if fits && events.is_aligned() { Ok(stride) } else { Err(Status::EINVAL) }
 }
 
-fn filled(event: &Event<'_>, stride: usize) -> anz_event_t {
+/// Which process has received an event that lies in shared memory, beside the token that it has in
+/// its session: another one than in the processes that it was forked from.
+fn stamp() -> u64 {
+    match fork::present() {
+        // A child that has nothing of its own yet.
+        0 => 0,
+        mark => ((mark - 1) % 127 + 1) << TOKEN_BITS,
+    }
+}
+
+/// Sessions know what is not in shared memory by tokens with the highest bit, or by none.
+fn is_stamped(token: u64) -> bool {
+    token & STAMP_MASK != 0 && token >> 63 == 0
+}
+
+fn unstamped(token: u64) -> u64 {
+    if is_stamped(token) { token & !STAMP_MASK } else { token }
+}
+
+fn filled(event: &Event<'_>, stamp: u64, stride: usize) -> anz_event_t {
     anz_event_t {
         struct_size: stride as u32,
         r#type: event.kind as u16,
@@ -178,14 +194,18 @@ fn filled(event: &Event<'_>, stride: usize) -> anz_event_t {
         data: if event.data.is_empty() { ptr::null() } else { event.data.as_ptr().cast() },
         len: event.data.len(),
         view: event.view.map_or(ptr::null(), |view| ptr::from_ref(view).cast()),
-        token: event.token,
+        token: if event.token >> 63 == 0 && event.token != 0 {
+            event.token & !STAMP_MASK | stamp
+        } else {
+            event.token
+        },
     }
 }
 
 static MESSAGES: Table<Box<[u8]>> = Table::new(0xA4);
-/// The mark of the process that received last, 0 for none: what a parent received is not mapped in
-/// its child.
-static EVENTS_OF: AtomicU64 = AtomicU64::new(0);
+/// Of an event's token, what its session knows it by: for two years at a gigabyte a second.
+const TOKEN_BITS: u32 = 56;
+const STAMP_MASK: u64 = !((1 << TOKEN_BITS) - 1);
 /// What version 1.0 had.
 const EVENT_SIZE_MIN: usize = 96;
 const _: () = assert!(EVENT_SIZE_MIN <= size_of::<anz_event_t>());

@@ -168,10 +168,15 @@ static void own_ones_work(void)
 {
     int64_t until = deadline_after_s(20);
     anz_event_t ev;
+    anz_msg_t *msg;
     begin();
     IS(anz_mcast(group, ANZ_AGREED, "mine", 4, 0), ANZ_OK);
     ev = next_of(conn, ANZ_EV_MESSAGE);
     CHECK(ev.len == 4);
+    /* Its own events are told from those of its parent. */
+    IS(anz_msg_retain(&held, &msg), ANZ_EFORKED);
+    IS(anz_msg_retain(&ev, &msg), ANZ_OK);
+    anz_msg_release(msg);
     told = 0;
     IS(anz_conn_set_notify(conn, tell, (void *)&told), ANZ_OK);
     while (anz_recv(conn, &ev, 1) > 0)

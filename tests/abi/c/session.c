@@ -203,6 +203,29 @@ static void retained(anz_group_t *group, anz_msg_t **msg)
     CHECK(memcmp(anz_msg_data(*msg, &len), "keep me", 7) == 0 && len == 7);
 }
 
+/* Of what is still there after ANZ_EV_CLOSED, and what is not. */
+static void ended(const anz_member_t *self)
+{
+    anz_conn_stats_t stats;
+    anz_member_t again;
+    anz_group_t *none = NULL;
+    char name[64];
+    memset(&stats, 0, sizeof stats);
+    stats.struct_size = sizeof stats;
+    CHECK(anz_conn_fd(conn) >= 0);
+    IS(anz_conn_self(conn, &again), ANZ_OK);
+    CHECK(again.session == self->session);
+    IS(anz_member_name(conn, self, name, sizeof name), ANZ_OK);
+    IS(anz_release(conn, NULL, 0), ANZ_OK);
+    IS(anz_conn_stats(conn, &stats), ANZ_ECLOSED);
+    IS(anz_conn_wait(conn, 0), ANZ_ECLOSED);
+    IS(anz_conn_wake(conn), ANZ_ECLOSED);
+    IS(anz_join(conn, "late", 0, NULL, &none), ANZ_ECLOSED);
+    IS(anz_peer(conn, "default", *self, &none), ANZ_ECLOSED);
+    IS(anz_query(conn, "{\"query\":\"status\"}", 18, 1), ANZ_ECLOSED);
+    CHECK(none == NULL);
+}
+
 int main(void)
 {
     anz_engine_t *engine = lonely_engine();
@@ -268,9 +291,11 @@ int main(void)
     ev = next_event(conn);
     CHECK(ev.type == ANZ_EV_CLOSED && ev.status == ANZ_ECLOSED && ev.len > 0);
     CHECK(anz_recv(conn, &ev, 1) == ANZ_ECLOSED);
+    ended(&self);
     IS(anz_engine_stop(engine), ANZ_ECLOSED);
     IS(anz_conn_close(conn), ANZ_OK);
     IS(anz_conn_close(conn), ANZ_ECLOSED);
+    CHECK(anz_event_groups(&ev, NULL, 0) == 0);
     CHECK(memcmp(anz_msg_data(msg, &len), "keep me", 7) == 0 && len == 7);
     anz_msg_release(msg);
     CHECK(anz_msg_data(msg, &len) == NULL && len == 0);

@@ -1,43 +1,25 @@
 /* A signal handler runs after every single instruction of every call that it may interrupt, and
- * makes every call that it may make: the processor's trap flag raises a signal after each
- * instruction, and at the k-th, for all k, the handler makes its call. Both messages arrive once.
+ * makes every call that it may make: at the k-th, for all k. Both messages arrive once.
  * The handler's comes first until the interrupted call has its place in the ring, and from then on
  * second: the order changes once. */
 #define _GNU_SOURCE
 #include "safe_calls.h"
-#include <ucontext.h>
-
-enum { TRAP_FLAG = 0x100, STEPS_MAX = 20000 };
+#include "stepping.h"
 
 static const struct safe_call *inner;
 static volatile uint64_t inner_number;
 static volatile anz_status_t inner_status;
-static volatile long steps_left;
 
-static void on_step(int number, siginfo_t *info, void *context)
+static void call_inner(void)
 {
-    ucontext_t *interrupted = context;
-    (void)number, (void)info;
-    if (--steps_left > 0)
-        return;
     inner_status = inner->call(inner_number);
-    interrupted->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
 }
-
-/* Below the red zone, which the compiler may use. */
-#define SET_FLAGS(change)                                                                 \
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\tpushfq\n\t" change                        \
-                     "\n\tpopfq\n\tlea 128(%%rsp), %%rsp" ::: "memory", "cc")
 
 /* Interrupts `outer` after so many instructions; whether it had that many. */
 static int interrupted(const struct safe_call *outer, uint64_t number, long steps,
                        anz_status_t *status)
 {
-    steps_left = steps;
-    SET_FLAGS("orq $0x100, (%%rsp)");
-    *status = outer->call(number);
-    SET_FLAGS("andq $~0x100, (%%rsp)");
-    return steps_left <= 0;
+    return INTERRUPTED(steps, *status = outer->call(number));
 }
 
 /* ---- the end of the ring ---- */
@@ -219,7 +201,8 @@ static void both_places(const struct safe_call *outer, const struct safe_call *i
 int main(void)
 {
     int outer, other;
-    handle(SIGTRAP, on_step, 0);
+    at_step = call_inner;
+    handle_steps();
     begin();
     measure();
     /* Every call in anz_mcast(), and anz_mcast() in every call. */

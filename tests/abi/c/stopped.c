@@ -105,9 +105,11 @@ static void *sender(void *argument)
         refused += status == ANZ_EAGAIN;
         body.number += status == ANZ_OK;
     }
-    /* Nor does any sleep; but for the kernel's own reasons. */
+    /* Nor does any sleep; but for the kernel's own reasons: who first touches a page of the ring
+     * waits for others that do so. */
     CHECK(getrusage(RUSAGE_THREAD, &after) == 0);
-    CHECK(after.ru_nvcsw - before.ru_nvcsw < SLEEPS_MAX);
+    CHECK(after.ru_nvcsw - before.ru_nvcsw
+          < SLEEPS_MAX + after.ru_minflt - before.ru_minflt);
     accepted[body.thread] = body.number;
     return NULL;
 }

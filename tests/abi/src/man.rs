@@ -41,7 +41,8 @@ pub fn documented(name: &str) -> String {
     let page = pages().into_iter().find(|page| page.function.name == name);
     let page = page.unwrap_or_else(|| panic!("no page of {name}"));
     let codes = page.notes.codes().map(|code| format!(" || r == {code}"));
-    format!("r >= 0{}", codes.collect::<String>())
+    let good = if page.function.returns == "anz_status_t" { "r == ANZ_OK" } else { "r >= 0" };
+    format!("({good}{})", codes.collect::<String>())
 }
 
 /// All pages, in the order of the header.
@@ -337,7 +338,8 @@ const SIGNALS: &[(&str, &str)] = &[
     (
         "AS-Safe",
         "a signal handler may call it, whatever it has interrupted, this library included. errno \
-         is kept.",
+         is kept. It takes 512 bytes of stack, 640 for several groups. The program must be bound \
+         when it starts (-Wl,-z,now), or have got the function by dlsym(3).",
     ),
     ("AS-Unsafe", "not to be called by a signal handler."),
 ];
@@ -357,7 +359,7 @@ const EXAMPLES: [(&str, &str); 8] = [
 ];
 
 /// Errors that many functions have for one reason.
-const SHARED: [(&str, &[&str]); 6] = [
+const SHARED: [(&str, &[&str]); 7] = [
     (
         "@conn",
         &[
@@ -366,6 +368,7 @@ const SHARED: [(&str, &[&str]); 6] = [
             "ANZ_EFORKED The session belongs to the parent of this process.",
         ],
     ),
+    ("@live", &["@conn", "ANZ_ECLOSED Or the session has ended (ANZ_EV_CLOSED)."]),
     (
         "@group",
         &[

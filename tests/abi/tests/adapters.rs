@@ -2,6 +2,7 @@
 //! find each other, send, and see one order; then one is killed, and the other finds out although
 //! nothing else moves in its loop.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::Command;
@@ -10,13 +11,13 @@ use anasazi_abi::processes::{Cluster, Program};
 use anasazi_abi::{compile_with, root};
 
 /// What a loop needs of its library: a module of pkg-config, or a header and an option.
-enum Needs {
+enum Needs<'a> {
     Nothing,
     Module(&'static str),
-    Header(&'static str, &'static str),
+    Header(&'static str, &'a str),
 }
 
-impl Needs {
+impl Needs<'_> {
     /// Options of the compiler; `None` if it is not installed.
     fn options(&self) -> Option<Vec<String>> {
         match self {
@@ -34,7 +35,7 @@ impl Needs {
     }
 }
 
-fn works(source: &str, needs: &Needs) {
+fn works(source: &str, needs: &Needs<'_>) {
     let Some(mut options) = needs.options() else {
         // `make test` says at its beginning what it could not install.
         _ = writeln!(io::stderr(), "skipped: {source}: its loop is not installed");
@@ -101,6 +102,25 @@ fn sd_event() {
 fn asio() {
     works("asio.cc", &Needs::Header("/usr/include/asio.hpp", "-DASIO_STANDALONE"));
 }
+
+/// Boost's own has the same interface by another name, which is all that the adapter knows.
+#[test]
+fn asio_by_the_names_of_boost() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let boost = directory.path().join("boost");
+    fs::create_dir(&boost).expect("a directory");
+    fs::write(boost.join("asio.hpp"), BOOST).expect("a header");
+    let options = "-DASIO_STANDALONE -DANASAZI_BOOST_ASIO -I";
+    let options = format!("{options}{}", directory.path().display());
+    works("asio.cc", &Needs::Header("/usr/include/asio.hpp", &options));
+}
+
+const BOOST: &str = "#include <asio.hpp>
+namespace boost {
+namespace asio = ::asio;
+namespace system { using std::error_code; }
+}
+";
 
 #[test]
 fn qt() {

@@ -33,6 +33,27 @@ fn a_session_does_all_that_it_can_do() {
     passes("session");
 }
 
+/// In a network of its own, in which there is nobody.
+#[test]
+fn null_means_what_is_usual() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let program = compile("tests/abi/c/defaults.c", directory.path());
+    let alone = |option: &str| {
+        let mut command = Command::new("timeout");
+        command.args(["100", "unshare", option, "sh", "-c"]);
+        command.args([r#"ip link set lo up; exec "$0""#]).arg(&program);
+        command
+    };
+    let may = |option: &str| {
+        let status = Command::new("unshare").args([option, "true"]).output();
+        status.is_ok_and(|output| output.status.success())
+    };
+    match ["-n", "-rn"].into_iter().find(|option| may(option)) {
+        Some(option) => assert!(run(&mut alone(option)).ends_with("ok\n")),
+        None => eprintln!("skipped: no right to make a network namespace"),
+    }
+}
+
 #[test]
 fn every_way_of_sending_does_what_it_says_or_is_refused() {
     passes("services");
@@ -188,6 +209,12 @@ fn a_handler_may_come_after_every_single_instruction() {
 }
 
 #[test]
+#[cfg(target_arch = "x86_64")]
+fn a_claim_that_two_end_at_once_ends_once() {
+    passes("ends");
+}
+
+#[test]
 fn a_storm_of_signals_loses_and_doubles_nothing() {
     passes("storm");
 }
@@ -256,11 +283,13 @@ fn clients_may_be_stopped_and_killed_in_the_middle_of_sends() {
 
 #[test]
 fn clients_that_mean_harm_harm_themselves_only() {
-    let cluster = Cluster::new();
-    let daemon = cluster.start_daemon("a");
-    let (url, process) = (cluster.url("a"), daemon.id().to_string());
-    let socket = url.split_once(':').map(|(_, path)| path).expect("scheme and path");
-    passes_with("hostile", &[&url, &process, socket, "60"]);
+    let clusters = [Cluster::new(), Cluster::new()];
+    let [daemon, _other] = clusters.each_ref().map(|cluster| cluster.start_daemon("a"));
+    let [url, other_url] = clusters.each_ref().map(|cluster| cluster.url("a"));
+    let socket = |url: &str| url.split_once(':').expect("scheme and path").1.to_owned();
+    let (process, rounds) = (daemon.id().to_string(), "60");
+    let (socket, other_socket) = (socket(&url), socket(&other_url));
+    passes_with("hostile", &[&url, &process, &socket, rounds, &other_url, &other_socket]);
 }
 
 #[test]

@@ -67,6 +67,9 @@ fn line(body: &mut String, function: &Function, at: usize, (kind, is_list): (usi
 /// One live handle of each kind, one stale handle of each kind, and what never was a handle. Some
 /// of the latter have the marks of one.
 const MADE: &str = r#"
+/* What the next one in the same place will be, and the first ones in the next places. */
+#define BESIDE(one) (void *)((uintptr_t)(one) + 1), (void *)((uintptr_t)(one) + (1ull << 32)), \
+    (void *)((uintptr_t)(one) + (2ull << 32)), (void *)((uintptr_t)(one) - 1)
     anz_engine_t *stale_engine;
     anz_conn_t *stale_conn;
     anz_group_t *stale_group;
@@ -95,5 +98,8 @@ const MADE: &str = r#"
         &local, malloc(1), (void *)1,
         (void *)(uintptr_t)0xA2FFFFFFFFFFFFFF, (void *)(uintptr_t)0xA300FFFF00000001,
         (void *)(uintptr_t)0xA500FFFF00000001, (void *)(uintptr_t)-1,
+        BESIDE(running), BESIDE(conn), BESIDE(group), BESIDE(cfg), BESIDE(kept),
+        BESIDE(stale_engine), BESIDE(stale_conn), BESIDE(stale_group), BESIDE(stale_cfg),
+        BESIDE(stale_msg),
     };
 "#;

@@ -20,6 +20,13 @@ pub fn mark() -> u64 {
     }
 }
 
+/// The mark of this process, 0 if it has none yet. Safe in a signal handler.
+pub fn present() -> u64 {
+    let page = PAGE.load(Ordering::Acquire);
+    // SAFETY: as in `is_current`.
+    if page.is_null() { 0 } else { unsafe { (*page).load(Ordering::Relaxed) } }
+}
+
 /// Whether this is still the process that got `mark`. Safe in a signal handler.
 pub fn is_current(mark: u64) -> bool {
     let page = PAGE.load(Ordering::Acquire);

@@ -1,6 +1,7 @@
 //! One connection's rings: the memory, the ends that are ours, and the descriptors that wake either
 //! side.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::slice;
@@ -31,6 +32,8 @@ pub(crate) struct Link {
     token_end: AtomicU64,
     /// The engine went away with messages of this connection.
     is_lost: AtomicBool,
+    /// Nobody else knows it: what is in an open claim is in no message.
+    claim_key: u64,
     /// How far the send ring was looked through for what the engine took, or will never take.
     looked_to: AtomicU64,
     frames: Table<Frame>,
@@ -110,6 +113,7 @@ impl Link {
             token_base,
             token_end: AtomicU64::new(token_base),
             is_lost: AtomicBool::new(false),
+            claim_key: RandomState::new().hash_one(serial),
             looked_to: AtomicU64::new(0),
             frames: Table::new(FRAME_TAG),
             frames_len: AtomicUsize::new(0),
@@ -173,26 +177,38 @@ impl Link {
     /// Claims room for a message that its sender fills in himself.
     pub(crate) fn claim_open(&self, handle: u32, len: usize) -> Result<OpenClaim, PushError> {
         let claim = self.claim(len)?;
-        // Whose it is and how long, to know it again.
-        let mark = open_mark(handle, len);
-        self.fill(&claim, 0, mark.as_bytes());
+        let mark = self.open_mark(&claim, handle, len);
+        Self::mark_of(&claim).store(mark, Ordering::Release);
         let data = claim.data.wrapping_add(SEND_HEAD_LEN);
         Ok(OpenClaim { data, len, token: claim.position() })
     }
 
-    /// The claim that `claim_open` made, if this is one of this link and not yet committed or
-    /// aborted.
+    /// The claim that `claim_open` made, if this is one of this link and nobody has taken it back
+    /// so yet, to commit or abort it.
     pub(crate) fn reclaim(&self, handle: u32, open: &OpenClaim) -> Option<Claim> {
         let len = open.len.checked_add(SEND_HEAD_LEN)?;
         let claim = self.producer.reclaim(open.token, request::SEND, 0, len)?;
         if claim.data.wrapping_add(SEND_HEAD_LEN) != open.data {
             return None;
         }
-        // SAFETY: the ring says that a claim of this length, at least a head's, is here and is
-        // nobody else's.
-        let mark = unsafe { claim.data.cast::<SendRecord>().read() };
-        let expected = open_mark(handle, open.len);
-        (mark == expected).then_some(claim)
+        let (mark, open) = (Self::mark_of(&claim), self.open_mark(&claim, handle, open.len));
+        let won = mark.compare_exchange(open, !open, Ordering::AcqRel, Ordering::Relaxed);
+        won.is_ok().then_some(claim)
+    }
+
+    /// Where an open claim says that it is one.
+    fn mark_of(claim: &Claim) -> &AtomicU64 {
+        // SAFETY: a record's data are 8-byte aligned and in the ring, which lives as long as the
+        // link, and a head is longer than a word. A caller with an old token may look at what is
+        // another's by now: that is why it is a word that all change as a whole, and no message
+        // holds by chance.
+        unsafe { AtomicU64::from_ptr(claim.data.cast()) }
+    }
+
+    /// What stands there: of this place, this group and this length only.
+    fn open_mark(&self, claim: &Claim, handle: u32, len: usize) -> u64 {
+        let place = (claim.position() ^ self.claim_key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        place ^ u64::from(handle) << 32 ^ len as u64
     }
 
     /// Sends a claim.
@@ -390,11 +406,6 @@ impl Link {
         let (producer, consumer) = (&self.producer, &self.consumer);
         [producer.used(), producer.capacity(), consumer.used(), consumer.capacity()]
     }
-}
-
-/// What stands in a claim that its sender fills in: no client sends such a service.
-fn open_mark(handle: u32, len: usize) -> SendRecord {
-    SendRecord { handle, service: u32::MAX, tag: len as u64, views: 0, groups: 0 }
 }
 
 /// Bytes that every push leaves free, so that a session can always say that it closes.

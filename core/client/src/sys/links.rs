@@ -62,6 +62,10 @@ impl Links {
             if link.is_null() || link == current || unsafe { (*link).is_held() } {
                 continue;
             }
+            // An open claim counts as a use: whoever ends it finds its link at any moment.
+            if self.users.load(Ordering::SeqCst) != 0 {
+                continue;
+            }
             place.store(ptr::null_mut(), Ordering::SeqCst);
             if self.users.load(Ordering::SeqCst) == 0 {
                 // SAFETY: nobody was using links after this one could be found no more, so nobody

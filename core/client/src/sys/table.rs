@@ -33,7 +33,7 @@ pub struct Pinned<'a, T> {
 }
 
 struct Slot<T> {
-    /// Generation in the high half, then [`CLOSED`], then the number of pins.
+    /// Generation in the high half, then [`CLOSED`] and [`FREE`], then the number of pins.
     word: AtomicU64,
     /// Next in the free or the pending list: index plus 1.
     next: AtomicU32,
@@ -61,7 +61,7 @@ impl<T: Send + Sync> Table<T> {
         // SAFETY: the slot is closed and out of all lists, so that only this thread may touch its
         // value.
         unsafe { (*slot.value.get()).write(value) };
-        let word = slot.word.fetch_and(!CLOSED, Ordering::Release);
+        let word = slot.word.fetch_and(!(CLOSED | FREE), Ordering::Release);
         Some(self.handle(index, generation(word)))
     }
 
@@ -81,8 +81,8 @@ impl<T: Send + Sync> Table<T> {
         let slot = self.slot(self.index(handle)?)?;
         let pinned = Pinned { slot };
         let word = slot.word.fetch_add(1, Ordering::SeqCst);
-        // A free slot has a generation that no handle has yet.
-        (generation(word) == handle as u32).then_some(pinned)
+        // Nobody has a handle of a free slot, but anybody can make one up.
+        (generation(word) == handle as u32 && word & FREE == 0).then_some(pinned)
     }
 
     /// The handle of the value in a place, which is what bits 32 to 55 of its handle say, if one
@@ -149,7 +149,7 @@ impl<T: Send + Sync> Table<T> {
     fn drop_value(&self, index: u32, slot: &Slot<T>) -> bool {
         let word = slot.word.load(Ordering::Relaxed);
         let unpinned = word & !PINS;
-        let next = (u64::from(generation(word).wrapping_add(1)) << 32) | CLOSED;
+        let next = (u64::from(generation(word).wrapping_add(1)) << 32) | CLOSED | FREE;
         let taken = slot.word.compare_exchange(unpinned, next, Ordering::AcqRel, Ordering::Relaxed);
         if taken.is_err() {
             return false;
@@ -272,7 +272,7 @@ impl<T> Slot<T> {
         Self {
             // Generations start at 1, so that the first handle of a table with tag 0 would not be
             // 0.
-            word: AtomicU64::new(1 << 32 | CLOSED),
+            word: AtomicU64::new(1 << 32 | CLOSED | FREE),
             next: AtomicU32::new(0),
             value: UnsafeCell::new(MaybeUninit::uninit()),
         }
@@ -294,8 +294,8 @@ impl<T> Pinned<'_, T> {
 impl<T> Deref for Pinned<'_, T> {
     type Target = T;
     fn deref(&self) -> &T {
-        // SAFETY: `pin` found the slot open, so its value was written; no one drops or replaces it
-        // while it is pinned.
+        // SAFETY: `pin` or `pin_removed` found the slot not free, so its value was written; no one
+        // drops or replaces it while it is pinned.
         unsafe { (*self.slot.value.get()).assume_init_ref() }
     }
 }
@@ -331,8 +331,11 @@ fn chunk_len(chunk: usize) -> usize {
     (CHUNK_LEN_FIRST as usize) << chunk
 }
 
+/// No new pins by handle: removed, or free.
 const CLOSED: u64 = 1 << 31;
-const PINS: u64 = CLOSED - 1;
+/// Without a value. Only beside `CLOSED`.
+const FREE: u64 = 1 << 30;
+const PINS: u64 = FREE - 1;
 const CHUNK_LEN_FIRST: u32 = 64;
 const CHUNKS: usize = 18;
 const SLOTS_MAX: u32 = (1 << 24) - CHUNK_LEN_FIRST;
@@ -374,9 +377,13 @@ mod tests {
         for handle in [0, 1, u64::MAX, real ^ 1 << 56, real + (1 << 32), real + 1, 0x7fff_1234_5678]
         {
             assert!(table.pin(handle).is_none(), "{handle:x}");
+            assert!(table.pin_removed(handle).is_none(), "{handle:x}");
             assert!(!table.remove(handle), "{handle:x}");
         }
         assert!(table.pin(real).is_some());
+        // The next one of a place that is free.
+        assert!(table.remove(real));
+        assert!(table.pin_removed(real + 1).is_none());
     }
 
     #[test]
