@@ -1,7 +1,7 @@
 //! From records and own doings to events.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
@@ -19,6 +19,8 @@ use crate::sys::frame::{Content, Frame, Receipt, View};
 use crate::sys::link::{Link, Taken};
 use crate::sys::table::Pinned;
 
+/// A group of this session, which stays where it is meanwhile.
+type Found = (GroupHandle, Pinned<'static, Group>);
 type Sink<'a> = &'a mut dyn FnMut(&Event<'_>) -> Hold;
 
 impl Receiver {
@@ -85,11 +87,11 @@ impl Receiver {
     pub(super) fn show_ring(&mut self, core: &Arc<Core>, max: usize, sink: Sink<'_>) -> usize {
         let in_use = core.links.enter();
         let Some(link) = in_use.current() else { return 0 };
-        let mut shown = 0;
+        let (mut shown, mut last) = (0, None);
         while shown < max && !self.is_broken && core.phase() == Phase::Open {
             match link.next() {
                 Ok(None) => break,
-                Ok(Some(taken)) => match self.show_record(core, link, taken, sink) {
+                Ok(Some(taken)) => match self.show_record((core, link), taken, &mut last, sink) {
                     Ok(true) => shown += 1,
                     Ok(false) => link.release(std::iter::once(taken.token)),
                     Err(Corrupt) => {
@@ -106,14 +108,14 @@ impl Receiver {
     /// True if it was an event to show; false if not, and its record is to be released.
     fn show_record(
         &mut self,
-        core: &Arc<Core>,
-        link: &Link,
+        (core, link): (&Arc<Core>, &Link),
         taken: Taken<'_>,
+        last: &mut Option<Found>,
         sink: Sink<'_>,
     ) -> Result<bool, Corrupt> {
         self.under_way.look_at(link, &taken)?;
         match taken.kind {
-            event::MESSAGE => show_message(core, link, taken, sink),
+            event::MESSAGE => show_message((core, link), taken, last, sink),
             event::UNICAST => show_unicast(core, link, taken, sink),
             event::MULTI => show_multi(core, link, taken, sink),
             event::VIEW => show_view(core, link, taken, sink),
@@ -153,14 +155,19 @@ impl Receiver {
     }
 }
 
+/// The group is often that of the message before: `last`.
 fn show_message(
-    core: &Arc<Core>,
-    link: &Link,
+    (core, link): (&Arc<Core>, &Link),
     taken: Taken<'_>,
+    last: &mut Option<Found>,
     sink: Sink<'_>,
 ) -> Result<bool, Corrupt> {
     let (record, data) = MessageRecord::split_from(taken.bytes).ok_or(Corrupt)?;
-    let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+    if last.as_ref().is_none_or(|(handle, _)| handle.number() != record.handle) {
+        *last = find(record.handle, core);
+    }
+    let live = last.as_ref().filter(|(_, group)| group.stage() != GroupStage::Ended);
+    let Some((handle, group)) = live else { return Ok(false) };
     count(core, data);
     let event = Event {
         sender: record.sender,
@@ -168,7 +175,7 @@ fn show_message(
         sequence: record.sequence,
         tag: record.tag,
         data,
-        ..of_group(EventKind::Message, handle, &group)
+        ..of_group(EventKind::Message, *handle, group)
     };
     hand_out(link, taken, event, sink);
     Ok(true)
@@ -233,8 +240,12 @@ fn show_multi(
 }
 
 fn count(core: &Core, data: &[u8]) {
-    core.counters.received_messages.fetch_add(1, Ordering::Relaxed);
-    core.counters.received_bytes.fetch_add(data.len() as u64, Ordering::Relaxed);
+    // Only the session's owner counts here: no need to keep others from doing so.
+    let add = |counter: &AtomicU64, more| {
+        counter.store(counter.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    };
+    add(&core.counters.received_messages, 1);
+    add(&core.counters.received_bytes, data.len() as u64);
 }
 
 fn show_view(
@@ -338,7 +349,7 @@ fn hand_out(link: &Link, taken: Taken<'_>, event: Event<'_>, sink: Sink<'_>) {
 }
 
 /// The group that the engine means, as long as it has not ended.
-fn find(number: u32, core: &Arc<Core>) -> Option<(GroupHandle, Pinned<'static, Group>)> {
+fn find(number: u32, core: &Arc<Core>) -> Option<Found> {
     GroupHandle::of_number(number, core).filter(|(_, group)| group.stage() != GroupStage::Ended)
 }
 

@@ -278,7 +278,8 @@ impl Link {
     pub(crate) fn next(&self) -> Result<Option<Taken<'_>>, Corrupt> {
         let Some(record) = self.consumer.next()? else { return Ok(None) };
         let token = self.token_base.wrapping_add(record.position);
-        self.token_end.store(token.wrapping_add(1), Ordering::SeqCst);
+        // Who releases it has got it from here.
+        self.token_end.store(token.wrapping_add(1), Ordering::Release);
         // SAFETY: the ring says that the record's bytes lie inside it until it is released, and the
         // ring lives as long as `self`. Who releases it promises (`Session::release`) to have no
         // reference to it any more.
@@ -306,7 +307,7 @@ impl Link {
 
     /// Whether the token is of this connection.
     pub(crate) fn gave_out(&self, token: u64) -> bool {
-        (self.token_base..self.token_end.load(Ordering::SeqCst)).contains(&token)
+        (self.token_base..self.token_end.load(Ordering::Acquire)).contains(&token)
     }
 
     /// Gives records back to the engine; any thread. Tokens of records that are not held are
@@ -393,7 +394,7 @@ impl Link {
 
     /// The first token for the connection after this one.
     pub(crate) fn token_after(&self) -> u64 {
-        (self.token_end.load(Ordering::SeqCst) | 7).wrapping_add(1)
+        (self.token_end.load(Ordering::Acquire) | 7).wrapping_add(1)
     }
 
     /// Something came from the engine that was not taken yet.
