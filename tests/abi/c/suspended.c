@@ -18,7 +18,8 @@ static void commit_one(void)
     committed = anz_commit(group, &claims[--left], ANZ_AGREED, 0);
 }
 
-/* At each instruction of anz_recv(), which puts away what it can of the lost connection. */
+/* At each instruction of anz_recv(), which puts away what it can of the lost connection. Now and
+ * then it also tries to find the daemon again, which is a longer way than there are claims for. */
 static void ends_within_anz_recv(void)
 {
     long steps;
@@ -26,10 +27,9 @@ static void ends_within_anz_recv(void)
     anz_event_t ev;
     at_step = commit_one;
     handle_steps();
-    for (steps = 1;; steps++) {
+    for (steps = 1; left > 1; steps++) {
         memset(&ev, 0, sizeof ev);
         ev.struct_size = sizeof ev;
-        CHECK(left > 1);
         if (!INTERRUPTED(steps, got = anz_recv(conn, &ev, 1)))
             break;
         IS(committed, ANZ_ELOST);
@@ -39,8 +39,6 @@ static void ends_within_anz_recv(void)
     }
     CHECK(steps > 50);
     printf("%ld steps of anz_recv\n", steps);
-    while (left > 0)
-        IS(anz_commit(group, &claims[--left], ANZ_AGREED, 0), ANZ_ELOST);
 }
 
 int main(int argc, char **argv)
@@ -81,7 +79,12 @@ int main(int argc, char **argv)
     KEEPS(anz_mcast_groups(groups, 2, ANZ_AGREED, "x", 1, 0), ANZ_EAGAIN);
     KEEPS(anz_claim(group, 1, &claim), ANZ_EAGAIN);
     KEEPS(anz_conn_wake(conn), ANZ_OK);
-    ends_within_anz_recv();
+    /* To look for a daemon over a stream takes a thread: to make one, signals are blocked, and who
+     * is stepped through that is killed. */
+    if (strncmp(argv[1], "shm:", 4) == 0)
+        ends_within_anz_recv();
+    while (left > 0)
+        IS(anz_commit(group, &claims[--left], ANZ_AGREED, 0), ANZ_ELOST);
     puts("refused");
     fflush(stdout);
     ev = next_of(conn, ANZ_EV_WRITABLE);
