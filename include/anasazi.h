@@ -24,7 +24,8 @@
  * After fork() every function on an inherited connection, group or engine returns ANZ_EFORKED in
  * the child; only *_free and *_close are allowed there (they touch no fd and no shared memory).
  * Configurations and retained messages are the child's own. What was received and not retained is
- * not there in the child: it must not look at the data of such events. */
+ * not there in the child: it must not look at the data of such events. Nor may a child that was
+ * forked in a signal handler return from it, if that has interrupted a function of this library. */
 
 #ifndef ANASAZI_H
 #define ANASAZI_H

@@ -93,7 +93,8 @@ echo "ok: pkg-config, shared"
 
 private=$(sed -n 's/^Libs.private: //p' "$PKG_CONFIG_PATH/anasazi.pc")
 eval "cc $(pkg-config --cflags anasazi) -o '$place/static' '$place/use.c' \
-    '$moved/lib/libanasazi.a' $private -Wl,-z,now"
+    '$moved/lib/libanasazi.a' $private $(pkg-config --libs-only-other anasazi)"
+bound_at_start "$place/static"
 "$place/static" > /dev/null || fail "static"
 echo "ok: pkg-config, static"
 

@@ -67,7 +67,7 @@ pub unsafe extern "C" fn anz_release(
         // SAFETY: as above.
         let stamped = |at: usize| unsafe { (*first.add(at * stride).cast::<anz_event_t>()).token };
         // SAFETY: the caller is done with these events.
-        let released = unsafe { session.release((0..n).map(|at| unstamped(stamped(at)))) };
+        let released = unsafe { session.release((0..n).filter_map(|at| own(stamped(at)))) };
         drop_if_done(c, session);
         released
     })
@@ -89,7 +89,8 @@ pub unsafe extern "C" fn anz_event_groups(
     let groups = if event.flags & ANZ_EVF_MULTI == 0 {
         Box::from([GroupHandle(event.group.addr() as u64)])
     } else {
-        let all = || GroupHandle(event.group.addr() as u64).groups_of(unstamped(event.token));
+        let handle = GroupHandle(event.group.addr() as u64);
+        let all = || own(event.token).map(|token| handle.groups_of(token)).unwrap_or_default();
         catch_unwind(AssertUnwindSafe(all)).unwrap_or_default()
     };
     if !out.is_null() {
@@ -111,11 +112,8 @@ pub unsafe extern "C" fn anz_msg_retain(
     guarded(|| {
         // SAFETY: the caller passes NULL or an event that is not released, and NULL or a place.
         let (event, place) = unsafe { (ev.as_ref().ok_or(Status::EINVAL)?, self::out(out)?) };
-        let received = event.token & STAMP_MASK;
         // What a parent received is not mapped in its child.
-        if is_stamped(event.token) && received != stamp() {
-            return Err(Status::EFORKED);
-        }
+        own(event.token).ok_or(Status::EFORKED)?;
         // SAFETY: as above.
         let data = unsafe { bytes(event.data, event.len) }?;
         let handle = MESSAGES.insert(Box::from(data)).ok_or(Status::ENOMEM)?;
@@ -160,7 +158,7 @@ unsafe fn stride(events: *const anz_event_t) -> Result<usize, Status> {
 }
 
 /// Which process has received an event that lies in shared memory, beside the token that it has in
-/// its session: another one than in the processes that it was forked from.
+/// its session: another one than in the processes that it was forked from, the last 126 of them.
 fn stamp() -> u64 {
     match fork::present() {
         // A child that has nothing of its own yet.
@@ -174,8 +172,12 @@ fn is_stamped(token: u64) -> bool {
     token & STAMP_MASK != 0 && token >> 63 == 0
 }
 
-fn unstamped(token: u64) -> u64 {
-    if is_stamped(token) { token & !STAMP_MASK } else { token }
+/// What its session knows an event by; `None` if another process has received it.
+fn own(token: u64) -> Option<u64> {
+    match is_stamped(token) {
+        true => (token & STAMP_MASK == stamp()).then_some(token & !STAMP_MASK),
+        false => Some(token),
+    }
 }
 
 fn filled(event: &Event<'_>, stamp: u64, stride: usize) -> anz_event_t {

@@ -175,7 +175,9 @@ static void own_ones_work(void)
     CHECK(ev.len == 4);
     /* Its own events are told from those of its parent. */
     IS(anz_msg_retain(&held, &msg), ANZ_EFORKED);
+    IS(anz_release(conn, &held, 1), ANZ_OK);
     IS(anz_msg_retain(&ev, &msg), ANZ_OK);
+    CHECK(memcmp(anz_msg_data(msg, NULL), "mine", 4) == 0);
     anz_msg_release(msg);
     told = 0;
     IS(anz_conn_set_notify(conn, tell, (void *)&told), ANZ_OK);
@@ -253,6 +255,7 @@ int main(void)
     anz_conn_t *again = NULL;
     anz_event_t ev;
     pid_t child;
+    int sessions;
     begin();
     IS(anz_config_new(&cfg), ANZ_OK);
     IS(anz_config_set(cfg, "transport.multicast", "off", &err), ANZ_OK);
@@ -264,6 +267,9 @@ int main(void)
     IS(anz_release(conn, &ev, 1), ANZ_OK);
     IS(anz_join(conn, "late", 0, NULL, &late), ANZ_OK);
     begin_stream();
+    /* Whoever has opened many is told from its child as well. */
+    for (sessions = 0; sessions < 300; sessions++)
+        IS(anz_conn_close(connected(engine)), ANZ_OK);
     fork_beside_senders();
     stream_goes_on();
 

@@ -13,6 +13,11 @@ pub fn mark() -> u64 {
     }
     // SAFETY: `page` made it, of a page's length, and it is never unmapped.
     let word = unsafe { &*page };
+    let present = word.load(Ordering::SeqCst);
+    if present != 0 {
+        return present;
+    }
+    // One for each process of a line of descent: a child goes on counting where its parent was.
     let mark = NEXT.fetch_add(1, Ordering::Relaxed) + 1;
     match word.compare_exchange(0, mark, Ordering::SeqCst, Ordering::SeqCst) {
         Ok(_) => mark,

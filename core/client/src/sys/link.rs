@@ -32,7 +32,7 @@ pub(crate) struct Link {
     token_end: AtomicU64,
     /// The engine went away with messages of this connection.
     is_lost: AtomicBool,
-    /// Nobody else knows it: what is in an open claim is in no message.
+    /// So that what is in an open claim is in no message by chance.
     claim_key: u64,
     /// How far the send ring was looked through for what the engine took, or will never take.
     looked_to: AtomicU64,
@@ -199,9 +199,9 @@ impl Link {
     /// Where an open claim says that it is one.
     fn mark_of(claim: &Claim) -> &AtomicU64 {
         // SAFETY: a record's data are 8-byte aligned and in the ring, which lives as long as the
-        // link, and a head is longer than a word. A caller with an old token may look at what is
-        // another's by now: that is why it is a word that all change as a whole, and no message
-        // holds by chance.
+        // link, and a head is longer than a word. Of those who end a claim, one changes this word
+        // as a whole before it writes the rest; who comes with an old token may find what another
+        // is writing there as bytes, reads some value of it, and takes none for an open claim's.
         unsafe { AtomicU64::from_ptr(claim.data.cast()) }
     }
 

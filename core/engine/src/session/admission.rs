@@ -175,7 +175,7 @@ impl Sessions {
 
     fn turn_away(&mut self, slot: usize, refusal: &Refusal, readiness: &dyn Readiness) {
         let Some(waiting) = self.stop_waiting(slot, readiness) else { return };
-        if let Some(withheld) = self.chatter.next(Instant(now_ns())) {
+        if let Some(withheld) = self.refusals.next(Instant(now_ns())) {
             tracing::info!(
                 pid = waiting.peer.pid,
                 uid = waiting.peer.uid,

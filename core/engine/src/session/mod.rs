@@ -103,8 +103,9 @@ pub struct Sessions {
     arena: BytesMut,
     /// When claims that are kept open were last looked for.
     claims_seen_at: Instant,
-    /// What is logged of clients that are refused or cut.
-    chatter: Chatter,
+    /// What is logged of clients that are refused, and of those that are cut.
+    refusals: Chatter,
+    cuts: Chatter,
     /// The engine leaves.
     is_stopping: bool,
 }
@@ -174,7 +175,8 @@ impl Sessions {
             dead: Vec::new(),
             arena: BytesMut::with_capacity(ARENA_LEN),
             claims_seen_at: Instant::default(),
-            chatter: Chatter::default(),
+            refusals: Chatter::default(),
+            cuts: Chatter::default(),
             is_stopping: false,
         }
     }
@@ -338,7 +340,7 @@ impl Sessions {
             let (status, reason) = (ending.status, &ending.reason[..]);
             if status == Status::OK {
                 tracing::debug!(session = id.0, pid, %way, reason, "session closed");
-            } else if let Some(withheld) = self.chatter.next(Instant(now_ns())) {
+            } else if let Some(withheld) = self.cuts.next(Instant(now_ns())) {
                 let status = status.name();
                 tracing::info!(session = id.0, pid, %way, status, reason, withheld, "session cut");
             }
