@@ -7,11 +7,25 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::sys::address;
 
-/// Buffers for one call, made once and used for ever.
+/// Room for one arrival: [`ARRIVAL_LEN_MAX`] bytes.
+pub(crate) type Buffer = Box<[u8]>;
+
+/// Buffers for one call. A sink may take one of them away if it puts another in its place.
 pub(crate) struct ReceiveBatch {
-    buffers: Vec<u8>,
+    buffers: Vec<Buffer>,
     addresses: Vec<libc::sockaddr_storage>,
     controls: Vec<Control>,
+}
+
+/// A datagram, or several of one sender that the kernel has put together.
+pub(crate) struct Arrival<'a> {
+    pub(crate) from: SocketAddr,
+    pub(crate) buffer: &'a mut Buffer,
+    /// Bytes that arrived.
+    pub(crate) len: usize,
+    /// All datagrams have this length but the last one, which may be shorter; at least 1, and
+    /// `len` at least for a single one.
+    pub(crate) part_len: usize,
 }
 
 /// What one call brought.
@@ -32,25 +46,23 @@ struct Control([u8; CONTROL_LEN]);
 impl ReceiveBatch {
     pub(crate) fn new() -> Self {
         Self {
-            buffers: vec![0; ARRIVALS_MAX * ARRIVAL_LEN_MAX],
+            buffers: (0..ARRIVALS_MAX).map(|_| new_buffer()).collect(),
             addresses: vec![address::empty(); ARRIVALS_MAX],
             controls: vec![Control([0; CONTROL_LEN]); ARRIVALS_MAX],
         }
     }
 
-    /// Takes up to [`ARRIVALS_MAX`] arrivals from a socket and gives each datagram in them to
-    /// `sink`, in order. An error may be one that the network reported for an earlier send; then
-    /// nothing was taken.
+    /// Takes up to [`ARRIVALS_MAX`] arrivals from a socket and gives them to `sink`, in order. An
+    /// error may be one that the network reported for an earlier send; then nothing was taken.
     pub(crate) fn receive(
         &mut self,
         socket: BorrowedFd<'_>,
-        mut sink: impl FnMut(SocketAddr, &[u8]),
+        mut sink: impl FnMut(Arrival<'_>),
     ) -> io::Result<Outcome> {
         let mut vectors = [const { MaybeUninit::<libc::iovec>::uninit() }; ARRIVALS_MAX];
         // SAFETY: plain old data, for which all zeroes is a value.
         let mut headers: [libc::mmsghdr; ARRIVALS_MAX] = unsafe { std::mem::zeroed() };
-        let buffers = self.buffers.chunks_exact_mut(ARRIVAL_LEN_MAX);
-        let slots = buffers.zip(&mut self.addresses).zip(&mut self.controls);
+        let slots = self.buffers.iter_mut().zip(&mut self.addresses).zip(&mut self.controls);
         for ((slot, vector), header) in slots.zip(&mut vectors).zip(&mut headers) {
             let ((buffer, address), control) = slot;
             let header = &mut header.msg_hdr;
@@ -72,13 +84,15 @@ impl ReceiveBatch {
         }
         let count = count as usize;
         let mut dropped = None;
-        let arrivals = self.buffers.chunks_exact(ARRIVAL_LEN_MAX).zip(&self.addresses);
+        let arrivals = self.buffers.iter_mut().zip(&self.addresses);
         for (header, (buffer, from)) in headers[..count].iter().zip(arrivals) {
             let (part_len, drops) = read_control(&header.msg_hdr);
             dropped = drops.or(dropped);
             // Always an internet address; were it not, nobody could be answered.
             let Some(from) = address::decode(from, header.msg_hdr.msg_namelen) else { continue };
-            split(&buffer[..header.msg_len as usize], part_len, |part| sink(from, part));
+            let len = (header.msg_len as usize).min(buffer.len());
+            let part_len = part_len.filter(|part_len| *part_len > 0).unwrap_or_else(|| len.max(1));
+            sink(Arrival { from, buffer, len, part_len });
         }
         Ok(Outcome { drained: count < ARRIVALS_MAX, dropped })
     }
@@ -93,12 +107,9 @@ fn nothing(error: io::Error) -> io::Result<Outcome> {
     }
 }
 
-/// Takes a run apart: all parts have the same length but the last, which may be shorter.
-fn split(run: &[u8], part_len: Option<usize>, mut sink: impl FnMut(&[u8])) {
-    match part_len {
-        Some(len) if len > 0 && len < run.len() => run.chunks(len).for_each(sink),
-        _ => sink(run),
-    }
+/// Memory that is touched only as far as something arrives in it.
+pub(crate) fn new_buffer() -> Buffer {
+    vec![0; ARRIVAL_LEN_MAX].into_boxed_slice()
 }
 
 /// The length of the parts, if the arrival is a run, and the drop counter, if it was sent along.
@@ -137,31 +148,3 @@ const CONTROL_LEN: usize = 64;
 
 // SAFETY: CMSG_SPACE only computes.
 const _: () = assert!(2 * unsafe { libc::CMSG_SPACE(4) } as usize <= CONTROL_LEN);
-
-#[cfg(test)]
-mod tests {
-    use super::split;
-
-    fn parts(run: &[u8], part_len: Option<usize>) -> Vec<Vec<u8>> {
-        let mut parts = Vec::new();
-        split(run, part_len, |part| parts.push(part.to_vec()));
-        parts
-    }
-
-    #[test]
-    fn a_run_is_taken_apart() {
-        assert_eq!(parts(b"abcdef", Some(2)), [b"ab", b"cd", b"ef"]);
-        assert_eq!(parts(b"abcde", Some(2)), [b"ab".to_vec(), b"cd".to_vec(), b"e".to_vec()]);
-        assert_eq!(parts(b"abc", Some(3)), [b"abc"]);
-        assert_eq!(parts(b"abc", Some(9)), [b"abc"]);
-        assert_eq!(parts(b"abc", None), [b"abc"]);
-    }
-
-    #[test]
-    fn nothing_the_kernel_could_say_divides_by_zero_or_loses_an_empty_datagram() {
-        assert_eq!(parts(b"abc", Some(0)), [b"abc"]);
-        assert_eq!(parts(b"", Some(0)), [b""]);
-        assert_eq!(parts(b"", Some(5)), [b""]);
-        assert_eq!(parts(b"", None), [b""]);
-    }
-}

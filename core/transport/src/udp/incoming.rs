@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 
-use bytes::BytesMut;
-
 use crate::counters::TransportCounters;
 use crate::sys::receive::{ARRIVALS_MAX, ReceiveBatch};
 use crate::transport::Received;
+use crate::udp::arrivals::Arrivals;
 
 /// Two sockets become one stream: what the unicast socket held is given out only after all that the
 /// multicast socket held then: when that is found empty, or once as much was read from it as it can
@@ -17,8 +16,7 @@ use crate::transport::Received;
 pub(crate) struct Incoming {
     batch: ReceiveBatch,
     local: SocketAddr,
-    /// Datagrams are copied into it, many to one allocation.
-    arena: BytesMut,
+    arrivals: Arrivals,
     /// To be given out next.
     ready: VecDeque<Received>,
     /// Read from the unicast socket; waits for what the multicast socket held then.
@@ -46,7 +44,7 @@ impl Incoming {
         Self {
             batch: ReceiveBatch::new(),
             local,
-            arena: BytesMut::new(),
+            arrivals: Arrivals::new(),
             ready: VecDeque::new(),
             held: Vec::new(),
             reads: 0,
@@ -109,22 +107,23 @@ impl Incoming {
         lane: Lane,
         counters: &mut TransportCounters,
     ) -> bool {
-        let Self { batch, local, ready, held, arena, .. } = self;
+        let Self { batch, local, ready, held, arrivals, .. } = self;
         counters.received_calls += 1;
-        let result = batch.receive(socket, |from, bytes| {
+        let result = batch.receive(socket, |arrival| {
+            let from = arrival.from;
             let multicast = matches!(lane, Lane::Multicast);
             if multicast && from == *local {
-                counters.own_copies += 1;
+                counters.own_copies += arrival.len.div_ceil(arrival.part_len).max(1) as u64;
                 return;
             }
-            counters.received_datagrams += 1;
-            counters.received_bytes += bytes.len() as u64;
-            arena.extend_from_slice(bytes);
-            let copied = arena.split().freeze();
-            let received = Received { from, multicast, bytes: copied };
+            counters.received_bytes += arrival.len as u64;
+            let received = arrivals.take(arrival).map(|bytes| {
+                counters.received_datagrams += 1;
+                Received { from, multicast, bytes }
+            });
             match lane {
-                Lane::Unicast => held.push(received),
-                Lane::Multicast => ready.push_back(received),
+                Lane::Unicast => held.extend(received),
+                Lane::Multicast => ready.extend(received),
             }
         });
         let Ok(outcome) = result else {

@@ -4,6 +4,7 @@
 //! Everything leaves from the unicast socket, so every datagram names its sender by the address at
 //! which that sender can be answered, and own multicast copies are known by it.
 
+mod arrivals;
 mod error;
 mod incoming;
 mod open;
