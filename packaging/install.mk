@@ -37,7 +37,8 @@ refresh_loader = \
 		PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p | grep -q 'libanasazi\.so\.$(library_major) ' || \
 			echo "the loader does not search $(LIBDIR): add it to /etc/ld.so.conf.d and run" \
 				"ldconfig, or link programs with -Wl,-rpath,$(LIBDIR)"; \
-	else echo "now run ldconfig as root, or programs do not find the library"; fi
+	else echo "programs find the library after ldconfig as root, if the loader searches $(LIBDIR);" \
+		"else link them with -Wl,-rpath,$(LIBDIR)"; fi
 
 .PHONY: install install-build uninstall
 install-build:

@@ -132,10 +132,13 @@ add_executable(use_shared use.c)
 target_link_libraries(use_shared anasazi::anasazi)
 add_executable(use_static use.c)
 target_link_libraries(use_static anasazi::static)
-find_package(anasazi 2.0 CONFIG QUIET)
-if(anasazi_FOUND)
-  message(FATAL_ERROR "found as version 2, too")
-endif()
+foreach(other 2.0 0.1)
+  find_package(anasazi ${other} CONFIG QUIET)
+  if(anasazi_FOUND)
+    message(FATAL_ERROR "found as version ${other}, too")
+  endif()
+endforeach()
+find_package(anasazi CONFIG REQUIRED)
 SOURCE
     { cmake -S "$place" -B "$place/build" -DCMAKE_PREFIX_PATH="$moved" \
         && cmake --build "$place/build"; } > "$place/log" 2>&1 || { cat "$place/log"; fail "cmake"; }

@@ -22,7 +22,8 @@ pub(crate) struct Options {
 
 #[derive(Debug, Args)]
 pub(crate) struct General {
-    /// The engine: shm:/path.sock; for chat, monitor and send also inproc:NAME, one of this process
+    /// The engine: shm:/path.sock, unix:/path.sock or tcp://host:port; for chat, monitor and send
+    /// also inproc:NAME, one of this process
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
 

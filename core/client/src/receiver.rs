@@ -206,6 +206,14 @@ impl Receiver {
         !self.local.is_empty() || matches!(self.stage, Stage::Hangup)
     }
 
+    /// Does what a new connection is still to do: from now on the descriptor is readable for events
+    /// only.
+    pub(crate) fn settle(&mut self, core: &Arc<Core>) {
+        if self.turn(core) || !may_sleep(core) {
+            self.nudge(core);
+        }
+    }
+
     /// Takes everything down for an application that closes its session.
     pub(crate) fn take_down(&mut self, core: &Arc<Core>) {
         if core.phase() == Phase::Down {

@@ -115,6 +115,9 @@ impl Session {
             let (online, failure) = core
                 .own(|receiver| {
                     receiver.turn(core);
+                    if receiver.is_online() {
+                        receiver.settle(core);
+                    }
                     (receiver.is_online(), receiver.take_failure())
                 })
                 .map_err(busy)?;

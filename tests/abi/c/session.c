@@ -238,6 +238,9 @@ int main(void)
     conn = connected(engine);
     IS(anz_conn_self(conn, &self), ANZ_OK);
     CHECK(self.node != 0 && self.session != 0);
+    /* Nothing is to be received yet, and nobody is woken for nothing. */
+    CHECK(!is_readable());
+    IS(anz_conn_wait(conn, deadline_after_s(0) + 50000000), ANZ_ETIMEDOUT);
     IS(anz_member_name(conn, &self, name, sizeof name), ANZ_OK);
     CHECK(strchr(name, '/') != NULL);
     IS(anz_member_name(conn, &self, name, 3), ANZ_EINVAL);

@@ -106,6 +106,12 @@ fn examples_are_compiled_and_run() {
         let program = compile(&example, directory.path());
         let mut command = Command::new("timeout");
         // Nobody else's daemon, and nobody's configuration.
-        run(command.arg("60").arg(program).arg(&file).env_remove("ANASAZI_URL"));
+        let printed = run(command.arg("60").arg(program).arg(&file).env_remove("ANASAZI_URL"));
+        let said = SAYS.iter().find(|(name, _)| example.ends_with(name));
+        assert!(said.is_none_or(|(_, line)| printed.contains(line)), "{example}: {printed}");
     }
 }
+
+/// What some examples are about.
+const SAYS: [(&str, &str); 2] =
+    [("/session.c", "nothing to receive: ANZ_ETIMEDOUT"), ("/wake.c", "woken: ANZ_EINTR")];

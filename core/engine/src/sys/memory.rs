@@ -1,6 +1,7 @@
 //! A session's memory: checked, mapped, and used as hostile ground. And the descriptor that wakes
 //! its client.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -24,6 +25,8 @@ pub struct Lane {
     incoming: Consumer,
     order: Order,
     outgoing: Producer,
+    /// Something was put in since the client was last looked at.
+    has_pushed: Cell<bool>,
     _mapping: Mapping,
 }
 
@@ -59,7 +62,8 @@ impl Lane {
                 Producer::attach(base, layout, Direction::Receive),
             )
         };
-        Ok(Self { incoming, order: Order::default(), outgoing, _mapping: mapping })
+        let (order, has_pushed) = (Order::default(), Cell::new(false));
+        Ok(Self { incoming, order, outgoing, has_pushed, _mapping: mapping })
     }
 
     /// A session's turn begins: what came since the last one may go first.
@@ -177,6 +181,7 @@ impl Lane {
             }
         }
         self.outgoing.commit(claim);
+        self.has_pushed.set(true);
         Ok(())
     }
 
@@ -187,10 +192,10 @@ impl Lane {
         self.outgoing.want_room(len.saturating_add(spare as usize))
     }
 
-    /// After pushes: the client sleeps, wake it.
+    /// The client sleeps beside what was put in since the last call: wake it.
     #[must_use = "the client sleeps on"]
     pub fn wake_needed(&self) -> bool {
-        self.outgoing.wake_needed()
+        self.has_pushed.take() && self.outgoing.wake_needed()
     }
 
     /// Where the client has claimed the next record of the send ring and not committed it.
