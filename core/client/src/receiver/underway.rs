@@ -23,11 +23,18 @@ pub(super) struct UnderWay {
 
 impl UnderWay {
     /// Looks at a record from the engine before it is shown.
+    #[inline]
     pub(super) fn look_at(&mut self, link: &Link, taken: &Taken<'_>) -> Result<(), Corrupt> {
+        if self.taken.is_empty() && taken.kind != event::TAKEN {
+            return Ok(());
+        }
+        self.look_closely_at(link, taken)
+    }
+
+    fn look_closely_at(&mut self, link: &Link, taken: &Taken<'_>) -> Result<(), Corrupt> {
         let bytes = taken.bytes;
         let ended = match taken.kind {
             event::TAKEN => return self.take(link, bytes),
-            _ if self.taken.is_empty() => None,
             event::DONE => DoneRecord::split_from(bytes).map(|(record, _)| (record.tag, 0)),
             event::RECEIPT => {
                 ReceiptRecord::split_from(bytes).map(|(record, _)| (record.tag, record.handle))

@@ -73,6 +73,7 @@ impl Consumer {
     ///
     /// # Errors
     /// [`Corrupt`] if the memory holds no record where one should be; then for ever.
+    #[inline]
     pub fn next(&self) -> Result<Option<Record>, Corrupt> {
         let Some((position, header)) = self.find()? else { return Ok(None) };
         self.cursor.store(position + header.total(), Relaxed);
@@ -126,6 +127,7 @@ impl Consumer {
     }
 
     /// The next record and where it is; padding before it is passed and released.
+    #[inline]
     fn find(&self) -> Result<Option<(u64, Header)>, Corrupt> {
         let mut skipped = 0;
         for _ in 0..SKIPS_MAX {
