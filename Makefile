@@ -36,7 +36,8 @@ fuzz: ## Every fuzz target, SECONDS=140 in all (installs cargo-fuzz; KEEP=1: kee
 
 bench: build ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
 	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \
-		$(if $(QUICK),--quick)
+		--plots $(target)/bench $(if $(QUICK),--quick) \
+		$(if $(FAIL_OVERS),--fail-overs $(FAIL_OVERS))
 
 soak: ## A long simulator campaign, recorded in docs/RELIABILITY.md (FROM=, SEEDS=)
 	$(CARGO) build --release --locked -p anasazi-sim

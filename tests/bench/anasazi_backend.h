@@ -5,7 +5,8 @@
  *     void on_members(int n);                          every change of the number of members
  *     int want_safe;                                   ask for ANZ_SAFE instead of ANZ_AGREED
  * and calls b_init() once, b_send() from its own thread, b_dispatch() again and again from another.
- * The engine is the one that $ANASAZI_URL names. */
+ * The engine is the one that $ANASAZI_URL names; one of this process is configured by the file that
+ * $BENCH_CONFIG names. */
 #include <anasazi.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,7 +22,14 @@ static anz_group_t *b_group;
 /* Connects and joins the group "bench"; 0 = ok. */
 static int b_init(void) {
     anz_error_t error = {.struct_size = sizeof error};
-    if (anz_connect(NULL, NULL, &b_conn, &error) != ANZ_OK) {
+    const char *file = getenv("BENCH_CONFIG");
+    anz_config_t *config = NULL;
+    if (file != NULL && (anz_config_new(&config) != ANZ_OK
+                         || anz_config_load(config, file, &error) != ANZ_OK)) {
+        fprintf(stderr, "anasazi: %s: %s\n", file, error.message);
+        return 1;
+    }
+    if (anz_connect(NULL, config, &b_conn, &error) != ANZ_OK) {
         fprintf(stderr, "anasazi: %s\n", error.message);
         return 1;
     }

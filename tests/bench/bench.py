@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Measures total order multicast on this machine: as many messages as it takes, paced ones for
-their latency, and the fail-over when a daemon is killed. As root in network namespaces, else on
-loopback; against Corosync where that is installed. Ends only what it started.
+their latency, fail-over, many daemons, and an idle one. As root in network namespaces, else on
+loopback; against Corosync where that is installed, and against the network without any protocol.
+Ends only what it started.
 
 A row is the best of several rounds, in which the clusters take turns: the machine's mood is the
-same for all. Exit status: 0 if all members always had the same order, 1 if not or if something went
-wrong."""
+same for all. Exit status: 0 if all members always had the same order, 1 if not, if a call takes
+longer than is promised, or if something went wrong. Floors that are not reached are named."""
 
 import argparse
 import json
@@ -19,45 +20,59 @@ import tempfile
 import time
 
 import failover
-from clusters import Anasazi, Corosync
+import floods
+import raw
+import scale
+import verdicts
+from clusters import Anasazi, Corosync, InProcess
 from hosts import Loopback, Namespaces, Trouble
 
 HERE = pathlib.Path(__file__).resolve().parent
-WINDOW_LEN_MAX = 8 << 20     # own messages that are not delivered yet, per member
-WINDOW_COUNT_MAX = 2000
-FLOODS = [(length, safe) for length in (64, 1024, 8192, 65536) for safe in (False, True)]
-PACES = [(256, 100), (256, 1000)]
+LENGTHS = (64, 1024, 8192, 65536, 1 << 20)
+PACES = (100, 1000)
+PACED_LEN = 256
+LOSS_PERCENT = 1
 # What the best of the rounds may take.
+CALLS_ROUNDS = 5
 CALLS_NS_MAX = {"mcast_ns": 150, "recv_release_ns": 100}
-SETTLE_S_MAX = 90            # beyond the time of sending
 
 
 def main():
     arguments = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    begin_s = time.monotonic()
     calls = measure_calls(arguments)
     say(calls_line(calls))
     with tempfile.TemporaryDirectory(prefix="anasazi-bench-") as place:
+        place = pathlib.Path(place)
         hosts = make_hosts(arguments)
-        clusters, fail_overs_ms = [], {}
+        clusters = []
         try:
-            clusters = make_clusters(arguments, hosts, pathlib.Path(place))
+            raw_mb_s = raw.measure(hosts, place, arguments.rounds)
+            say(raw_line(raw_mb_s))
+            clusters = make_clusters(arguments, hosts, place)
             for cluster in clusters:
                 say(f"starting {cluster.name} on {hosts.count} hosts ({hosts.what})")
                 cluster.start()
             rows = measure_all(arguments, clusters)
-            for cluster in clusters:
-                fail_overs_ms[cluster.name] = failover.measure(cluster, arguments.rounds)
-                say(failover.line(cluster.name, fail_overs_ms[cluster.name]))
+            fail_overs = measure_fail_overs(arguments, clusters)
+            idles = [scale.idle(clusters[0], 2.0 if arguments.quick else scale.IDLE_S)]
+            say(idle_line(idles[0]))
+            program = clusters[0].program
         finally:
             for cluster in clusters:
                 cluster.stop()
             hosts.remove()
-    print(table(rows), flush=True)
-    for name, times_ms in fail_overs_ms.items():
-        print(failover.line(name, times_ms), flush=True)
-    print(calls_line(calls), flush=True)
-    write(arguments.json, hosts, rows, fail_overs_ms, calls)
+        scales = measure_scale(arguments, place / "many", program)
+    judged = verdicts.judge(rows, fail_overs, scales, idles)
+    report = [floods.HEADINGS, *map(floods.line, rows), "", LEGEND, raw_line(raw_mb_s),
+              calls_line(calls), *map(failover.line, fail_overs), *map(scale_line, scales),
+              *map(idle_line, idles), "", verdicts.table(judged), ""]
+    print("\n".join(report), flush=True)
+    write(arguments, {"network": hosts.what, "hosts": hosts.count, "raw_mb_s": raw_mb_s,
+                      "rows": rows, "fail_overs": fail_overs, "scales": scales, "idle": idles,
+                      "calls": calls, "verdicts": judged})
+    say(f"took {time.monotonic() - begin_s:,.0f} s")
     slow = [f"{name} is {calls[name]:.0f}, {most} are allowed"
             for name, most in CALLS_NS_MAX.items() if calls[name] >= most]
     for line in slow:
@@ -72,13 +87,18 @@ def parse():
                         help="directory with anasazid and libanasazi.so")
     parser.add_argument("--include", type=pathlib.Path, default=HERE.parent.parent / "include")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures there, too")
-    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--plots", type=pathlib.Path, help="draw them into this directory")
+    parser.add_argument("--quick", action="store_true", help="one short round of less")
+    parser.add_argument("--rounds", type=int, help="of each row (3; quick: 1)")
+    parser.add_argument("--fail-overs", type=int, help="of each kind (5; quick: 1)")
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--loopback", action="store_true", help="no namespaces, even as root")
     arguments = parser.parse_args()
     arguments.release = arguments.release.resolve()
-    arguments.seconds = 1.0 if arguments.quick else 4.0
-    arguments.rounds = 1 if arguments.quick else 3
+    arguments.seconds = 0.7 if arguments.quick else 3.0
+    arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
+    arguments.fail_overs = arguments.fail_overs or (1 if arguments.quick else 5)
+    arguments.daemons = 8 if arguments.quick else 32
     return arguments
 
 
@@ -94,19 +114,23 @@ def make_hosts(arguments):
 
 def make_clusters(arguments, hosts, place):
     clusters = [Anasazi(place, hosts, arguments.release)]
+    (place / "in-process").mkdir()
+    clusters.append(InProcess(place / "in-process", hosts, arguments.release))
     obstacle = Corosync.obstacle(hosts)
     if obstacle:
         say(f"without Corosync: {obstacle}")
     else:
         clusters.append(Corosync(place, hosts))
-    libraries = {"anasazi": ["-L", arguments.release, "-lanasazi",
-                             f"-Wl,-rpath,{arguments.release}"], "corosync": ["-lcpg"]}
+    libraries = {"anasazi_backend.h": ["-L", arguments.release, "-lanasazi",
+                                       f"-Wl,-rpath,{arguments.release}"],
+                 "corosync_backend.h": ["-lcpg"]}
     for cluster in clusters:
         cluster.program = place / f"flood-{cluster.name}"
         subprocess.run(
             [os.environ.get("CC", "gcc"), "-std=c11", "-O2", "-Wall", "-Wextra",
              "-I", arguments.include, f'-DBACKEND="{cluster.backend}"', HERE / "flood.c",
-             "-o", cluster.program, *libraries[cluster.name], "-lpthread"], check=True, timeout=120)
+             "-o", cluster.program, *libraries[cluster.backend], "-lpthread"],
+            check=True, timeout=120)
     return clusters
 
 
@@ -120,8 +144,88 @@ def measure_calls(arguments):
                         "-lpthread"], check=True, timeout=120)
         runs = [json.loads(subprocess.run([program], check=True, timeout=120, text=True,
                                           stdout=subprocess.PIPE).stdout)
-                for _ in range(arguments.rounds)]
-    return min(runs, key=lambda run: run["mcast_ns"])
+                for _ in range(CALLS_ROUNDS)]
+    # Each figure's best: other programs of the machine only make them worse.
+    return {name: min(run[name] for run in runs) for name in runs[0]}
+
+
+def plan(quick):
+    """What is sent, and by which clusters."""
+    everybody, ours = ("anasazi", "in-process", "corosync"), ("anasazi",)
+    test = {"rate": 0, "safe": False, "one": False}
+    for length in LENGTHS:
+        yield {**test, "length": length}, everybody if length in (64, 1024) else (
+            "anasazi", "corosync")
+        yield {**test, "length": length, "safe": True}, ours
+    for length in (1024,) if quick else (1024, 65536):
+        yield {**test, "length": length, "one": True}, ("anasazi", "corosync")
+    for rate in PACES:
+        yield {**test, "length": PACED_LEN, "rate": rate}, everybody
+
+
+def measure_all(arguments, clusters):
+    tests = list(plan(arguments.quick))
+    rows = []
+    for number, (test, names) in enumerate(tests, start=1):
+        for row in measure_row(arguments, [c for c in clusters if c.name in names], test):
+            rows.append(row)
+            say(f"[{number}/{len(tests)}] {floods.line(row)}")
+    hosts = clusters[0].hosts
+    if isinstance(hosts, Namespaces):
+        hosts.lose(10 * LOSS_PERCENT)
+        try:
+            test = {"length": 1024, "rate": 0, "safe": False, "one": False}
+            row = measure_row(arguments, clusters[:1], test)[0]
+            rows.append({**row, "loss": LOSS_PERCENT})
+            say(floods.line(rows[-1]))
+        finally:
+            hosts.lose(0)
+    return rows
+
+
+def measure_row(arguments, clusters, test):
+    rounds = [{cluster.name: floods.measure(cluster, test, arguments.seconds)
+               for cluster in clusters} for _ in range(arguments.rounds)]
+    return [{"cluster": cluster.name, **test,
+             **floods.best(test, [one[cluster.name] for one in rounds])} for cluster in clusters]
+
+
+def measure_fail_overs(arguments, clusters):
+    measured = []
+    for cluster in clusters:
+        for what, way in failover.WAYS.items():
+            if isinstance(cluster, InProcess):
+                continue
+            if what == "host silent" and not isinstance(cluster.hosts, Namespaces):
+                say(f"without a silent host: {cluster.hosts.what}")
+                continue
+            ours = isinstance(cluster, Anasazi)
+            # Theirs take seconds each.
+            rounds = arguments.fail_overs if ours else 1
+            times_ms = [way(cluster) for _ in range(rounds)]
+            measured.append(failover.summary(cluster.name, what, times_ms))
+            say(failover.line(measured[-1]))
+    return measured
+
+
+def measure_scale(arguments, place, program):
+    if os.geteuid() or arguments.loopback:
+        say("without many daemons: they are measured in network namespaces only, as root")
+        return []
+    measured = scale.rings(place, arguments.release, program, arguments.daemons, say)
+    say(scale_line(measured))
+    return [measured]
+
+
+LEGEND = """messages/s, MB/s: delivered at each host. sent/s: by each member; flood: as fast as it goes, so
+that latency is that of full queues; one: as flood, but one member sends. cpu: of the daemons, per
+message and host."""
+
+
+def raw_line(raw_mb_s):
+    each = ", ".join(f"{mb_s:,.0f} MB/s with {senders} sending"
+                     for senders, mb_s in raw_mb_s.items())
+    return f"the network without any protocol, into each host: {each}"
 
 
 def calls_line(calls):
@@ -131,106 +235,35 @@ def calls_line(calls):
             f"{calls['sessions']} sessions, {calls['mib_per_session']:.3f} MiB each")
 
 
-def measure_all(arguments, clusters):
-    tests = [{"length": length, "rate": 0, "safe": safe} for length, safe in FLOODS]
-    tests += [{"length": length, "rate": rate, "safe": False} for length, rate in PACES]
-    rows = []
-    for number, test in enumerate(tests, start=1):
-        able = [one for one in clusters if one.knows_safe or not test["safe"]]
-        rounds = [{cluster.name: measure(arguments, cluster, test) for cluster in able}
-                  for _ in range(arguments.rounds)]
-        for cluster in able:
-            best = max((one[cluster.name] for one in rounds), key=merit)
-            same = all(one[cluster.name]["same_order"] for one in rounds)
-            rows.append({"cluster": cluster.name, **test, **best, "same_order": same})
-            say(f"[{number}/{len(tests)}] {line(rows[-1])}")
-    return rows
+def scale_line(one):
+    return (f"{one['daemons']} daemons: one view {one['cold_start_s']:.2f} s after the first was "
+            f"started, and {one['loss_of_one_s']:.3f} s after one was killed")
 
 
-def merit(figures):
-    """Of several rounds, the one that the machine disturbed least."""
-    return -figures["p50_us"] if figures["rate"] else figures["messages_s"]
+def idle_line(one):
+    return (f"idle daemon with {one['clients']} clients: {one['cpu_percent']:.2f} % of a core, "
+            f"{one['own_mb']:.1f} MB of its own, {one['resident_mb']:.1f} MB resident")
 
 
-def measure(arguments, cluster, test):
-    """One run: a program on each host."""
-    window = min(WINDOW_COUNT_MAX, max(1, WINDOW_LEN_MAX // test["length"]))
-    count = cluster.hosts.count
-    cpu_s = cluster.cpu_s()
-    members = []
-    try:
-        for node in range(count):
-            command = [cluster.program, node, count, test["length"], arguments.seconds,
-                       test["rate"], window, *(["safe"] if test["safe"] else [])]
-            members.append(subprocess.Popen(
-                cluster.hosts.command(node, [str(word) for word in command]),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, env=cluster.environment(node)))
-        limit = time.monotonic() + arguments.seconds + SETTLE_S_MAX
-        reports = [result(cluster, member, limit) for member in members]
-    finally:
-        for member in members:
-            if member.poll() is None:
-                member.kill()
-                member.wait()
-    return figures(test, reports, cluster.cpu_s() - cpu_s)
+def write(arguments, figures):
+    about = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+             "kernel": platform.release(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(json.dumps({**about, **figures}, indent=1) + "\n")
+        say(f"figures: {arguments.json}")
+    if arguments.json and arguments.plots:
+        say(draw(arguments))
 
 
-def result(cluster, member, limit):
-    try:
-        output, errors = member.communicate(timeout=max(0.1, limit - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        raise Trouble(f"{cluster.name}: a member does not come to its end") from None
-    if member.returncode:
-        raise Trouble(f"{cluster.name}: a member failed: {errors.strip()}")
-    return json.loads(output)
-
-
-def figures(test, reports, cpu_s):
-    """Of all members: mean rates, worst latencies."""
-    delivered = sum(report["delivered"] for report in reports)
-    return {
-        "rate": test["rate"],
-        "messages_s": sum(report["messages_s"] for report in reports) / len(reports),
-        "mb_s": sum(report["mb_s"] for report in reports) / len(reports),
-        "p50_us": max(report["p50_us"] for report in reports),
-        "p99_us": max(report["p99_us"] for report in reports),
-        "daemon_cpu_us": cpu_s * 1e6 / max(1, delivered),
-        "same_order": len({report["order"] for report in reports}) == 1
-                      and len({report["delivered"] for report in reports}) == 1
-                      and delivered > 0 and not any(report["gaps"] for report in reports),
-    }
-
-
-HEADINGS = (f"{'cluster':9} {'bytes':>6} {'service':7} {'sent/s':>6} {'messages/s':>11} "
-            f"{'MB/s':>8} {'p50 us':>9} {'p99 us':>9} {'cpu us':>7}  order")
-
-
-def table(rows):
-    return "\n".join(["", HEADINGS, *map(line, rows), "",
-        "messages/s, MB/s: delivered at each host. sent/s: by each member; flood: as fast as it\n"
-        "goes, so that latency is that of full queues. cpu: of the daemons, per message and host.\n"
-        "fail-over: from kill -9 of a daemon to the new view at the last of the others.", ""])
-
-
-def line(row):
-    sent = row["rate"] or "flood"
-    order = "same" if row["same_order"] else "DIFFERENT"
-    return (f"{row['cluster']:9} {row['length']:6} {'safe' if row['safe'] else 'agreed':7} "
-            f"{sent:>6} {row['messages_s']:11,.0f} {row['mb_s']:8.2f} {row['p50_us']:9,.0f} "
-            f"{row['p99_us']:9,.0f} {row['daemon_cpu_us']:7.2f}  {order}")
-
-
-def write(path, hosts, rows, fail_overs_ms, calls):
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "hosts": hosts.count,
-             "network": hosts.what, "kernel": platform.release(), "cores": os.cpu_count(),
-             "load": os.getloadavg()[0], "rows": rows, "fail_over_ms": fail_overs_ms,
-             "calls": calls}
-    path.write_text(json.dumps(about, indent=1) + "\n")
-    say(f"figures: {path}")
+def draw(arguments):
+    """By the Python that has matplotlib, if one does."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        done = subprocess.run([python, "-B", HERE / "plots.py", arguments.json, arguments.plots],
+                              capture_output=True, text=True, timeout=120, check=False)
+        if done.returncode == 0:
+            return f"pictures: {arguments.plots}"
+    return f"without pictures: {done.stderr.strip().splitlines()[-1]}"
 
 
 def say(text):

@@ -47,6 +47,10 @@ class Cluster:
         self.daemons[index].wait()
         return moment
 
+    def start_at_once(self):
+        """Starts all, and waits for them together."""
+        self.start()
+
     def start_again(self, index):
         """Starts a daemon that was killed."""
         self._start(index)
@@ -99,6 +103,8 @@ class Anasazi(Cluster):
         self.release = release
         ports = free_ports(hosts.count + 1)
         self.addresses, self.group_port = hosts.addresses(ports[:-1]), ports[-1]
+        # Whose daemons belong together.
+        self.cluster = f"bench-{self.name}-{os.getpid()}-{ports[-1]}"
 
     def environment(self, index):
         return {**os.environ, "ANASAZI_URL": f"shm:{self._socket(index)}"}
@@ -106,18 +112,47 @@ class Anasazi(Cluster):
     def _socket(self, index):
         return self.place / f"node{index + 1}.sock"
 
+    def start_at_once(self):
+        try:
+            for index in range(self.hosts.count):
+                self._begin(index)
+            for index in range(self.hosts.count):
+                self._until(self._socket(index).exists, index, "does not start")
+        except BaseException:
+            self.stop()
+            raise
+
     def _start(self, index):
+        self._begin(index)
+        self._until(self._socket(index).exists, index, "does not start")
+
+    def _begin(self, index):
+        # One of a killed daemon says nothing about the next.
+        self._socket(index).unlink(missing_ok=True)
+        self._run(index, [self.release / "anasazid", "--config", self._config(index)])
+
+    def _config(self, index):
         others = ", ".join(f'"{a}"' for a in self.addresses if a != self.addresses[index])
         config = self.place / f"node{index + 1}.toml"
         config.write_text(
-            f'cluster = "bench-{os.getpid()}"\n[node]\nid = {index + 1}\n'
+            f'cluster = "{self.cluster}"\n[node]\nid = {index + 1}\n'
             f'[transport]\nbind = "{self.addresses[index]}"\npeers = [{others}]\n'
             f'multicast = "239.192.77.1:{self.group_port}"\n'
             f'[client]\nlisten = "{self._socket(index)}"\nlisten_mode = "0600"\n')
-        # One of a killed daemon says nothing about the next.
-        self._socket(index).unlink(missing_ok=True)
-        self._run(index, [self.release / "anasazid", "--config", config])
-        self._until(self._socket(index).exists, index, "does not start")
+        return config
+
+
+class InProcess(Anasazi):
+    """No daemons: an engine in each program."""
+
+    name = "in-process"
+
+    def start(self):
+        """The programs start it."""
+
+    def environment(self, index):
+        return {**os.environ, "ANASAZI_URL": "inproc:bench",
+                "BENCH_CONFIG": str(self._config(index))}
 
 
 class Corosync(Cluster):

@@ -1,4 +1,4 @@
-"""How long it takes until everybody who is left knows that a daemon was killed."""
+"""How long it takes until everybody who is left knows that a daemon, a host or a client is gone."""
 
 import json
 import statistics
@@ -35,6 +35,13 @@ class Watcher:
                  if one["members"] == members and one["ns"] > since_ns)
         return next(times, None)
 
+    def kill(self):
+        """Ends it without warning; returns when (CLOCK_MONOTONIC, nanoseconds)."""
+        moment = time.monotonic_ns()
+        self.process.kill()
+        self.process.wait()
+        return moment
+
     def end(self):
         self.process.stdin.close()
         try:
@@ -44,42 +51,93 @@ class Watcher:
             self.process.wait()
 
 
-def measure(cluster, rounds):
-    """Kills the last daemon and starts it again, several times: the times in milliseconds, each of
-    the slowest survivor."""
-    last = cluster.hosts.count - 1
-    return [one_round(cluster, last) for _ in range(rounds)]
+class Watchers:
+    """One on each host that is named."""
 
+    def __init__(self, cluster, indexes):
+        self.cluster, self.news, self.all = cluster, threading.Condition(), []
+        try:
+            for index in indexes:
+                self.all.append(Watcher(cluster, index, self.news))
+        except BaseException:
+            self.end()
+            raise
 
-def one_round(cluster, last):
-    news = threading.Condition()
-    watchers = []
-    try:
-        for index in range(last + 1):
-            watchers.append(Watcher(cluster, index, news))
-        agree(cluster, news, watchers, last + 1, 0)
-        begin_ns = cluster.kill(last)
-        times = agree(cluster, news, watchers[:last], last, begin_ns)
-    finally:
-        for watcher in watchers:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def end(self):
+        for watcher in self.all:
             watcher.end()
-    cluster.start_again(last)
-    return round((max(times) - begin_ns) / 1e6, 1)
+
+    def agree(self, members, since_ns=0, but=()):
+        """Until each of them had so many members; when the last one had."""
+        limit = time.monotonic() + AGREE_S_MAX
+        asked = [watcher for watcher in self.all if watcher not in but]
+        while True:
+            with self.news:
+                times = [watcher.first(members, since_ns) for watcher in asked]
+                if all(times):
+                    return max(times)
+                if time.monotonic() > limit:
+                    raise Trouble(f"{self.cluster.name}: not everybody has {members} members")
+                self.news.wait(1)
 
 
-def agree(cluster, news, watchers, members, since_ns):
-    """When each of the watchers had so many members."""
-    limit = time.monotonic() + AGREE_S_MAX
-    while True:
-        with news:
-            times = [watcher.first(members, since_ns) for watcher in watchers]
-            if all(times):
-                return times
-            if time.monotonic() > limit:
-                raise Trouble(f"{cluster.name}: not everybody has {members} members")
-            news.wait(1)
+def daemon_killed(cluster):
+    """Kills the last daemon and starts it again: the milliseconds until the last survivor had its
+    view."""
+    count = cluster.hosts.count
+    with Watchers(cluster, range(count)) as watchers:
+        watchers.agree(count)
+        begin_ns = cluster.kill(count - 1)
+        end_ns = watchers.agree(count - 1, begin_ns, but=watchers.all[-1:])
+    cluster.start_again(count - 1)
+    return (end_ns - begin_ns) / 1e6
 
 
-def line(name, times_ms):
-    each = ", ".join(f"{one:,.1f}" for one in times_ms)
-    return f"{name:9} fail-over {statistics.median(times_ms):,.1f} ms (median of {each})"
+def host_silent(cluster):
+    """Drops all that the last host sends or is sent, and lets it through again."""
+    count = cluster.hosts.count
+    with Watchers(cluster, range(count)) as watchers:
+        watchers.agree(count)
+        begin_ns = time.monotonic_ns()
+        cluster.hosts.silence(count - 1, True)
+        try:
+            end_ns = watchers.agree(count - 1, begin_ns, but=watchers.all[-1:])
+        finally:
+            cluster.hosts.silence(count - 1, False)
+        # Merged again.
+        watchers.agree(count, end_ns, but=watchers.all[-1:])
+    return (end_ns - begin_ns) / 1e6
+
+
+def client_killed(cluster):
+    """Kills a program beside another one on the last host."""
+    count = cluster.hosts.count
+    with Watchers(cluster, [*range(count), count - 1]) as watchers:
+        watchers.agree(count + 1)
+        begin_ns = watchers.all[-1].kill()
+        end_ns = watchers.agree(count, begin_ns, but=watchers.all[-1:])
+    return (end_ns - begin_ns) / 1e6
+
+
+WAYS = {"daemon killed": daemon_killed, "host silent": host_silent,
+        "client killed": client_killed}
+
+
+def summary(cluster, way, times_ms):
+    ordered = sorted(times_ms)
+    return {"cluster": cluster, "what": way, "times_ms": [round(one, 2) for one in ordered],
+            "p50_ms": round(statistics.median(ordered), 2),
+            # Of fewer than a hundred, the worst.
+            "p99_ms": round(ordered[-1] if len(ordered) < 100
+                            else ordered[len(ordered) * 99 // 100], 2)}
+
+
+def line(one):
+    return (f"{one['cluster']:10} {one['what']}: {one['p50_ms']:,.1f} ms at the median of "
+            f"{len(one['times_ms'])}, {one['p99_ms']:,.1f} ms at most")

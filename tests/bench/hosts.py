@@ -52,6 +52,30 @@ class Namespaces:
     def command(self, index, command):
         return ["ip", "netns", "exec", self.names[index], *command]
 
+    def lose(self, permille):
+        """From now on every host loses this share of what UDP brings it; 0: nothing."""
+        for name in self.names:
+            self._filter(name, permille and
+                         f"ip protocol udp numgen random mod 1000 < {permille} drop")
+
+    def silence(self, index, silent):
+        """Nothing gets to a host or out of it, and nobody is told."""
+        self._filter(self.names[index], silent and "drop")
+
+    @staticmethod
+    def _filter(name, rule):
+        run(["ip", "netns", "exec", name, "nft", "delete", "table", "inet", "bench"], must=False)
+        if not rule:
+            return
+        hooks = {"input": "iifname", "output": "oifname"}
+        if rule != "drop":
+            del hooks["output"]
+        lines = ["table inet bench {"]
+        for hook, where in hooks.items():
+            lines += [f"chain {hook} {{", f"type filter hook {hook} priority 0",
+                      f"{where} lo accept", rule, "}"]
+        run(["ip", "netns", "exec", name, "nft", "\n".join([*lines, "}"])])
+
     def remove(self):
         for name in self.names:
             ip("netns", "del", name, must=False)
@@ -73,6 +97,10 @@ class Namespaces:
 
 
 def ip(*words, must=True):
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=20, check=False)
+    run(["ip", *words], must)
+
+
+def run(command, must=True):
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     if must and done.returncode:
-        raise Trouble(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise Trouble(f"{' '.join(command)}: {done.stderr.strip()}")
