@@ -22,8 +22,10 @@ def measure(cluster, test, seconds):
     try:
         for node in range(count):
             sends = not (test["one"] and node)
-            command = [cluster.program, node, count, test["length"], seconds, test["rate"],
-                       window if sends else 0, *(["safe"] if test["safe"] else [])]
+            # Without a window nothing is sent.
+            rate, own_window = (test["rate"], window) if sends else (0, 0)
+            command = [cluster.program, node, count, test["length"], seconds, rate, own_window,
+                       *(["safe"] if test["safe"] else [])]
             members.append(subprocess.Popen(
                 cluster.hosts.command(node, [str(word) for word in command]),
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -129,8 +129,9 @@ impl Work {
         if kind == OLD_PACKET {
             let (ordinal, origin, safe) = (r.u64()?, r.node()?, r.u8()? == 1);
             if component == mine {
-                old.store
-                    .insert(ordinal, Held { origin, safe, recovery: false, content: r.rest() });
+                let content = r.rest();
+                let held = Held { origin, visit: 0, safe, recovery: false, content };
+                old.store.insert(ordinal, held);
             }
             return Ok(());
         }
