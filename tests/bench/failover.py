@@ -100,7 +100,8 @@ def daemon_killed(cluster):
 
 
 def host_silent(cluster):
-    """Drops all that the last host sends or is sent, and lets it through again."""
+    """Drops all that the last host sends or is sent, and lets it through again. What it takes to
+    tell the kernel counts as well."""
     count = cluster.hosts.count
     with Watchers(cluster, range(count)) as watchers:
         watchers.agree(count)

@@ -2,6 +2,7 @@
 on one bridge), which are removed again."""
 
 import os
+import shutil
 import subprocess
 
 
@@ -13,6 +14,7 @@ class Loopback:
     """All on 127.0.0.1; needs no privileges."""
 
     what = "loopback"
+    can_filter = False
 
     def __init__(self, count):
         self.count = count
@@ -31,6 +33,7 @@ class Namespaces:
     """Network namespaces with an eth0 each, 10.77.88.1 and up, on one bridge. For root."""
 
     what = "network namespaces"
+    can_filter = shutil.which("nft") is not None
 
     def __init__(self, count):
         self.count = count

@@ -8,12 +8,12 @@ from failover import Watchers
 from hosts import Namespaces
 
 CLIENTS = 10
-IDLE_S = 5.0
+IDLE_S = 10.0
 
 
 def rings(place, release, program, count, say):
-    """So many daemons, started at once: seconds until all have one view, and until all that are
-    left have one after one was killed."""
+    """So many daemons, started at once: seconds until all have one view, their watchers' start and
+    joins included, and until all that are left have one after one was killed."""
     place.mkdir()
     hosts = Namespaces(count)
     cluster = Anasazi(place, hosts, release)
@@ -33,7 +33,7 @@ def rings(place, release, program, count, say):
             "loss_of_one_s": round((left_ns - killed_ns) / 1e9, 3)}
 
 
-def idle(cluster, seconds=IDLE_S):
+def idle(cluster):
     """The first daemon with some clients that say nothing: its share of a core in percent, and its
     memory in megabytes (its own, and all that is resident)."""
     with Watchers(cluster, [0] * CLIENTS) as watchers:
@@ -41,8 +41,8 @@ def idle(cluster, seconds=IDLE_S):
         pid = cluster.daemons[0].pid
         time.sleep(0.5)
         before_s = cpu_s(pid)
-        time.sleep(seconds)
-        share = (cpu_s(pid) - before_s) / seconds
+        time.sleep(IDLE_S)
+        share = (cpu_s(pid) - before_s) / IDLE_S
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     kib = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines()
            if line.startswith(("VmRSS", "RssAnon"))}

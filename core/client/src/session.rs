@@ -115,10 +115,12 @@ impl Session {
             let (online, failure) = core
                 .own(|receiver| {
                     receiver.turn(core);
-                    if receiver.is_online() {
+                    let (online, failure) = (receiver.is_online(), receiver.take_failure());
+                    // It may be gone again after that: who receives is told.
+                    if online {
                         receiver.settle(core);
                     }
-                    (receiver.is_online(), receiver.take_failure())
+                    (online, failure)
                 })
                 .map_err(busy)?;
             match failure {

@@ -80,7 +80,7 @@ pub(super) const HOLD_TOLD_EVERY: Duration = Duration::from_secs(10);
 pub(super) const HELD_MAX: usize = 256;
 /// Pieces of messages from this length on are kept in a backlog as they are; shorter ones are
 /// copied, for they may pin down a buffer many times their size.
-pub(super) const SHARED_PIECE_LEN_MIN: usize = 4 << 10;
+pub(super) const SHARED_PIECE_LEN_MIN: usize = 16 << 10;
 /// Bytes of messages that are copied out of rings into one buffer.
 pub(super) const ARENA_LEN: usize = 64 << 10;
 

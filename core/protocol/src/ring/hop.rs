@@ -11,11 +11,6 @@ use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::{Packet, Request, Token};
 
-/// After so many rounds without news the token rests at its keeper ...
-const ROUNDS_IDLE: usize = 2;
-/// ... and after so many at who ordered last, of which all know.
-const ROUNDS_MAX: usize = 4;
-
 /// Where the token is, as far as this member knows.
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Hop {
@@ -121,24 +116,20 @@ impl Ring {
     }
 
     /// Keeps the token if the ring is idle and it is this member's to keep; else gives it back.
-    pub(crate) fn park(&mut self, node: &Node, mut token: Token) -> Option<Token> {
-        let rounds = token.idle_hops as usize / self.members.len();
-        // Where the members do not expect the same, it may be nobody's to keep for some rounds.
-        let keeper = if rounds < ROUNDS_MAX { self.keeper() } else { self.last_origin.1 };
-        if rounds < ROUNDS_IDLE || self.wake_wanted || keeper != self.me {
+    pub(crate) fn park(&mut self, node: &Node, token: Token) -> Option<Token> {
+        let idle = token.idle_hops as usize >= 2 * self.members.len();
+        if !idle || self.wake_wanted || self.keeper() != self.me {
             return Some(token);
         }
         let until = node.now + node.config.timers.idle_rotate;
         // The round that the token makes after parking is no news: it may park here again after it.
-        token.idle_hops = (ROUNDS_IDLE * self.members.len()) as u32;
         self.hop = Hop::Parked { token: Box::new(token), until };
         None
     }
 
     /// The member that keeps an idle ring's token: the one most likely to send next.
     fn keeper(&self) -> usize {
-        let last = self.last_origin.1;
-        self.forecast.after(last).unwrap_or(last)
+        self.last_origin.1
     }
 
     /// The parked token, to go on.
@@ -170,13 +161,10 @@ impl Ring {
     }
 
     fn send_wake(&mut self, node: &mut Node) {
-        let again = self.wake_at.replace(node.now + node.config.timers.token_repeat).is_some();
-        let keeper = self.keeper();
-        for (at, member) in self.members.clone().into_iter().enumerate() {
-            // If that did not help, the others may expect something else.
-            if at != self.me && (again || at == keeper) {
-                node.send_to(member, &Packet::Wake { ring: self.id });
-            }
+        self.wake_at = Some(node.now + node.config.timers.token_repeat);
+        if self.keeper() != self.me {
+            let keeper = self.members[self.keeper()];
+            node.send_to(keeper, &Packet::Wake { ring: self.id });
         }
     }
 

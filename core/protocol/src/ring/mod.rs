@@ -7,13 +7,11 @@
 //! | `store` | packets by ordinal |
 //! | `token` | a visit of the token |
 //! | `hop` | passing it on, repeating it, parking it |
-//! | `forecast` | who is likely to want it next |
 //! | `mtu` | how large its datagrams are |
 //! | `pace` | how long rotations take, and what a member's own link carries |
 //! | `waiting` | a token that has arrived before the data that it covers |
 //! | `window` | how much may be sent, and how much of it behind the token |
 
-mod forecast;
 mod hop;
 mod mtu;
 mod pace;
@@ -38,7 +36,6 @@ use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::packet::DATA_CONTENT_AT;
 use crate::wire::{DATA_OVERHEAD_LEN, Data, Dialect, Packet, Token, seal};
-use forecast::Forecast;
 use mtu::Size;
 use pace::{Outlet, Rotations};
 use waiting::Arrived;
@@ -63,9 +60,8 @@ pub(crate) struct Ring {
     pub(crate) safe_line: u64,
     /// Handed on up to here.
     pub(crate) delivered: u64,
-    /// Who ordered the highest ordinal.
+    /// Who ordered the highest ordinal: the one to keep an idle ring's token.
     last_origin: (u64, usize),
-    forecast: Forecast,
     /// Number of the newest token accepted.
     accepted: u64,
     /// The token as this node last sent it.
@@ -129,7 +125,6 @@ impl Ring {
             safe_line: 0,
             delivered: 0,
             last_origin: (0, 0),
-            forecast: Forecast::default(),
             accepted: 0,
             last_sent: None,
             contribution: Contribution::default(),
@@ -216,7 +211,6 @@ impl Ring {
         let arrival = (data.origin, data.content.len(), data.repeated);
         let held = Held {
             origin: data.origin,
-            visit: self.visit_of(&data),
             safe: data.safe,
             recovery: data.recovery,
             content: data.content,
@@ -229,23 +223,6 @@ impl Ring {
             node.out.stats.packets_duplicate += 1;
         }
         self.advance_aru();
-    }
-
-    /// At which visit a packet was ordered. One that was sent again says when that was: it counts
-    /// as of the same turn as the one before it, if that has the same origin.
-    fn visit_of(&self, data: &Data) -> u64 {
-        let before = self.store.get(data.ordinal.saturating_sub(1)).filter(|_| data.repeated);
-        before.filter(|held| held.origin == data.origin).map_or(data.token_sequence, |b| b.visit)
-    }
-
-    /// This packet is handed on now.
-    pub(crate) fn handed_on(&mut self, ordinal: u64) {
-        self.delivered = ordinal;
-        let Some(held) = self.store.get(ordinal).filter(|held| !held.recovery) else { return };
-        let (origin, visit) = (held.origin, held.visit);
-        if let Some(member) = self.members.iter().position(|p| p.node == origin) {
-            self.forecast.note(member, visit);
-        }
     }
 
     /// The next packet to hand on, if its service allows it now: in the order of ordinals (TO1),
@@ -334,7 +311,6 @@ impl Ring {
         let content = if self.is_alone() { data.content } else { self.transmit_new(node, data) };
         let held = Held {
             origin: node.me.node,
-            visit: token_sequence,
             safe: outgoing.safe,
             recovery: outgoing.recovery,
             content,

@@ -10,9 +10,6 @@ use crate::limits;
 #[derive(Clone, Debug, Hash)]
 pub(crate) struct Held {
     pub(crate) origin: NodeId,
-    /// The number of the token that its origin sent at the visit at which it was ordered; 0 where
-    /// that does not matter any more.
-    pub(crate) visit: u64,
     pub(crate) safe: bool,
     pub(crate) recovery: bool,
     pub(crate) content: Bytes,
@@ -90,7 +87,7 @@ mod tests {
     use super::*;
 
     fn packet() -> Held {
-        Held { origin: NodeId(1), visit: 0, safe: false, recovery: false, content: Bytes::new() }
+        Held { origin: NodeId(1), safe: false, recovery: false, content: Bytes::new() }
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub(super) fn deliver_ready(node: &mut Node, ring: &mut Ring) {
     while let Some((ordinal, held)) = ring.next_deliverable() {
         let configuration = Configuration::Regular(ring.id);
         deliver(node, &ring.members, (configuration, 0), ordinal, held);
-        ring.handed_on(ordinal);
+        ring.delivered = ordinal;
     }
     ring.collect(node);
 }

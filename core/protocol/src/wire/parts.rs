@@ -75,7 +75,9 @@ impl Parts {
             Some(index) => all.remove(index)?,
             None => Unfinished { boot, id: piece.id, kind: piece.kind, pieces: vec![None; count] },
         };
-        unfinished.pieces[usize::from(piece.index)] = Some(piece.bytes);
+        // Copied: it may wait for long, and would pin down what else came with it.
+        let bytes = Bytes::copy_from_slice(&piece.bytes);
+        unfinished.pieces[usize::from(piece.index)] = Some(bytes);
         if unfinished.len() > limits::CONTROL_LEN_MAX {
             return None;
         }

@@ -107,7 +107,6 @@ fn nothing(error: io::Error) -> io::Result<Outcome> {
     }
 }
 
-/// Memory that is touched only as far as something arrives in it.
 pub(crate) fn new_buffer() -> Buffer {
     vec![0; ARRIVAL_LEN_MAX].into_boxed_slice()
 }

@@ -81,8 +81,8 @@ impl Drop for Kept {
 const KEPT_LEN_MIN: usize = 16 << 10;
 /// Buffers that wait for use.
 const FREE_MAX: usize = 64;
-/// Bytes of one allocation for what is copied.
-const ARENA_LEN: usize = 64 << 10;
+/// Bytes of one allocation for what is copied: one datagram of it that is kept pins it down.
+const ARENA_LEN: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -129,9 +129,8 @@ impl Work {
         if kind == OLD_PACKET {
             let (ordinal, origin, safe) = (r.u64()?, r.node()?, r.u8()? == 1);
             if component == mine {
-                let content = r.rest();
-                let held = Held { origin, visit: 0, safe, recovery: false, content };
-                old.store.insert(ordinal, held);
+                old.store
+                    .insert(ordinal, Held { origin, safe, recovery: false, content: r.rest() });
             }
             return Ok(());
         }

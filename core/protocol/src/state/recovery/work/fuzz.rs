@@ -25,7 +25,7 @@ fn work() -> Work {
 }
 
 fn held(origin: NodeId, content: Bytes) -> Held {
-    Held { origin, visit: 0, safe: false, recovery: true, content }
+    Held { origin, safe: false, recovery: true, content }
 }
 
 impl Intake {
