@@ -261,7 +261,10 @@ int main(void)
     CHECK(!is_readable());
 
     IS(anz_join(conn, "elsewhere", ANZ_JOIN_SEND_ONLY, NULL, &sender), ANZ_OK);
+    drain();
     IS(anz_mcast(sender, ANZ_AGREED, "to nobody", 9, 0), ANZ_OK);
+    /* It is taken, and there is nothing to say of it. */
+    IS(anz_conn_wait(conn, deadline_after_s(0) + 50000000), ANZ_ETIMEDOUT);
     IS(anz_query(conn, "{\"query\":\"status\"}", 18, 99), ANZ_OK);
     ev = next_of(conn, ANZ_EV_REPLY);
     CHECK(ev.tag == 99 && ev.status == ANZ_OK && ((const char *)ev.data)[0] == '{');

@@ -95,7 +95,8 @@ mod tests {
     fn a_child_knows_that_it_is_one_and_gets_a_mark_of_its_own() {
         let mark_here = mark();
         assert_ne!(mark_here, 0);
-        assert_eq!(mark(), mark_here);
+        // However often it is asked for, a process takes one.
+        (0..1000).for_each(|_| assert_eq!(mark(), mark_here));
         assert!(is_current(mark_here));
         // SAFETY: the child only loads and stores atomics and leaves by _exit.
         unsafe {
@@ -103,7 +104,9 @@ mod tests {
             if child == 0 {
                 let stale = !is_current(mark_here);
                 let renewed = mark();
-                let ok = stale && renewed != mark_here && is_current(renewed);
+                // Other threads may have been first with theirs.
+                let few = (1..100).contains(&renewed.wrapping_sub(mark_here));
+                let ok = stale && few && is_current(renewed);
                 libc::_exit(if ok { 0 } else { 1 });
             }
             let mut status = 0;
