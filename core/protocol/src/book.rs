@@ -38,7 +38,8 @@ impl Entry {
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Book {
-    entries: BTreeMap<Process, Entry>,
+    /// By process. They change rarely, and are looked up for every datagram.
+    entries: Vec<(Process, Entry)>,
     /// The newest process of each node that has been heard, and when it was last; it may be gone.
     newest: BTreeMap<NodeId, (Incarnation, Instant)>,
 }
@@ -55,7 +56,7 @@ impl Book {
         now: Instant,
     ) -> bool {
         self.remember(process, now);
-        match self.entries.get_mut(&process) {
+        match self.get_mut(process) {
             Some(entry) if counter <= entry.counter || entry.has_ended() => return false,
             Some(entry) => {
                 (entry.counter, entry.heard_at, entry.address) = (counter, now, address);
@@ -87,7 +88,7 @@ impl Book {
 
     /// Another node says where `process` is: believed while nothing is known of it.
     pub(crate) fn told(&mut self, process: Process, address: SocketAddr, now: Instant) {
-        if !self.entries.contains_key(&process) {
+        if self.get(process).is_none() {
             self.insert(process, address, 0, now);
         }
     }
@@ -99,12 +100,14 @@ impl Book {
         let multicast_at = None;
         let (gone, member) = (None, false);
         let entry = Entry { address, heard_at: now, multicast_at, counter, gone, member };
-        self.entries.insert(process, entry);
+        let at = self.entries.partition_point(|(p, _)| *p < process);
+        self.entries.insert(at, (process, entry));
     }
 
     /// A datagram of this node came, of whatever kind.
     pub(crate) fn alive(&mut self, node: NodeId, boot: u32, multicast: bool, now: Instant) {
-        let mut of_node = self.entries.range_mut(of_node(node));
+        let first = self.entries.partition_point(|(p, _)| p.node < node);
+        let mut of_node = self.entries[first..].iter_mut().take_while(|(p, _)| p.node == node);
         if let Some((_, e)) = of_node.find(|(p, _)| p.incarnation.0 as u32 == boot) {
             e.heard_at = now;
             if multicast {
@@ -115,7 +118,7 @@ impl Book {
 
     /// A process is gone: its address may soon be another's.
     pub(crate) fn gone(&mut self, process: Process, gone: Gone) {
-        if let Some(entry) = self.entries.get_mut(&process) {
+        if let Some(entry) = self.get_mut(process) {
             entry.gone = Some(gone);
         }
     }
@@ -126,16 +129,17 @@ impl Book {
     }
 
     pub(crate) fn address(&self, process: Process) -> Option<SocketAddr> {
-        self.entries.get(&process).filter(|e| e.gone.is_none()).map(|e| e.address)
+        self.get(process).filter(|e| e.gone.is_none()).map(|e| e.address)
     }
 
-    fn present(&self) -> impl Iterator<Item = (&Process, &Entry)> {
+    fn present(&self) -> impl Iterator<Item = &(Process, Entry)> {
         self.entries.iter().filter(|(_, e)| e.gone.is_none())
     }
 
     /// Where the node was heard last, whichever its process.
     pub(crate) fn latest_address(&self, node: NodeId) -> Option<SocketAddr> {
-        let latest = self.entries.range(of_node(node)).max_by_key(|(_, e)| e.heard_at);
+        let of_node = self.entries.iter().filter(|(p, _)| p.node == node);
+        let latest = of_node.max_by_key(|(_, e)| e.heard_at);
         latest.map(|(_, e)| e.address)
     }
 
@@ -156,7 +160,7 @@ impl Book {
 
     /// Something was not received: multicast has to show again that it works.
     pub(crate) fn doubt_multicast(&mut self) {
-        self.entries.values_mut().for_each(|e| e.multicast_at = None);
+        self.entries.iter_mut().for_each(|(_, e)| e.multicast_at = None);
     }
 
     pub(crate) fn multicast_heard(&self, now: Instant) -> Vec<NodeId> {
@@ -180,12 +184,17 @@ impl Book {
     fn forget_oldest(&mut self) {
         let others = self.entries.iter().filter(|(_, e)| !e.member);
         if let Some(process) = others.min_by_key(|(_, e)| e.heard_at).map(|(p, _)| *p) {
-            self.entries.remove(&process);
+            self.entries.retain(|(p, _)| *p != process);
         }
     }
-}
 
-fn of_node(node: NodeId) -> core::ops::RangeInclusive<Process> {
-    let process = |i| Process { node, incarnation: Incarnation(i) };
-    process(0)..=process(u64::MAX)
+    fn get(&self, process: Process) -> Option<&Entry> {
+        let at = self.entries.binary_search_by_key(&process, |(p, _)| *p).ok()?;
+        Some(&self.entries[at].1)
+    }
+
+    fn get_mut(&mut self, process: Process) -> Option<&mut Entry> {
+        let at = self.entries.binary_search_by_key(&process, |(p, _)| *p).ok()?;
+        Some(&mut self.entries[at].1)
+    }
 }

@@ -16,7 +16,9 @@ use crate::state::unordered::{self, Letter};
 use crate::state::{Probation, Sender, State};
 use crate::time::Instant;
 use crate::wire::frame::FrameKind;
-use crate::wire::{Gone, Header, Packet, Piece, ProbeAnswer, SizeAnswer, WireError, open};
+use crate::wire::{
+    Data, Gone, Header, KIND_DATA, Packet, Piece, ProbeAnswer, Reader, SizeAnswer, WireError, open,
+};
 use crate::{Boot, CoreConfig};
 
 /// A clean leave that cannot be completed, because no ring is formed, ends after this.
@@ -279,21 +281,39 @@ impl Core {
         let stats = &mut self.node.out.stats;
         stats.datagrams_received += 1;
         stats.bytes_received += bytes.len() as u64;
-        let opened = open(bytes, self.node.config.cluster, self.node.config.domain);
-        let result = opened.and_then(|(header, body)| {
-            if self.is_own(&header) {
-                return Ok(None);
-            }
-            let packet = Packet::decode(header.kind, body)?;
-            self.whole(&header, packet).map(|whole| whole.map(|packet| (header, packet)))
-        });
-        match result {
-            Ok(Some((header, packet))) => {
-                self.on_packet(Sender { header, address: from }, multicast, packet);
-            }
-            Ok(None) => {}
-            Err(error) => self.drop_malformed(from, error),
+        if let Err(error) = self.read(from, multicast, bytes) {
+            self.drop_malformed(from, error);
         }
+    }
+
+    fn read(
+        &mut self,
+        address: SocketAddr,
+        multicast: bool,
+        bytes: &Bytes,
+    ) -> Result<(), WireError> {
+        let (header, mut body) = open(bytes, self.node.config.cluster, self.node.config.domain)?;
+        if self.is_own(&header) {
+            return Ok(());
+        }
+        let from = Sender { header, address };
+        if header.kind == KIND_DATA {
+            // Nearly all are, and nobody but the ring looks at them.
+            let data = Data::decode(&mut body)?;
+            self.node.book.alive(header.node, header.boot, multicast, self.node.now);
+            self.step(In::Data, |state, node| state.on_data(node, from, data));
+            return Ok(());
+        }
+        match Packet::decode(header.kind, body)? {
+            Packet::Part { id, index, count, kind, piece } => {
+                let piece = Piece { id, index, count, kind, bytes: piece };
+                if let Some(packet) = self.whole(&header, piece)? {
+                    self.on_packet(from, multicast, packet);
+                }
+            }
+            packet => self.on_packet(from, multicast, packet),
+        }
+        Ok(())
     }
 
     fn is_own(&self, header: &Header) -> bool {
@@ -302,17 +322,13 @@ impl Core {
     }
 
     /// Puts parts together.
-    fn whole(&mut self, header: &Header, packet: Packet) -> Result<Option<Packet>, WireError> {
-        let Packet::Part { id, index, count, kind, piece } = packet else {
-            return Ok(Some(packet));
+    fn whole(&mut self, header: &Header, piece: Piece) -> Result<Option<Packet>, WireError> {
+        let Some((kind, body)) = self.node.parts.add(header.node, header.boot, piece) else {
+            return Ok(None);
         };
-        let piece = Piece { id, index, count, kind, bytes: piece };
-        match self.node.parts.add(header.node, header.boot, piece) {
-            Some((kind, body)) => match Packet::decode(kind, body)? {
-                Packet::Part { .. } => Err(WireError::Invalid("a part of parts")),
-                packet => Ok(Some(packet)),
-            },
-            None => Ok(None),
+        match Packet::decode(kind, Reader::new(&body))? {
+            Packet::Part { .. } => Err(WireError::Invalid("a part of parts")),
+            packet => Ok(Some(packet)),
         }
     }
 

@@ -54,7 +54,7 @@ pub use event::{Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};
 pub use output::{
-    Destination, Fate, GroupView, MessageDelivery, Output, Recipients, ViewCause, ViewKind,
+    Destination, Fate, GroupView, MessageDelivery, Output, Pieces, Recipients, ViewCause, ViewKind,
 };
 pub use service::{Audience, Priority, Service};
 pub use state::transitions;

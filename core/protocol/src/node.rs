@@ -79,8 +79,20 @@ pub(crate) struct Node {
     part_counter: u32,
     /// Kind and hash of the last packet that was sent in parts.
     parts_of: (u8, u64),
-    /// Own accepted messages with their tags, oldest first.
-    tags: VecDeque<(u64, u64)>,
+    pub(crate) tags: Tags,
+}
+
+/// Own accepted messages with their tags, oldest first.
+#[derive(Clone, Default, Hash)]
+pub(crate) struct Tags(VecDeque<(u64, u64)>);
+
+impl Tags {
+    /// The tag of an own message that is being delivered: mostly the oldest.
+    pub(crate) fn take(&mut self, counter: u64) -> u64 {
+        let found = self.0.binary_search_by_key(&counter, |(counter, _)| *counter);
+        let taken = found.ok().and_then(|at| self.0.remove(at));
+        taken.map_or(0, |(_, tag)| tag)
+    }
 }
 
 /// Outputs in order, and the counters.
@@ -116,7 +128,12 @@ impl Outbox {
         self.push(Output::Event(event));
     }
 
+    pub(crate) fn is_tracing(&self) -> bool {
+        self.tracing
+    }
+
     /// The record is made only where somebody reads it.
+    #[inline]
     pub(crate) fn trace(&mut self, record: impl FnOnce() -> Trace) {
         if self.tracing {
             self.push(Output::Trace(record()));
@@ -153,7 +170,7 @@ impl Node {
             pace: Pace::new(now),
             part_counter: 0,
             parts_of: (0, 0),
-            tags: VecDeque::new(),
+            tags: Tags::default(),
             config,
         }
     }
@@ -345,7 +362,7 @@ impl Node {
         let priority = Some(priority);
         let counter = self.accepted(session, to, (service, priority), &payload).counter;
         if tag != 0 {
-            self.tags.push_back((counter, tag));
+            self.tags.0.push_back((counter, tag));
         }
         let kind = FrameKind::Message(Scope::of(to));
         let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
@@ -365,13 +382,6 @@ impl Node {
         let (to, service) = (Audience::Group(group, None), Service::Agreed);
         let counter = self.accepted(session, &to, (service, None), &payload).counter;
         self.queue.push(Waiting::new((kind, session, group), counter, payload));
-    }
-
-    /// The tag of an own message that is being delivered: mostly the oldest.
-    pub(crate) fn take_tag(&mut self, counter: u64) -> u64 {
-        let found = self.tags.binary_search_by_key(&counter, |(counter, _)| *counter);
-        let taken = found.ok().and_then(|at| self.tags.remove(at));
-        taken.map_or(0, |(_, tag)| tag)
     }
 
     /// The state changes: the only way to another one, and only if the table has a row for it.

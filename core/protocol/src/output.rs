@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use core::net::SocketAddr;
+use core::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::event::Event;
@@ -145,8 +146,37 @@ pub struct MessageDelivery {
     pub no_self: bool,
     /// The tag given by the sender, if it is a session of this node; else 0.
     pub tag: u64,
-    /// The message in pieces, in order.
-    pub payload: Vec<Bytes>,
+    /// The message.
+    pub payload: Pieces,
+}
+
+/// A message in pieces, in order. Most are in one, and cost no list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pieces {
+    /// All of it.
+    One(Bytes),
+    /// As it was cut.
+    Several(Vec<Bytes>),
+}
+
+impl Deref for Pieces {
+    type Target = [Bytes];
+
+    fn deref(&self) -> &[Bytes] {
+        match self {
+            Self::One(whole) => core::slice::from_ref(whole),
+            Self::Several(pieces) => pieces,
+        }
+    }
+}
+
+impl DerefMut for Pieces {
+    fn deref_mut(&mut self) -> &mut [Bytes] {
+        match self {
+            Self::One(whole) => core::slice::from_mut(whole),
+            Self::Several(pieces) => pieces,
+        }
+    }
 }
 
 /// A view of a group, for its local members.

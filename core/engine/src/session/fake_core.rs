@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anasazi_protocol::{
-    Audience, Command, Fate, GroupId, GroupView, MemberId, MessageDelivery, Process, Recipients,
-    RingId, SessionId, ViewCause, ViewId, ViewKind,
+    Audience, Command, Fate, GroupId, GroupView, MemberId, MessageDelivery, Pieces, Process,
+    Recipients, RingId, SessionId, ViewCause, ViewId, ViewKind,
 };
 use anasazi_queue::status::Status;
 
@@ -113,7 +113,7 @@ impl FakeCore {
                     service,
                     no_self,
                     tag,
-                    payload: pieces,
+                    payload: Pieces::Several(pieces),
                 });
             }
         }

@@ -9,10 +9,12 @@ use crate::id::NodeId;
 use crate::limits;
 use crate::wire::WireError;
 use crate::wire::audience::HEAD_LEN_MAX;
-use crate::wire::frame::Frame;
+use crate::wire::frame::Fragment;
 
 /// Bytes of the largest message, with what stands before it.
 const TOTAL_MAX: usize = limits::MESSAGE_LEN_MAX + HEAD_LEN_MAX;
+/// Pieces for which there is room at once, at most.
+const EXPECTED_MAX: usize = 64;
 
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Fragments {
@@ -32,33 +34,31 @@ impl Fragments {
     pub(crate) fn add(
         &mut self,
         origin: NodeId,
-        frame: &Frame,
+        counter: u64,
+        fragment: Fragment,
+        piece: Bytes,
     ) -> Result<Option<Vec<Bytes>>, WireError> {
-        let Some(fragment) = frame.fragment else {
-            return Ok(Some(vec![frame.payload.clone()]));
-        };
         let (offset, total) = (fragment.offset as usize, fragment.total as usize);
-        let is_within = offset + frame.payload.len() <= total;
+        let end = offset + piece.len();
         // Pieces of nothing could be without end.
-        if frame.payload.is_empty() || !is_within || total > TOTAL_MAX {
+        if piece.is_empty() || end > total || total > TOTAL_MAX {
             self.by_origin.remove(&origin);
             return Err(WireError::Invalid("a piece that no message has"));
         }
         if offset == 0 {
-            let fresh = Unfinished { counter: frame.counter, len: 0, total, pieces: Vec::new() };
-            self.by_origin.insert(origin, fresh);
+            let expected = total.div_ceil(piece.len()).min(EXPECTED_MAX);
+            let pieces = Vec::with_capacity(expected);
+            self.by_origin.insert(origin, Unfinished { counter, len: 0, total, pieces });
         }
         let Some(unfinished) = self.by_origin.get_mut(&origin) else { return Ok(None) };
-        let fits = unfinished.counter == frame.counter
-            && unfinished.len == offset
-            && unfinished.total == total;
-        if !fits {
+        let is_next = (counter, offset, total);
+        if is_next != (unfinished.counter, unfinished.len, unfinished.total) {
             self.by_origin.remove(&origin);
             return Ok(None);
         }
-        unfinished.len += frame.payload.len();
-        unfinished.pieces.push(frame.payload.clone());
-        let whole = frame.is_last().then(|| self.by_origin.remove(&origin)).flatten();
+        unfinished.len = end;
+        unfinished.pieces.push(piece);
+        let whole = (end == total).then(|| self.by_origin.remove(&origin)).flatten();
         Ok(whole.map(|unfinished| unfinished.pieces))
     }
 

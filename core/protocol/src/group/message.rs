@@ -1,11 +1,11 @@
 //! Whom a message reaches, from replicated state only: every node decides alike.
 
-use crate::id::{GroupId, MemberId, ViewId};
+use crate::id::{GroupId, MemberId, NodeId, ViewId};
 use crate::output::{Fate, Recipients};
 use crate::planted::planted;
 use crate::service::Audience;
 
-use super::table::Groups;
+use super::table::{Group, Groups};
 
 /// What comes of a message at its place.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,9 +16,20 @@ pub(super) struct Reached {
     pub(super) fate: Option<Fate>,
 }
 
+impl Reached {
+    /// A group that has no members.
+    const NOBODY: Self = Self { to: None, fate: Some(Fate::Done) };
+}
+
 impl Groups {
     /// An ordered message is at its place: it counts in its groups, unless it is refused.
     pub(super) fn reach(&mut self, sender: MemberId, audience: &Audience) -> Reached {
+        // Nearly all are for one group, which is looked up once.
+        if let Audience::Group(id, None) = audience {
+            let Some(group) = self.table.get_mut(id) else { return Reached::NOBODY };
+            group.sequence += 1;
+            return group.reached(self.node, *id, sender, true);
+        }
         let other = |(group, view): (GroupId, Option<ViewId>)| {
             let other = |view| self.table.get(&group).is_none_or(|g| g.view != view);
             view.is_some_and(other) && !planted!("same_view_anywhere")
@@ -49,23 +60,31 @@ impl Groups {
                 fate: (!known || *member != sender).then_some(fate),
             };
         }
-        let position = |id: GroupId| {
-            let group = self.table.get(&id)?;
-            let local = group.members.iter().any(|m| m.node == self.node);
-            local.then_some((id, if ordered { group.sequence } else { 0 }))
-        };
-        let to = match audience {
-            Audience::Group(id, _) => position(*id).map(|(id, at)| Recipients::Group(id, at)),
-            _ => {
-                let local: Vec<_> = audience.groups().filter_map(|(id, _)| position(id)).collect();
-                (!local.is_empty()).then_some(Recipients::Groups(local))
-            }
-        };
-        let inside = audience.groups().any(|(id, _)| self.is_member(id, sender));
+        if let Audience::Group(id, _) = audience {
+            let group = self.table.get(id);
+            return group.map_or(Reached::NOBODY, |g| g.reached(self.node, *id, sender, ordered));
+        }
+        let groups = || audience.groups().filter_map(|(id, _)| Some((id, self.table.get(&id)?)));
+        let position =
+            |(id, group): (GroupId, &Group)| Some((id, group.position(self.node, ordered)?));
+        let local: Vec<_> = groups().filter_map(position).collect();
+        let to = (!local.is_empty()).then_some(Recipients::Groups(local));
+        let inside = groups().any(|(_, group)| group.members.contains(&sender));
+        Reached { to, fate: (!inside).then_some(Fate::Done) }
+    }
+}
+
+impl Group {
+    /// What comes of a message to this group alone.
+    fn reached(&self, node: NodeId, id: GroupId, sender: MemberId, ordered: bool) -> Reached {
+        let to = self.position(node, ordered).map(|at| Recipients::Group(id, at));
+        let inside = self.members.contains(&sender);
         Reached { to, fate: (!inside).then_some(Fate::Done) }
     }
 
-    fn is_member(&self, group: GroupId, member: MemberId) -> bool {
-        self.table.get(&group).is_some_and(|g| g.members.contains(&member))
+    /// The message's position, if there are members at this node.
+    fn position(&self, node: NodeId, ordered: bool) -> Option<u64> {
+        let local = self.members.iter().any(|m| m.node == node);
+        local.then_some(if ordered { self.sequence } else { 0 })
     }
 }

@@ -21,4 +21,4 @@ pub(crate) use change::Change;
 #[cfg(feature = "fuzzing")]
 pub(crate) use fragments::Fragments;
 pub(crate) use snapshot::Snapshot;
-pub(crate) use table::{GroupOutput, Groups, Place};
+pub(crate) use table::{GroupOutput, Groups, Place, Whole};

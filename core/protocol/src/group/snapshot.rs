@@ -63,7 +63,7 @@ impl Snapshot {
         w.bytes.freeze()
     }
 
-    pub(crate) fn decode(bytes: Bytes) -> Result<Self, WireError> {
+    pub(crate) fn decode(bytes: &Bytes) -> Result<Self, WireError> {
         let mut r = Reader::new(bytes);
         // Merged tables may hold more groups than one node may make; the bytes bound them.
         let count = r.u32()? as usize;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::fragments::Fragments;
 use super::message::Reached;
-use crate::id::{Configuration, GroupId, MemberId, MessageId, NodeId, Process, SessionId, ViewId};
+use crate::id::{Configuration, GroupId, MemberId, NodeId, Process, SessionId, ViewId};
 use crate::limits;
-use crate::output::{Fate, GroupView, MessageDelivery, Recipients, ViewCause, ViewKind};
+use crate::output::{Fate, GroupView, Pieces, Recipients, ViewCause, ViewKind};
 use crate::service::{Audience, Service};
 use crate::wire::audience::split_head;
 use crate::wire::frame::{Frame, FrameKind, frames};
@@ -52,22 +52,22 @@ pub(crate) struct Place {
 
 /// What the table has to say after a change.
 pub(crate) enum GroupOutput {
-    /// A whole message was reached; `delivery` if local sessions get it, still without the payload.
-    Message {
-        message: MessageId,
-        frame: u32,
-        service: Service,
-        payload: Vec<Bytes>,
-        delivery: Option<MessageDelivery>,
-        /// What to tell its sender, unless that sees the message itself.
-        receipt: Option<(SessionId, Audience, Fate)>,
-    },
+    Message(Whole),
     View(GroupView),
-    Refused {
-        session: SessionId,
-        group: GroupId,
-        reason: &'static str,
-    },
+    Refused { session: SessionId, group: GroupId, reason: &'static str },
+}
+
+/// A whole message was reached.
+pub(crate) struct Whole {
+    pub(crate) counter: u64,
+    pub(crate) sender: MemberId,
+    pub(crate) service: Service,
+    pub(crate) no_self: bool,
+    pub(crate) payload: Pieces,
+    /// The local sessions that get it, if any do.
+    pub(crate) to: Option<Recipients>,
+    /// What to tell its sender, unless that sees the message itself.
+    pub(crate) receipt: Option<(Audience, Fate)>,
 }
 
 impl Groups {
@@ -99,73 +99,77 @@ impl Groups {
         local
     }
 
-    /// Applies the frames of an ordered packet: how many of them no member of ours makes. All drop
-    /// these alike, and a broken one with all that follow it.
+    /// Applies the frames of an ordered packet, and tells what comes of each: how many of them no
+    /// member of ours makes. All drop these alike, and a broken one with all that follow it.
     pub(crate) fn packet(
         &mut self,
-        place: Place,
+        mut place: Place,
         content: &Bytes,
-        out: &mut Vec<GroupOutput>,
+        mut tell: impl FnMut(&Place, GroupOutput),
     ) -> u64 {
         let mut malformed = 0;
-        for (number, frame) in (1..).zip(frames(content)) {
+        for frame in frames(content) {
             let Ok(frame) = frame else {
                 malformed += 1;
                 break;
             };
-            let is_sound = match self.fragments.add(place.origin.node, &frame) {
-                Ok(Some(pieces)) => {
-                    self.message(Place { frame: number, ..place }, &frame, pieces, out)
-                }
-                Ok(None) => true,
-                Err(_) => false,
-            };
+            place.frame += 1;
+            let is_sound = self.frame(&place, frame, &mut |output| tell(&place, output));
             malformed += u64::from(!is_sound);
         }
         malformed
     }
 
     /// False if it makes no sense.
-    fn message(
+    fn frame(&mut self, place: &Place, frame: Frame, tell: &mut impl FnMut(GroupOutput)) -> bool {
+        let Frame { kind, no_self, service, session, group, counter, fragment, payload } = frame;
+        let payload = match fragment {
+            None => Pieces::One(payload),
+            Some(fragment) => {
+                match self.fragments.add(place.origin.node, counter, fragment, payload) {
+                    Ok(Some(pieces)) => Pieces::Several(pieces),
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                }
+            }
+        };
+        let sender = MemberId { node: place.origin.node, session };
+        let (to, receipt) = (None, None);
+        let mut whole = Whole { counter, sender, service, no_self, payload, to, receipt };
+        let FrameKind::Message(scope) = kind else {
+            // A name is no longer than a packet.
+            let name = whole.payload.last().cloned().unwrap_or_default();
+            tell(GroupOutput::Message(whole));
+            return self.change(place, sender, (kind, group, name), tell);
+        };
+        let Ok(audience) = split_head(scope, group, &mut whole.payload) else { return false };
+        let Reached { to, fate } = self.reach(sender, &audience);
+        (whole.to, whole.receipt) = (to, fate.map(|fate| (audience, fate)));
+        tell(GroupOutput::Message(whole));
+        true
+    }
+
+    /// A session joins or leaves. False if it makes no sense.
+    fn change(
         &mut self,
-        place: Place,
-        frame: &Frame,
-        mut pieces: Vec<Bytes>,
-        out: &mut Vec<GroupOutput>,
+        place: &Place,
+        member: MemberId,
+        (kind, group, name): (FrameKind, GroupId, Bytes),
+        tell: &mut impl FnMut(GroupOutput),
     ) -> bool {
-        let sender = MemberId { node: place.origin.node, session: frame.session };
-        let (at, mut sound) = (out.len(), true);
-        let (mut delivery, mut receipt) = (None, None);
-        match frame.kind {
-            FrameKind::Message(scope) => {
-                let Ok(audience) = split_head(scope, frame.group, &mut pieces) else {
-                    return false;
-                };
-                let Reached { to, fate } = self.reach(sender, &audience);
-                let (service, no_self) = (frame.service, frame.no_self);
-                let (tag, payload) = (0, Vec::new());
-                delivery =
-                    to.map(|to| MessageDelivery { to, sender, service, no_self, tag, payload });
-                receipt = fate.map(|fate| (frame.session, audience, fate));
-            }
-            FrameKind::Join => sound = self.join(place, sender, frame, out),
-            FrameKind::Leave => {
-                let group = frame.group;
-                self.remove(place, sender, group, ViewCause::Leave, out);
-            }
+        match kind {
+            FrameKind::Message(_) => {}
+            FrameKind::Join => return self.join(place, member, (group, &name), tell),
+            FrameKind::Leave => self.remove(place, member, group, ViewCause::Leave, tell),
             FrameKind::Disconnect => {
-                let joined = self.table.iter().filter(|(_, g)| g.members.contains(&sender));
+                let joined = self.table.iter().filter(|(_, g)| g.members.contains(&member));
                 let ids: Vec<_> = joined.map(|(id, _)| *id).collect();
                 for id in ids {
-                    self.remove(place, sender, id, ViewCause::Disconnect, out);
+                    self.remove(place, member, id, ViewCause::Disconnect, tell);
                 }
             }
         }
-        let message = MessageId { origin: place.origin, counter: frame.counter };
-        let (frame, service, payload) = (place.frame, frame.service, pieces);
-        let whole = GroupOutput::Message { message, frame, service, payload, delivery, receipt };
-        out.insert(at, whole);
-        sound
+        true
     }
 
     /// Whom a message without order reaches now, and what to tell its sender, unless that sees it
@@ -182,17 +186,16 @@ impl Groups {
     /// False if it is not a join: its name is none, or is not that of the group.
     fn join(
         &mut self,
-        place: Place,
+        place: &Place,
         member: MemberId,
-        frame: &Frame,
-        out: &mut Vec<GroupOutput>,
+        (id, name): (GroupId, &[u8]),
+        tell: &mut impl FnMut(GroupOutput),
     ) -> bool {
-        let name = core::str::from_utf8(&frame.payload).unwrap_or_default();
-        let valid = !name.is_empty()
-            && name.len() <= limits::GROUP_NAME_LEN_MAX
-            && GroupId::of(name) == frame.group;
+        let name = core::str::from_utf8(name).unwrap_or_default();
+        let valid =
+            !name.is_empty() && name.len() <= limits::GROUP_NAME_LEN_MAX && GroupId::of(name) == id;
         let full = self.table.len() >= limits::GROUPS_MAX;
-        let refusal = match self.table.get(&frame.group) {
+        let refusal = match self.table.get(&id) {
             _ if !valid => Some("the group's name is not valid"),
             Some(group) if *group.name != *name => {
                 Some("another group exists whose name has the same hash: choose another name")
@@ -203,12 +206,11 @@ impl Groups {
         };
         if let Some(reason) = refusal {
             if member.node == self.node {
-                let (session, group) = (member.session, frame.group);
-                out.push(GroupOutput::Refused { session, group, reason });
+                tell(GroupOutput::Refused { session: member.session, group: id, reason });
             }
             return valid;
         }
-        let group = self.table.entry(frame.group).or_insert_with(|| Group {
+        let group = self.table.entry(id).or_insert_with(|| Group {
             name: name.into(),
             members: Vec::new(),
             view: ViewId::default(),
@@ -217,23 +219,23 @@ impl Groups {
         group.members.push(member);
         *self.memberships.entry(member).or_insert(0) += 1;
         group.restart(place);
-        if let Some(mut view) = group.view_for(self.node, frame.group, &[]) {
+        if let Some(mut view) = group.view_for(self.node, id, &[]) {
             view.cause = ViewCause::Join;
             view.reason = format!("session {member} joined");
             view.joined = vec![member];
             self.tell_together(&mut view);
-            out.push(GroupOutput::View(view));
+            tell(GroupOutput::View(view));
         }
         true
     }
 
     fn remove(
         &mut self,
-        place: Place,
+        place: &Place,
         member: MemberId,
         id: GroupId,
         cause: ViewCause,
-        out: &mut Vec<GroupOutput>,
+        tell: &mut impl FnMut(GroupOutput),
     ) {
         let Some(group) = self.table.get_mut(&id) else { return };
         let Some(at) = group.members.iter().position(|m| *m == member) else { return };
@@ -257,7 +259,7 @@ impl Groups {
             };
             view.left = vec![member];
             self.tell_together(&mut view);
-            out.push(GroupOutput::View(view));
+            tell(GroupOutput::View(view));
         }
     }
 
@@ -281,7 +283,7 @@ impl Group {
     /// Another part of the old ring may reach the same ordinal behind another hole, so a view of a
     /// transitional configuration is named after that configuration: after the new ring, and the
     /// component.
-    fn restart(&mut self, place: Place) {
+    fn restart(&mut self, place: &Place) {
         self.sequence = 0;
         self.view = match place.configuration {
             Configuration::Regular(ring) => {

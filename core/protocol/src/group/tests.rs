@@ -55,7 +55,7 @@ fn ordered(
     let origin = Process { node: who.node, ..process(0) };
     let place = Place { configuration, ordinal: 1, origin, frame: 0, component: 0 };
     let mut out = Vec::new();
-    assert_eq!(groups.packet(place, &content, &mut out), 0);
+    assert_eq!(groups.packet(place, &content, |_, output| out.push(output)), 0);
     let view = out.into_iter().find_map(|output| match output {
         GroupOutput::View(view) => Some(view),
         _ => None,
@@ -99,7 +99,6 @@ fn what_no_member_makes_is_counted_and_leaves_the_rest_as_it_is() {
     let mut groups = Groups::new(NodeId(1));
     let configuration = Configuration::Regular(ring(1));
     let place = Place { configuration, ordinal: 1, origin: process(2), frame: 0, component: 0 };
-    let mut out = Vec::new();
     let join = |session| frame(FrameKind::Join, member(2, session));
     let misnamed = Frame { group: GroupId::of("other"), ..join(3) };
     let unnamed = Frame { payload: Bytes::new(), ..join(4) };
@@ -112,11 +111,11 @@ fn what_no_member_makes_is_counted_and_leaves_the_rest_as_it_is() {
         ..join(5)
     };
     let content = written(&[join(1), misnamed, unnamed, audience, nothing, join(2)]);
-    assert_eq!(groups.packet(place, &content, &mut out), 4);
+    assert_eq!(groups.packet(place, &content, |_, _| {}), 4);
     let mut unknown = written(&[join(6), join(7), join(8)]).to_vec();
     let second = unknown.len() / 3;
     unknown[second] = 99;
-    let count = groups.packet(place, &unknown.into(), &mut out);
+    let count = groups.packet(place, &unknown.into(), |_, _| {});
     assert_eq!(count, 1, "a broken one, and what follows goes with it");
     let members: Vec<_> = groups.iter().flat_map(|(_, group)| &group.members).collect();
     assert_eq!(members, [&member(2, 1), &member(2, 2), &member(2, 6)]);
@@ -125,12 +124,10 @@ fn what_no_member_makes_is_counted_and_leaves_the_rest_as_it_is() {
 #[test]
 fn pieces_of_nothing_and_beyond_the_end_make_no_message() {
     let mut fragments = Fragments::default();
-    let piece = |offset, payload: &'static [u8]| Frame {
-        fragment: Some(Fragment { offset, total: 4 }),
-        payload: Bytes::from_static(payload),
-        ..frame(FrameKind::Message(Scope::Group), member(2, 1))
+    let mut add = |offset, payload: &'static [u8]| {
+        let fragment = Fragment { offset, total: 4 };
+        fragments.add(NodeId(2), 1, fragment, Bytes::from_static(payload))
     };
-    let mut add = |offset, payload| fragments.add(NodeId(2), &piece(offset, payload));
     assert_eq!(add(0, b"ab"), Ok(None));
     assert!(add(2, b"").is_err(), "they could be without end");
     assert_eq!(add(2, b"cd"), Ok(None), "the message was given up");

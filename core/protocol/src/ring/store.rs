@@ -38,12 +38,14 @@ impl Store {
             return false;
         }
         if index >= self.slots.len() {
-            self.slots.resize_with(index + 1, || None);
-        }
-        if self.slots[index].is_some() {
+            // Most come in order, and leave nothing out.
+            self.slots.resize_with(index, || None);
+            self.slots.push_back(Some(packet));
+        } else if self.slots[index].is_none() {
+            self.slots[index] = Some(packet);
+        } else {
             return false;
         }
-        self.slots[index] = Some(packet);
         self.held += 1;
         true
     }

@@ -1,9 +1,11 @@
 //! From ordered packets to outputs.
 
-use crate::group::{GroupOutput, Place};
-use crate::id::{Configuration, Process, content_hash};
-use crate::node::Node;
-use crate::output::{Fate, Output, Recipients, ViewKind};
+use bytes::Bytes;
+
+use crate::group::{GroupOutput, Place, Whole};
+use crate::id::{Configuration, MemberId, MessageId, Process, content_hash};
+use crate::node::{Node, Outbox, Tags};
+use crate::output::{Fate, MessageDelivery, Output, Recipients, ViewKind};
 use crate::ring::{Held, Ring};
 use crate::trace::Trace;
 
@@ -39,77 +41,91 @@ pub(super) fn deliver(
         safe: held.safe,
     });
     let place = Place { configuration, ordinal, origin, frame: 0, component };
-    let mut outputs = Vec::new();
-    let malformed = node.groups.packet(place, &held.content, &mut outputs);
-    node.out.stats.dropped_malformed += malformed;
-    emit(node, place, outputs);
+    let Node { me, groups, out, tags, .. } = node;
+    let malformed = groups.packet(place, &held.content, |place, output| {
+        emit(*me, (&mut *out, &mut *tags), place, output);
+    });
+    out.stats.dropped_malformed += malformed;
 }
 
-/// Turns the group layer's words into outputs.
-pub(super) fn emit(node: &mut Node, place: Place, outputs: Vec<GroupOutput>) {
+/// Turns what a change of configuration has the group layer say into outputs.
+pub(super) fn emit_all(node: &mut Node, place: &Place, outputs: Vec<GroupOutput>) {
     for output in outputs {
-        match output {
-            message @ GroupOutput::Message { .. } => emit_message(node, place, message),
-            GroupOutput::View(view) => {
-                node.out.stats.views_delivered += 1;
-                let me = node.me.node;
-                let local = |list: &[crate::MemberId]| {
-                    list.iter().filter(|m| m.node == me).map(|m| m.session).collect()
-                };
-                node.out.trace(|| Trace::GroupView {
-                    group: view.group,
-                    id: view.id,
-                    transitional: view.kind == ViewKind::Transitional,
-                    cause: view.cause,
-                    members: view.members.to_vec(),
-                    sets: view.sets.to_vec(),
-                    together: view.together.clone(),
-                    local: local(&view.members),
-                    local_left: local(&view.left),
-                });
-                node.out.push(Output::View(view));
-            }
-            GroupOutput::Refused { session, group, reason } => {
-                node.out.push(Output::JoinRefused { session, group, reason });
-            }
+        emit(node.me, (&mut node.out, &mut node.tags), place, output);
+    }
+}
+
+fn emit(me: Process, (out, tags): (&mut Outbox, &mut Tags), place: &Place, output: GroupOutput) {
+    match output {
+        GroupOutput::Message(whole) => emit_message(me, (out, tags), place, whole),
+        GroupOutput::View(view) => {
+            out.stats.views_delivered += 1;
+            let local = |list: &[MemberId]| {
+                list.iter().filter(|m| m.node == me.node).map(|m| m.session).collect()
+            };
+            out.trace(|| Trace::GroupView {
+                group: view.group,
+                id: view.id,
+                transitional: view.kind == ViewKind::Transitional,
+                cause: view.cause,
+                members: view.members.to_vec(),
+                sets: view.sets.to_vec(),
+                together: view.together.clone(),
+                local: local(&view.members),
+                local_left: local(&view.left),
+            });
+            out.push(Output::View(view));
+        }
+        GroupOutput::Refused { session, group, reason } => {
+            out.push(Output::JoinRefused { session, group, reason });
         }
     }
 }
 
-fn emit_message(node: &mut Node, place: Place, output: GroupOutput) {
-    let GroupOutput::Message { message, frame, service, payload, delivery, receipt } = output
-    else {
-        return;
-    };
-    let hash = || match &payload[..] {
-        [whole] => content_hash(whole),
-        pieces => content_hash(&pieces.concat()),
-    };
-    let refused = matches!(receipt, Some((.., Fate::OtherView)));
-    node.out.stats.messages_delivered += 1;
-    node.out.stats.messages_refused += u64::from(refused);
-    node.out.trace(|| Trace::Deliver {
+fn emit_message(me: Process, (out, tags): (&mut Outbox, &mut Tags), place: &Place, whole: Whole) {
+    out.stats.messages_delivered += 1;
+    let message = MessageId { origin: place.origin, counter: whole.counter };
+    out.trace(|| Trace::Deliver {
         message,
         configuration: place.configuration,
         ordinal: place.ordinal,
-        frame,
-        service,
-        hash: hash(),
-        refused,
+        frame: place.frame,
+        service: whole.service,
+        hash: hash(&whole.payload),
+        refused: matches!(whole.receipt, Some((_, Fate::OtherView))),
     });
-    let own = message.origin == node.me;
-    let tag = if own { node.take_tag(message.counter) } else { 0 };
-    if let (Some((session, to, fate)), true) = (receipt, tag != 0) {
-        node.out.push(Output::Receipt { session, to, tag, fate });
+    let Whole { sender, service, no_self, payload, to, receipt, .. } = whole;
+    let tag = if message.origin == me { tags.take(message.counter) } else { 0 };
+    if let Some((to, fate)) = receipt {
+        out.stats.messages_refused += u64::from(fate == Fate::OtherView);
+        if tag != 0 {
+            out.push(Output::Receipt { session: sender.session, to, tag, fate });
+        }
     }
-    let Some(mut delivery) = delivery else { return };
-    let sender = delivery.sender;
-    for (group, sequence) in delivery.to.groups() {
-        node.out.trace(|| Trace::GroupMessage { group, sender, sequence, hash: hash() });
+    let Some(to) = to else { return };
+    if out.is_tracing() {
+        trace_recipients(out, message, (sender, &to), &payload);
     }
-    if let Recipients::Session(session) = delivery.to {
-        node.out.trace(|| Trace::Unicast { message, session });
+    out.push(Output::Message(MessageDelivery { to, sender, service, no_self, tag, payload }));
+}
+
+fn trace_recipients(
+    out: &mut Outbox,
+    message: MessageId,
+    (sender, to): (MemberId, &Recipients),
+    payload: &[Bytes],
+) {
+    for (group, sequence) in to.groups() {
+        out.trace(|| Trace::GroupMessage { group, sender, sequence, hash: hash(payload) });
     }
-    (delivery.tag, delivery.payload) = (tag, payload);
-    node.out.push(Output::Message(delivery));
+    if let Recipients::Session(session) = *to {
+        out.trace(|| Trace::Unicast { message, session });
+    }
+}
+
+fn hash(payload: &[Bytes]) -> u64 {
+    match payload {
+        [whole] => content_hash(whole),
+        pieces => content_hash(&pieces.concat()),
+    }
 }

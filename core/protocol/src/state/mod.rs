@@ -38,7 +38,7 @@ use crate::node::Node;
 use crate::planted::planted;
 use crate::ring::Ring;
 use crate::time::Instant;
-use crate::wire::{Beacon, Gone, Header, Join, Packet, Propose};
+use crate::wire::{Beacon, Data, Gone, Header, Join, Packet, Propose};
 
 use transitions::{At, In, takes};
 
@@ -89,6 +89,14 @@ impl State {
             Self::Gather(s) => Some(&s.history.ring),
             Self::Commit(s) => Some(&s.history.ring),
             Self::Recovery(s) => Some(&s.history.ring),
+        }
+    }
+
+    /// Most of what comes: by the shortest way to the ring that turns.
+    pub(crate) fn on_data(self, node: &mut Node, from: Sender, data: Data) -> Self {
+        match self {
+            Self::Operational(s) => s.on_data(node, from, data),
+            other => other.on_packet(node, from, Packet::Data(data)),
         }
     }
 

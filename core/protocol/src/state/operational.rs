@@ -23,7 +23,7 @@ use crate::planted::planted;
 use crate::ring::{Outgoing, Ring, Source};
 use crate::time::Instant;
 use crate::trace::Trace;
-use crate::wire::{Join, Packet, Token};
+use crate::wire::{Data, Join, Packet, Token};
 
 #[derive(Clone, Hash)]
 pub(crate) struct Operational {
@@ -124,6 +124,16 @@ impl Operational {
         }
     }
 
+    pub(crate) fn on_data(mut self: Box<Self>, node: &mut Node, from: Sender, data: Data) -> State {
+        if data.ring != self.ring.id {
+            node.out.stats.dropped_stale += 1;
+            return State::Operational(self);
+        }
+        self.ring.on_data(node, from.header.node, data);
+        deliver_ready(node, &mut self.ring);
+        self.use_token(node, false)
+    }
+
     pub(crate) fn on_packet(
         mut self: Box<Self>,
         node: &mut Node,
@@ -131,11 +141,7 @@ impl Operational {
         packet: Packet,
     ) -> State {
         match packet {
-            Packet::Data(data) if data.ring == self.ring.id => {
-                self.ring.on_data(node, from.header.node, data);
-                deliver_ready(node, &mut self.ring);
-                self.use_token(node, false)
-            }
+            Packet::Data(data) => self.on_data(node, from, data),
             Packet::Token(token) => {
                 if self.ring.accept(node, from.header.node, &token) {
                     self.ring.keep(node, token);

@@ -17,6 +17,10 @@ use crate::node::Node;
 impl State {
     /// To be called before an input is worked on, and before the node's time is set.
     pub(crate) fn notice_own_pause(&mut self, node: &mut Node, now: crate::Instant) {
+        // All that arrives together has one time.
+        if now == node.now {
+            return;
+        }
         let patience = node.config.timers.token_loss / 2;
         // Whoever has just worked on something was not away.
         if now.since(node.now) <= patience {

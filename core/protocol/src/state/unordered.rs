@@ -13,7 +13,7 @@ use super::Sender;
 use crate::id::{GroupId, MemberId, MessageId, NodeId, Process, RingId, SessionId, content_hash};
 use crate::limits;
 use crate::node::Node;
-use crate::output::{Fate, MessageDelivery, Output};
+use crate::output::{Fate, MessageDelivery, Output, Pieces};
 use crate::planted::planted;
 use crate::ring::Ring;
 use crate::service::{Audience, Priority, Service};
@@ -47,7 +47,7 @@ impl Pace {
     }
 
     pub(crate) fn refill(&mut self, now: Instant) {
-        if now.since(self.since) >= PACE {
+        if self.since + PACE <= now {
             *self = Self::new(now);
         }
     }
@@ -189,9 +189,8 @@ fn open(origin: Process, content: &Bytes) -> Option<(MessageId, Letter)> {
     if frame.fragment.is_some() || frame.encoded_len() != content.len() {
         return None;
     }
-    let mut pieces = vec![frame.payload];
-    let to = split_head(scope, frame.group, &mut pieces).ok()?;
-    let payload = pieces.pop().unwrap_or_default();
+    let mut payload = frame.payload;
+    let to = split_head(scope, frame.group, core::slice::from_mut(&mut payload)).ok()?;
     let message = MessageId { origin, counter: frame.counter };
     Some((message, Letter { session: frame.session, to, no_self: frame.no_self, tag: 0, payload }))
 }
@@ -234,7 +233,7 @@ fn give(node: &mut Node, ring: RingId, message: MessageId, letter: Letter) -> Op
     let hash = || content_hash(&payload);
     node.out.trace(|| Trace::Unordered { message, ring, hash: hash(), to: to.clone() });
     if let Some(to) = to {
-        let (service, payload) = (Service::Unreliable, vec![payload]);
+        let (service, payload) = (Service::Unreliable, Pieces::One(payload));
         let delivery = MessageDelivery { to, sender, service, no_self, tag, payload };
         node.out.push(Output::Message(delivery));
     }

@@ -67,28 +67,32 @@ pub(crate) fn with_head(audience: &Audience, payload: Bytes) -> Bytes {
 pub(crate) fn split_head(
     scope: Scope,
     group: GroupId,
-    pieces: &mut Vec<Bytes>,
+    pieces: &mut [Bytes],
 ) -> Result<Audience, WireError> {
     Ok(match scope {
         Scope::Group => Audience::Group(group, None),
         Scope::GroupInView => {
-            let mut r = Reader::new(take(pieces, VIEW_LEN)?);
+            let head = take(pieces, VIEW_LEN)?;
+            let mut r = Reader::new(&head);
             Audience::Group(group, Some(decode_view(&mut r)?))
         }
         Scope::Member => {
-            let mut r = Reader::new(take(pieces, MEMBER_LEN)?);
+            let head = take(pieces, MEMBER_LEN)?;
+            let mut r = Reader::new(&head);
             Audience::Member(MemberId { node: r.node()?, session: SessionId(r.u64()?) })
         }
         Scope::Groups => {
-            let count = usize::from(Reader::new(take(pieces, 2)?).u16()?);
+            let count = usize::from(Reader::new(&take(pieces, 2)?).u16()?);
             if !(2..=limits::GROUPS_PER_MESSAGE_MAX).contains(&count) {
                 return Err(WireError::Invalid("number of groups"));
             }
             let mut groups: Vec<(GroupId, Option<ViewId>)> = Vec::with_capacity(count);
             for _ in 0..count {
-                let mut r = Reader::new(take(pieces, 9)?);
+                let head = take(pieces, 9)?;
+                let mut r = Reader::new(&head);
                 let (group, has_view) = (GroupId(r.u64()?), r.flag()?);
-                let view = has_view.then(|| decode_view(&mut Reader::new(take(pieces, VIEW_LEN)?)));
+                let view =
+                    has_view.then(|| decode_view(&mut Reader::new(&take(pieces, VIEW_LEN)?)));
                 if groups.iter().any(|(known, _)| *known == group) {
                     return Err(WireError::Invalid("a group twice"));
                 }
@@ -100,9 +104,9 @@ pub(crate) fn split_head(
 }
 
 /// The first bytes of a message; its pieces lose them.
-fn take(pieces: &mut Vec<Bytes>, len: usize) -> Result<Bytes, WireError> {
-    pieces.retain(|piece| !piece.is_empty());
-    if let Some(first) = pieces.first_mut().filter(|first| first.len() >= len) {
+fn take(pieces: &mut [Bytes], len: usize) -> Result<Bytes, WireError> {
+    let first = pieces.iter_mut().find(|piece| !piece.is_empty());
+    if let Some(first) = first.filter(|first| first.len() >= len) {
         return Ok(first.split_to(len));
     }
     let mut taken = BytesMut::with_capacity(len);

@@ -8,25 +8,32 @@ use super::header::WireError;
 use crate::id::{Incarnation, NodeId, Process, RingId};
 
 /// Reads a datagram front to back; every getter fails rather than reads past the end.
-pub(crate) struct Reader {
-    bytes: Bytes,
-    at: usize,
+pub(crate) struct Reader<'a> {
+    /// What is taken out of it shares its memory.
+    bytes: &'a Bytes,
+    /// What has not been read.
+    rest: &'a [u8],
 }
 
-impl Reader {
-    pub(crate) fn new(bytes: Bytes) -> Self {
-        Self { bytes, at: 0 }
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a Bytes) -> Self {
+        Self { bytes, rest: bytes }
+    }
+
+    /// Leaves out so many of the last bytes.
+    pub(crate) fn without_last(bytes: &'a Bytes, len: usize) -> Result<Self, WireError> {
+        let end = bytes.len().checked_sub(len).ok_or(WireError::Truncated)?;
+        Ok(Self { bytes, rest: &bytes[..end] })
     }
 
     pub(crate) fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
+        self.rest.len()
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let end = self.at + N;
-        let slice = self.bytes.get(self.at..end).ok_or(WireError::Truncated)?;
-        self.at = end;
-        slice.try_into().map_err(|_| WireError::Truncated)
+        let (first, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(*first)
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, WireError> {
@@ -54,18 +61,13 @@ impl Reader {
     }
 
     pub(crate) fn take(&mut self, len: usize) -> Result<Bytes, WireError> {
-        if len > self.remaining() {
-            return Err(WireError::Truncated);
-        }
-        let slice = self.bytes.slice(self.at..self.at + len);
-        self.at += len;
-        Ok(slice)
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(self.bytes.slice_ref(taken))
     }
 
     pub(crate) fn rest(&mut self) -> Bytes {
-        let slice = self.bytes.slice(self.at..);
-        self.at = self.bytes.len();
-        slice
+        self.bytes.slice_ref(core::mem::take(&mut self.rest))
     }
 
     /// A u16 count of things of at least `len_min` bytes each, refused if so many cannot follow.

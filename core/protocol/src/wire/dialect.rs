@@ -97,7 +97,7 @@ mod tests {
             let dialect = Dialect { min, max, features };
             let mut w = Writer::default();
             dialect.encode(&mut w);
-            let read = Dialect::decode(&mut Reader::new(w.bytes.freeze()));
+            let read = Dialect::decode(&mut Reader::new(&w.bytes.freeze()));
             prop_assert_eq!(read.ok(), (min <= max).then_some(dialect));
         }
 

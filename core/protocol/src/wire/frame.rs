@@ -56,11 +56,6 @@ const FRAGMENT: u8 = 2;
 const SERVICE_SHIFT: u32 = 4;
 
 impl Frame {
-    /// This frame completes its message.
-    pub(crate) fn is_last(&self) -> bool {
-        self.fragment.is_none_or(|f| f.offset as usize + self.payload.len() == f.total as usize)
-    }
-
     /// Bytes of the frame.
     pub(crate) fn encoded_len(&self) -> usize {
         let head = if self.fragment.is_some() { FRAGMENT_FRAME_LEN } else { FRAME_LEN };
@@ -118,8 +113,8 @@ impl Frame {
 }
 
 /// All frames of a packet's content; a broken one is the last, those after it are lost with it.
-pub(crate) fn frames(content: &Bytes) -> impl Iterator<Item = Result<Frame, WireError>> + use<> {
-    let (mut r, mut broken) = (Reader::new(content.clone()), false);
+pub(crate) fn frames(content: &Bytes) -> impl Iterator<Item = Result<Frame, WireError>> {
+    let (mut r, mut broken) = (Reader::new(content), false);
     core::iter::from_fn(move || {
         if broken || r.remaining() == 0 {
             return None;

@@ -70,7 +70,11 @@ pub(crate) fn seal(
 
 /// Checks a datagram and takes the seal off. The checksum comes before everything but the version,
 /// which must stay readable across versions.
-pub(crate) fn open(bytes: &Bytes, cluster: u64, domain: u16) -> Result<(Header, Bytes), WireError> {
+pub(crate) fn open(
+    bytes: &Bytes,
+    cluster: u64,
+    domain: u16,
+) -> Result<(Header, Reader<'_>), WireError> {
     match bytes.first() {
         Some(&VERSION) => {}
         Some(other) if other & 0xf0 == VERSION & 0xf0 => return Err(WireError::Version(*other)),
@@ -85,7 +89,7 @@ pub(crate) fn open(bytes: &Bytes, cluster: u64, domain: u16) -> Result<(Header, 
     if crc32c::crc32c(sealed).to_le_bytes() != checksum {
         return Err(WireError::Checksum);
     }
-    let mut r = Reader::new(bytes.slice(..end));
+    let mut r = Reader::without_last(bytes, 4)?;
     r.u8()?;
     let kind = r.u8()?;
     if r.u16()? != 0 {
@@ -104,5 +108,5 @@ pub(crate) fn open(bytes: &Bytes, cluster: u64, domain: u16) -> Result<(Header, 
     }
     let header =
         Header { kind, domain, cluster, node: r.node()?, boot: r.u32()?, counter: r.u64()? };
-    Ok((header, r.rest()))
+    Ok((header, r))
 }

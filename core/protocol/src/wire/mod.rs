@@ -22,5 +22,5 @@ pub(crate) use header::{Header, SEAL_LEN, VERSION, WireError, open, seal};
 pub(crate) use links::{Decline, Probe, ProbeAnswer, Report, SizeAnswer, SizeProbe};
 pub(crate) use membership::{Beacon, Gone, Join, MemberState, Plan, PlanAck, Propose};
 pub use packet::wire_kind;
-pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, Packet, Request, Token};
+pub(crate) use packet::{DATA_OVERHEAD_LEN, Data, KIND_DATA, Packet, Request, Token};
 pub(crate) use parts::{Parts, Piece, split};

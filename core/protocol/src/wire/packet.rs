@@ -195,7 +195,7 @@ pub(crate) struct Request {
 
 const REQUEST_LEN: usize = 8 + 2 + 4 + 1;
 
-const KIND_DATA: u8 = 1;
+pub(crate) const KIND_DATA: u8 = 1;
 const KIND_TOKEN: u8 = 2;
 const KIND_TOKEN_ACK: u8 = 3;
 const KIND_WAKE: u8 = 4;
@@ -300,8 +300,7 @@ impl Packet {
     }
 
     /// Parses a body of the given kind.
-    pub(crate) fn decode(kind: u8, body: Bytes) -> Result<Self, WireError> {
-        let mut r = Reader::new(body);
+    pub(crate) fn decode(kind: u8, mut r: Reader) -> Result<Self, WireError> {
         let packet = match kind {
             KIND_DATA => Self::Data(Data::decode(&mut r)?),
             KIND_TOKEN => Self::Token(Token::decode(&mut r)?),
@@ -373,7 +372,8 @@ impl Data {
         w.slice(&self.content);
     }
 
-    fn decode(r: &mut Reader) -> Result<Self, WireError> {
+    /// All that follows is content.
+    pub(crate) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (ring, ordinal, origin, flags) = (r.ring()?, r.u64()?, r.node()?, r.u8()?);
         let known = DATA_SAFE | DATA_RECOVERY | DATA_POST | DATA_REPEATED;
         if ordinal == 0 || ordinal > u64::MAX / 2 || flags & !known != 0 {

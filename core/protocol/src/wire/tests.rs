@@ -151,7 +151,7 @@ fn header(kind: u8) -> Header {
 #[test]
 fn what_is_written_is_read() {
     for packet in packets() {
-        assert_eq!(Packet::decode(packet.kind(), body(&packet)), Ok(packet));
+        assert_eq!(Packet::decode(packet.kind(), Reader::new(&body(&packet))), Ok(packet));
     }
 }
 
@@ -160,7 +160,7 @@ fn every_truncation_is_refused_or_shorter_content() {
     for packet in packets() {
         let whole = body(&packet);
         for len in 0..whole.len() {
-            let cut = Packet::decode(packet.kind(), whole.slice(..len));
+            let cut = Packet::decode(packet.kind(), Reader::new(&whole.slice(..len)));
             // Only kinds that end in free content can be cut without a trace; the seal covers
             // those.
             let ends_free = matches!(packet, Packet::Data(_) | Packet::Part { .. });
@@ -174,8 +174,8 @@ fn the_seal_refuses_every_flipped_bit_and_every_cut() {
     for packet in packets() {
         let whole = seal(&mut Arena::default(), &header(packet.kind()), 100, |w| packet.encode(w));
         assert!(open(&whole, CLUSTER, 0).is_ok());
-        assert_eq!(open(&whole, CLUSTER + 1, 0), Err(WireError::OtherCluster));
-        assert_eq!(open(&whole, CLUSTER, 1), Err(WireError::OtherDomain));
+        assert_eq!(open(&whole, CLUSTER + 1, 0).err(), Some(WireError::OtherCluster));
+        assert_eq!(open(&whole, CLUSTER, 1).err(), Some(WireError::OtherDomain));
         for bit in 0..whole.len() * 8 {
             let mut damaged = whole.to_vec();
             damaged[bit / 8] ^= 1 << (bit % 8);
@@ -191,7 +191,7 @@ fn the_seal_refuses_every_flipped_bit_and_every_cut() {
 fn nobody_can_ask_senders_to_wait_for_long() {
     let hold = |for_ms, count| {
         let packet = Packet::Hold { ring: ring(), for_ms, groups: vec![GroupId(1); count] };
-        Packet::decode(packet.kind(), body(&packet))
+        Packet::decode(packet.kind(), Reader::new(&body(&packet)))
     };
     assert!(hold(limits::HOLD_MS_MAX as u16, limits::HOLD_GROUPS_MAX).is_ok());
     assert!(hold(limits::HOLD_MS_MAX as u16 + 1, 1).is_err());
@@ -222,7 +222,7 @@ proptest! {
         bytes in proptest::collection::vec(any::<u8>(), 0..300),
     ) {
         let bytes = Bytes::from(bytes);
-        let _ = Packet::decode(kind, bytes.clone());
+        let _ = Packet::decode(kind, Reader::new(&bytes));
         let _ = open(&bytes, CLUSTER, 0);
         prop_assert!(frame::frames(&bytes).count() <= bytes.len());
     }
@@ -238,6 +238,6 @@ proptest! {
         let mut bytes = body(&packet).to_vec();
         let len = bytes.len();
         bytes[at % len] = value;
-        let _ = Packet::decode(packet.kind(), Bytes::from(bytes));
+        let _ = Packet::decode(packet.kind(), Reader::new(&Bytes::from(bytes)));
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anasazi_protocol::{
-    GroupId, GroupView, MessageDelivery, Recipients, RingId, Service, ViewCause, ViewId, ViewKind,
+    GroupId, GroupView, MessageDelivery, Pieces, Recipients, RingId, Service, ViewCause, ViewId,
+    ViewKind,
 };
 
 use super::*;
@@ -18,7 +19,7 @@ pub(super) fn message(number: u64, len: usize) -> MessageDelivery {
         service: Service::Agreed,
         no_self: false,
         tag: 0,
-        payload: vec![payload.into()],
+        payload: Pieces::One(payload.into()),
     }
 }
 

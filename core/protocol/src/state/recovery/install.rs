@@ -9,7 +9,7 @@ use crate::group::{Change, Place, Snapshot};
 use crate::id::{Configuration, Process};
 use crate::node::Node;
 use crate::planted::{self, planted};
-use crate::state::deliver::{deliver, emit};
+use crate::state::deliver::{deliver, emit_all};
 use crate::state::gather::Failure;
 use crate::state::transitions::{At, Why};
 use crate::state::{Operational, State};
@@ -71,7 +71,7 @@ impl Recovery {
         });
         let mut outputs = Vec::new();
         node.groups.transitional(change, &mut outputs);
-        emit(node, self.place(node, configuration, 0), outputs);
+        emit_all(node, &self.place(node, configuration, 0), outputs);
     }
 
     fn place(&self, node: &Node, configuration: Configuration, ordinal: u64) -> Place {
@@ -108,7 +108,7 @@ impl Recovery {
         let mut outputs = Vec::new();
         node.groups.install(change, tables, &mut outputs);
         let place = self.place(node, Configuration::Regular(self.ring.id), change.ordinal);
-        emit(node, place, outputs);
+        emit_all(node, &place, outputs);
     }
 
     /// Whoever left, or started again, was not lost.
@@ -162,7 +162,7 @@ pub(super) fn table_to_come(recovery: &Recovery, node: &Node) -> Snapshot {
             let origin = *origin;
             let component = recovery.mine;
             let place = Place { configuration, ordinal, origin, frame: 0, component };
-            groups.packet(place, &held.content, &mut Vec::new());
+            groups.packet(place, &held.content, |_, _| {});
         }
     }
     groups.snapshot(&component.members)

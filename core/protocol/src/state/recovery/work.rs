@@ -124,7 +124,7 @@ impl Work {
     }
 
     fn parse(&mut self, old: &mut Ring, mine: usize, held: &Held) -> Result<(), WireError> {
-        let mut r = Reader::new(held.content.clone());
+        let mut r = Reader::new(&held.content);
         let (kind, component) = (r.u8()?, usize::from(r.u16()?));
         if kind == OLD_PACKET {
             let (ordinal, origin, safe) = (r.u64()?, r.node()?, r.u8()? == 1);
@@ -152,7 +152,7 @@ impl Work {
     pub(super) fn tables(&self) -> Option<Vec<Snapshot>> {
         let decode = |t: &Table| {
             let bytes = t.finished.then(|| Bytes::copy_from_slice(&t.bytes))?;
-            Snapshot::decode(bytes).ok()
+            Snapshot::decode(&bytes).ok()
         };
         self.tables.iter().map(decode).collect()
     }
