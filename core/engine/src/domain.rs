@@ -24,7 +24,7 @@ const SEND_BATCH_MAX: usize = 64;
 /// What a domain has for the rest of the engine, in order.
 pub(crate) enum Upward {
     Message(MessageDelivery),
-    View(GroupView),
+    View(Box<GroupView>),
     Receipt {
         session: SessionId,
         to: Audience,

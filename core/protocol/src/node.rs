@@ -136,7 +136,7 @@ impl Outbox {
     #[inline]
     pub(crate) fn trace(&mut self, record: impl FnOnce() -> Trace) {
         if self.tracing {
-            self.push(Output::Trace(record()));
+            self.push(Output::Trace(Box::new(record())));
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::id::{GroupId, Incarnation, MemberId, NodeId, SessionId, ViewId};
 use crate::service::{Audience, Service};
 use crate::trace::Trace;
 
-/// One thing to do, in order.
+/// One thing to do, in order. What is large and rare is boxed: all are moved about.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Send a datagram; a failure to send is loss, and needs no report.
@@ -41,7 +41,7 @@ pub enum Output {
         fate: Fate,
     },
     /// A view for the local members of a group.
-    View(GroupView),
+    View(Box<GroupView>),
     /// A join that was refused: the name's hash is taken, or a limit is reached.
     JoinRefused {
         /// Who asked.
@@ -64,7 +64,7 @@ pub enum Output {
     /// Something worth counting or telling.
     Event(Event),
     /// For the oracle; only with `CoreConfig::trace`.
-    Trace(Trace),
+    Trace(Box<Trace>),
     /// Others know an earlier start of this node that has a newer incarnation, or the same: this
     /// one, which has not said anything yet, is over; the last output. To be started again above
     /// it ([`Incarnation::above`]).

@@ -43,12 +43,10 @@ impl Waiting {
     }
 }
 
-/// Content for one packet, and the messages that it completes.
+/// Content for one packet.
 pub(crate) struct Packed {
     pub(crate) content: Bytes,
     pub(crate) safe: bool,
-    /// Counter of each completed message, with its frame's number in the packet, from 1.
-    pub(crate) completed: Vec<(u64, u32)>,
 }
 
 #[derive(Clone, Default, Hash)]
@@ -209,26 +207,17 @@ impl SendQueue {
     pub(crate) fn pack(&mut self, content_len_max: usize, arena: &mut Arena) -> Option<Packed> {
         let safe = self.first()?.service.is_safe();
         let fill = |content: &mut Writer| self.fill(content, content_len_max, safe);
-        let (content, completed) = arena.write(content_len_max, fill);
-        (!content.is_empty()).then_some(Packed { content, safe, completed })
+        let content = arena.write(content_len_max, fill);
+        (!content.is_empty()).then_some(Packed { content, safe })
     }
 
-    /// Completed messages, as in `Packed`.
-    fn fill(
-        &mut self,
-        content: &mut Writer,
-        content_len_max: usize,
-        safe: bool,
-    ) -> Vec<(u64, u32)> {
-        let mut completed = Vec::new();
-        let mut frame_number = 0;
+    fn fill(&mut self, content: &mut Writer, content_len_max: usize, safe: bool) {
         while let Some(first) = self.first() {
             let room = content_len_max - content.bytes.len();
             let Some(take) = fragment_len(first, self.offset, room) else { break };
             if first.service.is_safe() != safe {
                 break;
             }
-            frame_number += 1;
             let whole = self.offset == 0 && take == first.payload.len();
             let frame = Frame {
                 kind: first.kind,
@@ -247,14 +236,12 @@ impl SendQueue {
             self.offset += take;
             let Some(sent) = self.take_first() else { break };
             if self.offset == sent.payload.len() {
-                completed.push((sent.counter, frame_number));
                 self.len -= sent.payload.len();
                 self.offset = 0;
             } else {
                 self.begun = Some(sent);
             }
         }
-        completed
     }
 }
 
@@ -273,6 +260,7 @@ fn fragment_len(message: &Waiting, offset: usize, room: usize) -> Option<usize> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Reader;
     use crate::wire::audience::Scope;
 
     const HIGH: Option<Priority> = Some(Priority::High);
@@ -331,12 +319,18 @@ mod tests {
         let (mut queue, mut arena) = (SendQueue::default(), Arena::default());
         queue.push(waiting(1, BULK, 1, 3_000));
         queue.push(waiting(1, BULK, 2, 10));
-        assert!(queue.pack(1_000, &mut arena).is_some_and(|packed| packed.completed.is_empty()));
-        queue.push(waiting(1, HIGH, 3, 10));
         let mut completed = Vec::new();
-        while let Some(packed) = queue.pack(1_000, &mut arena) {
-            completed.extend(packed.completed.iter().map(|(counter, _)| *counter));
-        }
+        let mut pack = |queue: &mut SendQueue| {
+            let Some(packed) = queue.pack(1_000, &mut arena) else { return false };
+            let mut r = Reader::new(&packed.content);
+            while let Ok(frame) = Frame::decode(&mut r) {
+                completed.extend(frame.is_last().then_some(frame.counter));
+            }
+            true
+        };
+        assert!(pack(&mut queue) && queue.messages() == 2, "the first is not complete");
+        queue.push(waiting(1, HIGH, 3, 10));
+        while pack(&mut queue) {}
         assert_eq!(completed, [1, 3, 2]);
         assert_eq!((queue.messages(), queue.bytes()), (0, 0));
     }

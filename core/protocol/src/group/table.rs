@@ -13,7 +13,8 @@ use crate::limits;
 use crate::output::{Fate, GroupView, Pieces, Recipients, ViewCause, ViewKind};
 use crate::service::{Audience, Service};
 use crate::wire::audience::split_head;
-use crate::wire::frame::{Frame, FrameKind, frames};
+use crate::wire::frame::{Frame, FrameKind};
+use crate::wire::{Reader, WireError};
 
 /// One group, as every node has it.
 #[derive(Clone, Hash)]
@@ -50,9 +51,8 @@ pub(crate) struct Place {
     pub(crate) component: usize,
 }
 
-/// What the table has to say after a change.
+/// What a change of the table has to say.
 pub(crate) enum GroupOutput {
-    Message(Whole),
     View(GroupView),
     Refused { session: SessionId, group: GroupId, reason: &'static str },
 }
@@ -68,6 +68,8 @@ pub(crate) struct Whole {
     pub(crate) to: Option<Recipients>,
     /// What to tell its sender, unless that sees the message itself.
     pub(crate) receipt: Option<(Audience, Fate)>,
+    /// False if it changes what no member of ours changes so.
+    pub(crate) is_sound: bool,
 }
 
 impl Groups {
@@ -99,54 +101,62 @@ impl Groups {
         local
     }
 
-    /// Applies the frames of an ordered packet, and tells what comes of each: how many of them no
-    /// member of ours makes. All drop these alike, and a broken one with all that follow it.
+    /// Applies the frames of an ordered packet, and tells of each whole message, with what it has
+    /// changed. Returns how many frames no member of ours makes: all drop these alike, and a broken
+    /// one with all that follow it.
     pub(crate) fn packet(
         &mut self,
         mut place: Place,
         content: &Bytes,
-        mut tell: impl FnMut(&Place, GroupOutput),
+        mut tell: impl FnMut(&Place, Whole, Vec<GroupOutput>),
     ) -> u64 {
         let mut malformed = 0;
-        for frame in frames(content) {
-            let Ok(frame) = frame else {
-                malformed += 1;
-                break;
-            };
+        let mut r = Reader::new(content);
+        while r.remaining() > 0 {
+            let Ok(frame) = Frame::decode(&mut r) else { return malformed + 1 };
             place.frame += 1;
-            let is_sound = self.frame(&place, frame, &mut |output| tell(&place, output));
-            malformed += u64::from(!is_sound);
+            let mut changes = Vec::new();
+            match self.frame(&place, frame, &mut changes) {
+                Ok(Some(whole)) => {
+                    malformed += u64::from(!whole.is_sound);
+                    tell(&place, whole, changes);
+                }
+                Ok(None) => {}
+                Err(_) => malformed += 1,
+            }
         }
         malformed
     }
 
-    /// False if it makes no sense.
-    fn frame(&mut self, place: &Place, frame: Frame, tell: &mut impl FnMut(GroupOutput)) -> bool {
+    /// The message that the frame completes, if it does.
+    fn frame(
+        &mut self,
+        place: &Place,
+        frame: Frame,
+        changes: &mut Vec<GroupOutput>,
+    ) -> Result<Option<Whole>, WireError> {
         let Frame { kind, no_self, service, session, group, counter, fragment, payload } = frame;
-        let payload = match fragment {
+        let node = place.origin.node;
+        let mut payload = match fragment {
             None => Pieces::One(payload),
-            Some(fragment) => {
-                match self.fragments.add(place.origin.node, counter, fragment, payload) {
-                    Ok(Some(pieces)) => Pieces::Several(pieces),
-                    Ok(None) => return true,
-                    Err(_) => return false,
-                }
-            }
+            Some(fragment) => match self.fragments.add(node, counter, fragment, payload)? {
+                Some(pieces) => Pieces::Several(pieces),
+                None => return Ok(None),
+            },
         };
-        let sender = MemberId { node: place.origin.node, session };
-        let (to, receipt) = (None, None);
-        let mut whole = Whole { counter, sender, service, no_self, payload, to, receipt };
-        let FrameKind::Message(scope) = kind else {
-            // A name is no longer than a packet.
-            let name = whole.payload.last().cloned().unwrap_or_default();
-            tell(GroupOutput::Message(whole));
-            return self.change(place, sender, (kind, group, name), tell);
-        };
-        let Ok(audience) = split_head(scope, group, &mut whole.payload) else { return false };
-        let Reached { to, fate } = self.reach(sender, &audience);
-        (whole.to, whole.receipt) = (to, fate.map(|fate| (audience, fate)));
-        tell(GroupOutput::Message(whole));
-        true
+        let sender = MemberId { node, session };
+        let (mut to, mut receipt, mut is_sound) = (None, None, true);
+        if let FrameKind::Message(scope) = kind {
+            let audience = split_head(scope, group, &mut payload)?;
+            let reached = self.reach(sender, &audience);
+            (to, receipt) = (reached.to, reached.fate.map(|fate| (audience, fate)));
+        } else {
+            // No member cuts a name.
+            let name = payload.last().map_or(&[][..], |last| last);
+            is_sound = self.change(place, sender, (kind, group, name), changes);
+        }
+        let whole = Whole { counter, sender, service, no_self, payload, to, receipt, is_sound };
+        Ok(Some(whole))
     }
 
     /// A session joins or leaves. False if it makes no sense.
@@ -154,18 +164,18 @@ impl Groups {
         &mut self,
         place: &Place,
         member: MemberId,
-        (kind, group, name): (FrameKind, GroupId, Bytes),
-        tell: &mut impl FnMut(GroupOutput),
+        (kind, group, name): (FrameKind, GroupId, &[u8]),
+        out: &mut Vec<GroupOutput>,
     ) -> bool {
         match kind {
             FrameKind::Message(_) => {}
-            FrameKind::Join => return self.join(place, member, (group, &name), tell),
-            FrameKind::Leave => self.remove(place, member, group, ViewCause::Leave, tell),
+            FrameKind::Join => return self.join(place, member, (group, name), out),
+            FrameKind::Leave => self.remove(place, member, group, ViewCause::Leave, out),
             FrameKind::Disconnect => {
                 let joined = self.table.iter().filter(|(_, g)| g.members.contains(&member));
                 let ids: Vec<_> = joined.map(|(id, _)| *id).collect();
                 for id in ids {
-                    self.remove(place, member, id, ViewCause::Disconnect, tell);
+                    self.remove(place, member, id, ViewCause::Disconnect, out);
                 }
             }
         }
@@ -189,7 +199,7 @@ impl Groups {
         place: &Place,
         member: MemberId,
         (id, name): (GroupId, &[u8]),
-        tell: &mut impl FnMut(GroupOutput),
+        out: &mut Vec<GroupOutput>,
     ) -> bool {
         let name = core::str::from_utf8(name).unwrap_or_default();
         let valid =
@@ -206,7 +216,7 @@ impl Groups {
         };
         if let Some(reason) = refusal {
             if member.node == self.node {
-                tell(GroupOutput::Refused { session: member.session, group: id, reason });
+                out.push(GroupOutput::Refused { session: member.session, group: id, reason });
             }
             return valid;
         }
@@ -224,7 +234,7 @@ impl Groups {
             view.reason = format!("session {member} joined");
             view.joined = vec![member];
             self.tell_together(&mut view);
-            tell(GroupOutput::View(view));
+            out.push(GroupOutput::View(view));
         }
         true
     }
@@ -235,7 +245,7 @@ impl Groups {
         member: MemberId,
         id: GroupId,
         cause: ViewCause,
-        tell: &mut impl FnMut(GroupOutput),
+        out: &mut Vec<GroupOutput>,
     ) {
         let Some(group) = self.table.get_mut(&id) else { return };
         let Some(at) = group.members.iter().position(|m| *m == member) else { return };
@@ -259,7 +269,7 @@ impl Groups {
             };
             view.left = vec![member];
             self.tell_together(&mut view);
-            tell(GroupOutput::View(view));
+            out.push(GroupOutput::View(view));
         }
     }
 

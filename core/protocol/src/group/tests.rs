@@ -55,7 +55,7 @@ fn ordered(
     let origin = Process { node: who.node, ..process(0) };
     let place = Place { configuration, ordinal: 1, origin, frame: 0, component: 0 };
     let mut out = Vec::new();
-    assert_eq!(groups.packet(place, &content, |_, output| out.push(output)), 0);
+    assert_eq!(groups.packet(place, &content, |_, _, changes| out.extend(changes)), 0);
     let view = out.into_iter().find_map(|output| match output {
         GroupOutput::View(view) => Some(view),
         _ => None,
@@ -111,11 +111,11 @@ fn what_no_member_makes_is_counted_and_leaves_the_rest_as_it_is() {
         ..join(5)
     };
     let content = written(&[join(1), misnamed, unnamed, audience, nothing, join(2)]);
-    assert_eq!(groups.packet(place, &content, |_, _| {}), 4);
+    assert_eq!(groups.packet(place, &content, |_, _, _| {}), 4);
     let mut unknown = written(&[join(6), join(7), join(8)]).to_vec();
     let second = unknown.len() / 3;
     unknown[second] = 99;
-    let count = groups.packet(place, &unknown.into(), |_, _| {});
+    let count = groups.packet(place, &unknown.into(), |_, _, _| {});
     assert_eq!(count, 1, "a broken one, and what follows goes with it");
     let members: Vec<_> = groups.iter().flat_map(|(_, group)| &group.members).collect();
     assert_eq!(members, [&member(2, 1), &member(2, 2), &member(2, 6)]);

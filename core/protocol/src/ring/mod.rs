@@ -178,11 +178,11 @@ impl Ring {
     }
 
     fn successor(&self) -> Process {
-        self.members[(self.me + 1) % self.members.len()]
+        *self.members.get(self.me + 1).unwrap_or(&self.members[0])
     }
 
     fn predecessor(&self) -> Process {
-        self.members[(self.me + self.members.len() - 1) % self.members.len()]
+        self.members[self.me.checked_sub(1).unwrap_or(self.members.len() - 1)]
     }
 
     /// A data packet of this ring arrived.
@@ -292,7 +292,7 @@ impl Ring {
         &mut self,
         node: &mut Node,
         token_sequence: u64,
-        outgoing: &Outgoing,
+        outgoing: Outgoing,
         post: bool,
     ) -> u64 {
         let ordinal = self.high + 1;
@@ -306,7 +306,7 @@ impl Ring {
             repeated: false,
             token_sequence,
             safe_line: self.safe_line,
-            content: outgoing.content.clone(),
+            content: outgoing.content,
         };
         let content = if self.is_alone() { data.content } else { self.transmit_new(node, data) };
         let held = Held {

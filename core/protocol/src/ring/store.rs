@@ -37,14 +37,16 @@ impl Store {
         if self.is_beyond(ordinal) {
             return false;
         }
-        if index >= self.slots.len() {
-            // Most come in order, and leave nothing out.
-            self.slots.resize_with(index, || None);
-            self.slots.push_back(Some(packet));
-        } else if self.slots[index].is_none() {
-            self.slots[index] = Some(packet);
-        } else {
-            return false;
+        match self.slots.get_mut(index) {
+            Some(Some(_)) => return false,
+            Some(slot) => *slot = Some(packet),
+            None => {
+                // Most come in order, and leave nothing out.
+                while self.slots.len() < index {
+                    self.slots.push_back(None);
+                }
+                self.slots.push_back(Some(packet));
+            }
         }
         self.held += 1;
         true

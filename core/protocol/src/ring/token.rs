@@ -11,12 +11,13 @@ use bytes::Bytes;
 use super::pace::Pace;
 use super::window::{Bounds, Flow, Rotation};
 use super::{Contribution, Ring};
-use crate::id::NodeId;
+use crate::id::{MessageId, NodeId, content_hash};
 use crate::limits;
 use crate::node::Node;
 use crate::planted::{self, planted};
 use crate::trace::Trace;
-use crate::wire::{DATA_OVERHEAD_LEN, Request, Token};
+use crate::wire::frame::Frame;
+use crate::wire::{DATA_OVERHEAD_LEN, Reader, Request, Token};
 
 /// Visits after which another holder is asked for what is still missing.
 const VISITS_PER_HOLDER: u32 = 3;
@@ -26,8 +27,6 @@ pub(crate) struct Outgoing {
     pub(crate) content: Bytes,
     pub(crate) safe: bool,
     pub(crate) recovery: bool,
-    /// Messages that end in this packet: counter, frame.
-    pub(crate) completed: Vec<(u64, u32)>,
 }
 
 /// Where packets to send come from.
@@ -135,7 +134,7 @@ impl Ring {
         let first_behind = self.high + 1 + u64::from(sent - behind);
         for outgoing in packets {
             let post = self.high + 1 >= first_behind;
-            self.order_and_trace(node, token_sequence, &outgoing, post);
+            self.order_and_trace(node, token_sequence, outgoing, post);
         }
         self.acceleration.visited(first_behind..self.high + 1);
         sent
@@ -145,7 +144,7 @@ impl Ring {
     /// is nothing. What is ordered must be delivered before the next one.
     pub(crate) fn send_alone(&mut self, node: &mut Node, source: &mut dyn Source) -> bool {
         let Some(outgoing) = source.next(node) else { return false };
-        let ordinal = self.order_and_trace(node, 0, &outgoing, false);
+        let ordinal = self.order_and_trace(node, 0, outgoing, false);
         (self.aru, self.safe_line) = (ordinal, ordinal);
         true
     }
@@ -154,28 +153,29 @@ impl Ring {
         &mut self,
         node: &mut Node,
         token_sequence: u64,
-        outgoing: &Outgoing,
+        outgoing: Outgoing,
         post: bool,
     ) -> u64 {
         let ordinal = self.order(node, token_sequence, outgoing, post);
-        let (ring, origin) = (self.id, node.me);
-        if !outgoing.recovery {
-            node.out.trace(|| Trace::Slot {
-                ring,
-                ordinal,
-                hash: crate::id::content_hash(&outgoing.content),
-                safe: outgoing.safe,
-            });
-        }
-        for (counter, frame) in &outgoing.completed {
-            node.out.trace(|| Trace::Ordered {
-                message: crate::id::MessageId { origin, counter: *counter },
-                ring,
-                ordinal,
-                frame: *frame,
-            });
+        if node.out.is_tracing() {
+            self.trace_order(node, ordinal);
         }
         ordinal
+    }
+
+    fn trace_order(&self, node: &mut Node, ordinal: u64) {
+        let Some(held) = self.store.get(ordinal).filter(|held| !held.recovery) else { return };
+        let (ring, origin, safe) = (self.id, node.me, held.safe);
+        let hash = content_hash(&held.content);
+        node.out.trace(|| Trace::Slot { ring, ordinal, hash, safe });
+        let (mut r, mut number) = (Reader::new(&held.content), 0);
+        while let Ok(frame) = Frame::decode(&mut r) {
+            number += 1;
+            if frame.is_last() {
+                let message = MessageId { origin, counter: frame.counter };
+                node.out.trace(|| Trace::Ordered { message, ring, ordinal, frame: number });
+            }
+        }
     }
 
     /// Repeats what this member holds of what is asked for; what everybody holds is nobody's

@@ -42,42 +42,38 @@ pub(super) fn deliver(
     });
     let place = Place { configuration, ordinal, origin, frame: 0, component };
     let Node { me, groups, out, tags, .. } = node;
-    let malformed = groups.packet(place, &held.content, |place, output| {
-        emit(*me, (&mut *out, &mut *tags), place, output);
+    let malformed = groups.packet(place, &held.content, |place, whole, changes| {
+        emit_message(*me, (&mut *out, &mut *tags), place, whole);
+        emit(*me, out, changes);
     });
     out.stats.dropped_malformed += malformed;
 }
 
-/// Turns what a change of configuration has the group layer say into outputs.
-pub(super) fn emit_all(node: &mut Node, place: &Place, outputs: Vec<GroupOutput>) {
-    for output in outputs {
-        emit(node.me, (&mut node.out, &mut node.tags), place, output);
-    }
-}
-
-fn emit(me: Process, (out, tags): (&mut Outbox, &mut Tags), place: &Place, output: GroupOutput) {
-    match output {
-        GroupOutput::Message(whole) => emit_message(me, (out, tags), place, whole),
-        GroupOutput::View(view) => {
-            out.stats.views_delivered += 1;
-            let local = |list: &[MemberId]| {
-                list.iter().filter(|m| m.node == me.node).map(|m| m.session).collect()
-            };
-            out.trace(|| Trace::GroupView {
-                group: view.group,
-                id: view.id,
-                transitional: view.kind == ViewKind::Transitional,
-                cause: view.cause,
-                members: view.members.to_vec(),
-                sets: view.sets.to_vec(),
-                together: view.together.clone(),
-                local: local(&view.members),
-                local_left: local(&view.left),
-            });
-            out.push(Output::View(view));
-        }
-        GroupOutput::Refused { session, group, reason } => {
-            out.push(Output::JoinRefused { session, group, reason });
+/// Turns the group layer's words into outputs.
+pub(super) fn emit(me: Process, out: &mut Outbox, changes: Vec<GroupOutput>) {
+    for change in changes {
+        match change {
+            GroupOutput::View(view) => {
+                out.stats.views_delivered += 1;
+                let local = |list: &[MemberId]| {
+                    list.iter().filter(|m| m.node == me.node).map(|m| m.session).collect()
+                };
+                out.trace(|| Trace::GroupView {
+                    group: view.group,
+                    id: view.id,
+                    transitional: view.kind == ViewKind::Transitional,
+                    cause: view.cause,
+                    members: view.members.to_vec(),
+                    sets: view.sets.to_vec(),
+                    together: view.together.clone(),
+                    local: local(&view.members),
+                    local_left: local(&view.left),
+                });
+                out.push(Output::View(Box::new(view)));
+            }
+            GroupOutput::Refused { session, group, reason } => {
+                out.push(Output::JoinRefused { session, group, reason });
+            }
         }
     }
 }

@@ -55,12 +55,7 @@ impl Source for Messages {
     fn next(&mut self, node: &mut Node) -> Option<Outgoing> {
         let content_len_max = node.content_len_max();
         let packed = node.queue.pack(content_len_max, &mut node.arena)?;
-        Some(Outgoing {
-            content: packed.content,
-            safe: packed.safe,
-            recovery: false,
-            completed: packed.completed,
-        })
+        Some(Outgoing { content: packed.content, safe: packed.safe, recovery: false })
     }
 
     fn backlog(&self, node: &Node) -> u32 {

@@ -20,8 +20,8 @@ use crate::service::{Audience, Priority, Service};
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::audience::{Scope, split_head, with_head};
-use crate::wire::frame::{Frame, FrameKind, frames};
-use crate::wire::{Packet, Writer};
+use crate::wire::frame::{Frame, FrameKind};
+use crate::wire::{Packet, Reader, Writer};
 
 /// A message without order, as a session sends it.
 pub(crate) struct Letter {
@@ -181,8 +181,9 @@ pub(super) fn receive(
 
 /// The one whole message that a packet must hold.
 fn open(origin: Process, content: &Bytes) -> Option<(MessageId, Letter)> {
-    let mut frames = frames(content);
-    let (Ok(frame), None) = (frames.next()?, frames.next()) else { return None };
+    let mut r = Reader::new(content);
+    let frame = Frame::decode(&mut r).ok()?;
+    r.end().ok()?;
     let Frame { kind: FrameKind::Message(scope), service: Service::Unreliable, .. } = frame else {
         return None;
     };

@@ -30,12 +30,23 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let (first, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
+    /// Reads the next N bytes by themselves: none of the getters that stay within them can fail,
+    /// and the compiler knows.
+    #[inline]
+    pub(crate) fn head<const N: usize>(&mut self) -> Result<Self, WireError> {
+        let (first, rest) = self.rest.split_first_chunk::<N>().ok_or(WireError::Truncated)?;
         self.rest = rest;
-        Ok(*first)
+        Ok(Self { bytes: self.bytes, rest: first })
     }
 
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], WireError> {
+        let (first, rest) = self.rest.split_first_chunk().ok_or(WireError::Truncated)?;
+        self.rest = rest;
+        Ok(first)
+    }
+
+    #[inline]
     pub(crate) fn u8(&mut self) -> Result<u8, WireError> {
         Ok(self.array::<1>()?[0])
     }
@@ -48,16 +59,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(crate) fn u16(&mut self) -> Result<u16, WireError> {
-        Ok(u16::from_le_bytes(self.array()?))
+        Ok(u16::from_le_bytes(*self.array()?))
     }
 
+    #[inline]
     pub(crate) fn u32(&mut self) -> Result<u32, WireError> {
-        Ok(u32::from_le_bytes(self.array()?))
+        Ok(u32::from_le_bytes(*self.array()?))
     }
 
+    #[inline]
     pub(crate) fn u64(&mut self) -> Result<u64, WireError> {
-        Ok(u64::from_le_bytes(self.array()?))
+        Ok(u64::from_le_bytes(*self.array()?))
     }
 
     pub(crate) fn take(&mut self, len: usize) -> Result<Bytes, WireError> {
@@ -76,6 +90,7 @@ impl<'a> Reader<'a> {
         if count * len_min > self.remaining() { Err(WireError::Truncated) } else { Ok(count) }
     }
 
+    #[inline]
     pub(crate) fn node(&mut self) -> Result<NodeId, WireError> {
         match self.u32()? {
             0 => Err(WireError::Invalid("node id 0")),
@@ -87,6 +102,7 @@ impl<'a> Reader<'a> {
         (0..self.count(4)?).map(|_| self.node()).collect()
     }
 
+    #[inline]
     pub(crate) fn process(&mut self) -> Result<Process, WireError> {
         Ok(Process { node: self.node()?, incarnation: Incarnation(self.u64()?) })
     }
@@ -95,6 +111,7 @@ impl<'a> Reader<'a> {
         (0..self.count(12)?).map(|_| self.process()).collect()
     }
 
+    #[inline]
     pub(crate) fn ring(&mut self) -> Result<RingId, WireError> {
         Ok(RingId { sequence: self.u64()?, representative: self.process()? })
     }
@@ -102,8 +119,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn address(&mut self) -> Result<Option<SocketAddr>, WireError> {
         let ip = match self.u8()? {
             0 => return Ok(None),
-            4 => IpAddr::from(self.array::<4>()?),
-            6 => IpAddr::from(self.array::<16>()?),
+            4 => IpAddr::from(*self.array::<4>()?),
+            6 => IpAddr::from(*self.array::<16>()?),
             _ => return Err(WireError::Invalid("kind of address")),
         };
         Ok(Some(SocketAddr::new(ip, self.u16()?)))
@@ -139,21 +156,17 @@ impl Clone for Arena {
 }
 
 impl Arena {
-    /// What `write` appends, about `len` bytes of it, and what it returns.
-    pub(crate) fn write<T>(
-        &mut self,
-        len: usize,
-        write: impl FnOnce(&mut Writer) -> T,
-    ) -> (Bytes, T) {
+    /// What `write` appends, about `len` bytes of it.
+    pub(crate) fn write(&mut self, len: usize, write: impl FnOnce(&mut Writer)) -> Bytes {
         let mut bytes = core::mem::take(&mut self.0);
         if bytes.capacity() < len {
             bytes.reserve(ARENA_LEN.max(len));
         }
         let mut w = Writer { bytes };
-        let result = write(&mut w);
+        write(&mut w);
         let written = w.bytes.split().freeze();
         self.0 = w.bytes;
-        (written, result)
+        written
     }
 }
 

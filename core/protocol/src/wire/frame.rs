@@ -56,6 +56,11 @@ const FRAGMENT: u8 = 2;
 const SERVICE_SHIFT: u32 = 4;
 
 impl Frame {
+    /// This frame completes its message.
+    pub(crate) fn is_last(&self) -> bool {
+        self.fragment.is_none_or(|f| f.offset as usize + self.payload.len() == f.total as usize)
+    }
+
     /// Bytes of the frame.
     pub(crate) fn encoded_len(&self) -> usize {
         let head = if self.fragment.is_some() { FRAGMENT_FRAME_LEN } else { FRAME_LEN };
@@ -87,8 +92,10 @@ impl Frame {
         w.slice(&self.payload);
     }
 
-    fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let kind = match r.u8()? {
+    /// Reads the next frame of a packet's content. After one that is broken nothing can be read.
+    pub(crate) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let mut head = r.head::<FRAME_LEN>()?;
+        let kind = match head.u8()? {
             0 => FrameKind::Message(Scope::Group),
             1 => FrameKind::Join,
             2 => FrameKind::Leave,
@@ -98,10 +105,11 @@ impl Frame {
             6 => FrameKind::Message(Scope::Member),
             _ => return Err(WireError::Invalid("unknown frame kind")),
         };
-        let (flags, len) = (r.u8()?, usize::from(r.u16()?));
+        let (flags, len) = (head.u8()?, usize::from(head.u16()?));
         let service = Service::of(u32::from(flags >> SERVICE_SHIFT))
             .ok_or(WireError::Invalid("unknown service"))?;
-        let (session, group, counter) = (SessionId(r.u64()?), GroupId(r.u64()?), r.u64()?);
+        let (session, group) = (SessionId(head.u64()?), GroupId(head.u64()?));
+        let counter = head.u64()?;
         let fragment = match flags & FRAGMENT {
             0 => None,
             _ => Some(Fragment { offset: r.u32()?, total: r.u32()? }),
@@ -110,17 +118,4 @@ impl Frame {
         let no_self = flags & NO_SELF != 0;
         Ok(Self { kind, no_self, service, session, group, counter, fragment, payload })
     }
-}
-
-/// All frames of a packet's content; a broken one is the last, those after it are lost with it.
-pub(crate) fn frames(content: &Bytes) -> impl Iterator<Item = Result<Frame, WireError>> {
-    let (mut r, mut broken) = (Reader::new(content), false);
-    core::iter::from_fn(move || {
-        if broken || r.remaining() == 0 {
-            return None;
-        }
-        let frame = Frame::decode(&mut r);
-        broken = frame.is_err();
-        Some(frame)
-    })
 }

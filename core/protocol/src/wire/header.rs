@@ -65,7 +65,7 @@ pub(crate) fn seal(
         let checksum = crc32c::crc32c(&w.bytes);
         w.u32(checksum);
     };
-    arena.write(len_hint + SEAL_LEN, write).0
+    arena.write(len_hint + SEAL_LEN, write)
 }
 
 /// Checks a datagram and takes the seal off. The checksum comes before everything but the version,
@@ -89,7 +89,8 @@ pub(crate) fn open(
     if crc32c::crc32c(sealed).to_le_bytes() != checksum {
         return Err(WireError::Checksum);
     }
-    let mut r = Reader::without_last(bytes, 4)?;
+    let mut body = Reader::without_last(bytes, 4)?;
+    let mut r = body.head::<HEADER_LEN>()?;
     r.u8()?;
     let kind = r.u8()?;
     if r.u16()? != 0 {
@@ -108,5 +109,5 @@ pub(crate) fn open(
     }
     let header =
         Header { kind, domain, cluster, node: r.node()?, boot: r.u32()?, counter: r.u64()? };
-    Ok((header, r))
+    Ok((header, body))
 }

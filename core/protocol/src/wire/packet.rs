@@ -373,8 +373,11 @@ impl Data {
     }
 
     /// All that follows is content.
+    #[inline]
     pub(crate) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let (ring, ordinal, origin, flags) = (r.ring()?, r.u64()?, r.node()?, r.u8()?);
+        let mut head = r.head::<DATA_HEADER_LEN>()?;
+        let (ring, ordinal) = (head.ring()?, head.u64()?);
+        let (origin, flags) = (head.node()?, head.u8()?);
         let known = DATA_SAFE | DATA_RECOVERY | DATA_POST | DATA_REPEATED;
         if ordinal == 0 || ordinal > u64::MAX / 2 || flags & !known != 0 {
             return Err(WireError::Invalid("data header"));
@@ -387,8 +390,8 @@ impl Data {
             recovery: flags & DATA_RECOVERY != 0,
             post: flags & DATA_POST != 0,
             repeated: flags & DATA_REPEATED != 0,
-            token_sequence: r.u64()?,
-            safe_line: r.u64()?,
+            token_sequence: head.u64()?,
+            safe_line: head.u64()?,
             content: r.rest(),
         })
     }

@@ -224,7 +224,8 @@ proptest! {
         let bytes = Bytes::from(bytes);
         let _ = Packet::decode(kind, Reader::new(&bytes));
         let _ = open(&bytes, CLUSTER, 0);
-        prop_assert!(frame::frames(&bytes).count() <= bytes.len());
+        let mut r = Reader::new(&bytes);
+        while r.remaining() > 0 && frame::Frame::decode(&mut r).is_ok() {}
     }
 
     #[test]

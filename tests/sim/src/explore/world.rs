@@ -419,7 +419,7 @@ impl World {
         {
             match output {
                 Output::Transmit { to, bytes } => self.transmit(node, to, &bytes),
-                Output::Trace(trace) => self.trace(node, trace),
+                Output::Trace(trace) => self.trace(node, *trace),
                 Output::Event(Event::State { row, .. }) if row.ends_with("-contradiction") => {
                     self.contradiction = Some((node, row));
                 }

@@ -9,7 +9,7 @@ use crate::group::{Change, Place, Snapshot};
 use crate::id::{Configuration, Process};
 use crate::node::Node;
 use crate::planted::{self, planted};
-use crate::state::deliver::{deliver, emit_all};
+use crate::state::deliver::{deliver, emit};
 use crate::state::gather::Failure;
 use crate::state::transitions::{At, Why};
 use crate::state::{Operational, State};
@@ -37,7 +37,7 @@ impl Recovery {
         }
         let (regular, transitional) = self.configurations();
         self.deliver_remaining(node, regular, &remaining.regular);
-        self.signal_transition(node, &change, transitional);
+        self.signal_transition(node, &change);
         self.deliver_remaining(node, transitional, &remaining.transitional);
         let new = self.ring.id;
         node.out.trace(|| Trace::Regular { ring: new, members: self.ring.members.clone() });
@@ -52,7 +52,7 @@ impl Recovery {
         self.finish(node, token)
     }
 
-    fn signal_transition(&self, node: &mut Node, change: &Change, configuration: Configuration) {
+    fn signal_transition(&self, node: &mut Node, change: &Change) {
         let component = &self.components[self.mine];
         node.out.trace(|| Trace::Transitional {
             old: self.history.ring.id,
@@ -71,11 +71,7 @@ impl Recovery {
         });
         let mut outputs = Vec::new();
         node.groups.transitional(change, &mut outputs);
-        emit_all(node, &self.place(node, configuration, 0), outputs);
-    }
-
-    fn place(&self, node: &Node, configuration: Configuration, ordinal: u64) -> Place {
-        Place { configuration, ordinal, origin: node.me, frame: 0, component: self.mine }
+        emit(node.me, &mut node.out, outputs);
     }
 
     fn change(&self, node: &Node, ordinal: u64) -> Change {
@@ -107,8 +103,7 @@ impl Recovery {
     fn tell_groups(&self, node: &mut Node, change: &Change, tables: &[Snapshot]) {
         let mut outputs = Vec::new();
         node.groups.install(change, tables, &mut outputs);
-        let place = self.place(node, Configuration::Regular(self.ring.id), change.ordinal);
-        emit_all(node, &place, outputs);
+        emit(node.me, &mut node.out, outputs);
     }
 
     /// Whoever left, or started again, was not lost.
@@ -162,7 +157,7 @@ pub(super) fn table_to_come(recovery: &Recovery, node: &Node) -> Snapshot {
             let origin = *origin;
             let component = recovery.mine;
             let place = Place { configuration, ordinal, origin, frame: 0, component };
-            groups.packet(place, &held.content, |_, _| {});
+            groups.packet(place, &held.content, |_, _, _| {});
         }
     }
     groups.snapshot(&component.members)

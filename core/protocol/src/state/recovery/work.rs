@@ -165,7 +165,7 @@ impl Source for Work {
             Kind::OldPacket => self.sent.0 += 1,
             Kind::TablePiece { last } => self.sent.1 += u16::from(last),
         }
-        Some(Outgoing { content, safe: false, recovery: true, completed: Vec::new() })
+        Some(Outgoing { content, safe: false, recovery: true })
     }
 
     fn backlog(&self, _: &Node) -> u32 {
