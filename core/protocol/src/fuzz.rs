@@ -71,7 +71,7 @@ pub fn head(scope: u8, message: &Bytes, cut: usize) -> bool {
     let (scope, cut) = (all[usize::from(scope) % all.len()], cut.min(message.len()));
     let mut pieces = vec![message.slice(..cut), message.slice(cut..)];
     let split = split_head(scope, GroupId(7), &mut pieces);
-    let whole = split_head(scope, GroupId(7), &mut vec![message.clone()]);
+    let whole = split_head(scope, GroupId(7), &mut [message.clone()]);
     assert_eq!(split, whole, "where the message is cut decides what it says");
     let Ok(audience) = split else { return false };
     assert_eq!(Scope::of(&audience), scope);

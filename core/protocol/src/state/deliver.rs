@@ -44,7 +44,9 @@ pub(super) fn deliver(
     let Node { me, groups, out, tags, .. } = node;
     let malformed = groups.packet(place, &held.content, |place, whole, changes| {
         emit_message(*me, (&mut *out, &mut *tags), place, whole);
-        emit(*me, out, changes);
+        if !changes.is_empty() {
+            emit(*me, out, changes);
+        }
     });
     out.stats.dropped_malformed += malformed;
 }
