@@ -9,7 +9,7 @@ release = $(target)/release
 demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-build test fuzz header lib bench soak man clean
+.PHONY: help build demo demo-build test fuzz header lib bench bench-micro counts soak man clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -38,6 +38,14 @@ bench: build ## Throughput and latency, beside Corosync if that is installed (QU
 	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \
 		--plots $(target)/bench $(if $(QUICK),--quick) \
 		$(if $(FAIL_OVERS),--fail-overs $(FAIL_OVERS))
+
+bench-micro: ## Rings, codec and the ordering step by themselves, timed (ONLY=ring: of that name)
+	nice $(CARGO) bench --locked -p anasazi-micro -- $(ONLY)
+
+counts: ## Instructions of ordering and sending beside the baseline (UPDATE=1: a new one)
+	$(CARGO) build --release --locked -p anasazi-micro
+	@$(PYTHON) -B tests/micro/counts.py --release $(release) $(if $(UPDATE),--update) \
+		$(if $(JSON),--json)
 
 soak: ## A long simulator campaign, recorded in docs/RELIABILITY.md (FROM=, SEEDS=)
 	$(CARGO) build --release --locked -p anasazi-sim

@@ -37,7 +37,9 @@ PACKAGES = {"cmake": "cmake", "ip": "iproute2", "nft": "nftables", "pkg-config":
             # The other compiler, and the judge of ABIs.
             "clang": "clang", "abidiff": "abigail-tools",
             # The judge of manual pages.
-            "mandoc": "mandoc"}
+            "mandoc": "mandoc",
+            # Counts instructions.
+            "valgrind": "valgrind"}
 
 
 @dataclasses.dataclass
@@ -79,10 +81,13 @@ def steps():
         Step("build", "daemon, console, library, simulator and chaos, optimised",
              # Apart, so that the simulator's planted bugs are not in what users get.
              [[cargo, "build", "--release", "--locked", "-p", "anasazid", "-p", "anasazi-console",
-               "-p", "anasazi-ffi"],
+               "-p", "anasazi-ffi", "-p", "anasazi-micro"],
               [cargo, "build", "--release", "--locked", "-p", "anasazi-chaos"],
               [cargo, "build", "--release", "--locked", "-p", "anasazi-sim"],
               ["ffi/link.sh", str(RELEASE)]], 900),
+        Step("counts", "instructions of the ordering step and the send path, beside their baseline",
+             [[sys.executable, "-B", "tests/micro/counts.py", "--release", str(RELEASE)]], 300,
+             obstacle=lambda: missing("valgrind"), worth=("note:", "counts=")),
         Step("simulator", f"{SIMULATOR_SEEDS} simulated clusters with faults, held to the axioms",
              [[simulator, "run", "--seeds", str(SIMULATOR_SEEDS)],
               [simulator, "determinism", "--seeds", "20"],
@@ -109,9 +114,9 @@ def steps():
              obstacle=lambda: missing("pkg-config", "readelf"), worth=("skipped:",)),
         Step("readme", "the first program of the README prints what it says",
              [[sys.executable, "-B", "tests/readme.py", str(RELEASE)]], 120, worth=("skipped:",)),
-        Step("judge", "the judge of the demo finds planted differences; the ledger takes whole rows",
+        Step("judge", "the judges of demo and counts find differences; the ledger takes whole rows",
              [[sys.executable, "-B", "-m", "unittest", "demo/test_verdict.py",
-               "tests/soak/test_soak.py"],
+               "tests/soak/test_soak.py", "tests/micro/test_counts.py"],
               [sys.executable, "-B", "tests/soak/soak.py", "readme", "--check"]], 60),
         Step("demo", "four members, a killed daemon, a divided network",
              [["make", "--no-print-directory", "demo"]], 300,

@@ -1,5 +1,5 @@
 //! Doors for the fuzz targets in `tests/fuzz`: the parsers as they are, without a datagram around
-//! them. Not for anybody else.
+//! them; and for the benchmarks in `tests/micro`. Not for anybody else.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::limits;
 use crate::state::unordered;
 use crate::wire::audience::{HEAD_LEN_MAX, Scope, split_head, with_head};
 use crate::wire::frame::Frame;
-use crate::wire::{Packet, Parts, Piece, Reader, Writer, open, split};
+use crate::wire::{Arena, Header, Packet, Parts, Piece, Reader, Writer, open, seal, split};
 
 /// The number of the last kind of packet.
 pub const KIND_MAX: u8 = crate::wire::packet::KIND_MAX;
@@ -18,6 +18,28 @@ pub const KIND_MAX: u8 = crate::wire::packet::KIND_MAX;
 pub fn datagram(bytes: &Bytes, cluster: u64, domain: u16) -> bool {
     let opened = open(bytes, cluster, domain);
     opened.is_ok_and(|(header, body)| Packet::decode(header.kind, body).is_ok())
+}
+
+/// A datagram that was read, to be written again and again.
+pub struct Reread {
+    arena: Arena,
+    header: Header,
+    packet: Packet,
+    len: usize,
+}
+
+impl Reread {
+    /// What [`datagram`] reads, if it is one.
+    pub fn of(bytes: &Bytes, cluster: u64, domain: u16) -> Option<Self> {
+        let (header, body) = open(bytes, cluster, domain).ok()?;
+        let packet = Packet::decode(header.kind, body).ok()?;
+        Some(Self { arena: Arena::default(), header, packet, len: bytes.len() })
+    }
+
+    /// The same datagram.
+    pub fn write(&mut self) -> Bytes {
+        seal(&mut self.arena, &self.header, self.len, |w| self.packet.encode(w))
+    }
 }
 
 /// Reads the body of a packet. What can be read can be written, and is read back the same; the

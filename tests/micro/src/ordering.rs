@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, GroupId, Incarnation, Input, Instant,
-    NodeId, Output, Priority, Process, Service, SessionId,
+    NodeId, Output, Priority, Process, Service, SessionId, wire_kind,
 };
 use bytes::Bytes;
 
@@ -58,6 +58,7 @@ impl Cluster {
     ///
     /// # Panics
     /// If one is missing.
+    #[inline(never)] // it has to be found by its name
     pub fn order(&mut self, each: u64, len: usize, safe: bool) {
         let payload = Bytes::from(vec![0x5A; len]);
         let service = if safe { Service::Safe } else { Service::Agreed };
@@ -70,16 +71,7 @@ impl Cluster {
             for index in 0..self.nodes.len() {
                 while self.nodes[index].accepted < each && self.nodes[index].core.accepts_sends() {
                     self.nodes[index].accepted += 1;
-                    let command = Command::Send {
-                        session: session(index),
-                        to: Audience::Group(GroupId::of(GROUP), None),
-                        service,
-                        priority: Priority::Normal,
-                        no_self: false,
-                        tag: 0,
-                        payload: payload.clone(),
-                    };
-                    self.give(index, Input::Command(command));
+                    self.send(index, service, payload.clone());
                 }
             }
             if self.turn() {
@@ -91,6 +83,36 @@ impl Cluster {
             assert!(idle < 10_000, "it does not go on");
         }
         assert!(self.nodes.iter().all(|node| node.delivered == each * count));
+    }
+
+    /// A datagram of that kind, of those that it takes to order a message.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn overhear(&mut self, kind: &str, message_len: usize) -> Bytes {
+        let is_it = |bytes: &&Bytes| wire_kind(bytes) == Some(kind);
+        let find = |nodes: &[Node]| {
+            let mut under_way = nodes.iter().flat_map(|node| &node.arrived);
+            under_way.find_map(|(_, _, bytes)| Some(bytes).filter(is_it).cloned())
+        };
+        // What the last one sends is under way when all have had their turn.
+        let last = self.nodes.len() - 1;
+        self.send(last, Service::Agreed, vec![0x5A; message_len].into());
+        self.run_until(|nodes| find(nodes).is_some());
+        find(&self.nodes).expect("it has just been there")
+    }
+
+    fn send(&mut self, index: usize, service: Service, payload: Bytes) {
+        let command = Command::Send {
+            session: session(index),
+            to: Audience::Group(GroupId::of(GROUP), None),
+            service,
+            priority: Priority::Normal,
+            no_self: false,
+            tag: 0,
+            payload,
+        };
+        self.give(index, Input::Command(command));
     }
 
     fn run_until(&mut self, is_so: impl Fn(&[Node]) -> bool) {
@@ -181,5 +203,13 @@ mod tests {
         cluster.order(100, 64, false);
         cluster.order(10, 100_000, true);
         assert!(cluster.nodes.iter().all(|node| node.delivered == 30));
+    }
+
+    #[test]
+    fn what_is_under_way_is_overheard() {
+        let mut cluster = Cluster::new(3);
+        for kind in ["data", "token"] {
+            assert_eq!(wire_kind(&cluster.overhear(kind, 1_300)), Some(kind));
+        }
     }
 }
