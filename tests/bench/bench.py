@@ -19,12 +19,13 @@ import sys
 import tempfile
 import time
 
+import crowds
 import failover
 import floods
 import raw
 import scale
 import verdicts
-from clusters import Anasazi, Corosync, InProcess
+from clusters import Anasazi, Corosync, InLoop, InProcess
 from hosts import Loopback, Namespaces, Trouble
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -58,6 +59,7 @@ def main():
             fail_overs = measure_fail_overs(arguments, clusters)
             idles = [scale.idle(clusters[0])]
             say(idle_line(idles[0]))
+            masses, failed = measure_masses(arguments, clusters)
             program = clusters[0].program
         finally:
             for cluster in clusters:
@@ -67,17 +69,17 @@ def main():
     judged = verdicts.judge(rows, fail_overs, scales, idles)
     report = [floods.HEADINGS, *map(floods.line, rows), "", LEGEND, raw_line(raw_mb_s),
               calls_line(calls), *map(failover.line, fail_overs), *map(scale_line, scales),
-              *map(idle_line, idles), "", verdicts.table(judged), ""]
+              *map(crowds.line, masses), *map(idle_line, idles), "", verdicts.table(judged), ""]
     print("\n".join(report), flush=True)
     write(arguments, {"network": hosts.what, "hosts": hosts.count, "raw_mb_s": raw_mb_s,
-                      "rows": rows, "fail_overs": fail_overs, "scales": scales, "idle": idles,
-                      "calls": calls, "verdicts": judged})
+                      "rows": rows, "fail_overs": fail_overs, "scales": scales,
+                      "masses": masses, "idle": idles, "calls": calls, "verdicts": judged})
     say(f"took {time.monotonic() - begin_s:,.0f} s")
-    slow = [f"{name} is {calls[name]:.0f}, {most} are allowed"
+    failed += [f"{name} is {calls[name]:.0f}, {most} are allowed"
             for name, most in CALLS_NS_MAX.items() if calls[name] >= most]
-    for line in slow:
+    for line in failed:
         print(f"FAILED: {line}", flush=True)
-    return 0 if all(row["same_order"] for row in rows) and not slow else 1
+    return 0 if all(row["same_order"] for row in rows) and not failed else 1
 
 
 def parse():
@@ -90,15 +92,18 @@ def parse():
     parser.add_argument("--plots", type=pathlib.Path, help="draw them into this directory")
     parser.add_argument("--quick", action="store_true", help="one short round of less")
     parser.add_argument("--rounds", type=int, help="of each row (3; quick: 1)")
-    parser.add_argument("--fail-overs", type=int, help="of each kind (5; quick: 1)")
+    parser.add_argument("--fail-overs", type=int, help="of each kind (50, or 20 of silent hosts; "
+                        "quick: 1)")
     parser.add_argument("--nodes", type=int, default=4)
     parser.add_argument("--loopback", action="store_true", help="no namespaces, even as root")
     arguments = parser.parse_args()
     arguments.release = arguments.release.resolve()
     arguments.seconds = 0.7 if arguments.quick else 3.0
     arguments.rounds = arguments.rounds or (1 if arguments.quick else 3)
-    arguments.fail_overs = arguments.fail_overs or (1 if arguments.quick else 5)
-    arguments.daemons = 8 if arguments.quick else 32
+    if arguments.quick:
+        arguments.fail_overs = arguments.fail_overs or 1
+    arguments.daemons, arguments.clients, arguments.rush, arguments.groups, arguments.spread = (
+        (8, 200, 100, 1000, 20_000) if arguments.quick else (32, 1000, 100, 10_000, 100_000))
     return arguments
 
 
@@ -114,34 +119,38 @@ def make_hosts(arguments):
 
 def make_clusters(arguments, hosts, place):
     clusters = [Anasazi(place, hosts, arguments.release)]
-    (place / "in-process").mkdir()
-    clusters.append(InProcess(place / "in-process", hosts, arguments.release))
+    for kind in (InProcess, InLoop):
+        (place / kind.name).mkdir()
+        clusters.append(kind(place / kind.name, hosts, arguments.release))
     obstacle = Corosync.obstacle(hosts)
     if obstacle:
         say(f"without Corosync: {obstacle}")
     else:
         clusters.append(Corosync(place, hosts))
-    libraries = {"anasazi_backend.h": ["-L", arguments.release, "-lanasazi",
-                                       f"-Wl,-rpath,{arguments.release}"],
-                 "corosync_backend.h": ["-lcpg"]}
     for cluster in clusters:
         cluster.program = place / f"flood-{cluster.name}"
-        subprocess.run(
-            [os.environ.get("CC", "gcc"), "-std=c11", "-O2", "-Wall", "-Wextra",
-             "-I", arguments.include, f'-DBACKEND="{cluster.backend}"', HERE / "flood.c",
-             "-o", cluster.program, *libraries[cluster.backend], "-lpthread"],
-            check=True, timeout=120)
+        library = ["-lcpg"] if isinstance(cluster, Corosync) else of_ours(arguments)
+        compile_c("flood.c", cluster.program, f'-DBACKEND="{cluster.backend}"', "-I",
+                  arguments.include, *library)
+    clusters[0].crowd = place / "crowd"
+    compile_c("crowd.c", clusters[0].crowd, "-I", arguments.include, *of_ours(arguments))
     return clusters
+
+
+def of_ours(arguments):
+    return ["-L", arguments.release, "-lanasazi", f"-Wl,-rpath,{arguments.release}"]
+
+
+def compile_c(source, program, *words):
+    subprocess.run([os.environ.get("CC", "gcc"), "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror",
+                    HERE / source, "-o", program, *words, "-lpthread"], check=True, timeout=120)
 
 
 def measure_calls(arguments):
     """What single calls and sessions cost, with the engine in the program's own process."""
     with tempfile.TemporaryDirectory(prefix="anasazi-bench-") as place:
         program = pathlib.Path(place) / "calls"
-        subprocess.run([os.environ.get("CC", "gcc"), "-std=gnu11", "-O2", "-Wall", "-Wextra",
-                        "-I", arguments.include, HERE / "calls.c", "-o", program,
-                        "-L", arguments.release, "-lanasazi", f"-Wl,-rpath,{arguments.release}",
-                        "-lpthread"], check=True, timeout=120)
+        compile_c("calls.c", program, "-I", arguments.include, *of_ours(arguments))
         runs = [json.loads(subprocess.run([program], check=True, timeout=120, text=True,
                                           stdout=subprocess.PIPE).stdout)
                 for _ in range(CALLS_ROUNDS)]
@@ -155,7 +164,7 @@ def measure_calls(arguments):
 
 def plan(quick):
     """What is sent, and by which clusters."""
-    everybody, ours = ("anasazi", "in-process", "corosync"), ("anasazi",)
+    everybody, ours = ("anasazi", "in-process", "in-loop", "corosync"), ("anasazi",)
     test = {"rate": 0, "safe": False, "one": False}
     for length in LENGTHS:
         yield {**test, "length": length}, everybody if length in (64, 1024) else (
@@ -199,18 +208,36 @@ def measure_row(arguments, clusters, test):
 def measure_fail_overs(arguments, clusters):
     measured = []
     for cluster in clusters:
-        for what, way in failover.WAYS.items():
+        for what in failover.WAYS:
             if isinstance(cluster, InProcess):
                 continue
             if what == "host silent" and not cluster.hosts.can_filter:
                 continue
-            ours = isinstance(cluster, Anasazi)
-            # Theirs take seconds each.
-            rounds = arguments.fail_overs if ours else 1
-            times_ms = [way(cluster) for _ in range(rounds)]
+            rounds = arguments.fail_overs or failover.ROUNDS[what]
+            if isinstance(cluster, Corosync):
+                rounds = min(rounds, failover.ROUNDS_SLOW)
+            times_ms = failover.times_ms(cluster, what, rounds, say)
             measured.append(failover.summary(cluster.name, what, times_ms))
             say(failover.line(measured[-1]))
     return measured
+
+
+def measure_masses(arguments, clusters):
+    """Many clients and many groups, and what failed of it. The other clusters have ended."""
+    for cluster in clusters[1:]:
+        cluster.stop()
+    ways = [lambda: crowds.rush(clusters[0], arguments.rush, say),
+            lambda: crowds.crowd(clusters[0], arguments.clients, say),
+            lambda: crowds.groups(clusters[0], arguments.groups, arguments.spread, say)]
+    measured, failed = [], []
+    for way in ways:
+        try:
+            measured.append(way())
+            say(crowds.line(measured[-1]))
+        except Trouble as trouble:
+            failed.append(str(trouble))
+            say(f"FAILED: {trouble}")
+    return measured, failed
 
 
 def measure_scale(arguments, hosts, place, program):

@@ -155,6 +155,16 @@ class InProcess(Anasazi):
                 "BENCH_CONFIG": str(self._config(index))}
 
 
+class InLoop(InProcess):
+    """An engine in each program, which turns it in its own loop: one thread."""
+
+    name = "in-loop"
+
+    def environment(self, index):
+        others = {name: value for name, value in os.environ.items() if name != "ANASAZI_URL"}
+        return {**others, "BENCH_CONFIG": str(self._config(index))}
+
+
 class Corosync(Cluster):
     """One corosync on each host: knet, without encryption. For root, in namespaces, where it has
     its names to itself."""
@@ -214,6 +224,14 @@ def forget(pid):
 def cpu_s(pid):
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) * TICK_S
+
+
+def memory(pid):
+    """Of a process in KiB: its own, and all that is resident, what it shares with others too."""
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    kib = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines()
+           if line.startswith(("VmRSS", "RssAnon"))}
+    return {"own": kib["RssAnon"], "resident": kib["VmRSS"]}
 
 
 def free_ports(count):

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { B_WAIT_MS = 100, B_TRIES_MAX = 2000 };
+enum { B_TRIES_MAX = 2000 };
 
 static cpg_handle_t b_handle;
 static int b_fd;
@@ -62,10 +62,11 @@ static int b_send(const void *data, size_t len) {
     return -1;
 }
 
-/* Hands on what is there, or waits a little for it. */
-static void b_dispatch(void) {
+/* Hands on what is there, or waits for it, about until then (CLOCK_MONOTONIC). */
+static void b_dispatch(uint64_t until_ns) {
     struct pollfd wait = {.fd = b_fd, .events = POLLIN};
-    if (poll(&wait, 1, B_WAIT_MS) <= 0) return;
+    uint64_t now = now_ns();
+    if (poll(&wait, 1, until_ns > now ? (int)((until_ns - now) / 1000000) : 0) <= 0) return;
     if (cpg_dispatch(b_handle, CS_DISPATCH_ALL) == CS_OK) return;
     fprintf(stderr, "corosync: the daemon is gone\n");
     exit(5);

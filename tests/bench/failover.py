@@ -14,26 +14,29 @@ AGREE_S_MAX = 60
 class Watcher:
     """A member that sends nothing and says how many members there are."""
 
-    def __init__(self, cluster, index, news):
+    def __init__(self, cluster, index, news, command=None):
         self.news = news
         self.heard = []
+        command = command or [cluster.program, "watch"]
         self.process = subprocess.Popen(
-            cluster.hosts.command(index, [str(cluster.program), "watch"]), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            cluster.hosts.command(index, [str(word) for word in command]), stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=cluster.environment(index))
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
         for text in self.process.stdout:
             with self.news:
-                self.heard.append(json.loads(text))
+                try:
+                    self.heard.append(json.loads(text))
+                except ValueError:
+                    return  # it was ended while it said something
                 self.news.notify_all()
 
-    def first(self, members, since_ns):
-        """When it first had so many members, or None."""
-        times = (one["ns"] for one in self.heard
-                 if one["members"] == members and one["ns"] > since_ns)
-        return next(times, None)
+    def order(self, text):
+        """To a program that takes orders."""
+        self.process.stdin.write(text + "\n")
+        self.process.stdin.flush()
 
     def kill(self):
         """Ends it without warning; returns when (CLOCK_MONOTONIC, nanoseconds)."""
@@ -75,16 +78,34 @@ class Watchers:
 
     def agree(self, members, since_ns=0, but=()):
         """Until each of them had so many members; when the last one had."""
-        limit = time.monotonic() + AGREE_S_MAX
         asked = [watcher for watcher in self.all if watcher not in but]
-        while True:
-            with self.news:
-                times = [watcher.first(members, since_ns) for watcher in asked]
-                if all(times):
-                    return max(times)
-                if time.monotonic() > limit:
-                    raise Trouble(f"{self.cluster.name}: not everybody has {members} members")
-                self.news.wait(1)
+        return self.until("members", members, since_ns, asked)["ns"]
+
+    def until(self, what, value, since_ns, asked):
+        """Until each of these has said that; what the last one said."""
+        limit = time.monotonic() + AGREE_S_MAX
+        read, last = dict.fromkeys(asked, 0), {"ns": 0}
+        with self.news:
+            while read:
+                for watcher, at in list(read.items()):
+                    said = next((one for one in watcher.heard[at:] if one["ns"] > since_ns
+                                 and one.get(what) == value), None)
+                    read[watcher] = len(watcher.heard)
+                    if said:
+                        del read[watcher]
+                        last = max(last, said, key=lambda one: one["ns"])
+                if read:
+                    self._wait(read, limit, f"{what} {value}")
+        return last
+
+    def _wait(self, pending, limit, what):
+        for watcher in pending:
+            if watcher.process.poll() not in (None, 0):
+                errors = watcher.process.stderr.read().strip()
+                raise Trouble(f"{self.cluster.name}: a program ended: {errors}")
+        if time.monotonic() > limit:
+            raise Trouble(f"{self.cluster.name}: {len(pending)} programs lack {what}")
+        self.news.wait(1)
 
 
 def daemon_killed(cluster):
@@ -128,6 +149,21 @@ def client_killed(cluster):
 
 WAYS = {"daemon killed": daemon_killed, "host silent": host_silent,
         "client killed": client_killed}
+ROUNDS = {"daemon killed": 50, "host silent": 20, "client killed": 50}
+# Of clusters that take ten seconds each.
+ROUNDS_SLOW = 3
+TELL_EVERY_S = 10
+
+
+def times_ms(cluster, what, rounds, say):
+    """One way, so many times."""
+    times, told_s = [], time.monotonic()
+    for _ in range(rounds):
+        times.append(WAYS[what](cluster))
+        if time.monotonic() > told_s + TELL_EVERY_S:
+            told_s = time.monotonic()
+            say(f"{cluster.name} {what}: {len(times)} of {rounds}")
+    return times
 
 
 def summary(cluster, way, times_ms):

@@ -13,6 +13,9 @@
  * `watch` sends nothing; it prints how many members there are and when it heard of it, a line for
  * each change, until its standard input ends.
  *
+ * One thread receives, and another one sends; where the backend's engine is in this program's own
+ * loop, the main thread does everything.
+ *
  * Prints a line of JSON. Exit status: 0; 1 for a failure that it explains; 5: the session ended. */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -25,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { NODES_MAX = 64, MEET_S_MAX = 60, END_S_MAX = 30 };
+enum { NODES_MAX = 64, MEET_S_MAX = 60, END_S_MAX = 30, WAIT_MS = 100 };
 /* Latency in buckets: STEPS a power of two, so within 1.6 %. */
 enum { STEPS_BITS = 6, STEPS = 1 << STEPS_BITS, BUCKETS = 64 * STEPS };
 enum kind { HELLO = 0x68656c6f, DATA = 0x64617461, END = 0x00656e64 };
@@ -37,12 +40,12 @@ struct head {
 
 /* What the sending thread waits for. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t news = PTHREAD_COND_INITIALIZER;
+static pthread_cond_t news;
 static _Atomic uint64_t own_delivered;
 static _Atomic int members, hellos, ends, sender_waits;
 
 /* The receiving thread's. */
-static int node, nodes, want_safe, watches;
+static int node, nodes, want_safe, watches, in_loop;
 static uint64_t delivered, delivered_len, gaps, start_ns, end_ns, expected[NODES_MAX];
 static uint64_t order = 0xcbf29ce484222325, latencies[BUCKETS];
 
@@ -123,16 +126,34 @@ static void on_members(int count) {
 
 #include BACKEND
 
+static uint64_t in_ms(uint64_t ms) { return now_ns() + ms * 1000000; }
+
+static struct timespec at(uint64_t ns) {
+    return (struct timespec){(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+}
+
 static void *receive(void *unused) {
     (void)unused;
-    while (ends < nodes) b_dispatch();
+    while (ends < nodes) b_dispatch(in_ms(WAIT_MS));
     return NULL;
 }
 
+static void start(pthread_t *receiver) {
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&news, &monotonic);
+    if (b_init() != 0) fail("cannot join");
+    if (!in_loop && pthread_create(receiver, NULL, receive, NULL) != 0) fail("no thread");
+}
+
 static void await(_Atomic int *what, int count, int seconds_max, const char *failure) {
-    struct timespec limit;
-    clock_gettime(CLOCK_REALTIME, &limit);
-    limit.tv_sec += seconds_max;
+    uint64_t until_ns = in_ms((uint64_t)seconds_max * 1000);
+    struct timespec limit = at(until_ns);
+    while (in_loop && *what < count) {
+        if (now_ns() > until_ns) fail(failure);
+        b_dispatch(in_ms(WAIT_MS));
+    }
     pthread_mutex_lock(&lock);
     while (*what < count)
         if (pthread_cond_timedwait(&news, &lock, &limit) != 0) fail(failure);
@@ -141,14 +162,13 @@ static void await(_Atomic int *what, int count, int seconds_max, const char *fai
 
 /* False if the time is over before there is room. */
 static int await_window(uint64_t sent, uint64_t window, uint64_t until_ns) {
-    struct timespec limit;
+    struct timespec limit = at(until_ns);
+    while (in_loop && sent - own_delivered >= window && now_ns() < until_ns) b_dispatch(until_ns);
     if (sent - own_delivered < window) return 1;
-    clock_gettime(CLOCK_REALTIME, &limit);
-    limit.tv_sec += 1;
     pthread_mutex_lock(&lock);
     sender_waits = 1;
     while (sent - own_delivered >= window && now_ns() < until_ns)
-        if (pthread_cond_timedwait(&news, &lock, &limit) != 0) limit.tv_sec += 1;
+        pthread_cond_timedwait(&news, &lock, &limit);
     sender_waits = 0;
     pthread_mutex_unlock(&lock);
     return sent - own_delivered < window;
@@ -161,7 +181,8 @@ static uint64_t send_now(const struct head *head, size_t len) {
         int result = b_send(head, len);
         if (result == 0) return again;
         if (result < 0) fail("a send failed");
-        nanosleep(&pause, NULL);
+        if (in_loop) b_dispatch(in_ms(1));
+        else nanosleep(&pause, NULL);
     }
 }
 
@@ -171,8 +192,9 @@ static void say(struct head *head, enum kind kind) {
 }
 
 static void pace(uint64_t at_ns) {
-    struct timespec at = {(time_t)(at_ns / 1000000000), (long)(at_ns % 1000000000)};
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+    struct timespec moment = at(at_ns);
+    while (in_loop && now_ns() < at_ns) b_dispatch(at_ns);
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &moment, NULL);
 }
 
 /* Sends until the time is over; returns how often there was no room. */
@@ -209,8 +231,8 @@ static int watch(void) {
     pthread_t receiver;
     nodes = NODES_MAX; /* nobody says END */
     watches = 1;
-    if (b_init() != 0) fail("cannot join");
-    if (pthread_create(&receiver, NULL, receive, NULL) != 0) fail("no thread");
+    start(&receiver);
+    if (in_loop) fail("watch is for clusters with daemons");
     for (char byte; read(STDIN_FILENO, &byte, 1) > 0;) {}
     return 0;
 }
@@ -227,8 +249,7 @@ int main(int count, char **arguments) {
     struct head *head = calloc(1, len > sizeof *head ? len : sizeof *head);
     if (!head) fail("no memory");
     head->node = (uint32_t)node;
-    if (b_init() != 0) fail("cannot join");
-    if (pthread_create(&receiver, NULL, receive, NULL) != 0) fail("no thread");
+    start(&receiver);
     await(&members, nodes, MEET_S_MAX, "not all members came");
     say(head, HELLO);
     await(&hellos, nodes, MEET_S_MAX, "not all members said hello");
@@ -236,7 +257,7 @@ int main(int count, char **arguments) {
                               atof(arguments[5]), strtoull(arguments[6], NULL, 10));
     say(head, END);
     await(&ends, nodes, END_S_MAX, "not all members came to the end");
-    pthread_join(receiver, NULL);
+    if (!in_loop) pthread_join(receiver, NULL);
     report(head->number, again);
     return 0;
 }

@@ -13,7 +13,8 @@ except ImportError:
 matplotlib.use("svg")
 from matplotlib import pyplot
 
-COLOURS = {"anasazi": "#2563a8", "in-process": "#58a5d8", "corosync": "#c05a2b"}
+COLOURS = {"anasazi": "#2563a8", "in-process": "#58a5d8", "in-loop": "#9ccbe8",
+           "corosync": "#c05a2b"}
 
 
 def draw(rows, raw, folder):

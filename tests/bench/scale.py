@@ -1,9 +1,8 @@
 """Many daemons in one ring, and what an idle daemon costs."""
 
-import pathlib
 import time
 
-from clusters import Anasazi, cpu_s
+from clusters import Anasazi, cpu_s, memory
 from failover import Watchers
 from hosts import Namespaces
 
@@ -43,8 +42,6 @@ def idle(cluster):
         before_s = cpu_s(pid)
         time.sleep(IDLE_S)
         share = (cpu_s(pid) - before_s) / IDLE_S
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    kib = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines()
-           if line.startswith(("VmRSS", "RssAnon"))}
+    kib = memory(pid)
     return {"cluster": cluster.name, "clients": CLIENTS, "cpu_percent": round(100 * share, 2),
-            "own_mb": round(kib["RssAnon"] / 1024, 1), "resident_mb": round(kib["VmRSS"] / 1024, 1)}
+            "own_mb": round(kib["own"] / 1024, 1), "resident_mb": round(kib["resident"] / 1024, 1)}

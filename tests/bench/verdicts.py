@@ -7,6 +7,8 @@ FLOODS = [(64, 15, 50, None, None), (1024, 12, 40, None, None), (8192, 8, None, 
 # Of paces, 256 bytes: messages/s of each member, what is measured, and the most of Corosync's.
 PACES = [("anasazi", 1000, "p50_us", 0.42, 0.25), ("anasazi", 1000, "p99_us", 0.5, 0.3),
          ("anasazi", 100, "p50_us", 0.5, 0.25), ("in-process", 1000, "p50_us", 0.33, 0.18)]
+# An engine in each program: of its own thread, or of the program's own loop; the better counts.
+IN_PROCESS = ["in-process", "in-loop"]
 FAIL_OVERS = [("daemon killed", 150, 30), ("host silent", 500, 200), ("client killed", 5, 1)]
 
 
@@ -46,7 +48,11 @@ def judge(rows, fail_overs, scales, idles):
         agreed, safe = (find(rows, "anasazi", length, safe=safe) for safe in (False, True))
         verdicts.add(f"{length} B safe", ratio(safe, agreed, "messages_s"), "x agreed", 0.8, 0.95)
     for name, rate, what, floor, aim in PACES:
-        ours, theirs = find(rows, name, 256, rate=rate), find(rows, "corosync", 256, rate=rate)
+        names = IN_PROCESS if name == "in-process" else [name]
+        found = [row for one in names if (row := find(rows, one, 256, rate=rate))]
+        ours = min(found, key=lambda row: row[what], default=None)
+        theirs = find(rows, "corosync", 256, rate=rate)
+        name = ours["cluster"] if ours else name
         verdicts.add(f"{name}, {what[:3]} at {rate}/s of each", ratio(ours, theirs, what),
                      "x Corosync", floor, aim, least=False)
     lossy, whole = (find(rows, "anasazi", 1024, loss=loss) for loss in (1, None))
