@@ -226,17 +226,18 @@ def measure_masses(arguments, clusters):
     """Many clients and many groups, and what failed of it. The other clusters have ended."""
     for cluster in clusters[1:]:
         cluster.stop()
-    ways = [lambda: crowds.rush(clusters[0], arguments.rush, say),
-            lambda: crowds.crowd(clusters[0], arguments.clients, say),
-            lambda: crowds.groups(clusters[0], arguments.groups, arguments.spread, say)]
+    ours = clusters[0]
+    ways = {"clients joining at once": lambda: crowds.rush(ours, arguments.rush, say),
+            "clients of one daemon": lambda: crowds.crowd(ours, arguments.clients, say),
+            "groups": lambda: crowds.groups(ours, arguments.groups, arguments.spread, say)}
     measured, failed = [], []
-    for way in ways:
+    for what, way in ways.items():
         try:
             measured.append(way())
             say(crowds.line(measured[-1]))
         except Trouble as trouble:
-            failed.append(str(trouble))
-            say(f"FAILED: {trouble}")
+            failed.append(f"{what}: {trouble}")
+            say(f"FAILED: {failed[-1]}")
     return measured, failed
 
 
@@ -249,9 +250,10 @@ def measure_scale(arguments, hosts, place, program):
     return [measured]
 
 
-LEGEND = """messages/s, MB/s: delivered at each host. sent/s: by each member; flood: as fast as it goes, so
-that latency is that of full queues; one: as flood, but one member sends. cpu: of the daemons, per
-message and host. The network without any protocol carries nobody's own messages to himself."""
+LEGEND = """messages/s, MB/s: delivered at each host. sent/s: by each member; flood: as fast as it
+goes, so that latency is that of full queues; one: as flood, but one member sends. cpu: of the
+daemons, per message and host. The network without any protocol carries nobody's own messages to
+himself."""
 
 
 def raw_line(raw_mb_s):

@@ -8,9 +8,9 @@ from failover import Watcher, Watchers
 
 SOON_NS = 200_000_000        # until an order has reached all programs
 AT_ONCE = 1 << 30
-# Of the crowd on one daemon: what one member sends to all, and how many join at a time. A join shows
-# all members to all members: a thousand at once would be more than client.backlog_total keeps for a
-# program that reads them all in one thread.
+# Of the crowd on one daemon: what one member sends to all, and how many join at a time. A join
+# shows all members to all members: a thousand at once would be more than client.backlog_total keeps
+# for a program that reads them all in one thread.
 CROWD_MESSAGES = 1000
 CROWD_AHEAD = 20
 # Group handles of one session are 4,096 at most, so that it takes some sessions to have them all.
@@ -106,10 +106,12 @@ def groups(cluster, count, messages, say):
         again_ns = time.monotonic_ns()
         cluster.start_again(hosts - 1)
         merged_ns = crowds.agree(hosts, again_ns)
-    return {"what": "groups", "groups": count, "members": hosts, "join_s": seconds(begin_ns, joined_ns),
+    return {"what": "groups", "groups": count, "members": hosts,
+            "join_s": seconds(begin_ns, joined_ns),
             "own_kib_each": round((after["own"] - before["own"]) / count, 2),
-            "messages_s": round(messages * hosts / spread_s), "ratio": round(one_s / spread_s, 3),
-            "lost_s": seconds(killed_ns, lost_ns), "merged_s": seconds(again_ns, merged_ns)}
+            "messages_s": round(messages * hosts / spread_s),
+            "ratio": round(one_s / spread_s, 3), "lost_s": seconds(killed_ns, lost_ns),
+            "merged_s": seconds(again_ns, merged_ns)}
 
 
 def fresh(cluster):
@@ -135,8 +137,8 @@ LINES = {
     "rush": "{clients} clients joining at once: each has the view of all {join_s:.3f} s later, "
             "having been shown {views_mean:.1f} views, {views_max} at most",
     "groups": "{groups:,} groups of {members} members: joined in {join_s:.2f} s, a daemon has "
-              "{own_kib_each:.2f} KiB of its own for each; {messages_s:,} messages/s of 64 B spread "
-              "over them, {ratio:.2f} of those in one group; views without a daemon in all of them "
+              "{own_kib_each:.2f} KiB of its own for each; {messages_s:,} messages/s of 64 B in "
+              "all of them, {ratio:.2f} of those in one; views without a daemon in all of them "
               "{lost_s:.2f} s after it was killed, with it {merged_s:.2f} s after its new start",
 }
 
