@@ -297,8 +297,12 @@ impl Sessions {
             return Err(Ending::new(Status::ENOMEM, text));
         }
         let group = GroupId::of(name);
-        let is_there = |handle: &Handle| handle.group == group && handle.role == Role::Member;
-        if record.flags & JOIN_SEND_ONLY == 0 && connection.handles.values().any(is_there) {
+        // Through the group, not through all handles: a session may join thousands of groups.
+        let is_there = |member: &LocalMember| {
+            let handle = connection.handles.get(&member.handle);
+            member.session == connection.id && handle.is_some_and(|h| h.role == Role::Member)
+        };
+        if record.flags & JOIN_SEND_ONLY == 0 && self.groups.of(group).iter().any(is_there) {
             let text = format!("this session is a member of {name:?} already, by another handle");
             return Err(Ending::new(Status::EEXIST, text));
         }
