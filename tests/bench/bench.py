@@ -253,7 +253,7 @@ def measure_scale(arguments, hosts, place, program):
 LEGEND = """messages/s, MB/s: delivered at each host. sent/s: by each member; flood: as fast as it
 goes, so that latency is that of full queues; one: as flood, but one member sends. cpu: of the
 daemons, per message and host. The network without any protocol carries nobody's own messages to
-himself."""
+himself. Many clients and groups: with the daemons' default limits, over shared memory."""
 
 
 def raw_line(raw_mb_s):
