@@ -86,6 +86,10 @@ impl Core {
         self.state.notice_own_pause(&mut self.node, now);
         self.node.now = self.node.now.max(now);
         self.node.pace.refill(self.node.now);
+        // What has been said since leaves first.
+        if !matches!(input, Input::Drained) {
+            self.step(In::Token, State::install_due);
+        }
         match input {
             Input::Datagram { from, multicast, bytes } => self.on_datagram(from, multicast, &bytes),
             Input::Drained => self.step(In::Drained, State::on_drained),

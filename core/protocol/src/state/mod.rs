@@ -201,6 +201,13 @@ impl State {
         }
     }
 
+    pub(crate) fn install_due(self, node: &mut Node) -> Self {
+        match self {
+            Self::Recovery(s) => s.install_due(node),
+            other => other,
+        }
+    }
+
     pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
         match self {
             Self::Probation(s) => Some(s.deadline()),

@@ -64,8 +64,8 @@ impl Source for Messages {
 }
 
 impl Operational {
-    /// Starts with a new ring, holding its token if this node was the one to install it first.
-    pub(crate) fn enter(node: &mut Node, mut ring: Ring, token: Option<Token>) -> State {
+    /// Starts with a new ring, of which the token has been passed on.
+    pub(crate) fn enter(node: &mut Node, mut ring: Ring) -> State {
         ring.token_at = node.now;
         if !ring.is_alone() {
             ring.overdue_after_a_round(node);
@@ -88,9 +88,6 @@ impl Operational {
             held_back: BTreeSet::new(),
             disagreement_told: false,
         });
-        if let Some(token) = token {
-            operational.ring.pass(node, token);
-        }
         deliver_ready(node, &mut operational.ring);
         operational.on_work(node)
     }

@@ -103,6 +103,6 @@ impl Probation {
         });
         let mut ring = Ring::new(ring, members, 0, false);
         ring.speak(node.dialect());
-        Operational::enter(node, ring, None)
+        Operational::enter(node, ring)
     }
 }

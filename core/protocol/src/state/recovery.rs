@@ -35,6 +35,8 @@ pub(crate) struct Recovery {
     /// Attempts whose votes formed this ring.
     propose: Propose,
     give_up_at: Instant,
+    /// The token with which all is there and has been passed on: what is left is to install.
+    due: Option<Token>,
 }
 
 impl Recovery {
@@ -79,7 +81,7 @@ impl Recovery {
         let give_up_at = node.now + node.config.timers.recovery;
         let propose = propose.clone();
         let mut recovery =
-            Box::new(Self { history, ring, components, mine, work, propose, give_up_at });
+            Box::new(Self { history, ring, components, mine, work, propose, give_up_at, due: None });
         if planted!("obligation_at_plan") {
             let obligation = recovery.components[mine].obligation.clone();
             recovery.history.obligation.extend(obligation);
@@ -98,7 +100,8 @@ impl Recovery {
     }
 
     pub(crate) fn deadline(&self, node: &Node) -> Option<Instant> {
-        self.ring.deadline(node).into_iter().chain([self.give_up_at]).min()
+        let due = self.due.as_ref().map(|_| node.now);
+        self.ring.deadline(node).into_iter().chain([self.give_up_at]).chain(due).min()
     }
 
     /// What was not heard up to now says nothing.
@@ -207,11 +210,26 @@ impl Recovery {
         let complete = token.last_recovery.is_some_and(|last| self.ring.delivered >= last);
         if complete && (token.operational || everybody_holds_all || self.ring.is_alone()) {
             token.operational = true;
-            return self.install(node, token);
+            if self.ring.is_alone() {
+                return self.install(node, token);
+            }
+            // Thousands of groups take a while, and the others shall not wait for it, one after the
+            // other: the token would be lost meanwhile.
+            self.ring.pass(node, token.clone());
+            self.due = Some(token);
+            return State::Recovery(self);
         }
         self.ring.pass(node, token);
         self.ring.send_behind(node);
         State::Recovery(self)
+    }
+
+    /// Installs what is due, before anything else is worked on.
+    pub(crate) fn install_due(mut self: Box<Self>, node: &mut Node) -> State {
+        match self.due.take() {
+            Some(token) => self.install(node, token),
+            None => State::Recovery(self),
+        }
     }
 
     /// Takes recovery packets in, in order: old packets into the old ring's store, tables into the

@@ -133,8 +133,7 @@ impl Recovery {
         });
         let last = token.last_recovery.unwrap_or(0);
         self.ring.delivered = self.ring.delivered.max(last);
-        let token = (!self.ring.is_alone()).then_some(token);
-        Operational::enter(node, self.ring, token)
+        Operational::enter(node, self.ring)
     }
 }
 
