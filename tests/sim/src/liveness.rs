@@ -173,6 +173,14 @@ impl Cluster {
         self.fail(Failure::Stuck(format!("{}\n{lines}", rule.broken(how))));
     }
 
+    /// No engine is busy with a turn.
+    pub fn nobody_is_at_work(&self) -> Result<(), String> {
+        match self.nodes.iter().position(|n| n.busy_until > self.now) {
+            Some(node) => Err(format!("n{} is at work", node + 1)),
+            None => Ok(()),
+        }
+    }
+
     /// L1: every set of nodes that can hear each other is one ring. Where single links stay cut, no
     /// two rings could become one that is larger than each; a ring may well go on over a link that
     /// it does not need.

@@ -16,8 +16,10 @@ use crate::wire::{Packet, Request, Token};
 pub(crate) enum Hop {
     /// Somewhere else.
     Elsewhere,
-    /// Sent to the successor, of which nothing was heard since.
+    /// Sent on, and nothing was heard of it since.
     Unconfirmed {
+        /// To whom: a member's index.
+        to: usize,
         /// When to send it again.
         repeat_at: Instant,
         /// How often it was sent again.
@@ -44,7 +46,9 @@ impl Ring {
     /// Takes a token if it is a new one for this member.
     pub(crate) fn accept(&mut self, node: &mut Node, from: NodeId, token: &Token) -> bool {
         let other_ring = token.ring != self.id && !planted!("token_of_any_ring");
-        if other_ring || from != self.predecessor().node {
+        let on_its_way = from == self.predecessor().node;
+        let handed = token.handed && self.members.iter().any(|p| p.node == from);
+        if other_ring || !(on_its_way || handed) {
             node.out.stats.dropped_stale += 1;
             return false;
         }
@@ -56,7 +60,7 @@ impl Ring {
         if token.token_sequence <= self.accepted && !twice {
             if token.token_sequence == self.accepted {
                 let ack = Packet::TokenAck { ring: self.id, token_sequence: token.token_sequence };
-                node.send_to(self.predecessor(), &ack);
+                self.send_to_member(node, from, &ack);
             }
             node.out.stats.dropped_stale += 1;
             return false;
@@ -96,29 +100,52 @@ impl Ring {
     }
 
     /// Sends the token to the successor.
-    pub(crate) fn pass(&mut self, node: &mut Node, mut token: Token) {
+    pub(crate) fn pass(&mut self, node: &mut Node, token: Token) {
+        self.pass_to(node, token, (self.me + 1) % self.members.len());
+    }
+
+    /// Hands a token that rested here to the member that woke it. Whoever is passed over is as far
+    /// as everybody: a token rests only when all have left with it that they have all there is.
+    pub(crate) fn hand_over(&mut self, node: &mut Node, mut token: Token, to: NodeId) {
+        // It rests again only when it has visited all, and none of what it gathers is of all.
+        (token.idle_hops, token.mtu_gathering) = (0, 0);
+        match self.members.iter().position(|p| p.node == to) {
+            Some(to) if to != self.me => self.pass_to(node, token, to),
+            _ => self.pass(node, token),
+        }
+    }
+
+    fn pass_to(&mut self, node: &mut Node, mut token: Token, to: usize) {
         token.token_sequence += 1;
+        token.handed = self.members[to] != self.successor();
         if self.is_representative() {
             token.rotation = token.rotation.wrapping_add(1);
             node.out.stats.rotations += 1;
         }
         self.wake_wanted = false;
         self.last_sent = Some(token);
-        self.send_token(node);
-        self.hop =
-            Hop::Unconfirmed { repeat_at: node.now + node.config.timers.token_repeat, repeats: 0 };
+        self.send_token(node, to);
+        let repeat_at = node.now + node.config.timers.token_repeat;
+        self.hop = Hop::Unconfirmed { to, repeat_at, repeats: 0 };
     }
 
-    fn send_token(&self, node: &mut Node) {
+    fn send_token(&self, node: &mut Node, to: usize) {
         if let Some(token) = &self.last_sent {
-            node.send_to(self.successor(), &Packet::Token(token.clone()));
+            node.send_to(self.members[to], &Packet::Token(token.clone()));
+        }
+    }
+
+    fn send_to_member(&self, node: &mut Node, to: NodeId, packet: &Packet) {
+        if let Some(process) = self.members.iter().find(|p| p.node == to) {
+            node.send_to(*process, packet);
         }
     }
 
     /// Keeps the token if the ring is idle and it is this member's to keep; else gives it back.
     pub(crate) fn park(&mut self, node: &Node, token: Token) -> Option<Token> {
-        let idle = token.idle_hops as usize >= 2 * self.members.len();
-        if !idle || self.wake_wanted || self.keeper() != self.me {
+        // All have seen it twice since the last packet, also who has sent that.
+        let idle = token.idle_hops as usize > self.members.len();
+        if !idle || self.wake_wanted || self.keeper(&token) != self.me {
             return Some(token);
         }
         let until = node.now + node.config.timers.idle_rotate;
@@ -127,15 +154,18 @@ impl Ring {
         None
     }
 
-    /// The member that keeps an idle ring's token: the one most likely to send next.
-    fn keeper(&self) -> usize {
-        self.last_origin.1
+    /// The member that keeps an idle ring's token. All know it: the token has gone round since.
+    fn keeper(&self, token: &Token) -> usize {
+        self.members.iter().position(|p| Some(p.node) == token.keeper).unwrap_or(0)
     }
 
-    /// The parked token, to go on.
-    pub(crate) fn unpark(&mut self) -> Option<Token> {
+    /// The parked token, to go on: the next rotation begins.
+    pub(crate) fn unpark(&mut self, node: &Node) -> Option<Token> {
         match core::mem::replace(&mut self.hop, Hop::Elsewhere) {
-            Hop::Parked { token, .. } => Some(*token),
+            Hop::Parked { token, .. } => {
+                self.token_at = node.now;
+                Some(*token)
+            }
             other => {
                 self.hop = other;
                 None
@@ -144,9 +174,9 @@ impl Ring {
     }
 
     /// A member has something to send.
-    pub(crate) fn on_wake(&mut self) -> Option<Token> {
+    pub(crate) fn on_wake(&mut self, node: &Node) -> Option<Token> {
         self.wake_wanted = true;
-        let mut token = self.unpark()?;
+        let mut token = self.unpark(node)?;
         token.idle_hops = 0;
         Some(token)
     }
@@ -162,9 +192,9 @@ impl Ring {
 
     fn send_wake(&mut self, node: &mut Node) {
         self.wake_at = Some(node.now + node.config.timers.token_repeat);
-        if self.keeper() != self.me {
-            let keeper = self.members[self.keeper()];
-            node.send_to(keeper, &Packet::Wake { ring: self.id });
+        let keeper = self.last_sent.as_ref().map_or(self.me, |token| self.keeper(token));
+        if keeper != self.me {
+            node.send_to(self.members[keeper], &Packet::Wake { ring: self.id });
         }
     }
 
@@ -181,16 +211,16 @@ impl Ring {
             }
         }
         match &mut self.hop {
-            Hop::Unconfirmed { repeat_at, repeats } if *repeat_at <= node.now => {
+            Hop::Unconfirmed { to, repeat_at, repeats } if *repeat_at <= node.now => {
+                let to = *to;
                 *repeats += 1;
                 let wait = node.config.timers.token_repeat * (1 << (*repeats).min(2));
                 *repeat_at = node.now + wait;
                 node.out.stats.tokens_repeated += 1;
-                self.send_token(node);
+                self.send_token(node, to);
             }
             Hop::Parked { until, .. } if *until <= node.now => {
-                if let Some(token) = self.unpark() {
-                    self.token_at = node.now;
+                if let Some(token) = self.unpark(node) {
                     self.pass(node, token);
                 }
             }
@@ -233,6 +263,9 @@ impl Ring {
 
     /// Whom the token was passed to, if nothing was heard of it since.
     pub(crate) fn suspect(&self) -> Option<NodeId> {
-        matches!(self.hop, Hop::Unconfirmed { .. }).then(|| self.successor().node)
+        match self.hop {
+            Hop::Unconfirmed { to, .. } => Some(self.members[to].node),
+            _ => None,
+        }
     }
 }

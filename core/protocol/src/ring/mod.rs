@@ -6,12 +6,14 @@
 //! |---|---|
 //! | `store` | packets by ordinal |
 //! | `token` | a visit of the token |
+//! | `forecast` | who is likely to send next |
 //! | `hop` | passing it on, repeating it, parking it |
 //! | `mtu` | how large its datagrams are |
 //! | `pace` | how long rotations take, and what a member's own link carries |
 //! | `waiting` | a token that has arrived before the data that it covers |
 //! | `window` | how much may be sent, and how much of it behind the token |
 
+mod forecast;
 mod hop;
 mod mtu;
 mod pace;
@@ -36,6 +38,7 @@ use crate::planted::planted;
 use crate::time::Instant;
 use crate::wire::packet::DATA_CONTENT_AT;
 use crate::wire::{DATA_OVERHEAD_LEN, Data, Dialect, Packet, Token, seal};
+use forecast::Forecast;
 use mtu::Size;
 use pace::{Outlet, Rotations};
 use waiting::Arrived;
@@ -60,8 +63,7 @@ pub(crate) struct Ring {
     pub(crate) safe_line: u64,
     /// Handed on up to here.
     pub(crate) delivered: u64,
-    /// Who ordered the highest ordinal: the one to keep an idle ring's token.
-    last_origin: (u64, usize),
+    forecast: Forecast,
     /// Number of the newest token accepted.
     accepted: u64,
     /// The token as this node last sent it.
@@ -124,7 +126,7 @@ impl Ring {
             high: 0,
             safe_line: 0,
             delivered: 0,
-            last_origin: (0, 0),
+            forecast: Forecast::default(),
             accepted: 0,
             last_sent: None,
             contribution: Contribution::default(),
@@ -218,7 +220,7 @@ impl Ring {
         let fresh = self.store.insert(data.ordinal, held);
         self.watch_size(node, arrival, fresh);
         if fresh {
-            self.note_origin(data.ordinal, origin);
+            self.forecast.other_sent(origin, data.ordinal);
         } else {
             node.out.stats.packets_duplicate += 1;
         }
@@ -280,12 +282,6 @@ impl Ring {
         self.high = self.high.max(self.store.high());
     }
 
-    fn note_origin(&mut self, ordinal: u64, member: usize) {
-        if ordinal > self.last_origin.0 {
-            self.last_origin = (ordinal, member);
-        }
-    }
-
     /// Gives the next ordinal to a packet of this node, and sends it. Returns the ordinal. Only who
     /// holds the token does so: nobody else can give it out (axiom B4).
     fn order(
@@ -317,7 +313,6 @@ impl Ring {
         };
         let kept = self.store.insert(ordinal, held);
         assert!(kept, "flow control lets nothing be ordered that the store cannot keep");
-        self.note_origin(ordinal, self.me);
         self.high = ordinal;
         node.out.stats.packets_ordered += 1;
         ordinal

@@ -3,8 +3,11 @@
 //! Why `min(previous, current)` of the aru that this member sent is a safe line: between two visits
 //! every member saw the token and left with an aru at most its own, unless a later member raised
 //! it; and who raises it had set it in the round before. So the minimum of the two values is at
-//! most every member's own aru (Totem, 1995). That carries axioms SA1 and SA2: only who has
-//! installed the ring passes its token on.
+//! most every member's own aru (Totem, 1995). A token that rested and is handed to another member
+//! passes others over: but it rests only where all have left with aru and safe line at the last
+//! ordinal, and who hands it on orders nothing then, so that what is sent next needs two further
+//! visits of its sender, between which it visits all. That carries axioms SA1 and SA2: who passes
+//! the token of a ring on that it has not installed yet does so before it takes in anything else.
 
 use bytes::Bytes;
 
@@ -67,6 +70,10 @@ impl Ring {
         token.backlog = token.backlog.saturating_sub(mine.backlog).saturating_add(backlog);
         token.repeats = token.repeats.saturating_sub(mine.repeated).saturating_add(repeated);
         self.contribution = Contribution { sent, repeated, backlog };
+        if sent > 0 {
+            let next = self.forecast.sent(self.me, self.high);
+            token.keeper = Some(self.members[next].node);
+        }
         if sent + repeated > 0 {
             token.idle_hops = 0;
         }
@@ -77,8 +84,9 @@ impl Ring {
 
     /// How long the rotation took that ends here.
     fn pace(&mut self, node: &Node) -> Pace {
-        // A token that had something to do at every hop did not rest.
-        let went_on = self.last_sent.as_ref().is_some_and(|t| t.idle_hops == 0);
+        // A token that had something to do at every hop did not rest, and one that was not handed
+        // to another member has been at all.
+        let went_on = self.last_sent.as_ref().is_some_and(|t| t.idle_hops == 0 && !t.handed);
         let (took, loss) = (went_on.then_some(self.away), node.config.timers.token_loss);
         self.rotations.pace(node.now, took, loss)
     }

@@ -15,7 +15,7 @@ use super::transitions::{At, Why};
 use super::unordered::{self, Seen};
 use super::{Gather, History, Sender, State};
 use crate::event::Cause;
-use crate::id::Process;
+use crate::id::{NodeId, Process};
 use crate::limits::LEAVE_WITHIN;
 use crate::node::Node;
 use crate::output::Output;
@@ -146,8 +146,8 @@ impl Operational {
                 State::Operational(self)
             }
             Packet::Wake { ring } if ring == self.ring.id => {
-                if let Some(token) = self.ring.on_wake() {
-                    self.visit(node, token);
+                if let Some(token) = self.ring.on_wake(node) {
+                    self.visit(node, token, Some(from.header.node));
                 }
                 self.finish_leaving(node)
             }
@@ -207,7 +207,7 @@ impl Operational {
     /// Uses a token that has arrived, if it is time.
     fn use_token(mut self: Box<Self>, node: &mut Node, drained: bool) -> State {
         if let Some(token) = self.ring.take_token(node, drained) {
-            self.visit(node, token);
+            self.visit(node, token, None);
             if let Some(stalled) = self.ring.failed_to_receive(node) {
                 node.blame(stalled);
                 let history = self.leave(node, Cause::FailedToReceive { node: stalled });
@@ -223,10 +223,10 @@ impl Operational {
                 deliver_ready(node, &mut self.ring);
             }
         } else if !node.queue.is_empty() {
-            match self.ring.unpark() {
+            match self.ring.unpark(node) {
                 Some(mut token) => {
                     token.idle_hops = 0;
-                    self.visit(node, token);
+                    self.visit(node, token, None);
                 }
                 None => self.ring.want_token(node),
             }
@@ -234,14 +234,19 @@ impl Operational {
         self.finish_leaving(node)
     }
 
-    fn visit(&mut self, node: &mut Node, mut token: Token) {
+    /// A visit of the token. `woken_by`: it rested here, and goes to that member.
+    fn visit(&mut self, node: &mut Node, mut token: Token, woken_by: Option<NodeId>) {
         let (ring, token_sequence) = (self.ring.id, token.token_sequence);
         node.out.trace(|| Trace::TokenVisit { ring, token_sequence });
         token.operational = true;
         self.ring.send(node, &mut token, &mut Messages);
         self.ring.settle(node, &mut token);
         if let Some(token) = self.ring.park(node, token) {
-            self.ring.pass(node, token);
+            match woken_by {
+                // Nothing was ordered now: whom it passes over does not lack anything.
+                Some(member) if token.idle_hops > 0 => self.ring.hand_over(node, token, member),
+                _ => self.ring.pass(node, token),
+            }
         }
         self.ring.send_behind(node);
         deliver_ready(node, &mut self.ring);

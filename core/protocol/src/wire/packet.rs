@@ -142,6 +142,10 @@ pub(crate) struct Token {
     pub(crate) mtu_gathering: u16,
     /// Hops since anything happened.
     pub(crate) idle_hops: u32,
+    /// Who keeps it while the ring is idle, as who sent last foresees; else the representative.
+    pub(crate) keeper: Option<NodeId>,
+    /// It left its way round: who kept it hands it to who asked for it.
+    pub(crate) handed: bool,
     /// Recovery: packets of old rings not yet sent.
     pub(crate) unsent: u64,
     /// Recovery: group tables not yet sent.
@@ -399,6 +403,8 @@ impl Data {
 
 const TOKEN_OPERATIONAL: u8 = 1;
 const TOKEN_LAST_RECOVERY: u8 = 2;
+const TOKEN_HANDED: u8 = 4;
+const TOKEN_FLAGS: u8 = TOKEN_OPERATIONAL | TOKEN_LAST_RECOVERY | TOKEN_HANDED;
 
 impl Token {
     fn encode(&self, w: &mut Writer) {
@@ -406,7 +412,8 @@ impl Token {
         w.u64(self.token_sequence);
         w.u32(self.rotation);
         w.u8(if self.operational { TOKEN_OPERATIONAL } else { 0 }
-            | if self.last_recovery.is_some() { TOKEN_LAST_RECOVERY } else { 0 });
+            | if self.last_recovery.is_some() { TOKEN_LAST_RECOVERY } else { 0 }
+            | if self.handed { TOKEN_HANDED } else { 0 });
         w.u64(self.seq);
         w.u64(self.aru);
         w.u32(self.aru_by.map_or(0, |n| n.0));
@@ -417,6 +424,7 @@ impl Token {
         w.u16(self.mtu);
         w.u16(self.mtu_gathering);
         w.u32(self.idle_hops);
+        w.u32(self.keeper.map_or(0, |n| n.0));
         w.u64(self.unsent);
         w.u16(self.tables_unsent);
         w.u64(self.last_recovery.unwrap_or(0));
@@ -431,7 +439,7 @@ impl Token {
 
     fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (ring, token_sequence, rotation, flags) = (r.ring()?, r.u64()?, r.u32()?, r.u8()?);
-        if flags & !(TOKEN_OPERATIONAL | TOKEN_LAST_RECOVERY) != 0 {
+        if flags & !TOKEN_FLAGS != 0 {
             return Err(WireError::Invalid("token flags"));
         }
         let (seq, aru) = (r.u64()?, r.u64()?);
@@ -443,7 +451,7 @@ impl Token {
         if !is_size(mtu) || !is_size(mtu_gathering) {
             return Err(WireError::Invalid("token mtu"));
         }
-        let idle_hops = r.u32()?;
+        let (idle_hops, keeper) = (r.u32()?, member(r)?);
         let (unsent, tables_unsent, last) = (r.u64()?, r.u16()?, r.u64()?);
         let count = r.count(REQUEST_LEN)?;
         if count > limits::REQUEST_RANGES_MAX || aru > seq || last > seq {
@@ -469,6 +477,8 @@ impl Token {
             mtu,
             mtu_gathering,
             idle_hops,
+            keeper,
+            handed: flags & TOKEN_HANDED != 0,
             unsent,
             tables_unsent,
             last_recovery: (flags & TOKEN_LAST_RECOVERY != 0).then_some(last),

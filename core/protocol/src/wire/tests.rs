@@ -60,6 +60,8 @@ fn packets() -> Vec<Packet> {
         mtu: 1_400,
         mtu_gathering: 8_900,
         idle_hops: 1,
+        keeper: Some(NodeId(4)),
+        handed: true,
         unsent: 2,
         tables_unsent: 3,
         last_recovery: Some(4),

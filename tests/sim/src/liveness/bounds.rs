@@ -57,7 +57,8 @@ impl Gaps {
         };
         let rest_us = timers.idle_rotate.as_micros() as u64 + machine.timer_late_us;
         let busy = (busy_us + lost_us) * 1_000;
-        Self { busy, idle: busy + rest_us * 1_000 }
+        // Somebody may be passed over when it is handed on, and is visited a round later.
+        Self { busy, idle: 2 * busy + rest_us * 1_000 }
     }
 }
 

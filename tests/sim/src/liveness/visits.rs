@@ -1,8 +1,8 @@
 //! L2: the token comes round in time.
 //!
-//! It rests only after two rounds without anything new, so every member has seen it twice since the
-//! last packet was ordered. Before that, and from the moment on at which a packet is ordered, it
-//! may take a rotation; else a rotation and a rest.
+//! It rests only where every member has seen it twice since the last packet was ordered. Before
+//! that, and from the moment on at which a packet is ordered, it may take a rotation; else a rest
+//! and two rotations: one that rests and is handed on passes others over, once.
 
 use std::collections::BTreeMap;
 

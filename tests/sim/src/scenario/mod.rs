@@ -169,8 +169,11 @@ mod tests {
             "{what}"
         );
         assert!(what.contains("\nthe story so far, from the last `mark` on:\n  n1"), "{what}");
-        let rule = wrong("title x\nring 2\ndrop wake n1 -> n2\nload 1 10\nrest within 1s\n");
-        assert!(rule.starts_with("x.txt:3: no datagram was met by `drop wake n1 -> n2`"), "{rule}");
+        let rule = wrong("title x\nring 2\ndrop decline n1 -> n2\nload 1 10\nrest within 1s\n");
+        assert!(
+            rule.starts_with("x.txt:3: no datagram was met by `drop decline n1 -> n2`"),
+            "{rule}"
+        );
     }
 
     #[test]

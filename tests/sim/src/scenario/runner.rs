@@ -395,6 +395,8 @@ impl Runner {
             self.wait_for(Time::Fixed(limit), Cluster::settled)?;
             self.rest(Time::Fixed(limit))?;
         }
+        // What a machine is at was begun while it was slow.
+        self.wait_for(Time::Fixed(QUIET), Cluster::nobody_is_at_work)?;
         let installed = self.cluster.installed();
         self.cluster.judge.visits_on = true;
         self.advance(QUIET, |_| false);
