@@ -8,7 +8,7 @@ use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, Event, Evidence, Fate, GroupId,
     GroupView, Incarnation, Input, Instant, MessageDelivery, NodeId, Output, Process, SessionId,
 };
-use anasazi_transport::{Faulty, Received, Target, Transport};
+use anasazi_transport::{Faulty, Life, Received, Target, Transport};
 use bytes::Bytes;
 
 use crate::recorder::Recorder;
@@ -66,6 +66,9 @@ pub(crate) struct Domain<T, S> {
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
     unreachable: Vec<SocketAddr>,
+    ended: Vec<Life>,
+    /// The ring has changed since the last flush.
+    has_new_ring: bool,
     written: Vec<(u64, bool)>,
     /// There is certainly more to receive.
     backlog: bool,
@@ -81,9 +84,12 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         now: Instant,
     ) -> Self {
         let seed = config.seed;
+        let mut transport = Faulty::new(transport, seed);
+        // Others may know of the first ring before this one does.
+        transport.watch(life(boot.process), &[]);
         Self {
             core: Core::new(config, boot, now),
-            transport: Faulty::new(transport, seed),
+            transport,
             storage,
             process: boot.process,
             recorder,
@@ -91,6 +97,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             received: Vec::with_capacity(RECEIVE_BATCH_MAX),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
             unreachable: Vec::new(),
+            ended: Vec::new(),
+            has_new_ring: false,
             written: Vec::new(),
             backlog: false,
         }
@@ -110,9 +118,16 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         let mut unreachable = core::mem::take(&mut self.unreachable);
         self.transport.unreachable(&mut unreachable);
         for address in unreachable.drain(..) {
-            self.handle(now, Input::Evidence { address, kind: Evidence::Unreachable }, up);
+            self.handle(now, Input::Evidence(Evidence::Unreachable { address }), up);
         }
         self.unreachable = unreachable;
+        let mut ended = core::mem::take(&mut self.ended);
+        self.transport.ended(&mut ended);
+        for life in ended.drain(..) {
+            let process = process_of(life);
+            self.handle(now, Input::Evidence(Evidence::Ended { process }), up);
+        }
+        self.ended = ended;
         self.backlog
     }
 
@@ -152,6 +167,9 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         self.guarded(up, |domain, up| {
             domain.recorder.note(now, &input);
             domain.recorder.break_if_asked();
+            if domain.core.is_about_to_install() {
+                domain.send();
+            }
             domain.core.handle(now, input);
             domain.drain(now, up);
         });
@@ -191,6 +209,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                 }
                 Output::Event(event) => {
                     self.recorder.event(now, &event);
+                    let begins = matches!(&event, Event::State { to: "recovery", .. });
+                    self.has_new_ring |= begins || matches!(&event, Event::Installed { .. });
                     if let Some(witness) = &mut self.witness {
                         witness.event(now, &event);
                     }
@@ -207,6 +227,15 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         }
     }
 
+    /// The ends of a ring's members matter, from its recovery on.
+    fn watch(&mut self) {
+        let members = self.core.status().members;
+        let others = members.into_iter().filter(|(member, _)| *member != self.process);
+        let place = |(member, address): (Process, Option<_>)| Some((address?, life(member)));
+        let others: Vec<_> = others.filter_map(place).collect();
+        self.transport.watch(life(self.process), &others);
+    }
+
     fn queue(&mut self, to: Destination, bytes: Bytes) {
         let target = match to {
             Destination::Multicast => Target::Multicast,
@@ -215,12 +244,19 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         };
         self.sending.push((target, bytes));
         if self.sending.len() >= SEND_BATCH_MAX {
-            self.flush();
+            self.send();
         }
     }
 
-    /// Sends what is queued.
+    /// Sends what is queued, and what can wait for that.
     pub(crate) fn flush(&mut self) {
+        self.send();
+        if core::mem::take(&mut self.has_new_ring) {
+            self.watch();
+        }
+    }
+
+    fn send(&mut self) {
         if let Some(witness) = &mut self.witness {
             witness.flush();
         }
@@ -238,4 +274,18 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         };
         self.storage.write(ticket, stored);
     }
+}
+
+/// What the transport knows a process by.
+pub fn life(process: Process) -> Life {
+    let mut life = Life::default();
+    life[..4].copy_from_slice(&process.node.0.to_le_bytes());
+    life[8..].copy_from_slice(&process.incarnation.0.to_le_bytes());
+    life
+}
+
+fn process_of(life: Life) -> Process {
+    let [a, b, c, d, _, _, _, _, incarnation @ ..] = life;
+    let incarnation = Incarnation(u64::from_le_bytes(incarnation));
+    Process { node: NodeId(u32::from_le_bytes([a, b, c, d])), incarnation }
 }

@@ -12,7 +12,7 @@ use anasazi_protocol::{Incarnation, Instant, NodeId};
 use anasazi_stream::engine::Importance;
 use anasazi_stream::thread::spawn_without_signals;
 
-use crate::config::{StreamAddress, ValidConfig};
+use crate::config::{StreamAddress, ThreadConfig, ValidConfig};
 use crate::door::{Connection, Door, LISTENER_KEY};
 use crate::error::EngineError;
 use crate::open::{RealTurn, open};
@@ -20,12 +20,15 @@ use crate::session::limits::TAKE_IN_TURN;
 use crate::streams::{self, StreamSessions};
 use crate::sys::intake::Intake;
 use crate::sys::poll::{Waker, now_ns};
+use crate::sys::schedule;
 use crate::sys::socket::{Peer, pair};
 use crate::turn::SESSION_KEYS;
 use crate::watches::{HostLoop, Watches};
 
 /// Messages of the streams that are told in one turn; of a flood the rest is dropped.
 const TOLD_MAX: usize = 64;
+/// A wait that is as long as needed.
+const TICK_NEVER: Duration = Duration::from_secs(3600);
 
 /// One engine: what a daemon is made of. One thread at a time drives it.
 pub struct Engine {
@@ -141,7 +144,7 @@ impl Engine {
     /// # Errors
     /// A fault, as with [`process`](Self::process).
     pub fn run(&mut self) -> Result<(), EngineError> {
-        self.run_with(Duration::from_secs(3600), &mut |_| {})
+        self.run_with(TICK_NEVER, &mut |_| {})
     }
 
     /// Like [`run`](Self::run), and calls `on_tick` at least once every `tick`.
@@ -153,6 +156,32 @@ impl Engine {
         tick: Duration,
         on_tick: &mut dyn FnMut(&Self),
     ) -> Result<(), EngineError> {
+        self.settle_in()?;
+        self.go_on(tick, on_tick)
+    }
+
+    /// The calling thread becomes what is configured for the engine's.
+    fn settle_in(&mut self) -> Result<(), EngineError> {
+        let ThreadConfig { cpus, realtime_priority, busy_poll } = &self.config.thread;
+        let refused = |key, error, remedy| {
+            EngineError::Config(format!("{key} cannot be had ({error}): {remedy}"))
+        };
+        if *realtime_priority > 0 {
+            let key = format!("thread.realtime_priority = {realtime_priority}");
+            let remedy = "give this process CAP_SYS_NICE or raise its RLIMIT_RTPRIO \
+                          (LimitRTPRIO in a systemd unit), or set it to 0";
+            schedule::be_urgent(*realtime_priority).map_err(|error| refused(key, error, remedy))?;
+        }
+        if !cpus.is_empty() {
+            let remedy = "name processors that this machine has and this process may use";
+            schedule::run_on(cpus)
+                .map_err(|error| refused(format!("thread.cpus = {cpus:?}"), error, remedy))?;
+        }
+        self.watches.set_busy_poll(*busy_poll);
+        Ok(())
+    }
+
+    fn go_on(&mut self, tick: Duration, on_tick: &mut dyn FnMut(&Self)) -> Result<(), EngineError> {
         let mut more = false;
         while !self.has_ended() {
             more = self.turn(0, Some(if more { Duration::ZERO } else { tick }))?;
@@ -164,17 +193,23 @@ impl Engine {
     /// Starts a thread that drives the engine until it is stopped; no signal is ever handled on it.
     ///
     /// # Errors
-    /// The system has no room for a thread.
+    /// The system has no room for a thread, or it cannot be as `thread.*` says.
     pub fn spawn(mut self, name: &str) -> Result<EngineHandle, EngineError> {
         let handle = self.handle();
+        let (tell, told) = std::sync::mpsc::channel();
         spawn_without_signals(name, move || {
-            if let Err(error) = self.run() {
+            let settled = self.settle_in();
+            let begins = settled.is_ok();
+            // Whoever waits for it is there until then.
+            let _ = tell.send(settled);
+            if begins && let Err(error) = self.go_on(TICK_NEVER, &mut |_| {}) {
                 tracing::error!(target: "anasazi::engine", "{error}");
             }
         })
         .map_err(|error| {
             EngineError::System(format!("cannot start the engine's thread: {error}"))
         })?;
+        told.recv().map_err(|_| EngineError::System("the engine's thread ended".to_owned()))??;
         Ok(handle)
     }
 

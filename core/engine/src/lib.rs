@@ -36,6 +36,7 @@ mod witness;
 mod writer;
 
 pub use anasazi_stream::thread::spawn_without_signals;
+pub use domain::life;
 pub use engine::{Engine, EngineHandle};
 pub use error::EngineError;
 pub use storage::Storage;

@@ -55,7 +55,8 @@ pub(crate) fn open(
     };
     let now = Instant(now_ns());
     let witness = open_trace(&config, booted.boot, now)?;
-    let storage = booted.file.map(|file| Writer::new(file, waker.clone()));
+    let storage =
+        booted.file.map(|file| Writer::new(file, waker.clone(), !config.thread.cpus.is_empty()));
     let temporary = Some(std::env::temp_dir());
     let mut at_start =
         Recorder::new(booted.boot.process, config.recorder.dir.clone(), temporary.clone());
@@ -86,6 +87,7 @@ fn udp_options(config: &ValidConfig) -> UdpOptions {
         multicast_ttl: config.transport.multicast_ttl,
         receive_buffer_len: config.transport.receive_buffer_len,
         send_buffer_len: config.transport.send_buffer_len,
+        liveness: config.transport.liveness,
     }
 }
 

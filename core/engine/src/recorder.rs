@@ -27,6 +27,7 @@ enum Note {
     Command { what: &'static str, session: u64 },
     Persisted { ticket: u64, durable: bool },
     Unreachable(SocketAddr),
+    Ended(Process),
     Timeout,
     Shutdown,
     Event(Event),
@@ -87,7 +88,8 @@ impl Recorder {
             Input::Persisted { ticket, durable } => {
                 Note::Persisted { ticket: *ticket, durable: *durable }
             }
-            Input::Evidence { address, kind: Evidence::Unreachable } => Note::Unreachable(*address),
+            Input::Evidence(Evidence::Unreachable { address }) => Note::Unreachable(*address),
+            Input::Evidence(Evidence::Ended { process }) => Note::Ended(*process),
             // After every batch; it says nothing that the datagrams do not.
             Input::Drained => return,
             Input::Timeout => Note::Timeout,
@@ -200,6 +202,7 @@ fn describe(note: &Note) -> String {
         Note::Command { what, session } => format!("{what} of session {session:x}"),
         Note::Persisted { ticket, durable } => format!("write {ticket}, durable: {durable}"),
         Note::Unreachable(address) => format!("unreachable: {address}"),
+        Note::Ended(process) => format!("ended: {process}"),
         Note::Timeout => "timeout".to_owned(),
         Note::Shutdown => "shutdown".to_owned(),
         Note::Event(event) => format!("event: {event:?}"),

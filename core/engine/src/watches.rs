@@ -59,6 +59,11 @@ impl Watches {
         self.poller.fd()
     }
 
+    /// See [`Poller::set_busy_poll`].
+    pub(crate) fn set_busy_poll(&mut self, busy_poll: Duration) {
+        self.poller.set_busy_poll(busy_poll);
+    }
+
     pub(crate) fn waker(&self) -> Waker {
         self.poller.waker()
     }

@@ -10,6 +10,7 @@ use anasazi_stream::thread::spawn_without_signals;
 use crate::state_file::{StateFile, Stored};
 use crate::storage::Storage;
 use crate::sys::poll::Waker;
+use crate::sys::schedule;
 
 /// A write that was asked for.
 struct Job {
@@ -27,11 +28,13 @@ pub(crate) struct Writer {
     jobs: Option<Sender<Job>>,
     done: Arc<Mutex<Vec<Done>>>,
     waker: Waker,
+    /// The engine's thread stays on some processors, on which it may leave no room for this one.
+    is_pinned: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(file: StateFile, waker: Waker) -> Self {
-        Self { file: Some(file), jobs: None, done: Arc::default(), waker }
+    pub(crate) fn new(file: StateFile, waker: Waker, is_pinned: bool) -> Self {
+        Self { file: Some(file), jobs: None, done: Arc::default(), waker, is_pinned }
     }
 
     fn finish(&self, ticket: u64, result: Result<(), String>) {
@@ -45,7 +48,11 @@ impl Storage for Writer {
         if let Some(file) = self.file.take() {
             let (sender, receiver) = channel();
             let (done, waker) = (Arc::clone(&self.done), self.waker.clone());
+            let is_pinned = self.is_pinned;
             match spawn_without_signals("anasazi-writer", move || {
+                if is_pinned && let Err(error) = schedule::run_anywhere() {
+                    tracing::warn!(target: "anasazi::engine", "the writer is pinned: {error}");
+                }
                 run(file, &receiver, &done, &waker)
             }) {
                 Ok(_) => self.jobs = Some(sender),

@@ -101,7 +101,12 @@ impl Core {
                 }
                 self.step(In::Persisted, State::on_persisted);
             }
-            Input::Evidence { address, kind: Evidence::Unreachable } => {
+            Input::Evidence(Evidence::Ended { process }) => {
+                self.step(In::Unreachable, |state, node| {
+                    state.on_gone(node, process, Gone::Unreachable)
+                });
+            }
+            Input::Evidence(Evidence::Unreachable { address }) => {
                 // A process that has just spoken is not gone: the answer is about one that was
                 // there before it.
                 let recently = self.node.config.timers.token_repeat;
@@ -128,6 +133,12 @@ impl Core {
         };
         let pace = self.node.pace.deadline();
         [self.state.deadline(&self.node), leave, pace].into_iter().flatten().min()
+    }
+
+    /// The next input takes longer than others: a ring is installed before it. Others wait for what
+    /// has been said up to now.
+    pub fn is_about_to_install(&self) -> bool {
+        self.state.is_about_to_install()
     }
 
     /// Room for more sends; while false, leave commands in the sessions' rings (joins and leaves

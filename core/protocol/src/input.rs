@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use core::net::SocketAddr;
 
-use crate::id::{GroupId, SessionId};
+use crate::id::{GroupId, Process, SessionId};
 use crate::service::{Audience, Priority, Service};
 
 /// One thing that happened.
@@ -34,22 +34,25 @@ pub enum Input {
         durable: bool,
     },
     /// The transport learned something about a peer.
-    Evidence {
-        /// The address that it is about.
-        address: SocketAddr,
-        /// What it learned.
-        kind: Evidence,
-    },
+    Evidence(Evidence),
     /// Leave cleanly: `Output::Stopped` ends it.
     Shutdown,
 }
 
-/// Facts from outside the protocol about a peer's address.
+/// Facts from outside the protocol: a process is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
-    /// The peer's host answered that nobody listens there (ICMP port unreachable): the process is
-    /// gone.
-    Unreachable,
+    /// A host answered that nobody listens there (ICMP port unreachable). About whom is not said:
+    /// the answer may be late, and another process may listen there by now.
+    Unreachable {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// This very process has ended, as its liveness connection proves.
+    Ended {
+        /// Which.
+        process: Process,
+    },
 }
 
 /// What local sessions ask for, in each session's order.

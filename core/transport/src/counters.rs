@@ -52,6 +52,12 @@ counters! {
     port_unreachable,
     /// Other errors that the network reported (ICMP), or that receiving met.
     network_errors,
+    /// Engines to which there is a liveness connection now.
+    liveness_held,
+    /// Callers that were not let in, since there were too many.
+    liveness_refused,
+    /// Engines that have ended, as their liveness connections prove.
+    liveness_ended,
     /// Receive buffer of each socket as the kernel gave it.
     receive_buffer_len,
     /// Receive buffer as configured; when it is larger than the one given, expect losses in bursts.

@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use bytes::Bytes;
 
 use crate::counters::TransportCounters;
-use crate::transport::{Received, Target, Transport};
+use crate::transport::{Life, Received, Target, Transport};
 
 /// A transport that loses datagrams by rule; without rules it changes nothing.
 pub struct Faulty<T> {
@@ -109,6 +109,14 @@ impl<T: Transport> Transport for Faulty<T> {
         self.inner.unreachable(out);
         let found = out.split_off(before);
         out.extend(found.into_iter().filter(|peer| self.exists(*peer)));
+    }
+
+    fn watch(&mut self, own: Life, others: &[(SocketAddr, Life)]) {
+        self.inner.watch(own, others);
+    }
+
+    fn ended(&mut self, out: &mut Vec<Life>) {
+        self.inner.ended(out);
     }
 
     fn counters(&self) -> TransportCounters {

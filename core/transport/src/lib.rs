@@ -23,5 +23,5 @@ mod udp;
 pub use counters::TransportCounters;
 pub use faulty::Faulty;
 pub use memory::{Memory, MemoryNetwork};
-pub use transport::{Received, Target, Transport};
+pub use transport::{Life, Received, Target, Transport};
 pub use udp::{OpenError, Udp, UdpOptions};

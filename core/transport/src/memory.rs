@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::counters::TransportCounters;
-use crate::transport::{Received, Target, Transport};
+use crate::transport::{Life, Received, Target, Transport};
 
 /// A network to which any number of [`Memory`] transports are attached.
 #[derive(Clone, Default)]
@@ -152,6 +152,10 @@ impl Transport for Memory {
     fn unreachable(&mut self, out: &mut Vec<SocketAddr>) {
         out.append(&mut self.unreachable);
     }
+
+    fn watch(&mut self, _: Life, _: &[(SocketAddr, Life)]) {}
+
+    fn ended(&mut self, _: &mut Vec<Life>) {}
 
     fn counters(&self) -> TransportCounters {
         self.counters

@@ -18,6 +18,9 @@ pub enum Target {
     Probe(SocketAddr),
 }
 
+/// The name of an engine from its start to its end, as its user chose it: no two have the same.
+pub type Life = [u8; 16];
+
 /// A datagram that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -59,6 +62,15 @@ pub trait Transport: Send {
     /// listens there.
     fn unreachable(&mut self, out: &mut Vec<SocketAddr>);
 
+    /// From now on the lives of these others matter, at these addresses, and no longer those that
+    /// were named before; `own` is what they may know this one by.
+    fn watch(&mut self, own: Life, others: &[(SocketAddr, Life)]);
+
+    /// Appends those that are watched and have ended since the last call, as far as this transport
+    /// can prove it: never one that goes on, unless a firewall that cuts connections says in its
+    /// place that nobody listens.
+    fn ended(&mut self, out: &mut Vec<Life>);
+
     /// What has happened so far.
     fn counters(&self) -> TransportCounters;
 }
@@ -86,6 +98,14 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn unreachable(&mut self, out: &mut Vec<SocketAddr>) {
         (**self).unreachable(out);
+    }
+
+    fn watch(&mut self, own: Life, others: &[(SocketAddr, Life)]) {
+        (**self).watch(own, others);
+    }
+
+    fn ended(&mut self, out: &mut Vec<Life>) {
+        (**self).ended(out);
     }
 
     fn counters(&self) -> TransportCounters {

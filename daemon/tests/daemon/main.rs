@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 mod floods;
 mod place;
 
-use place::{Ended, Place, WAIT_MAX, wait_until};
+use place::{Ended, Place, Running, WAIT_MAX, wait_until};
 
 /// systemd's end of the notification socket.
 struct Systemd {
@@ -146,6 +146,7 @@ fn what_is_missing_outside_has_its_own_exit_code() {
         ("client.listen=/dev/null/a.sock".to_owned(), 5, "/dev/null/a.sock"),
         // No start of the unit would make it better.
         ("trace.file=/dev/null/trace".to_owned(), 2, "trace.file /dev/null/trace"),
+        ("thread.cpus=1023".to_owned(), 2, "thread.cpus = [1023] cannot be had"),
     ] {
         let ended = place.run(&["--set", &assignment]);
         assert_eq!(ended.code, Some(code), "{assignment} {ended:?}");
@@ -194,6 +195,48 @@ fn sigint_leaves_and_sighup_does_not() {
     daemon.wait_for_log("SIGINT: leaving the cluster");
     assert_eq!(daemon.exit_code(), Some(0));
     assert!(daemon.log().trim_end().lines().last().is_some_and(|l| l.contains("left cleanly")));
+}
+
+#[test]
+fn the_thread_runs_where_and_as_urgently_as_it_is_told() {
+    let place = Place::new("node.id = 3\n");
+    let status = |daemon: &Running, what: &str| {
+        let path = format!("/proc/{}/status", daemon.child.id());
+        let text = fs::read_to_string(path).expect("status");
+        let line = text.lines().find_map(|line| line.strip_prefix(what)).expect("a line");
+        line.trim().to_owned()
+    };
+    let mut plain = place.start(&mut place.command(&[]));
+    plain.wait_for_log("alone");
+    let all = status(&plain, "Cpus_allowed_list:");
+    plain.signal("-TERM");
+    assert_eq!(plain.exit_code(), Some(0));
+    let first = all.split([',', '-']).next().expect("one");
+    let cpus = format!("thread.cpus={first}");
+    let set = ["--set", &cpus, "--set", "thread.busy_poll_us=200"];
+    let mut pinned = place.start(&mut place.command(&set));
+    pinned.wait_for_log("alone");
+    assert_eq!(status(&pinned, "Cpus_allowed_list:"), first);
+    pinned.signal("-TERM");
+    assert_eq!(pinned.exit_code(), Some(0));
+    // It may be had, or is refused with the way out.
+    let mut urgent = place.start(&mut place.command(&["--set", "thread.realtime_priority=1"]));
+    let end = Instant::now() + Duration::from_secs(10);
+    while !urgent.log().contains("alone") && urgent.child.try_wait().expect("a child").is_none() {
+        assert!(Instant::now() < end, "{}", urgent.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    if urgent.log().contains("CAP_SYS_NICE") {
+        assert_eq!(urgent.exit_code(), Some(2));
+        return;
+    }
+    let stat = fs::read_to_string(format!("/proc/{}/stat", urgent.child.id())).expect("stat");
+    let after_name = stat.rsplit(") ").next().expect("fields");
+    let fields: Vec<&str> = after_name.split(' ').collect();
+    // Of proc(5), counted from 1: rt_priority is 40, policy 41; two stand before.
+    assert_eq!((fields[37], fields[38]), ("1", "2"), "SCHED_RR is 2");
+    urgent.signal("-TERM");
+    assert_eq!(urgent.exit_code(), Some(0));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use anasazi_oracle::Entry;
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{
-    Audience, Command, Configuration, Evidence, GroupId, Incarnation, Input as CoreInput, MemberId,
-    NodeId, Priority, Process, Service, SessionId, ViewId,
+    Audience, Command, Configuration, GroupId, Incarnation, Input as CoreInput, MemberId, NodeId,
+    Priority, Process, Service, SessionId, ViewId,
 };
 use anasazi_sim::explore::{Budget, Step, World};
 use bytes::Bytes;
@@ -131,7 +131,10 @@ fn operate(world: &mut World, guests: &mut Guests, input: &mut Input<'_>) {
         }
         11 => step_within_bounds(world, Step::Send),
         15 => guests.ask(world, 3, input),
-        12 => world.evidence(node, input.below(3), Evidence::Unreachable),
+        12 => match input.below(6) {
+            about @ ..3 => world.unreachable(node, about),
+            about => world.ended(node, about - 3),
+        },
         13 if operation > 250 => world.leave(node),
         14 if operation > 250 => world.apply(Step::Crash(node)),
         _ => step_within_bounds(world, Step::Fire(node)),

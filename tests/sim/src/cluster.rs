@@ -8,7 +8,7 @@ use std::time::Duration;
 use anasazi_engine::config::ValidConfig;
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record, Summary};
 use anasazi_protocol::{CoreConfig, Event, MemberId, MessageId, Process, SessionId};
-use anasazi_transport::{Received, Target};
+use anasazi_transport::{Life, Received, Target};
 use bytes::Bytes;
 
 use crate::digest::Digest;
@@ -158,6 +158,7 @@ pub struct Counts {
 pub(crate) enum Happening {
     Arrive { to: usize, from: SocketAddr, multicast: bool, bytes: Bytes },
     Unreachable { node: usize, address: SocketAddr },
+    Ended { node: usize, process: Life },
     Timer { node: usize, life: u64, at: u64 },
     Persisted { node: usize, life: u64, ticket: u64, durable: bool },
     Act { node: usize, life: u64, session: SessionId },
@@ -351,6 +352,7 @@ impl Cluster {
                 self.receive(to, Received { from, multicast, bytes });
             }
             Happening::Unreachable { node, address } => self.hear_of(node, address),
+            Happening::Ended { node, process } => self.hear_of_the_end(node, process),
             Happening::Timer { node, life, at } if self.lives(node, life) => self.timer(node, at),
             Happening::Persisted { node, life, ticket, durable } if self.lives(node, life) => {
                 self.persisted(node, ticket, durable);
@@ -404,6 +406,30 @@ impl Cluster {
         if let Some(turn) = &mut self.nodes[node].turn {
             turn.transport_mut().put_unreachable(address);
             self.turn(node);
+        }
+    }
+
+    /// A liveness connection has ended, and nobody listens at the other end.
+    fn hear_of_the_end(&mut self, node: usize, process: Life) {
+        if let Some(turn) = &mut self.nodes[node].turn {
+            turn.transport_mut().put_ended(process);
+            self.turn(node);
+        }
+    }
+
+    /// A host closes the connections of a process that is no more.
+    pub(crate) fn lines_end(&mut self, node: usize, process: Life) {
+        if !self.options.network.liveness {
+            return;
+        }
+        for other in 0..self.nodes.len() {
+            let Some(turn) = &mut self.nodes[other].turn else { continue };
+            if turn.transport_mut().watches(process) {
+                let end = self.network.carry(self.now, (node, other), &Bytes::new(), false);
+                if let Some(end) = end.first() {
+                    self.schedule.plan(end.time, Happening::Ended { node: other, process });
+                }
+            }
         }
     }
 

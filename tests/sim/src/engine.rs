@@ -14,7 +14,7 @@ use anasazi_engine::turn::Turn;
 use anasazi_engine::{Storage, Witness};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Event, Instant};
-use anasazi_transport::{Received, Target, Transport, TransportCounters};
+use anasazi_transport::{Life, Received, Target, Transport, TransportCounters};
 use bytes::Bytes;
 
 /// The engine of a simulated machine.
@@ -28,6 +28,8 @@ pub struct Wire {
     /// What arrived by multicast, and by unicast.
     arrived: [VecDeque<Received>; 2],
     unreachable: Vec<SocketAddr>,
+    watched: Vec<Life>,
+    ended: Vec<Life>,
     sent: Vec<(Target, Bytes)>,
     /// The next time that everything was taken in, it is not known yet: a batch was just full.
     pub(crate) hesitates: bool,
@@ -42,6 +44,8 @@ impl Wire {
             multicast,
             arrived: Default::default(),
             unreachable: Vec::new(),
+            watched: Vec::new(),
+            ended: Vec::new(),
             sent: Vec::new(),
             hesitates: false,
             counters: TransportCounters::default(),
@@ -65,9 +69,21 @@ impl Wire {
         }
     }
 
+    /// It has a liveness connection to that process.
+    pub(crate) fn watches(&self, life: Life) -> bool {
+        self.watched.contains(&life)
+    }
+
+    /// A liveness connection has ended with its process.
+    pub(crate) fn put_ended(&mut self, life: Life) {
+        if self.watches(life) && !self.ended.contains(&life) {
+            self.ended.push(life);
+        }
+    }
+
     /// Something waits to be received.
     pub(crate) fn has_arrived(&self) -> bool {
-        !self.unreachable.is_empty() || self.waiting() > 0
+        !self.unreachable.is_empty() || !self.ended.is_empty() || self.waiting() > 0
     }
 
     /// Datagrams that wait to be received.
@@ -110,6 +126,14 @@ impl Transport for Wire {
 
     fn unreachable(&mut self, out: &mut Vec<SocketAddr>) {
         out.append(&mut self.unreachable);
+    }
+
+    fn watch(&mut self, _: Life, others: &[(SocketAddr, Life)]) {
+        self.watched = others.iter().map(|(_, life)| *life).collect();
+    }
+
+    fn ended(&mut self, out: &mut Vec<Life>) {
+        out.append(&mut self.ended);
     }
 
     fn counters(&self) -> TransportCounters {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anasazi_engine::config::{Settings, ValidConfig};
+use anasazi_engine::life;
 use anasazi_engine::session::SessionLimits;
 use anasazi_engine::turn::Parts;
 use anasazi_oracle::Entry;
@@ -183,7 +184,9 @@ impl Cluster {
         self.tell(Some(node), how);
         // A machine whose clock stood still is there again for the next process.
         self.nodes[node].clock.go_on(self.now);
+        let process = self.nodes[node].process;
         self.nodes[node].lose(self.now);
+        self.lines_end(node, life(process));
     }
 
     /// Begins to write a ring number.

@@ -130,6 +130,15 @@ pub const KEYS: &[Key] = &[
         ..key("transport.send_buffer_len", "4 MiB")
     },
     Key {
+        kind: Kind::Boolean,
+        effect: "Each node keeps a TCP connection to each other one, from and to the port that \
+                 has the number of transport.bind, and says nothing over it: when a process ends, \
+                 its host closes them, and the others know at once.",
+        danger: "Without them (false, or a firewall) they know when their datagrams are answered \
+                 by \"port unreachable\", which hosts say seldom, or when the token is lost.",
+        ..key("transport.liveness", "true")
+    },
+    Key {
         kind: Kind::Integer {
             min: limits::MTU_MIN as u64,
             max: limits::MTU_MAX as u64,
@@ -311,6 +320,29 @@ pub const KEYS: &[Key] = &[
                  choose that.",
         danger: "A program that stands still stops its groups at all nodes for so long.",
         ..key("client.hold_max_ms", "10000")
+    },
+    Key {
+        kind: Kind::Ids,
+        effect: "Processors, by number, on which the engine's thread may run: the daemon's, or the \
+                 thread that runs an engine of its own program; not a loop of that program which \
+                 calls the engine, here and with the other thread.* keys. Empty: all.",
+        danger: "A processor that others keep busy holds up the token, and so everybody.",
+        ..key("thread.cpus", "")
+    },
+    Key {
+        kind: Kind::Integer { min: 0, max: 99, unit: "" },
+        effect: "Real-time priority of the engine's thread (SCHED_RR); 0: none. Messages of a few \
+                 senders arrive sooner on a busy machine.",
+        danger: "The programs of this machine, clients too, only run when the engine has nothing \
+                 to do: under floods of messages they may not read fast enough, and are cut off.",
+        ..key("thread.realtime_priority", "0")
+    },
+    Key {
+        kind: Kind::Integer { min: 0, max: 1_000_000, unit: "microseconds" },
+        effect: "How long the engine's thread looks for work without sleeping, each time that it \
+                 has none; 0: not at all. Saves the time that it takes to wake up.",
+        danger: "It takes as much of a processor: use it where the engine has one for itself.",
+        ..key("thread.busy_poll_us", "0")
     },
     Key {
         kind: Kind::LogFilter,

@@ -29,5 +29,5 @@ pub use kind::{Kind, StreamAddress, Value};
 pub use settings::{Effective, Settings};
 pub use valid::{
     ClientConfig, ConnectConfig, LogConfig, MessageConfig, NodeConfig, RingConfig, SessionConfig,
-    StateConfig, TransportConfig, ValidConfig,
+    StateConfig, ThreadConfig, TransportConfig, ValidConfig,
 };

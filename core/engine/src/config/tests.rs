@@ -219,6 +219,11 @@ fn relations_name_both_keys_their_places_and_the_way_out() {
             "transport.multicast: 239.192.77.1:7745 is IPv4, but transport.bind ([::1]:0, \
              a.toml:1:18) is IPv6; allowed: a group such as \"[ff15::7745]:7745\", or \"off\"",
         ),
+        (
+            "transport.bind = \"10.0.0.1:77\"\nclient.listen_streams = [\"tcp://10.0.0.1:77\"]",
+            "client.listen_streams: TCP port 77 is that of the liveness connections, too \
+             (transport.bind (10.0.0.1:77, a.toml:1:18)); allowed: another port, or",
+        ),
         ("transport.peers = [\"[::1]:1\"]", "[::1]:1 is IPv6, but transport.bind (127.0.0.1:0, d"),
     ] {
         let refusal = refused(text);
@@ -308,6 +313,8 @@ fn probable_mistakes_are_warned_of() {
     assert!(
         warnings("transport.peers = [\"10.0.0.1:5\"]").contains("10.0.0.1:5 cannot be reached")
     );
+    let urgent = warnings("thread.realtime_priority = 1\nthread.busy_poll_us = 50");
+    assert!(urgent.contains("needs thread.cpus"), "{urgent}");
     assert!(warnings("transport.allow_faults = true").contains("can partition the cluster"));
 }
 

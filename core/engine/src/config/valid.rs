@@ -28,6 +28,8 @@ pub struct ValidConfig {
     pub message: MessageConfig,
     /// `client.*`
     pub client: ClientConfig,
+    /// `thread.*`
+    pub thread: ThreadConfig,
     /// `log.*`
     pub log: LogConfig,
     /// `recorder.*`
@@ -40,6 +42,17 @@ pub struct ValidConfig {
     pub session: SessionConfig,
     effective: Vec<Effective>,
     warnings: Vec<String>,
+}
+
+/// The thread that drives an engine, unless that is a loop of its program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ThreadConfig {
+    /// Processors on which it may run; empty: all.
+    pub cpus: Vec<u32>,
+    /// Real-time priority; 0: none.
+    pub realtime_priority: u32,
+    /// How long it looks for work before it sleeps.
+    pub busy_poll: Duration,
 }
 
 /// Who this node is.
@@ -75,6 +88,8 @@ pub struct TransportConfig {
     pub receive_buffer_len: usize,
     /// Bytes of kernel buffer per socket.
     pub send_buffer_len: usize,
+    /// TCP connections between nodes, which end with them.
+    pub liveness: bool,
     /// Bytes of UDP payload per datagram, without proof that they arrive.
     pub mtu: usize,
     /// Bytes of UDP payload per datagram to probe for.
@@ -219,6 +234,7 @@ impl ValidConfig {
             ring: read.ring(),
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },
             client: read.client(),
+            thread: read.thread(),
             log: LogConfig { level: read.text("log.level") },
             recorder: RecorderConfig {
                 dir: read.path("recorder.dir").or_else(|| read.path("state.dir")),
@@ -274,6 +290,14 @@ impl ValidConfig {
                  client.allow_uids and client.allow_gids are not for TCP"
             ));
         }
+        if self.thread.realtime_priority > 0 && !self.thread.busy_poll.is_zero() {
+            warnings.push(
+                "thread.realtime_priority and thread.busy_poll_us are both set: while the engine's \
+                 thread looks for work nothing else runs on its processor, which needs thread.cpus \
+                 and a processor that nobody else is meant to use"
+                    .to_owned(),
+            );
+        }
         warnings
     }
 }
@@ -302,6 +326,7 @@ impl Reader<'_> {
             },
             receive_buffer_len: self.integer("transport.receive_buffer_len") as usize,
             send_buffer_len: self.integer("transport.send_buffer_len") as usize,
+            liveness: self.boolean("transport.liveness"),
             mtu: self.integer("transport.mtu") as usize,
             mtu_max: self.integer("transport.mtu_max") as usize,
             allow_faults: self.boolean("transport.allow_faults"),
@@ -341,6 +366,14 @@ impl Reader<'_> {
         }
     }
 
+    fn thread(&self) -> ThreadConfig {
+        ThreadConfig {
+            cpus: self.integers("thread.cpus"),
+            realtime_priority: self.integer("thread.realtime_priority") as u32,
+            busy_poll: Duration::from_micros(self.integer("thread.busy_poll_us")),
+        }
+    }
+
     /// What does not go together.
     fn relations(&self, config: &ValidConfig) -> Vec<Problem> {
         let TransportConfig { bind, multicast, peers, .. } = &config.transport;
@@ -365,6 +398,22 @@ impl Reader<'_> {
                 version(bind),
             );
             problems.push(self.problem("transport.multicast", text));
+        }
+        let shared = |stream: &StreamAddress| match stream {
+            StreamAddress::Tcp(at) => {
+                let same_ip = at.ip() == bind.ip() || at.ip().is_unspecified();
+                bind.port() != 0 && at.port() == bind.port() && same_ip
+            }
+            StreamAddress::Unix(_) => false,
+        };
+        if config.transport.liveness && config.client.listen_streams.iter().any(shared) {
+            let text = format!(
+                "TCP port {} is that of the liveness connections, too ({}); allowed: another port, \
+                 or transport.liveness = false",
+                bind.port(),
+                self.describe("transport.bind"),
+            );
+            problems.push(self.problem("client.listen_streams", text));
         }
         for peer in peers.iter().filter(|peer| peer.is_ipv4() != bind.is_ipv4()) {
             let text = format!(

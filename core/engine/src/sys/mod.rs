@@ -11,4 +11,5 @@ pub(crate) mod privileges;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod raw_client;
+pub(crate) mod schedule;
 pub mod socket;

@@ -19,6 +19,8 @@ pub struct Poller {
     waker: Waker,
     /// When the timer will fire, in nanoseconds of CLOCK_MONOTONIC.
     armed_ns: Option<u64>,
+    /// A wait looks for so long before it sleeps.
+    busy_poll: Duration,
 }
 
 /// Makes a [`Poller`] return from [`wait`](Poller::wait), from any thread and from signal handlers.
@@ -38,7 +40,13 @@ impl Poller {
         let timer = unsafe { owned(libc::timerfd_create(libc::CLOCK_MONOTONIC, timer_flags))? };
         // SAFETY: as above.
         let wake = unsafe { owned(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))? };
-        let poller = Self { epoll, timer, waker: Waker(Arc::new(wake)), armed_ns: None };
+        let poller = Self {
+            epoll,
+            timer,
+            waker: Waker(Arc::new(wake)),
+            armed_ns: None,
+            busy_poll: Duration::ZERO,
+        };
         poller.add(poller.timer.as_raw_fd(), TIMER_KEY)?;
         poller.add(poller.waker.0.as_raw_fd(), WAKER_KEY)?;
         Ok(poller)
@@ -89,6 +97,11 @@ impl Poller {
         Ok(())
     }
 
+    /// From now on a wait looks for so long whether something is ready before it sleeps.
+    pub fn set_busy_poll(&mut self, busy_poll: Duration) {
+        self.busy_poll = busy_poll;
+    }
+
     /// Waits until something is ready, at most for `timeout` (`None`: for ever; zero: only looks),
     /// and appends the keys of what is ready. Timer and waker end the wait and have no keys: look
     /// at the clock and at what the waker stands for after each return. May return early, with
@@ -97,6 +110,24 @@ impl Poller {
     /// # Errors
     /// None that a caller could cause.
     pub fn wait(&mut self, ready: &mut Vec<u64>, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout != Some(Duration::ZERO) && !self.busy_poll.is_zero() {
+            let busy = self.busy_poll.min(timeout.unwrap_or(Duration::MAX)).as_nanos() as u64;
+            let until_ns = now_ns() + busy;
+            loop {
+                if self.look(ready, Some(Duration::ZERO))? {
+                    return Ok(());
+                }
+                if now_ns() >= until_ns {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+        }
+        self.look(ready, timeout).map(|_| ())
+    }
+
+    /// One system call; false if nothing was ready.
+    fn look(&mut self, ready: &mut Vec<u64>, timeout: Option<Duration>) -> io::Result<bool> {
         let mut events = [MaybeUninit::<libc::epoll_event>::uninit(); EVENTS_PER_WAIT];
         let timeout_ms = timeout.map_or(-1, round_up_ms);
         // SAFETY: the buffer has room for EVENTS_PER_WAIT events.
@@ -123,7 +154,7 @@ impl Poller {
                 key => ready.push(key),
             }
         }
-        Ok(())
+        Ok(count > 0)
     }
 
     /// Ends a wait at `deadline_ns` (of [`now_ns`]) or somewhat before. An armed timer is only ever

@@ -201,6 +201,10 @@ impl State {
         }
     }
 
+    pub(crate) fn is_about_to_install(&self) -> bool {
+        matches!(self, Self::Recovery(s) if s.is_about_to_install())
+    }
+
     pub(crate) fn install_due(self, node: &mut Node) -> Self {
         match self {
             Self::Recovery(s) => s.install_due(node),

@@ -80,8 +80,16 @@ impl Recovery {
         work.wrap(&history.ring);
         let give_up_at = node.now + node.config.timers.recovery;
         let propose = propose.clone();
-        let mut recovery =
-            Box::new(Self { history, ring, components, mine, work, propose, give_up_at, due: None });
+        let mut recovery = Box::new(Self {
+            history,
+            ring,
+            components,
+            mine,
+            work,
+            propose,
+            give_up_at,
+            due: None,
+        });
         if planted!("obligation_at_plan") {
             let obligation = recovery.components[mine].obligation.clone();
             recovery.history.obligation.extend(obligation);
@@ -214,7 +222,8 @@ impl Recovery {
                 return self.install(node, token);
             }
             // Thousands of groups take a while, and the others shall not wait for it, one after the
-            // other: the token would be lost meanwhile.
+            // other: the token would be lost meanwhile. (If it turns out that this ring cannot be,
+            // others have installed it, as those had whom the token visited before.)
             self.ring.pass(node, token.clone());
             self.due = Some(token);
             return State::Recovery(self);
@@ -222,6 +231,10 @@ impl Recovery {
         self.ring.pass(node, token);
         self.ring.send_behind(node);
         State::Recovery(self)
+    }
+
+    pub(crate) fn is_about_to_install(&self) -> bool {
+        self.due.is_some()
     }
 
     /// Installs what is due, before anything else is worked on.

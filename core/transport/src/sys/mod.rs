@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod address;
+pub(crate) mod epoll;
 pub(crate) mod error_queue;
 pub(crate) mod interfaces;
 pub(crate) mod options;
 pub(crate) mod receive;
-pub(crate) mod room;
+
 pub(crate) mod send;

@@ -29,7 +29,12 @@ pub(crate) struct Incoming {
     dropped: [u32; 2],
     /// A socket reported an error that the network caused.
     suspicion: bool,
+    /// Another engine of this host was heard.
+    neighbour: bool,
 }
+
+/// That for unicast, and that which hears the group.
+type Sockets<'a> = (BorrowedFd<'a>, Option<BorrowedFd<'a>>);
 
 /// Which socket.
 #[derive(Clone, Copy)]
@@ -51,16 +56,17 @@ impl Incoming {
             reads_max: buffer_len.div_ceil(ARRIVALS_MAX * ARRIVAL_COST_MIN).max(1),
             dropped: [0; 2],
             suspicion: false,
+            neighbour: false,
         }
     }
 
     /// See [`Transport::receive`](crate::Transport::receive).
     pub(crate) fn receive(
         &mut self,
-        unicast: BorrowedFd<'_>,
-        multicast: Option<BorrowedFd<'_>>,
+        sockets: Sockets<'_>,
         max: usize,
         out: &mut Vec<Received>,
+        is_here: &dyn Fn(SocketAddr) -> bool,
         counters: &mut TransportCounters,
     ) -> bool {
         let mut room = max;
@@ -75,7 +81,7 @@ impl Incoming {
             if room == 0 {
                 return false;
             }
-            drained = self.refill(unicast, multicast, counters);
+            drained = self.refill(sockets, is_here, counters);
         }
         false
     }
@@ -83,16 +89,16 @@ impl Incoming {
     /// Reads once from each socket; true when both were emptied.
     fn refill(
         &mut self,
-        unicast: BorrowedFd<'_>,
-        multicast: Option<BorrowedFd<'_>>,
+        (unicast, multicast): Sockets<'_>,
+        is_here: &dyn Fn(SocketAddr) -> bool,
         counters: &mut TransportCounters,
     ) -> bool {
         let unicast_drained = self.held.is_empty() && {
             self.reads = 0;
-            self.read(unicast, Lane::Unicast, counters)
+            self.read(unicast, Lane::Unicast, is_here, counters)
         };
         let multicast_drained =
-            multicast.is_none_or(|socket| self.read(socket, Lane::Multicast, counters));
+            multicast.is_none_or(|socket| self.read(socket, Lane::Multicast, is_here, counters));
         self.reads += 1;
         if multicast_drained || self.reads >= self.reads_max {
             self.ready.extend(self.held.drain(..));
@@ -105,9 +111,10 @@ impl Incoming {
         &mut self,
         socket: BorrowedFd<'_>,
         lane: Lane,
+        is_here: &dyn Fn(SocketAddr) -> bool,
         counters: &mut TransportCounters,
     ) -> bool {
-        let Self { batch, local, ready, held, arrivals, .. } = self;
+        let Self { batch, local, ready, held, arrivals, neighbour, .. } = self;
         counters.received_calls += 1;
         let result = batch.receive(socket, |arrival| {
             let from = arrival.from;
@@ -116,6 +123,7 @@ impl Incoming {
                 counters.own_copies += arrival.len.div_ceil(arrival.part_len).max(1) as u64;
                 return;
             }
+            *neighbour |= is_here(from);
             counters.received_bytes += arrival.len as u64;
             let received = arrivals.take(arrival).map(|bytes| {
                 counters.received_datagrams += 1;
@@ -137,6 +145,11 @@ impl Incoming {
             counters.receive_lost += u64::from(dropped.wrapping_sub(last));
         }
         outcome.drained
+    }
+
+    /// Whether another engine of this host was heard since the last call.
+    pub(crate) fn take_neighbour(&mut self) -> bool {
+        std::mem::take(&mut self.neighbour)
     }
 
     /// Whether an error since the last call suggests a look at the error queue.

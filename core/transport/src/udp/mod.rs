@@ -5,10 +5,13 @@
 //! which that sender can be answered, and own multicast copies are known by it.
 
 mod arrivals;
+mod echo;
 mod error;
 mod incoming;
+mod liveness;
 mod open;
 mod outgoing;
+mod room;
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -18,10 +21,13 @@ use socket2::Socket;
 
 use crate::counters::TransportCounters;
 use crate::sys::error_queue;
-use crate::transport::{Received, Target, Transport};
+use crate::transport::{Life, Received, Target, Transport};
 
+use echo::Echo;
 use incoming::Incoming;
+use liveness::Liveness;
 use outgoing::Outgoing;
+use room::RoomWatch;
 
 pub use error::OpenError;
 
@@ -43,6 +49,8 @@ pub struct UdpOptions {
     pub receive_buffer_len: usize,
     /// Bytes that may wait in the kernel to be sent.
     pub send_buffer_len: usize,
+    /// TCP connections to those that are watched, so that the end of one is known at once.
+    pub liveness: bool,
 }
 
 /// UDP sockets with batched system calls and segmentation offload.
@@ -52,6 +60,10 @@ pub struct Udp {
     local: SocketAddr,
     incoming: Incoming,
     outgoing: Outgoing,
+    echo: Echo,
+    liveness: Option<Liveness>,
+    /// Calls of `receive` since the liveness connections had their turn.
+    since_liveness: u32,
     unreachable: Vec<SocketAddr>,
     counters: TransportCounters,
 }
@@ -65,7 +77,7 @@ impl Udp {
     /// contradict each other, or this process may not; the text says what to do.
     pub fn open(options: &UdpOptions) -> Result<(Self, Vec<String>), OpenError> {
         let (sockets, warnings) = open::open(options)?;
-        let watch = crate::sys::room::RoomWatch::new().map_err(OpenError::system("epoll"))?;
+        let watch = RoomWatch::new().map_err(OpenError::system("epoll"))?;
         let group = sockets.multicast.as_ref().and(options.multicast);
         let buffer_len = sockets.counters.receive_buffer_len as usize;
         let runs = crate::sys::options::knows_send_runs(sockets.unicast.as_fd());
@@ -75,6 +87,9 @@ impl Udp {
             local: sockets.local,
             incoming: Incoming::new(sockets.local, buffer_len),
             outgoing: Outgoing::new(group, runs, sockets.local.is_ipv6(), watch),
+            echo: Echo::new(),
+            liveness: sockets.liveness,
+            since_liveness: 0,
             unreachable: Vec::new(),
             counters: sockets.counters,
         };
@@ -110,18 +125,33 @@ impl Transport for Udp {
     fn fds(&self) -> Vec<RawFd> {
         let multicast = self.multicast.as_ref().map(AsRawFd::as_raw_fd);
         let always = [self.unicast.as_raw_fd(), self.outgoing.room_fd()];
-        always.into_iter().chain(multicast).collect()
+        let liveness = self.liveness.as_ref().map(Liveness::fd);
+        always.into_iter().chain(multicast).chain(liveness).collect()
     }
 
     fn receive(&mut self, max: usize, out: &mut Vec<Received>) -> bool {
         self.outgoing.flush(self.unicast.as_fd(), &mut self.counters);
         let before = out.len();
         let (unicast, multicast) = (self.unicast.as_fd(), self.multicast.as_ref().map(AsFd::as_fd));
-        let drained = self.incoming.receive(unicast, multicast, max, out, &mut self.counters);
+        let echo = &self.echo;
+        let is_here = |from: SocketAddr| echo.is_here(from.ip());
+        let sockets = (unicast, multicast);
+        let drained = self.incoming.receive(sockets, max, out, &is_here, &mut self.counters);
+        if self.incoming.take_neighbour() {
+            self.echo.neighbour_heard(&self.unicast);
+        }
         // Woken for nothing: it was the error queue, whose error a send in between has used up.
         let for_nothing = max > 0 && out.len() == before;
         if self.incoming.take_suspicion() | self.outgoing.take_suspicion() | for_nothing {
             self.take_network_errors();
+        }
+        self.since_liveness += 1;
+        // Whoever is idle was woken by them; in a flood they have a turn of their own.
+        if let Some(liveness) = &mut self.liveness
+            && (for_nothing || self.since_liveness >= LIVENESS_EVERY)
+        {
+            self.since_liveness = 0;
+            liveness.turn(&mut self.counters);
         }
         drained
     }
@@ -137,6 +167,21 @@ impl Transport for Udp {
         out.append(&mut self.unreachable);
     }
 
+    fn watch(&mut self, own: Life, others: &[(SocketAddr, Life)]) {
+        if self.multicast.is_some() {
+            self.echo.watch(&self.unicast, others.iter().map(|(address, _)| *address));
+        }
+        if let Some(liveness) = &mut self.liveness {
+            liveness.watch(own, others);
+        }
+    }
+
+    fn ended(&mut self, out: &mut Vec<Life>) {
+        if let Some(liveness) = &mut self.liveness {
+            liveness.ended(out);
+        }
+    }
+
     fn counters(&self) -> TransportCounters {
         self.counters
     }
@@ -144,5 +189,8 @@ impl Transport for Udp {
 
 /// Answers of the network taken per call, so that nobody can keep us busy with them.
 const NETWORK_ERRORS_PER_CALL: usize = 8;
+/// Calls of `receive` after which the liveness connections have their turn, if all of them find
+/// something.
+const LIVENESS_EVERY: u32 = 64;
 /// Addresses remembered between two calls of `unreachable`.
 const UNREACHABLE_MAX: usize = 256;

@@ -10,12 +10,14 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use crate::counters::TransportCounters;
 use crate::sys::interfaces::{self, Interface};
 use crate::sys::options::{self, TooLarge};
+use crate::udp::liveness::Liveness;
 use crate::udp::{OpenError, UdpOptions};
 
 /// What was opened.
 pub(crate) struct Sockets {
     pub(crate) unicast: Socket,
     pub(crate) multicast: Option<Socket>,
+    pub(crate) liveness: Option<Liveness>,
     /// The address of `unicast`.
     pub(crate) local: SocketAddr,
     /// With the sizes of the buffers filled in.
@@ -28,11 +30,8 @@ pub(crate) fn open(options: &UdpOptions) -> Result<(Sockets, Vec<String>), OpenE
     let machine = interfaces::list().map_err(OpenError::system("a list of interfaces"))?;
     let bind = resolve_bind(options, &machine)?;
     let mut warnings = Vec::new();
-    let unicast = socket(bind)?;
+    let (unicast, local, liveness) = bind_both(options, bind, &machine, &mut warnings)?;
     let counters = size_buffers(&unicast, options, &mut warnings)?;
-    unicast.bind(&bind.into()).map_err(|error| bind_error(error, bind, &machine))?;
-    let local = unicast.local_addr().map_err(OpenError::system("the socket's own address"))?;
-    let local = local.as_socket().unwrap_or(bind);
     prepare_receiving(&unicast)?;
     // Whoever wants to know what a path takes sends a probe; all else has to arrive.
     options::set_too_large(unicast.as_fd(), bind.is_ipv6(), TooLarge::Fragment)
@@ -47,7 +46,40 @@ pub(crate) fn open(options: &UdpOptions) -> Result<(Sockets, Vec<String>), OpenE
             Err(error) => warnings.push(no_multicast(group, &interface.name, &error)),
         }
     }
-    Ok((Sockets { unicast, multicast, local, counters }, warnings))
+    Ok((Sockets { unicast, multicast, liveness, local, counters }, warnings))
+}
+
+/// The socket for datagrams and the liveness connections have one port number, each of its kind.
+fn bind_both(
+    options: &UdpOptions,
+    bind: SocketAddr,
+    machine: &[Interface],
+    warnings: &mut Vec<String>,
+) -> Result<(Socket, SocketAddr, Option<Liveness>), OpenError> {
+    let mut left = if bind.port() == 0 { PORTS_TRIED_MAX } else { 1 };
+    loop {
+        let unicast = socket(bind)?;
+        unicast.bind(&bind.into()).map_err(|error| bind_error(error, bind, machine))?;
+        let local = unicast.local_addr().map_err(OpenError::system("the socket's own address"))?;
+        let local = local.as_socket().unwrap_or(bind);
+        if !options.liveness {
+            return Ok((unicast, local, None));
+        }
+        left -= 1;
+        match Liveness::open(local) {
+            Ok(liveness) => return Ok((unicast, local, Some(liveness))),
+            Err(error) if left > 0 && error.kind() == io::ErrorKind::AddrInUse => {}
+            Err(error) => {
+                warnings.push(format!(
+                    "no liveness connections at TCP port {} ({error}): that a process of the \
+                     cluster has ended may be noticed later; free the port, or set \
+                     transport.liveness to false",
+                    local.port()
+                ));
+                return Ok((unicast, local, None));
+            }
+        }
+    }
 }
 
 fn check_group(options: &UdpOptions) -> Result<(), OpenError> {
@@ -296,3 +328,6 @@ fn no_multicast(group: SocketAddr, interface: &str, error: &io::Error) -> String
          this is meant to be so"
     )
 }
+
+/// Free ports tried, until one is free for both kinds.
+const PORTS_TRIED_MAX: u32 = 16;

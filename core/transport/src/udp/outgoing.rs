@@ -10,9 +10,9 @@ use bytes::Bytes;
 
 use crate::counters::TransportCounters;
 use crate::sys::options::{self, TooLarge};
-use crate::sys::room::RoomWatch;
 use crate::sys::send::{self, RUN_COUNT_MAX, RUN_LEN_MAX, RUNS_MAX, Run};
 use crate::transport::Target;
+use crate::udp::room::RoomWatch;
 
 /// The sending half of a transport.
 pub(crate) struct Outgoing {

@@ -1,6 +1,7 @@
 //! The UDP transport against the real kernel, on loopback and, as root, in network namespaces.
 
 mod errors;
+mod liveness;
 mod loopback;
 mod memory;
 mod namespaces;
@@ -27,6 +28,7 @@ fn options(bind: &str) -> UdpOptions {
         multicast_ttl: 1,
         receive_buffer_len: 200 << 10,
         send_buffer_len: 200 << 10,
+        liveness: true,
     }
 }
 

@@ -358,3 +358,46 @@ fn two_hosts_hear_each_other_in_runs_over_ipv6() {
 fn two_hosts_hear_each_other_by_a_group_of_the_link() {
     in_new_network(|| with_neighbour("fd09::1/64", "fd09::2/64", "[ff12::7745]:7745"));
 }
+
+#[test]
+fn own_multicasts_come_back_only_while_somebody_here_may_want_them() {
+    in_new_network(|| {
+        // Loopback carries everything back by itself.
+        ip("link add d0 type veth peer name d1");
+        ip("link set d1 up");
+        ip("addr add 198.51.100.1/24 dev d0");
+        ip("link set d0 up");
+        let group = Some(fresh_group());
+        let [mut a, mut b] =
+            [(); 2].map(|()| open(&UdpOptions { multicast: group, ..options("198.51.100.1:0") }));
+        let say = |from: &mut Udp| from.send(&[multicast("hello")]);
+        let heard = |by: &mut Udp| {
+            sys::wait_readable(&by.fds(), Duration::from_millis(200));
+            let mut out = Vec::new();
+            assert!(by.receive(8, &mut out));
+            out.len()
+        };
+        say(&mut a);
+        assert_eq!(heard(&mut b), 1, "nobody is watched");
+        heard(&mut a);
+        // All others are elsewhere: nobody here hears it, itself neither.
+        let elsewhere = "192.0.2.1:7".parse().unwrap();
+        a.watch([1; 16], &[(elsewhere, [2; 16])]);
+        let copies = a.counters().own_copies;
+        say(&mut a);
+        assert_eq!((heard(&mut b), heard(&mut a)), (0, 0));
+        assert_eq!(a.counters().own_copies, copies);
+        // Who begins here is heard, and hears from then on.
+        say(&mut b);
+        assert_eq!(heard(&mut a), 1);
+        say(&mut a);
+        assert_eq!(heard(&mut b), 1);
+        // One that is watched is here.
+        a.watch([1; 16], &[(elsewhere, [2; 16]), (b.local_address(), [3; 16])]);
+        say(&mut a);
+        assert_eq!(heard(&mut b), 1);
+        a.watch([1; 16], &[]);
+        say(&mut a);
+        assert_eq!(heard(&mut b), 1);
+    });
+}

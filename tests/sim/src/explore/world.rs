@@ -349,9 +349,16 @@ impl World {
         }
     }
 
-    /// A node's host is told that nobody listens where another one is.
-    pub fn evidence(&mut self, node: usize, about: usize, kind: Evidence) {
-        self.feed(node, Input::Evidence { address: address(about), kind });
+    /// A node is told that nobody listens where another one is.
+    pub fn unreachable(&mut self, node: usize, about: usize) {
+        let address = address(about);
+        self.feed(node, Input::Evidence(Evidence::Unreachable { address }));
+    }
+
+    /// A node is told that the process of another one has ended, whether or not that is so.
+    pub fn ended(&mut self, node: usize, about: usize) {
+        let process = process(about);
+        self.feed(node, Input::Evidence(Evidence::Ended { process }));
     }
 
     /// A node is asked to leave.

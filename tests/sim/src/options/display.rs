@@ -15,7 +15,8 @@ impl fmt::Display for Options {
         writeln!(
             f,
             "  network: {} us + {} us, {}/1000 late by {} us, loss {} (then {}), duplicate {}, \
-             reorder {}, corrupt {}, replay {} per 1000, {} bytes/ms, unreachable told {}",
+             reorder {}, corrupt {}, replay {} per 1000, {} bytes/ms, unreachable told {}, \
+             liveness {}",
             n.delay_us,
             n.jitter_us,
             n.late.0,
@@ -27,7 +28,8 @@ impl fmt::Display for Options {
             n.corrupt,
             n.replay,
             n.bytes_per_ms,
-            n.unreachable
+            n.unreachable,
+            n.liveness
         )?;
         writeln!(f, "{}", self.machine)?;
         writeln!(f, "{}", self.traffic)?;

@@ -34,6 +34,8 @@ pub struct NetworkOptions {
     pub bytes_per_ms: u64,
     /// A host answers for a port on which nobody listens.
     pub unreachable: bool,
+    /// A host closes the connections of a process that has ended.
+    pub liveness: bool,
     /// A cut loses what is under way as well.
     pub cuts_lose: bool,
 }
@@ -84,6 +86,7 @@ impl NetworkOptions {
             replay: rare(random, 10),
             bytes_per_ms: random.pick(&[0, 0, 125_000, 12_500]),
             unreachable: random.coin(),
+            liveness: random.coin(),
             cuts_lose: false,
         }
     }
@@ -105,6 +108,7 @@ impl NetworkOptions {
             replay: 0,
             bytes_per_ms: 0,
             unreachable: false,
+            liveness: false,
             cuts_lose: false,
         }
     }
