@@ -48,17 +48,16 @@ impl Echo {
     }
 
     fn set(&mut self, socket: &Socket, wanted: bool) {
-        let is_ipv6 = |socket: &Socket| {
-            let local = socket.local_addr().ok().and_then(|local| local.as_socket());
-            local.is_some_and(|local| local.is_ipv6())
+        if wanted == self.is_on {
+            return;
+        }
+        let done = match socket.local_addr().is_ok_and(|local| local.is_ipv6()) {
+            true => socket.set_multicast_loop_v6(wanted),
+            false => socket.set_multicast_loop_v4(wanted),
         };
-        if wanted != self.is_on {
-            let done = match is_ipv6(socket) {
-                true => socket.set_multicast_loop_v6(wanted),
-                false => socket.set_multicast_loop_v4(wanted),
-            };
-            // What cannot be set stays as it is, and is tried again.
-            self.is_on = if done.is_ok() { wanted } else { self.is_on };
+        // What cannot be set stays as it is, and is tried again.
+        if done.is_ok() {
+            self.is_on = wanted;
         }
     }
 }

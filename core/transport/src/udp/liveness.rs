@@ -53,7 +53,7 @@ enum Stage {
     Calling,
     /// It is who it should be.
     Held,
-    /// It was held and has ended; so many more calls may tell whether the process has, too.
+    /// One before it has ended; so many more calls may tell whether the process has, too.
     Asking(u32),
 }
 
@@ -69,6 +69,8 @@ enum Found {
     Nobody,
     /// The connection is over, and that is all.
     End,
+    /// Nothing comes from there.
+    Silence,
     /// It does not behave, or cannot be reached.
     Unfit,
 }
@@ -204,7 +206,7 @@ impl Liveness {
     /// A line is no more.
     fn over(&mut self, to: SocketAddr, life: Life, stage: Stage, found: Found) {
         match (stage, found) {
-            (Stage::Held, Found::End | Found::Nobody) => {
+            (Stage::Held, Found::End | Found::Nobody | Found::Silence) => {
                 self.call(to, life, Stage::Asking(CALLS_MAX));
             }
             // Whoever it was has let in and gone, before it could say its name.
@@ -295,7 +297,8 @@ fn of_error(error: &io::Error) -> Found {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::Interrupted => Found::Nothing,
         ErrorKind::ConnectionRefused => Found::Nobody,
-        ErrorKind::ConnectionReset | ErrorKind::TimedOut | ErrorKind::BrokenPipe => Found::End,
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Found::End,
+        ErrorKind::TimedOut => Found::Silence,
         _ => Found::Unfit,
     }
 }
@@ -317,3 +320,24 @@ const GUESTS_MAX: usize = 256;
 const CALLS_MAX: u32 = 8;
 /// A connection that said nothing for so long is kept alive.
 const SILENT_FOR: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Minutes pass until a kernel says so.
+    #[test]
+    fn who_never_answered_is_not_judged_and_who_fell_silent_is_asked() {
+        let nobody = SocketAddr::from(([127, 0, 0, 1], 1));
+        let silence = of_error(&ErrorKind::TimedOut.into());
+        for (stage, asked) in
+            [(Stage::Calling, false), (Stage::Asking(CALLS_MAX), false), (Stage::Held, true)]
+        {
+            let local = SocketAddr::from(([127, 0, 0, 1], 0));
+            let mut liveness = Liveness::open(local).expect("a free port");
+            liveness.over(nobody, [1; 16], stage, silence);
+            let calls = liveness.lines.len() + liveness.ended.len();
+            assert_eq!(calls, usize::from(asked));
+        }
+    }
+}
