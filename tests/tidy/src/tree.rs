@@ -25,7 +25,13 @@ impl File {
 
     /// Written by a tool, which has its own idea of layout.
     pub(crate) fn is_generated(&self) -> bool {
-        matches!(self.path.as_str(), "Cargo.lock" | "include/anasazi.h")
+        matches!(
+            self.path.as_str(),
+            "Cargo.lock"
+                | "bindings/Cargo.lock"
+                | "bindings/sys/src/generated.rs"
+                | "include/anasazi.h"
+        )
     }
 }
 
