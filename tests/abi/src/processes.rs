@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::{release, run};
@@ -78,15 +78,24 @@ impl Program {
     /// Waits for its end, which must be a good one, and returns all that it printed.
     ///
     /// # Panics
-    /// If it fails, or does not end within 20 s after its last line.
+    /// If it fails, or does not end within 20 s.
     pub fn finish(mut self) -> Vec<String> {
         self.end_input();
-        // The lines end with the program.
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            self.printed.push(line);
-        }
-        let ended = self.child.try_wait().expect("a child");
-        let status = ended.or_else(|| self.child.wait().ok()).expect("its status");
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            // The lines end with the program.
+            match self.lines.recv_timeout(Duration::from_millis(10)) {
+                Ok(line) => self.printed.push(line),
+                Err(RecvTimeoutError::Timeout) => assert!(
+                    Instant::now() < deadline,
+                    "it does not end:\n{}",
+                    self.printed.join("\n")
+                ),
+                Err(RecvTimeoutError::Disconnected) => {
+                    break self.child.wait().expect("its status");
+                }
+            }
+        };
         assert!(status.success(), "{status}:\n{}", self.printed.join("\n"));
         std::mem::take(&mut self.printed)
     }

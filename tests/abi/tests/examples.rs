@@ -1,5 +1,6 @@
 //! The examples do what they say, over daemons that come and go.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -77,7 +78,7 @@ fn the_makefile_finds_the_source_tree() {
     assert!(!refused.status.success() && words.contains("run `make build`"), "{words}");
     let made = make(target);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    for program in ["chat", "kv", "poll_loop"] {
+    for program in ["chat", "kv", "leader", "poll_loop", "queue"] {
         // It says how it is used, so that it has found its library.
         let ended = Command::new(directory.path().join(program)).output().expect("a program");
         assert_eq!(ended.status.code(), Some(2), "{program}: {ended:?}");
@@ -122,6 +123,69 @@ fn replicas_of_the_store_stay_equal() {
     let late: Vec<String> =
         state(&late.printed).into_iter().filter(|line| !line.contains("late")).collect();
     assert_eq!(first, late);
+}
+
+#[test]
+fn the_first_member_leads_until_it_leaves() {
+    let cluster = Cluster::new();
+    let _daemons = [cluster.start_daemon("a"), cluster.start_daemon("b")];
+    let program = compile("bindings/c-examples/leader.c", cluster.directory());
+    let mut members = ["a", "a", "b"].map(|daemon| {
+        Program::start(Command::new(&program).args(["office", &cluster.url(daemon)]))
+    });
+    for member in &mut members {
+        member.type_lines("await 3\nleader\n");
+        // The view, and the answer: it waits for nothing any more.
+        member.expect("of 3");
+        member.expect("of 3");
+    }
+    let last = |member: &Program| member.printed.last().cloned().expect("a leader");
+    let first_leader = last(&members[0]);
+    assert!(members.iter().all(|member| last(member) == first_leader));
+    // One after the other leaves; those that stay agree, and who is left at last leads.
+    let [one, mut two, mut three] = members;
+    one.finish();
+    assert_eq!(two.expect("of 2"), three.expect("of 2"));
+    two.finish();
+    let last_leader = three.expect("of 1");
+    three.type_lines("leader\n");
+    assert_eq!(three.expect("of 1"), last_leader);
+    // A session that begins anew is another member, and comes last.
+    let mut late = Program::start(Command::new(&program).args(["office", &cluster.url("b")]));
+    assert_eq!(late.expect("of 2"), last_leader.replace("of 1", "of 2"));
+}
+
+#[test]
+fn work_is_done_by_somebody_and_all_know_by_whom() {
+    let cluster = Cluster::new();
+    let _daemons = [cluster.start_daemon("a"), cluster.start_daemon("b")];
+    let program = compile("bindings/c-examples/queue.c", cluster.directory());
+    let member = |daemon: &str| {
+        Program::start(Command::new(&program).args(["chores", &cluster.url(daemon)]))
+    };
+    let mut members = [member("a"), member("b"), member("b")];
+    for (n, member) in members.iter_mut().enumerate() {
+        let work: String = (0..20).map(|k| format!("work item {n}-{k}\n")).collect();
+        member.type_lines(&format!("await 3\n{work}done 60\ndump\n"));
+    }
+    let items = |program: &Program| -> Vec<String> {
+        program.printed.iter().filter(|line| line.contains(" by ")).cloned().collect()
+    };
+    let of = |program: &mut Program| {
+        while items(program).len() < 60 {
+            program.expect(" by ");
+        }
+        items(program)
+    };
+    let first = of(&mut members[0]);
+    assert!(members[1..].iter_mut().all(|member| of(member) == first));
+    let worker = |line: &str| line.rsplit_once(" by ").map(|(_, who)| who.to_owned());
+    let workers: BTreeSet<_> = first.iter().map(|line| worker(line)).collect();
+    assert!(workers.len() == 3 && first.iter().all(|line| !line.ends_with(" by -")), "{first:?}");
+    // Who comes later is told what was done, and gets its share of what is new.
+    let mut late = member("a");
+    late.type_lines("await 4\ndone 60\nwork more\ndone 61\ndump\n");
+    late.expect(" more by ");
 }
 
 #[test]
