@@ -78,7 +78,7 @@ fn the_makefile_finds_the_source_tree() {
     assert!(!refused.status.success() && words.contains("run `make build`"), "{words}");
     let made = make(target);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    for program in ["chat", "kv", "leader", "poll_loop", "queue"] {
+    for program in ["chat", "kv", "leader", "poll_loop", "work_queue"] {
         // It says how it is used, so that it has found its library.
         let ended = Command::new(directory.path().join(program)).output().expect("a program");
         assert_eq!(ended.status.code(), Some(2), "{program}: {ended:?}");
@@ -159,7 +159,7 @@ fn the_first_member_leads_until_it_leaves() {
 fn work_is_done_by_somebody_and_all_know_by_whom() {
     let cluster = Cluster::new();
     let _daemons = [cluster.start_daemon("a"), cluster.start_daemon("b")];
-    let program = compile("bindings/c-examples/queue.c", cluster.directory());
+    let program = compile("bindings/c-examples/work_queue.c", cluster.directory());
     let member = |daemon: &str| {
         Program::start(Command::new(&program).args(["chores", &cluster.url(daemon)]))
     };

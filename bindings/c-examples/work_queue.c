@@ -1,8 +1,8 @@
-/* queue.c - a work queue: anybody puts items in, and each is done by one member.
+/* work_queue.c - a work queue: anybody puts items in, and each is done by one member.
  *
- *     cc -std=c99 queue.c -lanasazi -o queue
- *     printf 'work sweep\nwork mop\ndone 2\ndump\n' | ./queue chores     one member does it all
- *     ./queue chores                                                    in two terminals; type then
+ *     cc -std=c99 work_queue.c -lanasazi -o work_queue
+ *     printf 'work sweep\nwork mop\ndone 2\ndump\n' | ./work_queue chores     one member, all of it
+ *     ./work_queue chores    in two terminals; type then
  *         await 2            in the first: until both are there
  *         work sweep         in either
  *         dump               in both: the same lines
