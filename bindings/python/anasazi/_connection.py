@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Protocol, TypedDict
 
@@ -389,7 +389,7 @@ class Connecting:
 
     def __init__(
         self,
-        open_session: Callable[[_anasazi.Config], _anasazi.Session],
+        open_session: Callable[[Io, _anasazi.Config], Awaitable[_anasazi.Session]],
         config: _settings.Settings,
         timeout: float | None,
         queue_len: int,
@@ -407,13 +407,15 @@ class Connecting:
     async def _connect(self) -> Connection:
         io = running_io()
         config = _settings.make(self._config, session_settings(self._timeout))
-        config.set("connect.async", "true")
-        connection = Connection(self._open_session(config), io, *self._bounds)
-        waiter = io.new_waiter()
-        connection._core.opened.append(waiter)
+        session = await self._open_session(io, config)
+        connection = Connection(session, io, *self._bounds)
         io.attach(connection._core)
         try:
-            await io.wait(waiter)
+            if session.member() is None:
+                waiter = io.new_waiter()
+                connection._core.opened.append(waiter)
+                await io.wait(waiter)
+            connection._core.is_opening = False
         except BaseException:
             connection.close()
             raise
@@ -454,7 +456,11 @@ def connect(
     `InvalidArgument`.
     """
 
-    def open_session(config: _anasazi.Config) -> _anasazi.Session:
-        return _anasazi.Session.connect(url, config)
+    async def open_session(io: Io, config: _anasazi.Config) -> _anasazi.Session:
+        # Not in the loop: a daemon may take its time to answer.
+        session: _anasazi.Session = await io.run_blocking(
+            lambda: _anasazi.Session.connect(url, config)
+        )
+        return session
 
     return Connecting(open_session, config, timeout, queue_len, queue_bytes)

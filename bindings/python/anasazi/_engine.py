@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _anasazi, _core, _errors, _settings, sync
-from ._connection import Connecting, is_trio, session_settings
+from ._connection import Connecting, Io, is_trio, session_settings
+
+if TYPE_CHECKING:
+    import asyncio
 
 LEAVE_S_MAX = 5.0
 
@@ -51,6 +53,8 @@ class Engine:
         """Drives it in the running loop of asyncio. `WrongState` if it is driven already."""
         if self._loop is not None:
             raise _errors.WrongState("this engine is in a loop already")
+        import asyncio  # Slow to import, and not for everybody.
+
         loop = asyncio.get_running_loop()
         self._fd = self._engine.fd()
         loop.add_reader(self._fd, self._drive)
@@ -75,7 +79,15 @@ class Engine:
         queue_bytes: int = _core.QUEUE_BYTES,
     ) -> Connecting:
         """As `anasazi.connect()`, to this engine."""
-        return Connecting(self._engine.connect, config, timeout, queue_len, queue_bytes)
+        return Connecting(self._open_session, config, timeout, queue_len, queue_bytes)
+
+    async def _open_session(self, io: Io, config: _anasazi.Config) -> _anasazi.Session:
+        if self._loop is not None:
+            # It runs in this thread, and answers when that is back in the loop.
+            config.set("connect.async", "true")
+            return self._engine.connect(config)
+        session: _anasazi.Session = await io.run_blocking(lambda: self._engine.connect(config))
+        return session
 
     def connect_sync(
         self,
@@ -114,6 +126,8 @@ class Engine:
 
             await running_io().run_blocking(self.close)
             return
+        import asyncio
+
         try:
             self.stop()
             async with asyncio.timeout(LEAVE_S_MAX):

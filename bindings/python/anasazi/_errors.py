@@ -185,4 +185,10 @@ def make(code: int, message: str, retryable: bool = False) -> AnasaziError:
 
 def of_status(code: int, what: str, reason: str = "") -> AnasaziError:
     """The exception for a status that came in an event."""
-    return make(code, f"{what}: {reason or _anasazi.status_text(code)}")
+    message = f"{what}: {reason or _anasazi.status_text(code)}"
+    return make(code, message, -code in _RETRYABLE)
+
+
+_RETRYABLE = {
+    errno.EAGAIN, errno.EBUSY, errno.ECONNREFUSED, errno.EINTR, errno.ENOMEM, errno.ETIMEDOUT,
+}  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 FEATURES = (
     "inproc", "shm", "unix", "tcp", "embed", "claim", "query", "unreliable", "unicast",
@@ -20,19 +20,19 @@ def check_library() -> None:
         where = library_path() or "none is loaded"
         raise ImportError(
             f"{error} (libanasazi.so.1: {where}; the one that belongs to this package is "
-            f"{Path(__file__).parent / 'libanasazi.so.1'})"
+            f"{os.path.join(os.path.dirname(__file__), 'libanasazi.so.1')})"
         ) from error
 
 
 def library_path() -> str | None:
     """The file of the library that this process has loaded."""
     try:
-        maps = Path("/proc/self/maps").read_text(errors="replace")
+        with open("/proc/self/maps", errors="replace") as maps:
+            for line in maps:
+                if "libanasazi.so" in line:
+                    return line.split(maxsplit=5)[5].rstrip("\n")
     except OSError:
-        return None
-    for line in maps.splitlines():
-        if "libanasazi.so" in line:
-            return line.split(maxsplit=5)[5]
+        pass
     return None
 
 

@@ -105,4 +105,4 @@ class TrioIo:
 
     async def run_blocking(self, call: Any) -> Any:
         """In another thread of Python's."""
-        return await trio.to_thread.run_sync(call)
+        return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
