@@ -169,6 +169,7 @@ class Target(Stream):
         self.opened: list[Waiter] = []
         self.ended: list[Waiter] = []
         self.end: Left | None = None
+        self.is_leaving = False
 
     def living(self) -> _anasazi.Group:
         if self.handle is None or self.is_over:
@@ -375,22 +376,30 @@ class Core:
 
     def flush(self, target: Target) -> None:
         """Sends what waits for room, in order, as far as there is some."""
-        while target.unsent:
-            send = target.unsent[0]
-            if not send.waiter.done():
-                if any(other.unsent[0] is not send for other in send.targets):
-                    return
-                try:
-                    if not self.attempt(send):
-                        return
-                except Exception as error:
-                    fail(send.waiter, error)
-            for other in send.targets:
-                if send in other.unsent:
-                    other.unsent.remove(send)
-            for other in send.targets:
-                if other is not target:
-                    self.flush(other)
+        work = [target]
+        while work:
+            unsent = work[-1].unsent
+            send = unsent[0] if unsent else None
+            if send is not None and self.flush_one(send):
+                # What was for several groups was before something else in each of them.
+                work += [other for other in send.targets if other not in work]
+            else:
+                work.pop()
+
+    def flush_one(self, send: Send) -> bool:
+        """Whether it is done with: sent, refused, or not wanted any more."""
+        if not send.waiter.done():
+            if any(other.unsent[0] is not send for other in send.targets):
+                return False
+            try:
+                if not self.attempt(send):
+                    return False
+            except Exception as error:
+                fail(send.waiter, error)
+        for other in send.targets:
+            if send in other.unsent:
+                other.unsent.remove(send)
+        return True
 
     # Groups and questions.
 
@@ -407,7 +416,9 @@ class Core:
         if target.is_over or target.handle is None:
             settle(waiter)
             return waiter
-        target.handle.leave()
+        if not target.is_leaving:
+            target.handle.leave()
+            target.is_leaving = True
         target.ended.append(waiter)
         return waiter
 

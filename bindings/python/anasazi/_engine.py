@@ -32,6 +32,7 @@ class Engine:
         self._engine = _anasazi.Engine(_settings.make(config, settings))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fd = -1
+        self._is_driven = False
         self._gone: asyncio.Future[None] | None = None
 
     def fileno(self) -> int:
@@ -47,15 +48,15 @@ class Engine:
 
     def start_thread(self) -> None:
         """Drives it in a thread of the library. `WrongState` if it is driven already."""
+        self._drive_once()
         self._engine.start_thread()
 
     def attach(self) -> None:
         """Drives it in the running loop of asyncio. `WrongState` if it is driven already."""
-        if self._loop is not None:
-            raise _errors.WrongState("this engine is in a loop already")
         import asyncio  # Slow to import, and not for everybody.
 
         loop = asyncio.get_running_loop()
+        self._drive_once()
         self._fd = self._engine.fd()
         loop.add_reader(self._fd, self._drive)
         self._loop = loop
@@ -136,6 +137,12 @@ class Engine:
             pass  # Then without saying good-bye.
         finally:
             self.close()
+
+    def _drive_once(self) -> None:
+        if self._is_driven:
+            raise _errors.WrongState("this engine is in a loop or a thread already")
+        self._engine.fd()  # Raises if it has ended.
+        self._is_driven = True
 
     def _drive(self) -> None:
         if self._loop is None:

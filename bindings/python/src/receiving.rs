@@ -17,7 +17,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::errors::explained;
-use crate::sys::Message;
+use crate::sys::{Holdings, Message};
 
 /// This bit is set in tags that are the package's own; the others are the application's.
 pub(crate) const OWN_TAG: u64 = 1 << 63;
@@ -25,6 +25,8 @@ pub(crate) const OWN_TAG: u64 = 1 << 63;
 const EVENTS_MAX: usize = 512;
 /// Messages of at least so many bytes are held where they lie (see `bench hold` in the tests).
 const HOLD_LEN_MIN: usize = 32 * 1024;
+/// What an event takes up in the ring beside its data, about.
+const EVENT_LEN: usize = 64;
 /// So many members are known as objects.
 const MEMBERS_MAX: usize = 4096;
 
@@ -69,20 +71,31 @@ impl Classes {
 pub(crate) struct Receiving {
     receiver: Receiver,
     members: HashMap<Member, Py<PyAny>>,
+    holdings: Holdings,
+    ring_len: usize,
 }
 
 impl Receiving {
     pub(crate) fn new(session: &anasazi_sys::Session) -> Self {
-        Self { receiver: Receiver::new(session, EVENTS_MAX), members: HashMap::new() }
+        Self {
+            receiver: Receiver::new(session, EVENTS_MAX),
+            members: HashMap::new(),
+            holdings: Holdings::default(),
+            ring_len: session.stats().map_or(0, |stats| stats.receive_ring_size as usize),
+        }
     }
 
     pub(crate) fn receive<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let Self { receiver, members } = self;
+        let Self { receiver, members, holdings, ring_len } = self;
         let mut batch =
             receiver.receive().map_err(|status| explained(py, status, "receiving"))?;
-        let mut objects = Objects { py, classes: Classes::get(py)?, members };
+        let bytes = batch.iter().map(|event| event.data().len() + EVENT_LEN).sum();
+        holdings.begin(bytes, *ring_len);
+        let classes = Classes::get(py)?;
+        let mut objects = Objects { py, classes, members, holdings, following: bytes };
         let mut sorted = Sorted::new(py);
         for at in 0..batch.len() {
+            objects.following -= batch.event(at).data().len() + EVENT_LEN;
             sorted.take(&mut objects, &mut batch, at)?;
         }
         sorted.finish(batch.len())
@@ -187,6 +200,9 @@ struct Objects<'py, 'a> {
     py: Python<'py>,
     classes: &'a Classes,
     members: &'a mut HashMap<Member, Py<PyAny>>,
+    holdings: &'a mut Holdings,
+    /// So many bytes of the batch are not looked at yet.
+    following: usize,
 }
 
 impl<'py> Objects<'py, '_> {
@@ -195,9 +211,12 @@ impl<'py> Objects<'py, '_> {
         let sender = self.member(event.sender())?;
         let (sequence, service, tag) = (event.sequence(), event.service(), event.tag());
         let tag = if tag & OWN_TAG == 0 { tag } else { 0 };
-        let is_long = event.data().len() >= HOLD_LEN_MIN;
-        let message = match is_long.then(|| batch.hold(at)).flatten() {
-            Some(held) => Message::of_held(sender.unbind(), held, sequence, service, tag),
+        let to_hold = event.data().len() >= HOLD_LEN_MIN && self.holdings.has_room(self.following);
+        let message = match to_hold.then(|| batch.hold(at)).flatten() {
+            Some(held) => {
+                let held = self.holdings.add(held, self.following);
+                Message::of_held(sender.unbind(), held, sequence, service, tag)
+            }
             None => {
                 let data = PyBytes::new(self.py, batch.event(at).data());
                 Message::of_bytes(sender.unbind(), data, sequence, service, tag)

@@ -16,6 +16,9 @@ use crate::receiving::Receiving;
 /// A signal that came before the wait began does not end it: look for one so often.
 const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(500);
 
+/// Others are not built yet.
+const DOMAIN: &str = "default";
+
 /// A session with an engine.
 #[pyclass(frozen, module = "anasazi._anasazi")]
 pub(crate) struct Session {
@@ -116,7 +119,7 @@ impl Session {
 
     /// An address for one member.
     fn peer(&self, py: Python<'_>, node: u64, session: u64) -> PyResult<Group> {
-        self.session.peer(None, Member { node, session }).map(Group).map_err(|mut failure| {
+        self.session.peer(Some(DOMAIN), Member { node, session }).map(Group).map_err(|mut failure| {
             failure.message = format!("an address of {node}/{session}: {}", failure.message);
             exception(py, failure)
         })

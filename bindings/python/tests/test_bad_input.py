@@ -175,7 +175,7 @@ def test_another_loop_or_none(place: Place) -> None:
     conn, group = asyncio.run(begin())
 
     async def use() -> None:
-        for call in (group.mcast(b""), group.recv_many(), conn.join("b"), conn.query("{}")):
+        for call in (group.mcast(b""), conn.recv_many(), conn.join("b"), conn.query("{}")):
             with pytest.raises(anasazi.Busy, match="another event loop"):
                 await call
         await group.recv()  # Its view was received before.

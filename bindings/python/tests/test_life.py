@@ -71,7 +71,7 @@ async def test_same_view_or_not_at_all(place: Place) -> None:
         assert changed > 0
 
 
-def test_a_child_gets_forked_errors(place: Place) -> None:
+def test_a_child_gets_forked_errors(place: Place, daemon: Daemon) -> None:
     """In the child nothing hangs, nothing crashes, and its end does not disturb the parent."""
     plain = anasazi.sync.connect(**place.arguments())
     group = plain.join("room")
@@ -87,6 +87,7 @@ def test_a_child_gets_forked_errors(place: Place) -> None:
                 lambda: group.mcast(b""), lambda: group.try_mcast(b""), group.recv, group.leave,
                 lambda: plain.join("b"), plain.stats, lambda: plain.query("{}"), plain.fileno,
                 lambda: held.data, lambda: memoryview(held), lambda: list(group),
+                lambda: anasazi.sync.connect("inproc:own"),
             ]  # fmt: skip
             for number, call in enumerate(calls):
                 try:
@@ -97,7 +98,7 @@ def test_a_child_gets_forked_errors(place: Place) -> None:
                 break
             else:
                 plain.close()
-                with anasazi.sync.connect("inproc:own", config=own_cluster()) as own:
+                with anasazi.sync.connect(daemon.url) as own:
                     with own.join("room") as room:
                         code = 0 if room.mcast(b"child") == 1 else 1
         except BaseException as error:
@@ -154,33 +155,33 @@ assert group.mcast(b"x") == 2
     assert done.returncode == 0, done.stderr
 
 
-def in_child(config: dict[str, str], conn: object) -> str:
+def in_child(url: str, conn: object) -> str:
     try:
         conn.stats()  # type: ignore[attr-defined]
     except anasazi.ForkedError:
         pass
     except AttributeError:
         assert conn is None
-    with anasazi.sync.connect("inproc:child", config=config) as own, own.join("room") as group:
+    with anasazi.sync.connect(url) as own, own.join("room") as group:
         return f"{group.mcast(b'from a child')}"
 
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
-def test_multiprocessing(place: Place, method: str) -> None:
+def test_multiprocessing(place: Place, daemon: Daemon, method: str) -> None:
     with anasazi.sync.connect(**place.arguments()) as conn, conn.join("room") as group:
         group.mcast(b"x")
         inherited = conn if method == "fork" else None
         context = multiprocessing.get_context(method)
         queue = context.SimpleQueue()
-        child = context.Process(target=put_in_child, args=(queue, own_cluster(), inherited))
+        child = context.Process(target=put_in_child, args=(queue, daemon.url, inherited))
         child.start()
         child.join(20)
         assert child.exitcode == 0 and queue.get() == "1"
         assert group.mcast(b"y") == 2
 
 
-def put_in_child(queue: Any, config: dict[str, str], conn: object) -> None:
-    queue.put(in_child(config, conn))
+def put_in_child(queue: Any, url: str, conn: object) -> None:
+    queue.put(in_child(url, conn))
 
 
 async def test_an_engine_in_the_loop() -> None:
@@ -226,12 +227,14 @@ async def test_an_engine_that_ends_closes_its_connections() -> None:
         sleeping = asyncio.create_task(last_of(group))
         await asyncio.sleep(0)
     last = await sleeping
-    assert isinstance(last, anasazi.Closed) and conn.is_closed
+    assert isinstance(last, anasazi.Left) and isinstance(last.error, anasazi.ConnectionClosed)
+    end = await last_of(conn)
+    assert isinstance(end, anasazi.Closed) and conn.is_closed
     with pytest.raises(anasazi.AnasaziError):
         await group.mcast(b"")
 
 
-async def last_of(group: anasazi.Group) -> anasazi.Event | None:
+async def last_of(group: anasazi.Group | anasazi.Connection) -> anasazi.Event | None:
     last = None
     async for event in group:
         last = event

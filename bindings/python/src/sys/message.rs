@@ -2,14 +2,16 @@
 
 use std::ffi::c_int;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use anasazi_sys::generated::ANZ_EFORKED;
-use anasazi_sys::{Held, Status};
+use anasazi_sys::Status;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple};
 
+use super::holding::Holding;
 use crate::errors::explained;
 
 /// A message, at its place in the group's order. `memoryview(message)` is its bytes without a copy,
@@ -30,7 +32,7 @@ pub(crate) struct Message {
     tag: u64,
     /// There from the start, or, if it is held, once somebody asked.
     data: PyOnceLock<Py<PyBytes>>,
-    held: Option<Held>,
+    held: Option<Arc<Holding>>,
 }
 
 impl Message {
@@ -49,7 +51,7 @@ impl Message {
 
     pub(crate) fn of_held(
         sender: Py<PyAny>,
-        held: Held,
+        held: Arc<Holding>,
         seq: u64,
         service: u32,
         tag: u64,
@@ -57,15 +59,22 @@ impl Message {
         Self { sender, seq, service, tag, data: PyOnceLock::new(), held: Some(held) }
     }
 
-    fn bytes<'a>(&'a self, py: Python<'_>) -> PyResult<&'a [u8]> {
+    /// Calls with what was sent.
+    fn with<R>(&self, py: Python<'_>, call: impl FnOnce(&[u8]) -> R) -> PyResult<R> {
         if let Some(data) = self.data.get(py) {
-            return Ok(data.as_bytes(py));
+            return Ok(call(data.as_bytes(py)));
         }
-        let there = self.held.as_ref().and_then(Held::data);
-        there.ok_or_else(|| {
-            explained(py, Status(ANZ_EFORKED), "a message that was received before")
-        })
+        let there = self.held.as_ref().and_then(|held| held.with(call));
+        there.ok_or_else(|| forked(py))
     }
+
+    fn len(&self, py: Python<'_>) -> PyResult<usize> {
+        self.with(py, <[u8]>::len)
+    }
+}
+
+fn forked(py: Python<'_>) -> PyErr {
+    explained(py, Status(ANZ_EFORKED), "a message that was received before")
 }
 
 #[pymethods]
@@ -92,19 +101,19 @@ impl Message {
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let data = self.data.get_or_try_init(py, || {
-            Ok::<_, PyErr>(PyBytes::new(py, self.bytes(py)?).unbind())
+            self.with(py, |bytes| PyBytes::new(py, bytes).unbind())
         })?;
         Ok(data.bind(py).clone())
     }
 
     /// Whether its bytes lie where they were received, and no copy was made.
     #[getter]
-    fn is_held(&self, py: Python<'_>) -> bool {
-        self.data.get(py).is_none()
+    fn is_held(&self) -> bool {
+        self.held.as_ref().is_some_and(|held| held.is_held())
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
-        Ok(self.bytes(py)?.len())
+        self.len(py)
     }
 
     fn __eq__(&self, py: Python<'_>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -112,21 +121,22 @@ impl Message {
         let other = other.get();
         let same = (self.seq, self.service, self.tag) == (other.seq, other.service, other.tag)
             && self.sender.bind(py).eq(&other.sender)?
-            && self.bytes(py)? == other.bytes(py)?;
+            && self.data(py)?.as_bytes() == other.data(py)?.as_bytes();
         Ok(same.into_pyobject(py)?.to_owned().into_any().unbind())
     }
 
     fn __hash__(&self, py: Python<'_>) -> PyResult<u64> {
         let mut hasher = DefaultHasher::new();
-        (self.sender.bind(py).hash()?, self.seq, self.bytes(py)?).hash(&mut hasher);
+        (self.sender.bind(py).hash()?, self.seq).hash(&mut hasher);
+        self.with(py, |bytes| bytes.hash(&mut hasher))?;
         Ok(hasher.finish())
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let sender = self.sender.bind(py).repr()?;
-        let bytes = self.bytes(py)?;
-        let shown = PyBytes::new(py, &bytes[..bytes.len().min(64)]).repr()?;
-        let rest = if bytes.len() > 64 { format!("... {} bytes", bytes.len()) } else { String::new() };
+        let start = self.with(py, |bytes| PyBytes::new(py, &bytes[..bytes.len().min(64)]))?;
+        let (shown, len) = (start.repr()?, self.len(py)?);
+        let rest = if len > 64 { format!("... {len} bytes") } else { String::new() };
         Ok(format!("Message(sender={sender}, data={shown}{rest}, seq={})", self.seq))
     }
 
@@ -143,19 +153,31 @@ impl Message {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        let bytes = slf.get().bytes(slf.py())?;
-        // SAFETY: a place for a view, by contract; the bytes do not change, and are there as long as
-        // the object, which the view keeps.
-        let failed = unsafe {
-            ffi::PyBuffer_FillInfo(
-                view,
-                slf.as_ptr(),
-                bytes.as_ptr().cast_mut().cast(),
-                bytes.len().cast_signed(),
-                1,
-                flags,
-            )
+        let (py, this) = (slf.py(), slf.get());
+        let (first, len) = match this.held.as_ref() {
+            Some(held) => held.lend().ok_or_else(|| forked(py))?,
+            None => {
+                let bytes = this.data.get(py).map_or(&[][..], |data| data.as_bytes(py));
+                (bytes.as_ptr(), bytes.len())
+            }
         };
-        if failed == 0 { Ok(()) } else { Err(PyErr::fetch(slf.py())) }
+        let (first, len) = (first.cast_mut().cast(), len.cast_signed());
+        // SAFETY: a place for a view, by contract; the bytes do not change, and are there as long as
+        // the object, which the view keeps: those that are held are lent until the view goes.
+        if unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), first, len, 1, flags) } == 0 {
+            return Ok(());
+        }
+        if let Some(held) = this.held.as_ref() {
+            held.take_back();
+        }
+        Err(PyErr::fetch(py))
+    }
+
+    /// # Safety
+    /// Python's: the view is one that `__getbuffer__` gave.
+    unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
+        if let Some(held) = self.held.as_ref() {
+            held.take_back();
+        }
     }
 }
