@@ -304,7 +304,7 @@ class Core:
     def note(self, stream: Stream, event: Event) -> None:
         if not isinstance(stream, Target) or isinstance(event, Message):
             return
-        if type(event) is View:
+        if isinstance(event, View):
             stream.view = event
             settle_all(stream.opened)
         elif isinstance(event, Left):

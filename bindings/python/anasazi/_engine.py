@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _anasazi, _core, _errors, _settings, sync
-from ._connection import Connecting, Io, is_trio, session_settings
+from ._connection import Connecting, Io, is_trio
 
 if TYPE_CHECKING:
     import asyncio
@@ -99,8 +99,7 @@ class Engine:
         queue_bytes: int = _core.QUEUE_BYTES,
     ) -> sync.Connection:
         """As `anasazi.sync.connect()`, to this engine, which a thread drives."""
-        session = self._engine.connect(_settings.make(config, session_settings(timeout)))
-        return sync.Connection(session, queue_len, queue_bytes)
+        return sync.open_connection(self._engine.connect, config, timeout, queue_len, queue_bytes)
 
     def __enter__(self) -> Engine:
         self.start_thread()

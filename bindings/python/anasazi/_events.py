@@ -50,8 +50,8 @@ class Cause(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """Who is in the group from here on; all lists are in the same order everywhere."""
+class Configuration:
+    """Members of a group; all lists are in the same order everywhere."""
 
     members: tuple[Member, ...]
     """Everybody."""
@@ -71,7 +71,12 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Transitional(View):
+class View(Configuration):
+    """Who is in the group from here on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transitional(Configuration):
     """From here to the next `View` guarantees are for the members in `together` only."""
 
 

@@ -339,5 +339,40 @@ def connect(
 
     See `anasazi.connect()`.
     """
+    return open_connection(
+        lambda made: _anasazi.Session.connect(url, made), config, timeout, queue_len, queue_bytes
+    )
+
+
+FIRST_S = 0.3
+
+
+def open_connection(
+    open_session: Callable[[_anasazi.Config], _anasazi.Session],
+    config: _settings.Settings,
+    timeout: float | None,
+    queue_len: int,
+    queue_bytes: int,
+) -> Connection:
+    """Who refuses does so at once. Who says nothing for a moment is waited for in a way that Ctrl-C
+    ends, which the library's own waiting is not."""
     made = _settings.make(config, session_settings(timeout))
-    return Connection(_anasazi.Session.connect(url, made), queue_len, queue_bytes)
+    first = _settings.make(config, session_settings(min(FIRST_S, timeout or FIRST_S)))
+    try:
+        session = open_session(first)
+    except _errors.Timeout:
+        if timeout is not None and timeout <= FIRST_S:
+            raise
+        made.set("connect.async", "true")
+        session = open_session(made)
+    connection = Connection(session, queue_len, queue_bytes)
+    try:
+        if session.member() is None:
+            connection._core.is_opening = True
+            waiter = Promise()
+            connection._core.opened.append(waiter)
+            connection._wait(waiter, None, "the engine")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

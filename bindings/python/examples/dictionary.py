@@ -3,12 +3,10 @@
     printf 'set color blue\\nawait 1 1\\ndump\\n' | python dictionary.py store     one replica
     python dictionary.py store [URL]              in two terminals; then type: await 2 0
 
-Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION.
-
-Who joins must get the state, and after a partition two states meet. So at every view that brings
-somebody each member tells what it has, and commands that come meanwhile wait. When all have spoken,
-everybody takes the state that has had most commands (the first one delivered, of equals), and then
-applies what waited. The same as the example in C, with which it shares a group.
+Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION. At every view that brings somebody
+each member tells what it has, and commands that come meanwhile wait. When all have spoken, everybody
+takes the state that has had most commands (the first one delivered, of equals), and then applies
+what waited. The example in C, kv.c, does the same: they share a group.
 """
 
 import asyncio
@@ -24,66 +22,60 @@ class Store:
         self.version = self.replicas = self.meeting = self.spoken = 0
         self.best: tuple[int, list[str]] = (0, [])
         self.waiting: list[str] = []
-        self.changed = asyncio.Condition()
+        self.changed = asyncio.Event()
 
-    def apply(self, command: str) -> None:
-        verb, _, rest = command.partition(" ")
-        key, _, value = rest.partition(" ")
-        if verb == "set" and key and value:
-            self.version += 1
-            self.entries[key] = value
+    def apply(self, commands: list[str]) -> None:
+        for command in commands:
+            match command.split(" ", 2):
+                case ["set", key, value]:
+                    self.version += 1
+                    self.entries[key] = value
+        commands.clear()
 
     def lines(self) -> str:
         return "".join(f"set {key} {value}\n" for key, value in self.entries.items())
 
-    def see(self, view: View) -> str | None:
+    def see(self, view: View) -> bytes | None:
         """What to tell the others."""
         self.replicas = len(view.members)
         print(f"* {self.replicas} here: {view.reason}")
         if not view.joined and not self.meeting:
             return None
-        self.apply_waiting()
-        id = view.id
-        self.meeting = (id.ring_seq << 32 ^ id.ordinal << 8 ^ id.sub) & (1 << 64) - 1
-        self.spoken = 0
-        return f"state {self.meeting} {self.version}\n{self.lines()}"
+        self.apply(self.waiting)
+        mixed = view.id.ring_seq << 32 ^ view.id.ordinal << 8 ^ view.id.sub
+        self.meeting, self.spoken = mixed % 2**64, 0
+        return f"state {self.meeting} {self.version}\n{self.lines()}".encode()
 
     def hear(self, message: str) -> None:
-        head, newline, state = message.partition("\n")
-        words = head.split()
-        if not (newline and words[:1] == ["state"] and len(words) == 3):
-            self.waiting.append(message)
-            if not self.meeting:
-                self.apply_waiting()
-            return
-        if int(words[1]) != self.meeting:
-            return  # Of a meeting that a later view has interrupted.
+        head, _, state = message.partition("\n")
+        match head.split():
+            case ["state", meeting, version] if "\n" in message:
+                if int(meeting) == self.meeting:  # Else a later view has interrupted it.
+                    self.compare(int(version), state.splitlines())
+            case _:
+                self.waiting.append(message)
+        if not self.meeting:
+            self.apply(self.waiting)
+
+    def compare(self, version: int, commands: list[str]) -> None:
         self.spoken += 1
-        if self.spoken == 1 or int(words[2]) > self.best[0]:
-            self.best = int(words[2]), state.splitlines()
+        if self.spoken == 1 or version > self.best[0]:
+            self.best = version, commands
         if self.spoken == self.replicas:
             self.entries.clear()
-            for command in self.best[1]:
-                self.apply(command)
+            self.apply(self.best[1])
             self.version, self.meeting = self.best[0], 0
             print(f"* {self.replicas} agree, after {self.version} commands")
-            self.apply_waiting()
-
-    def apply_waiting(self) -> None:
-        for command in self.waiting:
-            self.apply(command)
-        self.waiting.clear()
 
 
 async def replicate(group: anasazi.Group, store: Store) -> None:
     async for event in group:
         if isinstance(event, View) and (state := store.see(event)) is not None:
-            await group.mcast(state.encode())
+            await group.mcast(state)
         elif isinstance(event, Message):
             store.hear(event.data.decode())
+        store.changed.set()
         sys.stdout.flush()
-        async with store.changed:
-            store.changed.notify_all()
 
 
 async def obey(group: anasazi.Group, store: Store, line: str) -> None:
@@ -94,21 +86,20 @@ async def obey(group: anasazi.Group, store: Store, line: str) -> None:
             print(store.entries.get(key, "(none)"), flush=True)
         case ["dump"]:
             print(f"{store.lines()}version {store.version}", flush=True)
-        case ["await", replicas, version]:
-            async with store.changed:
-                await store.changed.wait_for(
-                    lambda: not store.meeting
-                    and store.replicas == int(replicas)
-                    and store.version >= int(version)
-                )
+        case ["await", count, version]:
+            while store.meeting or store.replicas != int(count) or store.version < int(version):
+                store.changed.clear()
+                await store.changed.wait()
 
 
 async def main(name: str, url: str | None = None) -> None:
     async with anasazi.connect(url) as conn:
-        group, store = await conn.join(name), Store()
+        group, store, lines = await conn.join(name), Store(), asyncio.StreamReader()
         replicating = asyncio.create_task(replicate(group, store))
-        while line := await asyncio.to_thread(sys.stdin.readline):
-            await obey(group, store, line.rstrip("\n"))
+        loop, protocol = asyncio.get_running_loop(), asyncio.StreamReaderProtocol(lines)
+        await loop.connect_read_pipe(lambda: protocol, sys.stdin)
+        async for line in lines:
+            await obey(group, store, line.decode().rstrip("\n"))
         await group.leave()
         await replicating
 

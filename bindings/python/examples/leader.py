@@ -25,7 +25,7 @@ class Office:
 
     async def follow(self, group: anasazi.Group) -> None:
         async for event in group:
-            if type(event) is View:
+            if isinstance(event, View):
                 self.members = event.members
                 self.show()
                 async with self.changed:
@@ -35,12 +35,14 @@ class Office:
 async def main(name: str, url: str | None = None) -> None:
     async with anasazi.connect(url) as conn:
         group, office = await conn.join(name), Office(conn)
-        following = asyncio.create_task(office.follow(group))
-        while line := await asyncio.to_thread(sys.stdin.readline):
+        following, lines = asyncio.create_task(office.follow(group)), asyncio.StreamReader()
+        loop, protocol = asyncio.get_running_loop(), asyncio.StreamReaderProtocol(lines)
+        await loop.connect_read_pipe(lambda: protocol, sys.stdin)
+        async for line in lines:
             match line.split():
-                case ["leader"]:
+                case [b"leader"]:
                     office.show()
-                case ["await", count]:
+                case [b"await", count]:
                     async with office.changed:
                         await office.changed.wait_for(lambda: len(office.members) == int(count))
         await group.leave()
