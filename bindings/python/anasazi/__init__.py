@@ -75,3 +75,15 @@ from ._service import (  # noqa: E402
 )
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "AGREED", "AccessDenied", "AlreadyJoined", "AnasaziError", "Busy", "CAUSAL", "Cause", "Closed",
+    "ConfigError", "Connection", "ConnectionClosed", "ConnectionRefused", "Engine", "Event",
+    "FEATURES", "FIFO", "ForkedError", "Gap", "Group", "InternalError", "Interrupted",
+    "InvalidArgument", "Left", "Lost", "Member", "Message", "NO_SELF", "NotMember", "NotSupported",
+    "OutOfMemory", "PRIO_BULK", "PRIO_HIGH", "Peer", "QueueFull", "RELIABLE", "Receipt", "Resumed",
+    "SAFE", "SAME_VIEW", "SlowReceiver", "Stats", "Suspended", "Timeout", "TooLarge",
+    "Transitional", "UNRELIABLE", "UNRELIABLE_LEN_MAX", "VersionMismatch", "View", "ViewChanged",
+    "ViewId", "WouldBlock", "WrongState", "__version__", "connect", "features", "library_path",
+    "library_version", "sync",
+]  # fmt: skip

@@ -4,6 +4,11 @@ from ._buffer import Buffer
 from ._connection import Stats
 from ._events import Event, Member
 
+__all__ = [
+    "Config", "Engine", "Group", "Message", "OWN_TAG", "Session", "has", "library_version",
+    "status_name", "status_text",
+]  # fmt: skip
+
 OWN_TAG: Final[int]
 
 _Runs: TypeAlias = list[tuple[int, int, bool, list[Event]]]

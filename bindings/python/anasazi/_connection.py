@@ -344,7 +344,7 @@ class Connection(Incoming):
 
     def observe(self, observer: Callable[[str | None, Event], object]) -> None:
         """Has a function called with each event but messages, as soon as it is received: with the
-        group's name, or None, and the event. What it raises goes to `sys.unraisablehook`."""
+        group's name, or None, and the event. What it raises goes to `sys.excepthook`."""
         self._core.observers.append(observer)
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ takes events, and else gets `QueueFull`.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from operator import length_hint
@@ -316,7 +317,7 @@ class Core:
             try:
                 observer(name, event)
             except Exception as error:
-                report(observer, error)
+                sys.excepthook(type(error), error, error.__traceback__)
 
     def reply(self, tag: int, part: bytes, has_more: bool) -> None:
         parts, waiter = self.replies.get(tag, (None, None))
@@ -525,25 +526,3 @@ def settle_all(waiters: list[Waiter]) -> None:
 def fail(waiter: Waiter, error: BaseException) -> None:
     if not waiter.done():
         waiter.set_exception(error)
-
-
-def report(observer: object, error: Exception) -> None:
-    """An exception in the application's function, which nobody waits for."""
-    import sys
-
-    sys.unraisablehook(
-        _Unraisable(type(error), error, error.__traceback__, "an observer failed", observer)
-    )
-
-
-class _Unraisable:
-    """As `sys.unraisablehook()` takes it."""
-
-    def __init__(
-        self, exc_type: Any, exc_value: Any, exc_traceback: Any, err_msg: str, object: object
-    ) -> None:
-        self.exc_type = exc_type
-        self.exc_value = exc_value
-        self.exc_traceback = exc_traceback
-        self.err_msg = err_msg
-        self.object = object

@@ -23,7 +23,8 @@ class AnasaziError(Exception):
         self.code = self.default_code if code is None else code
         self.retryable = retryable
         if isinstance(self, OSError):
-            self.errno = -self.code if self.code > -1000 else None
+            # As the builtins have it; the library's own codes are no errno.
+            vars(OSError)["errno"].__set__(self, -self.code if self.code > -1000 else None)
 
     @property
     def name(self) -> str:

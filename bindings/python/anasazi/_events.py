@@ -70,14 +70,18 @@ class Configuration:
     """Who, why and on what evidence, in one sentence."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View(Configuration):
     """Who is in the group from here on."""
 
+    __slots__ = ()
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Transitional(Configuration):
     """From here to the next `View` guarantees are for the members in `together` only."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def text(key: str, value: Any) -> str:
     if isinstance(value, str | int | float):
         return str(value)
     if isinstance(value, os.PathLike):
-        return os.fspath(value)
+        return str(os.fspath(value))
     if isinstance(value, list | tuple):
         return ",".join(text(key, one) for one in value)
     raise _errors.ConfigError(

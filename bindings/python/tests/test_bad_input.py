@@ -32,8 +32,9 @@ async def test_connecting(tmp_path: Any) -> None:
 
 
 async def test_settings(tmp_path: Any) -> None:
-    for config in ({"no.such": 1}, {"session": {"slow_policy": "none"}}, {"ring": [{}]},
-                   {"cluster": None}):  # fmt: skip
+    wrongs: list[dict[str, Any]] = [{"no.such": 1}, {"session": {"slow_policy": "none"}}, {"ring": [{}]},
+                                    {"cluster": None}]  # fmt: skip
+    for config in wrongs:
         with pytest.raises(anasazi.ConfigError) as wrong:
             await anasazi.connect("inproc:never", config=config)
         assert isinstance(wrong.value, ValueError) and wrong.value.name == "ANZ_ECONFIG"
