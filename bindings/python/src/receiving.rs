@@ -87,8 +87,7 @@ impl Receiving {
 
     pub(crate) fn receive<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let Self { receiver, members, holdings, ring_len } = self;
-        let mut batch =
-            receiver.receive().map_err(|status| explained(py, status, "receiving"))?;
+        let mut batch = receiver.receive().map_err(|status| explained(py, status, "receiving"))?;
         let bytes = batch.iter().map(|event| event.data().len() + EVENT_LEN).sum();
         holdings.begin(bytes, *ring_len);
         let classes = Classes::get(py)?;
@@ -141,7 +140,8 @@ impl<'py> Sorted<'py> {
                 if tag & OWN_TAG != 0 {
                     self.settled.append((tag, 0, event.sequence()))?;
                 }
-                let (keys, len) = (event.is_to_several().then(|| event.groups()), event.data().len());
+                let (keys, len) =
+                    (event.is_to_several().then(|| event.groups()), event.data().len());
                 let message = objects.message(batch, at)?;
                 for key in keys.unwrap_or_else(|| vec![key]) {
                     self.push(key, len, false, message.clone())?;
@@ -153,7 +153,11 @@ impl<'py> Sorted<'py> {
             }
             Kind::Writable => self.writable.append(key)?,
             Kind::Reply => {
-                self.replies.append((tag, PyBytes::new(self.py, event.data()), event.has_more()))?;
+                self.replies.append((
+                    tag,
+                    PyBytes::new(self.py, event.data()),
+                    event.has_more(),
+                ))?;
             }
             _ => {
                 if let Some(object) = objects.other(&event)? {

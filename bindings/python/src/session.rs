@@ -119,10 +119,12 @@ impl Session {
 
     /// An address for one member.
     fn peer(&self, py: Python<'_>, node: u64, session: u64) -> PyResult<Group> {
-        self.session.peer(Some(DOMAIN), Member { node, session }).map(Group).map_err(|mut failure| {
-            failure.message = format!("an address of {node}/{session}: {}", failure.message);
-            exception(py, failure)
-        })
+        self.session.peer(Some(DOMAIN), Member { node, session }).map(Group).map_err(
+            |mut failure| {
+                failure.message = format!("an address of {node}/{session}: {}", failure.message);
+                exception(py, failure)
+            },
+        )
     }
 
     /// Sends to several groups; False: there is no room.
@@ -206,10 +208,7 @@ fn accepted(py: Python<'_>, sent: Result<(), Status>, len: usize) -> PyResult<bo
 
 /// Calls with the bytes of whatever has some; what is not `bytes` is copied, since it may change
 /// meanwhile.
-fn with_bytes<R>(
-    data: &Bound<'_, PyAny>,
-    call: impl FnOnce(&[u8]) -> PyResult<R>,
-) -> PyResult<R> {
+fn with_bytes<R>(data: &Bound<'_, PyAny>, call: impl FnOnce(&[u8]) -> PyResult<R>) -> PyResult<R> {
     if let Ok(bytes) = data.cast::<PyBytes>() {
         return call(bytes.as_bytes());
     }

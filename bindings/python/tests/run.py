@@ -34,11 +34,15 @@ class Driver:
         self.folder = folder
         self.python = folder / "venv/bin/python"
         self.failed: list[str] = []
+        self.target = Path(os.environ.get("CARGO_TARGET_DIR", SOURCE / "target")).resolve()
+        version = "{}.{}".format(*sys.version_info)
+        self.tools = self.target / f"python-tools-{version}"
         self.environment = {
             **os.environ,
             "ANASAZI_SOURCE": str(SOURCE),
             "ANASAZI_RELEASE": str(release),
             "ANASAZI_LIB_DIR": str(release),
+            "MYPY_CACHE_DIR": str(self.target / f"python-mypy-{version}"),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
 
@@ -67,7 +71,7 @@ class Driver:
         wheels = self.folder / "wheels"
         self.run(sys.executable, "-m", "pip", "wheel", "--no-deps", "-w", wheels, PACKAGE)
         wheel = next(wheels.glob("*.whl"))
-        into = Path(os.environ.get("CARGO_TARGET_DIR", SOURCE / "target")) / "wheels"
+        into = self.target / "wheels"
         into.mkdir(parents=True, exist_ok=True)
         shutil.copy(wheel, into)
         return wheel
@@ -89,7 +93,14 @@ class Driver:
 
     def install(self, wheel: Path) -> None:
         self.run(sys.executable, "-m", "venv", self.folder / "venv")
-        self.run(self.python, "-m", "pip", "install", "-q", wheel, *TOOLS)
+        pip = (self.python, "-m", "pip", "install", "-q", "--no-compile")
+        self.run(*pip, "--no-index", "--no-deps", wheel)
+        # What tests it is the same every time: kept beside, and lent to the environment.
+        if not (self.tools / "done").exists():
+            self.run(*pip, "--target", self.tools, "--upgrade", *TOOLS)
+            (self.tools / "done").touch()
+        packages = next((self.folder / "venv/lib").glob("python*/site-packages"))
+        (packages / "tools.pth").write_text(f"{self.tools}\n")
         tests = self.folder / "tests"
         shutil.copytree(HERE, tests, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copytree(PACKAGE / "examples", tests / "examples")
@@ -109,16 +120,17 @@ class Driver:
                  "--ignore-unused-allowlist")  # fmt: skip
 
     def tests(self, further: Sequence[str]) -> None:
-        command = [self.python, "-B", "-m", "pytest", "-q", "--no-header", "--tb=short"]
-        shown = self.run(*command, *further, self.folder / "tests")
+        shown = self.run(self.python, "-B", "-m", "pytest", "-q", "--no-header", "--tb=short",
+                         *further, self.folder / "tests")  # fmt: skip
         print(shown.strip().splitlines()[-1])
 
     def bench(self) -> None:
         ping = self.folder / "ping"
         self.run("cc", "-O2", f"-I{SOURCE / 'include'}", HERE / "ping.c", "-o", ping,
                  f"-L{self.release}", "-lanasazi", f"-Wl,-rpath,{self.release}")  # fmt: skip
-        command = [self.python, "-m", "anasazi", "bench", "--seconds", "1", "--reference", ping]
-        print(self.run(*command).rstrip())
+        shown = self.run(self.python, "-m", "anasazi", "bench", "--seconds", "1", "--reference",
+                         ping)  # fmt: skip
+        print(shown.rstrip())
 
 
 def main() -> int:

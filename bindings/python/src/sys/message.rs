@@ -4,8 +4,8 @@ use std::ffi::c_int;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use anasazi_sys::generated::ANZ_EFORKED;
 use anasazi_sys::Status;
+use anasazi_sys::generated::ANZ_EFORKED;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -81,13 +81,7 @@ fn forked(py: Python<'_>) -> PyErr {
 impl Message {
     #[new]
     #[pyo3(signature = (sender, data, seq=0, service=4, tag=0))]
-    fn new(
-        sender: Py<PyAny>,
-        data: Bound<'_, PyBytes>,
-        seq: u64,
-        service: u32,
-        tag: u64,
-    ) -> Self {
+    fn new(sender: Py<PyAny>, data: Bound<'_, PyBytes>, seq: u64, service: u32, tag: u64) -> Self {
         Self::of_bytes(sender, data, seq, service, tag)
     }
 
@@ -100,9 +94,9 @@ impl Message {
     /// What was sent.
     #[getter]
     fn data<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let data = self.data.get_or_try_init(py, || {
-            self.with(py, |bytes| PyBytes::new(py, bytes).unbind())
-        })?;
+        let data = self
+            .data
+            .get_or_try_init(py, || self.with(py, |bytes| PyBytes::new(py, bytes).unbind()))?;
         Ok(data.bind(py).clone())
     }
 
