@@ -52,8 +52,10 @@ class AsyncioIo:
             return
         if self.core is not None and self.core.session.is_inherited():
             raise _errors.ForkedError("this connection is the parent process's: connect here, too")
-        raise _errors.Busy("this connection belongs to another event loop, or a loop that has ended:"
-                           " use it there, or connect in this one")
+        raise _errors.Busy(
+            "this connection belongs to another event loop, or to one that has ended: use it there, "
+            "or connect in this one"
+        )
 
     def on_readable(self) -> None:
         core = self.core

@@ -1,4 +1,4 @@
-"""What has bytes: `bytes`, `bytearray`, `memoryview`, arrays. `collections.abc` has it from 3.12."""
+"""What has bytes: `bytes`, `bytearray`, `memoryview`, arrays. `collections.abc` has it later."""
 
 from __future__ import annotations
 

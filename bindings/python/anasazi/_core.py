@@ -467,8 +467,8 @@ class Core:
         name = max(counts, key=lambda name: counts[name])
         return _errors.QueueFull(
             f"{self.queued_len} events ({self.queued_bytes} bytes) wait to be taken, most of them "
-            f"({counts[name]}) of {name}, and no more are read: iterate over it, or raise queue_len "
-            "or queue_bytes of connect(). What was sent is on its way", retryable=True,
+            f"({counts[name]}) of {name}, and no more are read: iterate over it, or raise "
+            "queue_len or queue_bytes of connect(). What was sent is on its way", retryable=True,
         )  # fmt: skip
 
     def end_target(self, target: Target, left: Left) -> None:

@@ -24,8 +24,8 @@ class Engine:
     library, which never runs Python. Without either: `start_thread()`, `attach()`, or call
     `process()` whenever `fileno()` is readable.
 
-    Raises `ConfigError`, which names the key and what is allowed, and `AnasaziError` for sockets and
-    files that cannot be had.
+    Raises `ConfigError`, which names the key and what is allowed, and `AnasaziError` for sockets
+    and files that cannot be had.
     """
 
     def __init__(self, config: _settings.Settings = None, **settings: Any) -> None:

@@ -17,10 +17,16 @@ def check_library() -> None:
     try:
         from . import _anasazi  # noqa: F401
     except ImportError as error:
+        folder = os.path.dirname(__file__)
+        if not any(name.startswith("_anasazi.") and ".so" in name for name in os.listdir(folder)):
+            raise ImportError(
+                f"{folder} is the source of this package, without its extension: install it, and "
+                "start Python in another folder"
+            ) from error
         where = library_path() or "none is loaded"
         raise ImportError(
             f"{error} (libanasazi.so.1: {where}; the one that belongs to this package is "
-            f"{os.path.join(os.path.dirname(__file__), 'libanasazi.so.1')})"
+            f"{os.path.join(folder, 'libanasazi.so.1')})"
         ) from error
 
 

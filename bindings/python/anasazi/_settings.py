@@ -10,7 +10,7 @@ from . import _errors
 from ._anasazi import Config
 
 Settings: TypeAlias = Mapping[str, Any] | str | os.PathLike[str] | None
-"""A mapping of keys to values, in which tables may be mappings again; or the path of a TOML file."""
+"""A mapping of keys to values, in which tables may be mappings again; or a TOML file's path."""
 
 
 def make(settings: Settings, further: Mapping[str, Any] | None = None) -> Config:

@@ -3,10 +3,10 @@
     printf 'set color blue\\nawait 1 1\\ndump\\n' | python dictionary.py store     one replica
     python dictionary.py store [URL]              in two terminals; then type: await 2 0
 
-Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION. At every view that brings somebody
-each member tells what it has, and commands that come meanwhile wait. When all have spoken, everybody
-takes the state that has had most commands (the first one delivered, of equals), and then applies
-what waited. The example in C, kv.c, does the same: they share a group.
+Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION. At every view that brings
+somebody each member tells what it has, and commands that come meanwhile wait. When all have spoken,
+everybody takes the state that has had most commands (the first one delivered, of equals), and then
+applies what waited. The example in C, kv.c, does the same: they share a group.
 """
 
 import asyncio

@@ -3,8 +3,8 @@
 //! `Session.receive()` gives `(count, runs, settled, writable, replies)`:
 //!
 //! - count: how many events there were; 0: none.
-//! - runs: in order, `(key, bytes, is_plain, events)`: events for the group with that key, 0 for the
-//!   session itself; is_plain: all of them are messages.
+//! - runs: in order, `(key, bytes, is_plain, events)`: events for the group with that key, 0 for
+//!   the session itself; is_plain: all of them are messages.
 //! - settled: `(tag, status, sequence)` of own messages with a tag that is one of the package's.
 //! - writable: keys of groups that have room again.
 //! - replies: `(tag, part, has_more)`.

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,16 @@ class Daemon:
         with notified:
             while not notified.recv(256).startswith(b"READY=1"):
                 pass
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It does nothing meanwhile: what is sent stays in the ring."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.process.pid, signal.SIGCONT)
 
     def kill(self) -> None:
         assert self.process is not None

@@ -32,8 +32,12 @@ async def test_connecting(tmp_path: Any) -> None:
 
 
 async def test_settings(tmp_path: Any) -> None:
-    wrongs: list[dict[str, Any]] = [{"no.such": 1}, {"session": {"slow_policy": "none"}}, {"ring": [{}]},
-                                    {"cluster": None}]  # fmt: skip
+    wrongs: list[dict[str, Any]] = [
+        {"no.such": 1},
+        {"session": {"slow_policy": "none"}},
+        {"ring": [{}]},
+        {"cluster": None},
+    ]
     for config in wrongs:
         with pytest.raises(anasazi.ConfigError) as wrong:
             await anasazi.connect("inproc:never", config=config)

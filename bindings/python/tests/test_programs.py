@@ -190,4 +190,9 @@ def test_a_library_that_does_not_fit_is_refused(tmp_path: Path, version: int) ->
         assert words in done.stderr
 
 
+def test_the_source_is_not_the_package() -> None:
+    done = python("import anasazi", cwd=SOURCE / "bindings/python")
+    assert done.returncode == 1 and "install it" in done.stderr
+
+
 RPATH = f"-Wl,-rpath,{os.environ['ANASAZI_RELEASE']}"

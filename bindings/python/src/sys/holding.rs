@@ -1,7 +1,6 @@
 //! Messages that lie where they were received: in the session's ring, which is used again in order,
 //! so that one that stays there stops what comes behind it once the ring has gone round. So none
-//! stays for long: when much was received since, it is copied after all, unless Python has a view of
-//! it.
+//! stays for long: when much was received since, it is copied after all, unless Python has a view.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -156,8 +156,8 @@ impl Message {
             }
         };
         let (first, len) = (first.cast_mut().cast(), len.cast_signed());
-        // SAFETY: a place for a view, by contract; the bytes do not change, and are there as long as
-        // the object, which the view keeps: those that are held are lent until the view goes.
+        // SAFETY: a place for a view, by contract; the bytes do not change, and are there as
+        // long as the object, which the view keeps: those that are held are lent until the view goes.
         if unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), first, len, 1, flags) } == 0 {
             return Ok(());
         }
