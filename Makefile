@@ -9,7 +9,7 @@ release = $(target)/release
 demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-build test fuzz header lib bench bench-micro counts soak man clean
+.PHONY: help build demo demo-build test fuzz header lib bench bench-micro counts soak man wheel clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -60,6 +60,10 @@ header: ## include/anasazi.h, made anew of ffi/
 
 man: header ## The manual pages, docs/man/*.3, made anew of the header
 	UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test man up_to_date
+
+wheel: lib ## target/wheels/*.whl: the Python package, for machines without Rust too
+	ANASAZI_LIB_DIR=$(abspath $(release)) $(PYTHON) -m pip wheel --no-deps -w $(target)/wheels \
+		bindings/python
 
 clean: ## Removes what was built
 	$(CARGO) clean

@@ -1,0 +1,105 @@
+"""Waiting in asyncio: the loop watches the session's descriptor."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from . import _errors
+from ._core import Core
+
+STALL_S = 5.0
+"""Who waits for what is not read, since streams are full, waits so long for somebody who takes."""
+
+
+class AsyncioIo:
+    """What waits for a connection that belongs to the running loop."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.core: Core | None = None
+        self.fd = -1
+        self.is_paused = False
+        self.is_stalled = False
+        self.progress = 0
+        self.timer: asyncio.TimerHandle | None = None
+
+    def new_waiter(self) -> asyncio.Future[Any]:
+        return self.loop.create_future()
+
+    def attach(self, core: Core) -> None:
+        self.core = core
+        self.fd = core.session.fd()
+        core.on_room = self.resume
+        self.loop.add_reader(self.fd, self.on_readable)
+
+    def detach(self) -> None:
+        """Before the descriptor is closed."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if self.fd >= 0 and not self.loop.is_closed():
+            self.loop.remove_reader(self.fd)
+        self.fd = -1
+
+    def check(self) -> None:
+        """Raises unless this is the loop that the connection was made in."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is self.loop:
+            return
+        if self.core is not None and self.core.session.is_inherited():
+            raise _errors.ForkedError("this connection is the parent process's: connect here, too")
+        raise _errors.Busy(
+            "this connection belongs to another event loop, or to one that has ended: use it there, "
+            "or connect in this one"
+        )
+
+    def on_readable(self) -> None:
+        core = self.core
+        if core is None:
+            return
+        core.read()
+        if core.failure is not None:
+            self.detach()
+        elif core.is_full() and not self.is_paused:
+            self.is_paused = True
+            self.loop.remove_reader(self.fd)
+            self.watch_progress()
+
+    def watch_progress(self) -> None:
+        assert self.core is not None
+        self.progress = self.core.progress()
+        self.timer = self.loop.call_later(STALL_S, self.look_for_progress)
+
+    def look_for_progress(self) -> None:
+        if self.core is None or not self.is_paused:
+            return
+        if self.core.progress() == self.progress:
+            self.is_stalled = True
+            self.core.stall()
+        self.watch_progress()
+
+    def resume(self) -> None:
+        """There is room again."""
+        if not self.is_paused or self.fd < 0:
+            return
+        self.is_paused = self.is_stalled = False
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        if not self.loop.is_closed():
+            self.loop.add_reader(self.fd, self.on_readable)
+
+    async def wait(self, waiter: Any) -> Any:
+        """For what the core settles; a waiter that is cancelled is let go."""
+        if self.is_stalled and not waiter.done() and self.core is not None:
+            waiter.cancel()
+            raise self.core.full_error()
+        return await waiter
+
+    async def run_blocking(self, call: Any) -> Any:
+        """In another thread of Python's."""
+        return await asyncio.to_thread(call)

@@ -1,0 +1,56 @@
+"""`python -m anasazi chat ROOM`: talk in a group."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from . import _connection
+from ._events import Closed, Left, Message, Resumed, Suspended, View
+
+
+async def lines(loop: asyncio.AbstractEventLoop) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader(loop=loop)
+    protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+    await loop.connect_read_pipe(lambda: protocol, sys.stdin)
+    return reader
+
+
+async def talk(group: _connection.Group, name: str | None) -> None:
+    reader = await lines(asyncio.get_running_loop())
+    async for line in reader:
+        text = line.rstrip(b"\n")
+        if text:
+            await group.mcast(f"{name}: ".encode() + text if name else text)
+    await group.leave()
+
+
+async def chat(options: Any) -> int:
+    async with _connection.connect(options.url) as conn:
+        group = await conn.join(options.room)
+        talking = asyncio.create_task(talk(group, options.name))
+        async for event in group:
+            match event:
+                case Message(sender, data):
+                    print(f"[{conn.member_name(sender)}] {data.decode(errors='replace')}")
+                case View(members=members, reason=reason):
+                    print(f"* {len(members)} here: {reason}")
+                case Suspended(reason):
+                    print(f"* {reason}")
+                case Resumed():
+                    print("* connected again")
+                case Left() | Closed() if event.error is not None:
+                    print(f"* {event.error}")
+                    talking.cancel()
+                    return 1
+            sys.stdout.flush()
+        await talking
+    return 0
+
+
+def run(options: Any) -> int:
+    try:
+        return asyncio.run(chat(options))
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,466 @@
+"""Connections and groups for asyncio and trio."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from types import TracebackType
+from typing import Any, Protocol, TypedDict
+
+from . import _anasazi, _core, _errors, _settings
+from ._buffer import Buffer
+from ._core import Core, Stream, Target, Waiter
+from ._events import Event, Member, View
+
+AGREED = 4
+SEND_ONLY = 1
+
+
+class Stats(TypedDict):
+    """Figures of a connection."""
+
+    sent_messages: int
+    sent_bytes: int
+    send_again: int
+    """Sends that were refused for want of room."""
+    received_messages: int
+    received_bytes: int
+    views: int
+    send_ring_used: int
+    send_ring_size: int
+    receive_ring_used: int
+    receive_ring_size: int
+    lag_ns: int
+    """How long the oldest event has waited to be read, at most."""
+    reconnects: int
+
+
+class Io(Protocol):
+    """How to wait: `AsyncioIo` or `TrioIo`."""
+
+    def new_waiter(self) -> Waiter: ...
+    def attach(self, core: Core) -> None: ...
+    def detach(self) -> None: ...
+    def check(self) -> None: ...
+    async def wait(self, waiter: Any) -> Any: ...
+    async def run_blocking(self, call: Any) -> Any: ...
+
+
+def running_io() -> Io:
+    """For what runs here: trio, or asyncio; `RuntimeError` if neither does."""
+    if is_trio():
+        from ._trio import TrioIo
+
+        return TrioIo()
+    from ._asyncio import AsyncioIo
+
+    return AsyncioIo()
+
+
+def is_trio() -> bool:
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is not None:
+        try:
+            return bool(sniffio.current_async_library() == "trio")
+        except sniffio.AsyncLibraryNotFoundError:
+            pass
+    trio = sys.modules.get("trio")
+    if trio is None:
+        return False
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True
+
+
+class Incoming(AsyncIterator[Event]):
+    """Events in order: `async for`, one at a time, or in batches."""
+
+    _stream: Stream
+    _io: Io
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        return self
+
+    async def __anext__(self) -> Event:
+        event = self._stream.take_one()
+        while event is None:
+            if not await self._more():
+                raise StopAsyncIteration
+            event = self._stream.take_one()
+        return event
+
+    async def recv(self) -> Event:
+        """The next event; waits for it.
+
+        Raises `ConnectionClosed` after the last one, and what waiting may raise: `QueueFull`,
+        `Busy`, `ForkedError`.
+        """
+        try:
+            return await self.__anext__()
+        except StopAsyncIteration:
+            self._stream.core.check()
+            raise _errors.ConnectionClosed("there are no more events: it has ended") from None
+
+    async def recv_many(self, most: int | None = None) -> list[Event]:
+        """All events that are there, `most` at most; waits for one. Empty after the last one."""
+        if most is not None and most < 1:
+            raise _errors.InvalidArgument(f"most is 1 or more, not {most}")
+        taken = self._stream.take_up_to(most)
+        while not taken and await self._more():
+            taken = self._stream.take_up_to(most)
+        return taken
+
+    async def batches(self) -> AsyncIterator[list[Event]]:
+        """As `async for`, but lists of what is there: for many messages in little time."""
+        while events := await self.recv_many():
+            yield events
+
+    async def _more(self) -> bool:
+        """Waits until there may be some; False: there will be none."""
+        self._io.check()
+        if self._stream.is_over:
+            self._stream.core.check_end()
+            return False
+        waiter = self._io.new_waiter()
+        self._stream.readers.append(waiter)
+        await self._io.wait(waiter)
+        return True
+
+
+class Group(Incoming):
+    """A group that this connection is in: what is sent to it, and its members.
+
+    Iterating gives its events, to `Left` or `Closed`.
+    """
+
+    def __init__(self, connection: Connection, target: Target) -> None:
+        self._connection = connection
+        self._io = connection._io
+        self._stream: Target = target
+        self._targets = (target,)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._stream.name
+
+    @property
+    def connection(self) -> Connection:
+        """Whose it is."""
+        return self._connection
+
+    @property
+    def view(self) -> View | None:
+        """The last view that was received; iterating may not have come to it yet."""
+        return self._stream.view
+
+    async def mcast(self, data: Buffer, service: int = AGREED) -> int:
+        """Sends, and waits until the message is delivered here: its place in the order.
+
+        All that was ordered before it is to be iterated over then. While there is no room it waits
+        for some; sends to one group do not overtake each other. With `NO_SELF` it waits for room
+        only, and gives 0.
+
+        Raises `TooLarge`, `InvalidArgument`, `NotMember`, `ViewChanged` (`SAME_VIEW`), `Lost` (its
+        fate is not known), `SlowReceiver`, `QueueFull`, `ConnectionClosed`, `Busy`, `ForkedError`,
+        and `TypeError` for what has no bytes. If it is cancelled, the message may be sent all the
+        same.
+        """
+        self._io.check()
+        waiter = self._stream.core.send(self._targets, service, data)
+        place: int = await self._io.wait(waiter)
+        return place
+
+    def try_mcast(self, data: Buffer, service: int = AGREED, tag: int = 0) -> None:
+        """Sends, and waits for nothing; from any thread.
+
+        With a `tag`, the own message has it, or a `Receipt` tells why there is none. Raises
+        `WouldBlock` if there is no room, and what `mcast()` raises at once.
+        """
+        self._stream.core.try_send(self._targets, service, data, tag)
+
+    async def leave(self) -> None:
+        """Leaves; done when that has its place in the order. Iterating ends there, with `Left`."""
+        self._io.check()
+        await self._io.wait(self._stream.core.leave(self._stream))
+
+    def __repr__(self) -> str:
+        return f"<anasazi.{type(self).__name__} {self.name!r}>"
+
+
+class Peer(Group):
+    """An address of one member. What it sends comes in its connection's own stream, ordered with
+    everything else."""
+
+    @property
+    def member(self) -> Member:
+        """Whose."""
+        return self._member
+
+    _member: Member
+
+
+class Joining:
+    """What `join()` gives: to be awaited, or for `async with`."""
+
+    def __init__(self, connection: Connection, name: str, flags: int) -> None:
+        self._connection = connection
+        self._name = name
+        self._flags = flags
+        self._group: Group | None = None
+
+    def __await__(self) -> Generator[Any, None, Group]:
+        return self._connection._join(self._name, self._flags).__await__()
+
+    async def __aenter__(self) -> Group:
+        self._group = await self
+        return self._group
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._group is not None
+        target, core = self._group._stream, self._connection._core
+        target.discard()
+        if core.failure is not None:
+            return
+        waiter = core.leave(target)
+        # Who is in trouble does not wait.
+        if error is None:
+            await self._group._io.wait(waiter)
+
+
+class Connection(Incoming):
+    """A session with an engine. Iterating gives what concerns it as a whole, and messages to it
+    alone: `Suspended`, `Resumed`, `Message`, `Closed`."""
+
+    def __init__(
+        self, session: _anasazi.Session, io: Io, queue_len: int, queue_bytes: int
+    ) -> None:
+        self._io = io
+        self._core = Core(session, io.new_waiter, queue_len, queue_bytes)
+        self._stream: Stream = self._core.own
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when there is something to receive."""
+        return self._core.session.fd()
+
+    @property
+    def member(self) -> Member:
+        """Who we are; another one after `Resumed`."""
+        node, session = self._core.session.member() or (0, 0)
+        return Member(node, session)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self._core.failure is not None
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the engine is lost, and not back yet."""
+        return self._core.is_suspended
+
+    def member_name(self, member: Member) -> str:
+        """"node/session", for people."""
+        return self._core.session.member_name(*member)
+
+    def join(self, name: str, *, send_only: bool = False) -> Joining:
+        """Joins a group; done at the view that has us, which is the first of its events.
+
+        For `async with`, which leaves again, or to be awaited. `send_only`: an address of the
+        group, without messages and views. Raises `InvalidArgument` for a name that is not valid,
+        `AlreadyJoined`, `AccessDenied`, `ConnectionClosed`, `QueueFull`, `Busy`, `ForkedError`.
+        """
+        return Joining(self, name, SEND_ONLY if send_only else 0)
+
+    async def _join(self, name: str, flags: int) -> Group:
+        self._io.check()
+        self._core.check()
+        while (old := self._core.find(name)) is not None and old.is_discarded:
+            await self._io.wait(self._core.leave(old))
+        target = Target(self._core, name)
+        self._core.open(target, self._core.session.join(name, flags))
+        group = Group(self, target)
+        if not flags & SEND_ONLY:
+            waiter = self._io.new_waiter()
+            target.opened.append(waiter)
+            try:
+                await self._io.wait(waiter)
+            except BaseException:
+                abandon(target)
+                raise
+        return group
+
+    def peer(self, member: Member) -> Peer:
+        """An address of one member; it ends with `leave()`.
+
+        Raises `AlreadyJoined` if there is one already, `InvalidArgument`, `ConnectionClosed`.
+        """
+        self._core.check()
+        handle = self._core.session.peer(*member)
+        target = Target(self._core, f"{member[0]}/{member[1]}")
+        self._core.open(target, handle)
+        peer = Peer(self, target)
+        peer._member = Member(*member)
+        return peer
+
+    async def mcast(
+        self, groups: Iterable[Group], data: Buffer, service: int = AGREED
+    ) -> int:
+        """Sends one message to several groups of this connection, ordered across them.
+
+        Who is in more than one of them finds it in the stream of each. As `Group.mcast()` else.
+        """
+        self._io.check()
+        waiter = self._core.send(own_targets(self, groups), service, data)
+        place: int = await self._io.wait(waiter)
+        return place
+
+    def try_mcast(
+        self, groups: Iterable[Group], data: Buffer, service: int = AGREED, tag: int = 0
+    ) -> None:
+        """As `mcast()`, and waits for nothing: see `Group.try_mcast()`."""
+        self._core.try_send(own_targets(self, groups), service, data, tag)
+
+    async def query(self, json: str) -> str:
+        """Asks the engine; question and answer are JSON.
+
+        Raises `ConnectionClosed`, `Lost`, `QueueFull`, `Busy`, `ForkedError`.
+        """
+        self._io.check()
+        self._core.check()
+        answer: str = await self._io.wait(self._core.ask(json))
+        return answer
+
+    def stats(self) -> Stats:
+        """Figures. Raises `ConnectionClosed`, `ForkedError`."""
+        return self._core.session.stats()
+
+    def observe(self, observer: Callable[[str | None, Event], object]) -> None:
+        """Has a function called with each event but messages, as soon as it is received: with the
+        group's name, or None, and the event. What it raises goes to `sys.excepthook`."""
+        self._core.observers.append(observer)
+
+    def close(self) -> None:
+        """Ends it: leaves all groups. Whoever waits for something of it gets `ConnectionClosed`;
+        iterating ends. Again: nothing."""
+        self._io.detach()
+        self._core.close()
+
+    async def __aenter__(self) -> Connection:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<anasazi.Connection {'closed' if self.is_closed else 'open'}>"
+
+
+def abandon(target: Target) -> None:
+    """Leaves, without waiting for it."""
+    target.discard()
+    if target.core.failure is None and not target.is_over:
+        try:
+            target.core.leave(target)
+        except _errors.AnasaziError:
+            pass
+
+
+def own_targets(connection: object, groups: Iterable[Group]) -> tuple[Target, ...]:
+    targets = []
+    for group in groups:
+        if getattr(group, "_connection", None) is not connection:
+            raise _errors.InvalidArgument(f"{group!r} is not a group of this connection")
+        targets.append(group._stream)
+    if not targets:
+        raise _errors.InvalidArgument("a message is for one group or more")
+    return tuple(targets)
+
+
+class Connecting:
+    """What `connect()` gives: to be awaited, or for `async with`."""
+
+    def __init__(
+        self,
+        open_session: Callable[[Io, _anasazi.Config], Awaitable[_anasazi.Session]],
+        config: _settings.Settings,
+        timeout: float | None,
+        queue_len: int,
+        queue_bytes: int,
+    ) -> None:
+        self._open_session = open_session
+        self._config = config
+        self._timeout = timeout
+        self._bounds = queue_len, queue_bytes
+        self._connection: Connection | None = None
+
+    def __await__(self) -> Generator[Any, None, Connection]:
+        return self._connect().__await__()
+
+    async def _connect(self) -> Connection:
+        io = running_io()
+        config = _settings.make(self._config, session_settings(self._timeout))
+        session = await self._open_session(io, config)
+        connection = Connection(session, io, *self._bounds)
+        io.attach(connection._core)
+        try:
+            if session.member() is None:
+                waiter = io.new_waiter()
+                connection._core.opened.append(waiter)
+                await io.wait(waiter)
+            connection._core.is_opening = False
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+def session_settings(timeout: float | None) -> dict[str, Any]:
+    if timeout is None:
+        return {}
+    return {"connect.timeout_ms": max(1, round(timeout * 1000))}
+
+
+def connect(
+    url: str | None = None,
+    *,
+    config: _settings.Settings = None,
+    timeout: float | None = None,
+    queue_len: int = _core.QUEUE_LEN,
+    queue_bytes: int = _core.QUEUE_BYTES,
+) -> Connecting:
+    """Connects to an engine: `async with connect() as conn`, or `conn = await connect()`.
+
+    `url`: "inproc:NAME", an engine of this process that all who name it share; "shm:/path",
+    "unix:/path", "tcp://host:port", a daemon. None: ANASAZI_URL, else the local daemon, else
+    "inproc:default". `config`: settings "connect.*" and "session.*", or a TOML file's path.
+    `timeout`: seconds; 5 by default. `queue_len`, `queue_bytes`: so much is received ahead of who
+    iterates.
+
+    Raises `ConnectionRefused`, `Timeout`, `AccessDenied`, `VersionMismatch`, `ConfigError`,
+    `InvalidArgument`.
+    """
+
+    async def open_session(io: Io, config: _anasazi.Config) -> _anasazi.Session:
+        # Not in the loop: a daemon may take its time to answer.
+        session: _anasazi.Session = await io.run_blocking(
+            lambda: _anasazi.Session.connect(url, config)
+        )
+        return session
+
+    return Connecting(open_session, config, timeout, queue_len, queue_bytes)

@@ -1,0 +1,378 @@
+"""Connections and groups for plain programs: the same as in `anasazi`, with calls that wait.
+
+    with anasazi.sync.connect("inproc:hello") as conn:
+        with conn.join("room") as group:
+            group.mcast(b"hello")
+            for event in group: ...
+
+While one waits other threads run, and Ctrl-C ends it. A connection is for one thread at a time: a
+second one that would wait gets `Busy`. `try_mcast()` and `close()` are for any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from . import _anasazi, _core, _errors, _settings
+from ._buffer import Buffer
+from ._connection import AGREED, SEND_ONLY, Stats, abandon, session_settings
+from ._core import Core, Promise, Stream, Target
+from ._events import Event, Member, View
+
+__all__ = ["Connection", "Group", "Peer", "connect"]
+
+
+class Incoming(Iterator[Event]):
+    """Events in order: `for`, one at a time, or in batches."""
+
+    _stream: Stream
+    _connection: Connection
+
+    def __iter__(self) -> Iterator[Event]:
+        return self
+
+    def __next__(self) -> Event:
+        event = self._stream.take_one()
+        while event is None:
+            if not self._more(None):
+                raise StopIteration
+            event = self._stream.take_one()
+        return event
+
+    def recv(self, timeout: float | None = None) -> Event:
+        """The next event; waits for it, at most so many seconds.
+
+        Raises `Timeout`, `ConnectionClosed` after the last one, `QueueFull`, `Busy`, `ForkedError`.
+        """
+        over = deadline(timeout)
+        event = self._stream.take_one()
+        while event is None:
+            if not self._more(over):
+                self._stream.core.check()
+                raise _errors.ConnectionClosed("there are no more events: it has ended")
+            event = self._stream.take_one()
+        return event
+
+    def recv_many(self, most: int | None = None, timeout: float | None = None) -> list[Event]:
+        """All events that are there, `most` at most; waits for one. Empty after the last one.
+
+        Raises as `recv()`.
+        """
+        if most is not None and most < 1:
+            raise _errors.InvalidArgument(f"most is 1 or more, not {most}")
+        over = deadline(timeout)
+        taken = self._stream.take_up_to(most)
+        while not taken and self._more(over):
+            taken = self._stream.take_up_to(most)
+        return taken
+
+    def batches(self) -> Iterator[list[Event]]:
+        """As `for`, but lists of what is there: for many messages in little time."""
+        while events := self.recv_many():
+            yield events
+
+    def _more(self, over: float | None) -> bool:
+        if self._stream.is_over:
+            self._stream.core.check_end()
+            return False
+        waiter = Promise()
+        self._stream.readers.append(waiter)
+        self._connection._wait(waiter, over, "an event")
+        return True
+
+
+class Group(Incoming):
+    """A group that this connection is in: what is sent to it, and its members."""
+
+    def __init__(self, connection: Connection, target: Target) -> None:
+        self._connection = connection
+        self._stream: Target = target
+        self._targets = (target,)
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._stream.name
+
+    @property
+    def connection(self) -> Connection:
+        """Whose it is."""
+        return self._connection
+
+    @property
+    def view(self) -> View | None:
+        """The last view that was received; iterating may not have come to it yet."""
+        return self._stream.view
+
+    def mcast(self, data: Buffer, service: int = AGREED, timeout: float | None = None) -> int:
+        """Sends, and waits until the message is delivered here: its place in the order.
+
+        See `anasazi.Group.mcast()`. Raises `Timeout` beside what that does; the message may be sent
+        all the same.
+        """
+        return self._connection._send(self._targets, data, service, timeout)
+
+    def try_mcast(self, data: Buffer, service: int = AGREED, tag: int = 0) -> None:
+        """Sends, and waits for nothing; from any thread. See `anasazi.Group.try_mcast()`."""
+        self._stream.core.try_send(self._targets, service, data, tag)
+
+    def leave(self, timeout: float | None = None) -> None:
+        """Leaves; done when that has its place in the order. Iterating ends there, with `Left`."""
+        with self._connection._turn():
+            waiter = self._stream.core.leave(self._stream)
+        self._connection._wait(waiter, deadline(timeout), f"leaving {self.name}")
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        core = self._stream.core
+        if kind is not None:
+            abandon(self._stream)
+        elif core.failure is None:
+            self._stream.discard()
+            self.leave()
+
+    def __repr__(self) -> str:
+        return f"<anasazi.sync.{type(self).__name__} {self.name!r}>"
+
+
+class Peer(Group):
+    """An address of one member."""
+
+    _member: Member
+
+    @property
+    def member(self) -> Member:
+        """Whose."""
+        return self._member
+
+
+class Connection(Incoming):
+    """A session with an engine, for one thread at a time."""
+
+    def __init__(self, session: _anasazi.Session, queue_len: int, queue_bytes: int) -> None:
+        self._core = Core(session, Promise, queue_len, queue_bytes)
+        self._core.is_opening = False
+        self._stream: Stream = self._core.own
+        self._connection = self
+        self._lock = threading.Lock()
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when there is something to receive."""
+        return self._core.session.fd()
+
+    @property
+    def member(self) -> Member:
+        """Who we are; another one after `Resumed`."""
+        node, session = self._core.session.member() or (0, 0)
+        return Member(node, session)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it has ended."""
+        return self._core.failure is not None
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the engine is lost, and not back yet."""
+        return self._core.is_suspended
+
+    def member_name(self, member: Member) -> str:
+        """"node/session", for people."""
+        return self._core.session.member_name(*member)
+
+    def join(
+        self, name: str, *, send_only: bool = False, timeout: float | None = None
+    ) -> Group:
+        """Joins a group; done at the view that has us. In a `with` it is left again.
+
+        See `anasazi.Connection.join()`; `Timeout` beside what that raises.
+        """
+        over = deadline(timeout)
+        self._core.check()
+        while (old := self._core.find(name)) is not None and old.is_discarded:
+            self._wait(self._core.leave(old), over, f"leaving {name}")
+        with self._turn():
+            target = Target(self._core, name)
+            handle = self._core.session.join(name, SEND_ONLY if send_only else 0)
+            self._core.open(target, handle)
+        if not send_only:
+            waiter = Promise()
+            target.opened.append(waiter)
+            try:
+                self._wait(waiter, over, f"joining {name}")
+            except BaseException:
+                abandon(target)
+                raise
+        return Group(self, target)
+
+    def peer(self, member: Member) -> Peer:
+        """An address of one member; see `anasazi.Connection.peer()`."""
+        self._core.check()
+        with self._turn():
+            target = Target(self._core, f"{member[0]}/{member[1]}")
+            self._core.open(target, self._core.session.peer(*member))
+        peer = Peer(self, target)
+        peer._member = Member(*member)
+        return peer
+
+    def mcast(
+        self,
+        groups: Iterable[Group],
+        data: Buffer,
+        service: int = AGREED,
+        timeout: float | None = None,
+    ) -> int:
+        """Sends one message to several groups of this connection, ordered across them."""
+        return self._send(self._own_targets(groups), data, service, timeout)
+
+    def try_mcast(
+        self, groups: Iterable[Group], data: Buffer, service: int = AGREED, tag: int = 0
+    ) -> None:
+        """As `mcast()`, and waits for nothing; from any thread."""
+        self._core.try_send(self._own_targets(groups), service, data, tag)
+
+    def query(self, json: str, timeout: float | None = None) -> str:
+        """Asks the engine; question and answer are JSON."""
+        self._core.check()
+        with self._turn():
+            waiter = self._core.ask(json)
+        answer: str = self._wait(waiter, deadline(timeout), "an answer")
+        return answer
+
+    def stats(self) -> Stats:
+        """Figures. Raises `ConnectionClosed`, `ForkedError`."""
+        return self._core.session.stats()
+
+    def observe(self, observer: Callable[[str | None, Event], object]) -> None:
+        """Has a function called with each event but messages, as soon as it is received."""
+        self._core.observers.append(observer)
+
+    def close(self) -> None:
+        """Ends it: leaves all groups; a thread that waits for something of it gets
+        `ConnectionClosed`, or its loop ends. Again: nothing."""
+        if self._core.failure is None and not self._core.session.is_inherited():
+            self._core.session.wake()
+        self._core.close()
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<anasazi.sync.Connection {'closed' if self.is_closed else 'open'}>"
+
+    def _send(
+        self, targets: tuple[Target, ...], data: Buffer, service: int, timeout: float | None
+    ) -> int:
+        over = deadline(timeout)
+        with self._turn():
+            waiter = self._core.send(targets, service, data)
+        place: int = self._wait(waiter, over, "a message to be delivered")
+        return place
+
+    def _own_targets(self, groups: Iterable[Group]) -> tuple[Target, ...]:
+        targets = []
+        for group in groups:
+            if getattr(group, "_connection", None) is not self:
+                raise _errors.InvalidArgument(f"{group!r} is not a group of this connection")
+            targets.append(group._stream)
+        if not targets:
+            raise _errors.InvalidArgument("a message is for one group or more")
+        return tuple(targets)
+
+    def _wait(self, waiter: Any, over: float | None, what: str) -> Any:
+        with self._turn():
+            try:
+                while not waiter.done():
+                    self._read(over, what)
+            except BaseException:
+                waiter.cancel()
+                raise
+        return waiter.result()
+
+    def _read(self, over: float | None, what: str) -> None:
+        """Waits, and receives once."""
+        core = self._core
+        if core.is_full():
+            raise core.full_error()
+        left = None if over is None else over - time.monotonic()
+        try:
+            if not core.session.wait(left if left is None else max(left, 0.0)):
+                raise _errors.Timeout(f"waited too long for {what}", retryable=True)
+        except _errors.ConnectionClosed:
+            pass  # Another thread closed it, and has settled everything.
+        core.read()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._lock.acquire(blocking=False):
+            raise _errors.Busy("another thread waits for this connection: one at a time may",
+                               retryable=True)
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+
+def deadline(timeout: float | None) -> float | None:
+    """In seconds of `time.monotonic()`."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def connect(
+    url: str | None = None,
+    *,
+    config: _settings.Settings = None,
+    timeout: float | None = None,
+    queue_len: int = _core.QUEUE_LEN,
+    queue_bytes: int = _core.QUEUE_BYTES,
+) -> Connection:
+    """Connects to an engine, and waits for it; in a `with` it is closed again.
+
+    See `anasazi.connect()`.
+    """
+    return open_connection(
+        lambda made: _anasazi.Session.connect(url, made), config, timeout, queue_len, queue_bytes
+    )
+
+
+FIRST_S = 0.3
+
+
+def open_connection(
+    open_session: Callable[[_anasazi.Config], _anasazi.Session],
+    config: _settings.Settings,
+    timeout: float | None,
+    queue_len: int,
+    queue_bytes: int,
+) -> Connection:
+    """Who refuses does so at once. Who says nothing for a moment is waited for in a way that Ctrl-C
+    ends, which the library's own waiting is not."""
+    made = _settings.make(config, session_settings(timeout))
+    first = _settings.make(config, session_settings(min(FIRST_S, timeout or FIRST_S)))
+    try:
+        session = open_session(first)
+    except _errors.Timeout:
+        if timeout is not None and timeout <= FIRST_S:
+            raise
+        made.set("connect.async", "true")
+        session = open_session(made)
+    connection = Connection(session, queue_len, queue_bytes)
+    try:
+        if session.member() is None:
+            connection._core.is_opening = True
+            waiter = Promise()
+            connection._core.opened.append(waiter)
+            connection._wait(waiter, None, "the engine")
+    except BaseException:
+        connection.close()
+        raise
+    return connection

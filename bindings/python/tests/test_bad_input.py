@@ -1,0 +1,232 @@
+"""Whatever is wrong is an exception with a sentence."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import errno
+import gc
+import pickle
+import threading
+from typing import Any
+
+import anasazi
+import pytest
+from conftest import Place
+
+
+async def test_connecting(tmp_path: Any) -> None:
+    with pytest.raises(anasazi.ConnectionRefused) as refused:
+        await anasazi.connect(f"shm:{tmp_path}/nobody")
+    assert isinstance(refused.value, ConnectionRefusedError) and refused.value.retryable
+    assert refused.value.errno == errno.ECONNREFUSED and "nobody" in str(refused.value)
+    for url in ("", "http://x", "inproc:", "shm:relative", "inproc:x\0y"):
+        with pytest.raises(anasazi.InvalidArgument):
+            await anasazi.connect(url)
+        with pytest.raises(ValueError):
+            anasazi.sync.connect(url)
+    with pytest.raises(TypeError):
+        await anasazi.connect(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a mapping or a path"):
+        await anasazi.connect("inproc:x", config=5)  # type: ignore[arg-type]
+
+
+async def test_settings(tmp_path: Any) -> None:
+    wrongs: list[dict[str, Any]] = [
+        {"no.such": 1},
+        {"session": {"slow_policy": "none"}},
+        {"ring": [{}]},
+        {"cluster": None},
+    ]
+    for config in wrongs:
+        with pytest.raises(anasazi.ConfigError) as wrong:
+            await anasazi.connect("inproc:never", config=config)
+        assert isinstance(wrong.value, ValueError) and wrong.value.name == "ANZ_ECONFIG"
+    with pytest.raises(anasazi.ConfigError, match="slow_policy.*disconnect"):
+        anasazi.Engine(session={"slow_policy": "none"})
+    file = tmp_path / "wrong.toml"
+    file.write_text("[session]\nslow_policy = 5\n")
+    with pytest.raises(anasazi.ConfigError, match="wrong.toml"):
+        anasazi.Engine(file)
+    with pytest.raises(anasazi.ConfigError, match="nowhere"):
+        anasazi.Engine(str(tmp_path / "nowhere"))
+
+
+async def test_names(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn:
+        for name in ("", "x" * 256, "a\0b"):
+            with pytest.raises(anasazi.InvalidArgument) as wrong:
+                await conn.join(name)
+            assert "joining" in str(wrong.value) or "name" in str(wrong.value)
+        with pytest.raises(TypeError):
+            await conn.join(5)  # type: ignore[arg-type]
+        with pytest.raises(anasazi.NotSupported) as later:
+            await conn.join("domain/name")
+        assert isinstance(later.value, NotImplementedError)
+        async with conn.join("x" * 255), conn.join("élan ✓"):
+            with pytest.raises(anasazi.AlreadyJoined, match="élan"):
+                await conn.join("élan ✓")
+
+
+async def test_messages(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn, conn.join("room") as group:
+        assert await group.mcast(b"") == 1
+        assert await group.mcast(array.array("i", [1, 2])) == 2
+        assert await group.mcast(memoryview(b"abcdef")[::2]) == 3
+        for wrong in ("text", 5, None, ["list"]):
+            with pytest.raises(TypeError, match="bytes"):
+                await group.mcast(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="encode"):
+            group.try_mcast("text")  # type: ignore[arg-type]
+        for send in (group.mcast(bytes(64 << 20)), conn.mcast([group], bytes(64 << 20))):
+            with pytest.raises(anasazi.TooLarge) as large:
+                await send
+            assert isinstance(large.value, ValueError) and "67108864 bytes" in str(large.value)
+        with pytest.raises(anasazi.TooLarge):
+            group.try_mcast(bytes(anasazi.UNRELIABLE_LEN_MAX + 1), anasazi.UNRELIABLE)
+        for service in (6, 99, anasazi.AGREED | anasazi.PRIO_HIGH | anasazi.PRIO_BULK):
+            with pytest.raises(anasazi.InvalidArgument):
+                await group.mcast(b"", service)
+        with pytest.raises(OverflowError):
+            await group.mcast(b"", -1)
+        for tag in (-1, 1 << 63):
+            with pytest.raises(anasazi.InvalidArgument, match="tag"):
+                group.try_mcast(b"", tag=tag)
+        assert not conn._core.pending
+        await group.recv()
+        data = [(await group.recv()).data for _ in range(3)]  # type: ignore[union-attr]
+        assert data == [b"", array.array("i", [1, 2]).tobytes(), b"ace"]
+
+
+async def test_what_is_closed(place: Place) -> None:
+    conn = await anasazi.connect(**place.arguments())
+    group = await conn.join("room")
+    await group.mcast(b"x")
+    reading = asyncio.create_task(conn.recv())
+    await asyncio.sleep(0)
+    conn.close()
+    with pytest.raises(anasazi.ConnectionClosed):
+        await reading
+    assert [type(event) for event in await group.recv_many()] == [anasazi.View, anasazi.Message]
+    assert [event async for event in group] == [] and [event async for event in conn] == []
+    calls: list[Any] = [
+        lambda: group.mcast(b""), lambda: group.leave(), lambda: conn.join("b"), conn.recv,
+        lambda: conn.query("{}"), lambda: conn.mcast([group], b""), group.recv,
+    ]  # fmt: skip
+    for number, call in enumerate(calls):
+        if number == 1:
+            await call()  # What has ended is left.
+            continue
+        with pytest.raises(anasazi.ConnectionClosed) as closed:
+            await call()
+        assert isinstance(closed.value, ConnectionError) and closed.value.name == "ANZ_ECLOSED"
+    plain: list[Any] = [
+        lambda: group.try_mcast(b""), conn.stats, conn.fileno, lambda: conn.member,
+        lambda: conn.peer(anasazi.Member(1, 1)), lambda: conn.member_name(anasazi.Member(1, 1)),
+    ]  # fmt: skip
+    for call in plain:
+        with pytest.raises(anasazi.ConnectionClosed):
+            call()
+
+
+async def test_a_group_that_was_left(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn:
+        group = await conn.join("room")
+        await group.leave()
+        await group.leave()
+        with pytest.raises(anasazi.ConnectionClosed, match="room"):
+            await group.mcast(b"")
+        with pytest.raises(anasazi.ConnectionClosed):
+            group.try_mcast(b"")
+
+
+async def test_exceptions_of_the_application_come_through(place: Place) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with anasazi.connect(**place.arguments()) as conn, conn.join("room"):
+            1 / 0
+    assert conn.is_closed
+    async with anasazi.connect(**place.arguments()) as conn:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                async with conn.join("room") as group:
+                    async for _event in group:
+                        1 / 0
+        async with conn.join("room") as group:
+            assert await group.mcast(b"works") == 1
+    with pytest.raises(ZeroDivisionError):
+        with anasazi.sync.connect(**place.arguments()) as plain, plain.join("room"):
+            1 / 0
+    assert plain.is_closed
+
+
+async def test_cancelling(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn, conn.join("room") as group:
+        await group.recv()
+        for call in (group.recv, group.recv_many, conn.recv):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await call()
+        assert await group.mcast(b"x") == 1
+        assert (await group.recv()).data == b"x"  # type: ignore[union-attr]
+    before = asyncio.current_task()
+    assert before is not None
+
+
+def test_another_loop_or_none(place: Place) -> None:
+    async def begin() -> tuple[anasazi.Connection, anasazi.Group]:
+        conn = await anasazi.connect(**place.arguments())
+        return conn, await conn.join("room")
+
+    conn, group = asyncio.run(begin())
+
+    async def use() -> None:
+        for call in (group.mcast(b""), conn.recv_many(), conn.join("b"), conn.query("{}")):
+            with pytest.raises(anasazi.Busy, match="another event loop"):
+                await call
+        await group.recv()  # Its view was received before.
+        with pytest.raises(anasazi.Busy):
+            await group.recv()
+
+    asyncio.run(use())
+    thread = threading.Thread(target=lambda: asyncio.run(use_in_thread(group)))
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    group.try_mcast(b"still works")
+    with pytest.raises(RuntimeError):
+        connecting = anasazi.connect(**place.arguments()).__await__()
+        connecting.send(None)
+    conn.close()
+    assert conn.is_closed
+    with pytest.raises(anasazi.ConnectionClosed):
+        group.try_mcast(b"no more")
+
+
+async def use_in_thread(group: anasazi.Group) -> None:
+    with pytest.raises(anasazi.Busy):
+        await group.mcast(b"")
+
+
+def test_what_nobody_closes_is_collected(place: Place) -> None:
+    async def begin() -> None:
+        conn = await anasazi.connect(**place.arguments())
+        await conn.join("room")
+
+    for _ in range(20):
+        asyncio.run(begin())
+    gc.collect()
+    with anasazi.sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        event = group.recv(5)
+        while not (isinstance(event, anasazi.View) and len(event.members) == 1):
+            event = group.recv(5)
+
+
+def test_exceptions_are_what_they_say() -> None:
+    kinds = [kind for kind in vars(anasazi).values()
+             if isinstance(kind, type) and issubclass(kind, anasazi.AnasaziError)]  # fmt: skip
+    assert len(kinds) >= 20
+    for kind in kinds:
+        error = kind("because", retryable=True)
+        assert str(error) == error.message == "because" and error.name.startswith("ANZ_E")
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is kind and (again.code, again.retryable) == (error.code, True)

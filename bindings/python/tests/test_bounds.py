@@ -1,0 +1,141 @@
+"""What is not taken is bounded, sends wait for room in order, and nothing hangs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import anasazi
+import anasazi._asyncio
+import pytest
+from conftest import Daemon, Place
+
+def messages(events: list[anasazi.Event]) -> list[bytes]:
+    return [event.data for event in events if isinstance(event, anasazi.Message)]
+
+
+async def test_no_room_is_an_exception_of_those_that_do_not_wait(daemon: Daemon) -> None:
+    async with anasazi.connect(daemon.url) as conn, conn.join("room") as group:
+        sent = 0
+        with daemon.stopped(), pytest.raises(anasazi.WouldBlock) as refused:
+            while True:
+                group.try_mcast(bytes(60_000))
+                sent += 1
+        assert isinstance(refused.value, BlockingIOError) and refused.value.retryable
+        assert refused.value.name == "ANZ_EAGAIN" and "room" in str(refused.value)
+        assert 10 < sent < 1000 and await group.mcast(b"waits") == sent + 1
+
+
+async def test_sends_that_wait_stay_in_order(daemon: Daemon) -> None:
+    async with anasazi.connect(daemon.url) as conn:
+        async with conn.join("a") as a, conn.join("b") as b:
+
+            async def send(n: int) -> int:
+                data = b"%d " % n + bytes(50_000 if n < 400 else 10)
+                return await (conn.mcast([a, b], data) if n % 5 == 0 else a.mcast(data))
+
+            with daemon.stopped():
+                sends = [asyncio.create_task(send(n)) for n in range(500)]
+                await asyncio.sleep(0.05)
+                assert 300 < len(a._stream.unsent) < 500 and b._stream.unsent
+                with pytest.raises(anasazi.WouldBlock):
+                    a.try_mcast(b"0 overtakes")
+                assert conn.stats()["send_again"] > 0
+            seen: list[int] = []
+            async for event in a:
+                if isinstance(event, anasazi.Message):
+                    seen.append(int(bytes(memoryview(event)[:4]).split()[0]))
+                    if len(seen) == 500:
+                        break
+            assert seen == list(range(500))
+            await asyncio.gather(*sends)
+            theirs = [data.split()[0] for data in messages(await b.recv_many())]
+            assert theirs == [b"%d" % n for n in range(0, 500, 5)]
+
+
+async def test_a_cancelled_send_that_waits_is_not_sent(daemon: Daemon) -> None:
+    async with anasazi.connect(daemon.url) as conn, conn.join("room") as group:
+        with daemon.stopped():
+            tasks = [asyncio.create_task(group.mcast(bytes(100_000))) for _ in range(100)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert len(group._stream.unsent) > 5
+            for task in tasks[-5:]:
+                task.cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        assert sum(isinstance(one, asyncio.CancelledError) for one in done) == 5
+        assert await group.mcast(b"last") == 96
+
+
+async def test_sends_resolve_while_nobody_iterates(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn, conn.join("room") as group:
+        for n in range(2000):
+            assert await group.mcast(b"x") == n + 1
+
+
+async def test_beyond_the_bound_a_send_fails_clearly(place: Place, monkeypatch: Any) -> None:
+    monkeypatch.setattr(anasazi._asyncio, "STALL_S", 0.2)
+    async with anasazi.connect(**place.arguments(), queue_len=100) as conn:
+        other = await conn.join("other")
+        await other.recv()
+        async with conn.join("room") as group:
+            with pytest.raises(anasazi.QueueFull) as full:
+                for _ in range(10_000):
+                    await group.mcast(b"x")
+            error = full.value
+            assert isinstance(error, anasazi.SlowReceiver) and error.retryable
+            assert "'room'" in str(error) or "of room" in str(error)
+            assert conn._core.queued_len < 100 + 600, "reading has stopped"
+            for call in (group.mcast(b"x"), other.leave(), conn.query("{}"), other.recv()):
+                with pytest.raises(anasazi.QueueFull):
+                    await call
+            # Taking what is there makes it go on.
+            taken = messages(await group.recv_many())
+            assert len(taken) >= 99
+            assert await group.mcast(b"again") > 0
+            assert (await group.recv_many())[-1].data == b"again"  # type: ignore[union-attr]
+
+
+async def test_bytes_are_bounded_too(place: Place, monkeypatch: Any) -> None:
+    monkeypatch.setattr(anasazi._asyncio, "STALL_S", 0.1)
+    async with anasazi.connect(**place.arguments(), queue_bytes=1 << 20) as conn:
+        async with conn.join("room") as group:
+            with pytest.raises(anasazi.QueueFull):
+                for _ in range(1000):
+                    await group.mcast(bytes(50_000))
+            assert conn._core.queued_bytes < (1 << 20) + (8 << 20)
+    with pytest.raises(anasazi.InvalidArgument):
+        await anasazi.connect(**place.arguments(), queue_len=0)
+
+
+async def test_a_slow_reader_is_waited_for(place: Place, monkeypatch: Any) -> None:
+    """Somebody takes events, if slowly: sends go on."""
+    monkeypatch.setattr(anasazi._asyncio, "STALL_S", 0.3)
+    async with anasazi.connect(**place.arguments(), queue_len=20) as conn:
+        async with conn.join("room") as group:
+            seen = 0
+
+            async def read() -> None:
+                nonlocal seen
+                async for event in group:
+                    seen += isinstance(event, anasazi.Message)
+                    if seen % 10 == 0:
+                        await asyncio.sleep(0.05)
+                    if seen == 200:
+                        return
+
+            reading = asyncio.create_task(read())
+            await asyncio.gather(*(group.mcast(b"x") for _ in range(200)))
+            await reading
+
+
+async def test_leaving_a_group_that_nobody_read_does_not_hang(place: Place) -> None:
+    async with anasazi.connect(**place.arguments(), queue_len=50) as conn:
+        async with conn.join("room") as group:
+            for _ in range(500):
+                group.try_mcast(b"x")
+            await asyncio.sleep(0.2)
+            assert conn._core.is_full()
+        assert not conn._core.is_full()
+        async with conn.join("room") as group:
+            assert await group.mcast(b"again") == 1

@@ -1,0 +1,80 @@
+"""The README: its programs run and print what it says, and it has every public name."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import anasazi
+import pytest
+from conftest import SOURCE, own_cluster
+
+README = (SOURCE / "bindings/python/README.md").read_text()
+PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+# Engines of these programs are to meet nobody else's.
+APART = """
+import sys
+from anasazi import _settings
+make = _settings.make
+def apart(*arguments):
+    config = make(*arguments)
+    config.set("cluster", sys.argv[1])
+    config.set("transport.multicast", sys.argv[2])
+    return config
+_settings.make = apart
+exec(compile(sys.stdin.read(), "README.md", "exec"))
+"""
+
+
+def run(program: str) -> str:
+    command = [sys.executable, "-W", "error", "-c", APART, *own_cluster().values()]
+    done = subprocess.run(command, input=program, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_it_has_programs() -> None:
+    assert len(PROGRAMS) >= 7
+    assert len(PROGRAMS[0].splitlines()) <= 14
+
+
+@pytest.mark.parametrize("number", range(len(PROGRAMS)))
+def test_program(number: int) -> None:
+    printed = run(PROGRAMS[number])
+    if number < 2:
+        says = re.search(r"It prints:\n\n```\n(.*?)```", README, re.DOTALL)
+        assert says is not None and printed == says.group(1)
+    assert printed
+
+
+@pytest.mark.parametrize("name", anasazi.__all__)
+def test_it_has_every_public_name(name: str) -> None:
+    if name.startswith("__"):
+        return
+    assert re.search(rf"`[^`]*\b{name}\b", README) or name == "AnasaziError", name
+    thing = getattr(anasazi, name)
+    if not inspect.isclass(thing) or issubclass(thing, tuple | dict | int | Exception):
+        return
+    members = [member for member in dir(thing) if not member.startswith("_")]
+    for member in members:
+        assert re.search(rf"\b{member}\b", README), f"{name}.{member}"
+
+
+def test_what_it_says_of_exceptions_is_so() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (?:`(\w+)`)? *\| ", README, re.MULTILINE)
+    builtins = {**vars(__import__("builtins")), "SlowReceiver": anasazi.SlowReceiver}
+    checked = 0
+    for name, base in rows:
+        kind = getattr(anasazi, name, None)
+        if isinstance(kind, type) and issubclass(kind, anasazi.AnasaziError) and base:
+            assert issubclass(kind, builtins[base]), name
+            checked += 1
+    assert checked >= 15
+
+
+def test_the_tests_are_not_the_source_tree() -> None:
+    assert Path(anasazi.__file__).is_relative_to(sys.prefix)

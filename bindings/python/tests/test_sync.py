@@ -1,0 +1,206 @@
+"""The same without asyncio: plain calls that wait, and that Ctrl-C ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anasazi
+import pytest
+from anasazi import sync
+from conftest import Daemon, Place
+
+
+def test_the_first_program(place: Place) -> None:
+    seen: list[Any] = []
+    with sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        assert group.mcast(b"hi") == 1
+        for event in group:
+            match event:
+                case anasazi.Message(sender, data):
+                    seen.append((sender == conn.member, data))
+                    break
+                case anasazi.View(members):
+                    seen.append(len(members))
+    assert seen == [1, (True, b"hi")]
+    assert conn.is_closed and "closed" in repr(conn) and "room" in repr(group)
+
+
+def test_everything_else(place: Place) -> None:
+    with sync.connect(**place.arguments()) as a, sync.connect(**place.arguments()) as b:
+        with a.join("x") as x, a.join("y") as y, b.join("x") as theirs:
+            assert a.mcast([x, y], b"both", anasazi.SAFE) >= 0
+            a.try_mcast([x], b"one")
+            x.try_mcast(b"tagged", tag=3)
+            x.mcast(b"end")
+            batches = x.batches()
+            own = [e for e in next(batches) if isinstance(e, anasazi.Message)]
+            while own[-1].data != b"end":
+                own += [e for e in next(batches) if isinstance(e, anasazi.Message)]
+            assert [e.data for e in own] == [b"both", b"one", b"tagged", b"end"]
+            assert [e.tag for e in own] == [0, 0, 3, 0]
+            there: list[anasazi.Event] = []
+            while len(there) < 5:
+                there += theirs.recv_many(2, timeout=10)
+            assert [type(e).__name__ for e in there] == ["View"] + ["Message"] * 4
+            assert "groups" in a.query('{"query": "groups"}') and a.stats()["views"] >= 2
+            peer = b.peer(a.member)
+            assert peer.mcast(b"psst") == 0 and peer.member == a.member
+            assert a.recv(10).data == b"psst"  # type: ignore[union-attr]
+            nobody = b.peer(anasazi.Member(1, 2))
+            with pytest.raises(anasazi.NotMember):
+                nobody.mcast(b"?")
+            with pytest.raises(anasazi.InvalidArgument):
+                b.mcast([x], b"")
+            assert x.view is not None and x.view.members == (a.member, b.member)
+            heard: list[Any] = []
+            a.observe(lambda *event: heard.append(event))
+            theirs.leave()
+            assert isinstance(list(theirs)[-1], anasazi.Left)
+            with pytest.raises(anasazi.ConnectionClosed):
+                theirs.recv()
+            x.mcast(b"after")
+            assert heard[0][0] == "x" and isinstance(heard[0][1], anasazi.View)
+
+
+def test_waiting_ends(place: Place) -> None:
+    with sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        group.recv()
+        for call in (group.recv, group.recv_many, conn.recv, conn.recv_many):
+            start = time.monotonic()
+            with pytest.raises(anasazi.Timeout) as late:
+                call(timeout=0.1)
+            assert 0.1 <= time.monotonic() - start < 5 and isinstance(late.value, TimeoutError)
+        assert group.mcast(b"x", timeout=10) == 1
+        with pytest.raises(anasazi.Timeout):
+            while True:
+                group.recv(timeout=0)
+
+
+def test_a_full_queue_is_an_error_at_once(place: Place) -> None:
+    with sync.connect(**place.arguments(), queue_len=50) as conn, conn.join("room") as group:
+        with pytest.raises(anasazi.QueueFull, match="room"):
+            for _ in range(10_000):
+                group.mcast(b"x")
+        assert len(group.recv_many()) >= 50
+        assert group.mcast(b"x") > 0
+
+
+def test_other_threads_run_while_one_waits(place: Place) -> None:
+    with sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        group.recv()
+        got: list[anasazi.Event] = []
+        waiting = threading.Thread(target=lambda: got.append(group.recv()))
+        waiting.start()
+        time.sleep(0.05)
+        for call in (lambda: group.mcast(b"x"), conn.recv, lambda: conn.join("b"), group.leave):
+            with pytest.raises(anasazi.Busy, match="another thread"):
+                call()
+        group.try_mcast(b"from here")
+        waiting.join(10)
+        assert got[0].data == b"from here"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("wait", ["recv", "iterate"])
+def test_closing_ends_a_wait_in_another_thread(place: Place, wait: str) -> None:
+    conn = sync.connect(**place.arguments())
+    group = conn.join("room")
+    group.recv()
+    ends: list[object] = []
+
+    def work() -> None:
+        try:
+            ends.append(group.recv() if wait == "recv" else list(group))
+        except anasazi.AnasaziError as error:
+            ends.append(type(error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    time.sleep(0.1)
+    conn.close()
+    thread.join(10)
+    expected: object = anasazi.ConnectionClosed if wait == "recv" else []
+    assert ends == [expected]
+
+
+BLOCKING: dict[str, str] = {
+    "recv": "group.recv()",
+    "recv_with_timeout": "group.recv(1000)",
+    "recv_many": "group.recv_many()",
+    "iterate": "list(group)",
+    "batches": "list(group.batches())",
+    "connection": "conn.recv()",
+    "mcast": "stop(); group.mcast(b'x')",
+    "mcast_without_room": "stop(); [group.try_mcast(bytes(50000)) for _ in range(70)];"
+                          " [group.mcast(bytes(50000)) for _ in range(100)]",
+    "join": "stop(); conn.join('other')",
+    "leave": "stop(); group.leave()",
+    "query": "stop(); conn.query('{}')",
+    "connect": "stop(); sync.connect(sys.argv[1], timeout=100)",
+    "in_a_thread": "t = threading.Thread(target=lambda: group.recv(20), daemon=True); t.start();"
+                   " conn2 = sync.connect(sys.argv[1]); conn2.recv()",
+}  # fmt: skip
+
+PROGRAM = """
+import os, signal, sys, threading
+from anasazi import sync
+def stop():
+    os.kill(int(sys.argv[2]), signal.SIGSTOP)
+conn = sync.connect(sys.argv[1])
+group = conn.join("room")
+group.recv()
+print("ready", flush=True)
+try:
+    exec(sys.argv[3])
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    os._exit(3)
+"""
+
+
+@pytest.mark.parametrize("what", BLOCKING)
+def test_control_c(daemon: Daemon, what: str) -> None:
+    assert daemon.process is not None
+    command = [sys.executable, "-c", PROGRAM, daemon.url, str(daemon.process.pid), BLOCKING[what]]
+    program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        assert program.stdout is not None and program.stdout.readline() == b"ready\n"
+        time.sleep(0.3)
+        assert program.poll() is None, "it waits"
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=10)
+        assert (program.returncode, out) == (3, b"interrupted\n"), err.decode()
+    finally:
+        program.kill()
+        program.communicate()
+        os.kill(daemon.process.pid, signal.SIGCONT)
+
+
+def test_an_interrupt_leaves_a_connection_that_works(place: Place) -> None:
+    with sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        group.recv()
+
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGUSR1, interrupt)
+        try:
+            later(lambda: os.kill(os.getpid(), signal.SIGUSR1))
+            with pytest.raises(KeyboardInterrupt):
+                group.recv()
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        assert group.mcast(b"x") == 1
+        assert group.recv().data == b"x"  # type: ignore[union-attr]
+
+
+def later(call: Callable[[], object]) -> None:
+    timer = threading.Timer(0.1, call)
+    timer.daemon = True
+    timer.start()
