@@ -202,9 +202,14 @@ impl<'a> Event<'a> {
         Some(self.raw.group.addr()).filter(|key| *key != 0)
     }
 
+    /// Whether it was sent to several groups.
+    pub fn is_multi(&self) -> bool {
+        self.raw.flags & ANZ_EVF_MULTI != 0
+    }
+
     /// The keys of all own groups that a message was sent to.
     pub fn groups(&self) -> Vec<usize> {
-        if self.raw.flags & ANZ_EVF_MULTI == 0 {
+        if !self.is_multi() {
             return self.group().into_iter().collect();
         }
         let mut groups = [std::ptr::null_mut(); 64];
