@@ -6,13 +6,14 @@ const { parseArgs } = require('node:util')
 
 const usage = `usage: anasazi                            versions
        anasazi chat ROOM [--name NAME] [--url URL]
-       anasazi bench [--seconds N] [--json]`
+       anasazi bench [--seconds N] [--json] [--reference PROGRAM]`
 
 const options = {
   name: { type: 'string' },
   url: { type: 'string' },
   seconds: { type: 'string' },
   json: { type: 'boolean' },
+  reference: { type: 'string' },
   help: { type: 'boolean', short: 'h' }
 }
 

@@ -1,5 +1,9 @@
 //! How a batch of events is laid out for JavaScript: a row of numbers for each, one piece of memory
-//! for all small data, and a list of what is neither. `lib/batch.js` reads it.
+//! for all small data, and a list of what is neither. `lib/inbox.js` reads it.
+//!
+//! Every message is copied once, out of the session's ring. To leave it there until its buffer is
+//! collected would be dearer: the ring is given back in order, so that one message which is held
+//! stops the session once the rest of the ring is full, and a collection may never come.
 
 use std::collections::HashMap;
 
@@ -8,18 +12,12 @@ use napi::Env;
 use napi::bindgen_prelude::{Array, BufferSlice};
 use napi_derive::napi;
 
-use crate::sys::external;
-
 /// Numbers in a row, as of a `Float64Array`.
 const COLUMNS: usize = 10;
 /// Bytes of a row.
 pub(crate) const ROW_LEN: usize = COLUMNS * size_of::<f64>();
 /// Data up to so many bytes is put together; longer data gets a buffer of its own.
 pub(crate) const SMALL_LEN: usize = 4096;
-/// Messages from so many bytes on are not copied: below that a copy costs less than what a foreign
-/// buffer costs JavaScript, at its making and when it is collected (`npx anasazi bench`).
-pub(crate) const HELD_LEN: usize = 128 * 1024;
-
 /// Places in the list of what else there is.
 const DATA: u32 = 0;
 const NEW_MEMBERS: u32 = 1;
@@ -89,7 +87,7 @@ pub(crate) struct Layout<'a, 'env> {
 
 impl Layout<'_, '_> {
     /// Lays all of it out.
-    pub(crate) fn put(mut self, batch: &mut Batch<'_>) -> napi::Result<()> {
+    pub(crate) fn put(mut self, batch: &Batch<'_>) -> napi::Result<()> {
         let small_len = |event: Event<'_>| Some(data(event).len()).filter(|len| *len <= SMALL_LEN);
         let needed: usize = batch.iter().filter_map(small_len).sum();
         let mut overflow =
@@ -111,15 +109,9 @@ impl Layout<'_, '_> {
                 used += bytes.len();
             } else {
                 row[7] = -f64::from(next_extra);
-                let held = if bytes.len() < HELD_LEN { None } else { batch.hold(at) };
-                let buffer = match held {
-                    Some(held) => external::buffer(self.env, held)?,
-                    None => BufferSlice::copy_from(self.env, data(batch.event(at)))?,
-                };
-                self.extras.set(next_extra, &buffer)?;
+                self.extras.set(next_extra, &BufferSlice::copy_from(self.env, bytes)?)?;
                 next_extra += 1;
             }
-            let event = batch.event(at);
             if let Some(view) = event.view() {
                 row[9] = f64::from(next_extra);
                 let parts = self.view(view);

@@ -7,7 +7,7 @@
 //! | [`batch`] | how a batch of events is laid out for JavaScript |
 //! | [`engine`] | engines in the process |
 //! | [`failure`] | failures as values, of which JavaScript makes errors |
-//! | [`sys`] | a descriptor watched on the environment's loop; buffers without a copy |
+//! | [`sys`] | a descriptor watched on the environment's loop |
 //!
 //! Functions that can fail in a way that is told by a number alone give it (negative); others give
 //! what they make or a [`failure::Failure`]. None throws, but for arguments of a wrong type, which

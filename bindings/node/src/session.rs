@@ -107,13 +107,13 @@ impl Session {
         mut extras: Array<'env>,
     ) -> napi::Result<i32> {
         let most = rows.len() / ROW_LEN;
-        let mut batch = match self.receiver.receive_up_to(most) {
+        let batch = match self.receiver.receive_up_to(most) {
             Ok(batch) => batch,
             Err(status) => return Ok(status.0),
         };
         let (members, groups) = (&mut self.members, &self.numbers);
         let (rows, small, extras) = (&mut *rows, &mut *small, &mut extras);
-        Layout { env, rows, small, extras, members, groups }.put(&mut batch)?;
+        Layout { env, rows, small, extras, members, groups }.put(&batch)?;
         for ended in batch.iter().filter(|event| event.kind() == Kind::Left) {
             if let Some(number) = ended.group().and_then(|key| self.numbers.remove(&key)) {
                 self.groups.remove(&number);
@@ -220,7 +220,7 @@ impl Session {
         }
     }
 
-    /// Ends it. Buffers over its memory stay.
+    /// Ends it.
     #[napi]
     pub fn close(&mut self) {
         self.watch = None;

@@ -1,5 +1,4 @@
-//! What cannot be had safely: libuv, and memory that JavaScript sees.
+//! What cannot be had safely: libuv.
 
-pub mod external;
 mod uv;
 pub mod watch;
