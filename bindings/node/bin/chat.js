@@ -17,20 +17,27 @@ function show (connection, event) {
   }
 }
 
+async function talk (group, name) {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    if (line !== '') await group.mcast(name === undefined ? line : `${name}: ${line}`)
+  }
+  // What was sent before is delivered before.
+  await group.leave()
+}
+
+async function listen (connection, group) {
+  for await (const event of group) show(connection, event)
+}
+
 async function chat (room, { name, url }) {
   const connection = await connect(url)
-  const group = await connection.join(room)
-  const talk = async () => {
-    for await (const line of readline.createInterface({ input: process.stdin })) {
-      if (line === '') continue
-      await group.mcast(name === undefined ? line : `${name}: ${line}`)
-    }
-    await group.leave()
+  try {
+    const group = await connection.join(room)
+    await Promise.all([talk(group, name), listen(connection, group)])
+  } finally {
+    await connection.close()
+    process.stdin.destroy()
   }
-  const talked = talk()
-  for await (const event of group) show(connection, event)
-  await talked
-  await connection.close()
 }
 
 module.exports = { chat }

@@ -28,4 +28,3 @@ export const {
   ViewChangedError,
   MessageLostError
 } = anasazi
-export default anasazi
