@@ -16,8 +16,10 @@ let messagesLeft = values.count === undefined ? Infinity : Number(values.count)
 const connection = await connect(values.url)
 const group = await connection.join(room)
 
+const lines = readline.createInterface({ input: process.stdin })
+
 async function talk () {
-  for await (const line of readline.createInterface({ input: process.stdin })) {
+  for await (const line of lines) {
     if (!group.closed) await group.mcast(line)
   }
   // What was sent before is delivered before.
@@ -41,6 +43,6 @@ for await (const event of group) {
       console.log('* connected again')
   }
 }
-process.stdin.destroy()
+lines.close()
 await talking
 await connection.close()

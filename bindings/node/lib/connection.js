@@ -69,8 +69,8 @@ class Connection extends EventEmitter {
     const group = new Group(this.#parts(), number, name, unread, isSendOnly)
     this.#groups.set(number, group)
     if (isSendOnly) return group
-    this.#readOn()
     const joined = new Promise((resolve, reject) => group._whenJoined(resolve, reject))
+    this.#readOn()
     return await withSignal(joined, options?.signal, () => group.leave().catch(() => {}))
   }
 
