@@ -194,6 +194,7 @@ test('one leads', async (t) => {
   }
   const told = []
   for (const program of programs) {
+    if (program !== programs[0]) await program.expect('of 3')
     program.type('await 3\nleader\n')
     told.push((await program.expect('of 3')).split(' ')[1])
   }

@@ -12,7 +12,7 @@ const names = new Set(Object.keys(await import('anasazi')))
 /** What the text says is there, before an example, and its end. */
 function whole (code) {
   const cluster = JSON.stringify(`readme-${process.pid}`)
-  const isWhole = /const (connection|engine) = |ConfigError|hasFeature/.test(code)
+  const isWhole = /(const|using) (connection|engine) = |ConfigError|hasFeature/.test(code)
   const own = code.replace("connect('inproc:hello')", `connect('inproc:hello', { settings: { cluster: ${cluster} } })`)
   if (isWhole) return own
   const imports = own.match(/^import .*$/gm) ?? []
