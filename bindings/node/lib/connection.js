@@ -34,6 +34,7 @@ class Connection extends EventEmitter {
   #queries = new Map()
   #hasEnded = false
   #isPaused = false
+  #hasWarned = false
   #self
 
   constructor (session) {
@@ -226,6 +227,11 @@ class Connection extends EventEmitter {
     if (this.#isPaused || this.#hasEnded) return
     this.#isPaused = true
     this.#session.pause()
+    const fullest = this.#fullest()
+    if (fullest.reader === null && !this.#hasWarned) {
+      this.#hasWarned = true
+      process.emitWarning(fullest.tooMany().message, { type: 'AnasaziWarning', code: 'ANZ_ESLOW' })
+    }
     process.nextTick(() => this.emit('stalled'))
   }
 

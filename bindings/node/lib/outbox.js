@@ -73,6 +73,7 @@ class Send {
 /** The sends of a connection. */
 class Outbox {
   #native
+  #mcast
   #onAwaited
   #lastTag = 0
   /** Accepted, by tag. */
@@ -82,6 +83,7 @@ class Outbox {
 
   constructor (native, onAwaited) {
     this.#native = native
+    this.#mcast = native.sender()
     this.#onAwaited = onAwaited
   }
 
@@ -96,7 +98,7 @@ class Outbox {
 
   #hand (groups, service, data, tag) {
     return groups.length === 1
-      ? this.#native.mcast(groups[0].number, service, data, tag)
+      ? this.#mcast(groups[0].number, service, data, tag)
       : this.#native.mcastGroups(groups.map((group) => group.number), service, data, tag)
   }
 

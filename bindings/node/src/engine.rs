@@ -52,9 +52,8 @@ impl Engine {
         let engine = self.engine.as_deref().ok_or(closed);
         match engine.and_then(anasazi_sys::Engine::fd) {
             Ok(fd) => {
-                // Given back when the environment ends: it leaves cleanly then.
-                let engine = self.engine.clone();
-                self.watch = Some(Watch::new(env, fd, &callback, move || drop(engine))?);
+                // When the environment ends this object does, and with it the engine.
+                self.watch = Some(Watch::new(env, fd, &callback, || ())?);
                 Ok(0)
             }
             Err(status) => Ok(status.0),

@@ -28,10 +28,12 @@ test('without anything awaited, reading stops at the bound, and goes on', async 
   const { connection, group } = await member(t, 'stop', { join })
   const sender = await member(t, 'stop')
   const stalled = once(connection, 'stalled')
+  const warned = once(process, 'warning')
   const reads = (async () => { for await (const event of sender.group) void event })()
   const send = async () => { for (let at = 0; at < 5000; at++) await sender.group.mcast(`${at}`) }
   const sent = send()
   await soon(stalled, 'stalled')
+  assert.equal((await warned)[0].code, 'ANZ_ESLOW')
   await soon(sent)
   assert.ok(group.unread.length < 100 + 256, `${group.unread.length}`)
   assert.ok(connection.stats().receiveRingUsed > 100_000)
