@@ -206,7 +206,6 @@ class Connection extends EventEmitter {
       group._joinFails?.(error)
       this.#outbox.failAll(error, group)
     }
-    this.#outbox.failAll(error)
     this.#failAsked(error)
   }
 
@@ -348,7 +347,6 @@ class Connection extends EventEmitter {
       group._end(error)
     }
     this.#groups.clear()
-    this.#outbox.failAll(why)
     this.#failAsked(why)
     this.#direct.end(error)
     process.nextTick(() => {

@@ -205,14 +205,14 @@ class Outbox {
     send.fail(fromStatus(number))
   }
 
-  /** Of a group that has ended, or of all. */
+  /** Of a group that has ended, or of which nothing more is read. */
   failAll (error, group) {
-    const isMeant = (send) => group === undefined || send.groups.includes(group)
-    for (const send of [...this.#pending.values()].filter(isMeant)) {
+    const sent = [...this.#pending.values()].filter((send) => send.groups.includes(group))
+    for (const send of sent) {
       this.#pending.delete(send.tag)
       send.fail(error)
     }
-    for (const send of [...(group?.waiting ?? [])]) {
+    for (const send of [...group.waiting]) {
       this.#waitsNoMore(send)
       send.fail(error)
     }

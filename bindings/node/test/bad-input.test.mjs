@@ -180,16 +180,25 @@ test('an exception in a listener is uncaught, as ever, and nothing is lost for i
     connection.on('close', () => { throw new Error('from close') })
     const group = await connection.join('room')
     group.on('drain', () => { throw new Error('from drain') })
+    const other = await connection.join('other')
+    other.on('left', () => { throw new Error('from left') })
+    // Until all of it has come: one batch.
+    const wait = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150)
+    other.leave()
+    wait()
+    const behind = Array.from({ length: 100 }, () => group.mcast(''))
+    wait()
+    await Promise.all(behind)
     let sent = 0
     while (group.waiting.length === 0) { group.mcast(Buffer.alloc(100_000)); sent++ }
     group.tryMcast('x')
     let got = 0
-    for await (const event of group) if (event.type === 'message' && ++got === sent) break
+    for await (const event of group) if (event.type === 'message' && ++got === sent + 100) break
     console.log('all came')
     await connection.close()
   `)
   assert.equal(await program.end(), 0, program.errors)
-  assert.deepEqual(program.printed.sort(), ['all came', 'uncaught from close', 'uncaught from drain'])
+  assert.deepEqual(program.printed.sort(), ['all came', 'uncaught from close', 'uncaught from drain', 'uncaught from left'])
 })
 
 test('too many sends that wait', async (t) => {
