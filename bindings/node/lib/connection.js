@@ -7,7 +7,8 @@ const { fromFailure, fromStatus, invalid, shown, status } = require('./errors')
 const { Address, Group, Peer } = require('./group')
 const { Inbox, kind } = require('./inbox')
 const { checkMember, memberOf } = require('./member')
-const { Outbox, checkSignal } = require('./outbox')
+const { checkJoin, checkSignal, fileOf, settingsOf, withSignal } = require('./options')
+const { Outbox } = require('./outbox')
 const { Unread, level } = require('./unread')
 
 /** Batches in one go, before other things of the loop have their turn. */
@@ -333,7 +334,8 @@ class Connection extends EventEmitter {
   /** With an error where it ends by itself. */
   #finish (error) {
     if (this.#hasEnded) return
-    this.self // eslint-disable-line no-unused-expressions -- the last one stays
+    // The last one stays.
+    this.#self = this.self
     this.#hasEnded = true
     this.#session.close()
     const why = error ?? fromStatus(status.ECLOSED, 'the connection was closed')
@@ -356,59 +358,6 @@ class Connection extends EventEmitter {
   }
 }
 
-/** As the promise, but not after the signal. */
-function withSignal (promise, signal, onAbort) {
-  if (signal === undefined) return promise
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      onAbort()
-      reject(signal.reason)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
-}
-
-function checkJoin (options) {
-  if (options === undefined) return
-  if (options === null || typeof options !== 'object') {
-    throw invalid(`options of joining are an object, not ${shown(options)}`)
-  }
-  checkSignal(options.signal)
-  for (const key of ['unreadEventsMax', 'unreadBytesMax']) {
-    const most = options[key]
-    if (most !== undefined && !(Number.isInteger(most) && most > 0)) {
-      throw invalid(`${key} is a whole number above 0, not ${shown(most)}`)
-    }
-  }
-}
-
-/** Settings as the addon takes them. */
-function settingsOf (options) {
-  if (options === undefined) return []
-  if (options === null || typeof options !== 'object') {
-    throw invalid(`options are an object, not ${shown(options)}`)
-  }
-  const settings = options.settings ?? {}
-  if (typeof settings !== 'object') {
-    throw invalid(`settings are an object of keys and values, not ${shown(settings)}`)
-  }
-  return Object.entries(settings).flatMap(([key, value]) => {
-    if (!['string', 'number', 'boolean', 'bigint'].includes(typeof value)) {
-      throw invalid(`the setting ${key} is text, a number or a boolean, not ${shown(value)}`)
-    }
-    return [key, String(value)]
-  })
-}
-
-function fileOf (options) {
-  const file = options?.configFile
-  if (file !== undefined && typeof file !== 'string') {
-    throw invalid(`configFile is the path of a file, not ${shown(file)}`)
-  }
-  return file
-}
-
 async function connect (url, options) {
   if (typeof url === 'object' && url !== null && options === undefined) {
     options = url
@@ -429,4 +378,4 @@ async function connect (url, options) {
   return await withSignal(opened, options?.signal, closeLate)
 }
 
-module.exports = { Connection, connect, settingsOf, fileOf }
+module.exports = { Connection, connect }

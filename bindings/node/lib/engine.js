@@ -2,8 +2,9 @@
 // Engines in this process: driven by the loop of this thread, or by a thread of their own.
 
 const native = require('./native')
-const { Connection, fileOf, settingsOf } = require('./connection')
+const { Connection } = require('./connection')
 const { fromFailure, fromStatus, invalid, shown, status } = require('./errors')
+const { fileOf, settingsOf } = require('./options')
 
 class Engine {
   #engine

@@ -162,9 +162,12 @@ export class Address extends EventEmitter implements AsyncDisposable {
   leave (): Promise<void>
   [Symbol.asyncDispose] (): Promise<void>
 
-  on<K extends keyof AddressEvents> (event: K, listener: (...args: AddressEvents[K]) => void): this
-  once<K extends keyof AddressEvents> (event: K, listener: (...args: AddressEvents[K]) => void): this
-  off<K extends keyof AddressEvents> (event: K, listener: (...args: AddressEvents[K]) => void): this
+  on<K extends keyof AddressEvents> (
+    event: K, listener: (...args: AddressEvents[K]) => void): this
+  once<K extends keyof AddressEvents> (
+    event: K, listener: (...args: AddressEvents[K]) => void): this
+  off<K extends keyof AddressEvents> (
+    event: K, listener: (...args: AddressEvents[K]) => void): this
 }
 
 /** One member, to be reached alone. */

@@ -3,6 +3,7 @@
 
 const { fromStatus, invalid, shown, status } = require('./errors')
 const { services } = require('./inbox')
+const { checkSignal } = require('./options')
 
 /** So many bytes and messages may wait for room. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
@@ -20,13 +21,15 @@ function serviceOf (options) {
   }
   const service = services.indexOf(options.service ?? 'agreed')
   if (service < 0) {
-    throw invalid(`no service is called ${shown(options.service)}: there are ${services.join(', ')}`)
+    const all = services.join(', ')
+    throw invalid(`no service is called ${shown(options.service)}: there are ${all}`)
   }
   const priority = priorities[options.priority ?? 'normal']
   if (priority === undefined || typeof (options.priority ?? '') !== 'string') {
     throw invalid(`no priority is called ${shown(options.priority)}: there are high, normal, bulk`)
   }
-  return service | priority | (options.sameView ? SAME_VIEW : 0) | (options.self === false ? NO_SELF : 0)
+  const flags = (options.sameView ? SAME_VIEW : 0) | (options.self === false ? NO_SELF : 0)
+  return service | priority | flags
 }
 
 /** The bytes of a message. Text is sent as UTF-8. */
@@ -138,9 +141,10 @@ class Outbox {
     }
     const result = this.#hand(send.groups, send.service, send.data, send.tag)
     if (result === status.EAGAIN) return false
+    const isTold = !(send.service & NO_SELF) || send.groups.some((group) => group.hasReceipts)
     if (result !== status.OK) send.fail(fromStatus(result))
-    else if (send.service & NO_SELF && !send.groups.some((group) => group.hasReceipts)) send.succeed(0)
-    else this.#pending.set(send.tag, send)
+    else if (isTold) this.#pending.set(send.tag, send)
+    else send.succeed(0)
     return true
   }
 
@@ -230,10 +234,4 @@ function checkViews (groups, service) {
   if (service & SAME_VIEW && groups.some(unseen)) throw viewChanged()
 }
 
-function checkSignal (signal) {
-  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
-    throw invalid(`signal is an AbortSignal, not ${shown(signal)}`)
-  }
-}
-
-module.exports = { Outbox, checkSignal }
+module.exports = { Outbox }

@@ -20,7 +20,7 @@ class Unread {
   #head = 0
   #bytes = 0
   #waiters = []
-  #has_ended = false
+  #hasEnded = false
   #error
   #eventsMax
   #bytesMax
@@ -107,8 +107,8 @@ class Unread {
 
   /** No more come. With an error: that is what the reader gets after the last event. */
   end (error) {
-    if (this.#has_ended) return
-    this.#has_ended = true
+    if (this.#hasEnded) return
+    this.#hasEnded = true
     this.#error = error
     const [first, ...others] = this.#waiters.splice(0)
     if (first !== undefined) this.#endFor(first)
@@ -141,7 +141,7 @@ class Unread {
     return new Promise((resolve, reject) => {
       const give = (event) => resolve({ value: takesAll ? [event] : event, done: false })
       const waiter = { give, resolve, reject }
-      if (this.#has_ended) this.#endFor(waiter)
+      if (this.#hasEnded) this.#endFor(waiter)
       else this.#waiters.push(waiter)
     })
   }

@@ -138,7 +138,8 @@ test('batches are the same stream', async (t) => {
   const { value } = await batches.next()
   assert.equal(value.length, 101)
   assert.equal(value[0].type, 'view')
-  assert.deepEqual(value.slice(1).map(({ seq }) => seq), Array.from({ length: 100 }, (_, at) => at + 1))
+  const places = value.slice(1).map(({ seq }) => seq)
+  assert.deepEqual(places, Array.from({ length: 100 }, (_, at) => at + 1))
   const waits = batches.next()
   await group.mcast('more')
   assert.equal((await waits).value[0].data.toString(), 'more')
@@ -184,7 +185,8 @@ test('several groups, members alone, senders that are no members', async (t) => 
   assert.deepEqual([message.data.toString(), message.groups], ['ben alone', []])
   const sender = await ben.join('a', { sendOnly: true })
   assert.equal(await soon(sender.mcast('from outside')), 0)
-  await assert.rejects(soon(ada.peer({ node: '1', session: '2' }).mcast('x')), { code: 'ANZ_ENOTMEMBER' })
+  const nobody = ada.peer({ node: '1', session: '2' })
+  await assert.rejects(soon(nobody.mcast('x')), { code: 'ANZ_ENOTMEMBER' })
 })
 
 test('queries and figures', async (t) => {

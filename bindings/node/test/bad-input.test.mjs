@@ -102,7 +102,9 @@ test('messages that cannot be sent', async (t) => {
   }
   const tooLarge = { node: '99999999999999999999', session: '1' }
   assert.throws(() => connection.peer(tooLarge), InvalidArgumentError)
-  for (const question of [5, null, undefined, 'x']) await invalid(() => connection.query(question), /query/)
+  for (const question of [5, null, undefined, 'x']) {
+    await invalid(() => connection.query(question), /query/)
+  }
   assert.equal(await soon(group.mcast('still well')), 1)
 })
 
@@ -167,7 +169,9 @@ test('an exception in a loop ends the loop, and nothing else', async (t) => {
   for (let round = 0; round < 3; round++) {
     await group.mcast(`${round}`)
     await assert.rejects(async () => {
-      for await (const event of group) if (event.type === 'message') throw new RangeError(`${event.data}`)
+      for await (const event of group) {
+        if (event.type === 'message') throw new RangeError(`${event.data}`)
+      }
     }, { name: 'RangeError', message: `${round}` })
   }
 })
@@ -176,7 +180,8 @@ test('an exception in a listener is uncaught, as ever, and nothing is lost for i
   const program = script(t, `
     import { connect } from 'anasazi'
     process.on('uncaughtException', (error) => console.log('uncaught', error.message))
-    const connection = await connect('inproc:listener', { settings: { cluster: 'l-' + process.pid } })
+    const settings = { cluster: 'l-' + process.pid }
+    const connection = await connect('inproc:listener', { settings })
     connection.on('close', () => { throw new Error('from close') })
     const group = await connection.join('room')
     group.on('drain', () => { throw new Error('from drain') })
@@ -198,7 +203,8 @@ test('an exception in a listener is uncaught, as ever, and nothing is lost for i
     await connection.close()
   `)
   assert.equal(await program.end(), 0, program.errors)
-  assert.deepEqual(program.printed.sort(), ['all came', 'uncaught from close', 'uncaught from drain', 'uncaught from left'])
+  assert.deepEqual(program.printed.sort(),
+    ['all came', 'uncaught from close', 'uncaught from drain', 'uncaught from left'])
 })
 
 test('too many sends that wait', async (t) => {

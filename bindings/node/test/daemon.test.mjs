@@ -131,7 +131,8 @@ test('replicas in C and here stay equal', async (t) => {
   ]
   const states = []
   for (const [number, replica] of replicas.entries()) {
-    const sets = Array.from({ length: 50 }, (_, at) => `set key${at % 7} ${number}-${at}\n`).join('')
+    const set = (_, at) => `set key${at % 7} ${number}-${at}\n`
+    const sets = Array.from({ length: 50 }, set).join('')
     replica.type(`await 3 0\n${sets}await 3 150\ndump\n`)
   }
   for (const replica of replicas) {
@@ -150,8 +151,9 @@ test('replicas in C and here stay equal', async (t) => {
   lateInC.type('await 5 151\nget late\ndump\n')
   await lateInC.expect('yes')
   await lateInC.expect('version 151')
-  for (const replica of [...replicas, late, lateInC]) replica.child.stdin.end()
-  for (const replica of [...replicas, late, lateInC]) assert.equal(await replica.end(), 0, replica.errors)
+  const all = [...replicas, late, lateInC]
+  for (const replica of all) replica.child.stdin.end()
+  for (const replica of all) assert.equal(await replica.end(), 0, replica.errors)
 })
 
 test('chats in C and here show the same, through a daemon that dies', async (t) => {

@@ -12,7 +12,9 @@ for (const drive of ['loop', 'thread']) {
     const [here, there] = [await ada.join('room'), await ben.join('room')]
     const reader = here[Symbol.asyncIterator]()
     await Promise.all(Array.from({ length: 500 }, (_, at) => there.mcast(`${at}`)))
-    for (let at = 0; at < 500; at++) assert.equal((await next(reader, 'message')).data.toString(), `${at}`)
+    for (let at = 0; at < 500; at++) {
+      assert.equal((await next(reader, 'message')).data.toString(), `${at}`)
+    }
     engine.unref().ref()
     const closed = once(ada, 'close')
     await soon(Promise.all([engine.close(), engine.close()]))

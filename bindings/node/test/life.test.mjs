@@ -15,8 +15,9 @@ const busy = `
   async function read () { for await (const event of group) if (event.type === 'message') seen++ }
   async function send () {
     for (;;) {
-      const sends = Array.from({ length: 20 }, (_, at) => group.mcast(Buffer.alloc(at % 2 ? 100 : 50_000)))
-      await Promise.all(sends)
+      const length = (at) => at % 2 ? 100 : 50_000
+      const send = (_, at) => group.mcast(Buffer.alloc(length(at)))
+      await Promise.all(Array.from({ length: 20 }, send))
     }
   }
 `
@@ -66,7 +67,8 @@ test('a worker terminated while it connects', async (t) => {
     import { parentPort } from 'node:worker_threads'
     parentPort.postMessage('go')
     const settings = { cluster: 'c-' + process.pid, 'connect.timeout_ms': 300 }
-    await Promise.allSettled([connect('shm:/nowhere', { settings }), connect('inproc:c', { settings })])
+    const urls = ['shm:/nowhere', 'inproc:c']
+    await Promise.allSettled(urls.map((url) => connect(url, { settings })))
   `)])
   assert.equal(await program.end(), 0, program.errors)
   assert.deepEqual(program.printed, ['done'])
@@ -120,14 +122,15 @@ test('the main thread exits while workers live', async (t) => {
     const program = script(t, `${busy}
       const workers = Array.from({ length: 3 }, () => new Worker(process.argv[2]))
       read(); send()
-      await Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))))
+      const isBusy = (worker) => new Promise((resolve) => worker.once('message', resolve))
+      await Promise.all(workers.map(isBusy))
       ${end}
     `, [file(t, worker)])
     assert.equal(await program.end(), 5, program.errors)
   }
 })
 
-test('a connection that is open keeps the process, an idle one too, and one that is stalled', async (t) => {
+test('an open connection keeps the process, an idle one and one that is stalled', async (t) => {
   for (const further of ['', `
       for (let at = 0; at < 15; at++) await group.mcast('x')
       group.tryMcast('x')`]) {

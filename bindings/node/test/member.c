@@ -19,7 +19,8 @@ static void *run(void *unused)
     anz_group_t *room;
     int over = 0;
     (void)unused;
-    if (anz_config_new(&config) || anz_config_set(config, "cluster", getenv("MEMBER_CLUSTER"), &error)
+    const char *cluster = getenv("MEMBER_CLUSTER");
+    if (anz_config_new(&config) || anz_config_set(config, "cluster", cluster, &error)
         || anz_connect(getenv("MEMBER_URL"), config, &conn, &error)
         || anz_join(conn, "room", 0, NULL, &room))
         return fprintf(stderr, "in C: %s\n", error.message), NULL;

@@ -16,17 +16,23 @@ test('C and JavaScript in one process share an engine', async (t) => {
     const group = await connection.join('room')
     Object.assign(process.env, { MEMBER_URL: 'inproc:shared', MEMBER_CLUSTER: cluster })
     // It is no addon, which Node says once it is loaded.
-    try { process.dlopen({ exports: {} }, process.argv[2]) } catch (error) { console.log(error.message) }
+    try {
+      process.dlopen({ exports: {} }, process.argv[2])
+    } catch (error) {
+      console.log(error.message)
+    }
     for await (const event of group) {
       if (event.type === 'message') {
         console.log(event.data.toString(), event.sender === connection.self)
         if (event.sender !== connection.self) group.mcast('bye')
       }
-      if (event.type === 'view') console.log(event.members.length, new Set(event.members.map(({ node }) => node)).size)
-      if (event.type === 'view' && event.left.length > 0) break
+      if (event.type !== 'view') continue
+      const nodes = new Set(event.members.map(({ node }) => node))
+      console.log(event.members.length, nodes.size)
+      if (event.left.length > 0) break
     }
-    const maps = fs.readFileSync('/proc/self/maps', 'utf8').split('\\n')
-    console.log(new Set(maps.filter((line) => line.includes('libanasazi.so')).map((line) => line.split(/ +/)[5])).size)
+    const maps = fs.readFileSync('/proc/self/maps', 'utf8').match(/\\/.*libanasazi\\.so.*/g)
+    console.log(new Set(maps).size)
     await connection.close()
   `, [path.join(compiled, 'libmember.so')])
   assert.equal(await program.end(), 0, program.errors)
@@ -46,7 +52,9 @@ function copy (t) {
 
 async function refusal (t, directory) {
   const text = `
-    try { (await import('file://' + process.argv[2] + '/lib/index.js')) } catch (error) { console.log(error.code, error.message) }`
+    await import('file://' + process.argv[2] + '/lib/index.js').catch((error) => {
+      console.log(error.code, error.message)
+    })`
   const program = script(t, text, [directory])
   assert.equal(await program.end(), 0, program.errors)
   return program.printed.join('\n')
@@ -54,7 +62,8 @@ async function refusal (t, directory) {
 
 test('a library of another major version is refused', async (t) => {
   const directory = copy(t)
-  fs.copyFileSync(path.join(compiled, 'libanasazi-2.so'), path.join(directory, 'native', 'libanasazi.so.1'))
+  const library = path.join(directory, 'native', 'libanasazi.so.1')
+  fs.copyFileSync(path.join(compiled, 'libanasazi-2.so'), library)
   assert.match(await refusal(t, directory), /ANZ_EVERSION anasazi: .*2\.0\.0/)
 })
 
@@ -66,7 +75,9 @@ test('a library that is not there', async (t) => {
 
 test('the addon carries its library, and stays loaded', () => {
   const native = path.join(installed, 'native')
-  const dynamic = (name) => execFileSync('readelf', ['-d', path.join(native, name)], { encoding: 'utf8' })
+  const dynamic = (name) => {
+    return execFileSync('readelf', ['-d', path.join(native, name)], { encoding: 'utf8' })
+  }
   assert.match(dynamic('libanasazi.so.1'), /SONAME.*\[libanasazi\.so\.1\]/)
   assert.match(dynamic('anasazi.node'), /NEEDED.*\[libanasazi\.so\.1\]/)
   assert.match(dynamic('anasazi.node'), /RUNPATH.*\[\$ORIGIN\]/)
@@ -74,7 +85,8 @@ test('the addon carries its library, and stays loaded', () => {
 })
 
 test('the command', async (t) => {
-  const anasazi = (args) => new Program(t, path.join(process.cwd(), 'node_modules', '.bin', 'anasazi'), args)
+  const command = path.join(process.cwd(), 'node_modules', '.bin', 'anasazi')
+  const anasazi = (args) => new Program(t, command, args)
   const plain = anasazi([])
   assert.equal(await plain.end(), 0)
   assert.match(plain.printed[0], /^anasazi \d+\.\d+\.\d+, library 1\.\d+\.\d+ \(.*\), Node 2\d/)

@@ -6,20 +6,22 @@ import ts from 'typescript'
 import { script } from './place.mjs'
 
 const text = fs.readFileSync(process.env.ANASAZI_TEST_README, 'utf8')
-const blocks = [...text.matchAll(/^```(js|ts)\n([^]*?)^```\n(?:\n(?:It prints:\n\n)?```\n([^]*?)^```\n)?/gm)]
+const block = /^```(js|ts)\n([^]*?)^```\n(?:\n(?:It prints:\n\n)?```\n([^]*?)^```\n)?/gm
+const blocks = [...text.matchAll(block)]
 const names = new Set(Object.keys(await import('anasazi')))
 
 /** What the text says is there, before an example, and its end. */
 function whole (code) {
   const cluster = JSON.stringify(`readme-${process.pid}`)
   const isWhole = /(const|using) (connection|engine) = |ConfigError|hasFeature/.test(code)
-  const own = code.replace("connect('inproc:hello')", `connect('inproc:hello', { settings: { cluster: ${cluster} } })`)
+  const open = `connect('inproc:hello', { settings: { cluster: ${cluster} } })`
+  const own = code.replace("connect('inproc:hello')", open)
   if (isWhole) return own
   const imports = own.match(/^import .*$/gm) ?? []
   return `
     import { connect } from 'anasazi'
     ${imports.join('\n')}
-    const connection = await connect('inproc:hello', { settings: { cluster: ${cluster} } })
+    const connection = await ${open}
     const room = await connection.join('room')
     ${own.replace(/^import .*$/gm, '')}
     await connection.close()`
@@ -35,9 +37,10 @@ for (const [, kind, code, expected] of blocks) {
   const heading = text.slice(0, text.indexOf(code)).match(/^#+ (.*)$/gm).at(-1)
   test(heading, async (t) => {
     // `await using` is too new for Node 20.
-    const options = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }
-    const source = whole(code)
-    const program = script(t, kind === 'ts' ? ts.transpileModule(source, { compilerOptions: options }).outputText : source)
+    const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }
+    let source = whole(code)
+    if (kind === 'ts') source = ts.transpileModule(source, { compilerOptions }).outputText
+    const program = script(t, source)
     assert.equal(await program.end(), 0, program.errors)
     assert.equal(program.printed.join('\n'), (expected ?? '').trimEnd())
   })

@@ -9,7 +9,8 @@ async function all (): Promise<void> {
     settings: { cluster: 'types', 'connect.timeout_ms': 100 }, signal: AbortSignal.timeout(1000)
   })
   await using group: Group = await connection.join('room', { unreadEventsMax: 10 })
-  const place: number = await group.mcast('text', { service: 'safe', priority: 'high', sameView: true })
+  const options = { service: 'safe', priority: 'high', sameView: true } as const
+  const place: number = await group.mcast('text', options)
   await group.mcast(Buffer.from('x'), { signal: new AbortController().signal, self: false })
   const hadRoom: boolean = group.tryMcast(new Float64Array(2))
   await connection.mcast([group], new ArrayBuffer(1))
@@ -28,7 +29,7 @@ async function all (): Promise<void> {
 
 function see (event: GroupEvent, connection: Connection): string {
   switch (event.type) {
-    case 'message': return connection.memberName(event.sender) + event.data.toString('utf8') + event.seq
+    case 'message': return `${connection.memberName(event.sender)} ${event.data} ${event.seq}`
     case 'view': return event.members.map((member) => member.node).join() + event.cause
     case 'transitional': return event.together.length + event.reason
     case 'gap': return String(event.skipped)
