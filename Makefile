@@ -9,7 +9,8 @@ release = $(target)/release
 demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-build test fuzz header lib bench bench-micro counts soak man wheel clean
+.PHONY: help build demo demo-build test fuzz header lib bench bench-micro counts soak man wheel npm
+.PHONY: clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -54,6 +55,11 @@ soak: ## A long simulator campaign, recorded in docs/RELIABILITY.md (FROM=, SEED
 lib: ## libanasazi.so and libanasazi.a
 	$(CARGO) build --release --locked -p anasazi-ffi
 	@ffi/link.sh $(release)
+
+npm: ## The package for Node, target/npm/anasazi-*.tgz (make lib first, or it does)
+	cd bindings/node && npm run --silent build
+	@mkdir -p $(target)/npm
+	cd bindings/node && npm pack --silent --pack-destination $(abspath $(target)/npm)
 
 header: ## include/anasazi.h, made anew of ffi/
 	UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test header committed

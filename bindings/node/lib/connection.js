@@ -1,0 +1,381 @@
+'use strict'
+// Connections: what the session says goes from here to groups and promises.
+
+const EventEmitter = require('node:events')
+const native = require('./native')
+const { fromFailure, fromStatus, invalid, shown, status } = require('./errors')
+const { Address, Group, Peer } = require('./group')
+const { Inbox, kind } = require('./inbox')
+const { checkMember, memberOf } = require('./member')
+const { checkJoin, checkSignal, fileOf, settingsOf, withSignal } = require('./options')
+const { Outbox } = require('./outbox')
+const { Unread, level } = require('./unread')
+
+/** Batches in one go, before other things of the loop have their turn. */
+const ROUNDS = 4
+const SEND_ONLY = 1
+
+const figures = [
+  'sentMessages', 'sentBytes', 'sendAgain', 'receivedMessages', 'receivedBytes', 'views',
+  'sendRingUsed', 'sendRingSize', 'receiveRingUsed', 'receiveRingSize', 'lagNs', 'reconnects'
+]
+
+/**
+ * A session with an engine. `suspended`, `resumed`, `close`; `error`, if it ends with one and
+ * somebody listens; `stalled`: reading has stopped, since events are unread.
+ */
+class Connection extends EventEmitter {
+  #session
+  #inbox
+  #outbox
+  #groups = new Map()
+  #direct
+  /** Leaves, and queries by tag. */
+  #leaving = new Map()
+  #queries = new Map()
+  #hasEnded = false
+  #isPaused = false
+  #hasWarned = false
+  #self
+
+  constructor (session) {
+    super()
+    this.#session = session
+    this.#inbox = new Inbox(session)
+    this.#outbox = new Outbox(session, () => this.#readOn())
+    this.#direct = new Unread('the connection', undefined, () => this.#readOn())
+    const result = session.watch(() => this.#receive())
+    if (result !== status.OK) throw fromStatus(result)
+  }
+
+  /** Who this is; another member after each `resumed`. */
+  get self () {
+    const parts = this.#session.member()
+    if (Array.isArray(parts)) this.#self = memberOf(parts[0], parts[1])
+    return this.#self
+  }
+
+  /** Whether it has ended. */
+  get closed () {
+    return this.#hasEnded
+  }
+
+  async join (name, options) {
+    if (typeof name !== 'string') throw invalid(`a group's name is text, not ${shown(name)}`)
+    checkJoin(options)
+    options?.signal?.throwIfAborted()
+    this.#check()
+    const isSendOnly = options?.sendOnly === true
+    const number = this.#made(this.#session.join(name, isSendOnly ? SEND_ONLY : 0))
+    const unread = new Unread(`group ${shown(name)}`, options, () => this.#readOn())
+    const group = new Group(this.#parts(), number, name, unread, isSendOnly)
+    this.#groups.set(number, group)
+    if (isSendOnly) return group
+    const joined = new Promise((resolve, reject) => group._whenJoined(resolve, reject))
+    this.#readOn()
+    return await withSignal(joined, options?.signal, () => group.leave().catch(() => {}))
+  }
+
+  peer (member) {
+    checkMember(member)
+    this.#check()
+    const number = this.#made(this.#session.peer(member.node, member.session))
+    const peer = new Peer(this.#parts(), number, memberOf(member.node, member.session))
+    this.#groups.set(number, peer)
+    return peer
+  }
+
+  #parts () {
+    return { connection: this, native: this.#session, outbox: this.#outbox }
+  }
+
+  #made (made) {
+    if (typeof made === 'number') return made
+    throw fromFailure(made)
+  }
+
+  #check () {
+    if (this.#hasEnded) throw fromStatus(status.ECLOSED, 'the connection was closed: open another')
+  }
+
+  mcast (groups, data, options) {
+    try {
+      return this.#outbox.mcast(this.#own(groups), data, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  tryMcast (groups, data, options) {
+    return this.#outbox.tryMcast(this.#own(groups), data, options)
+  }
+
+  #own (groups) {
+    const isOwn = (group) => group instanceof Address && group.connection === this
+    if (!Array.isArray(groups) || groups.length === 0 || !groups.every(isOwn)) {
+      throw invalid('a message goes to a list of one or more groups of this connection')
+    }
+    return [...groups]
+  }
+
+  async query (question, options) {
+    checkSignal(options?.signal)
+    options?.signal?.throwIfAborted()
+    this.#check()
+    const json = JSON.stringify(question)
+    if (question === null || typeof question !== 'object') {
+      throw invalid(`a query is an object, not ${shown(question)}`)
+    }
+    const tag = this.#outbox.nextTag()
+    const result = this.#session.query(json, tag)
+    if (result !== status.OK) throw fromStatus(result)
+    const answered = new Promise((resolve, reject) => {
+      this.#queries.set(tag, { parts: [], resolve, reject })
+    })
+    this.#readOn()
+    return await withSignal(answered, options?.signal, () => this.#queries.delete(tag))
+  }
+
+  memberName (member) {
+    checkMember(member)
+    const name = this.#session.memberName(member.node, member.session)
+    if (typeof name === 'string') return name
+    throw fromStatus(name)
+  }
+
+  stats () {
+    const numbers = this.#session.stats()
+    if (!Array.isArray(numbers)) throw fromStatus(numbers)
+    return Object.fromEntries(figures.map((figure, at) => [figure, numbers[at]]))
+  }
+
+  ref () {
+    this.#session.setRef(true)
+    return this
+  }
+
+  unref () {
+    this.#session.setRef(false)
+    return this
+  }
+
+  [Symbol.asyncIterator] () {
+    return this.#direct.open(false)
+  }
+
+  async close () {
+    this.#finish(undefined)
+  }
+
+  [Symbol.asyncDispose] () {
+    return this.close()
+  }
+
+  /** For this package: a group is being left. */
+  _awaits (group, resolve, reject) {
+    this.#leaving.set(group, { resolve, reject })
+    this.#readOn()
+  }
+
+  /** How full the fullest queue is, and whose that is. */
+  #fullest () {
+    let fullest = this.#direct
+    for (const { unread } of this.#groups.values()) {
+      if (unread !== undefined && unread.level > fullest.level) fullest = unread
+    }
+    return fullest
+  }
+
+  get #isAwaited () {
+    if (this.#outbox.awaited + this.#leaving.size + this.#queries.size > 0) return true
+    for (const group of this.#groups.values()) if (group._isJoining) return true
+    return false
+  }
+
+  /** Whether to read; where reading would need more room than there is, nothing waits for it. */
+  #mayRead () {
+    const fullest = this.#fullest()
+    if (fullest.level === level.ROOM) return true
+    if (!this.#isAwaited) return false
+    if (fullest.level === level.FULL) return true
+    this.#failAwaited(fullest.tooMany())
+    return false
+  }
+
+  #failAwaited (error) {
+    for (const group of this.#groups.values()) {
+      group._joinFails?.(error)
+      this.#outbox.failAll(error, group)
+    }
+    this.#failAsked(error)
+  }
+
+  #failAsked (error) {
+    for (const { reject } of [...this.#leaving.values(), ...this.#queries.values()]) reject(error)
+    this.#leaving.clear()
+    this.#queries.clear()
+  }
+
+  #readOn () {
+    if (this.#isPaused && !this.#hasEnded && this.#mayRead()) {
+      this.#isPaused = false
+      this.#session.resume()
+    }
+  }
+
+  #pause () {
+    if (this.#isPaused || this.#hasEnded) return
+    this.#isPaused = true
+    this.#session.pause()
+    const fullest = this.#fullest()
+    if (fullest.reader === null && !this.#hasWarned) {
+      this.#hasWarned = true
+      process.emitWarning(fullest.tooMany().message, { type: 'AnasaziWarning', code: 'ANZ_ESLOW' })
+    }
+    process.nextTick(() => this.emit('stalled'))
+  }
+
+  /** The loop calls it, as long as there is something to receive. */
+  #receive () {
+    for (let round = 0; round < ROUNDS && !this.#hasEnded; round++) {
+      if (!this.#mayRead()) return this.#pause()
+      const count = this.#inbox.receive()
+      if (count < 0) return this.#finish(fromStatus(count))
+      if (count === 0) return
+      for (let at = 0; at < count && !this.#hasEnded; at++) this.#take(at)
+    }
+  }
+
+  #take (at) {
+    const inbox = this.#inbox
+    const group = this.#groups.get(inbox.group(at))
+    switch (inbox.kind(at)) {
+      case kind.MESSAGE: return this.#takeMessage(at, group)
+      case kind.VIEW: {
+        const view = inbox.view(at, 'view')
+        group?._sees(view)
+        return group?.unread?.push(view)
+      }
+      case kind.TRANSITIONAL:
+        return group?.unread?.push(inbox.view(at, 'transitional'))
+      case kind.GAP:
+        return (group?.unread ?? this.#direct).push({ type: 'gap', skipped: inbox.sequence(at) })
+      case kind.WRITABLE: return group && this.#takeRoom(group)
+      case kind.RECEIPT: return this.#outbox.settleReceipt(inbox.tag(at), inbox.status(at))
+      case kind.REPLY: return this.#takeReply(at)
+      case kind.LEFT: return group && this.#takeLeft(at, group)
+      case kind.SUSPENDED: return this.#tellAll({ type: 'suspended', reason: inbox.text(at) })
+      case kind.RESUMED: return this.#tellAll({ type: 'resumed', self: inbox.sender(at) })
+      case kind.CLOSED: return this.#finish(this.#why(at))
+    }
+  }
+
+  #takeMessage (at, group) {
+    const inbox = this.#inbox
+    const numbers = inbox.groups(at)
+    const groups = numbers === undefined
+      ? group?.asList ?? []
+      : Object.freeze(numbers.map((number) => this.#groups.get(number)).filter(Boolean))
+    const message = {
+      type: 'message',
+      sender: inbox.sender(at),
+      data: inbox.data(at),
+      seq: inbox.sequence(at),
+      service: inbox.service(at),
+      groups
+    }
+    if (groups.length === 0) this.#direct.push(message)
+    else for (const { unread } of groups) unread?.push(message)
+    const tag = inbox.tag(at)
+    if (tag !== 0) this.#outbox.settle(tag, message.seq)
+  }
+
+  #takeRoom (group) {
+    if (this.#outbox.flush(group) && group.needsDrain) {
+      group.needsDrain = false
+      process.nextTick(() => group.emit('drain'))
+    }
+  }
+
+  #takeReply (at) {
+    const query = this.#queries.get(this.#inbox.tag(at))
+    if (query === undefined) return
+    query.parts.push(this.#inbox.data(at))
+    if (this.#inbox.hasMore(at)) return
+    this.#queries.delete(this.#inbox.tag(at))
+    const number = this.#inbox.status(at)
+    if (number < 0) return query.reject(fromStatus(number))
+    try {
+      query.resolve(JSON.parse(Buffer.concat(query.parts)))
+    } catch (error) {
+      query.reject(error)
+    }
+  }
+
+  #takeLeft (at, group) {
+    this.#groups.delete(group.number)
+    const leaving = this.#leaving.get(group)
+    this.#leaving.delete(group)
+    group._end(this.#why(at))
+    leaving?.resolve()
+  }
+
+  /** Why something ends, or undefined where that was asked for. */
+  #why (at) {
+    const number = this.#inbox.status(at)
+    return number < 0 ? fromStatus(number, this.#inbox.text(at)) : undefined
+  }
+
+  #tellAll (event) {
+    for (const { unread } of this.#groups.values()) unread?.push(event)
+    process.nextTick(() => this.emit(event.type, event.reason ?? event.self))
+  }
+
+  /** With an error where it ends by itself. */
+  #finish (error) {
+    if (this.#hasEnded) return
+    // The last one stays.
+    this.#self = this.self
+    this.#hasEnded = true
+    this.#session.close()
+    const why = error ?? fromStatus(status.ECLOSED, 'the connection was closed')
+    for (const [group, leaving] of this.#leaving) {
+      this.#leaving.delete(group)
+      if (error === undefined) leaving.resolve()
+      else leaving.reject(error)
+    }
+    for (const group of this.#groups.values()) {
+      group._joinFails?.(why)
+      group._end(error)
+    }
+    this.#groups.clear()
+    this.#failAsked(why)
+    this.#direct.end(error)
+    process.nextTick(() => {
+      if (error !== undefined && this.listenerCount('error') > 0) this.emit('error', error)
+      this.emit('close', error)
+    })
+  }
+}
+
+async function connect (url, options) {
+  if (typeof url === 'object' && url !== null && options === undefined) {
+    options = url
+    url = undefined
+  }
+  if (url !== undefined && url !== null && typeof url !== 'string') {
+    throw invalid(`a URL is text, not ${shown(url)}`)
+  }
+  const settings = settingsOf(options)
+  checkSignal(options?.signal)
+  options?.signal?.throwIfAborted()
+  const opening = native.connect(url, fileOf(options), settings)
+  const opened = opening.then((made) => {
+    if (!(made instanceof native.Session)) throw fromFailure(made)
+    return new Connection(made)
+  })
+  const closeLate = () => opened.then((connection) => connection.close(), () => {})
+  return await withSignal(opened, options?.signal, closeLate)
+}
+
+module.exports = { Connection, connect }

@@ -1,0 +1,31 @@
+'use strict'
+
+const native = require('./native')
+const { Connection, connect } = require('./connection')
+const { Engine } = require('./engine')
+const { fromStatus, fromFailure, invalid, shown, status, ...errors } = require('./errors')
+const { Address, Group, Peer } = require('./group')
+const { Member } = require('./member')
+
+/** "1.0.0" and, in brackets, the release. */
+const libraryVersion = native.versionText()
+const { version } = require('../package.json')
+
+function hasFeature (feature) {
+  if (typeof feature !== 'string') throw invalid(`a feature is text, not ${shown(feature)}`)
+  return native.hasFeature(feature)
+}
+
+module.exports = {
+  connect,
+  hasFeature,
+  version,
+  libraryVersion,
+  Connection,
+  Engine,
+  Address,
+  Group,
+  Peer,
+  Member,
+  ...errors
+}

@@ -1,0 +1,4 @@
+//! What cannot be had safely: libuv.
+
+mod uv;
+pub mod watch;

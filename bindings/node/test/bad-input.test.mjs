@@ -1,0 +1,224 @@
+// Each wrong use gives a typed error with a sentence; none a crash or a hang.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import {
+  AnasaziError, BusyError, ClosedError, ConfigError, ConnectionRefusedError, connect, Engine,
+  ExistsError, hasFeature, InvalidArgumentError, MessageSizeError
+} from 'anasazi'
+import { member, next, open, script, soon } from './place.mjs'
+
+/** It fails with such an error, whose sentence has this in it. */
+async function fails (call, Class, code, words) {
+  let error
+  try {
+    await soon(call())
+  } catch (thrown) {
+    error = thrown
+  }
+  assert.ok(error instanceof Class, `${error?.stack}`)
+  assert.ok(error instanceof AnasaziError)
+  assert.equal(error.code, code)
+  assert.ok(error.errno < 0 && typeof error.retryable === 'boolean')
+  assert.match(error.message, words)
+  assert.ok(error.message.length > 15, error.message)
+}
+
+const invalid = (call, words) => fails(call, InvalidArgumentError, 'ANZ_EINVAL', words)
+const wrong = [5, null, true, {}, [], Symbol('x'), () => {}, 5n]
+
+test('what cannot be connected to', async () => {
+  for (const url of [5, true, Symbol('x'), []]) await invalid(() => connect(url, {}), /URL/)
+  await invalid(() => connect('inproc:x', 5), /object/)
+  await invalid(() => connect('inproc:x', null), /object/)
+  await invalid(() => connect('inproc:x', { settings: 5 }), /settings/)
+  await invalid(() => connect('inproc:x', { settings: { cluster: {} } }), /cluster/)
+  await invalid(() => connect('inproc:x', { configFile: 5 }), /path/)
+  await invalid(() => connect('inproc:x', { signal: 5 }), /AbortSignal/)
+  await fails(() => connect('nonsense:x'), AnasaziError, 'ANZ_EINVAL', /nonsense/)
+  await fails(() => connect('inproc:a\0b'), AnasaziError, 'ANZ_EINVAL', /character 0/)
+  await fails(() => connect('shm:/nowhere/at/all.sock'), ConnectionRefusedError,
+    'ANZ_ECONNREFUSED', /nowhere/)
+  const settings = { 'no.such.key': 1 }
+  await fails(() => connect('inproc:x', { settings }), ConfigError, 'ANZ_ECONFIG', /no\.such\.key/)
+  const range = { 'connect.timeout_ms': 0 }
+  await fails(() => connect({ settings: range }), ConfigError, 'ANZ_ECONFIG', /1.*600000/)
+  await fails(() => connect({ configFile: '/nowhere.toml' }), ConfigError, 'ANZ_ECONFIG', /nowhere/)
+  await assert.rejects(connect('inproc:x', { signal: AbortSignal.abort() }), { name: 'AbortError' })
+  assert.throws(() => hasFeature(5), InvalidArgumentError)
+})
+
+test('engines that cannot be made', async () => {
+  const make = (options) => async () => new Engine(options)
+  await invalid(make({ drive: 'magic' }), /loop.*thread/)
+  await invalid(make(5), /object/)
+  await fails(make({ settings: { 'no.such.key': '1' } }), ConfigError, 'ANZ_ECONFIG', /no\.such/)
+})
+
+test('groups that cannot be joined', async (t) => {
+  const { connection } = await member(t, 'names')
+  for (const name of wrong) await invalid(() => connection.join(name), /name/)
+  for (const name of ['', 'x'.repeat(256), 'a\0b']) {
+    await fails(() => connection.join(name), AnasaziError, 'ANZ_EINVAL', /./)
+  }
+  await fails(() => connection.join('domain/name'), AnasaziError, 'ANZ_ENOTSUP', /./)
+  await fails(() => connection.join('room'), ExistsError, 'ANZ_EEXIST', /./)
+  await invalid(() => connection.join('other', 5), /object/)
+  await invalid(() => connection.join('other', { unreadEventsMax: -1 }), /unreadEventsMax/)
+  await invalid(() => connection.join('other', { signal: {} }), /AbortSignal/)
+  for (const name of ['ä'.repeat(127), ' ', '\ud800']) {
+    assert.equal((await soon(connection.join(name))).closed, false)
+  }
+})
+
+test('messages that cannot be sent', async (t) => {
+  const { connection, group } = await member(t, 'messages')
+  for (const data of [...wrong, undefined]) {
+    await invalid(() => group.mcast(data), /message/)
+    assert.throws(() => group.tryMcast(data), InvalidArgumentError)
+  }
+  const options = { service: 'best', priority: 'first', signal: 5 }
+  for (const [key, value] of Object.entries(options)) {
+    await invalid(() => group.mcast('x', { [key]: value }), /./)
+  }
+  for (const service of wrong.filter((value) => value !== null)) {
+    await invalid(() => group.mcast('x', { service }), /service/)
+    await invalid(() => group.mcast('x', { priority: service }), /priority/)
+  }
+  await invalid(() => group.mcast('x', null), /object/)
+  await fails(() => group.mcast(Buffer.alloc(50_000_000)), MessageSizeError, 'ANZ_EMSGSIZE', /./)
+  await fails(() => group.mcast(Buffer.alloc(1025), { service: 'unreliable' }), MessageSizeError,
+    'ANZ_EMSGSIZE', /./)
+  await invalid(() => group.mcast('x', { service: 'unreliable', sameView: true }), /./)
+  for (const groups of [[], 5, null, [5], [group, null]]) {
+    await invalid(() => connection.mcast(groups, 'x'), /groups/)
+  }
+  const other = await member(t, 'messages')
+  await invalid(() => connection.mcast([group, other.group], 'x'), /this connection/)
+  await invalid(() => connection.mcast([group, group], 'x'), /./)
+  for (const to of [...wrong, { node: 1, session: 2 }, { node: '-1', session: 'x' }]) {
+    assert.throws(() => connection.peer(to), InvalidArgumentError)
+    assert.throws(() => connection.memberName(to), InvalidArgumentError)
+  }
+  const tooLarge = { node: '99999999999999999999', session: '1' }
+  assert.throws(() => connection.peer(tooLarge), InvalidArgumentError)
+  for (const question of [5, null, undefined, 'x']) {
+    await invalid(() => connection.query(question), /query/)
+  }
+  assert.equal(await soon(group.mcast('still well')), 1)
+})
+
+test('what has ended', async (t) => {
+  const { connection, group } = await member(t, 'ended')
+  const unread = group.mcast('x')
+  await group.leave()
+  assert.equal(await unread, 1)
+  await fails(() => group.mcast('x'), ClosedError, 'ANZ_ECLOSED', /./)
+  await fails(async () => group.tryMcast('x'), ClosedError, 'ANZ_ECLOSED', /./)
+  const events = []
+  for await (const event of group) events.push(event.type)
+  assert.deepEqual(events, ['view', 'message'], 'what came before can still be read')
+  const pending = connection.join('late')
+  const refused = fails(() => pending, ClosedError, 'ANZ_ECLOSED', /./)
+  await connection.close()
+  await refused
+  await fails(() => connection.join('room'), ClosedError, 'ANZ_ECLOSED', /./)
+  await fails(() => connection.mcast([group], 'x'), ClosedError, 'ANZ_ECLOSED', /./)
+  await fails(() => connection.query({ query: 'status' }), ClosedError, 'ANZ_ECLOSED', /./)
+  await fails(async () => connection.stats(), ClosedError, 'ANZ_ECLOSED', /./)
+  assert.throws(() => connection.peer({ node: '1', session: '1' }), ClosedError)
+  assert.throws(() => connection.memberName({ node: '1', session: '1' }), ClosedError)
+  assert.notEqual(connection.self, undefined)
+  connection.ref().unref()
+  assert.equal((await connection[Symbol.asyncIterator]().next()).done, true)
+})
+
+test('closing rejects what is awaited', async (t) => {
+  const { connection, group } = await member(t, 'awaited')
+  const sends = Array.from({ length: 100 }, () => group.mcast(Buffer.alloc(100_000)))
+  const reads = group[Symbol.asyncIterator]()
+  await next(reads, 'view')
+  const ends = reads.next()
+  await connection.close()
+  const results = await soon(Promise.allSettled(sends))
+  for (const { reason } of results) assert.ok(reason === undefined || reason instanceof ClosedError)
+  assert.ok(results.some(({ status }) => status === 'rejected'))
+  assert.equal((await soon(ends)).done, true)
+})
+
+test('a second reader', async (t) => {
+  const { connection, group } = await member(t, 'readers')
+  const first = group[Symbol.asyncIterator]()
+  const busy = (call) => fails(async () => call(), BusyError, 'ANZ_EBUSY', /read/)
+  await busy(() => group[Symbol.asyncIterator]())
+  await busy(() => group.batches())
+  await first.return()
+  assert.equal((await first.next()).done, true)
+  const second = group.batches()
+  await assert.rejects(second.throw(new RangeError('mine')), RangeError)
+  for await (const event of group) {
+    assert.equal(event.type, 'view')
+    break
+  }
+  connection[Symbol.asyncIterator]()
+  await busy(() => connection[Symbol.asyncIterator]())
+})
+
+test('an exception in a loop ends the loop, and nothing else', async (t) => {
+  const { group } = await member(t, 'loop')
+  for (let round = 0; round < 3; round++) {
+    await group.mcast(`${round}`)
+    await assert.rejects(async () => {
+      for await (const event of group) {
+        if (event.type === 'message') throw new RangeError(`${event.data}`)
+      }
+    }, { name: 'RangeError', message: `${round}` })
+  }
+})
+
+test('an exception in a listener is uncaught, as ever, and nothing is lost for it', async (t) => {
+  const program = script(t, `
+    import { connect } from 'anasazi'
+    process.on('uncaughtException', (error) => console.log('uncaught', error.message))
+    const settings = { cluster: 'l-' + process.pid }
+    const connection = await connect('inproc:listener', { settings })
+    connection.on('close', () => { throw new Error('from close') })
+    const group = await connection.join('room')
+    group.on('drain', () => { throw new Error('from drain') })
+    const other = await connection.join('other')
+    other.on('left', () => { throw new Error('from left') })
+    // Until all of it has come: one batch.
+    const wait = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 150)
+    other.leave()
+    wait()
+    const behind = Array.from({ length: 100 }, () => group.mcast(''))
+    wait()
+    await Promise.all(behind)
+    let sent = 0
+    while (group.waiting.length === 0) { group.mcast(Buffer.alloc(100_000)); sent++ }
+    group.tryMcast('x')
+    let got = 0
+    for await (const event of group) if (event.type === 'message' && ++got === sent + 100) break
+    console.log('all came')
+    await connection.close()
+  `)
+  assert.equal(await program.end(), 0, program.errors)
+  assert.deepEqual(program.printed.sort(),
+    ['all came', 'uncaught from close', 'uncaught from drain', 'uncaught from left'])
+})
+
+test('too many sends that wait', async (t) => {
+  const { group } = await member(t, 'flood')
+  const sends = Array.from({ length: 900 }, () => group.mcast(Buffer.alloc(100_000)))
+  const results = await soon(Promise.allSettled(sends))
+  const refused = results.filter(({ reason }) => reason?.code === 'ANZ_EAGAIN')
+  assert.ok(refused.length > 0 && refused.every(({ reason }) => reason.retryable))
+  assert.match(refused[0].reason.message, /await/)
+})
+
+test('an event emitter\'s error is not thrown where nobody listens', async (t) => {
+  const connection = await open(t, 'quiet')
+  const closed = once(connection, 'close')
+  await connection.close()
+  await closed
+})

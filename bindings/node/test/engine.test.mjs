@@ -1,0 +1,41 @@
+// Engines of one's own, in the loop and in a thread.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { Engine } from 'anasazi'
+import { Cluster, next, soon, until } from './place.mjs'
+
+for (const drive of ['loop', 'thread']) {
+  test(`an engine in a ${drive}`, async (t) => {
+    const engine = new Engine({ drive, settings: { cluster: `engine-${process.pid}-${drive}` } })
+    const [ada, ben] = [await engine.connect(), await engine.connect()]
+    const [here, there] = [await ada.join('room'), await ben.join('room')]
+    const reader = here[Symbol.asyncIterator]()
+    await Promise.all(Array.from({ length: 500 }, (_, at) => there.mcast(`${at}`)))
+    for (let at = 0; at < 500; at++) {
+      assert.equal((await next(reader, 'message')).data.toString(), `${at}`)
+    }
+    engine.unref().ref()
+    const closed = once(ada, 'close')
+    await soon(Promise.all([engine.close(), engine.close()]))
+    await closed
+    assert.ok(ada.closed && ben.closed)
+    await assert.rejects(engine.connect(), { code: 'ANZ_ECLOSED' })
+    await engine[Symbol.asyncDispose]()
+  })
+}
+
+test('engines of one process in a cluster, left one after the other', async (t) => {
+  const cluster = await Cluster.start(t)
+  const settings = Object.fromEntries(cluster.settings.map((setting) => setting.split('=')))
+  const engines = ['loop', 'thread', 'loop'].map((drive) => new Engine({ drive, settings }))
+  const groups = []
+  for (const engine of engines) groups.push(await soon((await engine.connect()).join('room')))
+  await until(() => groups.every(({ view }) => view.members.length === 3), 'the view of three')
+  assert.deepEqual(groups[0].view.members, groups[2].view.members)
+  const places = await Promise.all(groups.map((group) => group.mcast('x')))
+  assert.deepEqual(places.sort(), [1, 2, 3])
+  await soon(engines[0].close(), 'leaving')
+  await until(() => groups[1].view.members.length === 2, 'the view of two')
+  await soon(Promise.all([engines[1].close(), engines[2].close()]), 'leaving')
+})
