@@ -56,8 +56,12 @@ lib: ## libanasazi.so and libanasazi.a
 	$(CARGO) build --release --locked -p anasazi-ffi
 	@ffi/link.sh $(release)
 
-npm: ## The package for Node, target/npm/anasazi-*.tgz (make lib first, or it does)
-	cd bindings/node && npm run --silent build
+wheel: lib ## The Python package, target/wheels/*.whl, for machines without Rust too
+	ANASAZI_LIB_DIR=$(abspath $(release)) $(PYTHON) -m pip wheel --quiet --no-deps \
+		-w $(target)/wheels bindings/python
+
+npm: lib ## The package for Node, target/npm/*.tgz, for machines without Rust too
+	cd bindings/node && CARGO_TARGET_DIR=$(abspath $(target)) npm run --silent build
 	@mkdir -p $(target)/npm
 	cd bindings/node && npm pack --silent --pack-destination $(abspath $(target)/npm)
 
@@ -66,10 +70,6 @@ header: ## include/anasazi.h, made anew of ffi/
 
 man: header ## The manual pages, docs/man/*.3, made anew of the header
 	UPDATE=1 $(CARGO) test --locked -p anasazi-abi --test man up_to_date
-
-wheel: lib ## target/wheels/*.whl: the Python package, for machines without Rust too
-	ANASAZI_LIB_DIR=$(abspath $(release)) $(PYTHON) -m pip wheel --no-deps -w $(target)/wheels \
-		bindings/python
 
 clean: ## Removes what was built
 	$(CARGO) clean

@@ -34,7 +34,8 @@ def main():
         sys.exit(__doc__)
     library = pathlib.Path(sys.argv[1]).resolve()
     text = (TOP / "README.md").read_text(encoding="utf-8")
-    program, promised = re.search(r"```c\n(.*?)```.*?```\n(.*?)```", text, re.DOTALL).groups()
+    program, promised = re.search(r"```c\n(.*?)```.*?prints:\n\n```\n(.*?)```", text,
+                                  re.DOTALL).groups()
     with tempfile.TemporaryDirectory() as place:
         source, binary = pathlib.Path(place, "hello.c"), pathlib.Path(place, "hello")
         source.write_text(program, encoding="utf-8")
@@ -59,7 +60,7 @@ def main():
 def commands(text):
     """What the README says to type, from the installation on; what is before was done."""
     blocks = re.findall(r"(?:^    .*\n)+", text, re.MULTILINE)
-    typed = next(block for block in blocks if "make install" in block)
+    typed = next(block for block in blocks if "cc hello.c" in block)
     lines = [line.strip() for line in typed.splitlines()]
     first = next(at for at, line in enumerate(lines) if "make install" in line)
     return "\n".join(lines[first:]) + "\n"

@@ -39,7 +39,9 @@ PACKAGES = {"cmake": "cmake", "ip": "iproute2", "nft": "nftables", "pkg-config":
             # The judge of manual pages.
             "mandoc": "mandoc",
             # Counts instructions.
-            "valgrind": "valgrind"}
+            "valgrind": "valgrind",
+            # Reads the header for the wrappers.
+            "bindgen": "bindgen"}
 
 
 @dataclasses.dataclass
@@ -62,6 +64,8 @@ def steps():
         unit = [cargo, "nextest", "run", *locked, "--no-fail-fast", "--status-level", "fail"]
     else:
         unit = [cargo, "test", *locked, "--lib", "--bins", "--tests", "--no-fail-fast"]
+    # What links the library, and is a workspace of its own.
+    bindings = {"CARGO_TARGET_DIR": str(TARGET / "bindings"), "ANASAZI_LIB_DIR": str(RELEASE)}
     simulator = RELEASE / "anasazi-sim"
     chaos = RELEASE / "anasazi-chaos"
     return [
@@ -114,6 +118,21 @@ def steps():
              obstacle=lambda: missing("pkg-config", "readelf"), worth=("skipped:",)),
         Step("readme", "the first program of the README prints what it says",
              [[sys.executable, "-B", "tests/readme.py", str(RELEASE)]], 120, worth=("skipped:",)),
+        Step("bindings", "formats, lints and generated code of the wrappers",
+             [["cargo", "fmt", "--manifest-path", "bindings/Cargo.toml", "--all", "--check"],
+              [cargo, "clippy", "--manifest-path", "bindings/Cargo.toml", *locked, "--all-targets",
+               "--", "-D", "warnings"],
+              ["bindings/sys/generate.sh", "--check"]], 300, bindings,
+             obstacle=lambda: missing("bindgen")),
+        Step("python", "the wheel, installed where nothing else is",
+             [[sys.executable, "-B", "bindings/python/tests/run.py", "--release", str(RELEASE)]],
+             300, worth=("passed", "figure:")),
+        Step("node", "the package for Node, installed where nothing else is",
+             [[sys.executable, "-B", "bindings/node/test/run.py", "--release", str(RELEASE)]],
+             300, obstacle=lambda: missing("node", "npm"), worth=("passed", "figure:")),
+        Step("languages", "the examples in C, Python and Node, in one group",
+             [[sys.executable, "-B", "tests/languages/run.py", str(RELEASE)]], 300,
+             obstacle=lambda: missing("node", "npm"), worth=("the same for", "README's")),
         Step("judge", "the judges of demo and counts find differences; the ledger takes whole rows",
              [[sys.executable, "-B", "-m", "unittest", "demo/test_verdict.py",
                "tests/soak/test_soak.py", "tests/micro/test_counts.py"],

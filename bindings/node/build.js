@@ -3,17 +3,18 @@
 //
 //     npm run build
 //
-// CARGO, CARGO_TARGET_DIR (of the bindings) and ANASAZI_LIB_DIR (of libanasazi.so.1) are as for
-// the other bindings.
+// Variables: CARGO; CARGO_TARGET_DIR, in which `bindings` is ours; ANASAZI_LIB_DIR, where
+// libanasazi.so.1 is.
 
 const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 
 const top = path.join(__dirname, '..', '..')
-const release = process.env.ANASAZI_LIB_DIR ?? path.join(top, 'target', 'release')
+const targets = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(top, 'target'))
+const release = path.resolve(process.env.ANASAZI_LIB_DIR ?? path.join(targets, 'release'))
 const library = path.join(release, 'libanasazi.so.1')
-const target = process.env.CARGO_TARGET_DIR ?? path.join(top, 'target', 'bindings')
+const target = path.join(targets, 'bindings')
 
 function run (program, args, cwd, env = {}) {
   const { status, error } = spawnSync(program, args, {
@@ -31,10 +32,10 @@ function put (from, to) {
   run('strip', ['--strip-unneeded', to], top)
 }
 
-if (!fs.existsSync(library)) run('make', ['lib', 'CARGO_TARGET_DIR='], top, { CARGO_TARGET_DIR: undefined })
+if (!fs.existsSync(library)) run('make', ['lib'], top)
 const cargo = process.env.CARGO ?? 'cargo'
 run(cargo, ['build', '--release', '--locked', '-p', 'anasazi-node'], path.join(top, 'bindings'), {
-  CARGO_TARGET_DIR: target, ANASAZI_LIB_DIR: path.resolve(release)
+  CARGO_TARGET_DIR: target, ANASAZI_LIB_DIR: release
 })
 const native = path.join(__dirname, 'native')
 fs.mkdirSync(native, { recursive: true })
