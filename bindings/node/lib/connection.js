@@ -264,7 +264,7 @@ class Connection extends EventEmitter {
       case kind.RECEIPT: return this.#outbox.settleReceipt(inbox.tag(at), inbox.status(at))
       case kind.REPLY: return this.#takeReply(at)
       case kind.LEFT: return group && this.#takeLeft(at, group)
-      case kind.SUSPENDED: return this.#tellAll({ type: 'suspended', reason: inbox.text(at) })
+      case kind.SUSPENDED: return this.#takeSuspended(at)
       case kind.RESUMED: return this.#tellAll({ type: 'resumed', self: inbox.sender(at) })
       case kind.CLOSED: return this.#finish(this.#why(at))
     }
@@ -310,6 +310,14 @@ class Connection extends EventEmitter {
     } catch (error) {
       query.reject(error)
     }
+  }
+
+  #takeSuspended (at) {
+    // Of messages the library tells by receipts; nobody is left to answer what was asked.
+    const lost = fromStatus(status.ELOST, 'the engine went away before it answered: ask again')
+    for (const query of this.#queries.values()) query.reject(lost)
+    this.#queries.clear()
+    this.#tellAll({ type: 'suspended', reason: this.#inbox.text(at) })
   }
 
   #takeLeft (at, group) {

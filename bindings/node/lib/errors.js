@@ -61,7 +61,8 @@ const status = {
   EINVAL: -22,
   ECLOSED: -1002,
   ESLOW: -1006,
-  EVIEW: -1008
+  EVIEW: -1008,
+  ELOST: -1009
 }
 
 /** An error for what the addon says. */

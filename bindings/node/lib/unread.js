@@ -63,9 +63,8 @@ class Unread {
 
   /** Says how many there are, where that is too many. */
   tooMany () {
-    const what = this.#what
-    return fromStatus(status.ESLOW, `${this.length} events of ${what} are unread: read them ` +
-      '(for await), or what comes after them, and so the place of a message, is not known')
+    return fromStatus(status.ESLOW, `${this.length} events of ${this.#what} are unread, and ` +
+      'reading has stopped: read them (for await). What was sent may be delivered all the same')
   }
 
   #took (event) {

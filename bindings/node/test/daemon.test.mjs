@@ -58,6 +58,27 @@ test('what was under way when a daemon dies is lost, with an error that says so'
   assert.equal(typeof await soon(group.mcast('y')), 'number')
 })
 
+test('what is asked for while a daemon dies, and while there is none', async (t) => {
+  const cluster = await Cluster.start(t)
+  const daemon = await cluster.daemon('a')
+  const connection = await connect(cluster.url('a'))
+  t.after(() => connection.close())
+  const [first, second] = [await connection.join('first'), await connection.join('second')]
+  const ask = () => connection.query({ query: 'status' }).catch((error) => error)
+  daemon.child.kill('SIGSTOP')
+  const [asked, left] = [ask(), first.leave()]
+  const joined = connection.join('third')
+  const suspended = once(connection, 'suspended')
+  daemon.child.kill('SIGKILL')
+  await soon(suspended, 'suspended')
+  assert.equal((await soon(asked, 'the answer')).code, 'ANZ_ELOST')
+  assert.equal((await soon(ask(), 'the answer')).code, 'ANZ_EAGAIN')
+  const leftLater = second.leave()
+  await cluster.daemon('a')
+  await soon(Promise.all([left, leftLater, joined]), 'leaving and joining')
+  assert.equal((await soon(ask())).state, 'operational')
+})
+
 test('a session that is cut off as slow is told, and so is who reads', async (t) => {
   const cluster = await Cluster.start(t)
   await cluster.daemon('a', ['client.backlog_len=8 MiB', 'client.backlog_total=64 MiB'])

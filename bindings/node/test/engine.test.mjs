@@ -6,7 +6,7 @@ import { Engine } from 'anasazi'
 import { Cluster, next, soon, until } from './place.mjs'
 
 for (const drive of ['loop', 'thread']) {
-  test(`an engine in a ${drive}`, async (t) => {
+  test(`an engine in a ${drive}`, async () => {
     const engine = new Engine({ drive, settings: { cluster: `engine-${process.pid}-${drive}` } })
     const [ada, ben] = [await engine.connect(), await engine.connect()]
     const [here, there] = [await ada.join('room'), await ben.join('room')]

@@ -160,3 +160,24 @@ test('an engine in the loop, at the end of its process', async (t) => {
     assert.equal(await program.end(), status, program.errors)
   }
 })
+
+test('workers with engines of their own, terminated', async (t) => {
+  const program = script(t, `
+    import { Worker } from 'node:worker_threads'
+    for (const drive of ['loop', 'thread', 'loop', 'thread']) {
+      const worker = new Worker(process.argv[2], { workerData: drive })
+      await new Promise((resolve, reject) => worker.once('message', resolve).once('error', reject))
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      console.log(await worker.terminate())
+    }
+  `, [file(t, `
+    import { Engine } from 'anasazi'
+    import { parentPort, workerData } from 'node:worker_threads'
+    const engine = new Engine({ drive: workerData, settings: { cluster: 'e-' + process.pid } })
+    const group = await (await engine.connect()).join('room')
+    parentPort.postMessage('busy')
+    for (;;) await Promise.all(Array.from({ length: 20 }, () => group.mcast('x')))
+  `)])
+  assert.equal(await program.end(), 0, program.errors)
+  assert.deepEqual(program.printed, ['1', '1', '1', '1'])
+})

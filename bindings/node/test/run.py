@@ -53,11 +53,10 @@ def install(tarball: Path, place: Path) -> None:
     """As users do, without Rust: no cargo is found there."""
     place.joinpath("package.json").write_text('{"private": true}\n')
     quiet = ["--no-audit", "--no-fund", "--silent", "--prefer-offline"]
-    run("npm", "install", *quiet, *TYPESCRIPT, cwd=place)
     path = os.pathsep.join(
         folder for folder in os.environ["PATH"].split(os.pathsep)
         if not Path(folder, "cargo").exists())
-    run("npm", "install", *quiet, tarball, cwd=place, PATH=path)
+    run("npm", "install", *quiet, tarball, *TYPESCRIPT, cwd=place, PATH=path)
 
 
 def compile_c(installed: Path, into: Path) -> None:
