@@ -88,6 +88,9 @@ impl Batch<'_> {
 
     /// Keeps a message where it lies, without a copy; `None` if too much is held already (a quarter
     /// of the session's receive ring), or nothing is to be held: then copy it.
+    ///
+    /// The ring is used again in order: a message that is still held when it has gone round stops
+    /// the session. So it is not to be held for longer than a part of the ring is received.
     pub fn hold(&mut self, at: usize) -> Option<Held> {
         let event = &mut self.events[at];
         if u32::from(event.type_) != ANZ_EV_MESSAGE || event.token == 0 {
