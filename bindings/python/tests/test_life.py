@@ -350,6 +350,25 @@ def test_trio_closing_while_somebody_waits_and_an_engine() -> None:
     conn.close()
 
 
+def test_trio_beyond_the_bound(place: Place, monkeypatch: Any) -> None:
+    trio = pytest.importorskip("trio")
+    import anasazi._trio
+
+    monkeypatch.setattr(anasazi._trio, "STALL_S", 0.2)
+
+    async def main() -> None:
+        async with anasazi.connect(**place.arguments(), queue_len=50) as conn:
+            async with conn.join("room") as group:
+                with trio.fail_after(20):
+                    with pytest.raises(anasazi.QueueFull, match="room"):
+                        for _ in range(10_000):
+                            await group.mcast(b"x")
+                    assert len(await group.recv_many()) >= 50
+                    assert await group.mcast(b"x") > 0
+
+    trio.run(main)
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_anyio(place: Place, backend: str) -> None:
     anyio = pytest.importorskip("anyio")
