@@ -3,9 +3,8 @@
     printf 'set color blue\\nawait 1 1\\ndump\\n' | python dictionary.py store     one replica
     python dictionary.py store [URL]              in two terminals; then type: await 2 0
 
-Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION. At every view that brings
-somebody each member tells what it has; when all have, they take what has had most commands, and
-then apply those that came meanwhile. The example in C, kv.c, does the same, in the same group.
+Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION. It does as kv.c, which explains
+itself, and shares a group with it.
 """
 
 import asyncio

@@ -53,6 +53,20 @@ async def test_what_a_dying_daemon_had_taken_is_lost(daemon: Daemon) -> None:
         assert any(isinstance(end, anasazi.Lost) and end.name == "ANZ_ELOST" for end in ends)
 
 
+async def test_leaving_while_the_daemon_is_away(daemon: Daemon) -> None:
+    async with anasazi.connect(daemon.url) as conn:
+        async with conn.join("room") as group:
+            await group.recv()
+            daemon.kill()
+            while not isinstance(await group.recv(), anasazi.Suspended):
+                pass
+        assert conn.is_suspended
+    with anasazi.sync.connect("inproc:elsewhere", config=own_cluster()) as plain:
+        plain.close()
+        with pytest.raises(anasazi.ConnectionClosed):
+            plain.join("room")
+
+
 async def test_a_node_that_dies_narrows_the_guarantees(daemon: Daemon, tmp_path: Any) -> None:
     """Transitional, with who stays, and then the view without the others."""
     folder = tmp_path / "other"
