@@ -53,8 +53,8 @@ class AsyncioIo:
         if self.core is not None and self.core.session.is_inherited():
             raise _errors.ForkedError("this connection is the parent process's: connect here, too")
         raise _errors.Busy(
-            "this connection belongs to another event loop, or to one that has ended: use it there, "
-            "or connect in this one"
+            "this connection belongs to another event loop, or to one that has ended: use it "
+            "there, or connect in this one"
         )
 
     def on_readable(self) -> None:

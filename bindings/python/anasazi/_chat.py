@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import sys
 from typing import Any
 
@@ -12,6 +14,11 @@ from ._events import Closed, Left, Message, Resumed, Suspended, View
 
 async def lines(loop: asyncio.AbstractEventLoop) -> asyncio.StreamReader:
     reader = asyncio.StreamReader(loop=loop)
+    if stat.S_ISREG(os.fstat(sys.stdin.fileno()).st_mode):
+        # A loop does not watch files, which never make anybody wait.
+        reader.feed_data(sys.stdin.buffer.read())
+        reader.feed_eof()
+        return reader
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
     await loop.connect_read_pipe(lambda: protocol, sys.stdin)
     return reader

@@ -124,7 +124,7 @@ class Incoming(AsyncIterator[Event]):
             self._stream.core.check_end()
             return False
         waiter = self._io.new_waiter()
-        self._stream.readers.append(waiter)
+        self._stream.add_reader(waiter)
         await self._io.wait(waiter)
         return True
 
@@ -179,7 +179,10 @@ class Group(Incoming):
         With a `tag`, the own message has it, or a `Receipt` tells why there is none. Raises
         `WouldBlock` if there is no room, and what `mcast()` raises at once.
         """
-        self._stream.core.try_send(self._targets, service, data, tag)
+        target = self._stream
+        if tag == 0 and not target.unsent and target.living().send(service, data, 0):
+            return  # As it is most of the time.
+        target.core.try_send(self._targets, service, data, tag)
 
     async def leave(self) -> None:
         """Leaves; done when that has its place in the order. Iterating ends there, with `Left`."""

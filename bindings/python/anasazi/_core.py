@@ -106,6 +106,13 @@ class Stream:
         self.core.queued_bytes += size
         self.wake()
 
+    def add_reader(self, reader: Waiter) -> None:
+        """Woken by the next event, or the end."""
+        if len(self.readers) >= 16:
+            # Of those who were cancelled, over and over.
+            self.readers = [other for other in self.readers if not other.done()]
+        self.readers.append(reader)
+
     def wake(self) -> None:
         readers, self.readers = self.readers, []
         for reader in readers:
@@ -339,7 +346,7 @@ class Core:
         waiter = self.new_waiter()
         tag = 0 if service & NO_SELF else self.tag()
         send = Send(targets, service, data, tag, waiter)
-        if any(target.unsent for target in targets) or not self.attempt(send):
+        if has_unsent(targets) or not self.attempt(send):
             for target in targets:
                 target.unsent.append(send)
         return waiter
@@ -368,9 +375,7 @@ class Core:
         """Sends now; `WouldBlock` if there is no room or others wait for some."""
         if not 0 <= tag < _anasazi.OWN_TAG:
             raise _errors.InvalidArgument(f"a tag is from 0 to 2**63 - 1, not {tag}")
-        if any(target.unsent for target in targets) or not self.hand_over(
-            targets, service, data, tag
-        ):
+        if has_unsent(targets) or not self.hand_over(targets, service, data, tag):
             raise _errors.WouldBlock(
                 f"no room to send to {targets[0].name}: wait, or send less", retryable=True
             )
@@ -510,6 +515,13 @@ class Core:
         self.replies.clear()
         for waiter in waiters:
             fail(waiter, _errors.make(failure.code, failure.message, failure.retryable))
+
+
+def has_unsent(targets: tuple[Target, ...]) -> bool:
+    for target in targets:
+        if target.unsent:
+            return True
+    return False
 
 
 def settle(waiter: Waiter, result: Any = None) -> None:

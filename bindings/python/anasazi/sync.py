@@ -80,7 +80,7 @@ class Incoming(Iterator[Event]):
             self._stream.core.check_end()
             return False
         waiter = Promise()
-        self._stream.readers.append(waiter)
+        self._stream.add_reader(waiter)
         self._connection._wait(waiter, over, "an event")
         return True
 
@@ -118,7 +118,10 @@ class Group(Incoming):
 
     def try_mcast(self, data: Buffer, service: int = AGREED, tag: int = 0) -> None:
         """Sends, and waits for nothing; from any thread. See `anasazi.Group.try_mcast()`."""
-        self._stream.core.try_send(self._targets, service, data, tag)
+        target = self._stream
+        if tag == 0 and not target.unsent and target.living().send(service, data, 0):
+            return  # As it is most of the time.
+        target.core.try_send(self._targets, service, data, tag)
 
     def leave(self, timeout: float | None = None) -> None:
         """Leaves; done when that has its place in the order. Iterating ends there, with `Left`."""

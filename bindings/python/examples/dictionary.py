@@ -3,10 +3,8 @@
     printf 'set color blue\\nawait 1 1\\ndump\\n' | python dictionary.py store     one replica
     python dictionary.py store [URL]              in two terminals; then type: await 2 0
 
-Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION. At every view that brings
-somebody each member tells what it has, and commands that come meanwhile wait. When all have spoken,
-everybody takes the state that has had most commands (the first one delivered, of equals), and then
-applies what waited. The example in C, kv.c, does the same: they share a group.
+Commands: set KEY VALUE | get KEY | dump | await REPLICAS VERSION. It does as kv.c, which explains
+itself, and shares a group with it.
 """
 
 import asyncio
@@ -35,43 +33,41 @@ class Store:
     def lines(self) -> str:
         return "".join(f"set {key} {value}\n" for key, value in self.entries.items())
 
-    def see(self, view: View) -> bytes | None:
+    def see(self, view: View) -> str:
         """What to tell the others."""
         self.replicas = len(view.members)
         print(f"* {self.replicas} here: {view.reason}")
         if not view.joined and not self.meeting:
-            return None
+            return ""
         self.apply(self.waiting)
         mixed = view.id.ring_seq << 32 ^ view.id.ordinal << 8 ^ view.id.sub
         self.meeting, self.spoken = mixed % 2**64, 0
-        return f"state {self.meeting} {self.version}\n{self.lines()}".encode()
+        return f"state {self.meeting} {self.version}\n{self.lines()}"
 
     def hear(self, message: str) -> None:
-        head, _, state = message.partition("\n")
+        head, *commands = message.splitlines() or [""]
         match head.split():
             case ["state", meeting, version] if "\n" in message:
-                if int(meeting) == self.meeting:  # Else a later view has interrupted it.
-                    self.compare(int(version), state.splitlines())
+                if int(meeting) != self.meeting:
+                    return  # A later view has interrupted it.
+                self.spoken += 1
+                if self.spoken == 1 or int(version) > self.best[0]:
+                    self.best = int(version), commands
+                if self.spoken == self.replicas:
+                    self.entries.clear()
+                    self.apply(self.best[1])
+                    self.version, self.meeting = self.best[0], 0
+                    print(f"* {self.replicas} agree, after {self.version} commands")
             case _:
                 self.waiting.append(message)
         if not self.meeting:
             self.apply(self.waiting)
 
-    def compare(self, version: int, commands: list[str]) -> None:
-        self.spoken += 1
-        if self.spoken == 1 or version > self.best[0]:
-            self.best = version, commands
-        if self.spoken == self.replicas:
-            self.entries.clear()
-            self.apply(self.best[1])
-            self.version, self.meeting = self.best[0], 0
-            print(f"* {self.replicas} agree, after {self.version} commands")
-
 
 async def replicate(group: anasazi.Group, store: Store) -> None:
     async for event in group:
-        if isinstance(event, View) and (state := store.see(event)) is not None:
-            await group.mcast(state)
+        if isinstance(event, View) and (state := store.see(event)):
+            await group.mcast(state.encode())
         elif isinstance(event, Message):
             store.hear(event.data.decode())
         store.changed.set()
@@ -93,11 +89,11 @@ async def obey(group: anasazi.Group, store: Store, line: str) -> None:
 
 
 async def main(name: str, url: str | None = None) -> None:
+    loop, lines, store = asyncio.get_running_loop(), asyncio.StreamReader(), Store()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     async with anasazi.connect(url) as conn:
-        group, store, lines = await conn.join(name), Store(), asyncio.StreamReader()
+        group = await conn.join(name)
         replicating = asyncio.create_task(replicate(group, store))
-        loop, protocol = asyncio.get_running_loop(), asyncio.StreamReaderProtocol(lines)
-        await loop.connect_read_pipe(lambda: protocol, sys.stdin)
         async for line in lines:
             await obey(group, store, line.decode().rstrip("\n"))
         await group.leave()

@@ -168,8 +168,11 @@ async def test_cancelling(place: Place) -> None:
                     await call()
         assert await group.mcast(b"x") == 1
         assert (await group.recv()).data == b"x"  # type: ignore[union-attr]
-    before = asyncio.current_task()
-    assert before is not None
+        for _ in range(100):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await group.recv()
+        assert len(group._stream.readers) < 20
 
 
 def test_another_loop_or_none(place: Place) -> None:
@@ -230,3 +233,31 @@ def test_exceptions_are_what_they_say() -> None:
         assert str(error) == error.message == "because" and error.name.startswith("ANZ_E")
         again = pickle.loads(pickle.dumps(error))
         assert type(again) is kind and (again.code, again.retryable) == (error.code, True)
+
+
+async def test_what_no_event_tells_is_raised(place: Place) -> None:
+    """A failure of the connection is not taken for the end of a group."""
+    async with anasazi.connect(**place.arguments()) as conn:
+        group = await conn.join("room")
+        await group.recv()
+        reading = asyncio.create_task(group.recv_many())
+        await asyncio.sleep(0)
+        conn._core.end(anasazi.InternalError("for a test"))
+        with pytest.raises(anasazi.InternalError, match="for a test"):
+            await reading
+        with pytest.raises(anasazi.InternalError):
+            async for _ in group:
+                pass
+
+
+def test_an_interrupt_while_sorting_is_told(place: Place) -> None:
+    def interrupt(name: str | None, event: anasazi.Event) -> None:
+        raise KeyboardInterrupt
+
+    with anasazi.sync.connect(**place.arguments()) as conn:
+        conn.observe(interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            conn.join("room")
+        with pytest.raises(anasazi.InternalError, match="events are lost"):
+            conn.recv(10)
+        assert conn.is_closed

@@ -238,6 +238,8 @@ async def test_large_messages_are_not_copied(place: Place) -> None:
         with pytest.raises(TypeError):
             view[0] = 1
         assert message.data == text and message.data is message.data
+        with memoryview(message) as another:
+            assert another == text
         # What stays is copied when the ring has to be used again, unless somebody has a view of it;
         # all of it outlives the connection.
         kept = []

@@ -53,6 +53,69 @@ async def test_what_a_dying_daemon_had_taken_is_lost(daemon: Daemon) -> None:
         assert any(isinstance(end, anasazi.Lost) and end.name == "ANZ_ELOST" for end in ends)
 
 
+async def test_leaving_while_the_daemon_is_away(daemon: Daemon) -> None:
+    async with anasazi.connect(daemon.url) as conn:
+        async with conn.join("room") as group:
+            await group.recv()
+            daemon.kill()
+            while not isinstance(await group.recv(), anasazi.Suspended):
+                pass
+        assert conn.is_suspended
+    with anasazi.sync.connect("inproc:elsewhere", config=own_cluster()) as plain:
+        plain.close()
+        with pytest.raises(anasazi.ConnectionClosed):
+            plain.join("room")
+
+
+async def test_a_node_that_dies_narrows_the_guarantees(daemon: Daemon, tmp_path: Any) -> None:
+    """Transitional, with who stays, and then the view without the others."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    other = Daemon(folder, daemon.settings)
+    other.start()
+    try:
+        async with anasazi.connect(daemon.url) as a, anasazi.connect(other.url) as b:
+            ours, _theirs = await a.join("room"), await b.join("room")
+            while not isinstance(event := await ours.recv(), anasazi.View) or len(event.members) < 2:
+                pass
+            gone = b.member
+            other.kill()
+            narrowed, view = await ours.recv(), await ours.recv()
+            assert isinstance(narrowed, anasazi.Transitional)
+            assert not isinstance(narrowed, anasazi.View) and narrowed.together == (a.member,)
+            assert isinstance(view, anasazi.View) and view.cause == anasazi.Cause.NETWORK
+            assert view.members == (a.member,) and view.left == (gone,)
+    finally:
+        if other.process is not None:
+            other.kill()
+
+
+@pytest.mark.parametrize("policy", ["gap", "disconnect"])
+async def test_who_does_not_read_is_told(place: Place, policy: str) -> None:
+    place.config["client.backlog_len"] = "1 MiB"
+    settings = {"session.slow_policy": policy}
+    async with (
+        anasazi.connect(**place.arguments()) as fast,
+        anasazi.connect(**place.arguments(**settings), queue_len=1) as slow,
+    ):
+        sender, group = await fast.join("room"), await slow.join("room")
+        for _ in range(300):
+            await sender.mcast(bytes(50_000))
+            await sender.recv_many()
+        events: list[anasazi.Event] = []
+        async for event in group:
+            events.append(event)
+            if isinstance(event, anasazi.Gap):
+                break
+        if policy == "gap":
+            assert isinstance(events[-1], anasazi.Gap) and 0 < events[-1].skipped < 300
+            return
+        assert isinstance(events[-1], anasazi.Closed | anasazi.Left)
+        assert isinstance(events[-1].error, anasazi.SlowReceiver)
+        with pytest.raises(anasazi.SlowReceiver):
+            await group.mcast(b"")
+
+
 async def test_same_view_or_not_at_all(place: Place) -> None:
     """The view that the sender saw last is the one that it has received."""
     async with anasazi.connect(**place.arguments()) as a, a.join("room") as group:
@@ -299,6 +362,25 @@ def test_trio_closing_while_somebody_waits_and_an_engine() -> None:
 
     conn = trio.run(main)
     conn.close()
+
+
+def test_trio_beyond_the_bound(place: Place, monkeypatch: Any) -> None:
+    trio = pytest.importorskip("trio")
+    import anasazi._trio
+
+    monkeypatch.setattr(anasazi._trio, "STALL_S", 0.2)
+
+    async def main() -> None:
+        async with anasazi.connect(**place.arguments(), queue_len=50) as conn:
+            async with conn.join("room") as group:
+                with trio.fail_after(20):
+                    with pytest.raises(anasazi.QueueFull, match="room"):
+                        for _ in range(10_000):
+                            await group.mcast(b"x")
+                    assert len(await group.recv_many()) >= 50
+                    assert await group.mcast(b"x") > 0
+
+    trio.run(main)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

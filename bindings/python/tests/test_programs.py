@@ -155,6 +155,16 @@ def test_module_chat(daemon: Daemon, programs: list[Program]) -> None:
     assert ben.process.wait(10) == 130
 
 
+def test_module_chat_reads_files(daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "lines").write_text("one\ntwo\n")
+    with open(tmp_path / "lines") as lines:
+        done = subprocess.run([sys.executable, "-m", "anasazi", "chat", "room", "--url",
+                               daemon.url], stdin=lines, capture_output=True, text=True,
+                              timeout=30)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("] one") == done.stdout.count("] two") == 1
+
+
 def test_module_shows_versions() -> None:
     command = [sys.executable, "-m", "anasazi"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout

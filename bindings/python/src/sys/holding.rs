@@ -32,12 +32,12 @@ impl Holding {
         self.lock().held.is_some()
     }
 
-    /// Where the bytes are, and will be until `take_back()`; `None` in a child.
+    /// Where the bytes are, and will be until `take_back()`, to which it is counted in any case;
+    /// `None` in a child.
     pub(super) fn lend(&self) -> Option<(*const u8, usize)> {
         let mut state = self.lock();
-        let lent = state.bytes().map(|bytes| (bytes.as_ptr(), bytes.len()))?;
         state.lent += 1;
-        Some(lent)
+        state.bytes().map(|bytes| (bytes.as_ptr(), bytes.len()))
     }
 
     pub(super) fn take_back(&self) {

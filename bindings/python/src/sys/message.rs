@@ -148,16 +148,16 @@ impl Message {
         flags: c_int,
     ) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
-        let (first, len) = match this.held.as_ref() {
-            Some(held) => held.lend().ok_or_else(|| forked(py))?,
-            None => {
-                let bytes = this.data.get(py).map_or(&[][..], |data| data.as_bytes(py));
-                (bytes.as_ptr(), bytes.len())
-            }
+        let copied = this.data.get(py).map(|data| data.as_bytes(py));
+        // Counted in any case: when a view goes nobody knows what it was of.
+        let lent = this.held.as_ref().and_then(|held| held.lend());
+        let there = copied.map(|bytes| (bytes.as_ptr(), bytes.len())).or(lent);
+        let Some((first, len)) = there else {
+            return Err(forked(py));
         };
         let (first, len) = (first.cast_mut().cast(), len.cast_signed());
-        // SAFETY: a place for a view, by contract; the bytes do not change, and are there as
-        // long as the object, which the view keeps: those that are held are lent until the view goes.
+        // SAFETY: a place for a view, by contract; the bytes do not change, and are there as long
+        // as the object, which the view keeps: those that are held, until the view goes.
         if unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), first, len, 1, flags) } == 0 {
             return Ok(());
         }
