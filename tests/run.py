@@ -57,7 +57,8 @@ class Step:
     worth: tuple = ()
 
 
-def steps():
+def steps(names=()):
+    built = ["--built"] if not names or {"python", "node"} <= set(names) else []
     cargo = os.environ.get("CARGO", "cargo")
     locked = ["--workspace", "--locked"]
     if shutil.which("cargo-nextest"):
@@ -131,7 +132,8 @@ def steps():
              [[sys.executable, "-B", "bindings/node/test/run.py", "--release", str(RELEASE)]],
              300, obstacle=lambda: missing("node", "npm"), worth=("passed", "figure:")),
         Step("languages", "the examples in C, Python and Node, in one group",
-             [[sys.executable, "-B", "tests/languages/run.py", str(RELEASE)]], 300,
+             # The two steps before build what it installs.
+             [[sys.executable, "-B", "tests/languages/run.py", str(RELEASE), *built]], 300,
              obstacle=lambda: missing("node", "npm"), worth=("the same for", "README's")),
         Step("judge", "the judges of demo and counts find differences; the ledger takes whole rows",
              [[sys.executable, "-B", "-m", "unittest", "demo/test_verdict.py",
@@ -179,7 +181,7 @@ def main():
 
 
 def choose(names):
-    known = {step.name: step for step in steps()}
+    known = {step.name: step for step in steps(names)}
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"no such step: {', '.join(unknown)}; there are: {', '.join(known)}")

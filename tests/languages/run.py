@@ -2,10 +2,11 @@
 """The examples of all languages in one group: three processes, one in C, one in Python, one in
 Node, over two daemons; all must have the same history.
 
-    python3 -B tests/languages/run.py DIRECTORY     where anasazid and the library were built
+    python3 -B tests/languages/run.py DIRECTORY [--built]
 
-Wheel and tarball are built (`make wheel npm`) and installed into fresh folders, from which the
-examples run. Exits with 1 if histories differ, or something does not come within 20 s."""
+DIRECTORY: where anasazid and the library were built. Wheel and tarball are built (`make wheel npm`;
+--built: they are) and installed into fresh folders, from which the examples run. Exits with 1 if
+histories differ, or something does not come within 20 s."""
 
 import pathlib
 import re
@@ -25,10 +26,11 @@ LANGUAGES = {"c": "a", "python": "b", "node": "b"}
 class Examples:
     """Installed, each as one command."""
 
-    def __init__(self, place, release):
+    def __init__(self, place, release, are_built):
         self.place, self.release = place, release
         self.python, self.node = place / "venv" / "bin" / "python", place / "node"
-        run("make", "--no-print-directory", "wheel", "npm", cwd=TOP)
+        if not are_built:
+            run("make", "--no-print-directory", "wheel", "npm", cwd=TOP)
         target = release.parent
         venv.create(place / "venv", with_pip=True)
         run(self.python, "-m", "pip", "install", "--quiet", "--no-index",
@@ -56,7 +58,7 @@ class Examples:
 
 def newest(folder, ending):
     found = sorted(folder.glob(f"anasazi-*.{ending}"), key=lambda path: path.stat().st_mtime)
-    return found[-1] if found else sys.exit(f"no anasazi-*.{ending} in {folder}")
+    return found[-1] if found else sys.exit(f"no anasazi-*.{ending} in {folder}: make wheel npm")
 
 
 def run(*command, cwd=None):
@@ -163,12 +165,12 @@ def end(members):
 
 
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) < 2 or sys.argv[2:] not in ([], ["--built"]):
         sys.exit(__doc__)
     release = pathlib.Path(sys.argv[1]).resolve()
     with tempfile.TemporaryDirectory(prefix="anasazi-languages-") as folder:
         place = pathlib.Path(folder)
-        examples = Examples(place, release)
+        examples = Examples(place, release, bool(sys.argv[2:]))
         first_programs(examples)
         with Cluster(release, place, sorted(set(LANGUAGES.values()))) as cluster:
             for example in (chat, dictionary, leader, work_queue):

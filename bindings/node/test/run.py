@@ -46,6 +46,9 @@ def pack(release: Path, into: Path) -> Path:
     print(f"packed: {size / 1e6:.2f} MB", flush=True)
     if size >= PACKED_MAX:
         sys.exit(f"{tarball.name} has {size} bytes, which is too much")
+    kept = Path(os.environ.get("CARGO_TARGET_DIR", TOP / "target")) / "npm"
+    kept.mkdir(parents=True, exist_ok=True)
+    shutil.copy(tarball, kept)
     return tarball
 
 

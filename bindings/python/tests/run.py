@@ -24,7 +24,8 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent
 SOURCE = PACKAGE.parent.parent
 WHEEL_LEN_MAX = 12 << 20
-TOOLS = ("pytest", "mypy", "trio", "anyio")
+# What is newer may have other opinions.
+TOOLS = ("pytest==9.2.0", "mypy==2.4.1", "trio==0.35.0", "anyio==4.16.0")
 STEP_S_MAX = 300
 
 
