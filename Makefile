@@ -10,7 +10,7 @@ demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo demo-build test fuzz header lib bench bench-micro counts soak man wheel npm
-.PHONY: clean
+.PHONY: bench-wrappers clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -42,6 +42,10 @@ bench: build ## Throughput and latency, beside Corosync if that is installed (QU
 
 bench-micro: ## Rings, codec and the ordering step by themselves, timed (ONLY=ring: of that name)
 	nice $(CARGO) bench --locked -p anasazi-micro -- $(ONLY)
+
+bench-wrappers: build ## Python and Node beside C in this run: throughput, added latency
+	@$(PYTHON) -B bindings/python/tests/run.py --release $(release) --bench
+	@$(PYTHON) -B bindings/node/test/run.py --release $(release) --bench
 
 counts: ## Instructions of ordering and sending beside the baseline (UPDATE=1: a new one)
 	$(CARGO) build --release --locked -p anasazi-micro

@@ -9,6 +9,7 @@ A step that fails shows its last lines and does not keep the others from running
 how many steps passed and failed; the exit status is 0 only if none failed."""
 
 import argparse
+import concurrent.futures
 import dataclasses
 import os
 import pathlib
@@ -53,12 +54,15 @@ class Step:
     variables: dict = dataclasses.field(default_factory=dict)
     # Gives the reason why the step cannot be run here, if there is one.
     obstacle: object = lambda: None
+    # The commands are run at the same time, not one after the other.
+    together: bool = False
     # Lines of the output that are worth a look even when all is well.
     worth: tuple = ()
 
 
 def steps(names=()):
-    built = ["--built"] if not names or {"python", "node"} <= set(names) else []
+    # The step before builds what it installs.
+    built = ["--built"] if not names or "wrappers" in names else []
     cargo = os.environ.get("CARGO", "cargo")
     locked = ["--workspace", "--locked"]
     if shutil.which("cargo-nextest"):
@@ -125,14 +129,12 @@ def steps(names=()):
                "--", "-D", "warnings"],
               ["bindings/sys/generate.sh", "--check"]], 300, bindings,
              obstacle=lambda: missing("bindgen")),
-        Step("python", "the wheel, installed where nothing else is",
-             [[sys.executable, "-B", "bindings/python/tests/run.py", "--release", str(RELEASE)]],
-             300, worth=("passed", "figure:")),
-        Step("node", "the package for Node, installed where nothing else is",
-             [[sys.executable, "-B", "bindings/node/test/run.py", "--release", str(RELEASE)]],
-             300, obstacle=lambda: missing("node", "npm"), worth=("passed", "figure:")),
+        Step("wrappers", "the packages for Python and Node, installed where nothing else is",
+             [[sys.executable, "-B", "bindings/python/tests/run.py", "--release", str(RELEASE)],
+              [sys.executable, "-B", "bindings/node/test/run.py", "--release", str(RELEASE)]], 300,
+             # Both wait more than they work.
+             together=True, obstacle=lambda: missing("node", "npm"), worth=("passed",)),
         Step("languages", "the examples in C, Python and Node, in one group",
-             # The two steps before build what it installs.
              [[sys.executable, "-B", "tests/languages/run.py", str(RELEASE), *built]], 300,
              obstacle=lambda: missing("node", "npm"), worth=("the same for", "README's")),
         Step("judge", "the judges of demo and counts find differences; the ledger takes whole rows",
@@ -192,12 +194,16 @@ def run(step):
     """Whether the step passed; says how long it took, and shows what there is to see."""
     log = LOGS / f"{step.name}.log"
     started = time.monotonic()
-    passed = True
     with open(log, "w", encoding="utf-8") as output:
-        for command in step.commands:
+        def of(command):
             left = step.seconds_max - (time.monotonic() - started)
-            if passed and not succeeds(command, step.variables, output, left):
-                passed = False
+            return succeeds(command, step.variables, output, left)
+
+        if step.together:
+            with concurrent.futures.ThreadPoolExecutor() as threads:
+                passed = all(list(threads.map(of, step.commands)))
+        else:
+            passed = all(map(of, step.commands))
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     for line in lines:
         if any(mark in line for mark in step.worth):

@@ -137,7 +137,7 @@ class Driver:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--release", type=Path, default=SOURCE / "target/release")
-    parser.add_argument("--no-bench", action="store_true")
+    parser.add_argument("--bench", action="store_true", help="figures, no tests")
     parser.add_argument("pytest", nargs="*", help="for pytest, after --")
     options = parser.parse_args()
     if not (options.release / "libanasazi.so.1").exists():
@@ -152,16 +152,16 @@ def main() -> int:
                 driver.check(wheel)
             with driver.step("it is installed into a fresh environment"):
                 driver.install(wheel)
-        if not driver.failed:
+        if not driver.failed and options.bench:
+            with driver.step("figures, not judged"):
+                driver.bench()
+        elif not driver.failed:
             with driver.step("tests"):
                 driver.tests(options.pytest)
             with driver.step("mypy --strict: package, tests, examples"):
                 driver.types()
             with driver.step("stubtest"):
                 driver.stubs()
-            if not options.no_bench:
-                with driver.step("figures, not judged"):
-                    driver.bench()
     if driver.failed:
         print(f"FAILED: {', '.join(driver.failed)}")
     return 1 if driver.failed else 0
