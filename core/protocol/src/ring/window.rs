@@ -34,8 +34,8 @@ impl Flow {
 /// Rotations over which losses are looked at.
 const ROTATIONS: u32 = 16;
 /// A window is too large if, at each of the others, one packet in so many had to be repeated. A bad
-/// link loses one in a hundred by itself, which a smaller window does not cure, and a packet that is
-/// late is asked for now and then; buffers that run over lose far more.
+/// link loses one in a hundred by itself, which a smaller window does not cure, and a packet that
+/// is late is asked for now and then; buffers that run over lose far more.
 const LOSS_ONE_IN: u64 = 30;
 /// Packets that a new ring begins with, at least.
 const START: u32 = 16;
