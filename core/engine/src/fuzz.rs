@@ -52,14 +52,14 @@ impl Default for Desk {
         let network = MemoryNetwork::new();
         let mut domains = [domain(&network, 1), domain(&network, 2)];
         let (session, name) = (SessionId::first(Incarnation(1)), "g".to_owned());
-        let (mut now, mut up) = (BEGIN, Vec::new());
-        domains.iter_mut().for_each(|domain| domain.begin(now, &mut up));
-        domains[0].command(now, Command::Join { session, name }, &mut up);
+        let mut now = BEGIN;
+        domains.iter_mut().for_each(|domain| domain.begin(now));
+        domains[0].command(now, Command::Join { session, name });
         while domains[0].core.status().members.len() < 2 || domains[0].core.group_count() < 1 {
             assert!(now.since(BEGIN) < Duration::from_secs(20), "no ring of two");
             for domain in &mut domains {
-                domain.tick(now, &mut up);
-                domain.receive(now, &mut up);
+                domain.tick(now);
+                domain.receive(now);
                 domain.flush();
             }
             now = now + Duration::from_millis(1);
