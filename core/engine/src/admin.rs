@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Effective, ValidConfig};
 use crate::domain::Domain;
+use crate::domains::DomainId;
 use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
 use crate::storage::Storage;
@@ -260,15 +261,16 @@ fn members<T: Transport, S>(domain: &Domain<T, S>) -> Vec<Value> {
 
 fn groups<T, S>(domain: &Domain<T, S>, sessions: &Sessions) -> Vec<Value> {
     let group = |g: anasazi_protocol::GroupStatus| {
+        let held_by = sessions.held_by(DomainId::DEFAULT.group(g.id));
         let member =
             |m: &anasazi_protocol::MemberId| json!({ "node": m.node.0, "session": m.session.0 });
         json!({
-            "name": g.name,
+            "name": domain.full(&g.name),
             "id": format!("{:016x}", g.id.0),
             "members": g.members.iter().map(member).collect::<Vec<_>>(),
             "view": view(g.view),
             "messages": g.sequence,
-            "held_by": sessions.held_by(g.id).map(|node| node.0).collect::<Vec<_>>(),
+            "held_by": held_by.map(|node| node.0).collect::<Vec<_>>(),
         })
     };
     domain.core.groups().map(group).collect()

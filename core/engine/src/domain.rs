@@ -11,6 +11,7 @@ use anasazi_protocol::{
 use anasazi_transport::{Faulty, Life, Received, Target, Transport};
 use bytes::Bytes;
 
+use crate::domains::DEFAULT_NAME;
 use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::storage::Storage;
@@ -57,6 +58,7 @@ pub(crate) enum Upward {
 }
 
 pub(crate) struct Domain<T, S> {
+    pub(crate) name: String,
     pub(crate) core: Core,
     pub(crate) transport: Faulty<T>,
     pub(crate) storage: S,
@@ -80,9 +82,22 @@ pub(crate) struct Domain<T, S> {
     pub(crate) is_stopped: bool,
 }
 
+impl<T, S> Domain<T, S> {
+    /// A group's name as sessions join it, if the group is known.
+    pub(crate) fn full_name(&self, group: GroupId) -> Option<String> {
+        self.core.group_name(group).map(|name| self.full(name))
+    }
+
+    /// The full name of what is called this here.
+    pub(crate) fn full(&self, name: &str) -> String {
+        if self.name == DEFAULT_NAME { name.to_owned() } else { format!("{}/{name}", self.name) }
+    }
+}
+
 impl<T: Transport, S: Storage> Domain<T, S> {
     /// Starts the core. Its first outputs wait for [`begin`](Self::begin).
     pub(crate) fn new(
+        name: String,
         (config, boot): (CoreConfig, Boot),
         (transport, storage): (T, S),
         recorder: Recorder,
@@ -94,6 +109,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         // Others may know of the first ring before this one does.
         transport.watch(life(boot.process), &[]);
         Self {
+            name,
             core: Core::new(config, boot, now),
             transport,
             storage,

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::admin::Admin;
 use crate::config::{Settings, ValidConfig};
 use crate::domain::Domain;
+use crate::domains::DEFAULT_NAME;
 use crate::journal::Journal;
 use crate::recorder::Recorder;
 use crate::session::{SessionLimits, Sessions};
@@ -103,7 +104,7 @@ fn domain(network: &MemoryNetwork, node: u32) -> Domain<Memory, NoDisk> {
     let Ok(transport) = network.attach(address, true) else { panic!("no descriptors left") };
     let recorder = Recorder::new(process, None, None);
     let core = CoreConfig { multicast: true, seed: node.into(), ..CoreConfig::default() };
-    Domain::new((core, boot), (transport, NoDisk), recorder, None, BEGIN)
+    Domain::new(DEFAULT_NAME.to_owned(), (core, boot), (transport, NoDisk), recorder, None, BEGIN)
 }
 
 fn config() -> ValidConfig {

@@ -9,13 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use anasazi_protocol::{Boot, Core, CoreConfig, GroupId, Instant, NodeId};
+use anasazi_protocol::{Boot, Core, CoreConfig, Instant, NodeId};
 use anasazi_queue::status::Status;
 use anasazi_transport::Transport;
 
 use crate::admin::Admin;
 use crate::config::ValidConfig;
 use crate::domain::{Domain, Upward};
+use crate::domains::{DEFAULT_NAME, DOMAINS_MAX, DomainGroup, DomainId, DomainSet};
 use crate::error::EngineError;
 use crate::journal::Journal;
 use crate::recorder::Recorder;
@@ -34,7 +35,23 @@ const BUDGET_DEFAULT: usize = 1_024;
 /// turn.
 const RECEIVE_ROUNDS_MAX: usize = 4;
 
-/// What a turn is made of.
+/// What a domain is made of.
+pub struct DomainParts<T, S> {
+    /// What it is called; of no two the same.
+    pub name: String,
+    /// Settings of its core.
+    pub core: CoreConfig,
+    /// Who this is in it: the same node in all of them.
+    pub boot: Boot,
+    /// The network.
+    pub transport: T,
+    /// The disk.
+    pub storage: S,
+    /// Who watches the core, if anybody does.
+    pub witness: Option<Box<dyn Witness>>,
+}
+
+/// What a turn is made of: itself, and `default`, the domain that there always is.
 pub struct Parts<T, S> {
     /// For administration: what was configured.
     pub config: ValidConfig,
@@ -59,7 +76,7 @@ pub struct Parts<T, S> {
 /// Domains, sessions and administration, and what one turn does to them, in order. It never waits
 /// and reads no clock: `now` never decreases from call to call.
 pub struct Turn<T, S> {
-    /// The first is `default`; there is no other so far.
+    /// The first is `default`.
     domains: Vec<Domain<T, S>>,
     sessions: Sessions,
     admin: Admin,
@@ -68,6 +85,8 @@ pub struct Turn<T, S> {
     stop: Stop,
     ended: Option<Result<(), EngineError>>,
     fault: Arc<OnceLock<EngineError>>,
+    /// Where the flight record goes, and where it goes if it cannot.
+    records: [Option<PathBuf>; 2],
 }
 
 /// How far a clean stop has come.
@@ -87,19 +106,31 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         warnings.into_iter().for_each(|warning| journal.warn(warning));
         let clients_return =
             config.client.listen.is_some() || !config.client.listen_streams.is_empty();
-        let recorder = Recorder::new(boot.process, config.recorder.dir.clone(), temporary);
-        let border = (transport, storage);
-        let mut domain = Domain::new((core, boot), border, recorder, witness, now);
-        domain.begin(now);
+        let records = [config.recorder.dir.clone(), temporary];
+        let sessions = Sessions::new(limits, boot.process, SESSION_KEYS);
+        let name = DEFAULT_NAME.to_owned();
+        let default = DomainParts { name, core, boot, transport, storage, witness };
         Self {
-            domains: vec![domain],
-            sessions: Sessions::new(limits, boot.process, SESSION_KEYS),
+            domains: vec![begin(default, records.clone(), now)],
+            sessions,
             admin: Admin::new(config, journal, now),
             clients_return,
             stop: Stop::No,
             ended: None,
             fault: Arc::default(),
+            records,
         }
+    }
+
+    /// One more domain begins; what it has to say leaves with the next [`run`](Self::run).
+    ///
+    /// # Panics
+    /// There are [`DOMAINS_MAX`] already.
+    pub fn add_domain(&mut self, parts: DomainParts<T, S>, now: Instant) -> DomainId {
+        assert!(self.domains.len() < DOMAINS_MAX, "more domains than an engine may have");
+        let domain = self.sessions.add_domain(&parts.name);
+        self.domains.push(begin(parts, self.records.clone(), now));
+        domain
     }
 
     /// A connection of a client came in.
@@ -179,7 +210,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             Some(result) => result.clone().map(|()| false),
             // The end of a hold may have given somebody a turn, or the end of a session be new.
             None => {
-                more |= self.sessions.has_turns(self.domains[0].core.accepts_sends());
+                more |= self.sessions.has_turns(self.full());
                 Ok(more || self.stop == Stop::Asked)
             }
         }
@@ -277,23 +308,30 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         if commands.is_empty() {
             return;
         }
-        for command in commands {
-            self.domains[0].command(now, command);
+        for (domain, command) in commands {
+            self.domains[domain.index()].command(now, command);
         }
-        self.domains[0].flush();
+        self.domains.iter_mut().for_each(Domain::flush);
         self.hand_up(now, readiness);
     }
 
-    /// Gives sessions' requests to the core, as long as it has room, and answers their queries even
-    /// if it has none: then they are needed most. True if more can be taken right now.
+    /// Domains that have no room for commands.
+    fn full(&self) -> DomainSet {
+        let full = self.domains.iter().enumerate().filter(|(_, of)| !of.core.accepts_sends());
+        full.map(|(index, _)| DomainId::at(index)).collect()
+    }
+
+    /// Gives sessions' requests to the cores, as long as these have room, and answers their queries
+    /// even if they have none: then they are needed most. True if more can be taken right now.
     fn take_requests(&mut self, now: Instant, budget: usize, readiness: &dyn Readiness) -> bool {
+        let full = self.full();
         let Self { sessions, domains, .. } = self;
         let mut queries = Vec::new();
-        let accepting = domains[0].core.accepts_sends();
-        let more = sessions.poll(budget, accepting, &mut |request| match request {
-            Request::Command(command) => {
-                domains[0].command(now, command);
-                domains[0].core.accepts_sends()
+        let more = sessions.poll(budget, full, &mut |request| match request {
+            Request::Command(domain, command) => {
+                let domain = &mut domains[domain.index()];
+                domain.command(now, command);
+                domain.core.accepts_sends()
             }
             Request::Query { session, tag, trusted, json } => {
                 queries.push((session, tag, trusted, json));
@@ -318,20 +356,22 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     }
 
     fn hand_up_of(&mut self, index: usize, now: Instant, readiness: &dyn Readiness) {
+        let domain = DomainId::at(index);
         let mut up = self.domains[index].take_up();
         for item in up.drain(..) {
             match item {
-                Upward::Message(message) => self.sessions.message(&message),
-                Upward::View(view) => self.sessions.view(&view),
+                Upward::Message(message) => self.sessions.message(domain, &message),
+                Upward::View(view) => self.sessions.view(domain, &view),
                 Upward::Receipt { session, to, tag, fate } => {
-                    self.sessions.receipt(session, &to, tag, fate);
+                    self.sessions.receipt(domain, session, &to, tag, fate);
                 }
                 Upward::JoinRefused { session, group, reason } => {
-                    self.sessions.join_refused(session, group, reason);
+                    self.sessions.join_refused(session, domain.group(group), reason);
                 }
                 Upward::Held { by, groups, for_ms } => {
-                    if let Some((group, count)) = self.sessions.hold(by, &groups, for_ms, now) {
-                        self.tell_hold(now, by, group, count);
+                    let told = self.sessions.hold((domain, by), &groups, for_ms, now);
+                    if let Some((group, count)) = told {
+                        self.tell_hold(now, by, domain.group(group), count);
                     }
                 }
                 Upward::Event(event) => self.admin.journal.record(now.0, &event),
@@ -355,8 +395,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.domains[index].give_back(up);
     }
 
-    fn tell_hold(&mut self, now: Instant, by: NodeId, group: GroupId, count: usize) {
-        let name = self.domains[0].core.group_name(group);
+    fn tell_hold(&mut self, now: Instant, by: NodeId, group: DomainGroup, count: usize) {
+        let DomainGroup { domain, group } = group;
+        let name = self.domains[domain.index()].full_name(group);
         let name = name.map_or_else(|| format!("{:016x}", group.0), |name| format!("{name:?}"));
         let others = match count {
             1 => String::new(),
@@ -399,6 +440,18 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             self.sessions.close_all(status, &reason, readiness);
         }
     }
+}
+
+fn begin<T: Transport, S: Storage>(
+    parts: DomainParts<T, S>,
+    [directory, temporary]: [Option<PathBuf>; 2],
+    now: Instant,
+) -> Domain<T, S> {
+    let DomainParts { name, core, boot, transport, storage, witness } = parts;
+    let recorder = Recorder::new(boot.process, directory, temporary);
+    let mut domain = Domain::new(name, (core, boot), (transport, storage), recorder, witness, now);
+    domain.begin(now);
+    domain
 }
 
 #[cfg(test)]
