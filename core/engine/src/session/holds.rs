@@ -105,8 +105,8 @@ impl Holds {
 }
 
 impl Sessions {
-    /// A node asks the senders to some groups of a domain to wait. Some: one of those for which that
-    /// is new, and how many these are, if the operator should know.
+    /// A node asks the senders to some groups of a domain to wait. Some: one of those for which
+    /// that is new, and how many these are, if the operator should know.
     pub fn hold(
         &mut self,
         (domain, by): (DomainId, NodeId),
