@@ -83,6 +83,11 @@ pub(crate) struct Domain<T, S> {
 }
 
 impl<T, S> Domain<T, S> {
+    /// What stands before words about it: nothing for `default`.
+    pub(crate) fn place(&self) -> String {
+        if self.name == DEFAULT_NAME { String::new() } else { format!("domain {}: ", self.name) }
+    }
+
     /// A group's name as sessions join it, if the group is known.
     pub(crate) fn full_name(&self, group: GroupId) -> Option<String> {
         self.core.group_name(group).map(|name| self.full(name))

@@ -216,7 +216,7 @@ impl Engine {
         Ok(handle)
     }
 
-    /// The node is in a ring and orders messages.
+    /// The node is in a ring of `default` and orders messages. Others may be slower.
     pub fn is_operational(&self) -> bool {
         self.turn.as_ref().is_ok_and(|turn| turn.core().status().state == "operational")
     }

@@ -82,7 +82,7 @@ impl Desk {
             return false;
         }
         let Self { admin, domain, sessions, now } = self;
-        let answer = admin.answer(*now, json, trusted, domain, sessions);
+        let answer = admin.answer(*now, json, trusted, core::slice::from_mut(domain), sessions);
         let Ok(Value::Object(object)) = serde_json::from_str(&answer.json) else {
             panic!("no JSON object: {}", answer.json);
         };

@@ -340,8 +340,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         });
         self.hand_up(now, readiness);
         for (session, tag, trusted, json) in queries {
-            let (domain, sessions) = (&mut self.domains[0], &self.sessions);
-            let answer = self.admin.answer(now, json.as_bytes(), trusted, domain, sessions);
+            let (domains, sessions) = (&mut self.domains[..], &self.sessions);
+            let answer = self.admin.answer(now, json.as_bytes(), trusted, domains, sessions);
             if answer.shutdown {
                 self.stop();
             }
@@ -374,8 +374,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                         self.tell_hold(now, by, domain.group(group), count);
                     }
                 }
-                Upward::Event(event) => self.admin.journal.record(now.0, &event),
+                Upward::Event(event) => {
+                    self.admin.journal.record(now.0, &self.domains[index].place(), &event);
+                }
                 Upward::Stopped { fault: Some(fault) } => {
+                    let fault = format!("{}{fault}", self.domains[index].place());
                     self.end(Some(EngineError::Protocol(fault)), readiness);
                 }
                 Upward::Stopped { fault: None } => {
@@ -388,6 +391,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     self.end(Some(EngineError::Outdated(known)), readiness);
                 }
                 Upward::Broken { fault } => {
+                    let fault = format!("{}{fault}", self.domains[index].place());
                     self.end(Some(EngineError::Broken(fault)), readiness);
                 }
             }
