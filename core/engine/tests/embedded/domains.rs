@@ -206,7 +206,20 @@ fn who_stops_leaves_every_domain() {
     let host = Host::default();
     (1..=2).for_each(|id| _ = host.add(&set_node(&settings, id)));
     expect_rings_of_both(&host, &["default", "fast", "slow"]);
+    let session = host.session(1);
+    let group = session.join("slow/orders", 0, 0).unwrap();
+    let mut told = Vec::new();
+    host.run_until("a view", |_| {
+        receive(&session, &mut told);
+        told.contains(&Told::View(group, 1))
+    });
+    // That it is gone has to be ordered, which takes longer there.
+    host.request(1, &json!({ "do": "loss", "permille": 1000, "domain": "slow" }));
     host.engines()[1].engine.handle().stop();
+    for domain in ["default", "fast"] {
+        host.run_until("a ring of one", |host| ring_of(host, 0, domain).1 == [1]);
+    }
+    assert!(!host.has_ended(1), "it has not left all of them");
     host.run_until("the end", |host| host.has_ended(1));
     assert_eq!(host.engines()[1].error, None);
     for domain in ["default", "fast", "slow"] {
@@ -226,4 +239,26 @@ fn an_invariant_that_breaks_in_one_domain_ends_the_engine() {
     host.run_until("the end", |host| host.has_ended(0));
     let error = host.engines()[0].error.clone().unwrap().to_string();
     assert!(error.starts_with("domain fast: an invariant is broken"), "{error}");
+}
+
+/// Whatever addresses they were given: they are told apart by what every datagram says.
+#[test]
+fn domains_of_other_names_at_one_address_are_no_ring() {
+    let group = fresh_group().to_string();
+    let host = Host::default();
+    let cluster = settings();
+    for (id, domain) in [(1, "fast"), (2, "slow"), (3, "fast")] {
+        let mut settings = set_node(&cluster, id);
+        settings.set(&format!("domain.{domain}.transport.multicast"), &group).unwrap();
+        host.add(&settings);
+    }
+    host.run_until("a ring of fast", |host| {
+        [0, 2].iter().all(|index| ring_of(host, *index, "fast").1 == [1, 3])
+    });
+    let others = |host: &Host| {
+        let stats = of_domain(host, 1, "stats", "slow");
+        stats["protocol"]["dropped_other_cluster"].as_u64().unwrap()
+    };
+    host.run_until("datagrams of others", |host| others(host) > 20);
+    assert_eq!(ring_of(&host, 1, "slow").1, [2]);
 }
