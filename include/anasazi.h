@@ -338,8 +338,9 @@ ANZ_API const char *anz_version_string(void);
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
  * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
  * anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets), "async-signal-safe"
- * (what is tagged AS-Safe is so on this platform: x86-64); not built yet: "domains", "receipts"
- * (of delivered messages) */
+ * (what is tagged AS-Safe is so on this platform: x86-64); not built yet: "receipts" (of
+ * delivered messages), and "domains" as a whole: they are configured and named, and every
+ * session still has one ring for all of them */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */
@@ -480,19 +481,20 @@ ANZ_API anz_status_t anz_conn_stats(anz_conn_t *c, anz_conn_stats_t *out);
 
 /* ---- groups ---------------------------------------------------------------------------------- */
 
-/* "name" is in the default domain, "domain/name" in that sub-EVS domain (not built yet:
- * ANZ_ENOTSUP); 1 to 255 bytes of UTF-8. MT-Safe NB; done at the VIEW that has you; twice:
- * ANZ_EEXIST */
+/* "name" is in the default domain, "domain/name" in that sub-EVS domain, if the engine has it,
+ * else ANZ_EV_LEFT says which it has; 1 to 255 bytes of UTF-8 in all. MT-Safe NB; done at the
+ * VIEW that has you; twice: ANZ_EEXIST */
 ANZ_API anz_status_t anz_join(anz_conn_t *c, const char *name, uint32_t flags, void *user_data,
                               anz_group_t **out);
 
 /* MT-Safe NB; done at ANZ_EV_LEFT */
 ANZ_API anz_status_t anz_leave(anz_group_t *g);
 
-/* an address for one member: unicast, ordered with everything else in the domain, which is
- * "default" (others are not built yet: ANZ_ENOTSUP). Its ANZ_EV_MESSAGE there has no group. Who
- * is in no group where a message is reached does not get it: then the sender's ANZ_EV_RECEIPT
- * says ANZ_ENOTMEMBER, else ANZ_OK. MT-Safe NB; twice: ANZ_EEXIST */
+/* an address for one member: unicast, ordered with everything else in the domain, such as
+ * "default". Its ANZ_EV_MESSAGE there has no group. Who is in no group of the domain where a
+ * message is reached does not get it: then the sender's ANZ_EV_RECEIPT says ANZ_ENOTMEMBER, else
+ * ANZ_OK. No such domain at the engine: ANZ_EV_LEFT says which it has. MT-Safe NB; twice:
+ * ANZ_EEXIST */
 ANZ_API anz_status_t anz_peer(anz_conn_t *c, const char *domain, anz_member_t to,
                               anz_group_t **out);
 
@@ -515,8 +517,9 @@ ANZ_API ANZ_MUST_USE anz_status_t anz_mcastv(anz_group_t *g, uint32_t service, c
                                              size_t n, uint64_t tag);
 
 /* one domain; delivered once to each session that is in any of the groups, ordered across them.
- * All are groups of one session, none twice, at most 64; ANZ_EAGAIN is answered by the
- * ANZ_EV_WRITABLE of the one that had no room. MT-Safe AS-Safe NB, preserves errno */
+ * All are groups of one session and one domain, none twice, at most 64, else ANZ_EINVAL;
+ * ANZ_EAGAIN is answered by the ANZ_EV_WRITABLE of the one that had no room. MT-Safe AS-Safe NB,
+ * preserves errno */
 ANZ_API ANZ_MUST_USE anz_status_t anz_mcast_groups(anz_group_t *const *groups, size_t n,
                                                    uint32_t service, const void *data, size_t len,
                                                    uint64_t tag);

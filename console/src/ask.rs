@@ -25,25 +25,37 @@ pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
 }
 
 fn request(command: &Command) -> String {
-    let value = match command {
+    let mut value = match command {
         Command::Query { request } => return request.clone(),
-        Command::Members => json!({ "query": "members" }),
-        Command::Groups => json!({ "query": "groups" }),
+        Command::Members(_) => json!({ "query": "members" }),
+        Command::Groups(_) => json!({ "query": "groups" }),
+        Command::Domains => json!({ "query": "domains" }),
         Command::Sessions => json!({ "query": "sessions" }),
-        Command::Stats => json!({ "query": "stats" }),
+        Command::Stats(_) => json!({ "query": "stats" }),
         Command::Events => json!({ "query": "events" }),
         Command::Config => json!({ "query": "config" }),
-        Command::Isolate { nodes } => json!({ "do": "isolate", "nodes": nodes }),
-        Command::Heal => json!({ "do": "heal" }),
-        Command::Loss { permille } => json!({ "do": "loss", "permille": permille }),
+        Command::Isolate { nodes, .. } => json!({ "do": "isolate", "nodes": nodes }),
+        Command::Heal(_) => json!({ "do": "heal" }),
+        Command::Loss { permille, .. } => json!({ "do": "loss", "permille": permille }),
         Command::Shutdown => json!({ "do": "shutdown" }),
         // The commands that take part in a group, and those that read files, ask nothing.
-        Command::Status
+        Command::Status(_)
         | Command::Monitor(_)
         | Command::Send(_)
         | Command::Chat(_)
         | Command::Trace(_) => json!({ "query": "status" }),
     };
+    if let Command::Status(of)
+    | Command::Members(of)
+    | Command::Groups(of)
+    | Command::Stats(of)
+    | Command::Heal(of)
+    | Command::Isolate { of, .. }
+    | Command::Loss { of, .. } = command
+        && let Some(name) = &of.domain
+    {
+        value["domain"] = json!(name);
+    }
     value.to_string()
 }
 
@@ -51,21 +63,24 @@ pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Faul
     let value: Value = serde_json::from_str(answer)
         .map_err(|error| Fault::failed(format!("the engine's answer is no JSON: {error}")))?;
     Ok(match command {
-        Command::Members => table::members(&value),
-        Command::Groups => table::groups(&value),
+        Command::Members(_) => table::members(&value),
+        Command::Groups(_) => table::groups(&value),
+        Command::Domains => table::domains(&value),
         Command::Sessions => table::sessions(&value),
-        Command::Stats => table::stats(&value),
+        Command::Stats(_) => table::stats(&value),
         Command::Events => table::events(&value),
         Command::Config => table::config(&value),
         Command::Query { .. } => {
             words::plain_json(&serde_json::to_string_pretty(&value).unwrap_or_default())
         }
-        Command::Isolate { nodes } => {
+        Command::Isolate { nodes, .. } => {
             let nodes: Vec<String> = nodes.iter().map(u32::to_string).collect();
             format!("this engine hears only nodes {} now", nodes.join(", "))
         }
-        Command::Heal => "this engine hears everybody again, and loses nothing".to_owned(),
-        Command::Loss { permille } => format!("this engine loses {permille} of 1000 datagrams now"),
+        Command::Heal(_) => "this engine hears everybody again, and loses nothing".to_owned(),
+        Command::Loss { permille, .. } => {
+            format!("this engine loses {permille} of 1000 datagrams now")
+        }
         Command::Shutdown => "the engine leaves the cluster".to_owned(),
         _ => table::status(&value),
     })

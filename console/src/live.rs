@@ -129,10 +129,6 @@ pub(crate) fn join(session: &Session, name: &str, flags: u32) -> Result<GroupHan
         Status::EINVAL => {
             Fault::new(Exit::Usage, format!("group \"{name}\": a name has 1 to 255 bytes"))
         }
-        Status::ENOTSUP => {
-            let text = format!("group \"{name}\": domains (\"domain/group\") are not built yet");
-            Fault::failed(text)
-        }
         other => Fault::of_status(&format!("joining {name}"), other),
     })
 }

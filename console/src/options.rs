@@ -43,15 +43,17 @@ pub(crate) struct General {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Who the engine is, its state, its ring
-    Status,
+    Status(OfDomain),
     /// The nodes of the ring
-    Members,
-    /// The groups, and who is in them
-    Groups,
+    Members(OfDomain),
+    /// The groups, and who is in them; those of all domains, unless one is named
+    Groups(OfDomain),
+    /// The domains, and how it goes with each
+    Domains,
     /// The programs that have a session with the engine
     Sessions,
     /// Counters of protocol and transport
-    Stats,
+    Stats(OfDomain),
     /// What happened lately, newest last
     Events,
     /// Every configuration key in force, and where its value came from
@@ -76,17 +78,28 @@ pub(crate) enum Command {
         /// Numbers of the nodes that stay reachable
         #[arg(required = true, value_name = "NODE")]
         nodes: Vec<u32>,
+        #[command(flatten)]
+        of: OfDomain,
     },
     /// For tests: hear everybody again, lose nothing
-    Heal,
+    Heal(OfDomain),
     /// For tests: lose this share of all datagrams
     Loss {
         /// Of a thousand
         #[arg(value_parser = clap::value_parser!(u16).range(0..=1000))]
         permille: u16,
+        #[command(flatten)]
+        of: OfDomain,
     },
     /// Let the engine leave the cluster and end
     Shutdown,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OfDomain {
+    /// One of the engine's domains [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) domain: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,6 +17,9 @@ pub(crate) fn status(answer: &Value) -> String {
         ("state", text(&answer["state"])),
         ("address", text(&answer["address"])),
     ];
+    if list(&answer["domains"]).len() > 1 {
+        rows.push(("domain", text(&answer["domain"])));
+    }
     rows.push(match ring.is_null() {
         true => ("ring", "none".to_owned()),
         false => ("ring", format!("{}, nodes: {members}, by {way}", text(&ring["id"]))),
@@ -31,6 +34,22 @@ pub(crate) fn status(answer: &Value) -> String {
     let mut table = new_table(&[]);
     for (name, value) in rows {
         table.add_row([name, value.trim_end()]);
+    }
+    shown(&table)
+}
+
+pub(crate) fn domains(answer: &Value) -> String {
+    let mut table = new_table(&["DOMAIN", "STATE", "NODES", "GROUPS", "ADDRESS", "RING"]);
+    for domain in list(&answer["domains"]) {
+        let ring = &domain["ring"];
+        table.add_row([
+            Cell::new(text(&domain["name"])),
+            Cell::new(text(&domain["state"])),
+            number(ring["members"].as_u64().unwrap_or(0)),
+            number(domain["groups"].as_u64().unwrap_or(0)),
+            Cell::new(text(&domain["address"])),
+            Cell::new(if ring.is_null() { "none".to_owned() } else { text(&ring["id"]) }),
+        ]);
     }
     shown(&table)
 }
@@ -217,7 +236,7 @@ mod tests {
     #[test]
     fn an_answer_of_another_shape_is_no_panic() {
         for answer in [json!(null), json!([1]), json!({ "members": 1, "groups": [1, null, {}] })] {
-            for show in [status, members, groups, sessions, stats, events, config] {
+            for show in [status, domains, members, groups, sessions, stats, events, config] {
                 let _ = show(&answer);
             }
         }

@@ -24,9 +24,15 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// With keys that are set to other values.
+    fn with(values: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let socket = directory.path().join("anasazi.sock");
         let mut settings = Settings::new();
+        values.iter().for_each(|(key, value)| settings.set(key, value).unwrap());
         settings.set("transport.multicast", "off").unwrap();
         settings.set("client.listen", socket.to_str().unwrap()).unwrap();
         let engine = Engine::new(settings.validate().unwrap()).unwrap();
@@ -394,13 +400,34 @@ fn shutdown_ends_the_engine() {
 }
 
 #[test]
+fn domains_are_shown_and_can_be_named() {
+    let place = Place::with(&[("domain.fast.ring.window", "64")]);
+    place.run(&["domains"]).expect(0, &["DOMAIN", "default", "fast", "127.0.0.1:"]);
+    let address = |domain: &str| {
+        let ended = place.run(&["--json", "status", "--domain", domain]);
+        let status: Value = serde_json::from_str(&ended.stdout).expect("JSON");
+        assert_eq!(status["domain"], *domain);
+        status["address"].clone()
+    };
+    assert_ne!(address("default"), address("fast"));
+    place.run(&["status", "--domain", "fast"]).expect(0, &["domain", "fast"]);
+    for command in ["members", "groups", "stats"] {
+        place.run(&[command, "--domain", "fast"]).expect(0, &[]);
+        let known = ["no domain \"fst\"", "default, fast"];
+        place.run(&[command, "--domain", "fst"]).expect(1, &known);
+    }
+    place.run(&["config"]).expect(0, &["domain.fast.ring.window", "64"]);
+    place.run(&["send", "fast/room", "text"]).expect(0, &[]);
+}
+
+#[test]
 fn refusals_have_words_and_exit_code_1() {
     let place = Place::new();
     place.run(&["isolate", "1"]).expect(1, &["transport.allow_faults"]);
     place.run(&["heal"]).expect(1, &["transport.allow_faults"]);
     place.run(&["loss", "5"]).expect(1, &["transport.allow_faults"]);
     place.run(&["query", r#"{"query":"nonsense"}"#]).expect(1, &["nonsense", "status"]);
-    place.run(&["send", "other/room", "text"]).expect(1, &["domains"]);
+    place.run(&["send", "other/room", "text"]).expect(1, &["no domain \"other\"", "default"]);
     let mut large = place.start(&["send", "room", "-"]);
     large.say(&"x".repeat(1_100_000));
     large.end_of_input();

@@ -34,7 +34,8 @@ pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
 /// As many descriptors as this process may have: sessions take four each, over streams nine.
 fn take_descriptors(config: &ValidConfig) {
     let each = if config.client.listen_streams.is_empty() { 4 } else { 9 };
-    let needed = (config.client.sessions_max * each + OTHER_DESCRIPTORS) as u64;
+    let domains = config.domains.len() * DESCRIPTORS_OF_DOMAIN;
+    let needed = (config.client.sessions_max * each + domains + OTHER_DESCRIPTORS) as u64;
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if limit < needed => tracing::warn!(
             "at most {limit} file descriptors: too few for client.sessions_max = {}, which takes \
@@ -48,6 +49,8 @@ fn take_descriptors(config: &ValidConfig) {
 
 /// Sockets, files, pipes, and connections that have not said hello.
 const OTHER_DESCRIPTORS: usize = 128;
+/// Of each domain beside `default`: sockets, a file, and a connection to each of some nodes.
+const DESCRIPTORS_OF_DOMAIN: usize = 40;
 
 /// What an operator looks for first, with the names of the keys.
 fn places(config: &ValidConfig) -> String {
@@ -67,10 +70,14 @@ pub(crate) fn reset_state(config: &ValidConfig) -> Result<String, (Exit, String)
         return Err((Exit::Configuration, text.to_owned()));
     };
     match state_file::reset(directory) {
-        Ok(Some(kept)) => {
-            Ok(format!("the state file is now {}; the next start begins a new one", kept.display()))
+        Ok(kept) if kept.is_empty() => {
+            Ok(format!("{} has no state file: nothing to reset", directory.display()))
         }
-        Ok(None) => Ok(format!("{} has no state file: nothing to reset", directory.display())),
+        Ok(kept) => {
+            let kept: Vec<_> = kept.iter().map(|path| path.display().to_string()).collect();
+            let is = if kept.len() > 1 { "state files are" } else { "state file is" };
+            Ok(format!("the {is} now {}; the next start begins anew", kept.join(", ")))
+        }
         Err(error) => Err((Exit::State, error.to_string())),
     }
 }

@@ -1,4 +1,4 @@
-//! Groups: "name" is in the default domain, "domain/name" in that sub-EVS domain (not built yet).
+//! Groups: "name" is in the default domain, "domain/name" in that sub-EVS domain.
 #![allow(non_camel_case_types, reason = "C names")]
 
 use std::ffi::{c_char, c_void};
@@ -10,9 +10,9 @@ use crate::fence::{guarded, handle, out, pointer, put_text, text};
 use crate::session::open_session;
 
 /// ---- groups ----
-/// "name" is in the default domain, "domain/name" in that sub-EVS domain (not built yet:
-/// ANZ_ENOTSUP); 1 to 255 bytes of UTF-8. MT-Safe NB; done at the VIEW that has you; twice:
-/// ANZ_EEXIST
+/// "name" is in the default domain, "domain/name" in that sub-EVS domain, if the engine has it,
+/// else ANZ_EV_LEFT says which it has; 1 to 255 bytes of UTF-8 in all. MT-Safe NB; done at the VIEW
+/// that has you; twice: ANZ_EEXIST
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_join(
     c: *mut anz_conn_t,
@@ -37,10 +37,11 @@ pub extern "C" fn anz_leave(g: *mut anz_group_t) -> anz_status_t {
     guarded(|| group(g)?.leave())
 }
 
-/// an address for one member: unicast, ordered with everything else in the domain, which is
-/// "default" (others are not built yet: ANZ_ENOTSUP). Its ANZ_EV_MESSAGE there has no group. Who is
-/// in no group where a message is reached does not get it: then the sender's ANZ_EV_RECEIPT says
-/// ANZ_ENOTMEMBER, else ANZ_OK. MT-Safe NB; twice: ANZ_EEXIST
+/// an address for one member: unicast, ordered with everything else in the domain, such as
+/// "default". Its ANZ_EV_MESSAGE there has no group. Who is in no group of the domain where a
+/// message is reached does not get it: then the sender's ANZ_EV_RECEIPT says ANZ_ENOTMEMBER, else
+/// ANZ_OK. No such domain at the engine: ANZ_EV_LEFT says which it has. MT-Safe NB; twice:
+/// ANZ_EEXIST
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_peer(
     c: *mut anz_conn_t,
@@ -53,10 +54,8 @@ pub unsafe extern "C" fn anz_peer(
         // SAFETY: the caller passes NULL or valid pointers.
         let place = unsafe { self::out(out) }?;
         // SAFETY: as above.
-        if unsafe { text(domain) }? != "default" {
-            return Err(Status::ENOTSUP);
-        }
-        let peer = session.peer(Member { node: to.node, session: to.session }, 0)?;
+        let domain = unsafe { text(domain) }?;
+        let peer = session.peer(domain, Member { node: to.node, session: to.session }, 0)?;
         place.write(pointer(peer.0));
         Ok(())
     })

@@ -28,8 +28,9 @@ pub extern "C" fn anz_version_string() -> *const c_char {
 /// the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
 /// "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
 /// anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets), "async-signal-safe"
-/// (what is tagged AS-Safe is so on this platform: x86-64); not built yet: "domains", "receipts"
-/// (of delivered messages)
+/// (what is tagged AS-Safe is so on this platform: x86-64); not built yet: "receipts" (of delivered
+/// messages), and "domains" as a whole: they are configured and named, and every session still has
+/// one ring for all of them
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_has(feature: *const c_char) -> c_int {
     // SAFETY: the caller passes NULL or a string.

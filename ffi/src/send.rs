@@ -54,8 +54,9 @@ pub unsafe extern "C" fn anz_mcastv(
 }
 
 /// one domain; delivered once to each session that is in any of the groups, ordered across them.
-/// All are groups of one session, none twice, at most 64; ANZ_EAGAIN is answered by the
-/// ANZ_EV_WRITABLE of the one that had no room. MT-Safe AS-Safe NB, preserves errno
+/// All are groups of one session and one domain, none twice, at most 64, else ANZ_EINVAL;
+/// ANZ_EAGAIN is answered by the ANZ_EV_WRITABLE of the one that had no room. MT-Safe AS-Safe NB,
+/// preserves errno
 #[must_use]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_mcast_groups(

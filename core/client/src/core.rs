@@ -14,7 +14,7 @@ use anasazi_queue::status::Status;
 
 use crate::connector::Connector;
 use crate::failure::Failure;
-use crate::group::{Group, GroupHandle, GroupStage};
+use crate::group::{DEFAULT_DOMAIN, Group, GroupHandle, GroupStage};
 use crate::receiver::Receiver;
 use crate::session::SessionOptions;
 use crate::sys::fork;
@@ -246,7 +246,9 @@ impl Core {
         group.views.store(0, Ordering::SeqCst);
         let (handle, flags) = (handle.number(), group.flags);
         let pushed = if let Some(to) = group.peer {
-            link.request(request::PEER, &[PeerRecord { handle, reserved: 0, to }.as_bytes()])
+            let domain = if *group.domain == *DEFAULT_DOMAIN { "" } else { &group.domain };
+            let record = PeerRecord { handle, reserved: 0, to };
+            link.request(request::PEER, &[record.as_bytes(), domain.as_bytes()])
         } else {
             let record = JoinRecord { handle, flags };
             link.request(request::JOIN, &[record.as_bytes(), group.name.as_bytes()])
@@ -279,6 +281,8 @@ impl Core {
     }
 }
 
+/// Longest name of a domain, in bytes.
+pub(crate) const DOMAIN_NAME_LEN_MAX: usize = 32;
 /// Longest name of a group, in bytes.
 pub(crate) const GROUP_NAME_LEN_MAX: usize = 255;
 const JOIN_LEN_MAX: usize = size_of::<JoinRecord>() + GROUP_NAME_LEN_MAX;

@@ -18,7 +18,9 @@ pub struct GroupHandle(pub u64);
 /// What a handle stands for.
 pub(crate) struct Group {
     pub(crate) core: Arc<Core>,
+    /// As it was asked for.
     pub(crate) name: Box<str>,
+    pub(crate) domain: Box<str>,
     /// `JOIN_*` of the C header.
     pub(crate) flags: u32,
     /// An address for this one session, not of a group.
@@ -52,15 +54,17 @@ pub(crate) enum GroupStage {
 }
 
 impl Group {
+    /// `name` is as it was asked for, with its domain or without.
     pub(crate) fn new(
         core: Arc<Core>,
-        name: &str,
+        (domain, name): (&str, &str),
         (flags, peer): (u32, Option<Member>),
         user_data: usize,
     ) -> Self {
         Self {
             core,
             name: name.into(),
+            domain: domain.into(),
             flags,
             peer,
             views: AtomicU32::new(0),
@@ -70,6 +74,13 @@ impl Group {
             saw_full: AtomicBool::new(false),
             stage: AtomicU8::new(GroupStage::Live as u8),
         }
+    }
+
+    /// It stands for the same as one of this kind and name in that domain does.
+    pub(crate) fn is_same(&self, domain: &str, name: &str, peer: Option<Member>) -> bool {
+        let within = |name| split_name(name).map_or(name, |(_, within)| within);
+        let is_same_name = || within(&self.name) == within(name);
+        *self.domain == *domain && self.peer == peer && (peer.is_some() || is_same_name())
     }
 
     pub(crate) fn stage(&self) -> GroupStage {
@@ -190,6 +201,13 @@ impl GroupHandle {
     }
 }
 
+/// The domain in a group's name, and what the group is called there; `None`: it is in `default`.
+pub(crate) fn split_name(name: &str) -> Option<(&str, &str)> {
+    name.split_once('/')
+}
+
+/// The domain of groups whose names have none.
+pub(crate) const DEFAULT_DOMAIN: &str = "default";
 static GROUPS: Table<Group> = Table::new(GROUP_TAG);
 /// First byte of every group handle.
 const GROUP_TAG: u8 = 0xA3;

@@ -51,7 +51,7 @@ impl GroupHandle {
     ///
     /// # Errors
     /// As [`Self::send`]. `EINVAL`: no group, too many, one twice, one that is a peer, or groups of
-    /// different sessions.
+    /// different sessions or domains.
     pub fn send_to_all(
         groups: impl Iterator<Item = Self> + Clone,
         service: u32,
@@ -109,8 +109,9 @@ impl GroupHandle {
         let group = self.pin().ok_or(Status::ECLOSED)?;
         group.core.check_fork()?;
         let leader = first.pin().ok_or(Status::ECLOSED)?;
-        if !Arc::ptr_eq(&group.core, &leader.core) || group.peer.is_some() || leader.peer.is_some()
-        {
+        let is_peer = group.peer.is_some() || leader.peer.is_some();
+        let is_beside = Arc::ptr_eq(&group.core, &leader.core) && group.domain == leader.domain;
+        if is_peer || !is_beside {
             return Err(Status::EINVAL);
         }
         check_stage(&group)?;

@@ -13,10 +13,10 @@ use anasazi_queue::ring::PushError;
 use anasazi_queue::status::Status;
 
 use crate::connector::Connector;
-use crate::core::{Core, GROUP_NAME_LEN_MAX, Phase};
+use crate::core::{Core, DOMAIN_NAME_LEN_MAX, GROUP_NAME_LEN_MAX, Phase};
 use crate::event::{Event, Hold};
 use crate::failure::Failure;
-use crate::group::{Group, GroupHandle, GroupStage};
+use crate::group::{DEFAULT_DOMAIN, Group, GroupHandle, GroupStage, split_name};
 use crate::sys::link::Link;
 use crate::sys::notifier::Call;
 use crate::sys::poll::{self, EdgeWatch, Waited, now_ns};
@@ -150,55 +150,58 @@ impl Session {
     }
 
     /// Joins a group. It is done at the view that has this session; if it is refused, the handle's
-    /// `Left` says why. The name has 1 to 255 bytes. With [`JOIN_SEND_ONLY`] the handle is an
+    /// `Left` says why. The name has 1 to 255 bytes; up to its first slash it says in which domain
+    /// the group is, without one that is `default`. With [`JOIN_SEND_ONLY`] the handle is an
     /// address to send to: no views, no messages.
     ///
     /// # Errors
-    /// `EINVAL`: name or flags. `ENOTSUP`: the name of a group in another domain. `EEXIST`: this
-    /// session has a handle for it. `ECLOSED`, `EFORKED`. `ENOMEM`: sixteen million groups.
+    /// `EINVAL`: name or flags. `EEXIST`: this session has a handle for it. `ECLOSED`, `EFORKED`.
+    /// `ENOMEM`: sixteen million groups.
     pub fn join(&self, name: &str, flags: u32, user_data: usize) -> Result<GroupHandle, Status> {
         self.check_open()?;
         if name.is_empty() || name.len() > GROUP_NAME_LEN_MAX || flags & !JOIN_SEND_ONLY != 0 {
             return Err(Status::EINVAL);
         }
-        if name.contains('/') {
-            return Err(Status::ENOTSUP);
-        }
-        self.add_group(name, (flags, None), user_data)
+        let domain = split_name(name).map_or(DEFAULT_DOMAIN, |(domain, _)| domain);
+        self.add_group((domain, name), (flags, None), user_data)
     }
 
-    /// An address for one session: messages to it are ordered with all others, and it alone gets
-    /// them. It must be a member of some group when they are reached, else their receipts say
-    /// `ENOTMEMBER`.
+    /// An address for one session in a domain: messages to it are ordered with all others there,
+    /// and it alone gets them. It must be a member of some group there when they are reached, else
+    /// their receipts say `ENOTMEMBER`. If the engine has no such domain, the handle's `Left` says
+    /// so.
     ///
     /// # Errors
-    /// `EINVAL`: no session has such a name. `EEXIST`: this session has an address for it already.
-    /// `ECLOSED`, `EFORKED`, `ENOMEM`.
-    pub fn peer(&self, to: Member, user_data: usize) -> Result<GroupHandle, Status> {
-        if to.session == 0 || !(1..=u64::from(u32::MAX)).contains(&to.node) {
+    /// `EINVAL`: no session, or no domain, has such a name. `EEXIST`: this session has an address
+    /// for it already. `ECLOSED`, `EFORKED`, `ENOMEM`.
+    pub fn peer(&self, domain: &str, to: Member, user_data: usize) -> Result<GroupHandle, Status> {
+        let is_no_one = to.session == 0 || !(1..=u64::from(u32::MAX)).contains(&to.node);
+        if is_no_one || domain.is_empty() || domain.len() > DOMAIN_NAME_LEN_MAX {
             return Err(Status::EINVAL);
         }
         self.check_open()?;
-        // No group's name has a slash in it.
-        let name = format!("{}/{}", to.node, to.session);
-        self.add_group(&name, (0, Some(to)), user_data)
+        let name = match domain {
+            DEFAULT_DOMAIN => format!("{}/{}", to.node, to.session),
+            domain => format!("{domain}/{}/{}", to.node, to.session),
+        };
+        self.add_group((domain, &name), (0, Some(to)), user_data)
     }
 
     fn add_group(
         &self,
-        name: &str,
+        (domain, name): (&str, &str),
         kind: (u32, Option<Member>),
         user_data: usize,
     ) -> Result<GroupHandle, Status> {
         let core = self.check_open()?;
         let mut exists = false;
         GroupHandle::each_of(core, |_, group| {
-            exists |= *group.name == *name && group.stage() == GroupStage::Live;
+            exists |= group.is_same(domain, name, kind.1) && group.stage() == GroupStage::Live;
         });
         if exists {
             return Err(Status::EEXIST);
         }
-        let group = Group::new(Arc::clone(core), name, kind, user_data);
+        let group = Group::new(Arc::clone(core), (domain, name), kind, user_data);
         let handle = GroupHandle::insert(group).ok_or(Status::ENOMEM)?;
         // Closed meanwhile: then nobody would end this handle.
         if let Err(status) = self.check_open() {

@@ -1,22 +1,29 @@
 //! The one door for administration: a JSON object in, a JSON object out. Console, demo and tests
 //! use it like anybody else.
 
+mod show;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use anasazi_protocol::{Instant, NodeId, Stats, ViewId};
+use anasazi_protocol::{Instant, NodeId};
 use anasazi_queue::status::Status;
 use serde_json::{Value, json};
 
 use crate::config::{Effective, ValidConfig};
 use crate::domain::Domain;
+use crate::domains::DomainId;
 use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
 use crate::storage::Storage;
 use anasazi_transport::Transport;
 
-const QUERIES: &str = "status, members, groups, sessions, stats, events, config";
+const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains";
 const ACTIONS: &str = "isolate, heal, loss, break, shutdown";
+/// Those of them that are about one domain: the one that `domain` names, else `default`; groups
+/// without it are those of all.
+const OF_DOMAIN: [&str; 8] =
+    ["status", "members", "groups", "stats", "isolate", "heal", "loss", "break"];
 
 pub(crate) struct Admin {
     config: ValidConfig,
@@ -45,12 +52,12 @@ impl Admin {
         now: Instant,
         json: &[u8],
         trusted: bool,
-        domain: &mut Domain<T, S>,
+        domains: &mut [Domain<T, S>],
         sessions: &Sessions,
     ) -> Answer {
         let result = parse(json).and_then(|request| {
             request.check_allowed(trusted)?;
-            self.carry_out(now, &request, domain, sessions)
+            self.carry_out(now, &request, domains, sessions)
         });
         match result {
             Ok((value, shutdown)) => {
@@ -66,28 +73,39 @@ impl Admin {
         &self,
         now: Instant,
         request: &Request,
-        domain: &mut Domain<T, S>,
+        domains: &mut [Domain<T, S>],
         sessions: &Sessions,
     ) -> Result<(Value, bool), Refusal> {
         let done = json!({ "done": true });
+        let named = request.domain(domains)?;
+        let id = named.unwrap_or_default();
         let value = match request {
-            Request::Query(what) => match what.as_str() {
-                "status" => self.status(now, domain, sessions),
-                "members" => json!({ "members": members(domain) }),
-                "groups" => json!({ "groups": groups(domain, sessions) }),
-                "sessions" => json!({ "sessions": describe_sessions(now, sessions) }),
+            Request::Query(what, _) => match what.as_str() {
+                "status" => self.status(now, domains, id, sessions),
+                "members" => json!({ "members": show::members(&domains[id.index()]) }),
+                "groups" => {
+                    let all = domains.iter().enumerate().map(|(at, of)| (DomainId::at(at), of));
+                    let these = all.filter(|(id, _)| named.is_none_or(|named| named == *id));
+                    let groups = these.flat_map(|of| show::groups(of, sessions));
+                    json!({ "groups": groups.collect::<Vec<_>>() })
+                }
+                "sessions" => json!({ "sessions": show::sessions(now, sessions) }),
                 "stats" => {
-                    let protocol = stats(&domain.core.stats());
-                    json!({ "protocol": protocol, "transport": transport(domain) })
+                    let domain = &domains[id.index()];
+                    let protocol = show::stats(&domain.core.stats());
+                    json!({ "protocol": protocol, "transport": show::transport(domain) })
                 }
                 "events" => json!({ "events": self.events() }),
                 "config" => json!({ "config": self.effective_config() }),
+                "domains" => {
+                    json!({ "domains": domains.iter().map(show::domain).collect::<Vec<_>>() })
+                }
                 other => return Err(unknown("query", other, QUERIES)),
             },
             Request::Do(what, arguments) => match what.as_str() {
                 "shutdown" => return Ok((done, true)),
                 "isolate" | "heal" | "loss" | "break" => {
-                    self.inject(what, arguments, domain)?;
+                    self.inject(what, arguments, &mut domains[id.index()])?;
                     done
                 }
                 other => return Err(unknown("do", other, ACTIONS)),
@@ -99,15 +117,17 @@ impl Admin {
     fn status<T: Transport, S: Storage>(
         &self,
         now: Instant,
-        domain: &Domain<T, S>,
+        domains: &[Domain<T, S>],
+        id: DomainId,
         sessions: &Sessions,
     ) -> Value {
+        let domain = &domains[id.index()];
         let status = domain.core.status();
         let ring = status.ring.map(|ring| {
             json!({
                 "id": ring.to_string(),
                 "sequence": ring.sequence,
-                "members": members(domain),
+                "members": show::members(domain),
                 "multicast": status.multicast,
             })
         });
@@ -117,6 +137,8 @@ impl Admin {
             "name": self.config.node.name,
             "incarnation": domain.process.incarnation.0,
             "version": env!("CARGO_PKG_VERSION"),
+            "domain": domain.name,
+            "domains": domains.iter().map(|domain| &domain.name[..]).collect::<Vec<_>>(),
             "state": status.state,
             "address": domain.transport.local_address().to_string(),
             "ring": ring,
@@ -147,7 +169,9 @@ impl Admin {
         arguments: &Value,
         domain: &mut Domain<T, S>,
     ) -> Result<(), Refusal> {
-        if !self.config.transport.allow_faults {
+        let all = self.config.all_domains();
+        let config = all.iter().find(|config| config.name == domain.name);
+        if !config.is_some_and(|config| config.transport.allow_faults) {
             let text = "fault injection is not allowed here: it takes transport.allow_faults = \
                         true in the configuration";
             return Err(Refusal(Status::EACCES, text.to_owned()));
@@ -184,7 +208,7 @@ impl Admin {
 
 /// A request as it came.
 enum Request {
-    Query(String),
+    Query(String, Value),
     Do(String, Value),
 }
 
@@ -202,6 +226,22 @@ impl Request {
             _ => Ok(()),
         }
     }
+
+    /// The domain that it names, if it names one; it must be about something that domains have.
+    fn domain<T, S>(&self, domains: &[Domain<T, S>]) -> Result<Option<DomainId>, Refusal> {
+        let (Self::Query(what, arguments) | Self::Do(what, arguments)) = self;
+        let Some(name) = arguments.get("domain") else { return Ok(None) };
+        if !OF_DOMAIN.contains(&&what[..]) {
+            let those = OF_DOMAIN.join(", ");
+            let text = format!("{what:?} is of the whole engine; of a `domain` are {those}");
+            return Err(invalid(&text));
+        }
+        let at = domains.iter().position(|domain| name.as_str() == Some(&domain.name[..]));
+        at.map(|at| Some(DomainId::at(at))).ok_or_else(|| {
+            let known: Vec<_> = domains.iter().map(|domain| &domain.name[..]).collect();
+            invalid(&format!("this engine has no domain {name}; it has: {}", known.join(", ")))
+        })
+    }
 }
 
 fn parse(json: &[u8]) -> Result<Request, Refusal> {
@@ -209,7 +249,7 @@ fn parse(json: &[u8]) -> Result<Request, Refusal> {
         .map_err(|error| invalid(&format!("not a JSON object: {error}")))?;
     let word = |key| value.get(key).and_then(Value::as_str).map(str::to_owned);
     match (word("query"), word("do")) {
-        (Some(query), None) => Ok(Request::Query(query)),
+        (Some(query), None) => Ok(Request::Query(query, value)),
         (None, Some(action)) => Ok(Request::Do(action, value)),
         _ => Err(invalid(&format!(
             "give either {{\"query\": one of {QUERIES}}} or {{\"do\": one of {ACTIONS}}}"
@@ -242,69 +282,6 @@ fn address_of<T, S>(node: &Value, domain: &Domain<T, S>) -> Result<Option<Socket
         Some(address) => Ok(Some(address)),
         None => Err(invalid(&format!("node {id} was never heard here"))),
     }
-}
-
-fn members<T: Transport, S>(domain: &Domain<T, S>) -> Vec<Value> {
-    let own = domain.transport.local_address();
-    let member = |(process, address): (anasazi_protocol::Process, Option<SocketAddr>)| {
-        let is_self = process == domain.process;
-        json!({
-            "node": process.node.0,
-            "incarnation": process.incarnation.0,
-            "address": if is_self { Some(own) } else { address }.map(|a| a.to_string()),
-            "self": is_self,
-        })
-    };
-    domain.core.status().members.into_iter().map(member).collect()
-}
-
-fn groups<T, S>(domain: &Domain<T, S>, sessions: &Sessions) -> Vec<Value> {
-    let group = |g: anasazi_protocol::GroupStatus| {
-        let member =
-            |m: &anasazi_protocol::MemberId| json!({ "node": m.node.0, "session": m.session.0 });
-        json!({
-            "name": g.name,
-            "id": format!("{:016x}", g.id.0),
-            "members": g.members.iter().map(member).collect::<Vec<_>>(),
-            "view": view(g.view),
-            "messages": g.sequence,
-            "held_by": sessions.held_by(g.id).map(|node| node.0).collect::<Vec<_>>(),
-        })
-    };
-    domain.core.groups().map(group).collect()
-}
-
-fn view(id: ViewId) -> Value {
-    json!({ "ring": id.ring.to_string(), "ordinal": id.ordinal, "sub": id.sub })
-}
-
-fn stats(stats: &Stats) -> Value {
-    stats.fields().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
-}
-
-fn transport<T: Transport, S>(domain: &Domain<T, S>) -> Value {
-    let counters = domain.transport.counters();
-    counters.fields().map(|(name, value)| (name.to_owned(), Value::from(value))).collect()
-}
-
-fn describe_sessions(now: Instant, sessions: &Sessions) -> Vec<Value> {
-    let row = |s: crate::session::SessionInfo| {
-        json!({
-            "session": s.session.0,
-            "pid": s.who.map(|(pid, _)| pid),
-            "uid": s.who.map(|(_, uid)| uid),
-            "way": s.way,
-            "groups": s.groups,
-            "send_used": s.send_used,
-            "receive_used": s.receive_used,
-            "backlog": s.backlog_len,
-            "slow_policy": s.slow_policy,
-            "skipped": s.skipped,
-            "holds_ms": s.holds_since.map(|at| now.since(at).as_millis() as u64),
-            "claim_open_ms": s.claim_open_since.map(|at| now.since(at).as_millis() as u64),
-        })
-    };
-    sessions.describe().into_iter().map(row).collect()
 }
 
 #[cfg(test)]

@@ -6,19 +6,21 @@ use anasazi_protocol::{Boot, Incarnation, NodeId, Process, limits};
 
 use crate::config::ValidConfig;
 use crate::error::EngineError;
-use crate::state_file::{StateFile, Stored};
+use crate::state_file::{StateFile, StateFileError, Stored};
 
 /// 2020-01-01 in milliseconds of the Unix epoch: incarnations count from here.
 const EPOCH_MS: u64 = 1_577_836_800_000;
 
-/// The boot record, the open state file if there is storage, and what the operator should know.
+/// Who this is, in each domain, and what the operator should know.
 pub(crate) struct Booted {
-    pub(crate) boot: Boot,
-    pub(crate) file: Option<StateFile>,
-    pub(crate) warning: Option<String>,
+    /// In the order of `ValidConfig::all_domains`: the boot record, and the open state file if
+    /// there is storage.
+    pub(crate) domains: Vec<(Boot, Option<StateFile>)>,
+    pub(crate) warnings: Vec<String>,
 }
 
-/// `known`: others know this incarnation of an earlier start, and it was newer.
+/// One process in all domains: the same node in the same incarnation. What rings are called is
+/// each domain's own. `known`: others know this incarnation of an earlier start, and it was newer.
 pub(crate) fn boot(
     config: &ValidConfig,
     known: Option<Incarnation>,
@@ -32,39 +34,58 @@ pub(crate) fn boot(
         let process =
             Process { node: config.node.id.map_or_else(draw_node, Ok)?, incarnation: now };
         let boot = Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX };
-        return Ok(Booted { boot, file: None, warning: None });
+        let domains = (0..=config.domains.len()).map(|_| (boot, None)).collect();
+        return Ok(Booted { domains, warnings: Vec::new() });
     };
-    let state = |error: crate::state_file::StateFileError| EngineError::State(error.to_string());
-    let (mut file, stored) = StateFile::open(dir).map_err(state)?;
-    let warning = file.warning().map(ToString::to_string);
-    let node = node_id(config, stored.as_ref())?;
-    let incarnation = stored.as_ref().map_or(now, |s| now.max(Incarnation(s.incarnation + 1)));
-    let floor = stored.map_or(0, |s| s.ring_sequence_reserved);
-    let reserved = floor + limits::RING_SEQUENCE_RESERVE;
-    file.store(&Stored {
-        node_id: node.0,
-        incarnation: incarnation.0,
-        ring_sequence_reserved: reserved,
-    })
-    .map_err(state)?;
-    let process = Process { node, incarnation };
-    let boot = Boot { process, ring_sequence_floor: floor, ring_sequence_reserved: reserved };
-    Ok(Booted { boot, file: Some(file), warning })
+    let mut files = vec![StateFile::open(dir).map_err(state)?];
+    for domain in &config.domains {
+        files.push(StateFile::open_of_domain(dir, &domain.name).map_err(state)?);
+    }
+    let mut node = config.node.id;
+    for (file, stored) in &files {
+        node = node_id(node, file, stored.as_ref())?;
+    }
+    let process = Process {
+        node: node.map_or_else(draw_node, Ok)?,
+        incarnation: (files.iter().filter_map(|(_, stored)| *stored))
+            .fold(now, |newest, stored| newest.max(Incarnation(stored.incarnation + 1))),
+    };
+    let warnings = files.iter().filter_map(|(file, _)| file.warning()).map(str::to_owned).collect();
+    let boot = |(file, stored)| reserve(process, file, stored);
+    let domains = files.into_iter().map(boot).collect::<Result<_, _>>()?;
+    Ok(Booted { domains, warnings })
 }
 
-/// The configured id, the stored one, or a new one; the first two must agree.
-fn node_id(config: &ValidConfig, stored: Option<&Stored>) -> Result<NodeId, EngineError> {
-    match (config.node.id, stored.map(|s| NodeId(s.node_id))) {
-        (Some(configured), Some(stored)) if configured != stored => {
-            Err(EngineError::State(format!(
-                "node.id is {configured}, but the state in {} belongs to node {stored}: correct \
-                 node.id, or give this node its own state.dir, or reset the state with \
-                 `anasazid --reset-state`",
-                config.state.dir.as_deref().unwrap_or_else(|| "".as_ref()).display()
-            )))
-        }
-        (Some(id), _) | (None, Some(id)) => Ok(id),
-        (None, None) => draw_node(),
+/// Makes durable who this is, and the first ring numbers.
+fn reserve(
+    process: Process,
+    mut file: StateFile,
+    stored: Option<Stored>,
+) -> Result<(Boot, Option<StateFile>), EngineError> {
+    let floor = stored.map_or(0, |stored| stored.ring_sequence_reserved);
+    let ring_sequence_reserved = floor + limits::RING_SEQUENCE_RESERVE;
+    let (node_id, incarnation) = (process.node.0, process.incarnation.0);
+    file.store(&Stored { node_id, incarnation, ring_sequence_reserved }).map_err(state)?;
+    Ok((Boot { process, ring_sequence_floor: floor, ring_sequence_reserved }, Some(file)))
+}
+
+fn state(error: StateFileError) -> EngineError {
+    EngineError::State(error.to_string())
+}
+
+/// The id that is known so far, or the stored one; the two must agree.
+fn node_id(
+    known: Option<NodeId>,
+    file: &StateFile,
+    stored: Option<&Stored>,
+) -> Result<Option<NodeId>, EngineError> {
+    match (known, stored.map(|s| NodeId(s.node_id))) {
+        (Some(known), Some(stored)) if known != stored => Err(EngineError::State(format!(
+            "node.id is {known}, but the state in {} belongs to node {stored}: correct node.id, or \
+             give this node its own state.dir, or reset the state with `anasazid --reset-state`",
+            file.path().display()
+        ))),
+        (known, stored) => Ok(known.or(stored)),
     }
 }
 
@@ -82,4 +103,43 @@ pub(crate) fn random_u64() -> Result<u64, EngineError> {
 fn now_ms() -> u64 {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     (unix.as_millis() as u64).saturating_sub(EPOCH_MS).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Settings;
+
+    fn config(directory: &Path, node: Option<&str>) -> ValidConfig {
+        let mut settings = Settings::new();
+        settings.set("state.dir", directory.to_str().expect("UTF-8")).expect("a directory");
+        settings.set("domain.fast.preset", "lan").expect("a domain");
+        node.into_iter().for_each(|node| settings.set("node.id", node).expect("a node"));
+        settings.validate().expect("valid")
+    }
+
+    /// A domain that was added, or another one's state that was lost, makes no second node of it.
+    #[test]
+    fn it_is_one_process_in_all_domains_and_each_has_ring_numbers_of_its_own() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let of_fast = Stored { node_id: 9, incarnation: 1 << 50, ring_sequence_reserved: 70 };
+        let (mut file, _) = StateFile::open_of_domain(directory.path(), "fast").expect("a file");
+        file.store(&of_fast).expect("stored");
+        drop(file);
+        let booted = boot(&config(directory.path(), None), None).expect("it boots");
+        let [(default, _), (fast, _)] = &booted.domains[..] else { panic!("two domains") };
+        assert_eq!(default.process, fast.process);
+        let process = Process { node: NodeId(9), incarnation: Incarnation((1 << 50) + 1) };
+        assert_eq!(default.process, process);
+        assert_eq!((default.ring_sequence_floor, fast.ring_sequence_floor), (0, 70));
+        drop(booted);
+        let again = boot(&config(directory.path(), None), None).expect("it boots");
+        assert_eq!(again.domains[0].0.process.incarnation, Incarnation((1 << 50) + 2));
+        drop(again);
+        let refused = boot(&config(directory.path(), Some("8")), None).err().expect("two nodes");
+        let text = refused.to_string();
+        assert!(text.contains("node.id is 8") && text.contains("belongs to node 9"), "{text}");
+    }
 }

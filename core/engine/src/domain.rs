@@ -1,5 +1,5 @@
 //! One domain: its protocol core with the transport and the storage that it needs. Time is an
-//! argument; nothing here is shared with another domain.
+//! argument; nothing here is shared with another domain, not even room for what it has to say.
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +11,7 @@ use anasazi_protocol::{
 use anasazi_transport::{Faulty, Life, Received, Target, Transport};
 use bytes::Bytes;
 
+use crate::domains::DEFAULT_NAME;
 use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::storage::Storage;
@@ -57,6 +58,7 @@ pub(crate) enum Upward {
 }
 
 pub(crate) struct Domain<T, S> {
+    pub(crate) name: String,
     pub(crate) core: Core,
     pub(crate) transport: Faulty<T>,
     pub(crate) storage: S,
@@ -70,13 +72,37 @@ pub(crate) struct Domain<T, S> {
     /// The ring has changed since the last flush.
     has_new_ring: bool,
     written: Vec<(u64, bool)>,
+    /// What it has for the rest of the engine, in order.
+    up: Vec<Upward>,
+    /// A descriptor of its transport was ready.
+    arrived: bool,
     /// There is certainly more to receive.
     backlog: bool,
+    /// It has left.
+    pub(crate) is_stopped: bool,
+}
+
+impl<T, S> Domain<T, S> {
+    /// What stands before words about it: nothing for `default`.
+    pub(crate) fn place(&self) -> String {
+        if self.name == DEFAULT_NAME { String::new() } else { format!("domain {}: ", self.name) }
+    }
+
+    /// A group's name as sessions join it, if the group is known.
+    pub(crate) fn full_name(&self, group: GroupId) -> Option<String> {
+        self.core.group_name(group).map(|name| self.full(name))
+    }
+
+    /// The full name of what is called this here.
+    pub(crate) fn full(&self, name: &str) -> String {
+        if self.name == DEFAULT_NAME { name.to_owned() } else { format!("{}/{name}", self.name) }
+    }
 }
 
 impl<T: Transport, S: Storage> Domain<T, S> {
     /// Starts the core. Its first outputs wait for [`begin`](Self::begin).
     pub(crate) fn new(
+        name: String,
         (config, boot): (CoreConfig, Boot),
         (transport, storage): (T, S),
         recorder: Recorder,
@@ -88,6 +114,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         // Others may know of the first ring before this one does.
         transport.watch(life(boot.process), &[]);
         Self {
+            name,
             core: Core::new(config, boot, now),
             transport,
             storage,
@@ -100,112 +127,132 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             ended: Vec::new(),
             has_new_ring: false,
             written: Vec::new(),
+            up: Vec::new(),
+            arrived: false,
             backlog: false,
+            is_stopped: false,
         }
     }
 
     /// Takes in datagrams and evidence. True if there is certainly more.
-    pub(crate) fn receive(&mut self, now: Instant, up: &mut Vec<Upward>) -> bool {
+    pub(crate) fn receive(&mut self, now: Instant) -> bool {
+        self.arrived = false;
         let mut received = core::mem::take(&mut self.received);
         self.backlog = !self.transport.receive(RECEIVE_BATCH_MAX, &mut received);
         for Received { from, multicast, bytes } in received.drain(..) {
-            self.handle(now, Input::Datagram { from, multicast, bytes }, up);
+            self.handle(now, Input::Datagram { from, multicast, bytes });
         }
         self.received = received;
         if !self.backlog {
-            self.handle(now, Input::Drained, up);
+            self.handle(now, Input::Drained);
         }
         let mut unreachable = core::mem::take(&mut self.unreachable);
         self.transport.unreachable(&mut unreachable);
         for address in unreachable.drain(..) {
-            self.handle(now, Input::Evidence(Evidence::Unreachable { address }), up);
+            self.handle(now, Input::Evidence(Evidence::Unreachable { address }));
         }
         self.unreachable = unreachable;
         let mut ended = core::mem::take(&mut self.ended);
         self.transport.ended(&mut ended);
         for life in ended.drain(..) {
             let process = process_of(life);
-            self.handle(now, Input::Evidence(Evidence::Ended { process }), up);
+            self.handle(now, Input::Evidence(Evidence::Ended { process }));
         }
         self.ended = ended;
         self.backlog
     }
 
-    /// There is certainly more to receive, whether or not a descriptor says so.
-    pub(crate) fn has_backlog(&self) -> bool {
-        self.backlog
+    /// Its transport may have something.
+    pub(crate) fn set_arrived(&mut self) {
+        self.arrived = true;
+    }
+
+    /// There may be something to receive. What was read already makes no descriptor ready.
+    pub(crate) fn has_arrivals(&self) -> bool {
+        self.arrived || self.backlog
+    }
+
+    /// What it has to say, to be drained and given back by [`give_back`](Self::give_back).
+    pub(crate) fn take_up(&mut self) -> Vec<Upward> {
+        core::mem::take(&mut self.up)
+    }
+
+    /// The room of what was said, for what comes next.
+    pub(crate) fn give_back(&mut self, up: Vec<Upward>) {
+        self.up = up;
     }
 
     /// Timers that are due, and writes that ended.
-    pub(crate) fn tick(&mut self, now: Instant, up: &mut Vec<Upward>) {
+    pub(crate) fn tick(&mut self, now: Instant) {
         let mut written = core::mem::take(&mut self.written);
         self.storage.take_written(&mut written);
         for (ticket, durable) in written.drain(..) {
-            self.handle(now, Input::Persisted { ticket, durable }, up);
+            self.handle(now, Input::Persisted { ticket, durable });
         }
         self.written = written;
         if self.core.deadline().is_some_and(|at| at <= now) {
-            self.handle(now, Input::Timeout, up);
+            self.handle(now, Input::Timeout);
         }
     }
 
-    pub(crate) fn command(&mut self, now: Instant, command: Command, up: &mut Vec<Upward>) {
-        self.handle(now, Input::Command(command), up);
+    pub(crate) fn command(&mut self, now: Instant, command: Command) {
+        self.handle(now, Input::Command(command));
     }
 
-    pub(crate) fn shutdown(&mut self, now: Instant, up: &mut Vec<Upward>) {
-        self.handle(now, Input::Shutdown, up);
+    pub(crate) fn shutdown(&mut self, now: Instant) {
+        self.handle(now, Input::Shutdown);
     }
 
     /// What the core has to say before any input.
-    pub(crate) fn begin(&mut self, now: Instant, up: &mut Vec<Upward>) {
-        self.guarded(up, |domain, up| domain.drain(now, up));
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.guarded(|domain| domain.drain(now));
     }
 
     /// One input, and everything that comes of it.
-    fn handle(&mut self, now: Instant, input: Input, up: &mut Vec<Upward>) {
-        self.guarded(up, |domain, up| {
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.guarded(|domain| {
             domain.recorder.note(now, &input);
             domain.recorder.break_if_asked();
             if domain.core.is_about_to_install() {
                 domain.send();
             }
             domain.core.handle(now, input);
-            domain.drain(now, up);
+            domain.drain(now);
         });
     }
 
     /// The border of the core: nothing comes of what breaks an invariant, nor of anything later.
-    fn guarded(&mut self, up: &mut Vec<Upward>, work: impl FnOnce(&mut Self, &mut Vec<Upward>)) {
+    fn guarded(&mut self, work: impl FnOnce(&mut Self)) {
         if self.recorder.is_broken() {
             return;
         }
-        let before = up.len();
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self, up))) {
+        let before = self.up.len();
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(self))) {
             // What it said last may be wrong as well.
             self.sending.clear();
-            up.truncate(before);
-            up.push(Upward::Broken { fault: self.recorder.broke(&*panic) });
+            self.up.truncate(before);
+            let fault = self.recorder.broke(&*panic);
+            self.up.push(Upward::Broken { fault });
         }
     }
 
-    fn drain(&mut self, now: Instant, up: &mut Vec<Upward>) {
+    fn drain(&mut self, now: Instant) {
         while let Some(output) = self.core.poll() {
             match output {
                 Output::Transmit { to, bytes } => self.queue(to, bytes),
                 Output::Persist { ticket, ring_sequence_max } => {
                     self.persist(ticket, ring_sequence_max);
                 }
-                Output::Message(message) => up.push(Upward::Message(message)),
-                Output::View(view) => up.push(Upward::View(view)),
+                Output::Message(message) => self.up.push(Upward::Message(message)),
+                Output::View(view) => self.up.push(Upward::View(view)),
                 Output::Receipt { session, to, tag, fate } => {
-                    up.push(Upward::Receipt { session, to, tag, fate });
+                    self.up.push(Upward::Receipt { session, to, tag, fate });
                 }
                 Output::JoinRefused { session, group, reason } => {
-                    up.push(Upward::JoinRefused { session, group, reason });
+                    self.up.push(Upward::JoinRefused { session, group, reason });
                 }
                 Output::Held { by, groups, for_ms } => {
-                    up.push(Upward::Held { by, groups, for_ms });
+                    self.up.push(Upward::Held { by, groups, for_ms });
                 }
                 Output::Event(event) => {
                     self.recorder.event(now, &event);
@@ -214,15 +261,15 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                     if let Some(witness) = &mut self.witness {
                         witness.event(now, &event);
                     }
-                    up.push(Upward::Event(event));
+                    self.up.push(Upward::Event(event));
                 }
                 Output::Trace(trace) => {
                     if let Some(witness) = &mut self.witness {
                         witness.trace(now, &trace);
                     }
                 }
-                Output::Outdated { known } => up.push(Upward::Outdated { known }),
-                Output::Stopped { fault } => up.push(Upward::Stopped { fault }),
+                Output::Outdated { known } => self.up.push(Upward::Outdated { known }),
+                Output::Stopped { fault } => self.up.push(Upward::Stopped { fault }),
             }
         }
     }

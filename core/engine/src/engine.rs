@@ -22,7 +22,7 @@ use crate::sys::intake::Intake;
 use crate::sys::poll::{Waker, now_ns};
 use crate::sys::schedule;
 use crate::sys::socket::{Peer, pair};
-use crate::turn::SESSION_KEYS;
+use crate::turn::{SESSION_KEYS, TRANSPORT_KEYS};
 use crate::watches::{HostLoop, Watches};
 
 /// Messages of the streams that are told in one turn; of a flood the rest is dropped.
@@ -93,7 +93,7 @@ impl Engine {
         let streams = streams::listen(&config.client, EngineHandle(Arc::clone(&shared)))?;
         let (turn, ready) = (Ok(turn), Vec::new());
         let mut engine = Self { watches, config, turn, door, streams, shared, ready };
-        engine.guarded(|engine| engine.run_turn(0, false))?;
+        engine.guarded(|engine| engine.run_turn(0))?;
         Ok(engine)
     }
 
@@ -126,8 +126,11 @@ impl Engine {
         if fd == Some(self.fd()) || self.has_ended() {
             return self.turn(0, Some(Duration::ZERO));
         }
-        let arrived = fd.is_some_and(|fd| self.watches.is_watched(fd));
-        self.guarded(|engine| engine.run_turn(0, arrived))
+        let key = fd.and_then(|fd| self.watches.watched(fd));
+        self.guarded(|engine| {
+            key.into_iter().for_each(|key| engine.ready(key));
+            engine.run_turn(0)
+        })
     }
 
     /// The host watches nothing from now on; [`process`](Self::process) and [`fd`](Self::fd) are
@@ -213,7 +216,7 @@ impl Engine {
         Ok(handle)
     }
 
-    /// The node is in a ring and orders messages.
+    /// The node is in a ring of `default` and orders messages. Others may be slower.
     pub fn is_operational(&self) -> bool {
         self.turn.as_ref().is_ok_and(|turn| turn.core().status().state == "operational")
     }
@@ -270,29 +273,28 @@ impl Engine {
         let mut ready = core::mem::take(&mut self.ready);
         let waited = self.watches.wait(&mut ready, timeout);
         waited.map_err(|error| EngineError::System(format!("polling failed: {error}")))?;
-        let mut arrived = false;
-        for key in ready.drain(..) {
-            match key {
-                key if key >= SESSION_KEYS => {
-                    if let Ok(turn) = &mut self.turn {
-                        turn.session_ready(key, &self.watches);
-                    }
-                }
-                LISTENER_KEY => self.door.knock(),
-                _ => arrived = true,
-            }
-        }
+        ready.drain(..).for_each(|key| self.ready(key));
         self.ready = ready;
-        self.run_turn(budget, arrived)
+        self.run_turn(budget)
     }
 
-    fn run_turn(&mut self, budget: u32, arrived: bool) -> Result<bool, EngineError> {
+    /// A descriptor with this key is ready.
+    fn ready(&mut self, key: u64) {
+        match (key, &mut self.turn) {
+            (SESSION_KEYS.., Ok(turn)) => turn.session_ready(key, &self.watches),
+            (TRANSPORT_KEYS.., Ok(turn)) => turn.transport_ready(key),
+            (LISTENER_KEY, _) => self.door.knock(),
+            _ => {}
+        }
+    }
+
+    fn run_turn(&mut self, budget: u32) -> Result<bool, EngineError> {
         self.take_in_connections();
         let Ok(turn) = &mut self.turn else { return self.end_of() };
         if self.shared.stop.load(Ordering::Acquire) {
             turn.stop();
         }
-        let mut result = turn.run(Instant(now_ns()), arrived, budget, &self.watches);
+        let mut result = turn.run(Instant(now_ns()), false, budget, &self.watches);
         if let Err(EngineError::Outdated(known)) = result {
             result = self.begin_again(known);
         }
@@ -351,7 +353,7 @@ impl Engine {
     }
 
     fn leave_transport(&mut self) {
-        for fd in self.turn.iter().flat_map(RealTurn::transport_fds) {
+        for (fd, _) in self.turn.iter().flat_map(RealTurn::transport_fds) {
             self.watches.remove_transport(fd);
         }
     }
@@ -459,10 +461,10 @@ fn begin(
     watches: &mut Watches,
 ) -> Result<RealTurn, EngineError> {
     let turn = open(config.clone(), known, &watches.waker())?;
-    let added = turn.transport_fds().try_for_each(|fd| watches.add_transport(fd));
+    let added = turn.transport_fds().try_for_each(|(fd, key)| watches.add_transport(fd, key));
     if let Err(error) = added {
         // While they are still open.
-        turn.transport_fds().for_each(|fd| watches.remove_transport(fd));
+        turn.transport_fds().for_each(|(fd, _)| watches.remove_transport(fd));
         return Err(system(error));
     }
     Ok(turn)

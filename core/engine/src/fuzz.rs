@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::admin::Admin;
 use crate::config::{Settings, ValidConfig};
 use crate::domain::Domain;
+use crate::domains::DEFAULT_NAME;
 use crate::journal::Journal;
 use crate::recorder::Recorder;
 use crate::session::{SessionLimits, Sessions};
@@ -52,14 +53,14 @@ impl Default for Desk {
         let network = MemoryNetwork::new();
         let mut domains = [domain(&network, 1), domain(&network, 2)];
         let (session, name) = (SessionId::first(Incarnation(1)), "g".to_owned());
-        let (mut now, mut up) = (BEGIN, Vec::new());
-        domains.iter_mut().for_each(|domain| domain.begin(now, &mut up));
-        domains[0].command(now, Command::Join { session, name }, &mut up);
+        let mut now = BEGIN;
+        domains.iter_mut().for_each(|domain| domain.begin(now));
+        domains[0].command(now, Command::Join { session, name });
         while domains[0].core.status().members.len() < 2 || domains[0].core.group_count() < 1 {
             assert!(now.since(BEGIN) < Duration::from_secs(20), "no ring of two");
             for domain in &mut domains {
-                domain.tick(now, &mut up);
-                domain.receive(now, &mut up);
+                domain.tick(now);
+                domain.receive(now);
                 domain.flush();
             }
             now = now + Duration::from_millis(1);
@@ -81,7 +82,7 @@ impl Desk {
             return false;
         }
         let Self { admin, domain, sessions, now } = self;
-        let answer = admin.answer(*now, json, trusted, domain, sessions);
+        let answer = admin.answer(*now, json, trusted, core::slice::from_mut(domain), sessions);
         let Ok(Value::Object(object)) = serde_json::from_str(&answer.json) else {
             panic!("no JSON object: {}", answer.json);
         };
@@ -103,7 +104,7 @@ fn domain(network: &MemoryNetwork, node: u32) -> Domain<Memory, NoDisk> {
     let Ok(transport) = network.attach(address, true) else { panic!("no descriptors left") };
     let recorder = Recorder::new(process, None, None);
     let core = CoreConfig { multicast: true, seed: node.into(), ..CoreConfig::default() };
-    Domain::new((core, boot), (transport, NoDisk), recorder, None, BEGIN)
+    Domain::new(DEFAULT_NAME.to_owned(), (core, boot), (transport, NoDisk), recorder, None, BEGIN)
 }
 
 fn config() -> ValidConfig {

@@ -51,9 +51,11 @@ impl Journal {
         self.warnings.push(text);
     }
 
-    /// Logs an event of a domain and keeps it.
-    pub(crate) fn record(&mut self, now_ns: u64, event: &Event) {
+    /// Logs an event of a domain and keeps it. `place`: what stands before words about the domain.
+    pub(crate) fn record(&mut self, now_ns: u64, place: &str, event: &Event) {
         let (kind, text) = describe(event);
+        let text = format!("{place}{text}");
+        let unusable = format!("{place}{MULTICAST_UNUSABLE}");
         match event {
             Event::State { .. } => debug!(target: "anasazi::protocol", kind, "{text}"),
             Event::Installed { .. } => info!(target: "anasazi::protocol", kind, "{text}"),
@@ -61,10 +63,10 @@ impl Journal {
             _ => warn!(target: "anasazi::protocol", kind, "{text}"),
         }
         match event {
-            Event::MulticastUnusable { .. } => self.keep(MULTICAST_UNUSABLE, text.clone()),
+            Event::MulticastUnusable { .. } => self.keep(&unusable, text.clone()),
             Event::StorageLost => self.keep(&text, text.clone()),
             Event::Installed { multicast: true, .. } => {
-                self.warnings.retain(|w| !w.starts_with(MULTICAST_UNUSABLE));
+                self.warnings.retain(|w| !w.starts_with(&unusable));
             }
             _ => {}
         }
@@ -174,14 +176,14 @@ mod tests {
         journal.warn("first".to_owned());
         journal.warn("first".to_owned());
         for node in 0..50 {
-            journal.record(0, &Event::MulticastUnusable { node: NodeId(node) });
-            journal.record(0, &Event::StorageLost);
+            journal.record(0, "", &Event::MulticastUnusable { node: NodeId(node) });
+            journal.record(0, "", &Event::StorageLost);
         }
         assert_eq!(journal.warnings().len(), 3);
         assert!(journal.warnings()[1].contains("node 49"), "{:?}", journal.warnings());
-        journal.record(0, &installed(false));
+        journal.record(0, "", &installed(false));
         assert_eq!(journal.warnings().len(), 3);
-        journal.record(0, &installed(true));
+        journal.record(0, "", &installed(true));
         assert_eq!(journal.warnings().len(), 2);
         (0..100).for_each(|number| journal.warn(format!("{number}.")));
         assert_eq!(journal.warnings().len(), WARNINGS_MAX);

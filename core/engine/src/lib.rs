@@ -13,6 +13,7 @@ mod boot;
 mod chatter;
 pub mod config;
 mod domain;
+pub mod domains;
 mod door;
 mod engine;
 mod error;

@@ -2,24 +2,27 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, hash64, limits};
+use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, limits};
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::boot::{boot, random_u64};
-use crate::config::ValidConfig;
+use crate::config::{DomainConfig, TransportConfig, ValidConfig};
+use crate::domains::DEFAULT_NAME;
 use crate::error::EngineError;
 use crate::recorder::Recorder;
 use crate::session::SessionLimits;
 use crate::sys::poll::{Waker, now_ns};
 use crate::trace_file::TraceFile;
-use crate::turn::{Parts, Turn};
+use crate::turn::{DomainParts, Parts, Turn};
 use crate::witness::Witness;
 use crate::writer::Writer;
 
 /// A turn on real sockets and a real disk.
 pub(crate) type RealTurn = Turn<Udp, Option<Writer>>;
 
-/// Opens sockets and state, and starts the protocol, above an incarnation that others know.
+/// Opens sockets and state, and starts the protocol in every domain, above an incarnation that
+/// others know. What one domain cannot have keeps the engine from starting: it is how it was
+/// configured.
 pub(crate) fn open(
     config: ValidConfig,
     known: Option<Incarnation>,
@@ -27,24 +30,65 @@ pub(crate) fn open(
 ) -> Result<RealTurn, EngineError> {
     let mut warnings = config.warnings().to_vec();
     let booted = boot(&config, known)?;
-    warnings.extend(booted.warning);
-    let (transport, of_network) = Udp::open(&udp_options(&config))
-        .map_err(|e: OpenError| EngineError::Network(e.to_string()))?;
-    warnings.extend(of_network);
+    warnings.extend(booted.warnings);
+    let now = Instant(now_ns());
+    let is_pinned = !config.thread.cpus.is_empty();
+    let mut domains = Vec::new();
+    for (of, (boot, file)) in config.all_domains().iter().zip(booted.domains) {
+        let storage = file.map(|file| Writer::new(file, waker.clone(), is_pinned));
+        domains.push(open_domain(of, boot, storage, now, &mut warnings)?);
+    }
+    let temporary = Some(std::env::temp_dir());
+    let process = domains[0].boot.process;
+    let mut at_start = Recorder::new(process, config.recorder.dir.clone(), temporary.clone());
+    let limits = session_limits(&config);
+    let mut domains = domains.into_iter();
+    let Some(default) = domains.next() else { unreachable!("there always is a domain") };
+    let DomainParts { core, boot, transport, storage, witness, .. } = default;
+    let parts =
+        Parts { config, warnings, core, boot, limits, transport, storage, temporary, witness };
+    // Once there is a core, its domain guards it.
+    catch_unwind(AssertUnwindSafe(|| {
+        let mut turn = Turn::new(parts, now);
+        domains.for_each(|domain| _ = turn.add_domain(domain, now));
+        turn
+    }))
+    .map_err(|panic| EngineError::Broken(at_start.broke(&*panic)))
+}
+
+fn open_domain(
+    config: &DomainConfig,
+    boot: Boot,
+    storage: Option<Writer>,
+    now: Instant,
+    warnings: &mut Vec<String>,
+) -> Result<DomainParts<Udp, Option<Writer>>, EngineError> {
+    let place = match &config.name[..] {
+        DEFAULT_NAME => String::new(),
+        name => format!("domain {name}: "),
+    };
+    let (transport, of_network) = Udp::open(&udp_options(&config.transport))
+        .map_err(|e: OpenError| EngineError::Network(format!("{place}{e}")))?;
+    warnings.extend(of_network.into_iter().map(|warning| format!("{place}{warning}")));
     let core = CoreConfig {
-        cluster: hash64(config.cluster.as_bytes()),
-        domain: 0,
+        cluster: config.number,
+        domain: config.short_number(),
         peers: config.transport.peers.clone(),
         multicast: transport.has_multicast(),
         mtu: config.transport.mtu,
         mtu_max: config.transport.mtu_max,
-        window: window(&config, &transport),
+        window: window(config, &transport),
         timers: config.ring.timers(),
         seed: random_u64()?,
         trace: config.trace.file.is_some(),
         ..CoreConfig::default()
     };
-    let limits = SessionLimits {
+    let witness = open_trace(config, boot, now)?;
+    Ok(DomainParts { name: config.name.clone(), core, boot, transport, storage, witness })
+}
+
+fn session_limits(config: &ValidConfig) -> SessionLimits {
+    SessionLimits {
         sessions_max: config.client.sessions_max,
         backlog_len_max: config.client.backlog_len,
         backlog_total_max: config.client.backlog_total,
@@ -52,24 +96,11 @@ pub(crate) fn open(
         message_len_max: config.message.len_max,
         allow_uids: config.client.allow_uids.clone(),
         allow_gids: config.client.allow_gids.clone(),
-    };
-    let now = Instant(now_ns());
-    let witness = open_trace(&config, booted.boot, now)?;
-    let storage =
-        booted.file.map(|file| Writer::new(file, waker.clone(), !config.thread.cpus.is_empty()));
-    let temporary = Some(std::env::temp_dir());
-    let mut at_start =
-        Recorder::new(booted.boot.process, config.recorder.dir.clone(), temporary.clone());
-    let boot = booted.boot;
-    let parts =
-        Parts { config, warnings, core, boot, limits, transport, storage, temporary, witness };
-    // Once there is a core, its domain guards it.
-    catch_unwind(AssertUnwindSafe(|| Turn::new(parts, now)))
-        .map_err(|panic| EngineError::Broken(at_start.broke(&*panic)))
+    }
 }
 
 fn open_trace(
-    config: &ValidConfig,
+    config: &DomainConfig,
     boot: Boot,
     now: Instant,
 ) -> Result<Option<Box<dyn Witness>>, EngineError> {
@@ -79,20 +110,20 @@ fn open_trace(
     Ok(Some(Box::new(file)))
 }
 
-fn udp_options(config: &ValidConfig) -> UdpOptions {
+fn udp_options(transport: &TransportConfig) -> UdpOptions {
     UdpOptions {
-        bind: config.transport.bind,
-        multicast: config.transport.multicast,
-        interface: config.transport.interface.clone(),
-        multicast_ttl: config.transport.multicast_ttl,
-        receive_buffer_len: config.transport.receive_buffer_len,
-        send_buffer_len: config.transport.send_buffer_len,
-        liveness: config.transport.liveness,
+        bind: transport.bind,
+        multicast: transport.multicast,
+        interface: transport.interface.clone(),
+        multicast_ttl: transport.multicast_ttl,
+        receive_buffer_len: transport.receive_buffer_len,
+        send_buffer_len: transport.send_buffer_len,
+        liveness: transport.liveness,
     }
 }
 
 /// A rotation's packets must fit into every member's socket buffer, or the kernel drops them.
-fn window(config: &ValidConfig, transport: &impl Transport) -> u32 {
+fn window(config: &DomainConfig, transport: &impl Transport) -> u32 {
     let datagram = config.transport.mtu + limits::DATAGRAM_OVERHEAD_LEN;
     let fits = transport.counters().receive_buffer_len as usize / datagram;
     config.ring.window.min(u32::try_from(fits).unwrap_or(u32::MAX)).max(16)

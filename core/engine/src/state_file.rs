@@ -55,11 +55,26 @@ impl StateFile {
     /// directory is missing or cannot be written; the disk is full. The text names path, cause and
     /// remedy.
     pub fn open(directory: &Path) -> Result<(Self, Option<Stored>), StateFileError> {
+        Self::open_named(directory, FILE_NAME)
+    }
+
+    /// The same for what a node must not forget in one of its domains.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn open_of_domain(
+        directory: &Path,
+        domain: &str,
+    ) -> Result<(Self, Option<Stored>), StateFileError> {
+        Self::open_named(directory, &format!("{DOMAIN_BEGIN}{domain}{END}"))
+    }
+
+    fn open_named(directory: &Path, name: &str) -> Result<(Self, Option<Stored>), StateFileError> {
         let names = open_directory(directory)?;
-        let path = directory.join(FILE_NAME);
+        let path = directory.join(name);
         let file = match Locked::open(&path, false)? {
             Some(file) => file,
-            None => create(directory, &names, &path)?,
+            None => create((directory, name), &names, &path)?,
         };
         let len = file.metadata().map_err(StateFileError::io("read", &path))?.len();
         if len != FILE_LEN {
@@ -123,20 +138,31 @@ impl StateFile {
     }
 }
 
-/// Sets the state file of a directory aside, under its name with `.bad` appended, so that the next
-/// start begins without one; returns the new path, or `None` if there was no state file. A file of
-/// that name is replaced.
+/// Sets the state files of a directory aside, those of domains too, under their names with `.bad`
+/// appended, so that the next start begins without any; returns the new paths, none if there was no
+/// state file. Files of those names are replaced.
 ///
 /// # Errors
-/// A running process has it, or the directory cannot be written.
-pub fn reset(directory: &Path) -> Result<Option<PathBuf>, StateFileError> {
+/// A running process has one, or the directory cannot be written.
+pub fn reset(directory: &Path) -> Result<Vec<PathBuf>, StateFileError> {
     let names = open_directory(directory)?;
-    let path = directory.join(FILE_NAME);
-    let Some(_locked) = Locked::open(&path, false)? else { return Ok(None) };
-    let aside = directory.join(format!("{FILE_NAME}.bad"));
-    fs::rename(&path, &aside).map_err(StateFileError::io("rename", &path))?;
+    let list = || -> std::io::Result<Vec<_>> {
+        fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect()
+    };
+    let mut found = list().map_err(StateFileError::io("read", directory))?;
+    found.sort();
+    let is_state =
+        |name: &&str| *name == FILE_NAME || name.starts_with(DOMAIN_BEGIN) && name.ends_with(END);
+    let mut aside = Vec::new();
+    for name in found.iter().filter_map(|name| name.to_str()).filter(is_state) {
+        let path = directory.join(name);
+        let Some(_locked) = Locked::open(&path, false)? else { continue };
+        let new = directory.join(format!("{name}.bad"));
+        fs::rename(&path, &new).map_err(StateFileError::io("rename", &path))?;
+        aside.push(new);
+    }
     names.sync_all().map_err(StateFileError::io("write", directory))?;
-    Ok(Some(aside))
+    Ok(aside)
 }
 
 impl Stored {
@@ -168,8 +194,12 @@ fn open_directory(directory: &Path) -> Result<File, StateFileError> {
 
 /// Makes a new file with nothing stored. It gets its name only when it is whole, so that a crash
 /// leaves no half of one.
-fn create(directory: &Path, names: &File, path: &Path) -> Result<Locked, StateFileError> {
-    let draft = directory.join(format!("{FILE_NAME}.new"));
+fn create(
+    (directory, name): (&Path, &str),
+    names: &File,
+    path: &Path,
+) -> Result<Locked, StateFileError> {
+    let draft = directory.join(format!("{name}.new"));
     let Some(file) = Locked::open(&draft, true)? else {
         return Err(StateFileError::InUse { path: draft });
     };
@@ -234,6 +264,9 @@ pub(crate) fn read_copies(bytes: &[u8; 2 * SLOT_LEN]) -> bool {
 }
 
 const FILE_NAME: &str = "anasazi-node.state";
+/// How the names of those of domains begin and end.
+const DOMAIN_BEGIN: &str = "anasazi-domain-";
+const END: &str = ".state";
 /// The slots share no page and no sector, so one write cannot damage both.
 const SLOT_STRIDE: u64 = 4_096;
 const FILE_LEN: u64 = 2 * SLOT_STRIDE;

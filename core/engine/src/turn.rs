@@ -9,13 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use anasazi_protocol::{Boot, Core, CoreConfig, GroupId, Instant, NodeId};
+use anasazi_protocol::{Boot, Core, CoreConfig, Instant, NodeId};
 use anasazi_queue::status::Status;
 use anasazi_transport::Transport;
 
 use crate::admin::Admin;
 use crate::config::ValidConfig;
 use crate::domain::{Domain, Upward};
+use crate::domains::{DEFAULT_NAME, DOMAINS_MAX, DomainGroup, DomainId, DomainSet};
 use crate::error::EngineError;
 use crate::journal::Journal;
 use crate::recorder::Recorder;
@@ -26,13 +27,31 @@ use crate::witness::Witness;
 
 /// Keys from here on are those of sessions, see [`Turn::session_ready`].
 pub const SESSION_KEYS: u64 = 1 << 32;
+/// Keys of the descriptors of transports, one for each domain.
+pub(crate) const TRANSPORT_KEYS: u64 = 1 << 20;
 /// Requests of sessions taken in per turn, if the caller does not say.
 const BUDGET_DEFAULT: usize = 1_024;
 /// Rounds of receiving per turn, so that a flood cannot keep the timers and the sessions from their
 /// turn.
 const RECEIVE_ROUNDS_MAX: usize = 4;
 
-/// What a turn is made of.
+/// What a domain is made of.
+pub struct DomainParts<T, S> {
+    /// What it is called; of no two the same.
+    pub name: String,
+    /// Settings of its core.
+    pub core: CoreConfig,
+    /// Who this is in it: the same node in all of them.
+    pub boot: Boot,
+    /// The network.
+    pub transport: T,
+    /// The disk.
+    pub storage: S,
+    /// Who watches the core, if anybody does.
+    pub witness: Option<Box<dyn Witness>>,
+}
+
+/// What a turn is made of: itself, and `default`, the domain that there always is.
 pub struct Parts<T, S> {
     /// For administration: what was configured.
     pub config: ValidConfig,
@@ -57,16 +76,17 @@ pub struct Parts<T, S> {
 /// Domains, sessions and administration, and what one turn does to them, in order. It never waits
 /// and reads no clock: `now` never decreases from call to call.
 pub struct Turn<T, S> {
-    /// One per domain; there is only `default` so far.
+    /// The first is `default`.
     domains: Vec<Domain<T, S>>,
     sessions: Sessions,
     admin: Admin,
-    up: Vec<Upward>,
     /// Clients find another engine at the same place, so that a clean stop only hangs up on them.
     clients_return: bool,
     stop: Stop,
     ended: Option<Result<(), EngineError>>,
     fault: Arc<OnceLock<EngineError>>,
+    /// Where the flight record goes, and where it goes if it cannot.
+    records: [Option<PathBuf>; 2],
 }
 
 /// How far a clean stop has come.
@@ -86,21 +106,31 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         warnings.into_iter().for_each(|warning| journal.warn(warning));
         let clients_return =
             config.client.listen.is_some() || !config.client.listen_streams.is_empty();
-        let recorder = Recorder::new(boot.process, config.recorder.dir.clone(), temporary);
-        let border = (transport, storage);
-        let mut domain = Domain::new((core, boot), border, recorder, witness, now);
-        let mut up = Vec::new();
-        domain.begin(now, &mut up);
+        let records = [config.recorder.dir.clone(), temporary];
+        let sessions = Sessions::new(limits, boot.process, SESSION_KEYS);
+        let name = DEFAULT_NAME.to_owned();
+        let default = DomainParts { name, core, boot, transport, storage, witness };
         Self {
-            domains: vec![domain],
-            sessions: Sessions::new(limits, boot.process, SESSION_KEYS),
+            domains: vec![begin(default, records.clone(), now)],
+            sessions,
             admin: Admin::new(config, journal, now),
-            up,
             clients_return,
             stop: Stop::No,
             ended: None,
             fault: Arc::default(),
+            records,
         }
+    }
+
+    /// One more domain begins; what it has to say leaves with the next [`run`](Self::run).
+    ///
+    /// # Panics
+    /// There are [`DOMAINS_MAX`] already.
+    pub fn add_domain(&mut self, parts: DomainParts<T, S>, now: Instant) -> DomainId {
+        assert!(self.domains.len() < DOMAINS_MAX, "more domains than an engine may have");
+        let domain = self.sessions.add_domain(&parts.name);
+        self.domains.push(begin(parts, self.records.clone(), now));
+        domain
     }
 
     /// A connection of a client came in.
@@ -124,6 +154,14 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.sessions.ready(key, readiness);
     }
 
+    /// A descriptor of a domain's transport is ready, watched under this key.
+    pub(crate) fn transport_ready(&mut self, key: u64) {
+        let index = key.checked_sub(TRANSPORT_KEYS).map(|index| index as usize);
+        if let Some(domain) = index.and_then(|index| self.domains.get_mut(index)) {
+            domain.set_arrived();
+        }
+    }
+
     /// Asks for a clean leave at the next turn.
     pub fn stop(&mut self) {
         if self.stop == Stop::No {
@@ -131,8 +169,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
     }
 
-    /// The turn itself. `arrived`: the transport may have something. `budget`: requests of sessions
-    /// taken in; 0 for the default. True: more can be done right now.
+    /// The turn itself. `arrived`: every transport may have something. `budget`: requests of
+    /// sessions taken in; 0 for the default. True: more can be done right now.
     ///
     /// # Errors
     /// It has ended with a fault; `Ok(false)` for ever after a clean stop.
@@ -146,19 +184,21 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         if let Some(result) = &self.ended {
             return result.clone().map(|()| false);
         }
-        // What the transport has read already makes no descriptor ready.
-        let mut more = (arrived || self.domains[0].has_backlog()) && self.receive(now, readiness);
-        self.domains[0].tick(now, &mut self.up);
+        if arrived {
+            self.domains.iter_mut().for_each(Domain::set_arrived);
+        }
+        let mut more = self.receive(now, readiness);
+        self.domains.iter_mut().for_each(|domain| domain.tick(now));
         if self.stop == Stop::Asked {
             self.stop = Stop::Leaving;
             self.sessions.begin_to_stop();
-            self.domains[0].shutdown(now, &mut self.up);
+            self.domains.iter_mut().for_each(|domain| domain.shutdown(now));
         }
         self.hand_up(now, readiness);
         self.sessions.expire_holds(now);
         let budget = if budget == 0 { BUDGET_DEFAULT } else { budget as usize };
         more |= self.take_requests(now, budget, readiness);
-        self.domains[0].flush();
+        self.domains.iter_mut().for_each(Domain::flush);
         self.hand_up(now, readiness);
         self.sessions.expire(readiness, now);
         for text in self.sessions.watch(now) {
@@ -170,7 +210,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             Some(result) => result.clone().map(|()| false),
             // The end of a hold may have given somebody a turn, or the end of a session be new.
             None => {
-                more |= self.sessions.has_turns(self.domains[0].core.accepts_sends());
+                more |= self.sessions.has_turns(self.full());
                 Ok(more || self.stop == Stop::Asked)
             }
         }
@@ -189,8 +229,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
 
     /// When the next turn is due, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        let deadlines = [self.domains[0].core.deadline(), self.sessions.deadline()];
-        deadlines.into_iter().flatten().min()
+        let of_domains = self.domains.iter().filter_map(|domain| domain.core.deadline());
+        of_domains.chain(self.sessions.deadline()).min()
     }
 
     /// It was stopped and has left, or has ended with a fault.
@@ -209,12 +249,12 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.fault = fault;
     }
 
-    /// The protocol, to be looked at.
+    /// The protocol of `default`, to be looked at.
     pub fn core(&self) -> &Core {
         &self.domains[0].core
     }
 
-    /// The node's number, and the address at which the others reach it.
+    /// The node's number, and the address at which the others reach it in `default`.
     pub(crate) fn identity(&self) -> (NodeId, SocketAddr) {
         (self.domains[0].process.node, self.domains[0].transport.local_address())
     }
@@ -224,32 +264,42 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         &self.sessions
     }
 
-    /// The network that it was made with.
+    /// The network that `default` was made with.
     pub fn transport_mut(&mut self) -> &mut T {
         self.domains[0].transport.inner_mut()
     }
 
-    /// The disk that it was made with.
+    /// The disk that `default` was made with.
     pub fn storage_mut(&mut self) -> &mut S {
         &mut self.domains[0].storage
     }
 
-    /// Descriptors that are readable while there are datagrams.
-    pub(crate) fn transport_fds(&self) -> impl Iterator<Item = RawFd> {
-        self.domains.iter().flat_map(|domain| domain.transport.fds())
+    /// Descriptors that are readable while there are datagrams, with the keys to watch them under:
+    /// these say whose they are.
+    pub(crate) fn transport_fds(&self) -> impl Iterator<Item = (RawFd, u64)> {
+        let keys = (TRANSPORT_KEYS..).zip(&self.domains);
+        keys.flat_map(|(key, domain)| domain.transport.fds().into_iter().map(move |fd| (fd, key)))
     }
 
+    /// A batch of each domain in turn, so that none waits for all that another one has.
     fn receive(&mut self, now: Instant, readiness: &dyn Readiness) -> bool {
+        let mut more = true;
         for _ in 0..RECEIVE_ROUNDS_MAX {
-            let more = self.domains[0].receive(now, &mut self.up);
-            // What the token allows leaves at once: everybody waits for it.
-            self.domains[0].flush();
-            self.hand_up(now, readiness);
-            if !more {
-                return false;
+            if !core::mem::take(&mut more) {
+                break;
+            }
+            for index in 0..self.domains.len() {
+                let domain = &mut self.domains[index];
+                if !domain.has_arrivals() {
+                    continue;
+                }
+                more |= domain.receive(now);
+                // What the token allows leaves at once: everybody waits for it.
+                domain.flush();
+                self.hand_up_of(index, now, readiness);
             }
         }
-        true
+        more
     }
 
     /// Has the senders of groups wait for own sessions that chose that.
@@ -258,23 +308,30 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         if commands.is_empty() {
             return;
         }
-        for command in commands {
-            self.domains[0].command(now, command, &mut self.up);
+        for (domain, command) in commands {
+            self.domains[domain.index()].command(now, command);
         }
-        self.domains[0].flush();
+        self.domains.iter_mut().for_each(Domain::flush);
         self.hand_up(now, readiness);
     }
 
-    /// Gives sessions' requests to the core, as long as it has room, and answers their queries even
-    /// if it has none: then they are needed most. True if more can be taken right now.
+    /// Domains that have no room for commands.
+    fn full(&self) -> DomainSet {
+        let full = self.domains.iter().enumerate().filter(|(_, of)| !of.core.accepts_sends());
+        full.map(|(index, _)| DomainId::at(index)).collect()
+    }
+
+    /// Gives sessions' requests to the cores, as long as these have room, and answers their queries
+    /// even if they have none: then they are needed most. True if more can be taken right now.
     fn take_requests(&mut self, now: Instant, budget: usize, readiness: &dyn Readiness) -> bool {
-        let Self { sessions, domains, up, .. } = self;
+        let full = self.full();
+        let Self { sessions, domains, .. } = self;
         let mut queries = Vec::new();
-        let accepting = domains[0].core.accepts_sends();
-        let more = sessions.poll(budget, accepting, &mut |request| match request {
-            Request::Command(command) => {
-                domains[0].command(now, command, up);
-                domains[0].core.accepts_sends()
+        let more = sessions.poll(budget, full, &mut |request| match request {
+            Request::Command(domain, command) => {
+                let domain = &mut domains[domain.index()];
+                domain.command(now, command);
+                domain.core.accepts_sends()
             }
             Request::Query { session, tag, trusted, json } => {
                 queries.push((session, tag, trusted, json));
@@ -283,8 +340,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         });
         self.hand_up(now, readiness);
         for (session, tag, trusted, json) in queries {
-            let (domain, sessions) = (&mut self.domains[0], &self.sessions);
-            let answer = self.admin.answer(now, json.as_bytes(), trusted, domain, sessions);
+            let (domains, sessions) = (&mut self.domains[..], &self.sessions);
+            let answer = self.admin.answer(now, json.as_bytes(), trusted, domains, sessions);
             if answer.shutdown {
                 self.stop();
             }
@@ -295,39 +352,56 @@ impl<T: Transport, S: Storage> Turn<T, S> {
 
     /// What the domains have for sessions and for the operator, in order.
     fn hand_up(&mut self, now: Instant, readiness: &dyn Readiness) {
-        let mut up = core::mem::take(&mut self.up);
+        (0..self.domains.len()).for_each(|index| self.hand_up_of(index, now, readiness));
+    }
+
+    fn hand_up_of(&mut self, index: usize, now: Instant, readiness: &dyn Readiness) {
+        let domain = DomainId::at(index);
+        let mut up = self.domains[index].take_up();
         for item in up.drain(..) {
             match item {
-                Upward::Message(message) => self.sessions.message(&message),
-                Upward::View(view) => self.sessions.view(&view),
+                Upward::Message(message) => self.sessions.message(domain, &message),
+                Upward::View(view) => self.sessions.view(domain, &view),
                 Upward::Receipt { session, to, tag, fate } => {
-                    self.sessions.receipt(session, &to, tag, fate);
+                    self.sessions.receipt(domain, session, &to, tag, fate);
                 }
                 Upward::JoinRefused { session, group, reason } => {
-                    self.sessions.join_refused(session, group, reason);
+                    self.sessions.join_refused(session, domain.group(group), reason);
                 }
                 Upward::Held { by, groups, for_ms } => {
-                    if let Some((group, count)) = self.sessions.hold(by, &groups, for_ms, now) {
-                        self.tell_hold(now, by, group, count);
+                    let told = self.sessions.hold((domain, by), &groups, for_ms, now);
+                    if let Some((group, count)) = told {
+                        self.tell_hold(now, by, domain.group(group), count);
                     }
                 }
-                Upward::Event(event) => self.admin.journal.record(now.0, &event),
-                Upward::Stopped { fault } => {
-                    self.end(fault.map(EngineError::Protocol), readiness);
+                Upward::Event(event) => {
+                    self.admin.journal.record(now.0, &self.domains[index].place(), &event);
+                }
+                Upward::Stopped { fault: Some(fault) } => {
+                    let fault = format!("{}{fault}", self.domains[index].place());
+                    self.end(Some(EngineError::Protocol(fault)), readiness);
+                }
+                Upward::Stopped { fault: None } => {
+                    self.domains[index].is_stopped = true;
+                    if self.domains.iter().all(|domain| domain.is_stopped) {
+                        self.end(None, readiness);
+                    }
                 }
                 Upward::Outdated { known } => {
                     self.end(Some(EngineError::Outdated(known)), readiness);
                 }
                 Upward::Broken { fault } => {
+                    let fault = format!("{}{fault}", self.domains[index].place());
                     self.end(Some(EngineError::Broken(fault)), readiness);
                 }
             }
         }
-        self.up = up;
+        self.domains[index].give_back(up);
     }
 
-    fn tell_hold(&mut self, now: Instant, by: NodeId, group: GroupId, count: usize) {
-        let name = self.domains[0].core.group_name(group);
+    fn tell_hold(&mut self, now: Instant, by: NodeId, group: DomainGroup, count: usize) {
+        let DomainGroup { domain, group } = group;
+        let name = self.domains[domain.index()].full_name(group);
         let name = name.map_or_else(|| format!("{:016x}", group.0), |name| format!("{name:?}"));
         let others = match count {
             1 => String::new(),
@@ -342,7 +416,12 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         );
     }
 
+    /// What breaks, is outdated or may not have its number in one domain ends all of them: they
+    /// have one process, and are one node in one incarnation.
     fn end(&mut self, fault: Option<EngineError>, readiness: &dyn Readiness) {
+        if self.ended.is_some() {
+            return;
+        }
         let reason =
             fault.as_ref().map_or_else(|| "the engine was stopped".to_owned(), ToString::to_string);
         let returns = self.clients_return && matches!(fault, None | Some(EngineError::Outdated(_)));
@@ -353,7 +432,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             Some(_) => Status::ESTATE,
         };
         if let Some(fault) = fault.as_ref().filter(|f| !matches!(f, EngineError::Outdated(_))) {
-            // There is one end only; who is outdated begins again.
+            // Who is outdated begins again.
             _ = self.fault.set(fault.clone());
         }
         self.ended = Some(fault.map_or(Ok(()), Err));
@@ -365,6 +444,18 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             self.sessions.close_all(status, &reason, readiness);
         }
     }
+}
+
+fn begin<T: Transport, S: Storage>(
+    parts: DomainParts<T, S>,
+    [directory, temporary]: [Option<PathBuf>; 2],
+    now: Instant,
+) -> Domain<T, S> {
+    let DomainParts { name, core, boot, transport, storage, witness } = parts;
+    let recorder = Recorder::new(boot.process, directory, temporary);
+    let mut domain = Domain::new(name, (core, boot), (transport, storage), recorder, witness, now);
+    domain.begin(now);
+    domain
 }
 
 #[cfg(test)]
@@ -434,7 +525,9 @@ mod tests {
             witness: Some(Box::<Breaks>::default()),
         };
         let mut turn = Turn::new(parts, Instant(1));
-        assert!(matches!(turn.up[..], [Upward::Broken { .. }]));
+        let up = turn.domains[0].take_up();
+        assert!(matches!(up[..], [Upward::Broken { .. }]));
+        turn.domains[0].give_back(up);
         let error = turn.run(Instant(2), true, 0, &NoSessions).expect_err("it is broken");
         let EngineError::Broken(text) = &error else { panic!("{error:?}") };
         assert!(text.contains("the first word is wrong"), "{text}");

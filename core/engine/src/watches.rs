@@ -8,10 +8,10 @@ use std::time::Duration;
 use crate::session::Readiness;
 use crate::sys::poll::{Poller, Waker};
 
-/// Sockets of the network; sessions have keys of their own.
-pub(crate) const TRANSPORT_KEY: u64 = 0;
 /// Readable, as in `poll(2)`.
 const READABLE: u32 = libc::POLLIN as u32;
+/// Of the engine's own set, in the loop of a host.
+const NO_KEY: u64 = u64::MAX;
 
 /// The loop of a host that watches the engine's descriptors and its timer itself. Called by
 /// whichever thread drives the engine, only while it does.
@@ -37,7 +37,8 @@ pub(crate) struct Watches {
 /// What the host has been asked for.
 struct Host {
     calls: Box<dyn HostLoop>,
-    watched: Vec<RawFd>,
+    /// With the keys that they would have in a set.
+    watched: Vec<(RawFd, u64)>,
     armed_ns: Option<u64>,
 }
 
@@ -49,7 +50,7 @@ impl Watches {
         let mut watches = Self { poller, host };
         let own = watches.poller.fd();
         if let Some(host) = &mut watches.host {
-            host.watch(own)?;
+            host.watch(own, NO_KEY)?;
         }
         Ok(watches)
     }
@@ -68,19 +69,16 @@ impl Watches {
         self.poller.waker()
     }
 
-    pub(crate) fn is_hosted(&self) -> bool {
-        self.host.is_some()
+    /// The key of a descriptor that the host was asked to watch.
+    pub(crate) fn watched(&self, fd: RawFd) -> Option<u64> {
+        let mut watched = self.host.iter().flat_map(|host| &host.watched);
+        watched.find(|(watched, _)| *watched == fd).map(|(_, key)| *key)
     }
 
-    /// The host was asked to watch this one.
-    pub(crate) fn is_watched(&self, fd: RawFd) -> bool {
-        self.host.as_ref().is_some_and(|host| host.watched.contains(&fd))
-    }
-
-    pub(crate) fn add_transport(&mut self, fd: RawFd) -> io::Result<()> {
+    pub(crate) fn add_transport(&mut self, fd: RawFd, key: u64) -> io::Result<()> {
         match &mut self.host {
-            Some(host) => host.watch(fd),
-            None => self.poller.add(fd, TRANSPORT_KEY),
+            Some(host) => host.watch(fd, key),
+            None => self.poller.add(fd, key),
         }
     }
 
@@ -98,9 +96,9 @@ impl Watches {
         timeout: Option<Duration>,
     ) -> io::Result<()> {
         self.poller.wait(ready, timeout)?;
-        if self.is_hosted() {
-            ready.push(TRANSPORT_KEY);
-        }
+        // What is ready there it has seen, not this.
+        let watched = self.host.iter().flat_map(|host| &host.watched);
+        ready.extend(watched.map(|(_, key)| *key).filter(|key| *key != NO_KEY));
         Ok(())
     }
 
@@ -132,8 +130,8 @@ impl Watches {
     pub(crate) fn take_back(&mut self) -> io::Result<()> {
         let Some(host) = self.host.take() else { return Ok(()) };
         let own = self.poller.fd();
-        let transports = host.watched.iter().filter(|fd| **fd != own);
-        transports.copied().try_for_each(|fd| self.poller.add(fd, TRANSPORT_KEY))
+        let mut transports = host.watched.iter().filter(|(fd, _)| *fd != own);
+        transports.try_for_each(|(fd, key)| self.poller.add(*fd, *key))
     }
 }
 
@@ -153,16 +151,16 @@ impl Readiness for Watches {
 }
 
 impl Host {
-    fn watch(&mut self, fd: RawFd) -> io::Result<()> {
+    fn watch(&mut self, fd: RawFd, key: u64) -> io::Result<()> {
         self.calls.watch(fd, 0, READABLE).map_err(|code| {
             io::Error::other(format!("the host's loop refused to watch descriptor {fd}: {code}"))
         })?;
-        self.watched.push(fd);
+        self.watched.push((fd, key));
         Ok(())
     }
 
     fn leave(&mut self, fd: RawFd) {
-        if let Some(index) = self.watched.iter().position(|watched| *watched == fd) {
+        if let Some(index) = self.watched.iter().position(|(watched, _)| *watched == fd) {
             self.watched.swap_remove(index);
             // It is gone in any case.
             let _ = self.calls.watch(fd, READABLE, 0);
@@ -185,7 +183,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for fd in core::mem::take(&mut self.watched) {
+        for (fd, _) in core::mem::take(&mut self.watched) {
             let _ = self.calls.watch(fd, READABLE, 0);
         }
         if self.armed_ns.is_some() {

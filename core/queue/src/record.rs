@@ -13,7 +13,7 @@
 //! knows nothing else of it.
 
 /// Version of this format and of `hello`.
-pub const SESSION_VERSION: u16 = 5;
+pub const SESSION_VERSION: u16 = 6;
 
 /// Record kinds, client to engine.
 pub mod request {
@@ -27,7 +27,8 @@ pub mod request {
     pub const QUERY: u16 = 4;
     /// No payload: leave everything; nothing follows.
     pub const CLOSE: u16 = 5;
-    /// `PeerRecord`: an address for one session.
+    /// `PeerRecord`, then the name of the domain in UTF-8, empty for `default`: an address for one
+    /// session there.
     pub const PEER: u16 = 6;
 }
 

@@ -60,6 +60,11 @@ fn every_way_of_sending_does_what_it_says_or_is_refused() {
 }
 
 #[test]
+fn groups_of_two_domains_know_nothing_of_each_other() {
+    passes("domains");
+}
+
+#[test]
 fn every_cause_of_a_view_and_the_transitional_signal_are_seen() {
     let settings = Cluster::new().settings();
     passes_with("views", &settings.each_ref().map(String::as_str));

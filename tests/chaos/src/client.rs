@@ -370,7 +370,7 @@ impl Client {
         {
             return Ok(*old);
         }
-        let peer = self.session.peer(to, 0);
+        let peer = self.session.peer("default", to, 0);
         let peer = peer.map_err(|status| format!("peer: {}", status.text()))?;
         self.peers.insert(name, peer);
         Ok(peer)

@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 
+use anasazi_engine::domains::{DomainId, DomainSet};
 use anasazi_engine::session::fake_core::FakeCore;
 use anasazi_engine::session::{SessionLimits, Sessions};
 use anasazi_engine::sys::raw_client::{Epoll, RawClient, add};
@@ -86,6 +87,7 @@ impl Engine {
 
     /// Turns until nothing is left to do; how many requests were taken.
     fn run(&mut self, accepting: bool) -> usize {
+        let full: DomainSet = (!accepting).then_some(DomainId::DEFAULT).into_iter().collect();
         let mut taken = 0;
         self.now = self.now + STEP;
         self.sessions.expire_holds(self.now);
@@ -93,7 +95,7 @@ impl Engine {
             let keys = self.epoll.wait(0);
             keys.iter().for_each(|key| self.sessions.ready(*key, &self.epoll));
             let mut requests = Vec::new();
-            let more = self.sessions.poll(100, accepting, &mut |request| {
+            let more = self.sessions.poll(100, full, &mut |request| {
                 requests.push(request);
                 true
             });
@@ -106,7 +108,7 @@ impl Engine {
             self.say_holds();
             let kept = self.sessions.describe().iter().map(|s| s.backlog_len).max();
             assert!(kept.is_none_or(|kept| kept <= BACKLOG_LEN_MAX), "{kept:?} bytes are kept");
-            if is_idle && !self.sessions.has_turns(accepting) {
+            if is_idle && !self.sessions.has_turns(full) {
                 return taken;
             }
         }
@@ -115,9 +117,9 @@ impl Engine {
 
     /// The ring is this node alone, which hears itself.
     fn say_holds(&mut self) {
-        for command in self.sessions.say_holds(self.now) {
+        for (domain, command) in self.sessions.say_holds(self.now) {
             if let Command::Hold { groups, for_ms } = command {
-                self.sessions.hold(IDENTITY.node, &groups, for_ms, self.now);
+                self.sessions.hold((domain, IDENTITY.node), &groups, for_ms, self.now);
             }
         }
     }
@@ -217,7 +219,12 @@ fn talk(engine: &mut Engine, neighbour: &RawClient, count: usize) -> usize {
 /// Another node asks the senders to the room to wait, or to go on.
 fn hold(engine: &mut Engine, input: &mut Input<'_>) -> usize {
     let (groups, for_ms) = ([GroupId::of(ROOM)], u16::from(input.u8()));
-    engine.sessions.hold(NodeId(input.u8().into()), &groups, for_ms, engine.now);
+    engine.sessions.hold(
+        (DomainId::DEFAULT, NodeId(input.u8().into())),
+        &groups,
+        for_ms,
+        engine.now,
+    );
     engine.run(true);
     0
 }

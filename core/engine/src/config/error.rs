@@ -73,7 +73,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !matches!(self.origin, Origin::Default | Origin::Call) {
+        if !matches!(self.origin, Origin::Default | Origin::Derived | Origin::Call) {
             write!(f, "{}: ", self.origin)?;
         }
         if let Some(key) = &self.key {
@@ -88,6 +88,10 @@ impl fmt::Display for Problem {
 pub enum Origin {
     /// Nobody set it.
     Default,
+    /// Nobody set it in a domain, where it cannot be as at the top level.
+    Derived,
+    /// The preset of a domain.
+    Preset(&'static str),
     /// An entry of a configuration file.
     File {
         /// The file, as it was named to us.
@@ -109,6 +113,8 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("default"),
+            Self::Derived => f.write_str("derived for this domain"),
+            Self::Preset(name) => write!(f, "preset {name}"),
             Self::File { path, line: 0, .. } => f.write_str(path),
             Self::File { path, line, column } => write!(f, "{path}:{line}:{column}"),
             Self::Environment(name) => write!(f, "${name}"),

@@ -8,16 +8,19 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::domain::{self, Named};
 use super::error::{Origin, Problem};
 use super::keys::{KEYS, Key};
-use super::kind::{Value, Written};
+use super::kind::Written;
 use super::nearest::{nearest, nearest_key};
+use super::settings::Setting;
 
-/// A key that a file sets.
-pub(super) struct Entry {
-    pub(super) key: &'static Key,
-    pub(super) value: Value,
-    pub(super) origin: Origin,
+/// What a file says.
+pub(super) enum Entry {
+    /// A key is set, of the top level or of a domain.
+    Value { domain: Option<String>, setting: Setting },
+    /// There is a domain.
+    Domain(String),
 }
 
 /// The text of the file at `path`.
@@ -79,31 +82,47 @@ impl Reading<'_> {
     }
 
     fn item(&mut self, name: &str, key: &Spanned<impl AsRef<str>>, value: &Spanned<DeValue<'_>>) {
+        let start = key.span().start;
         if key.get_ref().as_ref().contains('.') {
-            self.problem(name, key.span().start, "unknown key: write it without quotes".into());
-        } else if let Some(key) = Key::find(name) {
-            self.entry(key, value);
-        } else if tables().any(|table| table == name) {
-            match value.get_ref() {
-                DeValue::Table(table) => self.table(&format!("{name}."), table),
-                other => {
-                    let text = format!("{} is not allowed; it is a table: [{name}]", kind(other));
-                    self.problem(name, value.span().start, text);
+            return self.problem(name, start, "unknown key: write it without quotes".into());
+        }
+        match (domain::look_up(name), value.get_ref()) {
+            (Named::Key(domain, key), _) => self.entry(name, domain, key, value),
+            (Named::Domain(domain), DeValue::Table(table)) => match domain::refuse_name(domain) {
+                Some(refusal) => self.problem(name, start, refusal),
+                None => {
+                    self.entries.push(Entry::Domain(domain.to_owned()));
+                    self.table(&format!("{name}."), table);
                 }
+            },
+            (Named::Table, DeValue::Table(table)) => self.table(&format!("{name}."), table),
+            (Named::Table | Named::Domain(_), other) => {
+                let text = format!("{} is not allowed; it is a table: [{name}]", kind(other));
+                self.problem(name, value.span().start, text);
             }
-        } else {
-            let is_table = matches!(value.get_ref(), DeValue::Table(_));
-            self.problem(name, key.span().start, unknown(name, is_table));
+            (Named::Unknown, value) => {
+                let is_table = matches!(value, DeValue::Table(_));
+                self.problem(name, start, unknown(name, is_table));
+            }
         }
     }
 
-    fn entry(&mut self, key: &'static Key, value: &Spanned<DeValue<'_>>) {
+    fn entry(
+        &mut self,
+        name: &str,
+        domain: Option<&str>,
+        key: &'static Key,
+        value: &Spanned<DeValue<'_>>,
+    ) {
         let start = value.span().start;
         match key.kind.read(written(value.get_ref())) {
-            Ok(value) => self.entries.push(Entry { key, value, origin: self.source.origin(start) }),
+            Ok(value) => {
+                let setting = Setting { key, value, origin: self.source.origin(start) };
+                self.entries.push(Entry::Value { domain: domain.map(str::to_owned), setting });
+            }
             Err(refusal) => {
                 let text = format!("{refusal}; allowed: {}", key.kind.allowed());
-                self.problem(key.name, start, text);
+                self.problem(name, start, text);
             }
         }
     }
@@ -134,6 +153,9 @@ impl Source<'_> {
 
 /// What to say about a name that is no key.
 pub(super) fn unknown(name: &str, is_table: bool) -> String {
+    if let Some(text) = domain::unknown(name, is_table) {
+        return text;
+    }
     let (what, meant) = if is_table {
         ("table", nearest(name, tables()).map(|table| format!("[{table}]")))
     } else {
@@ -144,7 +166,11 @@ pub(super) fn unknown(name: &str, is_table: bool) -> String {
         Some(meant) => format!("unknown {what}; did you mean {meant}?"),
         None if is_table => format!(
             "unknown table; there are: {}",
-            tables().map(|table| format!("[{table}]")).collect::<Vec<_>>().join(", ")
+            tables()
+                .chain(["domain.NAME"])
+                .map(|table| format!("[{table}]"))
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
         None => "unknown key; OPERATIONS.md lists all keys, as does `anasazid --check --json`"
             .to_owned(),

@@ -4,17 +4,25 @@
 //! |---|---|
 //! | `keys` | the table of every key: type, range, default, effect, danger |
 //! | `kind` | the types that a key can have, and how text becomes a value |
+//! | `domain` | tables of domains, and what they inherit |
+//! | `presets` | sets of values for kinds of networks |
 //! | `settings` | values collected from defaults, files and calls, each with its origin |
 //! | `file` | TOML files, with line and column of every entry |
-//! | `valid` | the typed result, and the relations between keys |
+//! | `reader` | settings, read as what they are |
+//! | `relations` | how values go together |
+//! | `valid` | the typed result |
 //! | `error` | what is wrong, where, and what to do about it |
 //! | `nearest` | the key that was probably meant |
 
+mod domain;
 mod error;
 mod file;
 mod keys;
 mod kind;
 mod nearest;
+mod presets;
+mod reader;
+mod relations;
 mod settings;
 mod valid;
 
@@ -28,6 +36,6 @@ pub use keys::{KEYS, Key, TakesEffect};
 pub use kind::{Kind, StreamAddress, Value};
 pub use settings::{Effective, Settings};
 pub use valid::{
-    ClientConfig, ConnectConfig, LogConfig, MessageConfig, NodeConfig, RingConfig, SessionConfig,
-    StateConfig, ThreadConfig, TransportConfig, ValidConfig,
+    ClientConfig, ConnectConfig, DomainConfig, LogConfig, MessageConfig, NodeConfig, RingConfig,
+    SessionConfig, StateConfig, ThreadConfig, TransportConfig, ValidConfig,
 };

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::file::tables;
 use super::keys::{KEYS, Key, TakesEffect};
 use super::kind::{Kind, Value};
+use super::presets::{PRESET, PRESETS, Preset};
 use super::settings::Settings;
 
 #[test]
@@ -89,8 +90,30 @@ fn reference() -> String {
             }
         }
     }
+    domains(&mut text);
     text.push('\n');
     text
+}
+
+/// What the keys are in tables of domains.
+fn domains(text: &mut String) {
+    let _ = writeln!(text, "\n### `[domain.NAME]`\n");
+    wrap(text, ["", ""], DOMAINS);
+    let _ = writeln!(text, "\n#### `domain.NAME.preset`\n");
+    item(text, &format!("Allowed: {}. Default: {}.", PRESET.kind.allowed(), defaults(&PRESET)));
+    item(text, PRESET.effect);
+    item(text, &format!("**Danger:** {}", PRESET.danger));
+    let names: Vec<_> = PRESETS.iter().map(|preset| format!(" `{}` |", preset.name)).collect();
+    let _ = writeln!(text, "\n| key |{}", names.concat());
+    let _ = writeln!(text, "|---|{}", "---|".repeat(PRESETS.len()));
+    for (key, _) in PRESETS[0].values {
+        let key = Key::find(key).expect("a key");
+        let value =
+            |preset: &Preset| preset.setting(key).map(|setting| key.kind.show(&setting.value));
+        let values =
+            PRESETS.iter().map(|preset| format!(" {} |", value(preset).unwrap_or_default()));
+        let _ = writeln!(text, "| `{}` |{}", key.name, values.collect::<String>());
+    }
 }
 
 fn defaults(key: &Key) -> String {
@@ -122,6 +145,7 @@ fn example() -> String {
             let _ = writeln!(text, "#{} = {}", key.short_name(), toml_value(key, default));
         }
     }
+    text.push_str(EXAMPLE_END);
     text
 }
 
@@ -170,8 +194,23 @@ fn wrap(text: &mut String, [first, others]: [&str; 2], paragraph: &str) {
 
 const BEGIN: &str = "<!-- keys: generated from core/engine/src/config/keys.rs -->";
 const END: &str = "<!-- end of keys -->";
+const DOMAINS: &str = "\
+A domain NAME, beside `default`, which is what the other tables say: up to 63, with names of 1 \
+to 32 of a to z, 0 to 9 and -. It can have all keys of `[transport]` and `[ring]`, and \
+`trace.file`: in tables `[domain.NAME.transport]` and so on, and as `domain.NAME.ring.window` for \
+`--set` and `anz_config_set()`. A key that is not given there is as at the top level, but for \
+these: `transport.bind` is the same address with port 0; `transport.multicast` is a group in \
+239.192.0.0/16 that follows from the names of cluster and domain, with the same port (in IPv6 \
+beside that of the top level; off where that is off); `transport.peers` and `trace.file` are \
+empty. No two domains may have the same multicast group and port, and none the address and port \
+of another. Nodes that name a domain find each other in it, others do not notice.";
 const LINE_WIDTH: usize = 100;
 const FOR_PROGRAMS: &str = "For programs that open sessions; the daemon itself does not use it.";
+const EXAMPLE_END: &str = "
+
+# [domain.NAME], [domain.NAME.transport], [domain.NAME.ring] and [domain.NAME.trace]: more domains,
+# each a ring of its own, with the same keys as above where they are to differ. See OPERATIONS.md.
+";
 const EXAMPLE_HEAD: &str = "\
 # Configuration of the Anasazi daemon. Read from /etc/anasazi/anasazi.toml, or given by --config.
 # Every key is here with its default; remove the # in front of one to change it.

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::domain::{self, Named};
 use super::error::{ConfigError, Origin, Problem};
 use super::file;
 use super::keys::{KEYS, Key};
@@ -14,8 +15,13 @@ use super::valid::ValidConfig;
 /// [`validate`](Self::validate) checks how they go together. A refused call changes nothing.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    values: BTreeMap<&'static str, Setting>,
+    values: Values,
+    /// What domains have of their own, by name.
+    domains: BTreeMap<String, Values>,
 }
+
+/// Settings by the names of their keys.
+pub(super) type Values = BTreeMap<&'static str, Setting>;
 
 #[derive(Clone, Debug)]
 pub(super) struct Setting {
@@ -27,8 +33,8 @@ pub(super) struct Setting {
 /// A value in force, as text, and where it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effective {
-    /// The key.
-    pub key: &'static str,
+    /// The key; of a domain with its table, as `domain.NAME.ring.window`.
+    pub key: String,
     /// The value, in the form in which [`Settings::set`] takes it.
     pub value: String,
     /// Where it came from.
@@ -62,12 +68,15 @@ impl Settings {
 
     /// As [`set`](Self::set), for a value that came from elsewhere than from a call.
     pub fn set_from(&mut self, key: &str, value: &str, origin: Origin) -> Result<(), ConfigError> {
-        let Some(known) = Key::find(key) else {
+        let Named::Key(domain, known) = domain::look_up(key) else {
             return Err(Problem::of_key(key, origin, file::unknown(key, false)).into());
         };
+        if let Some(refusal) = domain.and_then(domain::refuse_name) {
+            return Err(Problem::of_key(key, origin, refusal).into());
+        }
         match known.kind.read_text(value) {
             Ok(value) => {
-                self.values.insert(known.name, Setting { key: known, value, origin });
+                self.insert(domain, Setting { key: known, value, origin });
                 Ok(())
             }
             Err(refusal) => {
@@ -91,10 +100,21 @@ impl Settings {
     pub fn load_text(&mut self, text: &str, name: &str) -> Result<(), ConfigError> {
         let (entries, problems) = file::parse(text, name);
         ConfigError::unless_none(problems)?;
-        for file::Entry { key, value, origin } in entries {
-            self.values.insert(key.name, Setting { key, value, origin });
+        for entry in entries {
+            match entry {
+                file::Entry::Value { domain, setting } => self.insert(domain.as_deref(), setting),
+                file::Entry::Domain(name) => _ = self.domains.entry(name).or_default(),
+            }
         }
         Ok(())
+    }
+
+    fn insert(&mut self, domain: Option<&str>, setting: Setting) {
+        let values = match domain {
+            Some(name) => self.domains.entry(name.to_owned()).or_default(),
+            None => &mut self.values,
+        };
+        values.insert(setting.key.name, setting);
     }
 
     /// The typed configuration.
@@ -104,26 +124,53 @@ impl Settings {
         ValidConfig::new(self)
     }
 
-    /// Every key with its value and origin, in the order of [`KEYS`].
+    /// Every key with its value and origin, in the order of [`KEYS`]; then those of the domains.
     pub fn effective(&self) -> Vec<Effective> {
-        KEYS.iter()
-            .map(|key| {
-                let setting = self.setting(key.name);
-                let value = key.kind.show(&setting.value);
-                Effective { key: key.name, value, origin: setting.origin.clone() }
-            })
-            .collect()
+        let row = |prefix: &str, setting: &Setting| Effective {
+            key: format!("{prefix}{}", setting.key.name),
+            value: setting.key.kind.show(&setting.value),
+            origin: setting.origin.clone(),
+        };
+        let mut rows: Vec<_> = KEYS.iter().map(|key| row("", &self.values[key.name])).collect();
+        for name in self.domains() {
+            let (values, prefix) = (self.of_domain(name), format!("{}.{name}.", domain::TABLE));
+            rows.extend(domain::keys().map(|key| row(&prefix, &values[key.name])));
+        }
+        rows
     }
 
-    pub(super) fn setting(&self, name: &'static str) -> &Setting {
-        &self.values[name]
+    /// The values of the top level.
+    pub(super) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// The domains that are named, in order.
+    pub(super) fn domains(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.domains.keys().map(String::as_str)
+    }
+
+    /// The values in force in one of them.
+    pub(super) fn of_domain(&self, name: &str) -> Values {
+        domain::values(&self.values, &self.domains[name], name)
     }
 
     fn from_defaults(default: impl Fn(&'static Key) -> &'static str) -> Self {
-        let setting = |key: &'static Key| match key.kind.read_text(default(key)) {
-            Ok(value) => Setting { key, value, origin: Origin::Default },
+        let setting = |key: &'static Key| (key.name, Setting::read(key, default(key)));
+        let values = KEYS.iter().map(setting).collect();
+        Self { values, domains: BTreeMap::new() }
+    }
+}
+
+impl Setting {
+    /// What a key is when nobody has set it.
+    pub(super) fn default_of(key: &'static Key) -> Self {
+        Self::read(key, key.default)
+    }
+
+    fn read(key: &'static Key, default: &str) -> Self {
+        match key.kind.read_text(default) {
+            Ok(value) => Self { key, value, origin: Origin::Default },
             Err(refusal) => unreachable!("default of {}: {refusal}", key.name),
-        };
-        Self { values: KEYS.iter().map(|key| (key.name, setting(key))).collect() }
+        }
     }
 }

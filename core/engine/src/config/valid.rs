@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use anasazi_protocol as protocol;
 
-use super::error::{ConfigError, Problem};
-use super::kind::{Kind, StreamAddress, Value};
+use super::domain;
+use super::error::ConfigError;
+use super::kind::StreamAddress;
+use super::reader::Reader;
 use super::settings::{Effective, Settings};
+use crate::domains::DEFAULT_NAME;
 
 /// A configuration that has been checked: every value is in range and they go together.
 /// The key table says what each does; a field is named after its key.
@@ -40,6 +43,8 @@ pub struct ValidConfig {
     pub connect: ConnectConfig,
     /// `session.*`
     pub session: SessionConfig,
+    /// `domain.*`, by name; `default` is the top level.
+    pub domains: Vec<DomainConfig>,
     effective: Vec<Effective>,
     warnings: Vec<String>,
 }
@@ -53,6 +58,22 @@ pub struct ThreadConfig {
     pub realtime_priority: u32,
     /// How long it looks for work before it sleeps.
     pub busy_poll: Duration,
+}
+
+/// One domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainConfig {
+    /// What it is called.
+    pub name: String,
+    /// What it is known by to the other nodes of the cluster, by which it is not mixed up with any
+    /// other one.
+    pub number: u64,
+    /// `domain.NAME.transport.*`
+    pub transport: TransportConfig,
+    /// `domain.NAME.ring.*`
+    pub ring: RingConfig,
+    /// `domain.NAME.trace.*`
+    pub trace: TraceConfig,
 }
 
 /// Who this node is.
@@ -224,8 +245,20 @@ impl ValidConfig {
         &self.warnings
     }
 
+    /// All domains: `default`, which is the top level, and those that are named.
+    pub fn all_domains(&self) -> Vec<DomainConfig> {
+        let default = DomainConfig {
+            name: DEFAULT_NAME.to_owned(),
+            number: protocol::hash64(self.cluster.as_bytes()),
+            transport: self.transport.clone(),
+            ring: self.ring.clone(),
+            trace: self.trace.clone(),
+        };
+        std::iter::once(default).chain(self.domains.iter().cloned()).collect()
+    }
+
     pub(super) fn new(settings: &Settings) -> Result<Self, ConfigError> {
-        let read = Reader(settings);
+        let read = Reader::top(settings);
         let mut config = Self {
             cluster: read.text("cluster"),
             node: NodeConfig { id: read.node("node.id"), name: read.text("node.name") },
@@ -249,39 +282,20 @@ impl ValidConfig {
                 receive_ring_len: read.integer("session.receive_ring_len") as u32,
                 slow_policy: read.text("session.slow_policy"),
             },
+            domains: Vec::new(),
             effective: settings.effective(),
             warnings: Vec::new(),
         };
         ConfigError::unless_none(read.relations(&config))?;
+        config.domains = domain::read_all(settings, &config)?;
         config.warnings = config.find_warnings();
         Ok(config)
     }
 
     fn find_warnings(&self) -> Vec<String> {
-        let transport = &self.transport;
-        let mut warnings = Vec::new();
-        if transport.multicast.is_none() && transport.peers.is_empty() {
-            warnings.push(
-                "transport.multicast is off and transport.peers is empty: this node finds nobody, \
-                 others must name it"
-                    .to_owned(),
-            );
-        }
-        if transport.bind.ip().is_loopback() {
-            for peer in transport.peers.iter().filter(|peer| !peer.ip().is_loopback()) {
-                warnings.push(format!(
-                    "transport.bind is {}, from which the peer {peer} cannot be reached unless it \
-                     is on this host",
-                    transport.bind
-                ));
-            }
-        }
-        if transport.allow_faults {
-            warnings.push(
-                "transport.allow_faults is true: whoever may open a session can partition the \
-                 cluster"
-                    .to_owned(),
-            );
+        let mut warnings = self.transport.find_warnings("");
+        for domain in &self.domains {
+            warnings.extend(domain.transport.find_warnings(&format!("domain.{}.", domain.name)));
         }
         let streams = self.client.listen_streams.iter();
         for open in streams.filter(|stream| matches!(stream, StreamAddress::Tcp(_))) {
@@ -302,223 +316,31 @@ impl ValidConfig {
     }
 }
 
-/// Typed access to settings. Each was read by its kind, so a value of another type is a mistake in
-/// the key table, which the tests of this module find.
-struct Reader<'a>(&'a Settings);
-
-impl Reader<'_> {
-    fn transport(&self) -> TransportConfig {
-        TransportConfig {
-            bind: match self.value("transport.bind") {
-                Value::Address(address) => *address,
-                other => mistyped("transport.bind", other),
-            },
-            multicast: match self.value("transport.multicast") {
-                Value::Address(address) => Some(*address),
-                Value::Unset => None,
-                other => mistyped("transport.multicast", other),
-            },
-            interface: Some(self.text("transport.interface")).filter(|name| !name.is_empty()),
-            multicast_ttl: self.integer("transport.multicast_ttl") as u32,
-            peers: match self.value("transport.peers") {
-                Value::Addresses(list) => list.clone(),
-                other => mistyped("transport.peers", other),
-            },
-            receive_buffer_len: self.integer("transport.receive_buffer_len") as usize,
-            send_buffer_len: self.integer("transport.send_buffer_len") as usize,
-            liveness: self.boolean("transport.liveness"),
-            mtu: self.integer("transport.mtu") as usize,
-            mtu_max: self.integer("transport.mtu_max") as usize,
-            allow_faults: self.boolean("transport.allow_faults"),
+impl TransportConfig {
+    /// `prefix`: what stands before the names of its keys.
+    fn find_warnings(&self, prefix: &str) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.multicast.is_none() && self.peers.is_empty() {
+            warnings.push(format!(
+                "{prefix}transport.multicast is off and {prefix}transport.peers is empty: this \
+                 node finds nobody, others must name it"
+            ));
         }
-    }
-
-    fn ring(&self) -> RingConfig {
-        RingConfig {
-            token_loss: self.duration("ring.token_loss_ms"),
-            token_repeat: self.duration("ring.token_repeat_ms"),
-            idle_rotate: self.duration("ring.idle_rotate_ms"),
-            join_repeat: self.duration("ring.join_repeat_ms"),
-            consensus: self.duration("ring.consensus_ms"),
-            commit: self.duration("ring.commit_ms"),
-            recovery: self.duration("ring.recovery_ms"),
-            beacon: self.duration("ring.beacon_ms"),
-            probation: self.duration("ring.probation_ms"),
-            window: self.integer("ring.window") as u32,
-        }
-    }
-
-    fn client(&self) -> ClientConfig {
-        ClientConfig {
-            listen: self.path("client.listen"),
-            listen_streams: match self.value("client.listen_streams") {
-                Value::Streams(list) => list.clone(),
-                other => mistyped("client.listen_streams", other),
-            },
-            stream_ring_len_max: self.integer("client.stream_ring_len_max") as u32,
-            listen_mode: self.integer("client.listen_mode") as u32,
-            allow_uids: self.integers("client.allow_uids"),
-            allow_gids: self.integers("client.allow_gids"),
-            sessions_max: self.integer("client.sessions_max") as usize,
-            backlog_len: self.integer("client.backlog_len") as usize,
-            backlog_total: self.integer("client.backlog_total") as usize,
-            hold_max: self.duration("client.hold_max_ms"),
-        }
-    }
-
-    fn thread(&self) -> ThreadConfig {
-        ThreadConfig {
-            cpus: self.integers("thread.cpus"),
-            realtime_priority: self.integer("thread.realtime_priority") as u32,
-            busy_poll: Duration::from_micros(self.integer("thread.busy_poll_us")),
-        }
-    }
-
-    /// What does not go together.
-    fn relations(&self, config: &ValidConfig) -> Vec<Problem> {
-        let TransportConfig { bind, multicast, peers, .. } = &config.transport;
-        let mut problems = Vec::new();
-        problems.extend(self.at_least("ring.token_loss_ms", 3, "ring.idle_rotate_ms"));
-        problems.extend(self.at_least("ring.token_loss_ms", 3, "ring.token_repeat_ms"));
-        problems.extend(self.at_least("transport.mtu_max", 1, "transport.mtu"));
-        problems.extend(self.at_least("ring.consensus_ms", 10, "ring.join_repeat_ms"));
-        problems.extend(self.at_least("session.send_ring_len", 4, "message.len_max"));
-        problems.extend(self.at_least("session.receive_ring_len", 4, "message.len_max"));
-        problems.extend(self.at_least("client.backlog_len", 1, "message.len_max"));
-        if !config.client.listen_streams.is_empty() {
-            problems.extend(self.at_least("client.stream_ring_len_max", 4, "message.len_max"));
-        }
-        problems.extend(self.at_least("client.backlog_total", 2, "client.backlog_len"));
-        if let Some(group) = multicast.filter(|group| group.is_ipv4() != bind.is_ipv4()) {
-            let example = if bind.is_ipv4() { "239.192.77.1:7745" } else { "[ff15::7745]:7745" };
-            let text = format!(
-                "{group} is {}, but {} is {}; allowed: a group such as \"{example}\", or \"off\"",
-                version(&group),
-                self.describe("transport.bind"),
-                version(bind),
-            );
-            problems.push(self.problem("transport.multicast", text));
-        }
-        let shared = |stream: &StreamAddress| match stream {
-            StreamAddress::Tcp(at) => {
-                let same_ip = at.ip() == bind.ip() || at.ip().is_unspecified();
-                bind.port() != 0 && at.port() == bind.port() && same_ip
+        if self.bind.ip().is_loopback() {
+            for peer in self.peers.iter().filter(|peer| !peer.ip().is_loopback()) {
+                warnings.push(format!(
+                    "{prefix}transport.bind is {}, from which the peer {peer} cannot be reached \
+                     unless it is on this host",
+                    self.bind
+                ));
             }
-            StreamAddress::Unix(_) => false,
-        };
-        if config.transport.liveness && config.client.listen_streams.iter().any(shared) {
-            let text = format!(
-                "TCP port {} is that of the liveness connections, too ({}); allowed: another port, \
-                 or transport.liveness = false",
-                bind.port(),
-                self.describe("transport.bind"),
-            );
-            problems.push(self.problem("client.listen_streams", text));
         }
-        for peer in peers.iter().filter(|peer| peer.is_ipv4() != bind.is_ipv4()) {
-            let text = format!(
-                "{peer} is {}, but {} is {}; all nodes of a cluster use one IP version",
-                version(peer),
-                self.describe("transport.bind"),
-                version(bind),
-            );
-            problems.push(self.problem("transport.peers", text));
+        if self.allow_faults {
+            warnings.push(format!(
+                "{prefix}transport.allow_faults is true: whoever may open a session can partition \
+                 the cluster"
+            ));
         }
-        problems
+        warnings
     }
-
-    /// A problem unless `larger` is at least `factor` times `smaller`.
-    fn at_least(
-        &self,
-        larger: &'static str,
-        factor: u64,
-        smaller: &'static str,
-    ) -> Option<Problem> {
-        let (have, base) = (self.integer(larger), self.integer(smaller));
-        if have >= base * factor {
-            return None;
-        }
-        let kind = |key| self.0.setting(key).key.kind;
-        let show = |key, number| kind(key).show(&Value::Integer(number));
-        let enough = match kind(larger) {
-            Kind::Size { power_of_two: true, .. } => (base * factor).next_power_of_two(),
-            _ => base * factor,
-        };
-        let times = if factor == 1 { String::new() } else { format!("{factor} times ") };
-        let text = format!(
-            "{} is too little; allowed: at least {times}{}, \
-             so {} or more here, or {} or less there",
-            show(larger, have),
-            self.describe(smaller),
-            show(larger, enough),
-            show(smaller, have / factor),
-        );
-        Some(self.problem(larger, text))
-    }
-
-    fn problem(&self, key: &'static str, text: String) -> Problem {
-        Problem::of_key(key, self.0.setting(key).origin.clone(), text)
-    }
-
-    /// A key with its value and origin.
-    fn describe(&self, key: &'static str) -> String {
-        let setting = self.0.setting(key);
-        format!("{key} ({}, {})", setting.key.kind.show(&setting.value), setting.origin)
-    }
-
-    fn value(&self, key: &'static str) -> &Value {
-        &self.0.setting(key).value
-    }
-
-    fn text(&self, key: &'static str) -> String {
-        match self.value(key) {
-            Value::Text(text) => text.clone(),
-            other => mistyped(key, other),
-        }
-    }
-
-    fn path(&self, key: &'static str) -> Option<PathBuf> {
-        Some(self.text(key)).filter(|path| !path.is_empty()).map(PathBuf::from)
-    }
-
-    fn integer(&self, key: &'static str) -> u64 {
-        match self.value(key) {
-            Value::Integer(number) => *number,
-            other => mistyped(key, other),
-        }
-    }
-
-    fn integers(&self, key: &'static str) -> Vec<u32> {
-        match self.value(key) {
-            Value::Integers(list) => list.clone(),
-            other => mistyped(key, other),
-        }
-    }
-
-    fn boolean(&self, key: &'static str) -> bool {
-        match self.value(key) {
-            Value::Boolean(value) => *value,
-            other => mistyped(key, other),
-        }
-    }
-
-    fn duration(&self, key: &'static str) -> Duration {
-        Duration::from_millis(self.integer(key))
-    }
-
-    fn node(&self, key: &'static str) -> Option<protocol::NodeId> {
-        match self.value(key) {
-            Value::Integer(number) => Some(protocol::NodeId(*number as u32)),
-            Value::Unset => None,
-            other => mistyped(key, other),
-        }
-    }
-}
-
-fn mistyped(key: &str, value: &Value) -> ! {
-    unreachable!("{key} is read as a type that its kind does not give: {value:?}")
-}
-
-fn version(address: &SocketAddr) -> &'static str {
-    if address.is_ipv4() { "IPv4" } else { "IPv6" }
 }

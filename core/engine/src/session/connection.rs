@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use anasazi_protocol::{GroupId, MemberId, SessionId, ViewId};
+use anasazi_protocol::{MemberId, SessionId, ViewId};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
     ClosedRecord, DoneRecord, LeftRecord, ReceiptRecord, TakenEntry, TakenRecord, event,
@@ -19,6 +19,7 @@ use super::claims::OpenClaim;
 use super::handshake::Waiting;
 use super::limits::{LAST_WORD_LEN, REASON_LEN_MAX};
 use super::slow::{Behind, Gap, Policy};
+use crate::domains::{DomainGroup, DomainSet};
 use crate::sys::memory::{ClientWaker, Lane};
 use crate::sys::socket::Peer;
 
@@ -36,8 +37,8 @@ pub(super) struct Connection {
     pub(super) gap: Gap,
     pub(super) behind: Behind,
     pub(super) handles: BTreeMap<u32, Handle>,
-    /// It has asked the protocol for a membership.
-    pub(super) has_joined: bool,
+    /// The domains whose protocols it has asked for a membership.
+    pub(super) joined: DomainSet,
     /// It has a turn coming.
     pub(super) is_active: bool,
     /// It is to be looked at when flushing.
@@ -59,7 +60,8 @@ pub(super) struct Connection {
 /// What a session calls a group.
 #[derive(Clone, Debug)]
 pub(super) struct Handle {
-    pub(super) group: GroupId,
+    pub(super) group: DomainGroup,
+    /// As it was asked for.
     pub(super) name: Arc<str>,
     pub(super) role: Role,
     /// The last regular view that was given out under it, and how many were.
@@ -68,7 +70,7 @@ pub(super) struct Handle {
 }
 
 impl Handle {
-    pub(super) fn new(group: GroupId, name: &str, role: Role) -> Self {
+    pub(super) fn new(group: DomainGroup, name: &str, role: Role) -> Self {
         Self { group, name: Arc::from(name), role, view: ViewId::default(), views: 0 }
     }
 }
@@ -78,7 +80,7 @@ impl Handle {
 pub(super) enum Role {
     /// An address to send to.
     Sender,
-    /// An address of one session; the handle has no group.
+    /// An address of one session in a domain; the handle has no group there.
     Peer(MemberId),
     /// A membership, asked for or there.
     Member,
@@ -135,7 +137,7 @@ impl Connection {
             gap: Gap::default(),
             behind: Behind::default(),
             handles: BTreeMap::new(),
-            has_joined: false,
+            joined: DomainSet::NONE,
             is_active: false,
             is_dirty: false,
             legacy: None,

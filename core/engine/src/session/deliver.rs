@@ -15,16 +15,17 @@ use super::encode::{message_head, multi_head, view_body, view_head, view_of_newc
 use super::groups::LocalMember;
 use super::slow::Delivery;
 use super::{Sessions, Slot};
+use crate::domains::{DomainGroup, DomainId};
 
 impl Sessions {
-    /// A message for local sessions. Then [`Self::flush`].
-    pub fn message(&mut self, message: &MessageDelivery) {
+    /// A message of a domain for local sessions. Then [`Self::flush`].
+    pub fn message(&mut self, domain: DomainId, message: &MessageDelivery) {
         // Sessions of different nodes may have the same number.
         let is_ours = message.sender.node == self.identity.node;
         let is_own = |session: SessionId| is_ours && session == message.sender.session;
         match &message.to {
             Recipients::Group(group, sequence) => self.deliver_each(
-                *group,
+                domain.group(*group),
                 |_| true,
                 |connection, member| {
                     let own = is_own(member.session);
@@ -42,7 +43,7 @@ impl Sessions {
                     })
                 },
             ),
-            Recipients::Groups(groups) => self.deliver_once(message, groups, is_own),
+            Recipients::Groups(groups) => self.deliver_once(message, (domain, groups), is_own),
             Recipients::Session(session) => {
                 let to_sender = Audience::Member(message.sender);
                 self.with(*session, |connection| {
@@ -50,7 +51,7 @@ impl Sessions {
                         return connection.done(message.tag);
                     }
                     let head = message_head(message, (0, 0), is_own(*session));
-                    let find = || sent_under(connection, &to_sender, Fate::Done);
+                    let find = || sent_under(connection, (domain, &to_sender), Fate::Done);
                     let under = (head.tag != 0).then(find).flatten();
                     connection.deliver_message(&Delivery {
                         kind: event::UNICAST,
@@ -69,12 +70,12 @@ impl Sessions {
     fn deliver_once(
         &mut self,
         message: &MessageDelivery,
-        groups: &[(GroupId, u64)],
+        (domain, groups): (DomainId, &[(GroupId, u64)]),
         is_own: impl Fn(SessionId) -> bool,
     ) {
         let mut sessions: BTreeMap<(usize, SessionId), Vec<(u32, u64)>> = BTreeMap::new();
         for (group, sequence) in groups {
-            for member in self.groups.of(*group).iter().filter(|m| m.admitted) {
+            for member in self.groups.of(domain.group(*group)).iter().filter(|m| m.admitted) {
                 let handles = sessions.entry((member.slot, member.session)).or_default();
                 handles.push((member.handle, *sequence));
             }
@@ -103,20 +104,21 @@ impl Sessions {
 
     /// A view for the local members of its group: it admits those who joined, and ends the handles
     /// of those who left. Then [`Self::flush`].
-    pub fn view(&mut self, view: &GroupView) {
+    pub fn view(&mut self, domain: DomainId, view: &GroupView) {
+        let group = domain.group(view.group);
         let own_node = self.identity.node;
         let is_local = |id: &&anasazi_protocol::MemberId| id.node == own_node;
         if view.kind == ViewKind::Regular {
             for id in view.left.iter().filter(is_local) {
-                self.end_membership(view, id.session);
+                self.end_membership(group, view, id.session);
             }
             for id in view.joined.iter().filter(is_local) {
                 // A handle that is still there has missed its end.
                 let is_again = |m: &&LocalMember| m.session == id.session && m.admitted;
-                if self.groups.of(view.group).iter().any(|m| is_again(&m)) {
-                    self.end_membership(view, id.session);
+                if self.groups.of(group).iter().any(|m| is_again(&m)) {
+                    self.end_membership(group, view, id.session);
                 }
-                self.groups.admit(view.group, id.session);
+                self.groups.admit(group, id.session);
             }
         }
         let present: HashSet<SessionId> =
@@ -125,7 +127,7 @@ impl Sessions {
             view_of_newcomer(view).map(|first| (view.joined[0], [view_body(&first)], first));
         let body = [view_body(view)];
         self.deliver_each(
-            view.group,
+            group,
             |member| present.contains(&member.session),
             |connection, member| {
                 let first = first.as_ref().filter(|(id, ..)| id.session == member.session);
@@ -144,7 +146,14 @@ impl Sessions {
 
     /// What became of a tagged message that its sender does not see: the tag's end. Then
     /// [`Self::flush`].
-    pub fn receipt(&mut self, session: SessionId, to: &Audience, tag: u64, fate: Fate) {
+    pub fn receipt(
+        &mut self,
+        domain: DomainId,
+        session: SessionId,
+        to: &Audience,
+        tag: u64,
+        fate: Fate,
+    ) {
         let status = match fate {
             Fate::Done => Status::OK,
             Fate::OtherView => Status::EVIEW,
@@ -152,15 +161,15 @@ impl Sessions {
             Fate::NotSent => Status::ESTATE,
             Fate::TooLong => Status::EMSGSIZE,
         };
-        self.with(session, |connection| match sent_under(connection, to, fate) {
+        self.with(session, |connection| match sent_under(connection, (domain, to), fate) {
             Some(handle) => connection.receipt(handle, status, tag),
             // Its handle has ended.
             None => connection.done(tag),
         });
     }
 
-    /// The protocol refused a join. Then [`Self::flush`].
-    pub fn join_refused(&mut self, session: SessionId, group: GroupId, reason: &str) {
+    /// The protocol of its domain refused a join. Then [`Self::flush`].
+    pub fn join_refused(&mut self, session: SessionId, group: DomainGroup, reason: &str) {
         let refused = self.groups.remove_first(group, session, |member| !member.admitted);
         if let Some(member) = refused {
             self.with(session, |connection| {
@@ -175,8 +184,8 @@ impl Sessions {
         self.groups.len()
     }
 
-    fn end_membership(&mut self, view: &GroupView, session: SessionId) {
-        let Some(member) = self.groups.remove_first(view.group, session, |_| true) else { return };
+    fn end_membership(&mut self, group: DomainGroup, view: &GroupView, session: SessionId) {
+        let Some(member) = self.groups.remove_first(group, session, |_| true) else { return };
         let is_stopping = self.is_stopping;
         self.with(session, |connection| {
             let asked = connection
@@ -195,7 +204,7 @@ impl Sessions {
     /// it ends alone.
     fn deliver_each(
         &mut self,
-        group: GroupId,
+        group: DomainGroup,
         wanted: impl Fn(&LocalMember) -> bool,
         give: impl Fn(&mut Connection, &LocalMember) -> Result<(), Ending>,
     ) {
@@ -220,12 +229,17 @@ impl Sessions {
 
 /// The handle that a message was sent under, if it is still there: a session has two for a group
 /// while it leaves the group and joins it again, or sends to it from outside.
-fn sent_under(connection: &Connection, to: &Audience, fate: Fate) -> Option<u32> {
+fn sent_under(
+    connection: &Connection,
+    (domain, to): (DomainId, &Audience),
+    fate: Fate,
+) -> Option<u32> {
     if let Audience::Member(member) = to {
+        let is_one = |h: &Handle| h.role == Role::Peer(*member) && h.group.domain == domain;
         let mut handles = connection.handles.iter();
-        return handles.find(|(_, h)| h.role == Role::Peer(*member)).map(|(number, _)| *number);
+        return handles.find(|(_, handle)| is_one(handle)).map(|(number, _)| *number);
     }
-    let groups: Vec<GroupId> = to.groups().map(|(group, _)| group).collect();
+    let groups: Vec<_> = to.groups().map(|(group, _)| domain.group(group)).collect();
     let is_one = |handle: &Handle| groups.contains(&handle.group) && !handle.role.is_peer();
     let outside = fate == Fate::Done;
     let fitting = |handle: &Handle| (handle.role == Role::Sender) == outside;

@@ -11,13 +11,14 @@ use anasazi_protocol::{
 use anasazi_queue::status::Status;
 
 use super::{Request, Sessions};
+use crate::domains::{DomainGroup, DomainId};
 
-/// Tests only: what becomes of requests.
+/// Tests only: what becomes of requests, in all domains.
 #[derive(Debug)]
 pub struct FakeCore {
     /// Whose core it is.
     identity: Process,
-    groups: BTreeMap<GroupId, FakeGroup>,
+    groups: BTreeMap<DomainGroup, FakeGroup>,
     /// Everything that was asked of it, as text.
     pub log: Vec<String>,
     /// Joins of these names are refused.
@@ -47,18 +48,18 @@ impl FakeCore {
                 self.log.push(format!("query {} {json}", session.0));
                 sessions.reply(session, tag, Status::OK, &json, false);
             }
-            Request::Command(command) => self.command(command, sessions),
+            Request::Command(domain, command) => self.command(domain, command, sessions),
         }
     }
 
-    fn command(&mut self, command: Command, sessions: &mut Sessions) {
+    fn command(&mut self, domain: DomainId, command: Command, sessions: &mut Sessions) {
         match command {
             Command::Join { session, name } => {
                 self.log.push(format!("join {} {name}", session.0));
+                let (group, who) = (domain.group(GroupId::of(&name)), self.member(session));
                 if self.refuses == Some(&name[..]) {
-                    return sessions.join_refused(session, GroupId::of(&name), "says the test");
+                    return sessions.join_refused(session, group, "says the test");
                 }
-                let (group, who) = (GroupId::of(&name), self.member(session));
                 let entry = self.groups.entry(group).or_insert_with(|| FakeGroup {
                     name: Arc::from(&name[..]),
                     members: Vec::new(),
@@ -70,11 +71,12 @@ impl FakeCore {
             }
             Command::Leave { session, group } => {
                 self.log.push(format!("leave {}", session.0));
-                self.remove(group, session, ViewCause::Leave, sessions);
+                self.remove(domain.group(group), session, ViewCause::Leave, sessions);
             }
             Command::Disconnect { session } => {
                 self.log.push(format!("disconnect {}", session.0));
-                let all: Vec<_> = self.groups.keys().copied().collect();
+                let all = self.groups.keys().filter(|group| group.domain == domain);
+                let all: Vec<_> = all.copied().collect();
                 for group in all {
                     self.remove(group, session, ViewCause::Disconnect, sessions);
                 }
@@ -83,17 +85,17 @@ impl FakeCore {
             Command::Send { session, to, service, no_self, tag, payload, .. } => {
                 self.log.push(format!("send {} {}", session.0, payload.len()));
                 let fits = |(group, view): (GroupId, Option<ViewId>)| {
-                    let entry = self.groups.get(&group);
+                    let entry = self.groups.get(&domain.group(group));
                     view.is_none_or(|view| entry.is_some_and(|e| e.ordinal == view.ordinal))
                 };
                 if !to.groups().all(fits) {
-                    return sessions.receipt(session, &to, tag, Fate::OtherView);
+                    return sessions.receipt(domain, session, &to, tag, Fate::OtherView);
                 }
                 let to = match to {
                     Audience::Member(member) => Recipients::Session(member.session),
                     to => {
                         let groups = to.groups().filter_map(|(group, _)| {
-                            let entry = self.groups.get_mut(&group)?;
+                            let entry = self.groups.get_mut(&domain.group(group))?;
                             entry.sequence += 1;
                             Some((group, entry.sequence))
                         });
@@ -107,21 +109,17 @@ impl FakeCore {
                 };
                 let half = payload.len() / 2;
                 let pieces = vec![payload.slice(..half), payload.slice(half..)];
-                sessions.message(&MessageDelivery {
-                    to,
-                    sender: self.member(session),
-                    service,
-                    no_self,
-                    tag,
-                    payload: Pieces::Several(pieces),
-                });
+                let sender = self.member(session);
+                let payload = Pieces::Several(pieces);
+                let message = MessageDelivery { to, sender, service, no_self, tag, payload };
+                sessions.message(domain, &message);
             }
         }
     }
 
     fn remove(
         &mut self,
-        group: GroupId,
+        group: DomainGroup,
         session: SessionId,
         cause: ViewCause,
         sessions: &mut Sessions,
@@ -136,7 +134,7 @@ impl FakeCore {
 
     fn change(
         &mut self,
-        group: GroupId,
+        group: DomainGroup,
         cause: ViewCause,
         joined: Vec<MemberId>,
         left: Vec<MemberId>,
@@ -147,8 +145,8 @@ impl FakeCore {
         (entry.sequence, entry.ordinal) = (0, self.ordinal);
         let ring = RingId { sequence: 12, representative: self.identity };
         let together = entry.members.iter().filter(|id| !joined.contains(id)).copied().collect();
-        sessions.view(&GroupView {
-            group,
+        let view = GroupView {
+            group: group.group,
             name: Arc::clone(&entry.name),
             kind: ViewKind::Regular,
             id: ViewId { ring, ordinal: self.ordinal, sub: 1 },
@@ -159,7 +157,8 @@ impl FakeCore {
             joined,
             left,
             together,
-        });
+        };
+        sessions.view(group.domain, &view);
     }
 
     fn member(&self, session: SessionId) -> MemberId {

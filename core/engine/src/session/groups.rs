@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use anasazi_protocol::{GroupId, SessionId};
+use anasazi_protocol::SessionId;
+
+use crate::domains::DomainGroup;
 
 /// The local memberships of all groups.
 #[derive(Debug, Default)]
-pub(super) struct Groups(HashMap<GroupId, Vec<LocalMember>>);
+pub(super) struct Groups(HashMap<DomainGroup, Vec<LocalMember>>);
 
 /// One handle of one session. A session that leaves a group and joins it again has two, the leaving
 /// one first.
@@ -20,17 +22,17 @@ pub(super) struct LocalMember {
 }
 
 impl Groups {
-    pub(super) fn of(&self, group: GroupId) -> &[LocalMember] {
+    pub(super) fn of(&self, group: DomainGroup) -> &[LocalMember] {
         self.0.get(&group).map_or(&[], Vec::as_slice)
     }
 
     /// A session asks to join.
-    pub(super) fn add(&mut self, group: GroupId, member: LocalMember) {
+    pub(super) fn add(&mut self, group: DomainGroup, member: LocalMember) {
         self.0.entry(group).or_default().push(member);
     }
 
     /// A view has this session in it: its first handle is a member's from now on.
-    pub(super) fn admit(&mut self, group: GroupId, session: SessionId) {
+    pub(super) fn admit(&mut self, group: DomainGroup, session: SessionId) {
         let members = self.0.get_mut(&group);
         if let Some(first) = members.and_then(|m| m.iter_mut().find(|m| m.session == session)) {
             first.admitted = true;
@@ -41,7 +43,7 @@ impl Groups {
     /// first.
     pub(super) fn remove_first(
         &mut self,
-        group: GroupId,
+        group: DomainGroup,
         session: SessionId,
         fits: impl Fn(&LocalMember) -> bool,
     ) -> Option<LocalMember> {

@@ -17,20 +17,21 @@ use super::connection::{Connection, Ending};
 use super::limits::{HELD_MAX, HOLD_EVERY, HOLD_FOR_MS, HOLD_LOOK_EVERY, HOLD_TOLD_EVERY};
 use super::send::further_groups;
 use super::{Sessions, Slot};
+use crate::domains::{DomainGroup, DomainId};
 
 /// All holds that this engine knows of.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    /// By who asked: until when senders to a group wait.
-    held: BTreeMap<NodeId, BTreeMap<GroupId, Instant>>,
+    /// By who asked in which domain: until when senders to a group wait.
+    held: BTreeMap<(DomainId, NodeId), BTreeMap<GroupId, Instant>>,
     /// When the operator was last told of that, by who asked.
-    told_at: BTreeMap<NodeId, Instant>,
+    told_at: BTreeMap<(DomainId, NodeId), Instant>,
     /// Sessions whose next message is to a held group.
     waiting: VecDeque<(usize, SessionId)>,
     /// Own sessions that others are to wait for.
     slow: BTreeSet<(usize, SessionId)>,
     /// The groups that were said to be held last, and when all of them were.
-    said: BTreeSet<GroupId>,
+    said: BTreeSet<DomainGroup>,
     said_at: Instant,
     /// When it was last looked at what is to be said, if anything is.
     looked_at: Option<Instant>,
@@ -42,11 +43,11 @@ impl Holds {
         self.held.is_empty()
     }
 
-    fn by(&self, group: GroupId) -> impl Iterator<Item = NodeId> {
-        let asked = move |(node, groups): (&NodeId, &BTreeMap<GroupId, Instant>)| {
-            groups.contains_key(&group).then_some(*node)
-        };
-        self.held.iter().filter_map(asked)
+    fn by(&self, group: DomainGroup) -> impl Iterator<Item = NodeId> {
+        let DomainGroup { domain, group } = group;
+        let of_domain = self.held.range((domain, NodeId(0))..=(domain, NodeId(u32::MAX)));
+        let asked = of_domain.filter(move |(_, groups)| groups.contains_key(&group));
+        asked.map(|((_, node), _)| *node)
     }
 
     /// A session waits; it has its turn when any hold ends.
@@ -86,7 +87,7 @@ impl Holds {
 
     /// What is to be said now that these groups are to be held: what is new at once, all of it
     /// again in time.
-    fn say(&mut self, groups: BTreeSet<GroupId>, now: Instant) -> Vec<Command> {
+    fn say(&mut self, groups: BTreeSet<DomainGroup>, now: Instant) -> Vec<(DomainId, Command)> {
         let is_due = self.said.is_empty() || now.since(self.said_at) >= HOLD_EVERY;
         let over: Vec<_> = self.said.difference(&groups).copied().collect();
         let held: Vec<_> = match is_due {
@@ -104,25 +105,25 @@ impl Holds {
 }
 
 impl Sessions {
-    /// A node asks the senders to some groups to wait. Some: one of those for which that is new,
-    /// and how many these are, if the operator should know.
+    /// A node asks the senders to some groups of a domain to wait. Some: one of those for which
+    /// that is new, and how many these are, if the operator should know.
     pub fn hold(
         &mut self,
-        by: NodeId,
+        (domain, by): (DomainId, NodeId),
         groups: &[GroupId],
         for_ms: u16,
         now: Instant,
     ) -> Option<(GroupId, usize)> {
         let Holds { held, told_at, .. } = &mut self.holds;
         if for_ms == 0 {
-            if let Some(held) = held.get_mut(&by) {
+            if let Some(held) = held.get_mut(&(domain, by)) {
                 groups.iter().for_each(|group| _ = held.remove(group));
             }
             held.retain(|_, groups| !groups.is_empty());
             self.let_go();
             return None;
         }
-        let held = held.entry(by).or_default();
+        let held = held.entry((domain, by)).or_default();
         let until = now + Duration::from_millis(for_ms.into());
         let mut fresh = Vec::new();
         for group in groups {
@@ -130,9 +131,9 @@ impl Sessions {
                 fresh.extend(held.insert(*group, until).is_none().then_some(*group));
             }
         }
-        let told = told_at.get(&by).is_some_and(|at| now.since(*at) < HOLD_TOLD_EVERY);
+        let told = told_at.get(&(domain, by)).is_some_and(|at| now.since(*at) < HOLD_TOLD_EVERY);
         let first = fresh.first().filter(|_| !told)?;
-        told_at.insert(by, now);
+        told_at.insert((domain, by), now);
         Some((*first, fresh.len()))
     }
 
@@ -165,9 +166,9 @@ impl Sessions {
         }
     }
 
-    /// What is to be said of own sessions that others are to wait for: to be given to the protocol.
-    /// Ends those that let others wait for too long.
-    pub fn say_holds(&mut self, now: Instant) -> Vec<Command> {
+    /// What is to be said of own sessions that others are to wait for: to be given to the protocols
+    /// of these domains. Ends those that let others wait for too long.
+    pub fn say_holds(&mut self, now: Instant) -> Vec<(DomainId, Command)> {
         if self.holds.slow.is_empty() && self.holds.said.is_empty() {
             self.holds.looked_at = None;
             return Vec::new();
@@ -196,7 +197,7 @@ impl Sessions {
     }
 
     /// The nodes for which the senders to a group wait.
-    pub fn held_by(&self, group: GroupId) -> impl Iterator<Item = NodeId> {
+    pub fn held_by(&self, group: DomainGroup) -> impl Iterator<Item = NodeId> {
         self.holds.by(group)
     }
 
@@ -212,7 +213,7 @@ impl Sessions {
     }
 
     /// Nobody waits for itself: it might never read.
-    fn is_held(&self, group: GroupId, by: &Connection) -> bool {
+    fn is_held(&self, group: DomainGroup, by: &Connection) -> bool {
         let own = self.identity.node;
         let of_others = || self.holds.by(group).any(|node| node != own);
         let for_another = || {
@@ -239,9 +240,15 @@ impl Connection {
     }
 }
 
-fn commands(groups: &[GroupId], for_ms: u16) -> Vec<Command> {
-    let chunks = groups.chunks(HOLD_GROUPS_MAX);
-    chunks.map(|groups| Command::Hold { groups: groups.to_vec(), for_ms }).collect()
+/// `groups` are in order, so that those of a domain are beside each other.
+fn commands(groups: &[DomainGroup], for_ms: u16) -> Vec<(DomainId, Command)> {
+    let of_domains = groups.chunk_by(|a, b| a.domain == b.domain);
+    let chunks = of_domains.flat_map(|groups| groups.chunks(HOLD_GROUPS_MAX));
+    let command = |groups: &[DomainGroup]| {
+        let ids = groups.iter().map(|group| group.group).collect();
+        (groups[0].domain, Command::Hold { groups: ids, for_ms })
+    };
+    chunks.map(command).collect()
 }
 
 /// How much of a send says whom it is for.

@@ -27,6 +27,7 @@ mod backlog;
 mod claims;
 mod connection;
 mod deliver;
+mod domains;
 mod encode;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
@@ -55,10 +56,12 @@ use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
 use crate::chatter::Chatter;
+use crate::domains::DEFAULT_NAME;
 use crate::sys::nudge::Nudger;
 use crate::sys::poll::now_ns;
 use crate::sys::socket::{self, Way};
 use connection::{Connection, Ending};
+use domains::OfDomain;
 use groups::Groups;
 use handshake::{Refusal, Waiting};
 use holds::Holds;
@@ -85,17 +88,14 @@ pub struct Sessions {
     waiting: VecDeque<usize>,
     /// Sessions with a turn coming.
     active: VecDeque<(usize, SessionId)>,
-    /// As active, but their next record is a command, and the protocol took none when it was looked
-    /// at.
-    blocked: VecDeque<(usize, SessionId)>,
+    /// What waits for the protocols, by domain.
+    domains: Vec<OfDomain>,
     /// Who has to wait for whom.
     holds: Holds,
     /// Bytes that all backlogs cost.
     backlog_total: Arc<AtomicUsize>,
     /// Sessions to be looked at when flushing.
     dirty: Vec<(usize, SessionId)>,
-    /// Sessions that ended and that the protocol has not heard of yet.
-    endings: VecDeque<SessionId>,
     /// Ended sessions whose descriptors are still watched.
     #[allow(clippy::vec_box, reason = "they come in boxes")]
     dead: Vec<Box<Connection>>,
@@ -167,11 +167,10 @@ impl Sessions {
             groups: Groups::default(),
             waiting: VecDeque::new(),
             active: VecDeque::new(),
-            blocked: VecDeque::new(),
+            domains: vec![OfDomain::named(DEFAULT_NAME)],
             holds: Holds::default(),
             backlog_total: Arc::default(),
             dirty: Vec::new(),
-            endings: VecDeque::new(),
             dead: Vec::new(),
             arena: BytesMut::with_capacity(ARENA_LEN),
             claims_seen_at: Instant::default(),
@@ -354,8 +353,8 @@ impl Sessions {
         }
         self.by_id.remove(&id);
         self.holds.mark((slot, id), false);
-        if connection.has_joined {
-            self.endings.push_back(id);
+        for domain in connection.joined.iter() {
+            self.domains[domain.index()].endings.push_back(id);
         }
         self.slots[slot] = Slot::Free;
         self.dead.push(connection);

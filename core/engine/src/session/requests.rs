@@ -20,13 +20,14 @@ use super::limits::{
 };
 use super::send::send;
 use super::{Sessions, reply_parts};
+use crate::domains::{DomainGroup, DomainId, DomainSet};
 use crate::sys::memory::Taken;
 
 /// What a session wants.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// For the protocol.
-    Command(Command),
+    /// For the protocol of a domain.
+    Command(DomainId, Command),
     /// For the administration door; to be answered by [`Sessions::reply`].
     Query {
         /// Who asks.
@@ -40,7 +41,7 @@ pub enum Request {
     },
 }
 
-/// Takes requests; false: no more commands for now, the last one was still taken.
+/// Takes requests; false: no more commands for this domain for now, the last one was still taken.
 pub(super) type Sink<'a> = &'a mut dyn FnMut(Request) -> bool;
 
 /// What a record leads to: go on, or stop the session's turn.
@@ -49,10 +50,10 @@ pub(super) type Step = Result<ControlFlow<Pause>, Ending>;
 /// Why a turn is over before the ring is empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pause {
-    /// The sink takes no more commands.
-    Full,
-    /// The next record is a command, and they are not taken now.
-    Blocked,
+    /// The sink takes no more commands for this domain.
+    Full(DomainId),
+    /// The next record is a command for this domain, and they are not taken now.
+    Blocked(DomainId),
     /// The next record is a message to a group whose senders wait.
     Held,
     /// The next record is a query, and enough of them were taken, or there is too much to skip.
@@ -65,20 +66,22 @@ pub(super) enum Pause {
 struct Gate {
     /// Requests, long ones counted for several.
     budget: usize,
-    commands: bool,
+    /// Domains whose protocols take no commands now.
+    full: DomainSet,
     queries: usize,
 }
 
 impl Gate {
     fn is_open(&self) -> bool {
-        self.commands && self.queries > 0
+        self.full.is_empty() && self.queries > 0
     }
 
-    fn stops(&self, kind: u16) -> Option<Pause> {
+    /// `domain`: whom a command of this kind is for.
+    fn stops(&self, kind: u16, domain: DomainId) -> Option<Pause> {
         match kind {
             request::CLOSE => None,
             request::QUERY => (self.queries == 0).then_some(Pause::Later),
-            _ => (!self.commands).then_some(Pause::Blocked),
+            _ => self.full.contains(domain).then_some(Pause::Blocked(domain)),
         }
     }
 
@@ -92,49 +95,52 @@ impl Gate {
 }
 
 impl Sessions {
-    /// Hands requests to `sink`, at most `budget`, in turns between the sessions. Commands only if
-    /// `accepting`, and until the sink returns false (that one still counts as taken): sessions
-    /// whose next record is a command then wait, all others still have their queries answered,
-    /// a few at most. True: more can be taken by another call right now.
+    /// Hands requests to `sink`, at most `budget`, in turns between the sessions. Commands for
+    /// domains that are not `full`, and until the sink returns false (that one still counts as
+    /// taken): sessions whose next record is a command for such a domain then wait, all others
+    /// still have their queries answered, a few at most. True: more can be taken by another call
+    /// right now.
     pub fn poll(
         &mut self,
         budget: usize,
-        accepting: bool,
+        full: DomainSet,
         sink: &mut dyn FnMut(Request) -> bool,
     ) -> bool {
-        let mut gate = Gate { budget, commands: accepting, queries: QUERIES_PER_POLL };
+        let mut gate = Gate { budget, full, queries: QUERIES_PER_POLL };
         let mut later = Vec::new();
         while gate.budget > 0 {
-            if gate.commands
-                && let Some(session) = self.endings.pop_front()
-            {
+            if let Some((domain, session)) = self.next_ending(gate.full) {
                 gate.budget -= 1;
-                gate.commands = sink(Request::Command(Command::Disconnect { session }));
+                if !sink(Request::Command(domain, Command::Disconnect { session })) {
+                    gate.full.insert(domain);
+                }
                 continue;
             }
             // Those who had to wait come first.
-            let blocked = if gate.commands { self.blocked.pop_front() } else { None };
-            let Some(at) = blocked.or_else(|| self.active.pop_front()) else { break };
+            let Some(at) = self.next_blocked(gate.full).or_else(|| self.active.pop_front()) else {
+                break;
+            };
             match self.take_turn(at, &mut gate, sink) {
                 None => {}
                 Some(Pause::Share) => self.active.push_back(at),
-                Some(Pause::Full) => {
-                    gate.commands = false;
+                Some(Pause::Full(domain)) => {
+                    gate.full.insert(domain);
                     self.active.push_back(at);
                 }
-                Some(Pause::Blocked) => self.blocked.push_back(at),
+                Some(Pause::Blocked(domain)) => {
+                    self.domains[domain.index()].blocked.push_back(at);
+                }
                 Some(Pause::Held) => self.holds.wait(at),
                 Some(Pause::Later) => later.push(at),
             }
         }
         self.active.extend(later);
-        !self.active.is_empty()
-            || gate.commands && !(self.blocked.is_empty() && self.endings.is_empty())
+        !self.active.is_empty() || self.taking(gate.full).any(|(_, of)| of.has_waiting())
     }
 
-    /// Some session has a turn coming; or the protocol takes commands, and has not heard of an end.
-    pub fn has_turns(&self, accepting: bool) -> bool {
-        !self.active.is_empty() || accepting && !self.endings.is_empty()
+    /// Some session has a turn coming; or a protocol takes commands, and has not heard of an end.
+    pub fn has_turns(&self, full: DomainSet) -> bool {
+        !self.active.is_empty() || self.taking(full).any(|(_, of)| !of.endings.is_empty())
     }
 
     /// One session's turn, and why there is to be another one.
@@ -192,10 +198,14 @@ impl Sessions {
                 return Ok(None);
             }
             if !gate.is_open() {
-                let Some(kind) = connection.lane.next_kind().map_err(no_record)? else {
-                    return Ok(None);
+                let next = match self.domains.len() {
+                    1 => connection.lane.next_kind(),
+                    // Whom it is for, too.
+                    _ => connection.lane.peek(&mut peeked, ADDRESS_LEN_MAX),
                 };
-                if let Some(pause) = gate.stops(kind) {
+                let Some(kind) = next.map_err(no_record)? else { return Ok(None) };
+                let domain = self.domain_of(connection, kind, &peeked);
+                if let Some(pause) = gate.stops(kind, domain) {
                     return Ok(Some(pause));
                 }
             }
@@ -208,8 +218,12 @@ impl Sessions {
             }
             let taken = connection.lane.take(&mut self.arena, len_max).map_err(no_record)?;
             let Some(taken) = taken else { return Ok(None) };
-            if gate.stops(taken.kind).is_some() {
-                return Err(Ending::malformed("a record that changed while it was looked at"));
+            let payload = self.arena.split().freeze();
+            if !gate.is_open() {
+                let domain = self.domain_of(connection, taken.kind, &payload);
+                if gate.stops(taken.kind, domain).is_some() {
+                    return Err(Ending::malformed("a record that changed while it was looked at"));
+                }
             }
             gate.charge(taken);
             records += 1;
@@ -217,7 +231,6 @@ impl Sessions {
             if let Some(left) = &mut connection.legacy {
                 *left = left.saturating_sub(taken.len as u64 + 8);
             }
-            let payload = self.arena.split().freeze();
             let step = self.carry_out(connection, slot, taken, payload, sink)?;
             if let ControlFlow::Break(pause) = step {
                 return Ok(Some(pause));
@@ -236,7 +249,7 @@ impl Sessions {
     ) -> Step {
         match taken.kind {
             request::SEND => send(connection, taken, payload, self.limits.message_len_max, sink),
-            request::PEER => peer(connection, &payload),
+            request::PEER => self.peer(connection, &payload),
             request::JOIN => self.join(connection, slot, &payload, sink),
             request::LEAVE => leave(connection, &payload, sink),
             request::QUERY => {
@@ -261,19 +274,19 @@ impl Sessions {
             return Err(Ending::malformed(&text));
         }
         let refused = match self.check_join(connection, record, name) {
-            Ok((group, name)) => {
+            Ok((group, name, short)) => {
                 let is_sender = record.flags == JOIN_SEND_ONLY;
                 let role = if is_sender { Role::Sender } else { Role::Member };
                 connection.handles.insert(record.handle, Handle::new(group, name, role));
                 if is_sender {
                     return go_on();
                 }
-                connection.has_joined = true;
+                connection.joined.insert(group.domain);
                 let session = connection.id;
                 let handle = record.handle;
                 self.groups.add(group, LocalMember { slot, session, handle, admitted: false });
-                let join = Command::Join { session, name: name.to_owned() };
-                return offer(Request::Command(join), sink);
+                let join = Command::Join { session, name: short.to_owned() };
+                return offer(group.domain, join, sink);
             }
             Err(refused) => refused,
         };
@@ -286,17 +299,15 @@ impl Sessions {
         connection: &Connection,
         record: JoinRecord,
         name: &'a [u8],
-    ) -> Result<(GroupId, &'a str), Ending> {
+    ) -> Result<(DomainGroup, &'a str, &'a str), Ending> {
         let name = check_name(name)?;
+        let (domain, short) = self.resolve(name)?;
         if record.flags & !JOIN_SEND_ONLY != 0 {
             let text = format!("join flags {:#x} are not known to this engine", record.flags);
             return Err(Ending::new(Status::ENOTSUP, text));
         }
-        if connection.handles.len() >= HANDLES_MAX {
-            let text = format!("a session can hold {HANDLES_MAX} groups; leave some");
-            return Err(Ending::new(Status::ENOMEM, text));
-        }
-        let group = GroupId::of(name);
+        check_room(connection)?;
+        let group = domain.group(GroupId::of(short));
         // Through the group, not through all handles: a session may join thousands of groups.
         let is_there = |member: &LocalMember| {
             let handle = connection.handles.get(&member.handle);
@@ -306,8 +317,55 @@ impl Sessions {
             let text = format!("this session is a member of {name:?} already, by another handle");
             return Err(Ending::new(Status::EEXIST, text));
         }
-        Ok((group, name))
+        Ok((group, name, short))
     }
+
+    /// A session wants an address for another, in a domain.
+    fn peer(&self, connection: &mut Connection, payload: &[u8]) -> Step {
+        let Some((record, domain)) = PeerRecord::split_from(payload) else { return cut_short() };
+        if connection.handles.contains_key(&record.handle) {
+            let text = format!("a second join with the handle {}", record.handle);
+            return Err(Ending::malformed(&text));
+        }
+        match self.check_peer(connection, record, domain) {
+            Ok((domain, member)) => {
+                let group = domain.group(GroupId::default());
+                let handle = Handle::new(group, "", Role::Peer(member));
+                connection.handles.insert(record.handle, handle);
+            }
+            Err(refused) => connection.left(record.handle, refused.status, &refused.reason)?,
+        }
+        go_on()
+    }
+
+    fn check_peer(
+        &self,
+        connection: &Connection,
+        record: PeerRecord,
+        domain: &[u8],
+    ) -> Result<(DomainId, MemberId), Ending> {
+        let node = u32::try_from(record.to.node).unwrap_or(0);
+        if node == 0 || record.to.session == 0 {
+            return Err(Ending::new(Status::EINVAL, "no session has this name"));
+        }
+        check_room(connection)?;
+        let domain = match domain {
+            [] => DomainId::DEFAULT,
+            name => {
+                let name = String::from_utf8_lossy(name);
+                self.find_domain(&name).ok_or_else(|| self.unknown_domain(&name))?
+            }
+        };
+        Ok((domain, MemberId { node: NodeId(node), session: SessionId(record.to.session) }))
+    }
+}
+
+fn check_room(connection: &Connection) -> Result<(), Ending> {
+    if connection.handles.len() < HANDLES_MAX {
+        return Ok(());
+    }
+    let text = format!("a session can hold {HANDLES_MAX} groups; leave some");
+    Err(Ending::new(Status::ENOMEM, text))
 }
 
 fn check_name(name: &[u8]) -> Result<&str, Ending> {
@@ -329,31 +387,6 @@ fn check_name(name: &[u8]) -> Result<&str, Ending> {
     Ok(text)
 }
 
-/// A session wants an address for another.
-fn peer(connection: &mut Connection, payload: &[u8]) -> Step {
-    let Some((record, _)) = PeerRecord::split_from(payload) else { return cut_short() };
-    if connection.handles.contains_key(&record.handle) {
-        let text = format!("a second join with the handle {}", record.handle);
-        return Err(Ending::malformed(&text));
-    }
-    let node = u32::try_from(record.to.node).unwrap_or(0);
-    let refused = if node == 0 || record.to.session == 0 {
-        Some((Status::EINVAL, "no session has this name".to_owned()))
-    } else if connection.handles.len() >= HANDLES_MAX {
-        Some((Status::ENOMEM, format!("a session can hold {HANDLES_MAX} groups; leave some")))
-    } else {
-        None
-    };
-    if let Some((status, reason)) = refused {
-        connection.left(record.handle, status, &reason)?;
-        return go_on();
-    }
-    let member = MemberId { node: NodeId(node), session: SessionId(record.to.session) };
-    let handle = Handle::new(GroupId::default(), "", Role::Peer(member));
-    connection.handles.insert(record.handle, handle);
-    go_on()
-}
-
 fn leave(connection: &mut Connection, payload: &[u8], sink: Sink<'_>) -> Step {
     let Some((record, _)) = LeaveRecord::split_from(payload) else { return cut_short() };
     // An unknown handle was ended while the leave was on its way.
@@ -362,8 +395,8 @@ fn leave(connection: &mut Connection, payload: &[u8], sink: Sink<'_>) -> Step {
         Role::Leaver => go_on(),
         Role::Member => {
             handle.role = Role::Leaver;
-            let leave = Command::Leave { session: connection.id, group: handle.group };
-            offer(Request::Command(leave), sink)
+            let DomainGroup { domain, group } = handle.group;
+            offer(domain, Command::Leave { session: connection.id, group }, sink)
         }
         Role::Sender | Role::Peer(_) => {
             connection.handles.remove(&record.handle);
@@ -385,7 +418,8 @@ fn query(
     let (status, error) = match std::str::from_utf8(json) {
         Ok(json) if !too_long => {
             let (session, tag) = (connection.id, record.tag);
-            return offer(Request::Query { session, tag, trusted, json: json.to_owned() }, sink);
+            sink(Request::Query { session, tag, trusted, json: json.to_owned() });
+            return go_on();
         }
         _ if too_long => (Status::EMSGSIZE, format!("a query has at most {QUERY_LEN_MAX} bytes")),
         _ => (Status::EINVAL, "the query is not UTF-8".to_owned()),
@@ -395,8 +429,11 @@ fn query(
     go_on()
 }
 
-pub(super) fn offer(request: Request, sink: Sink<'_>) -> Step {
-    Ok(if sink(request) { ControlFlow::Continue(()) } else { ControlFlow::Break(Pause::Full) })
+pub(super) fn offer(domain: DomainId, command: Command, sink: Sink<'_>) -> Step {
+    Ok(match sink(Request::Command(domain, command)) {
+        true => ControlFlow::Continue(()),
+        false => ControlFlow::Break(Pause::Full(domain)),
+    })
 }
 
 #[allow(clippy::unnecessary_wraps, reason = "an outcome among others")]

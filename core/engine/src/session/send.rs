@@ -2,7 +2,7 @@
 //! answered with a receipt.
 
 use anasazi_protocol::limits;
-use anasazi_protocol::{Audience, Command, GroupId, Priority, Service, ViewId};
+use anasazi_protocol::{Audience, Command, Priority, Service, ViewId};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{
     GROUPS_PER_MESSAGE_MAX, GroupRecord, PRIO_BULK, PRIO_HIGH, SendRecord, TakenEntry,
@@ -11,8 +11,9 @@ use anasazi_queue::record::{
 use anasazi_queue::status::Status;
 use bytes::{Buf, Bytes};
 
-use super::connection::{Connection, Role};
-use super::requests::{Request, Sink, Step, cut_short, go_on, offer};
+use super::connection::{Connection, Handle, Role};
+use super::requests::{Sink, Step, cut_short, go_on, offer};
+use crate::domains::{DomainGroup, DomainId};
 use crate::sys::memory::Taken;
 
 /// Carries a send out. `payload` may be only the start of the record.
@@ -29,7 +30,7 @@ pub(super) fn send(
     let (len, position) = (taken.len, taken.position);
     let message_len = len.saturating_sub(head_len);
     let checked = service(record.service).and_then(|(service, priority)| {
-        let to = audience(connection, record, &further)?;
+        let (domain, to) = audience(connection, record, &further)?;
         let ordered = service.is_ordered();
         // Nobody could tell the sender of one without order what became of it.
         let impossible = !ordered && record.service & SAME_VIEW != 0;
@@ -39,10 +40,10 @@ pub(super) fn send(
         match () {
             () if impossible => Err(Status::EINVAL),
             () if too_long => Err(Status::EMSGSIZE),
-            () => Ok((service, priority, to)),
+            () => Ok((service, priority, domain, to)),
         }
     });
-    let (service, priority, to) = match checked {
+    let (service, priority, domain, to) = match checked {
         Ok(checked) => checked,
         Err(status) => {
             // The receipt is its end: then it must not be found in the ring any more.
@@ -57,7 +58,7 @@ pub(super) fn send(
     note(connection, record, position);
     let (session, no_self, tag) = (connection.id, record.service & NO_SELF != 0, record.tag);
     let command = Command::Send { session, to, service, priority, no_self, tag, payload };
-    offer(Request::Command(command), sink)
+    offer(domain, command, sink)
 }
 
 /// Its sender is to know that it was taken.
@@ -100,42 +101,45 @@ fn service(word: u32) -> Result<(Service, Priority), Status> {
     Ok((Service::of(word & LEVEL).ok_or(Status::EINVAL)?, priority))
 }
 
-/// To whom the handles of a send lead.
+/// To whom the handles of a send lead, and in which domain: nothing is ordered across domains.
 fn audience(
     connection: &Connection,
     record: SendRecord,
     further: &[GroupRecord],
-) -> Result<Audience, Status> {
+) -> Result<(DomainId, Audience), Status> {
     let same_view = record.service & SAME_VIEW != 0;
     let first = GroupRecord { handle: record.handle, views: record.views };
     let handle = connection.handles.get(&first.handle).ok_or(Status::ENOTMEMBER)?;
     if let Role::Peer(member) = handle.role {
         let alone = further.is_empty() && !same_view;
-        return if alone { Ok(Audience::Member(member)) } else { Err(Status::EINVAL) };
+        let to = (handle.group.domain, Audience::Member(member));
+        return if alone { Ok(to) } else { Err(Status::EINVAL) };
     }
+    let (DomainGroup { domain, group }, view) = addressed(handle, first, same_view)?;
     if further.is_empty() {
-        let (group, view) = addressed(connection, first, same_view)?;
-        return Ok(Audience::Group(group, view));
+        return Ok((domain, Audience::Group(group, view)));
     }
-    let mut groups: Vec<(GroupId, Option<ViewId>)> = Vec::with_capacity(1 + further.len());
-    for record in std::iter::once(&first).chain(further) {
-        let (group, view) = addressed(connection, *record, same_view)?;
-        if groups.iter().any(|(known, _)| *known == group) {
+    let mut groups = Vec::with_capacity(1 + further.len());
+    groups.push((group, view));
+    for record in further {
+        let handle = connection.handles.get(&record.handle).ok_or(Status::ENOTMEMBER)?;
+        let (further, view) = addressed(handle, *record, same_view)?;
+        let is_known = groups.iter().any(|(known, _)| *known == further.group);
+        if further.domain != domain || is_known {
             return Err(Status::EINVAL);
         }
-        groups.push((group, view));
+        groups.push((further.group, view));
     }
-    Ok(Audience::Groups(groups))
+    Ok((domain, Audience::Groups(groups)))
 }
 
 /// The group under a handle, and the view that it must be in. That is the one that the session was
 /// shown last: if a later one is on its way to it, the message is too late.
 fn addressed(
-    connection: &Connection,
+    handle: &Handle,
     record: GroupRecord,
     same_view: bool,
-) -> Result<(GroupId, Option<ViewId>), Status> {
-    let handle = connection.handles.get(&record.handle).ok_or(Status::ENOTMEMBER)?;
+) -> Result<(DomainGroup, Option<ViewId>), Status> {
     match handle.role {
         Role::Leaver => Err(Status::ENOTMEMBER),
         Role::Peer(_) => Err(Status::EINVAL),

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anasazi_protocol::Instant;
 use anasazi_protocol::planted::planted;
-use anasazi_protocol::{GroupId, Instant};
 use anasazi_queue::hello::slow;
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{GapRecord, event};
@@ -18,6 +18,7 @@ use bytes::Bytes;
 use super::connection::{Connection, Ending};
 use super::limits::{GAP_BEGINS, GAP_ENDS, HOLD_BEGINS};
 use super::{Sessions, Slot};
+use crate::domains::DomainGroup;
 
 /// What a session wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +45,7 @@ pub(super) struct Gap {
 #[derive(Debug, Default)]
 pub(super) struct Behind {
     /// Groups of which something waits for it.
-    pub(super) groups: BTreeSet<GroupId>,
+    pub(super) groups: BTreeSet<DomainGroup>,
     /// Since when their senders wait.
     pub(super) since: Option<Instant>,
     /// How far it had read when it was last seen to have read anything, and when that was.

@@ -2,6 +2,7 @@
 
 mod claims;
 mod delivery;
+mod domains;
 mod hostile;
 mod listener;
 mod opening;
@@ -24,6 +25,7 @@ use anasazi_queue::record::{
 use super::fake_core::FakeCore;
 use super::limits::{HELLO_TIMEOUT, WAITING_MAX};
 use super::*;
+use crate::domains::{DomainId, DomainSet};
 use crate::sys::raw_client::{Epoll, RawClient};
 use crate::sys::socket::Peer;
 
@@ -105,7 +107,7 @@ impl Engine {
         keys.iter().for_each(|key| self.sessions.ready(*key, &self.epoll));
         self.sessions.expire_holds(self.now);
         let mut requests = Vec::new();
-        let more = self.sessions.poll(1_000, true, &mut |request| {
+        let more = self.sessions.poll(1_000, DomainSet::NONE, &mut |request| {
             requests.push(request);
             true
         });
@@ -113,17 +115,17 @@ impl Engine {
         requests.into_iter().for_each(|request| self.core.handle(request, &mut self.sessions));
         self.sessions.flush(&self.epoll);
         self.say_holds();
-        more || moved || !keys.is_empty() || self.sessions.has_turns(true)
+        more || moved || !keys.is_empty() || self.sessions.has_turns(DomainSet::NONE)
     }
 }
 
 impl Engine {
     /// The ring is this node alone, which hears itself.
     fn say_holds(&mut self) {
-        for command in self.sessions.say_holds(self.now) {
+        for (domain, command) in self.sessions.say_holds(self.now) {
             let Command::Hold { groups, for_ms } = command else { panic!("{command:?}") };
             self.core.log.push(format!("hold {} for {for_ms}", groups.len()));
-            self.sessions.hold(IDENTITY.node, &groups, for_ms, self.now);
+            self.sessions.hold((domain, IDENTITY.node), &groups, for_ms, self.now);
         }
     }
 }

@@ -379,15 +379,30 @@ fn a_slot_of_another_format_or_with_impossible_values_is_damaged() {
 #[test]
 fn reset_sets_the_file_aside() {
     let directory = temporary();
-    assert_eq!(reset(directory.path()).unwrap(), None, "nothing to reset");
+    assert!(reset(directory.path()).unwrap().is_empty(), "nothing to reset");
     fs::write(file(&directory), b"broken").unwrap();
     refused(directory.path());
-    let aside = reset(directory.path()).unwrap().unwrap();
-    assert_eq!(aside, directory.path().join("anasazi-node.state.bad"));
-    assert_eq!(fs::read(&aside).unwrap(), b"broken");
+    let aside = reset(directory.path()).unwrap();
+    assert_eq!(aside, [directory.path().join("anasazi-node.state.bad")]);
+    assert_eq!(fs::read(&aside[0]).unwrap(), b"broken");
     assert_eq!(opened(directory.path()), (None, None), "the next start begins without one");
-    assert_eq!(reset(directory.path()).unwrap(), Some(aside), "a second time");
+    assert_eq!(reset(directory.path()).unwrap(), aside, "a second time");
     assert!(reset(Path::new("/nonexistent")).is_err());
+}
+
+#[test]
+fn reset_sets_the_files_of_domains_aside_and_nothing_else() {
+    let directory = temporary();
+    for domain in ["fast", "slow"] {
+        drop(StateFile::open_of_domain(directory.path(), domain).unwrap());
+    }
+    drop(StateFile::open(directory.path()).unwrap());
+    fs::write(directory.path().join("other.state"), b"another program's").unwrap();
+    let aside = reset(directory.path()).unwrap();
+    let expected = ["anasazi-domain-fast", "anasazi-domain-slow", "anasazi-node"];
+    let expected = expected.map(|name| directory.path().join(format!("{name}.state.bad")));
+    assert_eq!(aside, expected);
+    assert!(directory.path().join("other.state").exists());
 }
 
 #[test]

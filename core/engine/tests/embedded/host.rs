@@ -121,10 +121,16 @@ impl Host {
 
     /// Asks an engine something.
     pub fn ask(&self, index: usize, query: &str) -> Value {
+        self.request(index, &json!({ "query": query }))
+    }
+
+    /// Asks an engine something, in its own words.
+    pub fn request(&self, index: usize, request: &Value) -> Value {
         let session = self.session(index);
-        session.query(json!({ "query": query }).to_string().as_bytes(), 1).unwrap();
+        let request = request.to_string();
+        session.query(request.as_bytes(), 1).unwrap();
         let (mut answer, mut is_whole) = (String::new(), false);
-        self.run_until(query, |_| {
+        self.run_until(&request, |_| {
             let result = session.receive(16, &mut |event| {
                 assert_eq!(event.kind, EventKind::Reply);
                 answer.push_str(event.text());

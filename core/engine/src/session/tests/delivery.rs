@@ -36,7 +36,9 @@ fn a_slow_reader_gets_everything_in_order() {
     client.expect_view();
     // More than the ring holds, less than ring and backlog.
     for count in 1..=130 {
-        engine.sessions.message(&message(count, if count % 10 == 0 { 5_000 } else { 500 }));
+        engine
+            .sessions
+            .message(DomainId::DEFAULT, &message(count, if count % 10 == 0 { 5_000 } else { 500 }));
         engine.sessions.flush(&engine.epoll);
     }
     assert!(engine.sessions.describe()[0].backlog_len > 10_000);
@@ -71,7 +73,7 @@ fn a_reader_that_stands_still_is_cut_off_and_told() {
     let mut sent = 0;
     while engine.sessions.len() == 2 {
         sent += 1;
-        engine.sessions.message(&message(sent, 1_000));
+        engine.sessions.message(DomainId::DEFAULT, &message(sent, 1_000));
         engine.run();
         assert_eq!(quick.expect_message().0.sequence, sent);
         if sent == 1 {
@@ -108,7 +110,10 @@ fn a_session_of_another_node_is_a_stranger_whatever_its_number() {
     client.drain();
     let same_number = SessionId((1_000 << 24) + 1);
     let sender = MemberId { node: NodeId(9), session: same_number };
-    engine.sessions.message(&MessageDelivery { sender, no_self: true, tag: 5, ..message(1, 8) });
+    engine.sessions.message(
+        DomainId::DEFAULT,
+        &MessageDelivery { sender, no_self: true, tag: 5, ..message(1, 8) },
+    );
     let (head, _) = client.expect_message();
     assert_eq!((head.sender.node, head.sender.session, head.tag), (9, same_number.0, 0));
 }
@@ -120,7 +125,7 @@ fn what_can_never_fit_ends_the_session_in_words() {
     client.join(1, "room");
     engine.run();
     client.drain();
-    engine.sessions.message(&message(1, 20_000));
+    engine.sessions.message(DomainId::DEFAULT, &message(1, 20_000));
     engine.run();
     let (status, reason) = client.closed().expect("the last word");
     assert_eq!(Status(status), Status::EMSGSIZE);
@@ -135,12 +140,12 @@ fn one_wake_up_per_batch_and_sleep() {
     engine.run();
     client.drain();
     assert!(client.was_woken());
-    (1..10).for_each(|count| engine.sessions.message(&message(count, 8)));
+    (1..10).for_each(|count| engine.sessions.message(DomainId::DEFAULT, &message(count, 8)));
     engine.sessions.flush(&engine.epoll);
     assert!(!client.was_woken(), "the client is awake");
     client.drain();
     assert!(client.consumer.prepare_sleep());
-    (1..10).for_each(|count| engine.sessions.message(&message(count, 8)));
+    (1..10).for_each(|count| engine.sessions.message(DomainId::DEFAULT, &message(count, 8)));
     assert!(!client.was_woken(), "not before the batch is complete");
     engine.sessions.flush(&engine.epoll);
     assert!(client.was_woken());
@@ -170,25 +175,29 @@ fn views_and_messages_are_for_members_only() {
     // Asked for, and not ordered yet.
     client.join(1, "room");
     engine.epoll.wait(0).iter().for_each(|key| engine.sessions.ready(*key, &engine.epoll));
-    engine.sessions.poll(10, true, &mut |_| true);
+    engine.sessions.poll(10, DomainSet::NONE, &mut |_| true);
     let id = (1_000 << 24) + 1;
-    engine.sessions.message(&message(1, 8));
-    engine.sessions.view(&view(ViewKind::Regular, &[5], &[5], &[]));
-    engine.sessions.view(&view(ViewKind::Transitional, &[5, id], &[id], &[]));
+    engine.sessions.message(DomainId::DEFAULT, &message(1, 8));
+    engine.sessions.view(DomainId::DEFAULT, &view(ViewKind::Regular, &[5], &[5], &[]));
+    engine.sessions.view(DomainId::DEFAULT, &view(ViewKind::Transitional, &[5, id], &[id], &[]));
     client.expect_nothing();
-    engine.sessions.view(&view(ViewKind::Regular, &[5, id], &[id], &[]));
+    engine.sessions.view(DomainId::DEFAULT, &view(ViewKind::Regular, &[5, id], &[id], &[]));
     assert_eq!(client.expect_view().members, 2);
-    engine.sessions.view(&view(ViewKind::Transitional, &[5, id], &[], &[]));
+    engine.sessions.view(DomainId::DEFAULT, &view(ViewKind::Transitional, &[5, id], &[], &[]));
     let transitional = client.expect_view();
     assert_eq!((transitional.transitional, transitional.cause), (1, 4));
-    engine.sessions.message(&message(2, 8));
+    engine.sessions.message(DomainId::DEFAULT, &message(2, 8));
     client.expect_message();
     // Out without having asked.
-    engine.sessions.view(&view(ViewKind::Regular, &[5], &[], &[id]));
+    engine.sessions.view(DomainId::DEFAULT, &view(ViewKind::Regular, &[5], &[], &[id]));
     assert_eq!(client.expect_left(), (1, Status::ECLOSED, "a test".to_owned()));
-    engine.sessions.view(&view(ViewKind::Regular, &[5], &[], &[id]));
-    engine.sessions.message(&message(3, 8));
-    engine.sessions.join_refused(SessionId(id), GroupId::of("room"), "nothing to refuse");
+    engine.sessions.view(DomainId::DEFAULT, &view(ViewKind::Regular, &[5], &[], &[id]));
+    engine.sessions.message(DomainId::DEFAULT, &message(3, 8));
+    engine.sessions.join_refused(
+        SessionId(id),
+        DomainId::DEFAULT.group(GroupId::of("room")),
+        "nothing to refuse",
+    );
     engine.sessions.reply(SessionId(id + 1), 0, Status::OK, "{}", false);
     client.expect_nothing();
 }

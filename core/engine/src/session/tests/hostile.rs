@@ -201,7 +201,7 @@ fn a_client_that_lives_on_after_hanging_up_comes_to_an_end() {
     for _ in 0..1_000 {
         // The ring is never seen empty.
         while client.producer.push(request::SEND, 0, &[record.as_bytes(), &[0; 500]]).is_ok() {}
-        engine.sessions.poll(10, true, &mut |_| true);
+        engine.sessions.poll(10, DomainSet::NONE, &mut |_| true);
         engine.sessions.flush(&engine.epoll);
         if engine.sessions.is_empty() {
             return;

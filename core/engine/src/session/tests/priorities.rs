@@ -19,9 +19,9 @@ fn taken_one_by_one(engine: &mut Engine, client: &RawClient) -> Vec<u64> {
             engine.sessions.ready(key, &engine.epoll);
         }
         let before = order.len();
-        engine.sessions.poll(usize::MAX, true, &mut |request| {
+        engine.sessions.poll(usize::MAX, DomainSet::NONE, &mut |request| {
             order.push(match request {
-                Request::Command(Command::Send { tag, .. }) => tag,
+                Request::Command(_, Command::Send { tag, .. }) => tag,
                 _ => 0,
             });
             false
@@ -70,8 +70,10 @@ fn what_is_taken_ahead_keeps_its_place_until_what_lies_before_it_is_taken() {
     }
     let mut order = Vec::new();
     while !order.contains(&1_000) {
-        engine.sessions.poll(usize::MAX, true, &mut |request| {
-            let Request::Command(Command::Send { tag, .. }) = request else { panic!("a message") };
+        engine.sessions.poll(usize::MAX, DomainSet::NONE, &mut |request| {
+            let Request::Command(_, Command::Send { tag, .. }) = request else {
+                panic!("a message")
+            };
             order.push(tag);
             false
         });
@@ -121,7 +123,7 @@ fn priorities_that_change_while_they_wait_do_no_harm() {
         engine.sessions.ready(key, &engine.epoll);
     }
     for round in 0..300_u64 {
-        engine.sessions.poll(usize::MAX, true, &mut |_| false);
+        engine.sessions.poll(usize::MAX, DomainSet::NONE, &mut |_| false);
         engine.sessions.flush(&engine.epoll);
         // All that lies in the ring is of another priority now.
         change_all(&client, if round % 2 == 0 { BULK } else { NORMAL });
@@ -145,7 +147,7 @@ fn held(engine: &mut Engine) -> RawClient {
     client.join(2, "another room");
     engine.run();
     client.drain();
-    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 250, engine.now);
+    engine.sessions.hold((DomainId::DEFAULT, NodeId(2)), &[GroupId::of("room")], 250, engine.now);
     client
 }
 
@@ -162,7 +164,7 @@ fn a_priority_does_not_pass_a_hold_of_its_group() {
     }
     engine.run();
     assert!(!lens(&engine).contains(&4), "{:?}", lens(&engine));
-    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 0, engine.now);
+    engine.sessions.hold((DomainId::DEFAULT, NodeId(2)), &[GroupId::of("room")], 0, engine.now);
     engine.run();
     assert_eq!(lens(&engine).len(), 201);
 }
@@ -177,7 +179,7 @@ fn a_priority_to_another_group_goes_past_what_is_held() {
     client.send(2, HIGH, 0, b"x");
     engine.run();
     assert_eq!(lens(&engine), [1]);
-    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 0, engine.now);
+    engine.sessions.hold((DomainId::DEFAULT, NodeId(2)), &[GroupId::of("room")], 0, engine.now);
     engine.run();
     assert_eq!(lens(&engine), [1, 4]);
     assert_eq!(client.producer.used(), 0);
@@ -203,7 +205,7 @@ fn padding_is_charged() {
         engine.sessions.ready(key, &engine.epoll);
     }
     let mut taken = 0;
-    engine.sessions.poll(4, true, &mut |_| {
+    engine.sessions.poll(4, DomainSet::NONE, &mut |_| {
         taken += 1;
         true
     });

@@ -227,7 +227,7 @@ fn turns_are_shared() {
         engine.sessions.ready(key, &engine.epoll);
     }
     let mut requests = 0;
-    let more = engine.sessions.poll(200, true, &mut |_| {
+    let more = engine.sessions.poll(200, DomainSet::NONE, &mut |_| {
         requests += 1;
         true
     });
@@ -248,8 +248,8 @@ fn a_full_sink_gets_the_rest_later() {
     }
     let mut order = Vec::new();
     for _ in 0..12 {
-        let more = engine.sessions.poll(usize::MAX, true, &mut |request| {
-            if let Request::Command(Command::Send { session, tag, .. }) = request {
+        let more = engine.sessions.poll(usize::MAX, DomainSet::NONE, &mut |request| {
+            if let Request::Command(_, Command::Send { session, tag, .. }) = request {
                 order.push((session.0 & 0xF, tag));
             }
             false
@@ -277,15 +277,16 @@ fn queries_are_answered_while_commands_wait() {
     for key in engine.epoll.wait(0) {
         engine.sessions.ready(key, &engine.epoll);
     }
-    let mut poll = |accepting| {
+    let mut poll = |accepting: bool| {
+        let full = (!accepting).then_some(DomainId::DEFAULT).into_iter().collect();
         let mut seen = Vec::new();
-        let more = engine.sessions.poll(usize::MAX, accepting, &mut |request| {
+        let more = engine.sessions.poll(usize::MAX, full, &mut |request| {
             seen.push(match request {
                 Request::Query { tag, .. } => format!("query {tag}"),
-                Request::Command(Command::Join { session, .. }) => {
+                Request::Command(_, Command::Join { session, .. }) => {
                     format!("join {}", session.0 & 0xF)
                 }
-                Request::Command(other) => format!("{other:?}"),
+                Request::Command(_, other) => format!("{other:?}"),
             });
             true
         });
@@ -315,12 +316,12 @@ fn a_sink_that_fills_up_still_takes_queries() {
         engine.sessions.ready(key, &engine.epoll);
     }
     let (mut joins, mut queries) = (0, 0);
-    engine.sessions.poll(usize::MAX, true, &mut |request| match request {
+    engine.sessions.poll(usize::MAX, DomainSet::NONE, &mut |request| match request {
         Request::Query { .. } => {
             queries += 1;
             true
         }
-        Request::Command(_) => {
+        Request::Command(..) => {
             joins += 1;
             false
         }
@@ -342,10 +343,10 @@ fn queries_are_limited_per_poll_and_none_is_lost() {
     let mut counts = Vec::new();
     loop {
         let before = seen.len();
-        let more = engine.sessions.poll(usize::MAX, true, &mut |request| {
+        let more = engine.sessions.poll(usize::MAX, DomainSet::NONE, &mut |request| {
             match request {
                 Request::Query { tag, .. } => seen.push(tag),
-                Request::Command(_) => joins += 1,
+                Request::Command(..) => joins += 1,
             }
             true
         });
@@ -389,15 +390,15 @@ fn a_tag_that_comes_back_without_its_message_is_receipted() {
     client.drain();
     let (session, group) = (SessionId((1_000 << 24) + 1), GroupId::of("room"));
     let room = Audience::Group(group, None);
-    engine.sessions.receipt(session, &room, 77, Fate::Done);
+    engine.sessions.receipt(DomainId::DEFAULT, session, &room, 77, Fate::Done);
     assert_eq!(client.expect_receipt(), (2, Status::OK, 77));
     client.leave(2);
     engine.run();
     client.drain();
-    engine.sessions.receipt(session, &room, 78, Fate::Done);
+    engine.sessions.receipt(DomainId::DEFAULT, session, &room, 78, Fate::Done);
     assert_eq!(client.expect_receipt(), (1, Status::OK, 78), "by what it has left");
     let other = Audience::Group(GroupId::of("other"), None);
-    engine.sessions.receipt(session, &other, 79, Fate::Done);
-    engine.sessions.receipt(SessionId(1), &room, 80, Fate::Done);
+    engine.sessions.receipt(DomainId::DEFAULT, session, &other, 79, Fate::Done);
+    engine.sessions.receipt(DomainId::DEFAULT, SessionId(1), &room, 80, Fate::Done);
     client.expect_nothing();
 }

@@ -25,8 +25,12 @@ impl RawClient {
     }
 
     pub(super) fn peer(&self, handle: u32, node: u64, session: u64) {
+        self.peer_in(handle, node, session, "");
+    }
+
+    pub(super) fn peer_in(&self, handle: u32, node: u64, session: u64, domain: &str) {
         let record = PeerRecord { handle, reserved: 0, to: Member { node, session } };
-        self.push(request::PEER, record.as_bytes(), &[]).expect("room");
+        self.push(request::PEER, record.as_bytes(), domain.as_bytes()).expect("room");
     }
 
     fn expect_multi(&self) -> (MultiRecord, Vec<u32>, Vec<u8>) {
@@ -138,7 +142,7 @@ fn a_message_to_a_peer_is_for_it_alone() {
         (Fate::NotSent, Status::ESTATE),
         (Fate::TooLong, Status::EMSGSIZE),
     ] {
-        engine.sessions.receipt(SessionId(session(1)), &to, 5, fate);
+        engine.sessions.receipt(DomainId::DEFAULT, SessionId(session(1)), &to, 5, fate);
         assert_eq!(anna.expect_receipt(), (2, status, 5));
     }
     assert_eq!(engine.sessions.describe()[0].groups, ["room"], "a peer is no group");
@@ -195,13 +199,15 @@ fn same_view_is_the_view_that_the_sender_has_seen() {
         engine.sessions.ready(key, &engine.epoll);
     }
     let mut kept = Vec::new();
-    engine.sessions.poll(1_000, true, &mut |request| {
+    engine.sessions.poll(1_000, DomainSet::NONE, &mut |request| {
         kept.push(request);
         true
     });
     bert.leave(1);
     engine.run();
-    let Some(Request::Command(Command::Send { to, .. })) = kept.first() else { panic!("{kept:?}") };
+    let Some(Request::Command(_, Command::Send { to, .. })) = kept.first() else {
+        panic!("{kept:?}")
+    };
     assert!(matches!(to, Audience::Group(g, Some(_)) if *g == GroupId::of("room")));
     kept.into_iter().for_each(|request| engine.core.handle(request, &mut engine.sessions));
     anna.expect_view();

@@ -175,7 +175,7 @@ fn whose_client_dies_while_it_waits_is_gone_at_once() {
     other.join(1, "room");
     engine.run();
     other.drain();
-    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 250, engine.now);
+    engine.sessions.hold((DomainId::DEFAULT, NodeId(2)), &[GroupId::of("room")], 250, engine.now);
     dead.send(1, 4, 0, b"last words");
     engine.run();
     other.expect_nothing();
@@ -207,7 +207,7 @@ fn a_long_message_leaves_room_for_what_is_never_skipped() {
     let (reader, sender) = pair(&mut engine, slow::GAP);
     let is_nearly_full = |engine: &Engine| engine.sessions.describe()[0].receive_used > 60_000;
     flood(&mut engine, &sender, is_nearly_full);
-    engine.sessions.message(&delivery::message(1, 15_000));
+    engine.sessions.message(DomainId::DEFAULT, &delivery::message(1, 15_000));
     engine.run();
     assert!(engine.sessions.describe()[0].backlog_len > 15_000 && skipped(&engine) == 0);
     for count in 0..10 {
@@ -227,7 +227,10 @@ fn senders_wait_for_who_wants_that_and_go_on_when_it_has_read() {
     let sent = flood(&mut engine, &sender, holds);
     assert_eq!(engine.core.log.last().map(|line| &line[..]), Some("hold 1 for 250"));
     let group = GroupId::of("room");
-    assert_eq!(engine.sessions.held_by(group).collect::<Vec<_>>(), [IDENTITY.node]);
+    assert_eq!(
+        engine.sessions.held_by(DomainId::DEFAULT.group(group)).collect::<Vec<_>>(),
+        [IDENTITY.node]
+    );
     // What is sent now stays in its ring, whatever comes after it; others are not held up.
     let bystander = engine.open();
     bystander.join(1, "another room");
@@ -254,7 +257,7 @@ fn senders_wait_for_who_wants_that_and_go_on_when_it_has_read() {
     }
     assert_eq!(got, sent + 1, "nothing is missed");
     assert!(!holds(&engine) && used(&engine) == 0);
-    assert_eq!(engine.sessions.held_by(group).count(), 0);
+    assert_eq!(engine.sessions.held_by(DomainId::DEFAULT.group(group)).count(), 0);
     assert_eq!(engine.sessions.deadline(), None);
 }
 
@@ -267,15 +270,19 @@ fn a_hold_that_is_not_said_again_ends_by_itself() {
     sender.drain();
     let (group, far) = (GroupId::of("room"), [NodeId(2), NodeId(3)]);
     for node in far {
-        let told = engine.sessions.hold(node, &[group], 250, engine.now);
+        let told = engine.sessions.hold((DomainId::DEFAULT, node), &[group], 250, engine.now);
         assert_eq!(told, Some((group, 1)));
-        assert_eq!(engine.sessions.hold(node, &[group], 250, engine.now), None, "known");
+        assert_eq!(
+            engine.sessions.hold((DomainId::DEFAULT, node), &[group], 250, engine.now),
+            None,
+            "known"
+        );
     }
     sender.send(1, 4, 0, b"held");
     engine.run();
     sender.expect_nothing();
     // One of them needs it no more; the other is gone.
-    engine.sessions.hold(far[0], &[group], 0, engine.now);
+    engine.sessions.hold((DomainId::DEFAULT, far[0]), &[group], 0, engine.now);
     engine.run();
     sender.expect_nothing();
     assert_eq!(engine.sessions.deadline(), Some(engine.now + Duration::from_millis(250)));
@@ -294,7 +301,8 @@ fn who_lets_others_wait_and_reads_nothing_is_cut_off() {
         engine.now = engine.now + Duration::from_millis(50);
         engine.run();
         (0..20).for_each(|_| _ = reader.next());
-        (0..20).for_each(|_| engine.sessions.message(&delivery::message(1, 1_000)));
+        (0..20)
+            .for_each(|_| engine.sessions.message(DomainId::DEFAULT, &delivery::message(1, 1_000)));
         engine.run();
         sender.drain();
         assert_eq!(engine.sessions.len(), 2);
@@ -314,7 +322,7 @@ fn who_lets_others_wait_and_reads_nothing_is_cut_off() {
     let (status, reason) = reader.closed().expect("the last word");
     assert_eq!(Status(status), Status::ESLOW);
     assert!(reason.contains("client.hold_max_ms"), "{reason}");
-    assert_eq!(engine.sessions.held_by(GroupId::of("room")).count(), 0);
+    assert_eq!(engine.sessions.held_by(DomainId::DEFAULT.group(GroupId::of("room"))).count(), 0);
     sender.expect_message();
 }
 
@@ -326,7 +334,7 @@ fn who_reads_short_messages_before_a_long_one_does_not_stand_still() {
     let waits = |engine: &Engine| engine.sessions.describe().iter().any(|s| s.backlog_len > 0);
     flood(&mut engine, &sender, waits);
     while !holds(&engine) {
-        engine.sessions.message(&delivery::message(1, 15_000));
+        engine.sessions.message(DomainId::DEFAULT, &delivery::message(1, 15_000));
         engine.run();
     }
     for _ in 0..14 {
@@ -356,11 +364,11 @@ fn who_lets_others_wait_does_not_wait_for_itself() {
     };
     assert_eq!((sent(&engine, " 4"), sent(&engine, " 7")), (1, 0));
     // But for others it does.
-    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 250, engine.now);
+    engine.sessions.hold((DomainId::DEFAULT, NodeId(2)), &[GroupId::of("room")], 250, engine.now);
     reader.send(9, 4, 0, b"again");
     engine.run();
     assert_eq!(sent(&engine, " 5"), 0);
-    engine.sessions.hold(NodeId(2), &[GroupId::of("room")], 0, engine.now);
+    engine.sessions.hold((DomainId::DEFAULT, NodeId(2)), &[GroupId::of("room")], 0, engine.now);
     engine.run();
     assert_eq!(sent(&engine, " 5"), 1);
 }

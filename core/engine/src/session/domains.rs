@@ -1,0 +1,103 @@
+//! What sessions have to do with several domains: whom they mean by a name, and who waits for which
+//! protocol.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use anasazi_protocol::SessionId;
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{JoinRecord, LeaveRecord, SendRecord, request};
+use anasazi_queue::status::Status;
+
+use super::Sessions;
+use super::connection::{Connection, Ending};
+use crate::domains::{DomainId, DomainSet};
+
+/// What waits for one domain's protocol.
+pub(super) struct OfDomain {
+    pub(super) name: Arc<str>,
+    /// As active, but their next record is a command for it, and it took none when that was looked
+    /// at.
+    pub(super) blocked: VecDeque<(usize, SessionId)>,
+    /// Sessions that ended and that it has not heard of yet.
+    pub(super) endings: VecDeque<SessionId>,
+}
+
+impl OfDomain {
+    pub(super) fn named(name: &str) -> Self {
+        Self { name: Arc::from(name), blocked: VecDeque::new(), endings: VecDeque::new() }
+    }
+
+    /// Somebody has something for it.
+    pub(super) fn has_waiting(&self) -> bool {
+        !(self.blocked.is_empty() && self.endings.is_empty())
+    }
+}
+
+impl Sessions {
+    /// There is one more domain: sessions may name it from now on.
+    pub fn add_domain(&mut self, name: &str) -> DomainId {
+        self.domains.push(OfDomain::named(name));
+        DomainId::at(self.domains.len() - 1)
+    }
+
+    /// The domain of a group, and what the group is called there.
+    pub(super) fn resolve<'a>(&self, name: &'a str) -> Result<(DomainId, &'a str), Ending> {
+        let Some((domain, group)) = name.split_once('/') else {
+            return Ok((DomainId::DEFAULT, name));
+        };
+        match self.find_domain(domain).ok_or_else(|| self.unknown_domain(domain))? {
+            _ if group.is_empty() => {
+                let text = format!("{name:?} names a domain, and no group in it");
+                Err(Ending::new(Status::EINVAL, text))
+            }
+            domain => Ok((domain, group)),
+        }
+    }
+
+    pub(super) fn find_domain(&self, name: &str) -> Option<DomainId> {
+        self.domains.iter().position(|of| *of.name == *name).map(DomainId::at)
+    }
+
+    pub(super) fn unknown_domain(&self, name: &str) -> Ending {
+        let known: Vec<_> = self.domains.iter().map(|of| &*of.name).collect();
+        let text = format!(
+            "this engine has no domain {name:?}; it has: {}. Name one of these, or configure that \
+             one at the engine",
+            known.join(", ")
+        );
+        Ending::new(Status::EINVAL, text)
+    }
+
+    /// Whom a command is for, by the start of its record; what makes no sense concerns no protocol.
+    pub(super) fn domain_of(&self, connection: &Connection, kind: u16, start: &[u8]) -> DomainId {
+        let of_handle = |number| connection.handles.get(&number).map(|h| h.group.domain);
+        let domain = match kind {
+            request::SEND => SendRecord::split_from(start).and_then(|(r, _)| of_handle(r.handle)),
+            request::LEAVE => LeaveRecord::split_from(start).and_then(|(r, _)| of_handle(r.handle)),
+            request::JOIN => JoinRecord::split_from(start).and_then(|(_, name)| {
+                let domain = &name[..name.iter().position(|byte| *byte == b'/')?];
+                self.find_domain(std::str::from_utf8(domain).ok()?)
+            }),
+            _ => None,
+        };
+        domain.unwrap_or_default()
+    }
+
+    /// The domains whose protocols take commands.
+    pub(super) fn taking(&self, full: DomainSet) -> impl Iterator<Item = (DomainId, &OfDomain)> {
+        let all = self.domains.iter().enumerate().map(|(at, of)| (DomainId::at(at), of));
+        all.filter(move |(domain, _)| !full.contains(*domain))
+    }
+
+    pub(super) fn next_ending(&mut self, full: DomainSet) -> Option<(DomainId, SessionId)> {
+        let (domain, _) = self.taking(full).find(|(_, of)| !of.endings.is_empty())?;
+        let session = self.domains[domain.index()].endings.pop_front()?;
+        Some((domain, session))
+    }
+
+    pub(super) fn next_blocked(&mut self, full: DomainSet) -> Option<(usize, SessionId)> {
+        let (domain, _) = self.taking(full).find(|(_, of)| !of.blocked.is_empty())?;
+        self.domains[domain.index()].blocked.pop_front()
+    }
+}
