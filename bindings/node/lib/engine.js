@@ -3,8 +3,13 @@
 
 const native = require('./native')
 const { Connection } = require('./connection')
-const { fromFailure, fromStatus, invalid, shown, status } = require('./errors')
-const { fileOf, settingsOf } = require('./options')
+const { fromFailure, fromStatus, invalid, isFailure, shown, status } = require('./errors')
+const { checkKeys, checkLimits, fileOf, settingsOf } = require('./options')
+
+/** Those that are open: an engine is not to end just because nobody holds it. */
+const open = new Set()
+/** As long as a timer can take. */
+const FOR_EVER_MS = 2 ** 31 - 1
 
 class Engine {
   #engine
@@ -13,18 +18,24 @@ class Engine {
   #left
   #connections = new Set()
 
+  /** Holds the loop for a thread, as the descriptor does otherwise. */
+  #holding
+
   constructor (options) {
+    checkKeys('an engine', options, ['settings', 'configFile', 'drive'])
     const settings = settingsOf(options)
     const drive = options?.drive ?? 'loop'
     if (drive !== 'loop' && drive !== 'thread') {
       throw invalid(`an engine is driven by "loop" or "thread", not ${shown(drive)}`)
     }
     const made = native.newEngine(fileOf(options), settings)
-    if (!(made instanceof native.Engine)) throw fromFailure(made)
+    if (isFailure(made)) throw fromFailure(made)
     this.#engine = made
     this.#isThreaded = drive === 'thread'
     const result = this.#isThreaded ? made.startThread() : made.watch(() => this.#process())
     if (result !== status.OK) throw fromStatus(result)
+    if (this.#isThreaded) this.#holding = setInterval(() => {}, FOR_EVER_MS)
+    open.add(this)
   }
 
   #process () {
@@ -37,9 +48,12 @@ class Engine {
     if (this.#closing !== undefined) {
       throw fromStatus(status.ECLOSED, 'the engine was closed: make another')
     }
+    checkKeys('connect()', options,
+      ['settings', 'configFile', 'unreadEventsMax', 'unreadBytesMax'])
+    checkLimits(options ?? {})
     const made = this.#engine.connect(fileOf(options), settingsOf(options))
-    if (!(made instanceof native.Session)) throw fromFailure(made)
-    const connection = new Connection(made)
+    if (isFailure(made)) throw fromFailure(made)
+    const connection = new Connection(made, options)
     this.#connections.add(connection)
     connection.once('close', () => this.#connections.delete(connection))
     // It may have something to do that no descriptor tells of.
@@ -49,11 +63,13 @@ class Engine {
 
   ref () {
     this.#engine.setRef(true)
+    this.#holding?.ref()
     return this
   }
 
   unref () {
     this.#engine.setRef(false)
+    this.#holding?.unref()
     return this
   }
 
@@ -72,6 +88,8 @@ class Engine {
       })
     }
     await this.#engine.free()
+    clearInterval(this.#holding)
+    open.delete(this)
   }
 
   [Symbol.asyncDispose] () {

@@ -55,8 +55,8 @@ class Inbox {
     this.#native = native
   }
 
-  /** How many events there are, or a status. */
-  receive () {
+  /** How many events there are, `most` at most, or a status. */
+  receive (most = ROWS) {
     if (this.#members.length > MEMBERS_MAX) {
       this.#members = []
       this.#native.forgetMembers()
@@ -67,7 +67,7 @@ class Inbox {
     }
     const extras = []
     const room = this.#slab.subarray(this.#used)
-    const count = this.#native.receive(this.#rowBytes, room, extras)
+    const count = this.#native.receive(this.#rowsOf(most), room, extras)
     this.#extras = extras
     for (let at = 0, fresh = extras[1] ?? []; at < fresh.length; at += 2) {
       this.#members.push(memberOf(fresh[at], fresh[at + 1]))
@@ -77,6 +77,10 @@ class Inbox {
     if (extras[0] !== undefined) markAsUntransferable(extras[0].buffer)
     else this.#skipUsed(count)
     return count
+  }
+
+  #rowsOf (most) {
+    return most < ROWS ? this.#rowBytes.subarray(0, most * COLUMNS * 8) : this.#rowBytes
   }
 
   /** What the batch has used of the slab is not used again. */

@@ -104,6 +104,9 @@ export interface ConnectOptions {
   settings?: Settings
   /** A TOML file; `settings` go over it. */
   configFile?: string
+  /** Of messages to this connection alone, as those of `join()`. */
+  unreadEventsMax?: number
+  unreadBytesMax?: number
   signal?: AbortSignal
 }
 
@@ -139,7 +142,7 @@ export interface Stats {
  * `tcp://HOST:PORT`, `inproc:NAME`; none: what `ANASAZI_URL` says, else the local daemon, else an
  * engine in this process.
  */
-export function connect (url?: string | null, options?: ConnectOptions): Promise<Connection>
+export function connect (url?: string | URL | null, options?: ConnectOptions): Promise<Connection>
 export function connect (options: ConnectOptions): Promise<Connection>
 
 interface AddressEvents {
@@ -158,7 +161,9 @@ export class Address extends EventEmitter implements AsyncDisposable {
   mcast (data: Data, options?: SendOptions): Promise<number>
   /** Sends a message if there is room; if not, `drain` comes when there is. */
   tryMcast (data: Data, options?: MessageOptions): boolean
-  /** Leaves, and ends with it. */
+  /** Resolves when there may be room; fails if the group ends, or nothing is read. */
+  writable (options?: { signal?: AbortSignal }): Promise<void>
+  /** Leaves, and ends with it; before, what waits for room is sent. */
   leave (): Promise<void>
   [Symbol.asyncDispose] (): Promise<void>
 

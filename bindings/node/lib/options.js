@@ -22,12 +22,27 @@ function withSignal (promise, signal, onAbort) {
   })
 }
 
-function checkJoin (options) {
-  if (options === undefined) return
-  if (options === null || typeof options !== 'object') {
-    throw invalid(`options of joining are an object, not ${shown(options)}`)
+/** Options with no other keys than these, if there are any. */
+function checkKeys (what, options, keys) {
+  if (options === undefined) return undefined
+  if (options === null || typeof options !== 'object' || Array.isArray(options)) {
+    throw invalid(`options of ${what} are an object, not ${shown(options)}`)
   }
+  const unknown = Object.keys(options).find((key) => !keys.includes(key))
+  if (unknown !== undefined) {
+    throw invalid(`${what} has no option ${shown(unknown)}: there are ${keys.join(', ')}`)
+  }
+  return options
+}
+
+function checkJoin (options) {
+  checkKeys('join()', options, ['sendOnly', 'unreadEventsMax', 'unreadBytesMax', 'signal'])
+  if (options === undefined) return
   checkSignal(options.signal)
+  checkLimits(options)
+}
+
+function checkLimits (options) {
   for (const key of ['unreadEventsMax', 'unreadBytesMax']) {
     const most = options[key]
     if (most !== undefined && !(Number.isInteger(most) && most > 0)) {
@@ -62,4 +77,4 @@ function fileOf (options) {
   return file
 }
 
-module.exports = { checkJoin, checkSignal, fileOf, settingsOf, withSignal }
+module.exports = { checkJoin, checkKeys, checkLimits, checkSignal, fileOf, settingsOf, withSignal }

@@ -97,11 +97,11 @@ test('a message that was sent may be written over at once, even if it waits', as
 test('tryMcast() says when there is no room, drain when there is', async (t) => {
   const { group } = await member(t, 'room')
   const sends = []
-  while (group.waiting.length === 0) sends.push(group.mcast(Buffer.alloc(100_000)))
+  while (group.waiting.size === 0) sends.push(group.mcast(Buffer.alloc(100_000)))
   assert.ok(sends.length > 10)
   assert.equal(group.tryMcast('would overtake what waits'), false)
   await soon(once(group, 'drain'), 'drain')
-  assert.equal(group.waiting.length, 0)
+  assert.equal(group.waiting.size, 0)
   assert.equal(group.tryMcast('y'), true)
   assert.equal(await group.mcast('z'), sends.length + 2)
 })
@@ -110,7 +110,7 @@ test('an aborted send rejects, and is not sent if it had to wait', async (t) => 
   const { group } = await member(t, 'abort')
   await assert.rejects(group.mcast('x', { signal: AbortSignal.abort() }), { name: 'AbortError' })
   const others = []
-  while (group.waiting.length === 0) others.push(group.mcast(Buffer.alloc(100_000)))
+  while (group.waiting.size === 0) others.push(group.mcast(Buffer.alloc(100_000)))
   const controller = new AbortController()
   const first = group.mcast('first', { signal: controller.signal })
   const second = group.mcast('second')

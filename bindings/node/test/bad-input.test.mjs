@@ -195,7 +195,7 @@ test('an exception in a listener is uncaught, as ever, and nothing is lost for i
     wait()
     await Promise.all(behind)
     let sent = 0
-    while (group.waiting.length === 0) { group.mcast(Buffer.alloc(100_000)); sent++ }
+    while (group.waiting.size === 0) { group.mcast(Buffer.alloc(100_000)); sent++ }
     group.tryMcast('x')
     let got = 0
     for await (const event of group) if (event.type === 'message' && ++got === sent + 100) break

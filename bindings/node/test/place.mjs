@@ -26,9 +26,9 @@ export async function open (t, name, options = {}) {
 }
 
 /** A connection and a group that it has joined, with a reader of it. */
-export async function member (t, name, options) {
+export async function member (t, name, { join, ...options } = {}) {
   const connection = await open(t, name, options)
-  const group = await connection.join('room', options?.join)
+  const group = await connection.join('room', join)
   return { connection, group }
 }
 
