@@ -8,7 +8,7 @@ const { Address, Group, Peer } = require('./group')
 const { Inbox, kind } = require('./inbox')
 const { checkMember, memberOf } = require('./member')
 const {
-  checkJoin, checkKeys, checkLimits, checkSignal, fileOf, settingsOf, withSignal
+  checkJoin, checkKeys, checkLimits, checkName, checkSignal, fileOf, isPlain, settingsOf, withSignal
 } = require('./options')
 const { Outbox } = require('./outbox')
 const { Pulse } = require('./pulse')
@@ -51,11 +51,12 @@ class Connection extends EventEmitter {
 
   constructor (session, limits) {
     super()
+    if (typeof session?.watch !== 'function') throw invalid('connections are made by connect()')
     this.#session = session
     this.#inbox = new Inbox(session)
     this.#outbox = new Outbox(session, () => this.#readOn())
     this.#direct = new Unread('the connection', limits, this.#onLevel)
-    const result = session.watch(() => this.#receive())
+    const result = session.watch((broken) => this.#receive(broken))
     if (result !== status.OK) throw fromStatus(result)
   }
 
@@ -72,13 +73,15 @@ class Connection extends EventEmitter {
   }
 
   async join (name, options) {
-    if (typeof name !== 'string') throw invalid(`a group's name is text, not ${shown(name)}`)
+    checkName(name)
     checkJoin(options)
     options?.signal?.throwIfAborted()
     this.#check()
     if (this.#outbox.refusal !== undefined) throw this.#outbox.refusal
     const isSendOnly = options?.sendOnly === true
-    const number = this.#made(this.#session.join(name, isSendOnly ? SEND_ONLY : 0))
+    const made = this.#session.join(name, isSendOnly ? SEND_ONLY : 0)
+    const number = this.#made(made, `group ${shown(name)} was joined already: use that one, or ` +
+      'wait until it has been left (await group.leave())')
     const unread = new Unread(`group ${shown(name)}`, options, this.#onLevel)
     const group = new Group(this.#parts(), number, name, unread, isSendOnly)
     this.#groups.set(number, group)
@@ -98,8 +101,10 @@ class Connection extends EventEmitter {
   peer (member) {
     checkMember(member)
     this.#check()
-    const number = this.#made(this.#session.peer(member.node, member.session))
-    const peer = new Peer(this.#parts(), number, memberOf(member.node, member.session))
+    const { node, session } = memberOf(`${BigInt(member.node)}`, `${BigInt(member.session)}`)
+    const number = this.#made(this.#session.peer(node, session), `there is an address for ` +
+      `${node}/${session} already: use that one, or leave it before (await peer.leave())`)
+    const peer = new Peer(this.#parts(), number, memberOf(node, session))
     this.#groups.set(number, peer)
     return peer
   }
@@ -108,9 +113,9 @@ class Connection extends EventEmitter {
     return { connection: this, native: this.#session, outbox: this.#outbox }
   }
 
-  #made (made) {
+  #made (made, ifExists) {
     if (typeof made === 'number') return made
-    throw fromFailure(made)
+    throw fromFailure(made.status === status.EEXIST ? { ...made, message: ifExists } : made)
   }
 
   #check () {
@@ -131,25 +136,29 @@ class Connection extends EventEmitter {
 
   #own (groups) {
     const isOwn = (group) => group instanceof Address && group.connection === this
-    if (!Array.isArray(groups) || groups.length === 0 || !groups.every(isOwn)) {
+    const isList = Array.isArray(groups) && groups.length > 0
+    // Not the list itself, whose every() passes over holes.
+    if (!isList || ![...groups].every(isOwn)) {
       throw invalid('a message goes to a list of one or more groups of this connection')
     }
     return [...groups]
   }
 
   async query (question, options) {
-    checkSignal(options?.signal)
+    checkSignal(checkKeys('query()', options, ['signal'])?.signal)
     options?.signal?.throwIfAborted()
     this.#check()
-    const json = JSON.stringify(question)
-    if (question === null || typeof question !== 'object') {
-      throw invalid(`a query is an object, not ${shown(question)}`)
-    }
+    if (this.#outbox.refusal !== undefined) throw this.#outbox.refusal
+    const json = jsonOf(question)
     const tag = this.#outbox.nextTag()
     const result = this.#session.query(json, tag)
+    if (result === status.EAGAIN) {
+      throw fromStatus(result, 'the engine is not there now, or has too much to answer: ask ' +
+        'again once the connection has resumed')
+    }
     if (result !== status.OK) throw fromStatus(result)
     const answered = new Promise((resolve, reject) => {
-      this.#queries.set(tag, { parts: [], resolve, reject })
+      this.#queries.set(tag, { json, parts: [], resolve, reject })
     })
     this.#readOn()
     return await withSignal(answered, options?.signal, () => this.#queries.delete(tag))
@@ -280,22 +289,42 @@ class Connection extends EventEmitter {
   }
 
   /** The loop calls it, as long as there is something to receive. */
-  #receive () {
+  #receive (broken) {
     for (let round = 0; round < ROUNDS && !this.#hasEnded; round++) {
-      if (!this.#mayRead()) return this.#pause()
-      if (this.#receiveBatch() === 0) return
+      if (!this.#mayRead() && broken === 0) return this.#pause()
+      if (this.#receiveBatch() === 0) break
     }
-    if (!this.#hasEnded && !this.#mayRead()) this.#pause()
+    if (this.#hasEnded) return
+    if (broken !== 0) {
+      const why = `the loop watches the connection no more (${broken})`
+      this.#finish(fromStatus(status.ECLOSED, why))
+    } else if (!this.#mayRead()) {
+      this.#pause()
+    }
   }
 
   /** How many events there were; 0 at its end as well. */
   #receiveBatch (most) {
-    const count = this.#inbox.receive(most)
+    let count
+    try {
+      count = this.#inbox.receive(most)
+    } catch (cause) {
+      // What the batch had is lost: there is no going on.
+      count = status.ECLOSED
+      process.nextTick(() => { throw cause })
+    }
     if (count < 0) {
       this.#finish(fromStatus(count))
       return 0
     }
-    for (let at = 0; at < count && !this.#hasEnded; at++) this.#take(at)
+    for (let at = 0; at < count && !this.#hasEnded; at++) {
+      try {
+        this.#take(at)
+      } catch (error) {
+        // Not without the rest of the batch.
+        process.nextTick(() => { throw error })
+      }
+    }
     this.#flush()
     return count
   }
@@ -364,6 +393,10 @@ class Connection extends EventEmitter {
     if (this.#inbox.hasMore(at)) return
     this.#queries.delete(this.#inbox.tag(at))
     const number = this.#inbox.status(at)
+    if (number === status.EINVAL) {
+      return query.reject(invalid(`the engine knows no such question as ${shown(query.json)}: it ` +
+        'answers { query: \'status\' } and what else the console asks'))
+    }
     if (number < 0) return query.reject(fromStatus(number))
     try {
       query.resolve(JSON.parse(Buffer.concat(query.parts)))
@@ -427,6 +460,18 @@ class Connection extends EventEmitter {
       this.emit('close', error)
     })
   }
+}
+
+function jsonOf (question) {
+  if (!isPlain(question)) throw invalid(`a query is an object, not ${shown(question)}`)
+  let json
+  try {
+    json = JSON.stringify(question)
+  } catch (error) {
+    throw invalid(`this query cannot be made JSON: ${error.message}`)
+  }
+  if (typeof json === 'string') return json
+  throw invalid('this query cannot be made JSON: its toJSON() gives nothing')
 }
 
 async function connect (url, options) {

@@ -1,6 +1,7 @@
 'use strict'
 // Engines in this process: driven by the loop of this thread, or by a thread of their own.
 
+const EventEmitter = require('node:events')
 const native = require('./native')
 const { Connection } = require('./connection')
 const { fromFailure, fromStatus, invalid, isFailure, shown, status } = require('./errors')
@@ -11,7 +12,7 @@ const open = new Set()
 /** As long as a timer can take. */
 const FOR_EVER_MS = 2 ** 31 - 1
 
-class Engine {
+class Engine extends EventEmitter {
   #engine
   #isThreaded
   #closing
@@ -22,6 +23,7 @@ class Engine {
   #holding
 
   constructor (options) {
+    super()
     checkKeys('an engine', options, ['settings', 'configFile', 'drive'])
     const settings = settingsOf(options)
     const drive = options?.drive ?? 'loop'
@@ -32,16 +34,29 @@ class Engine {
     if (isFailure(made)) throw fromFailure(made)
     this.#engine = made
     this.#isThreaded = drive === 'thread'
-    const result = this.#isThreaded ? made.startThread() : made.watch(() => this.#process())
+    const result = this.#isThreaded
+      ? made.startThread()
+      : made.watch((broken) => this.#process(broken))
     if (result !== status.OK) throw fromStatus(result)
     if (this.#isThreaded) this.#holding = setInterval(() => {}, FOR_EVER_MS)
     open.add(this)
   }
 
-  #process () {
-    const result = this.#engine.process()
+  #process (broken = 0) {
+    const result = broken < 0 ? status.ECLOSED : this.#engine.process()
     if (result > 0) setImmediate(() => this.#process())
-    else if (result < 0) this.#left?.()
+    else if (result < 0) this.#hasLeft(result)
+  }
+
+  /** It is driven no more: as was asked for, or by itself. */
+  #hasLeft (result) {
+    if (this.#left !== undefined) return this.#left()
+    if (this.#closing !== undefined) return
+    const error = fromStatus(result, 'the engine has ended by itself: its log says why')
+    this.#closing = this.#free().then(() => {
+      if (this.listenerCount('error') > 0) this.emit('error', error)
+      this.emit('close', error)
+    })
   }
 
   async connect (options) {
@@ -87,6 +102,11 @@ class Engine {
         this.#process()
       })
     }
+    await this.#free()
+    this.emit('close')
+  }
+
+  async #free () {
     await this.#engine.free()
     clearInterval(this.#holding)
     open.delete(this)

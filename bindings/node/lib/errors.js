@@ -58,6 +58,7 @@ const status = {
   OK: 0,
   EAGAIN: -11,
   EBUSY: -16,
+  EEXIST: -17,
   EINVAL: -22,
   ECLOSED: -1002,
   ENOTMEMBER: -1001,

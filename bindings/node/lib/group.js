@@ -2,7 +2,7 @@
 // Groups, and addresses of members.
 
 const EventEmitter = require('node:events')
-const { fromStatus, shown, status } = require('./errors')
+const { fromStatus, invalid, shown, status } = require('./errors')
 const { checkKeys, checkSignal, withSignal } = require('./options')
 
 /** So long may messages that were sent before leaving wait for room. */
@@ -28,6 +28,9 @@ class Address extends EventEmitter {
 
   constructor (parts, number, name) {
     super()
+    if (parts?.outbox === undefined) {
+      throw invalid('groups are made by connection.join(), addresses by connection.peer()')
+    }
     this.#connection = parts.connection
     this.#native = parts.native
     this.#outbox = parts.outbox
@@ -66,7 +69,9 @@ class Address extends EventEmitter {
     const room = new Promise((resolve, reject) => Object.assign(writer, { resolve, reject }))
     this.#writers.push(writer)
     this.#outbox.needRoom([this])
-    await withSignal(room, signal, () => this.#writers.splice(this.#writers.indexOf(writer), 1))
+    await withSignal(room, signal, () => {
+      this.#writers = this.#writers.filter((other) => other !== writer)
+    })
   }
 
   leave () {
@@ -156,7 +161,7 @@ class Address extends EventEmitter {
 /** A member of its own, to be reached alone. */
 class Peer extends Address {
   constructor (parts, number, member) {
-    super(parts, number, `${member.node}/${member.session}`)
+    super(parts, number, `${member?.node}/${member?.session}`)
     Object.defineProperty(this, 'member', { value: member, enumerable: true })
   }
 }

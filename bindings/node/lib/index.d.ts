@@ -254,8 +254,16 @@ export interface EngineOptions {
   drive?: 'loop' | 'thread'
 }
 
-/** An engine in this process: what a daemon is made of. */
-export class Engine implements AsyncDisposable {
+interface EngineEvents {
+  error: [error: AnasaziError]
+  close: [error?: AnasaziError]
+}
+
+/**
+ * An engine in this process: what a daemon is made of. Emits `close` when it has ended; with an
+ * error, and `error` before if somebody listens, where it did so by itself.
+ */
+export class Engine extends EventEmitter implements AsyncDisposable {
   constructor (options?: EngineOptions)
   /** A session with it. */
   connect (options?: Omit<ConnectOptions, 'signal'>): Promise<Connection>
@@ -264,6 +272,13 @@ export class Engine implements AsyncDisposable {
   /** Leaves the cluster cleanly, and ends; its connections with it. */
   close (): Promise<void>
   [Symbol.asyncDispose] (): Promise<void>
+
+  on<K extends keyof EngineEvents> (
+    event: K, listener: (...args: EngineEvents[K]) => void): this
+  once<K extends keyof EngineEvents> (
+    event: K, listener: (...args: EngineEvents[K]) => void): this
+  off<K extends keyof EngineEvents> (
+    event: K, listener: (...args: EngineEvents[K]) => void): this
 }
 
 /** What all errors of this package are. */

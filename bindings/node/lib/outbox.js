@@ -1,9 +1,10 @@
 'use strict'
 // Messages that wait for room, and messages whose fate is awaited.
 
+const { isAnyArrayBuffer, isSharedArrayBuffer, isTypedArray } = require('node:util').types
 const { fromStatus, invalid, shown, status } = require('./errors')
 const { services } = require('./inbox')
-const { checkSignal } = require('./options')
+const { checkKeys, checkSignal } = require('./options')
 
 /** So many bytes and messages may wait for room. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
@@ -11,21 +12,22 @@ const WAITING_MAX = 65536
 
 const NO_SELF = 0x100
 const SAME_VIEW = 0x400
-const priorities = { high: 0x1000, normal: 0, bulk: 0x2000 }
+const priorities = new Map([['high', 0x1000], ['normal', 0], ['bulk', 0x2000]])
+const optionsOfMessages = ['service', 'priority', 'sameView', 'self', 'signal']
+const GROUPS_MAX = 64
+const UNRELIABLE = 0
 
 /** The service and its flags, as a number. */
 function serviceOf (options) {
   if (options === undefined) return 4
-  if (options === null || typeof options !== 'object') {
-    throw invalid(`options of a message are an object, not ${shown(options)}`)
-  }
+  checkKeys('a message', options, optionsOfMessages)
   const service = services.indexOf(options.service ?? 'agreed')
   if (service < 0) {
     const all = services.join(', ')
     throw invalid(`no service is called ${shown(options.service)}: there are ${all}`)
   }
-  const priority = priorities[options.priority ?? 'normal']
-  if (priority === undefined || typeof (options.priority ?? '') !== 'string') {
+  const priority = priorities.get(options.priority ?? 'normal')
+  if (priority === undefined) {
     throw invalid(`no priority is called ${shown(options.priority)}: there are high, normal, bulk`)
   }
   const flags = (options.sameView ? SAME_VIEW : 0) | (options.self === false ? NO_SELF : 0)
@@ -35,10 +37,27 @@ function serviceOf (options) {
 /** The bytes of a message. Text is sent as UTF-8. */
 function bytesOf (data) {
   if (typeof data === 'string') return Buffer.from(data)
-  if (data instanceof Uint8Array) return data
-  if (ArrayBuffer.isView(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-  if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return Buffer.from(data)
-  throw invalid(`a message is a Buffer, a typed array, an ArrayBuffer or text, not ${shown(data)}`)
+  const isPlain = data instanceof Uint8Array && !(data.buffer instanceof SharedArrayBuffer)
+  if (isPlain && data.length > 0) return data
+  if (!isAnyArrayBuffer(data) && !ArrayBuffer.isView(data)) {
+    throw invalid('a message is a Buffer, a typed array, an ArrayBuffer or text, not ' +
+      shown(data))
+  }
+  try {
+    return viewOf(data)
+  } catch {
+    throw invalid('the memory of this message is gone: its buffer was transferred to another ' +
+      'thread, or is too short by now; send a copy, or transfer it later')
+  }
+}
+
+/** Throws for what is gone: it would be sent as empty. */
+function viewOf (data) {
+  if (isAnyArrayBuffer(data)) data = new Uint8Array(data)
+  if (isTypedArray(data)) Uint8Array.prototype.values.call(data)
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+  // Others may write to it while it is sent.
+  return isSharedArrayBuffer(data.buffer) ? Buffer.from(bytes) : bytes
 }
 
 /** One message, until its fate is known. */
@@ -123,8 +142,9 @@ class Outbox {
   /** Before anything is sent, so that it is certain that nothing was. */
   #check (groups, service) {
     for (const group of groups) group._checkOpen()
+    if (groups.length > 1) checkSeveral(groups)
     if (this.refusal !== undefined) throw this.refusal
-    checkViews(groups, service)
+    if (service & SAME_VIEW) checkViews(groups, service)
   }
 
   /** Not behind what waits: whether it was accepted. */
@@ -300,8 +320,31 @@ function viewChanged () {
 
 /** The library goes by the view that was received last, which the program may not have read yet. */
 function checkViews (groups, service) {
-  const unseen = (group) => group.unread?.wasRead && group.unread.views > 0
-  if (service & SAME_VIEW && groups.some(unseen)) throw viewChanged()
+  const outside = groups.find((group) => group.unread === undefined || group.sendOnly)
+  if (outside !== undefined) {
+    throw invalid(`sameView is for members, and this is none of ${shown(outside.name)}: join it ` +
+      'without sendOnly, or send without sameView')
+  }
+  if ((service & 0xff) === UNRELIABLE) {
+    throw invalid('an unreliable message has no place in the order, and so no view: send it ' +
+      'without sameView, or by another service')
+  }
+  if (groups.some(({ unread }) => unread.wasRead && unread.views > 0)) throw viewChanged()
+}
+
+function checkSeveral (groups) {
+  if (groups.length > GROUPS_MAX) {
+    throw invalid(`a message goes to ${GROUPS_MAX} groups at most, not ${groups.length}: send ` +
+      'several')
+  }
+  if (new Set(groups).size < groups.length) {
+    const twice = groups.find((group, at) => groups.indexOf(group) < at)
+    throw invalid(`group ${shown(twice.name)} is twice in the list: name each once`)
+  }
+  const peer = groups.find(({ member }) => member !== undefined)
+  if (peer !== undefined) {
+    throw invalid(`${shown(peer.name)} in the list is one member, no group: send to it alone`)
+  }
 }
 
 module.exports = { Outbox }

@@ -33,10 +33,10 @@ export async function member (t, name, { join, ...options } = {}) {
 }
 
 /** The promise, or an error once patience is over. */
-export function soon (promise, what = 'this') {
+export function soon (promise, what = 'this', patienceMs = PATIENCE_MS) {
   let timer
   const late = new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} takes too long`)), PATIENCE_MS)
+    timer = setTimeout(() => reject(new Error(`${what} takes too long`)), patienceMs)
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
@@ -92,9 +92,9 @@ export class Program {
   }
 
   /** How it ended: its status, or the signal. */
-  async end () {
+  async end (patienceMs) {
     const [status, signal] = await soon(this.ended, `${this.child.spawnargs.join(' ')}, ` +
-      `which printed ${this.printed.join('\n')}${this.errors},`)
+      `which printed ${this.printed.join('\n')}${this.errors},`, patienceMs)
     return signal ?? status
   }
 }
