@@ -4,14 +4,20 @@
 const readline = require('node:readline')
 const { connect } = require('../lib/index.js')
 
+/** What others write is not to command this terminal. */
+function plain (text) {
+  const code = (character) => `\\x${character.charCodeAt().toString(16).padStart(2, '0')}`
+  return `${text}`.replace(/[\x00-\x08\x0a-\x1f\x7f-\x9f]/g, code)
+}
+
 function show (connection, event) {
   switch (event.type) {
     case 'message':
-      return console.log(`[${connection.memberName(event.sender)}] ${event.data}`)
+      return console.log(`[${connection.memberName(event.sender)}] ${plain(event.data)}`)
     case 'view':
-      return console.log(`* ${event.members.length} here: ${event.reason}`)
+      return console.log(`* ${event.members.length} here: ${plain(event.reason)}`)
     case 'suspended':
-      return console.log(`* ${event.reason}`)
+      return console.log(`* ${plain(event.reason)}`)
     case 'resumed':
       return console.log('* connected again')
   }

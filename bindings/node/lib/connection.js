@@ -3,17 +3,22 @@
 
 const EventEmitter = require('node:events')
 const native = require('./native')
-const { fromFailure, fromStatus, invalid, shown, status } = require('./errors')
+const { fromFailure, fromStatus, invalid, isFailure, shown, status } = require('./errors')
 const { Address, Group, Peer } = require('./group')
 const { Inbox, kind } = require('./inbox')
 const { checkMember, memberOf } = require('./member')
-const { checkJoin, checkSignal, fileOf, settingsOf, withSignal } = require('./options')
+const {
+  checkJoin, checkKeys, checkLimits, checkName, checkSignal, fileOf, isPlain, settingsOf, withSignal
+} = require('./options')
 const { Outbox } = require('./outbox')
+const { Pulse } = require('./pulse')
 const { Unread, level } = require('./unread')
 
 /** Batches in one go, before other things of the loop have their turn. */
 const ROUNDS = 4
 const SEND_ONLY = 1
+/** So often it looks how things are, while nothing is read. */
+const LOOKING_MS = 250
 
 const figures = [
   'sentMessages', 'sentBytes', 'sendAgain', 'receivedMessages', 'receivedBytes', 'views',
@@ -37,14 +42,21 @@ class Connection extends EventEmitter {
   #isPaused = false
   #hasWarned = false
   #self
+  /** Queues that are full. */
+  #crowded = new Set()
+  /** Groups with room, told of in this batch. */
+  #flushing = new Set()
+  /** While it is not read. */
+  #looking
 
-  constructor (session) {
+  constructor (session, limits) {
     super()
+    if (typeof session?.watch !== 'function') throw invalid('connections are made by connect()')
     this.#session = session
     this.#inbox = new Inbox(session)
     this.#outbox = new Outbox(session, () => this.#readOn())
-    this.#direct = new Unread('the connection', undefined, () => this.#readOn())
-    const result = session.watch(() => this.#receive())
+    this.#direct = new Unread('the connection', limits, this.#onLevel)
+    const result = session.watch((broken) => this.#receive(broken))
     if (result !== status.OK) throw fromStatus(result)
   }
 
@@ -61,26 +73,38 @@ class Connection extends EventEmitter {
   }
 
   async join (name, options) {
-    if (typeof name !== 'string') throw invalid(`a group's name is text, not ${shown(name)}`)
+    checkName(name)
     checkJoin(options)
     options?.signal?.throwIfAborted()
     this.#check()
+    if (this.#outbox.refusal !== undefined) throw this.#outbox.refusal
     const isSendOnly = options?.sendOnly === true
-    const number = this.#made(this.#session.join(name, isSendOnly ? SEND_ONLY : 0))
-    const unread = new Unread(`group ${shown(name)}`, options, () => this.#readOn())
+    const made = this.#session.join(name, isSendOnly ? SEND_ONLY : 0)
+    const number = this.#made(made, `group ${shown(name)} was joined already: use that one, or ` +
+      'wait until it has been left (await group.leave())')
+    const unread = new Unread(`group ${shown(name)}`, options, this.#onLevel)
     const group = new Group(this.#parts(), number, name, unread, isSendOnly)
     this.#groups.set(number, group)
     if (isSendOnly) return group
     const joined = new Promise((resolve, reject) => group._whenJoined(resolve, reject))
     this.#readOn()
-    return await withSignal(joined, options?.signal, () => group.leave().catch(() => {}))
+    const abandon = () => group.leave().catch(() => {})
+    try {
+      return await withSignal(joined, options?.signal, abandon)
+    } catch (error) {
+      // Nobody has the group.
+      abandon()
+      throw error
+    }
   }
 
   peer (member) {
     checkMember(member)
     this.#check()
-    const number = this.#made(this.#session.peer(member.node, member.session))
-    const peer = new Peer(this.#parts(), number, memberOf(member.node, member.session))
+    const { node, session } = memberOf(`${BigInt(member.node)}`, `${BigInt(member.session)}`)
+    const number = this.#made(this.#session.peer(node, session), `there is an address for ` +
+      `${node}/${session} already: use that one, or leave it before (await peer.leave())`)
+    const peer = new Peer(this.#parts(), number, memberOf(node, session))
     this.#groups.set(number, peer)
     return peer
   }
@@ -89,9 +113,9 @@ class Connection extends EventEmitter {
     return { connection: this, native: this.#session, outbox: this.#outbox }
   }
 
-  #made (made) {
+  #made (made, ifExists) {
     if (typeof made === 'number') return made
-    throw fromFailure(made)
+    throw fromFailure(made.status === status.EEXIST ? { ...made, message: ifExists } : made)
   }
 
   #check () {
@@ -112,25 +136,29 @@ class Connection extends EventEmitter {
 
   #own (groups) {
     const isOwn = (group) => group instanceof Address && group.connection === this
-    if (!Array.isArray(groups) || groups.length === 0 || !groups.every(isOwn)) {
+    const isList = Array.isArray(groups) && groups.length > 0
+    // Not the list itself, whose every() passes over holes.
+    if (!isList || ![...groups].every(isOwn)) {
       throw invalid('a message goes to a list of one or more groups of this connection')
     }
     return [...groups]
   }
 
   async query (question, options) {
-    checkSignal(options?.signal)
+    checkSignal(checkKeys('query()', options, ['signal'])?.signal)
     options?.signal?.throwIfAborted()
     this.#check()
-    const json = JSON.stringify(question)
-    if (question === null || typeof question !== 'object') {
-      throw invalid(`a query is an object, not ${shown(question)}`)
-    }
+    if (this.#outbox.refusal !== undefined) throw this.#outbox.refusal
+    const json = jsonOf(question)
     const tag = this.#outbox.nextTag()
     const result = this.#session.query(json, tag)
+    if (result === status.EAGAIN) {
+      throw fromStatus(result, 'the engine is not there now, or has too much to answer: ask ' +
+        'again once the connection has resumed')
+    }
     if (result !== status.OK) throw fromStatus(result)
     const answered = new Promise((resolve, reject) => {
-      this.#queries.set(tag, { parts: [], resolve, reject })
+      this.#queries.set(tag, { json, parts: [], resolve, reject })
     })
     this.#readOn()
     return await withSignal(answered, options?.signal, () => this.#queries.delete(tag))
@@ -172,18 +200,21 @@ class Connection extends EventEmitter {
   }
 
   /** For this package: a group is being left. */
-  _awaits (group, resolve, reject) {
-    this.#leaving.set(group, { resolve, reject })
+  _awaits (group, leaving) {
+    this.#leaving.set(group, leaving)
     this.#readOn()
   }
 
-  /** How full the fullest queue is, and whose that is. */
-  #fullest () {
-    let fullest = this.#direct
-    for (const { unread } of this.#groups.values()) {
-      if (unread !== undefined && unread.level > fullest.level) fullest = unread
-    }
-    return fullest
+  /** For this package: that cannot be asked for. */
+  _cannotLeave (group, error) {
+    this.#leaving.get(group)?.reject(error)
+    this.#leaving.delete(group)
+  }
+
+  #onLevel = (unread) => {
+    if (unread.level === level.ROOM || unread.isEnding) this.#crowded.delete(unread)
+    else this.#crowded.add(unread)
+    this.#readOn()
   }
 
   get #isAwaited () {
@@ -192,33 +223,47 @@ class Connection extends EventEmitter {
     return false
   }
 
-  /** Whether to read; where reading would need more room than there is, nothing waits for it. */
-  #mayRead () {
-    const fullest = this.#fullest()
-    if (fullest.level === level.ROOM) return true
-    if (!this.#isAwaited) return false
-    if (fullest.level === level.FULL) return true
-    this.#failAwaited(fullest.tooMany())
+  /** The fullest queue, if one is full. */
+  get #fullest () {
+    let fullest
+    for (const unread of this.#crowded) if (!(fullest?.level >= unread.level)) fullest = unread
+    return fullest
+  }
+
+  /**
+   * Whether to read. Where that would need more room than there is, nothing waits for it, unless
+   * there is a reader, who has taken something since the last look.
+   */
+  #mayRead (isLook = false) {
+    const fullest = this.#fullest
+    if (fullest?.level !== level.OVERFULL) {
+      this.#outbox.refusal = undefined
+      return fullest === undefined || this.#isAwaited
+    }
+    if (fullest.reader === null || (isLook && fullest.isStuck)) {
+      this.#outbox.refusal = fullest.tooMany('Nothing was sent')
+      if (this.#isAwaited) this.#failAwaited(fullest.tooMany())
+    }
     return false
   }
 
   #failAwaited (error) {
-    for (const group of this.#groups.values()) {
-      group._joinFails?.(error)
-      this.#outbox.failAll(error, group)
-    }
+    for (const group of this.#groups.values()) group._joinFails?.(error)
+    this.#outbox.failEvery(error)
     this.#failAsked(error)
   }
 
   #failAsked (error) {
-    for (const { reject } of [...this.#leaving.values(), ...this.#queries.values()]) reject(error)
+    const asked = [...this.#leaving.values(), ...this.#queries.values()]
     this.#leaving.clear()
     this.#queries.clear()
+    for (const { reject } of asked) reject(error)
   }
 
   #readOn () {
     if (this.#isPaused && !this.#hasEnded && this.#mayRead()) {
       this.#isPaused = false
+      clearInterval(this.#looking)
       this.#session.resume()
     }
   }
@@ -227,7 +272,9 @@ class Connection extends EventEmitter {
     if (this.#isPaused || this.#hasEnded) return
     this.#isPaused = true
     this.#session.pause()
-    const fullest = this.#fullest()
+    const pulse = new Pulse(this.#session)
+    this.#looking = setInterval(() => this.#look(pulse), LOOKING_MS).unref()
+    const fullest = this.#fullest
     if (fullest.reader === null && !this.#hasWarned) {
       this.#hasWarned = true
       process.emitWarning(fullest.tooMany().message, { type: 'AnasaziWarning', code: 'ANZ_ESLOW' })
@@ -235,15 +282,59 @@ class Connection extends EventEmitter {
     process.nextTick(() => this.emit('stalled'))
   }
 
+  #look (pulse) {
+    this.#mayRead(true)
+    const most = this.#isPaused ? pulse.most : 0
+    if (most > 0) pulse.took(this.#receiveBatch(most))
+  }
+
   /** The loop calls it, as long as there is something to receive. */
-  #receive () {
+  #receive (broken) {
     for (let round = 0; round < ROUNDS && !this.#hasEnded; round++) {
-      if (!this.#mayRead()) return this.#pause()
-      const count = this.#inbox.receive()
-      if (count < 0) return this.#finish(fromStatus(count))
-      if (count === 0) return
-      for (let at = 0; at < count && !this.#hasEnded; at++) this.#take(at)
+      if (!this.#mayRead() && broken === 0) return this.#pause()
+      if (this.#receiveBatch() === 0) break
     }
+    if (this.#hasEnded) return
+    if (broken !== 0) {
+      const why = `the loop watches the connection no more (${broken})`
+      this.#finish(fromStatus(status.ECLOSED, why))
+    } else if (!this.#mayRead()) {
+      this.#pause()
+    }
+  }
+
+  /** How many events there were; 0 at its end as well. */
+  #receiveBatch (most) {
+    let count
+    try {
+      count = this.#inbox.receive(most)
+    } catch (cause) {
+      // What the batch had is lost: there is no going on.
+      count = status.ECLOSED
+      process.nextTick(() => { throw cause })
+    }
+    if (count < 0) {
+      this.#finish(fromStatus(count))
+      return 0
+    }
+    for (let at = 0; at < count && !this.#hasEnded; at++) {
+      try {
+        this.#take(at)
+      } catch (error) {
+        // Not without the rest of the batch.
+        process.nextTick(() => { throw error })
+      }
+    }
+    this.#flush()
+    return count
+  }
+
+  /** After a batch, since the library goes by the last view of it. */
+  #flush () {
+    if (this.#flushing.size === 0) return
+    this.#outbox.tellRoom()
+    for (const group of this.#flushing) this.#outbox.flush(group)
+    this.#flushing.clear()
   }
 
   #take (at) {
@@ -259,8 +350,8 @@ class Connection extends EventEmitter {
       case kind.TRANSITIONAL:
         return group?.unread?.push(inbox.view(at, 'transitional'))
       case kind.GAP:
-        return (group?.unread ?? this.#direct).push({ type: 'gap', skipped: inbox.sequence(at) })
-      case kind.WRITABLE: return group && this.#takeRoom(group)
+        return this.#takeGap(group, { type: 'gap', skipped: inbox.sequence(at) })
+      case kind.WRITABLE: return group && this.#flushing.add(group)
       case kind.RECEIPT: return this.#outbox.settleReceipt(inbox.tag(at), inbox.status(at))
       case kind.REPLY: return this.#takeReply(at)
       case kind.LEFT: return group && this.#takeLeft(at, group)
@@ -284,17 +375,15 @@ class Connection extends EventEmitter {
       service: inbox.service(at),
       groups
     }
-    if (groups.length === 0) this.#direct.push(message)
+    if (groups.length === 0) this.#direct.pushLossy(message)
     else for (const { unread } of groups) unread?.push(message)
     const tag = inbox.tag(at)
     if (tag !== 0) this.#outbox.settle(tag, message.seq)
   }
 
-  #takeRoom (group) {
-    if (this.#outbox.flush(group) && group.needsDrain) {
-      group.needsDrain = false
-      process.nextTick(() => group.emit('drain'))
-    }
+  #takeGap (group, event) {
+    if (group === undefined) this.#direct.pushLossy(event)
+    else group.unread?.push(event)
   }
 
   #takeReply (at) {
@@ -304,6 +393,10 @@ class Connection extends EventEmitter {
     if (this.#inbox.hasMore(at)) return
     this.#queries.delete(this.#inbox.tag(at))
     const number = this.#inbox.status(at)
+    if (number === status.EINVAL) {
+      return query.reject(invalid(`the engine knows no such question as ${shown(query.json)}: it ` +
+        'answers { query: \'status\' } and what else the console asks'))
+    }
     if (number < 0) return query.reject(fromStatus(number))
     try {
       query.resolve(JSON.parse(Buffer.concat(query.parts)))
@@ -324,7 +417,8 @@ class Connection extends EventEmitter {
     this.#groups.delete(group.number)
     const leaving = this.#leaving.get(group)
     this.#leaving.delete(group)
-    group._end(this.#why(at))
+    this.#crowded.delete(group.unread)
+    for (const other of group._end(this.#why(at))) this.#flushing.add(other)
     leaving?.resolve()
   }
 
@@ -345,6 +439,7 @@ class Connection extends EventEmitter {
     // The last one stays.
     this.#self = this.self
     this.#hasEnded = true
+    clearInterval(this.#looking)
     this.#session.close()
     const why = error ?? fromStatus(status.ECLOSED, 'the connection was closed')
     for (const [group, leaving] of this.#leaving) {
@@ -352,6 +447,7 @@ class Connection extends EventEmitter {
       if (error === undefined) leaving.resolve()
       else leaving.reject(error)
     }
+    this.#outbox.failEvery(why)
     for (const group of this.#groups.values()) {
       group._joinFails?.(why)
       group._end(error)
@@ -366,21 +462,32 @@ class Connection extends EventEmitter {
   }
 }
 
+function jsonOf (question) {
+  if (!isPlain(question)) throw invalid(`a query is an object, not ${shown(question)}`)
+  let json
+  try {
+    json = JSON.stringify(question)
+  } catch (error) {
+    throw invalid(`this query cannot be made JSON: ${error.message}`)
+  }
+  if (typeof json === 'string') return json
+  throw invalid('this query cannot be made JSON: its toJSON() gives nothing')
+}
+
 async function connect (url, options) {
-  if (typeof url === 'object' && url !== null && options === undefined) {
-    options = url
-    url = undefined
-  }
-  if (url !== undefined && url !== null && typeof url !== 'string') {
-    throw invalid(`a URL is text, not ${shown(url)}`)
-  }
+  const isUrl = url === undefined || url === null || typeof url === 'string' || url instanceof URL
+  if (!isUrl && typeof url === 'object' && options === undefined) return connect(undefined, url)
+  if (!isUrl) throw invalid(`a URL is text, not ${shown(url)}`)
+  checkKeys('connect()', options,
+    ['settings', 'configFile', 'unreadEventsMax', 'unreadBytesMax', 'signal'])
+  checkLimits(options ?? {})
   const settings = settingsOf(options)
   checkSignal(options?.signal)
   options?.signal?.throwIfAborted()
-  const opening = native.connect(url, fileOf(options), settings)
+  const opening = native.connect(url?.toString(), fileOf(options), settings)
   const opened = opening.then((made) => {
-    if (!(made instanceof native.Session)) throw fromFailure(made)
-    return new Connection(made)
+    if (isFailure(made)) throw fromFailure(made)
+    return new Connection(made, options)
   })
   const closeLate = () => opened.then((connection) => connection.close(), () => {})
   return await withSignal(opened, options?.signal, closeLate)

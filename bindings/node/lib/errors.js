@@ -58,8 +58,10 @@ const status = {
   OK: 0,
   EAGAIN: -11,
   EBUSY: -16,
+  EEXIST: -17,
   EINVAL: -22,
   ECLOSED: -1002,
+  ENOTMEMBER: -1001,
   ESLOW: -1006,
   EVIEW: -1008,
   ELOST: -1009
@@ -89,6 +91,12 @@ function shown (value) {
   return `an object of ${value.constructor?.name ?? 'no class'}`
 }
 
+/** Whether the addon says why not. By its shape: of two copies of this package that load one and
+ * the same addon, the classes of the one are not those of the other. */
+function isFailure (made) {
+  return Object.hasOwn(made, 'retryable')
+}
+
 module.exports = {
   AnasaziError,
   InvalidArgumentError,
@@ -107,6 +115,7 @@ module.exports = {
   ViewChangedError,
   MessageLostError,
   status,
+  isFailure,
   fromFailure,
   fromStatus,
   invalid,

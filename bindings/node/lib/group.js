@@ -2,7 +2,11 @@
 // Groups, and addresses of members.
 
 const EventEmitter = require('node:events')
-const { fromStatus, status } = require('./errors')
+const { fromStatus, invalid, shown, status } = require('./errors')
+const { checkKeys, checkSignal, withSignal } = require('./options')
+
+/** So long may messages that were sent before leaving wait for room. */
+const LEAVING_MS = 5000
 
 /**
  * Where messages are sent to. `drain`: there is room again, after a `tryMcast()` that gave false;
@@ -13,20 +17,24 @@ class Address extends EventEmitter {
   #native
   #outbox
   #leaving
+  #isLeaving = false
+  /** What is to be sent before it is left. */
+  #sending
   #hasEnded = false
-  /** For this package. */
-  waiting = []
-  needsDrain = false
-  hasReceipts = false
+  /** Who waits for room. */
+  #writers = []
+  /** For this package: what waits to be sent. */
+  waiting = new Set()
 
   constructor (parts, number, name) {
     super()
+    if (parts?.outbox === undefined) {
+      throw invalid('groups are made by connection.join(), addresses by connection.peer()')
+    }
     this.#connection = parts.connection
     this.#native = parts.native
     this.#outbox = parts.outbox
-    for (const hidden of ['waiting', 'needsDrain', 'hasReceipts']) {
-      Object.defineProperty(this, hidden, { enumerable: false })
-    }
+    Object.defineProperty(this, 'waiting', { enumerable: false })
     Object.defineProperty(this, 'number', { value: number })
     Object.defineProperty(this, 'name', { value: name, enumerable: true })
   }
@@ -49,38 +57,112 @@ class Address extends EventEmitter {
     return this.#outbox.tryMcast([this], data, options)
   }
 
+  /** Resolves when a message may be sent again; in any case it settles. */
+  async writable (options) {
+    const signal = checkKeys('writable()', options, ['signal'])?.signal
+    checkSignal(signal)
+    signal?.throwIfAborted()
+    this._checkOpen()
+    if (this.#outbox.refusal !== undefined) throw this.#outbox.refusal
+    if (this.waiting.size === 0 && !this.#outbox.needsRoom(this)) return
+    const writer = {}
+    const room = new Promise((resolve, reject) => Object.assign(writer, { resolve, reject }))
+    this.#writers.push(writer)
+    this.#outbox.needRoom([this])
+    await withSignal(room, signal, () => {
+      this.#writers = this.#writers.filter((other) => other !== writer)
+    })
+  }
+
   leave () {
     if (this.#hasEnded) return Promise.resolve()
-    this.#leaving ??= new Promise((resolve, reject) => {
-      const result = this.#native.leave(this.number)
-      if (result !== status.OK) throw fromStatus(result)
-      this.#connection._awaits(this, resolve, reject)
-    })
-    return this.#leaving
+    if (this.#leaving !== undefined) return this.#leaving
+    this.unread?.cutAtEnd()
+    const leaving = {}
+    this.#leaving = new Promise((resolve, reject) => Object.assign(leaving, { resolve, reject }))
+    const { reject } = leaving
+    leaving.reject = (error) => {
+      // Not for ever: it can be tried again.
+      this.#leaving = undefined
+      reject(error)
+    }
+    const result = this.#leaving
+    this.#connection._awaits(this, leaving)
+    if (!this.#isLeaving) this.#startToLeave()
+    return result
+  }
+
+  /** Once what waits is sent, if that is soon. */
+  #startToLeave () {
+    this.#isLeaving = true
+    if (this.waiting.size === 0) return this.#leaveNow()
+    this.#sending = setTimeout(() => {
+      const error = fromStatus(status.EAGAIN, `${shown(this.name)} is being left, and for ` +
+        `${LEAVING_MS / 1000} seconds there was no room for this message: it was not sent`)
+      const freed = this.#outbox.failWaiting(error, this)
+      this._sentAll()
+      for (const group of freed) this.#outbox.flush(group)
+    }, LEAVING_MS)
+  }
+
+  #leaveNow () {
+    if (this.#hasEnded) return
+    const result = this.#native.leave(this.number)
+    if (result === status.OK) return
+    this.#isLeaving = false
+    this.#connection._cannotLeave(this, fromStatus(result))
+  }
+
+  /** For this package: nothing waits to be sent any more. */
+  _sentAll () {
+    if (this.#sending === undefined) return
+    clearTimeout(this.#sending)
+    this.#sending = undefined
+    this.#leaveNow()
   }
 
   [Symbol.asyncDispose] () {
     return this.leave().catch((error) => {
-      // Closed, with its connection: as good as left.
-      if (error.code !== 'ANZ_ECLOSED') throw error
+      // Closed, with its connection: as good as left. Or it is left as soon as others are read.
+      if (error.code !== 'ANZ_ECLOSED' && error.code !== 'ANZ_ESLOW') throw error
     })
   }
 
-  /** For this package: nothing more is told of what was sent there. */
+  /** There is room; or there will be none. */
+  _drained (error) {
+    process.nextTick(() => this.emit('drain'))
+    for (const { resolve, reject } of this.#writers.splice(0)) {
+      if (error === undefined) resolve()
+      else reject(error)
+    }
+  }
+
+  _checkOpen () {
+    if (this.#hasEnded) {
+      throw fromStatus(status.ECLOSED, `${shown(this.name)} has ended: nothing is sent to it`)
+    }
+    if (this.#isLeaving) {
+      throw fromStatus(status.ENOTMEMBER, `${shown(this.name)} is being left: join it again to ` +
+        'send to it')
+    }
+  }
+
+  /** Nothing more is told of what was sent there; gives groups that may have room now. */
   _end (error) {
     this.#hasEnded = true
+    this._sentAll()
     const why = error ?? fromStatus(status.ECLOSED, `${this.name} was left`)
-    this.#outbox.failAll(why, this)
+    const freed = this.#outbox.failAll(why, this)
     process.nextTick(() => this.emit('left', error))
+    return freed
   }
 }
 
 /** A member of its own, to be reached alone. */
 class Peer extends Address {
   constructor (parts, number, member) {
-    super(parts, number, `${member.node}/${member.session}`)
+    super(parts, number, `${member?.node}/${member?.session}`)
     Object.defineProperty(this, 'member', { value: member, enumerable: true })
-    this.hasReceipts = true
   }
 }
 
@@ -96,7 +178,6 @@ class Group extends Address {
     Object.defineProperty(this, 'sendOnly', { value: isSendOnly, enumerable: true })
     /** What messages to it alone say. */
     Object.defineProperty(this, 'asList', { value: Object.freeze([this]) })
-    this.hasReceipts = isSendOnly
   }
 
   [Symbol.asyncIterator] () {
@@ -128,9 +209,10 @@ class Group extends Address {
   }
 
   _end (error) {
-    super._end(error)
+    const freed = super._end(error)
     this.unread.end(error)
     this._joinFails(error ?? fromStatus(status.ECLOSED, `${this.name} was left`))
+    return freed
   }
 }
 

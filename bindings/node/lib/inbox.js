@@ -47,7 +47,7 @@ class Inbox {
   #used = 0
   #members = []
   /** Of the present batch. */
-  #small
+  #pieces
   #start
   #extras
 
@@ -55,8 +55,8 @@ class Inbox {
     this.#native = native
   }
 
-  /** How many events there are, or a status. */
-  receive () {
+  /** How many events there are, `most` at most, or a status. */
+  receive (most = ROWS) {
     if (this.#members.length > MEMBERS_MAX) {
       this.#members = []
       this.#native.forgetMembers()
@@ -67,16 +67,20 @@ class Inbox {
     }
     const extras = []
     const room = this.#slab.subarray(this.#used)
-    const count = this.#native.receive(this.#rowBytes, room, extras)
+    const count = this.#native.receive(this.#rowsOf(most), room, extras)
     this.#extras = extras
     for (let at = 0, fresh = extras[1] ?? []; at < fresh.length; at += 2) {
       this.#members.push(memberOf(fresh[at], fresh[at + 1]))
     }
-    this.#small = extras[0] ?? this.#slab
-    this.#start = this.#small === this.#slab ? this.#used : 0
-    if (extras[0] !== undefined) markAsUntransferable(extras[0].buffer)
-    else this.#skipUsed(count)
+    this.#pieces = extras[0]
+    this.#start = this.#used
+    if (this.#pieces === undefined) this.#skipUsed(count)
+    else for (const piece of this.#pieces) markAsUntransferable(piece.buffer)
     return count
+  }
+
+  #rowsOf (most) {
+    return most < ROWS ? this.#rowBytes.subarray(0, most * COLUMNS * 8) : this.#rowBytes
   }
 
   /** What the batch has used of the slab is not used again. */
@@ -101,8 +105,13 @@ class Inbox {
   data (at) {
     const place = this.#rows[at * COLUMNS + 7]
     if (place < 0) return this.#extras[-place]
-    const start = this.#start + place
-    return this.#small.subarray(start, start + this.#rows[at * COLUMNS + 8])
+    const len = this.#rows[at * COLUMNS + 8]
+    if (this.#pieces === undefined) {
+      const start = this.#start + place
+      return this.#slab.subarray(start, start + len)
+    }
+    const start = place % SLAB_LEN
+    return this.#pieces[(place - start) / SLAB_LEN].subarray(start, start + len)
   }
 
   text (at) { return this.data(at).toString() }
@@ -115,8 +124,9 @@ class Inbox {
 
   view (at, type) {
     const parts = this.#extras[this.#rows[at * COLUMNS + 9]]
-    const members = (numbers) => numbers.map((number) => this.#members[number])
-    return {
+    const members = (numbers) => Object.freeze(numbers.map((number) => this.#members[number]))
+    // It is the same object for who reads it and for `group.view`.
+    return Object.freeze({
       type,
       id: parts.id,
       cause: causes[parts.cause] ?? 'unknown',
@@ -124,9 +134,9 @@ class Inbox {
       joined: members(parts.joined),
       left: members(parts.left),
       together: members(parts.together),
-      sets: parts.sets,
+      sets: Object.freeze(parts.sets),
       reason: parts.reason
-    }
+    })
   }
 }
 

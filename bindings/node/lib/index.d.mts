@@ -1,1 +1,3 @@
 export * from './index.js'
+import * as anasazi from './index.js'
+export default anasazi

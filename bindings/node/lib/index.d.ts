@@ -104,6 +104,9 @@ export interface ConnectOptions {
   settings?: Settings
   /** A TOML file; `settings` go over it. */
   configFile?: string
+  /** Of messages to this connection alone, as those of `join()`. */
+  unreadEventsMax?: number
+  unreadBytesMax?: number
   signal?: AbortSignal
 }
 
@@ -139,7 +142,7 @@ export interface Stats {
  * `tcp://HOST:PORT`, `inproc:NAME`; none: what `ANASAZI_URL` says, else the local daemon, else an
  * engine in this process.
  */
-export function connect (url?: string | null, options?: ConnectOptions): Promise<Connection>
+export function connect (url?: string | URL | null, options?: ConnectOptions): Promise<Connection>
 export function connect (options: ConnectOptions): Promise<Connection>
 
 interface AddressEvents {
@@ -158,7 +161,9 @@ export class Address extends EventEmitter implements AsyncDisposable {
   mcast (data: Data, options?: SendOptions): Promise<number>
   /** Sends a message if there is room; if not, `drain` comes when there is. */
   tryMcast (data: Data, options?: MessageOptions): boolean
-  /** Leaves, and ends with it. */
+  /** Resolves when there may be room; fails if the group ends, or nothing is read. */
+  writable (options?: { signal?: AbortSignal }): Promise<void>
+  /** Leaves, and ends with it; before, what waits for room is sent. */
   leave (): Promise<void>
   [Symbol.asyncDispose] (): Promise<void>
 
@@ -249,8 +254,16 @@ export interface EngineOptions {
   drive?: 'loop' | 'thread'
 }
 
-/** An engine in this process: what a daemon is made of. */
-export class Engine implements AsyncDisposable {
+interface EngineEvents {
+  error: [error: AnasaziError]
+  close: [error?: AnasaziError]
+}
+
+/**
+ * An engine in this process: what a daemon is made of. Emits `close` when it has ended; with an
+ * error, and `error` before if somebody listens, where it did so by itself.
+ */
+export class Engine extends EventEmitter implements AsyncDisposable {
   constructor (options?: EngineOptions)
   /** A session with it. */
   connect (options?: Omit<ConnectOptions, 'signal'>): Promise<Connection>
@@ -259,6 +272,13 @@ export class Engine implements AsyncDisposable {
   /** Leaves the cluster cleanly, and ends; its connections with it. */
   close (): Promise<void>
   [Symbol.asyncDispose] (): Promise<void>
+
+  on<K extends keyof EngineEvents> (
+    event: K, listener: (...args: EngineEvents[K]) => void): this
+  once<K extends keyof EngineEvents> (
+    event: K, listener: (...args: EngineEvents[K]) => void): this
+  off<K extends keyof EngineEvents> (
+    event: K, listener: (...args: EngineEvents[K]) => void): this
 }
 
 /** What all errors of this package are. */

@@ -3,7 +3,9 @@
 const native = require('./native')
 const { Connection, connect } = require('./connection')
 const { Engine } = require('./engine')
-const { fromStatus, fromFailure, invalid, shown, status, ...errors } = require('./errors')
+const {
+  fromStatus, fromFailure, invalid, isFailure, shown, status, ...errors
+} = require('./errors')
 const { Address, Group, Peer } = require('./group')
 const { Member } = require('./member')
 

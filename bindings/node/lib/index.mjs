@@ -28,3 +28,5 @@ export const {
   ViewChangedError,
   MessageLostError
 } = anasazi
+
+export default anasazi

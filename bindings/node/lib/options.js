@@ -4,7 +4,11 @@
 const { invalid, shown } = require('./errors')
 
 function checkSignal (signal) {
-  if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
+  if (signal === undefined) return
+  // Of any realm.
+  const isSignal = typeof signal?.aborted === 'boolean' && 'reason' in signal &&
+    typeof signal.addEventListener === 'function' && typeof signal.throwIfAborted === 'function'
+  if (!isSignal) {
     throw invalid(`signal is an AbortSignal, not ${shown(signal)}`)
   }
 }
@@ -22,12 +26,34 @@ function withSignal (promise, signal, onAbort) {
   })
 }
 
-function checkJoin (options) {
-  if (options === undefined) return
-  if (options === null || typeof options !== 'object') {
-    throw invalid(`options of joining are an object, not ${shown(options)}`)
+/** Whether it is an object of keys and values, of any realm. */
+function isPlain (value) {
+  if (value === null || typeof value !== 'object') return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** Options with no other keys than these, if there are any. */
+function checkKeys (what, options, keys) {
+  if (options === undefined) return undefined
+  if (!isPlain(options)) {
+    throw invalid(`options of ${what} are an object, not ${shown(options)}`)
   }
+  for (const key in options) {
+    if (keys.includes(key)) continue
+    throw invalid(`${what} has no option ${shown(key)}: there are ${keys.join(', ')}`)
+  }
+  return options
+}
+
+function checkJoin (options) {
+  checkKeys('join()', options, ['sendOnly', 'unreadEventsMax', 'unreadBytesMax', 'signal'])
+  if (options === undefined) return
   checkSignal(options.signal)
+  checkLimits(options)
+}
+
+function checkLimits (options) {
   for (const key of ['unreadEventsMax', 'unreadBytesMax']) {
     const most = options[key]
     if (most !== undefined && !(Number.isInteger(most) && most > 0)) {
@@ -38,12 +64,8 @@ function checkJoin (options) {
 
 /** Settings as the addon takes them. */
 function settingsOf (options) {
-  if (options === undefined) return []
-  if (options === null || typeof options !== 'object') {
-    throw invalid(`options are an object, not ${shown(options)}`)
-  }
-  const settings = options.settings ?? {}
-  if (typeof settings !== 'object') {
+  const settings = options?.settings ?? {}
+  if (!isPlain(settings)) {
     throw invalid(`settings are an object of keys and values, not ${shown(settings)}`)
   }
   return Object.entries(settings).flatMap(([key, value]) => {
@@ -62,4 +84,23 @@ function fileOf (options) {
   return file
 }
 
-module.exports = { checkJoin, checkSignal, fileOf, settingsOf, withSignal }
+/** The name of a group, as the library takes it. */
+function checkName (name) {
+  if (typeof name !== 'string') throw invalid(`a group's name is text, not ${shown(name)}`)
+  const len = Buffer.byteLength(name)
+  if (len === 0) throw invalid('a group\'s name has 1 to 255 bytes, and this one is empty')
+  if (len > 255) {
+    throw invalid(`a group's name has 1 to 255 bytes of UTF-8, and ${shown(name)} has ${len}`)
+  }
+  if (name.includes('\0')) {
+    throw invalid(`a group's name has no character 0, as ${shown(name)} has`)
+  }
+  if (!name.isWellFormed()) {
+    throw invalid(`${shown(name)} is no text that UTF-8 can hold: half of a pair of surrogates ` +
+      'is missing')
+  }
+}
+
+module.exports = {
+  checkJoin, checkKeys, checkLimits, checkName, checkSignal, fileOf, isPlain, settingsOf, withSignal
+}

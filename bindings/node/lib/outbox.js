@@ -1,9 +1,10 @@
 'use strict'
 // Messages that wait for room, and messages whose fate is awaited.
 
+const { isAnyArrayBuffer, isSharedArrayBuffer, isTypedArray } = require('node:util').types
 const { fromStatus, invalid, shown, status } = require('./errors')
 const { services } = require('./inbox')
-const { checkSignal } = require('./options')
+const { checkKeys, checkSignal } = require('./options')
 
 /** So many bytes and messages may wait for room. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
@@ -11,21 +12,22 @@ const WAITING_MAX = 65536
 
 const NO_SELF = 0x100
 const SAME_VIEW = 0x400
-const priorities = { high: 0x1000, normal: 0, bulk: 0x2000 }
+const priorities = new Map([['high', 0x1000], ['normal', 0], ['bulk', 0x2000]])
+const optionsOfMessages = ['service', 'priority', 'sameView', 'self', 'signal']
+const GROUPS_MAX = 64
+const UNRELIABLE = 0
 
 /** The service and its flags, as a number. */
 function serviceOf (options) {
   if (options === undefined) return 4
-  if (options === null || typeof options !== 'object') {
-    throw invalid(`options of a message are an object, not ${shown(options)}`)
-  }
+  checkKeys('a message', options, optionsOfMessages)
   const service = services.indexOf(options.service ?? 'agreed')
   if (service < 0) {
     const all = services.join(', ')
     throw invalid(`no service is called ${shown(options.service)}: there are ${all}`)
   }
-  const priority = priorities[options.priority ?? 'normal']
-  if (priority === undefined || typeof (options.priority ?? '') !== 'string') {
+  const priority = priorities.get(options.priority ?? 'normal')
+  if (priority === undefined) {
     throw invalid(`no priority is called ${shown(options.priority)}: there are high, normal, bulk`)
   }
   const flags = (options.sameView ? SAME_VIEW : 0) | (options.self === false ? NO_SELF : 0)
@@ -35,10 +37,27 @@ function serviceOf (options) {
 /** The bytes of a message. Text is sent as UTF-8. */
 function bytesOf (data) {
   if (typeof data === 'string') return Buffer.from(data)
-  if (data instanceof Uint8Array) return data
-  if (ArrayBuffer.isView(data)) return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-  if (data instanceof ArrayBuffer || data instanceof SharedArrayBuffer) return Buffer.from(data)
-  throw invalid(`a message is a Buffer, a typed array, an ArrayBuffer or text, not ${shown(data)}`)
+  const isPlain = data instanceof Uint8Array && !(data.buffer instanceof SharedArrayBuffer)
+  if (isPlain && data.length > 0) return data
+  if (!isAnyArrayBuffer(data) && !ArrayBuffer.isView(data)) {
+    throw invalid('a message is a Buffer, a typed array, an ArrayBuffer or text, not ' +
+      shown(data))
+  }
+  try {
+    return viewOf(data)
+  } catch {
+    throw invalid('the memory of this message is gone: its buffer was transferred to another ' +
+      'thread, or is too short by now; send a copy, or transfer it later')
+  }
+}
+
+/** Throws for what is gone: it would be sent as empty. */
+function viewOf (data) {
+  if (isAnyArrayBuffer(data)) data = new Uint8Array(data)
+  if (isTypedArray(data)) Uint8Array.prototype.values.call(data)
+  const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+  // Others may write to it while it is sent.
+  return isSharedArrayBuffer(data.buffer) ? Buffer.from(bytes) : bytes
 }
 
 /** One message, until its fate is known. */
@@ -55,11 +74,17 @@ class Send {
   }
 
   get isFirst () {
-    return this.groups.every((group) => group.waiting[0] === this)
+    return this.groups.every((group) => firstOf(group) === this)
   }
 
   get viewHasChanged () {
     return this.views?.some((id, at) => this.groups[at].view?.id !== id)
+  }
+
+  /** Of a message that does not come back: whether there is a receipt, as the library has it. */
+  get hasReceipt () {
+    return this.groups.every((group) => group.sendOnly ||
+      (group.member !== undefined && group.member !== group.connection.self))
   }
 
   succeed (sequence) {
@@ -73,6 +98,11 @@ class Send {
   }
 }
 
+/** What waits in a group, in order. */
+function firstOf (group) {
+  return group.waiting.values().next().value
+}
+
 /** The sends of a connection. */
 class Outbox {
   #native
@@ -81,8 +111,12 @@ class Outbox {
   #lastTag = 0
   /** Accepted, by tag. */
   #pending = new Map()
+  #waiting = new Set()
   #waitingBytes = 0
-  #waitingCount = 0
+  /** Groups where `tryMcast()` found no room, or room is awaited. */
+  #needing = new Set()
+  /** Why nothing is sent now, if so. */
+  refusal = undefined
 
   constructor (native, onAwaited) {
     this.#native = native
@@ -90,9 +124,9 @@ class Outbox {
     this.#onAwaited = onAwaited
   }
 
-  /** How many promises are open. */
+  /** How many are waited for. */
   get awaited () {
-    return this.#pending.size + this.#waitingCount
+    return this.#pending.size + this.#waiting.size + this.#needing.size
   }
 
   nextTag () {
@@ -105,17 +139,35 @@ class Outbox {
       : this.#native.mcastGroups(groups.map((group) => group.number), service, data, tag)
   }
 
+  /** Before anything is sent, so that it is certain that nothing was. */
+  #check (groups, service) {
+    for (const group of groups) group._checkOpen()
+    if (groups.length > 1) checkSeveral(groups)
+    if (this.refusal !== undefined) throw this.refusal
+    if (service & SAME_VIEW) checkViews(groups, service)
+  }
+
   /** Not behind what waits: whether it was accepted. */
   tryMcast (groups, data, options) {
     const service = serviceOf(options)
     const bytes = bytesOf(data)
-    checkViews(groups, service)
-    const mustWait = groups.some((group) => group.waiting.length > 0)
+    this.#check(groups, service)
+    const mustWait = groups.some((group) => group.waiting.size > 0)
     const result = mustWait ? status.EAGAIN : this.#hand(groups, service, bytes, 0)
     if (result === status.OK) return true
     if (result !== status.EAGAIN) throw fromStatus(result)
-    for (const group of groups) group.needsDrain = true
+    this.needRoom(groups)
     return false
+  }
+
+  /** `drain` is to come. */
+  needRoom (groups) {
+    for (const group of groups) this.#needing.add(group)
+    this.#onAwaited()
+  }
+
+  needsRoom (group) {
+    return this.#needing.has(group)
   }
 
   mcast (groups, data, options) {
@@ -125,9 +177,9 @@ class Outbox {
       const signal = options?.signal
       checkSignal(signal)
       signal?.throwIfAborted()
-      checkViews(groups, service)
+      this.#check(groups, service)
       const send = new Send(groups, service, bytes, this.nextTag(), resolve, reject)
-      if (groups.some((group) => group.waiting.length > 0) || !this.#accept(send)) this.#wait(send)
+      if (groups.some((group) => group.waiting.size > 0) || !this.#accept(send)) this.#wait(send)
       if (signal !== undefined) this.#listen(send, signal)
       this.#onAwaited()
     })
@@ -141,56 +193,66 @@ class Outbox {
     }
     const result = this.#hand(send.groups, send.service, send.data, send.tag)
     if (result === status.EAGAIN) return false
-    const isTold = !(send.service & NO_SELF) || send.groups.some((group) => group.hasReceipts)
     if (result !== status.OK) send.fail(fromStatus(result))
-    else if (isTold) this.#pending.set(send.tag, send)
+    else if (!(send.service & NO_SELF) || send.hasReceipt) this.#pending.set(send.tag, send)
     else send.succeed(0)
     return true
   }
 
   #wait (send) {
     const len = send.data.length
-    if (this.#waitingCount >= WAITING_MAX || this.#waitingBytes + len > WAITING_BYTES_MAX) {
-      throw fromStatus(status.EAGAIN, `${this.#waitingCount} messages wait for room to send ` +
+    if (this.#waiting.size >= WAITING_MAX || this.#waitingBytes + len > WAITING_BYTES_MAX) {
+      throw fromStatus(status.EAGAIN, `${this.#waiting.size} messages wait for room to send ` +
         'already: await some of them before sending more')
     }
     // The caller may write to its own again.
     send.data = Buffer.from(send.data)
     this.#waitingBytes += len
-    this.#waitingCount++
-    for (const group of send.groups) group.waiting.push(send)
+    this.#waiting.add(send)
+    for (const group of send.groups) group.waiting.add(send)
   }
 
   #waitsNoMore (send) {
+    this.#waiting.delete(send)
     this.#waitingBytes -= send.data.length
-    this.#waitingCount--
-    for (const group of send.groups) {
-      const at = group.waiting.indexOf(send)
-      if (at >= 0) group.waiting.splice(at, 1)
-    }
+    for (const group of send.groups) group.waiting.delete(send)
   }
 
   #listen (send, signal) {
     const abort = () => {
       if (!this.#pending.delete(send.tag)) {
-        if (!send.groups[0].waiting.includes(send)) return
+        if (!this.#waiting.has(send)) return
+        const behind = send.groups.filter((group) => firstOf(group) === send)
         this.#waitsNoMore(send)
+        for (const group of behind) this.flush(group)
       }
       send.fail(signal.reason)
-      for (const group of send.groups) this.flush(group)
     }
     signal.addEventListener('abort', abort, { once: true })
     send.stopListening = () => signal.removeEventListener('abort', abort)
   }
 
-  /** There may be room for what waits, in order; whether all of it went. */
+  /** There may be room for what waits, in order. */
   flush (group) {
-    for (let send = group.waiting[0]; send !== undefined; send = group.waiting[0]) {
-      if (!send.isFirst || !this.#accept(send)) return false
-      this.#waitsNoMore(send)
-      for (const other of send.groups) if (other !== group) this.flush(other)
+    const groups = [group]
+    for (let next = groups.pop(); next !== undefined; next = groups.pop()) {
+      for (let send = firstOf(next); send !== undefined; send = firstOf(next)) {
+        if (!send.isFirst || !this.#accept(send)) break
+        this.#waitsNoMore(send)
+        for (const other of send.groups) if (other !== next) groups.push(other)
+      }
+      if (next.waiting.size === 0) this.#hasRoom(next)
     }
-    return true
+  }
+
+  /** Of several groups only the one that had no room is told of: so all try again. */
+  tellRoom () {
+    for (const group of this.#needing) if (group.waiting.size === 0) this.#hasRoom(group)
+  }
+
+  #hasRoom (group) {
+    if (this.#needing.delete(group)) group._drained()
+    group._sentAll()
   }
 
   /** An own message was delivered, or a receipt says that it was. */
@@ -209,17 +271,45 @@ class Outbox {
     send.fail(fromStatus(number))
   }
 
-  /** Of a group that has ended, or of which nothing more is read. */
+  /** Of a group that has ended: gives those that may have room now, since others wait no more. */
   failAll (error, group) {
-    const sent = [...this.#pending.values()].filter((send) => send.groups.includes(group))
-    for (const send of sent) {
+    for (const send of this.#pending.values()) {
+      if (!send.groups.includes(group)) continue
       this.#pending.delete(send.tag)
       send.fail(error)
     }
-    for (const send of [...group.waiting]) {
+    const freed = this.failWaiting(error, group)
+    if (this.#needing.delete(group)) group._drained(error)
+    return freed
+  }
+
+  /** Of a group, what was not sent; gives the same. */
+  failWaiting (error, group) {
+    const freed = new Set()
+    for (const send of group.waiting) {
       this.#waitsNoMore(send)
       send.fail(error)
+      for (const other of send.groups) if (other !== group) freed.add(other)
     }
+    return freed
+  }
+
+  /** Of all groups: the connection has ended, or nothing more is read. */
+  failEvery (error) {
+    for (const send of this.#pending.values()) send.fail(error)
+    this.#pending.clear()
+    const groups = new Set()
+    for (const send of this.#waiting) {
+      for (const group of send.groups) groups.add(group)
+      send.fail(error)
+    }
+    this.#waiting.clear()
+    this.#waitingBytes = 0
+    for (const group of groups) group.waiting.clear()
+    const needing = [...this.#needing]
+    this.#needing.clear()
+    for (const group of needing) group._drained(error)
+    for (const group of groups) group._sentAll()
   }
 }
 
@@ -230,8 +320,31 @@ function viewChanged () {
 
 /** The library goes by the view that was received last, which the program may not have read yet. */
 function checkViews (groups, service) {
-  const unseen = (group) => group.unread?.wasRead && group.unread.views > 0
-  if (service & SAME_VIEW && groups.some(unseen)) throw viewChanged()
+  const outside = groups.find((group) => group.unread === undefined || group.sendOnly)
+  if (outside !== undefined) {
+    throw invalid(`sameView is for members, and this is none of ${shown(outside.name)}: join it ` +
+      'without sendOnly, or send without sameView')
+  }
+  if ((service & 0xff) === UNRELIABLE) {
+    throw invalid('an unreliable message has no place in the order, and so no view: send it ' +
+      'without sameView, or by another service')
+  }
+  if (groups.some(({ unread }) => unread.wasRead && unread.views > 0)) throw viewChanged()
+}
+
+function checkSeveral (groups) {
+  if (groups.length > GROUPS_MAX) {
+    throw invalid(`a message goes to ${GROUPS_MAX} groups at most, not ${groups.length}: send ` +
+      'several')
+  }
+  if (new Set(groups).size < groups.length) {
+    const twice = groups.find((group, at) => groups.indexOf(group) < at)
+    throw invalid(`group ${shown(twice.name)} is twice in the list: name each once`)
+  }
+  const peer = groups.find(({ member }) => member !== undefined)
+  if (peer !== undefined) {
+    throw invalid(`${shown(peer.name)} in the list is one member, no group: send to it alone`)
+  }
 }
 
 module.exports = { Outbox }

@@ -6,6 +6,9 @@ const { fromStatus, status } = require('./errors')
 /** So many events and bytes of messages may be unread before reading of the connection stops. */
 const EVENTS_MAX = 16384
 const BYTES_MAX = 16 * 1024 * 1024
+/** The same of messages to a connection alone, until somebody asks for them. */
+const UNASKED_EVENTS_MAX = 256
+const UNASKED_BYTES_MAX = 1024 * 1024
 /** While something is awaited it is read on, up to so many times as much. */
 const AWAITED_FACTOR = 2
 
@@ -24,7 +27,12 @@ class Unread {
   #error
   #eventsMax
   #bytesMax
-  #onRoom
+  #onLevel
+  #skipped = 0
+  #isCut = false
+  /** Events that were taken, and how many that were when `isStuck` was last asked for. */
+  #taken = 0
+  #takenBefore
   /** What it is the queue of, for messages. */
   #what
   level = level.ROOM
@@ -32,12 +40,14 @@ class Unread {
   views = 0
   reader = null
   wasRead = false
+  isEnding = false
 
-  constructor (what, limits, onRoom) {
+  /** `onLevel` is called with this whenever it is fuller, or less full, than before. */
+  constructor (what, limits, onLevel) {
     this.#what = what
     this.#eventsMax = limits?.unreadEventsMax ?? EVENTS_MAX
     this.#bytesMax = limits?.unreadBytesMax ?? BYTES_MAX
-    this.#onRoom = onRoom
+    this.#onLevel = onLevel
   }
 
   get length () {
@@ -49,11 +59,40 @@ class Unread {
       this.#waiters.shift().give(event)
       return
     }
+    if (this.#isCut) return
     this.#events.push(event)
     if (event.type === 'message') this.#bytes += event.data.length
     else if (event.type === 'view') this.views++
     const full = this.#fullness()
-    if (full > this.level) this.level = full
+    if (full <= this.level) return
+    this.level = full
+    this.#isCut = this.isEnding && full === level.OVERFULL
+    this.#onLevel(this)
+  }
+
+  /**
+   * What nobody may ever read: until somebody does, as much as this is kept, and of the rest a
+   * `gap` tells how much there was.
+   */
+  pushLossy (event) {
+    const len = event.data?.length ?? 0
+    const isFull = this.length >= UNASKED_EVENTS_MAX || this.#bytes + len > UNASKED_BYTES_MAX
+    if (this.wasRead || (this.#skipped === 0 && !isFull)) this.push(event)
+    else this.#skipped += event.skipped ?? 1
+  }
+
+  /** Its group is being left: from now on it holds up nothing, and ends where it is overfull. */
+  cutAtEnd () {
+    this.isEnding = true
+    this.#isCut = this.level === level.OVERFULL
+    this.#onLevel(this)
+  }
+
+  /** Whether nothing was taken since the last time that this was asked. */
+  get isStuck () {
+    const isStuck = this.#taken === this.#takenBefore
+    this.#takenBefore = this.#taken
+    return isStuck
   }
 
   #fullness () {
@@ -62,12 +101,13 @@ class Unread {
   }
 
   /** Says how many there are, where that is too many. */
-  tooMany () {
+  tooMany (consequence = 'What was sent may be delivered all the same') {
     return fromStatus(status.ESLOW, `${this.length} events of ${this.#what} are unread, and ` +
-      'reading has stopped: read them (for await). What was sent may be delivered all the same')
+      `reading has stopped: read them (for await). ${consequence}`)
   }
 
   #took (event) {
+    this.#taken++
     if (event.type === 'message') this.#bytes -= event.data.length
     else if (event.type === 'view') this.views--
   }
@@ -90,6 +130,7 @@ class Unread {
   /** All of them, if there are any. */
   takeAll () {
     const events = this.#head === 0 ? this.#events : this.#events.slice(this.#head)
+    this.#taken += events.length
     this.#events = []
     this.#head = this.#bytes = this.views = 0
     if (this.level !== level.ROOM) this.#makeRoom()
@@ -100,7 +141,7 @@ class Unread {
     const half = Math.max(this.length / this.#eventsMax, this.#bytes / this.#bytesMax) <= 0.5
     if (half || (this.level === level.OVERFULL && this.#fullness() === level.ROOM)) {
       this.level = half ? level.ROOM : level.FULL
-      this.#onRoom()
+      this.#onLevel(this)
     }
   }
 
@@ -128,6 +169,8 @@ class Unread {
         'events; end it (break), or let it pass on what others need')
     }
     this.wasRead = true
+    if (this.#skipped > 0) this.push({ type: 'gap', skipped: this.#skipped })
+    this.#skipped = 0
     this.reader = new Reader(this, takesAll)
     return this.reader
   }

@@ -18,6 +18,9 @@ const COLUMNS: usize = 10;
 pub(crate) const ROW_LEN: usize = COLUMNS * size_of::<f64>();
 /// Data up to so many bytes is put together; longer data gets a buffer of its own.
 pub(crate) const SMALL_LEN: usize = 4096;
+/// Small data for which there is no room is put together in pieces of so many bytes at most, since
+/// one message that is kept keeps all of its piece.
+const PIECE_LEN: usize = 64 * 1024;
 /// Places in the list of what else there is.
 const DATA: u32 = 0;
 const NEW_MEMBERS: u32 = 1;
@@ -74,6 +77,30 @@ impl Members {
     }
 }
 
+/// Small data for which there is no room; a place is the number of a piece and one within it.
+#[derive(Debug, Default)]
+struct Overflow {
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Overflow {
+    /// Gives the place.
+    fn put(&mut self, bytes: &[u8]) -> usize {
+        if self.pieces.last().is_none_or(|piece| piece.len() + bytes.len() >= PIECE_LEN) {
+            self.pieces.push(Vec::with_capacity(PIECE_LEN));
+        }
+        let number = self.pieces.len() - 1;
+        let piece = &mut self.pieces[number];
+        let place = number * PIECE_LEN + piece.len();
+        piece.extend_from_slice(bytes);
+        place
+    }
+
+    fn into_buffers<'env>(self, env: &'env Env) -> napi::Result<Vec<BufferSlice<'env>>> {
+        self.pieces.into_iter().map(|piece| BufferSlice::copy_from(env, piece)).collect()
+    }
+}
+
 /// Where a batch is laid out.
 pub(crate) struct Layout<'a, 'env> {
     pub(crate) env: &'env Env,
@@ -90,9 +117,7 @@ impl Layout<'_, '_> {
     pub(crate) fn put(mut self, batch: &Batch<'_>) -> napi::Result<()> {
         let small_len = |event: Event<'_>| Some(data(event).len()).filter(|len| *len <= SMALL_LEN);
         let needed: usize = batch.iter().filter_map(small_len).sum();
-        let mut overflow =
-            if needed > self.small.len() { Vec::with_capacity(needed) } else { Vec::new() };
-        let has_overflow = needed > self.small.len();
+        let mut overflow = (needed > self.small.len()).then(Overflow::default);
         let (mut used, mut next_extra) = (0, FIRST);
         for at in 0..batch.len() {
             let event = batch.event(at);
@@ -100,13 +125,13 @@ impl Layout<'_, '_> {
             let mut row = self.row(event);
             row[8] = bytes.len() as f64;
             if bytes.len() <= SMALL_LEN {
-                row[7] = used as f64;
-                if has_overflow {
-                    overflow.extend_from_slice(bytes);
+                if let Some(overflow) = &mut overflow {
+                    row[7] = overflow.put(bytes) as f64;
                 } else {
+                    row[7] = used as f64;
                     self.small[used..used + bytes.len()].copy_from_slice(bytes);
+                    used += bytes.len();
                 }
-                used += bytes.len();
             } else {
                 row[7] = -f64::from(next_extra);
                 self.extras.set(next_extra, &BufferSlice::copy_from(self.env, bytes)?)?;
@@ -128,8 +153,8 @@ impl Layout<'_, '_> {
                 place.copy_from_slice(&number.to_ne_bytes());
             }
         }
-        if has_overflow {
-            self.extras.set(DATA, &BufferSlice::copy_from(self.env, overflow)?)?;
+        if let Some(overflow) = overflow {
+            self.extras.set(DATA, overflow.into_buffers(self.env)?)?;
         }
         if !self.members.fresh.is_empty() {
             self.extras.set(NEW_MEMBERS, std::mem::take(&mut self.members.fresh))?;

@@ -47,7 +47,7 @@ impl Engine {
 
     /// Calls the function whenever the engine has something to do.
     #[napi]
-    pub fn watch(&mut self, env: &Env, callback: Function<'_, (), ()>) -> napi::Result<i32> {
+    pub fn watch(&mut self, env: &Env, callback: Function<'_, i32, ()>) -> napi::Result<i32> {
         let closed = Status(anasazi_sys::generated::ANZ_ECLOSED);
         let engine = self.engine.as_deref().ok_or(closed);
         match engine.and_then(anasazi_sys::Engine::fd) {

@@ -66,7 +66,7 @@ impl Session {
 impl Session {
     /// Calls the function whenever there is something to receive, from now on.
     #[napi]
-    pub fn watch(&mut self, env: &Env, callback: Function<'_, (), ()>) -> napi::Result<i32> {
+    pub fn watch(&mut self, env: &Env, callback: Function<'_, i32, ()>) -> napi::Result<i32> {
         let fd = match self.session.fd() {
             Ok(fd) => fd,
             Err(status) => return Ok(status.0),

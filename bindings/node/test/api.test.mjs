@@ -8,7 +8,9 @@ import { member, next, open, soon, until } from './place.mjs'
 
 test('both kinds of modules export the same', () => {
   const required = createRequire(import.meta.url)('anasazi')
-  assert.deepEqual(Object.keys(anasazi).sort(), Object.keys(required).sort())
+  const { default: all, ...named } = anasazi
+  assert.equal(all, required)
+  assert.deepEqual(Object.keys(named).sort(), Object.keys(required).sort())
   for (const name of Object.keys(required)) assert.equal(anasazi[name], required[name], name)
   assert.match(anasazi.libraryVersion, /^1\.\d+\.\d+ \(/)
   assert.equal(anasazi.hasFeature('inproc'), true)
@@ -80,6 +82,21 @@ test('messages of every length stay what they were, and are the reader\'s own', 
   for (const [data, fill] of kept.slice(1)) assert.ok(data.every((byte) => byte === fill))
 })
 
+test('a message that is kept keeps little memory', async (t) => {
+  const { group } = await member(t, 'pieces')
+  const reader = group[Symbol.asyncIterator]()
+  const message = (at) => Buffer.alloc(4000 + at % 90, at)
+  const sends = Array.from({ length: 200 }, (_, at) => group.mcast(message(at)))
+  // Until all of it has come: large batches.
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+  for (const at of sends.keys()) {
+    const { data } = await next(reader, 'message')
+    assert.ok(data.buffer.byteLength <= 65536, `${data.buffer.byteLength}`)
+    assert.ok(data.equals(message(at)))
+  }
+  await Promise.all(sends)
+})
+
 test('a message that was sent may be written over at once, even if it waits', async (t) => {
   const { group } = await member(t, 'overwrite')
   const reader = group[Symbol.asyncIterator]()
@@ -97,11 +114,11 @@ test('a message that was sent may be written over at once, even if it waits', as
 test('tryMcast() says when there is no room, drain when there is', async (t) => {
   const { group } = await member(t, 'room')
   const sends = []
-  while (group.waiting.length === 0) sends.push(group.mcast(Buffer.alloc(100_000)))
+  while (group.waiting.size === 0) sends.push(group.mcast(Buffer.alloc(100_000)))
   assert.ok(sends.length > 10)
   assert.equal(group.tryMcast('would overtake what waits'), false)
   await soon(once(group, 'drain'), 'drain')
-  assert.equal(group.waiting.length, 0)
+  assert.equal(group.waiting.size, 0)
   assert.equal(group.tryMcast('y'), true)
   assert.equal(await group.mcast('z'), sends.length + 2)
 })
@@ -110,7 +127,7 @@ test('an aborted send rejects, and is not sent if it had to wait', async (t) => 
   const { group } = await member(t, 'abort')
   await assert.rejects(group.mcast('x', { signal: AbortSignal.abort() }), { name: 'AbortError' })
   const others = []
-  while (group.waiting.length === 0) others.push(group.mcast(Buffer.alloc(100_000)))
+  while (group.waiting.size === 0) others.push(group.mcast(Buffer.alloc(100_000)))
   const controller = new AbortController()
   const first = group.mcast('first', { signal: controller.signal })
   const second = group.mcast('second')

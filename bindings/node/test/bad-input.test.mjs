@@ -1,12 +1,12 @@
 // Each wrong use gives a typed error with a sentence; none a crash or a hang.
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { test } from 'node:test'
+import vm from 'node:vm'
 import {
-  AnasaziError, BusyError, ClosedError, ConfigError, ConnectionRefusedError, connect, Engine,
-  ExistsError, hasFeature, InvalidArgumentError, MessageSizeError
+  Address, AnasaziError, BusyError, ClosedError, ConfigError, Connection, ConnectionRefusedError,
+  connect, Engine, ExistsError, Group, hasFeature, InvalidArgumentError, MessageSizeError, Peer
 } from 'anasazi'
-import { member, next, open, script, soon } from './place.mjs'
+import { Cluster, member, next, script, soon } from './place.mjs'
 
 /** It fails with such an error, whose sentence has this in it. */
 async function fails (call, Class, code, words) {
@@ -33,6 +33,13 @@ test('what cannot be connected to', async () => {
   await invalid(() => connect('inproc:x', null), /object/)
   await invalid(() => connect('inproc:x', { settings: 5 }), /settings/)
   await invalid(() => connect('inproc:x', { settings: { cluster: {} } }), /cluster/)
+  await invalid(() => connect('inproc:x', { setings: {} }), /"setings".*settings/)
+  for (const options of [new Map(), [], new URLSearchParams()]) {
+    await invalid(() => connect('inproc:x', options), /object/)
+    await invalid(() => connect('inproc:x', { settings: options }), /settings/)
+  }
+  await fails(() => connect(new URL('shm:/nowhere/at/all.sock')), ConnectionRefusedError,
+    'ANZ_ECONNREFUSED', /nowhere/)
   await invalid(() => connect('inproc:x', { configFile: 5 }), /path/)
   await invalid(() => connect('inproc:x', { signal: 5 }), /AbortSignal/)
   await fails(() => connect('nonsense:x'), AnasaziError, 'ANZ_EINVAL', /nonsense/)
@@ -52,21 +59,30 @@ test('engines that cannot be made', async () => {
   const make = (options) => async () => new Engine(options)
   await invalid(make({ drive: 'magic' }), /loop.*thread/)
   await invalid(make(5), /object/)
+  await invalid(make({ driven: 'loop' }), /"driven".*drive/)
   await fails(make({ settings: { 'no.such.key': '1' } }), ConfigError, 'ANZ_ECONFIG', /no\.such/)
 })
 
 test('groups that cannot be joined', async (t) => {
   const { connection } = await member(t, 'names')
   for (const name of wrong) await invalid(() => connection.join(name), /name/)
-  for (const name of ['', 'x'.repeat(256), 'a\0b']) {
-    await fails(() => connection.join(name), AnasaziError, 'ANZ_EINVAL', /./)
+  const refused = {
+    '': /empty/, ['x'.repeat(256)]: /256/, ['ä'.repeat(128)]: /256/, 'a\0b': /character 0/,
+    'a\ud800': /surrogates/
   }
+  for (const [name, words] of Object.entries(refused)) {
+    await invalid(() => connection.join(name), words)
+  }
+  await invalid(() => connection.join('other', { sendonly: true }), /"sendonly".*sendOnly/)
   await fails(() => connection.join('domain/name'), AnasaziError, 'ANZ_ENOTSUP', /./)
-  await fails(() => connection.join('room'), ExistsError, 'ANZ_EEXIST', /./)
+  await fails(() => connection.join('room'), ExistsError, 'ANZ_EEXIST', /"room".*left/)
+  connection.peer({ node: '1', session: '2' })
+  await fails(async () => connection.peer({ node: '01', session: '2' }), ExistsError, 'ANZ_EEXIST',
+    /1\/2.*leave/)
   await invalid(() => connection.join('other', 5), /object/)
   await invalid(() => connection.join('other', { unreadEventsMax: -1 }), /unreadEventsMax/)
   await invalid(() => connection.join('other', { signal: {} }), /AbortSignal/)
-  for (const name of ['ä'.repeat(127), ' ', '\ud800']) {
+  for (const name of ['ä'.repeat(127), ' ']) {
     assert.equal((await soon(connection.join(name))).closed, false)
   }
 })
@@ -89,13 +105,25 @@ test('messages that cannot be sent', async (t) => {
   await fails(() => group.mcast(Buffer.alloc(50_000_000)), MessageSizeError, 'ANZ_EMSGSIZE', /./)
   await fails(() => group.mcast(Buffer.alloc(1025), { service: 'unreliable' }), MessageSizeError,
     'ANZ_EMSGSIZE', /./)
-  await invalid(() => group.mcast('x', { service: 'unreliable', sameView: true }), /./)
+  await invalid(() => group.mcast('x', { service: 'unreliable', sameView: true }), /unreliable/)
   for (const groups of [[], 5, null, [5], [group, null]]) {
     await invalid(() => connection.mcast(groups, 'x'), /groups/)
   }
   const other = await member(t, 'messages')
   await invalid(() => connection.mcast([group, other.group], 'x'), /this connection/)
-  await invalid(() => connection.mcast([group, group], 'x'), /./)
+  const peer = connection.peer(connection.self)
+  await invalid(() => connection.mcast([group, group], 'x'), /"room" is twice/)
+  await invalid(() => connection.mcast(Array(65).fill(group), 'x'), /64/)
+  await invalid(() => connection.mcast(new Array(3), 'x'), /groups/)
+  await invalid(() => connection.mcast([group, peer], 'x'), /member/)
+  const outside = await connection.join('outside', { sendOnly: true })
+  for (const to of [outside, peer]) await invalid(() => to.mcast('x', { sameView: true }), /member/)
+  await invalid(() => group.mcast('x', { sameview: true }), /"sameview".*sameView/)
+  await invalid(() => group.mcast('x', { priority: 'toString' }), /toString/)
+  for (const signal of [new EventTarget(), null]) {
+    await invalid(() => group.mcast('x', { signal }), /AbortSignal/)
+    await invalid(() => group.writable({ signal }), /AbortSignal/)
+  }
   for (const to of [...wrong, { node: 1, session: 2 }, { node: '-1', session: 'x' }]) {
     assert.throws(() => connection.peer(to), InvalidArgumentError)
     assert.throws(() => connection.memberName(to), InvalidArgumentError)
@@ -105,7 +133,47 @@ test('messages that cannot be sent', async (t) => {
   for (const question of [5, null, undefined, 'x']) {
     await invalid(() => connection.query(question), /query/)
   }
+  const round = {}
+  round.round = round
+  for (const question of [{ a: 1n }, round, { toJSON () {} }, new Map()]) {
+    await invalid(() => connection.query(question), /query/)
+  }
+  await invalid(() => connection.query({ query: 'nonsense' }), /nonsense.*status/)
+  await invalid(() => connection.query({ query: 'status' }, { signal: 5 }), /AbortSignal/)
   assert.equal(await soon(group.mcast('still well')), 1)
+})
+
+test('memory that is gone is not sent as if it were empty', async (t) => {
+  const { group } = await member(t, 'memory')
+  const views = [Uint8Array, Float64Array, DataView, Buffer]
+  const over = (buffer) => [buffer, ...views.map((View) => View === Buffer
+    ? Buffer.from(buffer, 8, 8)
+    : new View(buffer, 8))]
+  const [moved, shrunk] = [new ArrayBuffer(16), new ArrayBuffer(16, { maxByteLength: 16 })]
+  const gone = [...over(moved), ...views.map((View) => View === Buffer
+    ? Buffer.from(shrunk, 8, 8)
+    : new View(shrunk, 8, 8 / (View.BYTES_PER_ELEMENT ?? 1)))]
+  structuredClone(moved, { transfer: [moved] })
+  shrunk.resize(4)
+  for (const data of gone) {
+    await invalid(() => group.mcast(data), /memory/)
+    assert.throws(() => group.tryMcast(data), InvalidArgumentError)
+  }
+  // What is empty is well, and so is what comes from elsewhere, or is shared.
+  const shared = new Uint8Array(new SharedArrayBuffer(3))
+  const foreign = vm.runInNewContext('[new ArrayBuffer(3), new Uint8Array(3), new DataView(' +
+    'new ArrayBuffer(3)), new SharedArrayBuffer(3)]')
+  const reader = group[Symbol.asyncIterator]()
+  for (const data of [new Uint8Array(0), new ArrayBuffer(0), shared, ...foreign]) {
+    await soon(group.mcast(data, vm.runInNewContext('({ service: "safe" })')))
+    assert.equal((await next(reader, 'message')).data.length, data.byteLength)
+  }
+})
+
+test('what only this package makes', async () => {
+  for (const Class of [Connection, Address, Group, Peer]) {
+    await invalid(async () => new Class(), /made by connect/)
+  }
 })
 
 test('what has ended', async (t) => {
@@ -195,7 +263,7 @@ test('an exception in a listener is uncaught, as ever, and nothing is lost for i
     wait()
     await Promise.all(behind)
     let sent = 0
-    while (group.waiting.length === 0) { group.mcast(Buffer.alloc(100_000)); sent++ }
+    while (group.waiting.size === 0) { group.mcast(Buffer.alloc(100_000)); sent++ }
     group.tryMcast('x')
     let got = 0
     for await (const event of group) if (event.type === 'message' && ++got === sent + 100) break
@@ -216,9 +284,21 @@ test('too many sends that wait', async (t) => {
   assert.match(refused[0].reason.message, /await/)
 })
 
-test('an event emitter\'s error is not thrown where nobody listens', async (t) => {
-  const connection = await open(t, 'quiet')
-  const closed = once(connection, 'close')
-  await connection.close()
-  await closed
+test('an error of a connection is not thrown where nobody listens', async (t) => {
+  const cluster = await Cluster.start(t)
+  await cluster.daemon('a', ['client.backlog_len=8 MiB', 'client.backlog_total=64 MiB'])
+  const program = script(t, `
+    import { connect } from 'anasazi'
+    process.on('uncaughtException', (error) => console.log('uncaught', error.message))
+    const connection = await connect(process.argv[2])
+    connection.on('close', (error) => console.log('closed', error.code))
+    await connection.join('room', { unreadEventsMax: 10 })
+    const sender = await connect(process.argv[2])
+    const group = await sender.join('room', { sendOnly: true })
+    for (let at = 0; at < 40; at++) await group.mcast(Buffer.alloc(500_000))
+    await sender.close()
+  `, [cluster.url('a')])
+  await program.expect('closed ANZ_ESLOW')
+  assert.equal(await program.end(), 0, program.errors)
+  assert.deepEqual(program.printed, ['closed ANZ_ESLOW'])
 })

@@ -42,6 +42,38 @@ test('a daemon that dies is an event, and it goes on with the next one', async (
   assert.equal(connection.stats().reconnects, 1)
 })
 
+test('sameView is for the view before a daemon died, even if all comes at once', async (t) => {
+  const cluster = await Cluster.start(t)
+  const further = ['transport.multicast=off', `transport.bind=127.0.0.1:${cluster.port}`]
+  let daemon = await cluster.daemon('a', further)
+  const connection = await connect(cluster.url('a'))
+  t.after(() => connection.close())
+  const group = await connection.join('room')
+  const texts = []
+  ;(async () => {
+    for await (const event of group) if (event.type === 'message') texts.push(`${event.data}`)
+  })()
+  // So long that more or less comes in one batch.
+  for (const wait of [0, 300, 0, 1, 300, 0, 300]) {
+    const suspended = once(connection, 'suspended')
+    connection.once('resumed', () => {
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, wait)
+    })
+    daemon.child.kill('SIGKILL')
+    await soon(suspended, 'suspended')
+    const before = group.mcast('before')
+    const unseen = group.mcast('not for me', { self: false })
+    const refused = group.mcast('refused', { sameView: true }).then(String, ({ code }) => code)
+    const after = group.mcast('after')
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    daemon = await cluster.daemon('a', further)
+    await soon(Promise.all([before, unseen, after]))
+    assert.equal(await soon(refused), 'ANZ_EVIEW')
+    await until(() => texts.length >= 2, 'the messages')
+    assert.deepEqual(texts.splice(0), ['before', 'after'])
+  }
+})
+
 test('what was under way when a daemon dies is lost, with an error that says so', async (t) => {
   const cluster = await Cluster.start(t)
   const daemon = await cluster.daemon('a')
@@ -101,6 +133,26 @@ test('a session that is cut off as slow is told, and so is who reads', async (t)
   assert.equal(connection.closed, true)
   await sender.close()
   await reads
+})
+
+test('a session that is cut off while nobody reads is told all the same', async (t) => {
+  const cluster = await Cluster.start(t)
+  await cluster.daemon('a', ['client.backlog_len=8 MiB', 'client.backlog_total=64 MiB'])
+  for (const len of [500_000, 5000]) {
+    const connection = await connect(cluster.url('a'))
+    const closed = new Promise((resolve) => connection.once('close', resolve))
+    const group = await connection.join('room', { unreadEventsMax: 10 })
+    const quiet = await connection.join('quiet')
+    const waits = (async () => { for await (const event of quiet) void event })()
+    const sender = await connect(cluster.url('a'))
+    const other = await sender.join('room', { sendOnly: true })
+    t.after(() => Promise.all([connection.close(), sender.close()]))
+    for (let sent = 0; sent < 20_000_000; sent += len) await other.mcast(Buffer.alloc(len))
+    assert.equal((await soon(closed, 'the end')).code, 'ANZ_ESLOW')
+    await assert.rejects(soon(waits), { code: 'ANZ_ESLOW' })
+    assert.ok(group.closed)
+    await sender.close()
+  }
 })
 
 test('gaps are told', async (t) => {

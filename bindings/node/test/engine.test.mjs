@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { Engine } from 'anasazi'
-import { Cluster, next, soon, until } from './place.mjs'
+import { Cluster, next, script, soon, until } from './place.mjs'
 
 for (const drive of ['loop', 'thread']) {
   test(`an engine in a ${drive}`, async () => {
@@ -39,3 +39,32 @@ test('engines of one process in a cluster, left one after the other', async (t) 
   await until(() => groups[1].view.members.length === 2, 'the view of two')
   await soon(Promise.all([engines[1].close(), engines[2].close()]), 'leaving')
 })
+
+for (const drive of ['loop', 'thread']) {
+  test(`an engine in a ${drive} that nobody holds goes on, and holds the process`, async (t) => {
+    const program = script(t, `
+      import { Engine } from 'anasazi'
+      const settings = { cluster: 'held-' + process.pid }
+      const make = () => new Engine({ drive: process.argv[2], settings })
+      const connection = await make().connect()
+      connection.on('suspended', (reason) => console.log('suspended', reason))
+      const group = await connection.join('room')
+      for (let round = 0; round < 5; round++) {
+        gc()
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+      console.log(await group.mcast('x'))
+      connection.unref()
+    `, [drive])
+    await program.expect('1')
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    assert.equal(program.child.exitCode, null, program.errors)
+    program.child.kill('SIGKILL')
+    await program.end()
+    const unheld = script(t, `
+      import { Engine } from 'anasazi'
+      new Engine({ drive: process.argv[2], settings: { cluster: 'un-' + process.pid } }).unref()
+    `, [drive])
+    assert.equal(await unheld.end(), 0, unheld.errors)
+  })
+}

@@ -47,7 +47,7 @@ test('workers terminated in the midst of traffic, fifty times', async (t) => {
     await connection.close()
     await reading
   `, [file(t, worker)])
-  assert.equal(await program.end(), 0, program.errors)
+  assert.equal(await program.end(60_000), 0, program.errors)
   assert.deepEqual(program.printed, ['seen true files true'])
 })
 

@@ -98,7 +98,38 @@ test('the command', async (t) => {
   const refused = anasazi(['chat', 'room', '--url', 'shm:/nowhere.sock'])
   assert.equal(await refused.end(), 1)
   assert.match(refused.errors, /^anasazi: ANZ_ECONNREFUSED: .*nowhere/)
+  const talks = anasazi(['chat', 'room', '--url', 'inproc:chat'])
+  talks.child.stdin.end('a\x1b[2Jb\tc\n')
+  await talks.expect('] a\\x1b[2Jb\tc')
+  assert.equal(await talks.end(), 0, talks.errors)
   const tooLong = anasazi(['chat', 'x'.repeat(256)])
   assert.equal(await tooLong.end(), 1)
   assert.match(tooLong.errors, /^anasazi: ANZ_EINVAL/)
+})
+
+test('two copies of the package share an addon', async (t) => {
+  const place = fs.mkdtempSync(path.join(os.tmpdir(), 'anasazi-node-'))
+  t.after(() => fs.rmSync(place, { recursive: true }))
+  fs.cpSync(installed, place, { recursive: true, dereference: true })
+  const name = path.join('native', 'anasazi.node')
+  fs.rmSync(path.join(place, name))
+  // As package managers do with files that are equal.
+  fs.linkSync(path.join(fs.realpathSync(installed), name), path.join(place, name))
+  const program = script(t, `
+    import { createRequire } from 'node:module'
+    const require = createRequire(import.meta.url)
+    const first = require('anasazi')
+    for (const key of Object.keys(require.cache)) delete require.cache[key]
+    const copies = [first, require(process.argv[2]), require('anasazi')]
+    const settings = { cluster: 'copies-' + process.pid }
+    for (const { connect, Engine } of [...copies, ...copies.reverse()]) {
+      const connection = await connect('inproc:copies', { settings })
+      const group = await connection.join('room')
+      console.log(await group.mcast('x'))
+      await connection.close()
+      await new Engine({ drive: 'thread', settings }).close()
+    }
+  `, [place])
+  assert.equal(await program.end(), 0, program.errors)
+  assert.deepEqual(program.printed, ['1', '1', '1', '1', '1', '1'])
 })

@@ -26,17 +26,17 @@ export async function open (t, name, options = {}) {
 }
 
 /** A connection and a group that it has joined, with a reader of it. */
-export async function member (t, name, options) {
+export async function member (t, name, { join, ...options } = {}) {
   const connection = await open(t, name, options)
-  const group = await connection.join('room', options?.join)
+  const group = await connection.join('room', join)
   return { connection, group }
 }
 
 /** The promise, or an error once patience is over. */
-export function soon (promise, what = 'this') {
+export function soon (promise, what = 'this', patienceMs = PATIENCE_MS) {
   let timer
   const late = new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} takes too long`)), PATIENCE_MS)
+    timer = setTimeout(() => reject(new Error(`${what} takes too long`)), patienceMs)
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
@@ -92,9 +92,9 @@ export class Program {
   }
 
   /** How it ended: its status, or the signal. */
-  async end () {
+  async end (patienceMs) {
     const [status, signal] = await soon(this.ended, `${this.child.spawnargs.join(' ')}, ` +
-      `which printed ${this.printed.join('\n')}${this.errors},`)
+      `which printed ${this.printed.join('\n')}${this.errors},`, patienceMs)
     return signal ?? status
   }
 }

@@ -8,7 +8,7 @@ import { script } from './place.mjs'
 const text = fs.readFileSync(process.env.ANASAZI_TEST_README, 'utf8')
 const block = /^```(js|ts)\n([^]*?)^```\n(?:\n(?:It prints:\n\n)?```\n([^]*?)^```\n)?/gm
 const blocks = [...text.matchAll(block)]
-const names = new Set(Object.keys(await import('anasazi')))
+const { default: anasazi } = await import('anasazi')
 
 /** What the text says is there, before an example, and its end. */
 function whole (code) {
@@ -27,10 +27,36 @@ function whole (code) {
     await connection.close()`
 }
 
-test('there are examples, of everything that is exported', () => {
+/** What a class has that is meant for others. */
+function membersOf (Class) {
+  const names = Object.getOwnPropertyNames(Class.prototype)
+  return names.filter((name) => !name.startsWith('_') && name !== 'constructor')
+}
+
+test('there are a heading and an example, of everything that is exported', () => {
   assert.ok(blocks.length >= 14, `${blocks.length}`)
-  for (const name of ['Connection', 'Address', 'Group', 'Peer', 'Member']) names.delete(name)
-  for (const name of names) assert.ok(text.includes(name), `${name} is in no line`)
+  const headings = text.match(/^#+ .*$/gm).join('\n')
+  const code = blocks.map(([, , code]) => code).join('\n')
+  const isWord = (word, where) => new RegExp(`\\b${word}\\b`).test(where)
+  const { Connection, Engine, Group, Peer, Address, Member, ...others } = anasazi
+  for (const [name, value] of Object.entries(others)) {
+    if (value?.prototype instanceof Error) {
+      const isListed = text.includes(`| \`${name}\` | \`ANZ_`) || name === 'AnasaziError'
+      assert.ok(isListed, `${name} is in no row of the errors`)
+    } else {
+      assert.ok(isWord(name, headings), `${name} is in no heading`)
+    }
+  }
+  const known = { connection: [Connection], group: [Group, Address] }
+  for (const [what, classes] of Object.entries(known)) {
+    for (const name of classes.flatMap(membersOf)) {
+      assert.ok(isWord(name, text), `${what}.${name} is nowhere`)
+      if (typeof classes[0].prototype.__lookupGetter__(name) === 'function') continue
+      if (['ref', 'unref'].includes(name)) continue
+      assert.ok(isWord(`\\.${name}`, code), `${what}.${name}() is in no example`)
+    }
+  }
+  for (const name of membersOf(Engine)) assert.ok(text.includes(`engine.${name}(`), name)
 })
 
 for (const [, kind, code, expected] of blocks) {

@@ -1,5 +1,5 @@
 // Compiled, not run: what users write has the types that they expect.
-import {
+import anasazi, {
   connect, Engine, AnasaziError, ViewChangedError, libraryVersion,
   type Connection, type Group, type GroupEvent, type Member
 } from 'anasazi'
@@ -20,10 +20,13 @@ async function all (): Promise<void> {
   const self: Member | undefined = connection.self
   if (self !== undefined) await connection.peer(self).mcast('alone')
   connection.on('suspended', (reason) => reason.length).once('close', (error) => error?.code)
+  await group.writable({ signal: AbortSignal.timeout(1000) })
+  await (await anasazi.connect(new URL('inproc:types'), { unreadEventsMax: 10 })).close()
   group.once('drain', () => {}).on('left', (error) => error?.retryable)
   const figures = connection.stats().lagNs + place
   console.log(hadRoom, figures, libraryVersion, connection.ref().unref().closed)
   const engine = new Engine({ drive: 'thread', settings: { 'node.id': 7 } })
+  engine.on('error', (error) => error.code).once('close', (error) => error?.code)
   await (await engine.connect({ settings: {} })).close()
 }
 

@@ -8,10 +8,10 @@
 //! A handle that is open when its loop is closed aborts the process. So an asynchronous clean-up
 //! hook closes it, for whose end Node waits: a worker may be terminated at any moment.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::fmt;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::rc::Rc;
 
 use napi::bindgen_prelude::{Function, JsValue};
@@ -20,12 +20,14 @@ use napi::{Env, sys};
 use super::uv;
 
 /// Calls a function of JavaScript while a descriptor is readable, until it is closed or its
-/// environment ends. For the thread of the environment alone.
+/// environment ends: with 0, or once with a status of libuv's, if it cannot be watched any more.
+/// For the thread of the environment alone.
 pub struct Watch(Rc<Inner>);
 
 struct Inner {
-    /// libuv's, as large as it says; in words, so that it lies as it must.
-    place: RefCell<Box<[u64]>>,
+    /// libuv's, as large as it says; in words, so that it lies as it must. A pointer, and no box,
+    /// since the loop has one of its own to it meanwhile.
+    place: NonNull<[u64]>,
     env: sys::napi_env,
     callback: sys::napi_ref,
     hook: Cell<sys::napi_async_cleanup_hook_handle>,
@@ -49,14 +51,15 @@ impl Watch {
     pub fn new(
         env: &Env,
         fd: i32,
-        callback: &Function<'_, (), ()>,
+        callback: &Function<'_, i32, ()>,
         at_end: impl FnOnce() + 'static,
     ) -> napi::Result<Self> {
         let uv_loop = env.get_uv_event_loop()?;
         // SAFETY: takes a number.
         let size = unsafe { uv::uv_handle_size(uv::POLL) };
+        let place: Box<[u64]> = vec![0; size.div_ceil(8)].into();
         let mut inner = Inner {
-            place: RefCell::new(vec![0; size.div_ceil(8)].into()),
+            place: NonNull::from(Box::leak(place)),
             env: env.raw(),
             callback: ptr::null_mut(),
             hook: Cell::new(ptr::null_mut()),
@@ -132,7 +135,7 @@ impl Drop for Watch {
 
 impl Inner {
     fn poll(&self) -> *mut uv::Poll {
-        self.place.borrow_mut().as_mut_ptr().cast()
+        self.place.as_ptr().cast()
     }
 
     fn close(&self) {
@@ -150,9 +153,16 @@ impl Inner {
     }
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // SAFETY: of a box, and the loop does not have it any more, or never had.
+        drop(unsafe { Box::from_raw(self.place.as_ptr()) });
+    }
+}
+
 /// # Safety
 /// libuv calls it, with a handle that was started above.
-unsafe extern "C" fn readable(poll: *mut uv::Poll, _status: c_int, _events: c_int) {
+unsafe extern "C" fn readable(poll: *mut uv::Poll, status: c_int, _events: c_int) {
     // SAFETY: as it was set above, until `closed()`; JavaScript runs on this thread, where a
     // handle that it closes stays until the loop is back.
     let inner = unsafe { &*(*poll).data.cast::<Inner>() };
@@ -160,13 +170,14 @@ unsafe extern "C" fn readable(poll: *mut uv::Poll, _status: c_int, _events: c_in
         return;
     }
     // SAFETY: on the thread of an environment that lives, since its hook has not closed this.
-    unsafe { call(inner.env, inner.callback) };
+    unsafe { call(inner.env, inner.callback, status) };
 }
 
 /// # Safety
 /// On the thread of this environment; the reference is one of it.
-unsafe fn call(env: sys::napi_env, callback: sys::napi_ref) {
+unsafe fn call(env: sys::napi_env, callback: sys::napi_ref, status: c_int) {
     let (mut scope, mut function, mut global) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+    let mut argument = ptr::null_mut();
     // SAFETY: by contract; values live as long as the scope.
     unsafe {
         if sys::napi_open_handle_scope(env, &raw mut scope) != sys::Status::napi_ok {
@@ -174,18 +185,19 @@ unsafe fn call(env: sys::napi_env, callback: sys::napi_ref) {
         }
         sys::napi_get_reference_value(env, callback, &raw mut function);
         sys::napi_get_global(env, &raw mut global);
-        let status = sys::napi_make_callback(
+        sys::napi_create_int32(env, status, &raw mut argument);
+        let called = sys::napi_make_callback(
             env,
             ptr::null_mut(),
             global,
             function,
-            0,
-            ptr::null(),
+            1,
+            &raw const argument,
             ptr::null_mut(),
         );
         // Not while a worker is terminated: then it cannot be caught.
         let mut thrown = ptr::null_mut();
-        if status == sys::Status::napi_pending_exception
+        if called == sys::Status::napi_pending_exception
             && sys::napi_get_and_clear_last_exception(env, &raw mut thrown) == sys::Status::napi_ok
             && !thrown.is_null()
         {
