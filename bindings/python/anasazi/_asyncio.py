@@ -38,9 +38,16 @@ class AsyncioIo:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if self.fd >= 0 and not self.loop.is_closed():
+        if self.fd >= 0 and self.is_mine():
             self.loop.remove_reader(self.fd)
         self.fd = -1
+
+    def is_mine(self) -> bool:
+        """Whether the loop may be told what to watch: a forked child shares the parent's epoll
+        descriptor, and what it no longer watches the parent does not either."""
+        if self.loop.is_closed() or self.core is None:
+            return False
+        return not self.core.session.is_inherited()
 
     def check(self) -> None:
         """Raises unless this is the loop that the connection was made in."""
@@ -48,10 +55,10 @@ class AsyncioIo:
             running = asyncio.get_running_loop()
         except RuntimeError:
             running = None
-        if running is self.loop:
-            return
         if self.core is not None and self.core.session.is_inherited():
             raise _errors.ForkedError("this connection is the parent process's: connect here, too")
+        if running is self.loop:
+            return
         raise _errors.Busy(
             "this connection belongs to another event loop, or to one that has ended: use it "
             "there, or connect in this one"
@@ -64,7 +71,7 @@ class AsyncioIo:
         core.read()
         if core.failure is not None:
             self.detach()
-        elif core.is_full() and not self.is_paused:
+        elif not self.is_paused and core.is_blocked() and self.is_mine():
             self.is_paused = True
             self.loop.remove_reader(self.fd)
             self.watch_progress()
@@ -75,7 +82,8 @@ class AsyncioIo:
         self.timer = self.loop.call_later(STALL_S, self.look_for_progress)
 
     def look_for_progress(self) -> None:
-        if self.core is None or not self.is_paused:
+        # Of what nobody can take is room made, which may end the pause.
+        if self.core is None or not self.core.is_blocked() or not self.is_paused:
             return
         if self.core.progress() == self.progress:
             self.is_stalled = True
@@ -90,15 +98,21 @@ class AsyncioIo:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if not self.loop.is_closed():
+        if self.is_mine():
             self.loop.add_reader(self.fd, self.on_readable)
 
     async def wait(self, waiter: Any) -> Any:
         """For what the core settles; a waiter that is cancelled is let go."""
         if self.is_stalled and not waiter.done() and self.core is not None:
             waiter.cancel()
+            self.core.forget(waiter)
             raise self.core.full_error()
-        return await waiter
+        try:
+            return await waiter
+        except BaseException:
+            if self.core is not None:
+                self.core.forget(waiter)
+            raise
 
     async def run_blocking(self, call: Any) -> Any:
         """In another thread of Python's."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Protocol, TypedDict
+from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
 from ._buffer import Buffer
@@ -139,6 +140,7 @@ class Group(Incoming):
         self._connection = connection
         self._io = connection._io
         self._stream: Target = target
+        target.owner = ref(self)
         self._targets = (target,)
 
     @property
@@ -285,9 +287,9 @@ class Connection(Incoming):
     async def _join(self, name: str, flags: int) -> Group:
         self._io.check()
         self._core.check()
-        while (old := self._core.find(name)) is not None and old.is_discarded:
+        while (old := self._core.find(name)) is not None and old.is_dropped():
             await self._io.wait(self._core.leave(old))
-        target = Target(self._core, name)
+        target = Target(self._core, name, is_address=bool(flags & SEND_ONLY))
         self._core.open(target, self._core.session.join(name, flags))
         group = Group(self, target)
         if not flags & SEND_ONLY:
@@ -307,7 +309,7 @@ class Connection(Incoming):
         """
         self._core.check()
         handle = self._core.session.peer(*member)
-        target = Target(self._core, f"{member[0]}/{member[1]}")
+        target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
         self._core.open(target, handle)
         peer = Peer(self, target)
         peer._member = Member(*member)

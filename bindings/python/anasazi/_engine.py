@@ -121,6 +121,9 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._is_inherited():
+            self.close()
+            return
         if self._gone is None:
             from ._connection import running_io
 
@@ -165,5 +168,15 @@ class Engine:
 
     def _detach(self) -> None:
         loop, self._loop = self._loop, None
-        if loop is not None and not loop.is_closed():
+        if loop is not None and not loop.is_closed() and not self._is_inherited():
             loop.remove_reader(self._fd)
+
+    def _is_inherited(self) -> bool:
+        """Whether this is a forked child, whose loop shares the parent's epoll descriptor."""
+        try:
+            self._engine.fd()
+        except _errors.ForkedError:
+            return True
+        except _errors.AnasaziError:
+            pass  # It has ended.
+        return False

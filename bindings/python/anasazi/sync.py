@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
 from ._buffer import Buffer
@@ -91,6 +92,7 @@ class Group(Incoming):
     def __init__(self, connection: Connection, target: Target) -> None:
         self._connection = connection
         self._stream: Target = target
+        target.owner = ref(self)
         self._targets = (target,)
 
     @property
@@ -198,10 +200,10 @@ class Connection(Incoming):
         """
         over = deadline(timeout)
         self._core.check()
-        while (old := self._core.find(name)) is not None and old.is_discarded:
+        while (old := self._core.find(name)) is not None and old.is_dropped():
             self._wait(self._core.leave(old), over, f"leaving {name}")
         with self._turn():
-            target = Target(self._core, name)
+            target = Target(self._core, name, is_address=send_only)
             handle = self._core.session.join(name, SEND_ONLY if send_only else 0)
             self._core.open(target, handle)
         if not send_only:
@@ -218,7 +220,7 @@ class Connection(Incoming):
         """An address of one member; see `anasazi.Connection.peer()`."""
         self._core.check()
         with self._turn():
-            target = Target(self._core, f"{member[0]}/{member[1]}")
+            target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
             self._core.open(target, self._core.session.peer(*member))
         peer = Peer(self, target)
         peer._member = Member(*member)
@@ -298,13 +300,14 @@ class Connection(Incoming):
                     self._read(over, what)
             except BaseException:
                 waiter.cancel()
+                self._core.forget(waiter)
                 raise
         return waiter.result()
 
     def _read(self, over: float | None, what: str) -> None:
         """Waits, and receives once."""
         core = self._core
-        if core.is_full():
+        if core.is_blocked():
             raise core.full_error()
         left = None if over is None else over - time.monotonic()
         try:
