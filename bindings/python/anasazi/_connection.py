@@ -231,13 +231,18 @@ class Joining:
     ) -> None:
         assert self._group is not None
         target, core = self._group._stream, self._connection._core
+        if core.session.is_inherited():
+            return
+        if error is not None:
+            abandon(target)  # Who is in trouble does not wait.
+            return
         target.discard()
         if core.failure is not None:
             return
-        waiter = core.leave(target)
-        # Who is in trouble does not wait.
-        if error is None:
-            await self._group._io.wait(waiter)
+        try:
+            await self._group._io.wait(core.leave(target))
+        except _errors.QueueFull:
+            pass  # Of another group. This one is left, if not at its place in the order.
 
 
 class Connection(Incoming):
@@ -290,16 +295,17 @@ class Connection(Incoming):
         while (old := self._core.find(name)) is not None and old.is_dropped():
             await self._io.wait(self._core.leave(old))
         target = Target(self._core, name, is_address=bool(flags & SEND_ONLY))
-        self._core.open(target, self._core.session.join(name, flags))
         group = Group(self, target)
-        if not flags & SEND_ONLY:
-            waiter = self._io.new_waiter()
-            target.opened.append(waiter)
-            try:
+        waiter = self._io.new_waiter()
+        try:
+            if not target.is_address:
+                target.opened.append(waiter)
+            self._core.join(target, flags)
+            if not target.is_address:
                 await self._io.wait(waiter)
-            except BaseException:
-                abandon(target)
-                raise
+        except BaseException:
+            abandon(target)
+            raise
         return group
 
     def peer(self, member: Member) -> Peer:
@@ -308,10 +314,9 @@ class Connection(Incoming):
         Raises `AlreadyJoined` if there is one already, `InvalidArgument`, `ConnectionClosed`.
         """
         self._core.check()
-        handle = self._core.session.peer(*member)
         target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
-        self._core.open(target, handle)
         peer = Peer(self, target)
+        self._core.peer(target, member)
         peer._member = Member(*member)
         return peer
 
@@ -378,7 +383,10 @@ def abandon(target: Target) -> None:
             pass
 
 
-def own_targets(connection: object, groups: Iterable[Group]) -> tuple[Target, ...]:
+def own_targets(connection: object, groups: Iterable[Any]) -> tuple[Target, ...]:
+    # A group is something to iterate over, too.
+    if hasattr(groups, "_stream") or not isinstance(groups, Iterable):
+        raise TypeError(f"groups is a list of groups, not {groups!r}")
     targets = []
     for group in groups:
         if getattr(group, "_connection", None) is not connection:

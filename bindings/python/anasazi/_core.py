@@ -504,9 +504,15 @@ class Core:
 
     # Groups and questions.
 
-    def open(self, target: Target, handle: _anasazi.Group) -> None:
-        target.handle = handle
-        self.targets[handle.key] = target
+    def join(self, target: Target, flags: int) -> None:
+        """Asks to join. Nothing comes between that and the target's being known by its handle, not
+        even KeyboardInterrupt: else nobody would leave."""
+        self.session.join(target.name, flags, target, self.targets)
+
+    def peer(self, target: Target, member: tuple[int, int]) -> None:
+        """As `join()`, for the address of a member."""
+        node, session = member
+        self.session.peer(node, session, target, self.targets)
 
     def find(self, name: str) -> Target | None:
         return next((target for target in self.targets.values() if target.name == name), None)

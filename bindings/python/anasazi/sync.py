@@ -20,8 +20,8 @@ from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
 from ._buffer import Buffer
-from ._connection import AGREED, SEND_ONLY, Stats, abandon, session_settings
-from ._core import Core, Promise, Stream, Target
+from ._connection import AGREED, SEND_ONLY, Stats, abandon, own_targets, session_settings
+from ._core import Core, Promise, Stream, Target, settle
 from ._events import Event, Member, View
 
 __all__ = ["Connection", "Group", "Peer", "connect"]
@@ -80,9 +80,18 @@ class Incoming(Iterator[Event]):
         if self._stream.is_over:
             self._stream.core.check_end()
             return False
-        waiter = Promise()
-        self._stream.add_reader(waiter)
-        self._connection._wait(waiter, over, "an event")
+        def begin() -> Promise:
+            waiter = Promise()
+            self._stream.add_reader(waiter)
+            if self._stream.is_over:
+                settle(waiter)  # Another thread has closed it just now.
+            return waiter
+
+        try:
+            self._connection._call(begin, over, "an event")
+        except _errors.ConnectionClosed:
+            self._stream.core.check_end()
+            return False
         return True
 
 
@@ -127,20 +136,26 @@ class Group(Incoming):
 
     def leave(self, timeout: float | None = None) -> None:
         """Leaves; done when that has its place in the order. Iterating ends there, with `Left`."""
-        with self._connection._turn():
-            waiter = self._stream.core.leave(self._stream)
-        self._connection._wait(waiter, deadline(timeout), f"leaving {self.name}")
+        core, target = self._stream.core, self._stream
+        self._connection._call(
+            lambda: core.leave(target), deadline(timeout), f"leaving {self.name}"
+        )
 
     def __enter__(self) -> Group:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         core = self._stream.core
+        if core.session.is_inherited():
+            return
         if kind is not None:
             abandon(self._stream)
         elif core.failure is None:
             self._stream.discard()
-            self.leave()
+            try:
+                self.leave()
+            except _errors.QueueFull:
+                pass  # Of another group. This one is left, if not at its place in the order.
 
     def __repr__(self) -> str:
         return f"<anasazi.sync.{type(self).__name__} {self.name!r}>"
@@ -200,29 +215,30 @@ class Connection(Incoming):
         """
         over = deadline(timeout)
         self._core.check()
-        while (old := self._core.find(name)) is not None and old.is_dropped():
-            self._wait(self._core.leave(old), over, f"leaving {name}")
         with self._turn():
+            while (old := self._core.find(name)) is not None and old.is_dropped():
+                self._wait(self._core.leave(old), over, f"leaving {name}")
             target = Target(self._core, name, is_address=send_only)
-            handle = self._core.session.join(name, SEND_ONLY if send_only else 0)
-            self._core.open(target, handle)
-        if not send_only:
-            waiter = Promise()
-            target.opened.append(waiter)
+            group = Group(self, target)
             try:
-                self._wait(waiter, over, f"joining {name}")
+                waiter = Promise()
+                if not send_only:
+                    target.opened.append(waiter)
+                self._core.join(target, SEND_ONLY if send_only else 0)
+                if not send_only:
+                    self._wait(waiter, over, f"joining {name}")
             except BaseException:
                 abandon(target)
                 raise
-        return Group(self, target)
+        return group
 
     def peer(self, member: Member) -> Peer:
         """An address of one member; see `anasazi.Connection.peer()`."""
         self._core.check()
-        with self._turn():
-            target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
-            self._core.open(target, self._core.session.peer(*member))
+        target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
         peer = Peer(self, target)
+        with self._turn():
+            self._core.peer(target, member)
         peer._member = Member(*member)
         return peer
 
@@ -234,20 +250,18 @@ class Connection(Incoming):
         timeout: float | None = None,
     ) -> int:
         """Sends one message to several groups of this connection, ordered across them."""
-        return self._send(self._own_targets(groups), data, service, timeout)
+        return self._send(own_targets(self, groups), data, service, timeout)
 
     def try_mcast(
         self, groups: Iterable[Group], data: Buffer, service: int = AGREED, tag: int = 0
     ) -> None:
         """As `mcast()`, and waits for nothing; from any thread."""
-        self._core.try_send(self._own_targets(groups), service, data, tag)
+        self._core.try_send(own_targets(self, groups), service, data, tag)
 
     def query(self, json: str, timeout: float | None = None) -> str:
         """Asks the engine; question and answer are JSON."""
         self._core.check()
-        with self._turn():
-            waiter = self._core.ask(json)
-        answer: str = self._wait(waiter, deadline(timeout), "an answer")
+        answer: str = self._call(lambda: self._core.ask(json), deadline(timeout), "an answer")
         return answer
 
     def stats(self) -> Stats:
@@ -277,31 +291,33 @@ class Connection(Incoming):
     def _send(
         self, targets: tuple[Target, ...], data: Buffer, service: int, timeout: float | None
     ) -> int:
-        over = deadline(timeout)
-        with self._turn():
-            waiter = self._core.send(targets, service, data)
-        place: int = self._wait(waiter, over, "a message to be delivered")
+        place: int = self._call(
+            lambda: self._core.send(targets, service, data),
+            deadline(timeout),
+            "a message to be delivered",
+        )
         return place
 
-    def _own_targets(self, groups: Iterable[Group]) -> tuple[Target, ...]:
-        targets = []
-        for group in groups:
-            if getattr(group, "_connection", None) is not self:
-                raise _errors.InvalidArgument(f"{group!r} is not a group of this connection")
-            targets.append(group._stream)
-        if not targets:
-            raise _errors.InvalidArgument("a message is for one group or more")
-        return tuple(targets)
+    def _call(self, begin: Callable[[], Any], over: float | None, what: str) -> Any:
+        """Begins something and waits for it, in one turn: who gets `Busy` has begun nothing."""
+        with self._turn():
+            return self._wait(begin(), over, what)
 
     def _wait(self, waiter: Any, over: float | None, what: str) -> Any:
-        with self._turn():
-            try:
-                while not waiter.done():
-                    self._read(over, what)
-            except BaseException:
-                waiter.cancel()
-                self._core.forget(waiter)
-                raise
+        """In one's turn."""
+        core = self._core
+        try:
+            while not waiter.done():
+                self._read(over, what)
+                if waiter.done():
+                    break
+                core.check()
+                if over is not None and time.monotonic() >= over:
+                    raise _errors.Timeout(f"waited too long for {what}", retryable=True)
+        except BaseException:
+            waiter.cancel()
+            core.forget(waiter)
+            raise
         return waiter.result()
 
     def _read(self, over: float | None, what: str) -> None:
@@ -377,7 +393,7 @@ def open_connection(
             connection._core.is_opening = True
             waiter = Promise()
             connection._core.opened.append(waiter)
-            connection._wait(waiter, None, "the engine")
+            connection._call(lambda: waiter, None, "the engine")
     except BaseException:
         connection.close()
         raise

@@ -88,3 +88,17 @@ async def test_waiting_in_a_child_is_refused(place: Place) -> None:
                 group.recv().send(None)
 
         in_child(wait)
+
+
+async def test_leaving_the_block_of_a_group_in_a_child(place: Place) -> None:
+    """What was raised in the child comes through, and nothing is raised if nothing was."""
+    async with anasazi.connect(**place.arguments()) as conn:
+        joining = conn.join("room")
+        await joining.__aenter__()
+        in_child(lambda: finish(joining.__aexit__(None, None, None)))
+        error = ValueError("of the application")
+        in_child(lambda: finish(joining.__aexit__(ValueError, error, None)))
+        await joining.__aexit__(None, None, None)
+    with anasazi.sync.connect(**place.arguments()) as plain, plain.join("room") as group:
+        in_child(lambda: group.__exit__(None, None, None))
+        assert group.mcast(b"x") == 1
