@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 from . import _errors
@@ -114,6 +117,36 @@ class AsyncioIo:
                 self.core.forget(waiter)
             raise
 
-    async def run_blocking(self, call: Any) -> Any:
-        """In another thread of Python's."""
-        return await asyncio.to_thread(call)
+    async def run_blocking(self, call: Callable[[], Any]) -> Any:
+        """In a thread of its own, for which nothing waits once nobody waits for the result: not the
+        end of the loop, nor who needs the loop's executor."""
+        result = self.loop.create_future()
+
+        def tell(settle: Callable[[Any], None], what: Any) -> None:
+            if not result.done():
+                settle(what)
+
+        def work() -> None:
+            told: tuple[Callable[[Any], None], Any]
+            try:
+                told = result.set_result, call()
+            except BaseException as error:
+                told = result.set_exception, error
+            try:
+                self.loop.call_soon_threadsafe(tell, *told)
+            except RuntimeError:
+                pass  # The loop is closed.
+
+        threading.Thread(target=work, name="anasazi-call", daemon=True).start()
+        return await result
+
+    def drop(self, connection: object, close: Callable[[], None]) -> None:
+        """Closes what was not closed before it was collected, in whichever thread that was."""
+        warnings.warn(f"{connection!r} was not closed", ResourceWarning, source=connection)
+        if self.core is None or self.core.session.is_inherited() or self.loop.is_closed():
+            close()
+            return
+        try:
+            self.loop.call_soon_threadsafe(close)
+        except RuntimeError:
+            close()  # It was closed just now.

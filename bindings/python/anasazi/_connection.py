@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Protocol, TypedDict
 from weakref import ref
@@ -15,6 +15,8 @@ from ._events import Event, Member, View
 
 AGREED = 4
 SEND_ONLY = 1
+FIRST_S = 0.3
+CONNECT_S_MAX = 600.0
 
 
 class Stats(TypedDict):
@@ -44,7 +46,8 @@ class Io(Protocol):
     def detach(self) -> None: ...
     def check(self) -> None: ...
     async def wait(self, waiter: Any) -> Any: ...
-    async def run_blocking(self, call: Any) -> Any: ...
+    async def run_blocking(self, call: Callable[[], Any]) -> Any: ...
+    def drop(self, connection: object, close: Callable[[], None]) -> None: ...
 
 
 def running_io() -> Io:
@@ -106,8 +109,7 @@ class Incoming(AsyncIterator[Event]):
 
     async def recv_many(self, most: int | None = None) -> list[Event]:
         """All events that are there, `most` at most; waits for one. Empty after the last one."""
-        if most is not None and most < 1:
-            raise _errors.InvalidArgument(f"most is 1 or more, not {most}")
+        _core.check_most(most)
         taken = self._stream.take_up_to(most)
         while not taken and await self._more():
             taken = self._stream.take_up_to(most)
@@ -355,7 +357,7 @@ class Connection(Incoming):
     def observe(self, observer: Callable[[str | None, Event], object]) -> None:
         """Has a function called with each event but messages, as soon as it is received: with the
         group's name, or None, and the event. What it raises goes to `sys.excepthook`."""
-        self._core.observers.append(observer)
+        self._core.add_observer(observer)
 
     def close(self) -> None:
         """Ends it: leaves all groups. Whoever waits for something of it gets `ConnectionClosed`;
@@ -368,6 +370,17 @@ class Connection(Incoming):
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is not None and core.failure is None:
+            io = self._io
+
+            def close() -> None:
+                io.detach()
+                core.close()
+
+            io.drop(self, close)
 
     def __repr__(self) -> str:
         return f"<anasazi.Connection {'closed' if self.is_closed else 'open'}>"
@@ -402,13 +415,16 @@ class Connecting:
 
     def __init__(
         self,
-        open_session: Callable[[Io, _anasazi.Config], Awaitable[_anasazi.Session]],
+        open_session: Callable[[_anasazi.Config], _anasazi.Session],
         config: _settings.Settings,
         timeout: float | None,
         queue_len: int,
         queue_bytes: int,
+        is_in_loop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._open_session = open_session
+        self._open = open_session
+        self._is_in_loop = is_in_loop
+        """Whether the engine answers only when this thread is back in the loop."""
         self._config = config
         self._timeout = timeout
         self._bounds = queue_len, queue_bytes
@@ -419,8 +435,7 @@ class Connecting:
 
     async def _connect(self) -> Connection:
         io = running_io()
-        config = _settings.make(self._config, session_settings(self._timeout))
-        session = await self._open_session(io, config)
+        session = await self._begin(io)
         connection = Connection(session, io, *self._bounds)
         io.attach(connection._core)
         try:
@@ -434,6 +449,23 @@ class Connecting:
             raise
         return connection
 
+    async def _begin(self, io: Io) -> _anasazi.Session:
+        """Who refuses does so at once. Who says nothing for a moment is waited for at the
+        descriptor, which ends with whoever waits."""
+        timeout = self._timeout
+        config = _settings.make(self._config, session_settings(timeout))
+        if not self._is_in_loop():
+            first = min(FIRST_S, FIRST_S if timeout is None else timeout)
+            brief = _settings.make(self._config, session_settings(first))
+            try:
+                session: _anasazi.Session = await io.run_blocking(lambda: self._open(brief))
+                return session
+            except _errors.Timeout:
+                if timeout is not None and timeout <= FIRST_S:
+                    raise
+        config.set("connect.async", "true")
+        return self._open(config)
+
     async def __aenter__(self) -> Connection:
         self._connection = await self
         return self._connection
@@ -446,6 +478,7 @@ class Connecting:
 def session_settings(timeout: float | None) -> dict[str, Any]:
     if timeout is None:
         return {}
+    timeout = min(_core.check_timeout(timeout), CONNECT_S_MAX)
     return {"connect.timeout_ms": max(1, round(timeout * 1000))}
 
 
@@ -469,11 +502,6 @@ def connect(
     `InvalidArgument`.
     """
 
-    async def open_session(io: Io, config: _anasazi.Config) -> _anasazi.Session:
-        # Not in the loop: a daemon may take its time to answer.
-        session: _anasazi.Session = await io.run_blocking(
-            lambda: _anasazi.Session.connect(url, config)
-        )
-        return session
-
-    return Connecting(open_session, config, timeout, queue_len, queue_bytes)
+    return Connecting(
+        lambda made: _anasazi.Session.connect(url, made), config, timeout, queue_len, queue_bytes
+    )

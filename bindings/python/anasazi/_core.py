@@ -33,6 +33,7 @@ UNSENT_LEN_MAX = 65536
 UNSENT_BYTES_MAX = 64 << 20
 LIFE_LEN_MAX = 16
 """So many `Suspended` and `Resumed` are kept for who never iterates over the connection."""
+TIMEOUT_S_MAX = 1e6
 NO_SELF = 0x100
 
 
@@ -244,8 +245,11 @@ class Core:
         queue_len: int,
         queue_bytes: int,
     ) -> None:
-        if queue_len < 1 or queue_bytes < 1:
-            raise _errors.InvalidArgument("queue_len and queue_bytes are 1 or more")
+        for name, bound in (("queue_len", queue_len), ("queue_bytes", queue_bytes)):
+            if not isinstance(bound, int):
+                raise TypeError(f"{name} is an integer, 1 or more, not {bound!r}")
+            if bound < 1:
+                raise _errors.InvalidArgument(f"{name} is 1 or more, not {bound}")
         self.session = session
         self.new_waiter = new_waiter
         self.queue_len_max = queue_len
@@ -300,8 +304,11 @@ class Core:
         if self.failure is not None:
             return 0
         if self.is_sorting:
-            self.end(_errors.InternalError("an exception, for instance KeyboardInterrupt, came "
-                                           "between receiving and sorting: events are lost"))
+            self.end(_errors.ConnectionClosed(
+                "an exception, for instance KeyboardInterrupt, came while received events were "
+                "sorted, and some are lost, so that the connection has ended: connect again",
+                retryable=True,
+            ))  # fmt: skip
             return 0
         self.is_sorting = True
         try:
@@ -377,6 +384,11 @@ class Core:
         elif isinstance(event, Left):
             self.end_target(stream, event)
         self.observe(stream.name, event)
+
+    def add_observer(self, observer: Callable[[str | None, Event], object]) -> None:
+        if not callable(observer):
+            raise TypeError(f"an observer is a function of a name and an event, not {observer!r}")
+        self.observers.append(observer)
 
     def observe(self, name: str | None, event: Event) -> None:
         for observer in list(self.observers):
@@ -635,6 +647,24 @@ def has_unsent(targets: tuple[Target, ...]) -> bool:
         if target.unsent:
             return True
     return False
+
+
+def check_most(most: int | None) -> None:
+    if most is None:
+        return
+    if not isinstance(most, int):
+        raise TypeError(f"most is an integer, 1 or more, or None, not {most!r}")
+    if most < 1:
+        raise _errors.InvalidArgument(f"most is 1 or more, not {most}")
+
+
+def check_timeout(timeout: float) -> float:
+    """Seconds; those that no clock gets to are for ever."""
+    if not isinstance(timeout, int | float):
+        raise TypeError(f"a timeout is a number of seconds, or None, not {timeout!r}")
+    if not timeout >= 0:
+        raise _errors.InvalidArgument(f"a timeout is 0 seconds or more, not {timeout}")
+    return min(timeout, TIMEOUT_S_MAX)
 
 
 def as_bytes(data: Any) -> bytes:

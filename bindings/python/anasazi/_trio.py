@@ -4,6 +4,8 @@ there is no task in the background, and nothing is read while nobody waits."""
 from __future__ import annotations
 
 import importlib
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 from . import _errors
@@ -107,6 +109,18 @@ class TrioIo:
         if core.is_blocked() and core.progress() == progress:
             core.stall()
 
-    async def run_blocking(self, call: Any) -> Any:
+    async def run_blocking(self, call: Callable[[], Any]) -> Any:
         """In another thread of Python's."""
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+
+    def drop(self, connection: object, close: Callable[[], None]) -> None:
+        """Closes what was not closed before it was collected: nobody waits for it."""
+        warnings.warn(f"{connection!r} was not closed", ResourceWarning, source=connection)
+        self.fd = -1
+        close()
+
+
+async def run_to_the_end(call: Callable[[], Any]) -> None:
+    """In another thread of Python's, also when everything here is cancelled."""
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(call)

@@ -20,7 +20,7 @@ from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
 from ._buffer import Buffer
-from ._connection import AGREED, SEND_ONLY, Stats, abandon, own_targets, session_settings
+from ._connection import AGREED, FIRST_S, SEND_ONLY, Stats, abandon, own_targets, session_settings
 from ._core import Core, Promise, Stream, Target, settle
 from ._events import Event, Member, View
 
@@ -63,8 +63,7 @@ class Incoming(Iterator[Event]):
 
         Raises as `recv()`.
         """
-        if most is not None and most < 1:
-            raise _errors.InvalidArgument(f"most is 1 or more, not {most}")
+        _core.check_most(most)
         over = deadline(timeout)
         taken = self._stream.take_up_to(most)
         while not taken and self._more(over):
@@ -270,7 +269,7 @@ class Connection(Incoming):
 
     def observe(self, observer: Callable[[str | None, Event], object]) -> None:
         """Has a function called with each event but messages, as soon as it is received."""
-        self._core.observers.append(observer)
+        self._core.add_observer(observer)
 
     def close(self) -> None:
         """Ends it: leaves all groups; a thread that waits for something of it gets
@@ -346,7 +345,7 @@ class Connection(Incoming):
 
 def deadline(timeout: float | None) -> float | None:
     """In seconds of `time.monotonic()`."""
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else time.monotonic() + _core.check_timeout(timeout)
 
 
 def connect(
@@ -366,8 +365,6 @@ def connect(
     )
 
 
-FIRST_S = 0.3
-
 
 def open_connection(
     open_session: Callable[[_anasazi.Config], _anasazi.Session],
@@ -379,7 +376,7 @@ def open_connection(
     """Who refuses does so at once. Who says nothing for a moment is waited for in a way that Ctrl-C
     ends, which the library's own waiting is not."""
     made = _settings.make(config, session_settings(timeout))
-    first = _settings.make(config, session_settings(min(FIRST_S, timeout or FIRST_S)))
+    first = _settings.make(config, session_settings(FIRST_S if timeout is None else min(FIRST_S, timeout)))
     try:
         session = open_session(first)
     except _errors.Timeout:

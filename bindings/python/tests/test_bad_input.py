@@ -265,6 +265,33 @@ def test_an_interrupt_while_sorting_is_told(place: Place) -> None:
         conn.observe(interrupt)
         with pytest.raises(KeyboardInterrupt):
             conn.join("room")
-        with pytest.raises(anasazi.InternalError, match="events are lost"):
+        with pytest.raises(anasazi.ConnectionClosed, match="connect again"):
             conn.recv(10)
         assert conn.is_closed
+
+
+async def test_numbers_that_are_none(place: Place) -> None:
+    nan = float("nan")
+    for timeout in (nan, -1.0):
+        with pytest.raises(anasazi.InvalidArgument, match="0 seconds or more"):
+            await anasazi.connect(**place.arguments(), timeout=timeout)
+        with pytest.raises(anasazi.InvalidArgument, match="0 seconds or more"):
+            anasazi.sync.connect(**place.arguments(), timeout=timeout)
+    with pytest.raises(TypeError, match="a number of seconds"):
+        await anasazi.connect(**place.arguments(), timeout="5")  # type: ignore[arg-type]
+    for queue_len in ("x", nan):
+        with pytest.raises(TypeError, match="queue_len"):
+            await anasazi.connect(**place.arguments(), queue_len=queue_len)  # type: ignore[arg-type]
+    endless = await anasazi.connect(**place.arguments(), timeout=float("inf"))
+    endless.close()
+    async with anasazi.connect(**place.arguments()) as conn, conn.join("room") as group:
+        for most in (1.5, nan, "x"):
+            with pytest.raises(TypeError, match="most"):
+                await group.recv_many(most)  # type: ignore[arg-type]
+        assert len(await group.recv_many()) == 1
+        with pytest.raises(TypeError, match="function"):
+            conn.observe(5)  # type: ignore[arg-type]
+    with anasazi.sync.connect(**place.arguments()) as plain, plain.join("room") as their:
+        assert their.recv(float("inf"))
+        with pytest.raises(anasazi.InvalidArgument):
+            their.recv(-1)
