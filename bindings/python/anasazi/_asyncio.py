@@ -117,6 +117,9 @@ class AsyncioIo:
                 self.core.forget(waiter)
             raise
 
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     async def run_blocking(self, call: Callable[[], Any]) -> Any:
         """In a thread of its own, for which nothing waits once nobody waits for the result: not the
         end of the loop, nor who needs the loop's executor."""

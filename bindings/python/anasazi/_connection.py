@@ -16,6 +16,7 @@ from ._events import Event, Member, View
 AGREED = 4
 SEND_ONLY = 1
 FIRST_S = 0.3
+ASK_AGAIN_S = 0.01
 CONNECT_S_MAX = 600.0
 
 
@@ -46,6 +47,7 @@ class Io(Protocol):
     def detach(self) -> None: ...
     def check(self) -> None: ...
     async def wait(self, waiter: Any) -> Any: ...
+    async def sleep(self, seconds: float) -> None: ...
     async def run_blocking(self, call: Callable[[], Any]) -> Any: ...
     def drop(self, connection: object, close: Callable[[], None]) -> None: ...
 
@@ -347,17 +349,27 @@ class Connection(Incoming):
         """
         self._io.check()
         self._core.check()
-        answer: str = await self._io.wait(self._core.ask(json))
+        while True:
+            try:
+                waiter = self._core.ask(json)
+                break
+            except _errors.WouldBlock:
+                # Nothing tells when there is room for a question.
+                await self._io.sleep(ASK_AGAIN_S)
+        answer: str = await self._io.wait(waiter)
         return answer
 
     def stats(self) -> Stats:
         """Figures. Raises `ConnectionClosed`, `ForkedError`."""
         return self._core.session.stats()
 
-    def observe(self, observer: Callable[[str | None, Event], object]) -> None:
+    def observe(
+        self, observer: Callable[[str | None, Event], object]
+    ) -> Callable[[], None]:
         """Has a function called with each event but messages, as soon as it is received: with the
-        group's name, or None, and the event. What it raises goes to `sys.excepthook`."""
-        self._core.add_observer(observer)
+        group's name, or None, and the event. What it raises goes to `sys.excepthook`. What is
+        returned undoes it."""
+        return self._core.add_observer(observer)
 
     def close(self) -> None:
         """Ends it: leaves all groups. Whoever waits for something of it gets `ConnectionClosed`;

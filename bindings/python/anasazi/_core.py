@@ -385,10 +385,18 @@ class Core:
             self.end_target(stream, event)
         self.observe(stream.name, event)
 
-    def add_observer(self, observer: Callable[[str | None, Event], object]) -> None:
+    def add_observer(
+        self, observer: Callable[[str | None, Event], object]
+    ) -> Callable[[], None]:
         if not callable(observer):
             raise TypeError(f"an observer is a function of a name and an event, not {observer!r}")
         self.observers.append(observer)
+
+        def undo() -> None:
+            if observer in self.observers:
+                self.observers.remove(observer)
+
+        return undo
 
     def observe(self, name: str | None, event: Event) -> None:
         for observer in list(self.observers):

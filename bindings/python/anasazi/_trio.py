@@ -109,6 +109,9 @@ class TrioIo:
         if core.is_blocked() and core.progress() == progress:
             core.stall()
 
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
     async def run_blocking(self, call: Callable[[], Any]) -> Any:
         """In another thread of Python's."""
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True)

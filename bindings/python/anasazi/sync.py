@@ -267,9 +267,12 @@ class Connection(Incoming):
         """Figures. Raises `ConnectionClosed`, `ForkedError`."""
         return self._core.session.stats()
 
-    def observe(self, observer: Callable[[str | None, Event], object]) -> None:
-        """Has a function called with each event but messages, as soon as it is received."""
-        self._core.add_observer(observer)
+    def observe(
+        self, observer: Callable[[str | None, Event], object]
+    ) -> Callable[[], None]:
+        """Has a function called with each event but messages, as soon as it is received; what is
+        returned undoes it."""
+        return self._core.add_observer(observer)
 
     def close(self) -> None:
         """Ends it: leaves all groups; a thread that waits for something of it gets

@@ -251,3 +251,19 @@ async def test_cancelled_sends_keep_nothing(daemon: Daemon) -> None:
         assert not group._stream.unsent and conn._core.unsent_bytes == 0
         daemon.start()
         assert await group.mcast(b"x") == 1
+
+
+async def test_a_question_waits_for_room(daemon: Daemon) -> None:
+    async with anasazi.connect(daemon.url) as conn, conn.join("room") as group:
+        with daemon.stopped():
+            for size in (60_000, 0):
+                with pytest.raises(anasazi.WouldBlock):
+                    while True:
+                        group.try_mcast(bytes(size))
+            questions = [
+                asyncio.create_task(conn.query('{"query": "groups"}')) for _ in range(2000)
+            ]
+            await asyncio.sleep(0.2)
+            assert not any(question.done() for question in questions)
+        async with asyncio.timeout(15):
+            assert all(await asyncio.gather(*questions))

@@ -102,3 +102,23 @@ async def test_leaving_the_block_of_a_group_in_a_child(place: Place) -> None:
     with anasazi.sync.connect(**place.arguments()) as plain, plain.join("room") as group:
         in_child(lambda: group.__exit__(None, None, None))
         assert group.mcast(b"x") == 1
+
+
+async def test_what_a_child_shows_of_a_message(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn, conn.join("room") as group:
+        await group.mcast(bytes(100_000))
+        message = (await group.recv_many())[-1]
+        assert isinstance(message, anasazi.Message) and message.is_held
+        in_child(lambda: repr(message).index("of the parent process"))
+        assert "100000 bytes" in repr(message)
+
+
+async def test_an_observer_is_undone(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn:
+        seen: list[object] = []
+        undo = conn.observe(lambda *event: seen.append(event))
+        async with conn.join("room"):
+            assert len(seen) == 1
+            undo()
+            undo()
+        assert len(seen) == 1
