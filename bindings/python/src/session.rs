@@ -240,8 +240,8 @@ fn known(
 #[derive(Clone, Copy)]
 pub(crate) struct Service(u32);
 
-const SERVICES: &str = "a service is one of UNRELIABLE, RELIABLE, FIFO, CAUSAL, AGREED and SAFE, to \
-                        which NO_SELF, SAME_VIEW, and PRIO_HIGH or PRIO_BULK may be or-ed";
+const SERVICES: &str = "a service is one of UNRELIABLE, RELIABLE, FIFO, CAUSAL, AGREED and SAFE, \
+                        to which NO_SELF, SAME_VIEW, and PRIO_HIGH or PRIO_BULK may be or-ed";
 
 impl<'py> FromPyObject<'_, 'py> for Service {
     type Error = PyErr;

@@ -140,9 +140,9 @@ unsafe impl Sync for Held {}
 impl Held {
     /// The message; `None` in a child that was forked since: it is not mapped there.
     pub fn data(&self) -> Option<&[u8]> {
-        // SAFETY: so much is there until it is released, in this process.
         // Numbers of processes are given out again, in a namespace of their own even the same one.
         let is_here = self.process == process() && !self.session.is_inherited();
+        // SAFETY: so much is there until it is released, in this process.
         is_here.then(|| unsafe { bytes(&self.event) })
     }
 }
