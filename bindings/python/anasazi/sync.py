@@ -20,7 +20,16 @@ from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
 from ._buffer import Buffer
-from ._connection import AGREED, FIRST_S, SEND_ONLY, Stats, abandon, own_targets, session_settings
+from ._connection import (
+    AGREED,
+    ASK_AGAIN_S,
+    FIRST_S,
+    SEND_ONLY,
+    Stats,
+    abandon,
+    own_targets,
+    session_settings,
+)
 from ._core import Core, Promise, Stream, Target, settle
 from ._events import Event, Member, View
 
@@ -260,8 +269,16 @@ class Connection(Incoming):
     def query(self, json: str, timeout: float | None = None) -> str:
         """Asks the engine; question and answer are JSON."""
         self._core.check()
-        answer: str = self._call(lambda: self._core.ask(json), deadline(timeout), "an answer")
-        return answer
+        over = deadline(timeout)
+        while True:
+            try:
+                answer: str = self._call(lambda: self._core.ask(json), over, "an answer")
+                return answer
+            except _errors.WouldBlock:
+                if over is not None and time.monotonic() >= over:
+                    raise
+                # Nothing tells when there is room for a question.
+                time.sleep(ASK_AGAIN_S)
 
     def stats(self) -> Stats:
         """Figures. Raises `ConnectionClosed`, `ForkedError`."""

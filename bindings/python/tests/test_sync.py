@@ -370,3 +370,18 @@ def test_leaving_while_another_group_is_full(place: Place) -> None:
         full.recv_many()
         with conn.join("room", timeout=5) as group:
             assert group.mcast(b"x") == 1
+
+
+def test_a_question_waits_for_room(daemon: Daemon) -> None:
+    with sync.connect(daemon.url) as conn, conn.join("room") as group:
+        with daemon.stopped():
+            for size in (60_000, 0):
+                with pytest.raises(anasazi.WouldBlock):
+                    while True:
+                        group.try_mcast(bytes(size))
+            with pytest.raises(anasazi.WouldBlock):
+                while True:
+                    conn._core.ask("{}")
+            with pytest.raises(anasazi.WouldBlock):
+                conn.query("{}", timeout=0.2)
+        assert conn.query('{"query": "groups"}', timeout=10)
