@@ -17,7 +17,15 @@ from ._load import check_library as _check_library
 _check_library()
 
 from . import sync  # noqa: E402
-from ._connection import Connection, Group, Peer, Stats, connect  # noqa: E402
+from ._connection import (  # noqa: E402
+    Connecting,
+    Connection,
+    Group,
+    Joining,
+    Peer,
+    Stats,
+    connect,
+)
 from ._engine import Engine  # noqa: E402
 from ._errors import (  # noqa: E402
     AccessDenied,
@@ -77,13 +85,13 @@ from ._service import (  # noqa: E402
 __version__ = "0.1.0"
 
 __all__ = [
-    "AGREED", "AccessDenied", "AlreadyJoined", "AnasaziError", "Busy", "CAUSAL", "Cause", "Closed",
-    "ConfigError", "Connection", "ConnectionClosed", "ConnectionRefused", "Engine", "Event",
-    "FEATURES", "FIFO", "ForkedError", "Gap", "Group", "InternalError", "Interrupted",
-    "InvalidArgument", "Left", "Lost", "Member", "Message", "NO_SELF", "NotMember", "NotSupported",
-    "OutOfMemory", "PRIO_BULK", "PRIO_HIGH", "Peer", "QueueFull", "RELIABLE", "Receipt", "Resumed",
-    "SAFE", "SAME_VIEW", "SlowReceiver", "Stats", "Suspended", "Timeout", "TooLarge",
-    "Transitional", "UNRELIABLE", "UNRELIABLE_LEN_MAX", "VersionMismatch", "View", "ViewChanged",
-    "ViewId", "WouldBlock", "WrongState", "__version__", "connect", "features", "library_path",
-    "library_version", "sync",
+    "AGREED", "AccessDenied", "AlreadyJoined", "AnasaziError", "Busy", "CAUSAL", "Cause",
+    "Closed", "ConfigError", "Connecting", "Connection", "ConnectionClosed", "ConnectionRefused",
+    "Engine", "Event", "FEATURES", "FIFO", "ForkedError", "Gap", "Group", "InternalError",
+    "Interrupted", "InvalidArgument", "Joining", "Left", "Lost", "Member", "Message", "NO_SELF",
+    "NotMember", "NotSupported", "OutOfMemory", "PRIO_BULK", "PRIO_HIGH", "Peer", "QueueFull",
+    "RELIABLE", "Receipt", "Resumed", "SAFE", "SAME_VIEW", "SlowReceiver", "Stats", "Suspended",
+    "Timeout", "TooLarge", "Transitional", "UNRELIABLE", "UNRELIABLE_LEN_MAX", "VersionMismatch",
+    "View", "ViewChanged", "ViewId", "WouldBlock", "WrongState", "__version__", "connect",
+    "features", "library_path", "library_version", "sync",
 ]  # fmt: skip

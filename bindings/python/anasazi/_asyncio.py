@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 from . import _errors
@@ -38,9 +41,16 @@ class AsyncioIo:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if self.fd >= 0 and not self.loop.is_closed():
+        if self.fd >= 0 and self.is_mine():
             self.loop.remove_reader(self.fd)
         self.fd = -1
+
+    def is_mine(self) -> bool:
+        """Whether the loop may be told what to watch: a forked child shares the parent's epoll
+        descriptor, and what it no longer watches the parent does not either."""
+        if self.loop.is_closed() or self.core is None:
+            return False
+        return not self.core.session.is_inherited()
 
     def check(self) -> None:
         """Raises unless this is the loop that the connection was made in."""
@@ -48,10 +58,10 @@ class AsyncioIo:
             running = asyncio.get_running_loop()
         except RuntimeError:
             running = None
-        if running is self.loop:
-            return
         if self.core is not None and self.core.session.is_inherited():
             raise _errors.ForkedError("this connection is the parent process's: connect here, too")
+        if running is self.loop:
+            return
         raise _errors.Busy(
             "this connection belongs to another event loop, or to one that has ended: use it "
             "there, or connect in this one"
@@ -64,7 +74,7 @@ class AsyncioIo:
         core.read()
         if core.failure is not None:
             self.detach()
-        elif core.is_full() and not self.is_paused:
+        elif not self.is_paused and core.is_blocked() and self.is_mine():
             self.is_paused = True
             self.loop.remove_reader(self.fd)
             self.watch_progress()
@@ -75,7 +85,8 @@ class AsyncioIo:
         self.timer = self.loop.call_later(STALL_S, self.look_for_progress)
 
     def look_for_progress(self) -> None:
-        if self.core is None or not self.is_paused:
+        # Of what nobody can take is room made, which may end the pause.
+        if self.core is None or not self.core.is_blocked() or not self.is_paused:
             return
         if self.core.progress() == self.progress:
             self.is_stalled = True
@@ -90,16 +101,55 @@ class AsyncioIo:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if not self.loop.is_closed():
+        if self.is_mine():
             self.loop.add_reader(self.fd, self.on_readable)
 
     async def wait(self, waiter: Any) -> Any:
         """For what the core settles; a waiter that is cancelled is let go."""
         if self.is_stalled and not waiter.done() and self.core is not None:
             waiter.cancel()
+            self.core.forget(waiter)
             raise self.core.full_error()
-        return await waiter
+        try:
+            return await waiter
+        except BaseException:
+            if self.core is not None:
+                self.core.forget(waiter)
+            raise
 
-    async def run_blocking(self, call: Any) -> Any:
-        """In another thread of Python's."""
-        return await asyncio.to_thread(call)
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def run_blocking(self, call: Callable[[], Any]) -> Any:
+        """In a thread of its own, for which nothing waits once nobody waits for the result: not the
+        end of the loop, nor who needs the loop's executor."""
+        result = self.loop.create_future()
+
+        def tell(settle: Callable[[Any], None], what: Any) -> None:
+            if not result.done():
+                settle(what)
+
+        def work() -> None:
+            told: tuple[Callable[[Any], None], Any]
+            try:
+                told = result.set_result, call()
+            except BaseException as error:
+                told = result.set_exception, error
+            try:
+                self.loop.call_soon_threadsafe(tell, *told)
+            except RuntimeError:
+                pass  # The loop is closed.
+
+        threading.Thread(target=work, name="anasazi-call", daemon=True).start()
+        return await result
+
+    def drop(self, connection: object, close: Callable[[], None]) -> None:
+        """Closes what was not closed before it was collected, in whichever thread that was."""
+        warnings.warn(f"{connection!r} was not closed", ResourceWarning, source=connection)
+        if self.core is None or self.core.session.is_inherited() or self.loop.is_closed():
+            close()
+            return
+        try:
+            self.loop.call_soon_threadsafe(close)
+        except RuntimeError:
+            close()  # It was closed just now.

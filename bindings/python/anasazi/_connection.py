@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from types import TracebackType
 from typing import Any, Protocol, TypedDict
+from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
 from ._buffer import Buffer
@@ -14,6 +15,9 @@ from ._events import Event, Member, View
 
 AGREED = 4
 SEND_ONLY = 1
+FIRST_S = 0.3
+ASK_AGAIN_S = 0.01
+CONNECT_S_MAX = 600.0
 
 
 class Stats(TypedDict):
@@ -43,7 +47,9 @@ class Io(Protocol):
     def detach(self) -> None: ...
     def check(self) -> None: ...
     async def wait(self, waiter: Any) -> Any: ...
-    async def run_blocking(self, call: Any) -> Any: ...
+    async def sleep(self, seconds: float) -> None: ...
+    async def run_blocking(self, call: Callable[[], Any]) -> Any: ...
+    def drop(self, connection: object, close: Callable[[], None]) -> None: ...
 
 
 def running_io() -> Io:
@@ -105,8 +111,7 @@ class Incoming(AsyncIterator[Event]):
 
     async def recv_many(self, most: int | None = None) -> list[Event]:
         """All events that are there, `most` at most; waits for one. Empty after the last one."""
-        if most is not None and most < 1:
-            raise _errors.InvalidArgument(f"most is 1 or more, not {most}")
+        _core.check_most(most)
         taken = self._stream.take_up_to(most)
         while not taken and await self._more():
             taken = self._stream.take_up_to(most)
@@ -139,6 +144,7 @@ class Group(Incoming):
         self._connection = connection
         self._io = connection._io
         self._stream: Target = target
+        target.owner = ref(self)
         self._targets = (target,)
 
     @property
@@ -229,13 +235,18 @@ class Joining:
     ) -> None:
         assert self._group is not None
         target, core = self._group._stream, self._connection._core
+        if core.session.is_inherited():
+            return
+        if error is not None:
+            abandon(target)  # Who is in trouble does not wait.
+            return
         target.discard()
         if core.failure is not None:
             return
-        waiter = core.leave(target)
-        # Who is in trouble does not wait.
-        if error is None:
-            await self._group._io.wait(waiter)
+        try:
+            await self._group._io.wait(core.leave(target))
+        except _errors.QueueFull:
+            pass  # Of another group. This one is left, if not at its place in the order.
 
 
 class Connection(Incoming):
@@ -285,19 +296,20 @@ class Connection(Incoming):
     async def _join(self, name: str, flags: int) -> Group:
         self._io.check()
         self._core.check()
-        while (old := self._core.find(name)) is not None and old.is_discarded:
+        while (old := self._core.find(name)) is not None and old.is_dropped():
             await self._io.wait(self._core.leave(old))
-        target = Target(self._core, name)
-        self._core.open(target, self._core.session.join(name, flags))
+        target = Target(self._core, name, is_address=bool(flags & SEND_ONLY))
         group = Group(self, target)
-        if not flags & SEND_ONLY:
-            waiter = self._io.new_waiter()
-            target.opened.append(waiter)
-            try:
+        waiter = self._io.new_waiter()
+        try:
+            if not target.is_address:
+                target.opened.append(waiter)
+            self._core.join(target, flags)
+            if not target.is_address:
                 await self._io.wait(waiter)
-            except BaseException:
-                abandon(target)
-                raise
+        except BaseException:
+            abandon(target)
+            raise
         return group
 
     def peer(self, member: Member) -> Peer:
@@ -306,10 +318,9 @@ class Connection(Incoming):
         Raises `AlreadyJoined` if there is one already, `InvalidArgument`, `ConnectionClosed`.
         """
         self._core.check()
-        handle = self._core.session.peer(*member)
-        target = Target(self._core, f"{member[0]}/{member[1]}")
-        self._core.open(target, handle)
+        target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
         peer = Peer(self, target)
+        self._core.peer(target, member)
         peer._member = Member(*member)
         return peer
 
@@ -338,17 +349,27 @@ class Connection(Incoming):
         """
         self._io.check()
         self._core.check()
-        answer: str = await self._io.wait(self._core.ask(json))
+        while True:
+            try:
+                waiter = self._core.ask(json)
+                break
+            except _errors.WouldBlock:
+                # Nothing tells when there is room for a question.
+                await self._io.sleep(ASK_AGAIN_S)
+        answer: str = await self._io.wait(waiter)
         return answer
 
     def stats(self) -> Stats:
         """Figures. Raises `ConnectionClosed`, `ForkedError`."""
         return self._core.session.stats()
 
-    def observe(self, observer: Callable[[str | None, Event], object]) -> None:
+    def observe(
+        self, observer: Callable[[str | None, Event], object]
+    ) -> Callable[[], None]:
         """Has a function called with each event but messages, as soon as it is received: with the
-        group's name, or None, and the event. What it raises goes to `sys.excepthook`."""
-        self._core.observers.append(observer)
+        group's name, or None, and the event. What it raises goes to `sys.excepthook`. What is
+        returned undoes it."""
+        return self._core.add_observer(observer)
 
     def close(self) -> None:
         """Ends it: leaves all groups. Whoever waits for something of it gets `ConnectionClosed`;
@@ -361,6 +382,17 @@ class Connection(Incoming):
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is not None and core.failure is None:
+            io = self._io
+
+            def close() -> None:
+                io.detach()
+                core.close()
+
+            io.drop(self, close)
 
     def __repr__(self) -> str:
         return f"<anasazi.Connection {'closed' if self.is_closed else 'open'}>"
@@ -376,7 +408,10 @@ def abandon(target: Target) -> None:
             pass
 
 
-def own_targets(connection: object, groups: Iterable[Group]) -> tuple[Target, ...]:
+def own_targets(connection: object, groups: Iterable[Any]) -> tuple[Target, ...]:
+    # A group is something to iterate over, too.
+    if hasattr(groups, "_stream") or not isinstance(groups, Iterable):
+        raise TypeError(f"groups is a list of groups, not {groups!r}")
     targets = []
     for group in groups:
         if getattr(group, "_connection", None) is not connection:
@@ -392,13 +427,16 @@ class Connecting:
 
     def __init__(
         self,
-        open_session: Callable[[Io, _anasazi.Config], Awaitable[_anasazi.Session]],
+        open_session: Callable[[_anasazi.Config], _anasazi.Session],
         config: _settings.Settings,
         timeout: float | None,
         queue_len: int,
         queue_bytes: int,
+        is_in_loop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._open_session = open_session
+        self._open = open_session
+        self._is_in_loop = is_in_loop
+        """Whether the engine answers only when this thread is back in the loop."""
         self._config = config
         self._timeout = timeout
         self._bounds = queue_len, queue_bytes
@@ -409,8 +447,7 @@ class Connecting:
 
     async def _connect(self) -> Connection:
         io = running_io()
-        config = _settings.make(self._config, session_settings(self._timeout))
-        session = await self._open_session(io, config)
+        session = await self._begin(io)
         connection = Connection(session, io, *self._bounds)
         io.attach(connection._core)
         try:
@@ -424,6 +461,23 @@ class Connecting:
             raise
         return connection
 
+    async def _begin(self, io: Io) -> _anasazi.Session:
+        """Who refuses does so at once. Who says nothing for a moment is waited for at the
+        descriptor, which ends with whoever waits."""
+        timeout = self._timeout
+        config = _settings.make(self._config, session_settings(timeout))
+        if not self._is_in_loop():
+            first = min(FIRST_S, FIRST_S if timeout is None else timeout)
+            brief = _settings.make(self._config, session_settings(first))
+            try:
+                session: _anasazi.Session = await io.run_blocking(lambda: self._open(brief))
+                return session
+            except _errors.Timeout:
+                if timeout is not None and timeout <= FIRST_S:
+                    raise
+        config.set("connect.async", "true")
+        return self._open(config)
+
     async def __aenter__(self) -> Connection:
         self._connection = await self
         return self._connection
@@ -436,6 +490,7 @@ class Connecting:
 def session_settings(timeout: float | None) -> dict[str, Any]:
     if timeout is None:
         return {}
+    timeout = min(_core.check_timeout(timeout), CONNECT_S_MAX)
     return {"connect.timeout_ms": max(1, round(timeout * 1000))}
 
 
@@ -459,11 +514,6 @@ def connect(
     `InvalidArgument`.
     """
 
-    async def open_session(io: Io, config: _anasazi.Config) -> _anasazi.Session:
-        # Not in the loop: a daemon may take its time to answer.
-        session: _anasazi.Session = await io.run_blocking(
-            lambda: _anasazi.Session.connect(url, config)
-        )
-        return session
-
-    return Connecting(open_session, config, timeout, queue_len, queue_bytes)
+    return Connecting(
+        lambda made: _anasazi.Session.connect(url, made), config, timeout, queue_len, queue_bytes
+    )

@@ -8,22 +8,32 @@ that was ordered before it is in the stream.
 What nobody takes is bounded: with `queue_len` events, or `queue_bytes`, in its streams a connection
 reads no more. The engine then keeps what comes, and has its own rules for who is slow
 (`session.slow_policy`). Who waits for something that had to be read first waits as long as somebody
-takes events, and else gets `QueueFull`.
+takes events, and else gets `QueueFull`. What is left of a group that has ended does not count: no more
+comes, and it goes with the group's object. What a group has whose object is gone nobody can take, and
+is dropped when there is no room.
+
+What waits for room to be sent is bounded too.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator
 from operator import length_hint
 from typing import Any, Protocol
+from weakref import WeakSet, ref
 
 from . import _anasazi, _errors
 from ._events import Closed, Event, Left, Message, Resumed, Suspended, View
 
 QUEUE_LEN = 16384
 QUEUE_BYTES = 64 << 20
+UNSENT_LEN_MAX = 65536
+UNSENT_BYTES_MAX = 64 << 20
+LIFE_LEN_MAX = 16
+"""So many `Suspended` and `Resumed` are kept for who never iterates over the connection."""
+TIMEOUT_S_MAX = 1e6
 NO_SELF = 0x100
 
 
@@ -75,7 +85,7 @@ class Promise:
 class Send:
     """A message that waits for room."""
 
-    __slots__ = ("data", "service", "tag", "targets", "waiter")
+    __slots__ = ("data", "len", "service", "tag", "targets", "waiter")
 
     def __init__(
         self, targets: tuple[Target, ...], service: int, data: Any, tag: int, waiter: Waiter
@@ -83,6 +93,7 @@ class Send:
         self.targets = targets
         self.service = service
         self.data = data
+        self.len = 0
         self.tag = tag
         self.waiter = waiter
 
@@ -97,14 +108,20 @@ class Stream:
         self.readers: list[Waiter] = []
         self.is_over = False
         self.is_discarded = False
+        self.queued_len = 0
+        self.queued_bytes = 0
 
     def push(self, events: list[Event], size: int) -> None:
         if self.is_over or self.is_discarded:
             return
         self.runs.append((events, size))
-        self.core.queued_len += len(events)
-        self.core.queued_bytes += size
+        self.count(len(events), size)
         self.wake()
+
+    def count(self, count: int, size: int) -> None:
+        self.queued_len += count
+        self.queued_bytes += size
+        self.core.count(count, size)
 
     def add_reader(self, reader: Waiter) -> None:
         """Woken by the next event, or the end."""
@@ -126,7 +143,9 @@ class Stream:
         if not self.runs:
             return None
         events, size = self.runs.popleft()
-        self.core.took(len(events), size)
+        self.core.taken += len(events)
+        if not self.is_over:
+            self.count(-len(events), -size)
         return events
 
     def take_one(self) -> Event | None:
@@ -160,24 +179,49 @@ class Stream:
             pass
 
     def finish(self) -> None:
-        """Nothing more will come."""
-        self.is_over = True
+        """Nothing more will come: what there is goes with the stream, and counts no more."""
+        if not self.is_over:
+            self.is_over = True
+            self.core.ended.add(self)
+            self.count(-self.queued_len, -self.queued_bytes)
         self.wake()
+
+
+class OwnStream(Stream):
+    """What concerns the connection as a whole, over which many programs never iterate."""
+
+    def push_life(self, event: Event) -> None:
+        """Pushes one that may come again and again: the oldest of them are forgotten."""
+        if self.is_over:
+            return
+        lives = [run for run in self.runs if not isinstance(run[0][0], Message)]
+        if len(lives) >= LIFE_LEN_MAX:
+            self.runs.remove(lives[0])
+            self.count(-len(lives[0][0]), 0)
+        self.push([event], 0)
 
 
 class Target(Stream):
     """A group, or the address of a member."""
 
-    def __init__(self, core: Core, name: str) -> None:
+    def __init__(self, core: Core, name: str, is_address: bool = False) -> None:
         super().__init__(core)
         self.name = name
+        self.is_address = is_address
+        """Not a member: there is nothing to iterate over but receipts."""
+        self.owner: ref[object] | None = None
+        """Who can take events."""
         self.handle: _anasazi.Group | None = None
-        self.unsent: deque[Send] = deque()
+        self.unsent: OrderedDict[Send, None] = OrderedDict()
         self.view: View | None = None
         self.opened: list[Waiter] = []
         self.ended: list[Waiter] = []
         self.end: Left | None = None
         self.is_leaving = False
+
+    def is_dropped(self) -> bool:
+        """Nobody can take events any more."""
+        return self.is_discarded or (self.owner is not None and self.owner() is None)
 
     def living(self) -> _anasazi.Group:
         if self.handle is None or self.is_over:
@@ -201,8 +245,11 @@ class Core:
         queue_len: int,
         queue_bytes: int,
     ) -> None:
-        if queue_len < 1 or queue_bytes < 1:
-            raise _errors.InvalidArgument("queue_len and queue_bytes are 1 or more")
+        for name, bound in (("queue_len", queue_len), ("queue_bytes", queue_bytes)):
+            if not isinstance(bound, int):
+                raise TypeError(f"{name} is an integer, 1 or more, not {bound!r}")
+            if bound < 1:
+                raise _errors.InvalidArgument(f"{name} is 1 or more, not {bound}")
         self.session = session
         self.new_waiter = new_waiter
         self.queue_len_max = queue_len
@@ -211,7 +258,10 @@ class Core:
         self.queued_bytes = 0
         self.taken = 0
         self.on_room: Callable[[], object] = lambda: None
-        self.own = Stream(self)
+        self.own = OwnStream(self)
+        self.ended: WeakSet[Stream] = WeakSet()
+        self.unsent: dict[Waiter, Send] = {}
+        self.unsent_bytes = 0
         self.targets: dict[int, Target] = {}
         self.pending: dict[int, Waiter] = {}
         self.replies: dict[int, tuple[list[bytes], Waiter]] = {}
@@ -229,17 +279,24 @@ class Core:
     def is_full(self) -> bool:
         return self.queued_len >= self.queue_len_max or self.queued_bytes >= self.queue_bytes_max
 
-    def took(self, count: int, size: int) -> None:
+    def is_blocked(self) -> bool:
+        """Whether it is full even without what nobody can take."""
+        if self.is_full():
+            for target in list(self.targets.values()):
+                if target.is_dropped():
+                    target.discard()
+        return self.is_full()
+
+    def count(self, count: int, size: int) -> None:
         was_full = self.is_full()
-        self.queued_len -= count
-        self.queued_bytes -= size
-        self.taken += count
+        self.queued_len += count
+        self.queued_bytes += size
         if was_full and not self.is_full():
             self.on_room()
 
     def progress(self) -> int:
         """Grows with every event that is taken."""
-        streams = [self.own, *self.targets.values()]
+        streams = [self.own, *self.targets.values(), *self.ended]
         return self.taken - sum(length_hint(stream.current) for stream in streams)
 
     def read(self) -> int:
@@ -247,8 +304,11 @@ class Core:
         if self.failure is not None:
             return 0
         if self.is_sorting:
-            self.end(_errors.InternalError("an exception, for instance KeyboardInterrupt, came "
-                                           "between receiving and sorting: events are lost"))
+            self.end(_errors.ConnectionClosed(
+                "an exception, for instance KeyboardInterrupt, came while received events were "
+                "sorted, and some are lost, so that the connection has ended: connect again",
+                retryable=True,
+            ))  # fmt: skip
             return 0
         self.is_sorting = True
         try:
@@ -276,7 +336,9 @@ class Core:
         return count
 
     def sort(self, key: int, size: int, is_plain: bool, events: list[Event]) -> None:
-        stream = self.targets.get(key, self.own) if key else self.own
+        stream = self.targets.get(key) if key else self.own
+        if stream is None:
+            return  # It has ended here already.
         if is_plain:
             stream.push(events, size)
             return
@@ -294,10 +356,14 @@ class Core:
             self.is_opening = False
             settle_all(self.opened)
             return
-        self.own.push([event], len(event) if isinstance(event, Message) else 0)
+        if isinstance(event, Suspended | Resumed):
+            self.own.push_life(event)
+        else:
+            self.own.push([event], len(event) if isinstance(event, Message) else 0)
         if isinstance(event, Suspended | Resumed | Closed):
             for target in list(self.targets.values()):
-                target.push([event], 0)
+                if not target.is_address:
+                    target.push([event], 0)
             self.observe(None, event)
         if isinstance(event, Suspended):
             self.is_suspended = True
@@ -318,6 +384,19 @@ class Core:
         elif isinstance(event, Left):
             self.end_target(stream, event)
         self.observe(stream.name, event)
+
+    def add_observer(
+        self, observer: Callable[[str | None, Event], object]
+    ) -> Callable[[], None]:
+        if not callable(observer):
+            raise TypeError(f"an observer is a function of a name and an event, not {observer!r}")
+        self.observers.append(observer)
+
+        def undo() -> None:
+            if observer in self.observers:
+                self.observers.remove(observer)
+
+        return undo
 
     def observe(self, name: str | None, event: Event) -> None:
         for observer in list(self.observers):
@@ -347,9 +426,46 @@ class Core:
         tag = 0 if service & NO_SELF else self.tag()
         send = Send(targets, service, data, tag, waiter)
         if has_unsent(targets) or not self.attempt(send):
-            for target in targets:
-                target.unsent.append(send)
+            self.queue(send)
         return waiter
+
+    def queue(self, send: Send) -> None:
+        """Has it wait for room."""
+        for target in send.targets:
+            target.living()
+        # It may change meanwhile.
+        send.data = as_bytes(send.data)
+        send.len = len(send.data)
+        is_much = self.unsent and self.unsent_bytes + send.len > UNSENT_BYTES_MAX
+        if is_much or len(self.unsent) >= UNSENT_LEN_MAX:
+            raise _errors.WouldBlock(
+                f"{len(self.unsent)} messages ({self.unsent_bytes} bytes) wait for room already, "
+                f"and no more may: sending to {send.targets[0].name} has to wait", retryable=True,
+            )  # fmt: skip
+        self.unsent[send.waiter] = send
+        self.unsent_bytes += send.len
+        for target in send.targets:
+            target.unsent[send] = None
+
+    def unlink(self, send: Send) -> None:
+        """It waits for room no more."""
+        if self.unsent.pop(send.waiter, None) is not None:
+            self.unsent_bytes -= send.len
+        send.data = None
+        for target in send.targets:
+            target.unsent.pop(send, None)
+
+    def forget(self, waiter: Waiter) -> None:
+        """Nobody waits for this any more: if it was not sent yet, it is not."""
+        send = self.unsent.get(waiter)
+        if send is not None:
+            self.unlink(send)
+            self.flush_all(send.targets)
+
+    def flush_all(self, targets: Iterable[Target]) -> None:
+        for target in targets:
+            if not target.is_over:
+                self.flush(target)
 
     def attempt(self, send: Send) -> bool:
         if send.tag:
@@ -363,6 +479,8 @@ class Core:
             self.pending.pop(send.tag, None)
         elif not send.tag:
             settle(send.waiter, 0)
+        elif self.failure is not None and self.pending.pop(send.tag, None) is not None:
+            self.check()  # Another thread has closed it meanwhile, and has not seen this.
         return is_sent
 
     def hand_over(self, targets: tuple[Target, ...], service: int, data: Any, tag: int) -> bool:
@@ -384,8 +502,7 @@ class Core:
         """Sends what waits for room, in order, as far as there is some."""
         work = [target]
         while work:
-            unsent = work[-1].unsent
-            send = unsent[0] if unsent else None
+            send = next(iter(work[-1].unsent), None)
             if send is not None and self.flush_one(send):
                 # What was for several groups was before something else in each of them.
                 work += [other for other in send.targets if other not in work]
@@ -395,23 +512,27 @@ class Core:
     def flush_one(self, send: Send) -> bool:
         """Whether it is done with: sent, refused, or not wanted any more."""
         if not send.waiter.done():
-            if any(other.unsent[0] is not send for other in send.targets):
+            if any(next(iter(other.unsent)) is not send for other in send.targets):
                 return False
             try:
                 if not self.attempt(send):
                     return False
             except Exception as error:
                 fail(send.waiter, error)
-        for other in send.targets:
-            if send in other.unsent:
-                other.unsent.remove(send)
+        self.unlink(send)
         return True
 
     # Groups and questions.
 
-    def open(self, target: Target, handle: _anasazi.Group) -> None:
-        target.handle = handle
-        self.targets[handle.key] = target
+    def join(self, target: Target, flags: int) -> None:
+        """Asks to join. Nothing comes between that and the target's being known by its handle, not
+        even KeyboardInterrupt: else nobody would leave."""
+        self.session.join(target.name, flags, target, self.targets)
+
+    def peer(self, target: Target, member: tuple[int, int]) -> None:
+        """As `join()`, for the address of a member."""
+        node, session = member
+        self.session.peer(node, session, target, self.targets)
 
     def find(self, name: str) -> Target | None:
         return next((target for target in self.targets.values() if target.name == name), None)
@@ -453,9 +574,8 @@ class Core:
         waiters = [*self.pending.values(), *(waiter for _, waiter in self.replies.values())]
         self.pending.clear()
         self.replies.clear()
+        waiters += self.drop_unsent()
         for target in list(self.targets.values()):
-            waiters += [send.waiter for send in target.unsent]
-            target.unsent.clear()
             waiters += [*target.opened, *target.ended]
             target.opened, target.ended = [], []
             waiters += target.readers
@@ -464,6 +584,13 @@ class Core:
         self.own.readers = []
         for waiter in waiters:
             fail(waiter, error)
+
+    def drop_unsent(self) -> list[Waiter]:
+        """Nothing waits for room any more; who waited for what did."""
+        sends = list(self.unsent.values())
+        for send in sends:
+            self.unlink(send)
+        return [send.waiter for send in sends]
 
     def full_error(self) -> _errors.QueueFull:
         streams = {target.name: target for target in self.targets.values()}
@@ -481,31 +608,37 @@ class Core:
         if target.handle is not None:
             self.targets.pop(target.handle.key, None)
         target.finish()
-        for send in target.unsent:
+        others: dict[Target, None] = {}
+        for send in list(target.unsent):
             fail(send.waiter, target.error())
-        target.unsent.clear()
+            self.unlink(send)
+            others.update(dict.fromkeys(send.targets))
         for waiter in target.opened:
             fail(waiter, target.error())
         target.opened = []
         settle_all(target.ended)
+        # What was for several groups kept back what is behind it in the others.
+        self.flush_all(others)
 
     def close(self) -> None:
         """Ends it, as the application wants."""
         self.is_end_told = True
-        self.end(_errors.ConnectionClosed("the connection was closed"))
-        self.session.close()
+        try:
+            self.end(_errors.ConnectionClosed("the connection was closed"))
+        finally:
+            self.session.close()
 
     def end(self, failure: _errors.AnasaziError) -> None:
         """The connection has ended, for this reason."""
         if self.failure is not None:
             return
+        # From here on `attempt()` sees it: another thread may be there, when it is that thread's.
         self.failure = failure
-        targets, self.targets = list(self.targets.values()), {}
-        waiters = [*self.pending.values(), *self.opened]
-        waiters += [waiter for _, waiter in self.replies.values()]
+        targets = list(self.targets.values())
+        waiters = [*list(self.pending.values()), *self.opened, *self.drop_unsent()]
+        waiters += [waiter for _, waiter in list(self.replies.values())]
         for target in targets:
-            waiters += [*(send.waiter for send in target.unsent), *target.opened]
-            target.unsent.clear()
+            waiters += target.opened
             target.finish()
             settle_all(target.ended)
         self.targets.clear()
@@ -524,9 +657,44 @@ def has_unsent(targets: tuple[Target, ...]) -> bool:
     return False
 
 
+def check_most(most: int | None) -> None:
+    if most is None:
+        return
+    if not isinstance(most, int):
+        raise TypeError(f"most is an integer, 1 or more, or None, not {most!r}")
+    if most < 1:
+        raise _errors.InvalidArgument(f"most is 1 or more, not {most}")
+
+
+def check_timeout(timeout: float) -> float:
+    """Seconds; those that no clock gets to are for ever."""
+    if not isinstance(timeout, int | float):
+        raise TypeError(f"a timeout is a number of seconds, or None, not {timeout!r}")
+    if not timeout >= 0:
+        raise _errors.InvalidArgument(f"a timeout is 0 seconds or more, not {timeout}")
+    return min(timeout, TIMEOUT_S_MAX)
+
+
+def as_bytes(data: Any) -> bytes:
+    if isinstance(data, bytes):
+        return data
+    try:
+        return memoryview(data).tobytes()
+    except TypeError:
+        advice = ": encode it" if isinstance(data, str) else ""
+        raise TypeError(
+            f"a message is bytes or an object with a buffer, not {type(data).__name__}{advice}"
+        ) from None
+
+
 def settle(waiter: Waiter, result: Any = None) -> None:
-    if not waiter.done():
-        waiter.set_result(result)
+    try:
+        if not waiter.done():
+            waiter.set_result(result)
+    except RuntimeError:
+        # It is known now, but its loop is closed: nobody is there to be told.
+        if not waiter.done():
+            raise
 
 
 def settle_all(waiters: list[Waiter]) -> None:
@@ -536,5 +704,9 @@ def settle_all(waiters: list[Waiter]) -> None:
 
 
 def fail(waiter: Waiter, error: BaseException) -> None:
-    if not waiter.done():
-        waiter.set_exception(error)
+    try:
+        if not waiter.done():
+            waiter.set_exception(error)
+    except RuntimeError:
+        if not waiter.done():
+            raise

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import _anasazi, _core, _errors, _settings, sync
-from ._connection import Connecting, Io, is_trio
+from ._connection import Connecting, is_trio
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,6 +33,7 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._fd = -1
         self._is_driven = False
+        self._is_processed = False
         self._gone: asyncio.Future[None] | None = None
 
     def fileno(self) -> int:
@@ -44,6 +45,7 @@ class Engine:
 
         `ConnectionClosed` once it was stopped and has left, `Busy` while another thread drives it.
         """
+        self._is_processed = True
         return self._engine.process(budget)
 
     def start_thread(self) -> None:
@@ -80,15 +82,18 @@ class Engine:
         queue_bytes: int = _core.QUEUE_BYTES,
     ) -> Connecting:
         """As `anasazi.connect()`, to this engine."""
-        return Connecting(self._open_session, config, timeout, queue_len, queue_bytes)
+        return Connecting(
+            self._open, config, timeout, queue_len, queue_bytes, lambda: self._loop is not None
+        )
 
-    async def _open_session(self, io: Io, config: _anasazi.Config) -> _anasazi.Session:
-        if self._loop is not None:
-            # It runs in this thread, and answers when that is back in the loop.
-            config.set("connect.async", "true")
-            return self._engine.connect(config)
-        session: _anasazi.Session = await io.run_blocking(lambda: self._engine.connect(config))
-        return session
+    def _open(self, config: _anasazi.Config) -> _anasazi.Session:
+        if not self._is_driven and not self._is_processed:
+            self._engine.fd()  # Raises if it has ended.
+            raise _errors.WrongState(
+                "nothing drives this engine, so that it would never answer: use it in 'with' or "
+                "'async with', or call start_thread() or attach(), or process() again and again"
+            )
+        return self._engine.connect(config)
 
     def connect_sync(
         self,
@@ -99,7 +104,18 @@ class Engine:
         queue_bytes: int = _core.QUEUE_BYTES,
     ) -> sync.Connection:
         """As `anasazi.sync.connect()`, to this engine, which a thread drives."""
-        return sync.open_connection(self._engine.connect, config, timeout, queue_len, queue_bytes)
+        if self._loop is not None:
+            import asyncio
+
+            try:
+                is_here = asyncio.get_running_loop() is self._loop
+            except RuntimeError:
+                is_here = False
+            if is_here:
+                raise _errors.WrongState(
+                    "this engine runs in this loop, in which nothing may wait for it: use connect()"
+                )
+        return sync.open_connection(self._open, config, timeout, queue_len, queue_bytes)
 
     def __enter__(self) -> Engine:
         self.start_thread()
@@ -121,10 +137,13 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._is_inherited():
+            self.close()
+            return
         if self._gone is None:
-            from ._connection import running_io
+            from ._trio import run_to_the_end
 
-            await running_io().run_blocking(self.close)
+            await run_to_the_end(self.close)
             return
         import asyncio
 
@@ -165,5 +184,15 @@ class Engine:
 
     def _detach(self) -> None:
         loop, self._loop = self._loop, None
-        if loop is not None and not loop.is_closed():
+        if loop is not None and not loop.is_closed() and not self._is_inherited():
             loop.remove_reader(self._fd)
+
+    def _is_inherited(self) -> bool:
+        """Whether this is a forked child, whose loop shares the parent's epoll descriptor."""
+        try:
+            self._engine.fd()
+        except _errors.ForkedError:
+            return True
+        except _errors.AnasaziError:
+            pass  # It has ended.
+        return False

@@ -4,6 +4,8 @@ there is no task in the background, and nothing is read while nobody waits."""
 from __future__ import annotations
 
 import importlib
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 from . import _errors
@@ -34,7 +36,9 @@ class TrioIo:
 
     def detach(self) -> None:
         """Before the descriptor is closed."""
-        if self.fd >= 0:
+        self.room.set()
+        # A forked child shares the parent's epoll descriptor.
+        if self.fd >= 0 and self.core is not None and not self.core.session.is_inherited():
             try:
                 trio.lowlevel.notify_closing(self.fd)
             except RuntimeError:
@@ -43,13 +47,13 @@ class TrioIo:
 
     def check(self) -> None:
         """Raises unless this is the run that the connection was made in."""
+        if self.core is not None and self.core.session.is_inherited():
+            raise _errors.ForkedError("this connection is the parent process's: connect here, too")
         try:
             if trio.lowlevel.current_trio_token() is self.token:
                 return
         except RuntimeError:
             pass
-        if self.core is not None and self.core.session.is_inherited():
-            raise _errors.ForkedError("this connection is the parent process's: connect here, too")
         raise _errors.Busy("this connection belongs to another run of trio: connect in this one")
 
     def resume(self) -> None:
@@ -75,6 +79,8 @@ class TrioIo:
                     await self.read()
         except BaseException:
             waiter.cancel()
+            if self.core is not None:
+                self.core.forget(waiter)
             raise
         finally:
             if not self.is_reading and self.others:
@@ -86,7 +92,7 @@ class TrioIo:
         assert core is not None
         self.is_reading = True
         try:
-            if core.is_full():
+            if core.is_blocked():
                 await self.wait_for_room(core)
             else:
                 await trio.lowlevel.wait_readable(self.fd)
@@ -100,9 +106,24 @@ class TrioIo:
         progress = core.progress()
         with trio.move_on_after(STALL_S):
             await self.room.wait()
-        if core.is_full() and core.progress() == progress:
+        if core.is_blocked() and core.progress() == progress:
             core.stall()
 
-    async def run_blocking(self, call: Any) -> Any:
+    async def sleep(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+
+    async def run_blocking(self, call: Callable[[], Any]) -> Any:
         """In another thread of Python's."""
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True)
+
+    def drop(self, connection: object, close: Callable[[], None]) -> None:
+        """Closes what was not closed before it was collected: nobody waits for it."""
+        warnings.warn(f"{connection!r} was not closed", ResourceWarning, source=connection)
+        self.fd = -1
+        close()
+
+
+async def run_to_the_end(call: Callable[[], Any]) -> None:
+    """In another thread of Python's, also when everything here is cancelled."""
+    with trio.CancelScope(shield=True):
+        await trio.to_thread.run_sync(call)

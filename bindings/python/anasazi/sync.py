@@ -16,11 +16,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
 from ._buffer import Buffer
-from ._connection import AGREED, SEND_ONLY, Stats, abandon, session_settings
-from ._core import Core, Promise, Stream, Target
+from ._connection import (
+    AGREED,
+    ASK_AGAIN_S,
+    FIRST_S,
+    SEND_ONLY,
+    Stats,
+    abandon,
+    own_targets,
+    session_settings,
+)
+from ._core import Core, Promise, Stream, Target, settle
 from ._events import Event, Member, View
 
 __all__ = ["Connection", "Group", "Peer", "connect"]
@@ -62,8 +72,7 @@ class Incoming(Iterator[Event]):
 
         Raises as `recv()`.
         """
-        if most is not None and most < 1:
-            raise _errors.InvalidArgument(f"most is 1 or more, not {most}")
+        _core.check_most(most)
         over = deadline(timeout)
         taken = self._stream.take_up_to(most)
         while not taken and self._more(over):
@@ -79,9 +88,18 @@ class Incoming(Iterator[Event]):
         if self._stream.is_over:
             self._stream.core.check_end()
             return False
-        waiter = Promise()
-        self._stream.add_reader(waiter)
-        self._connection._wait(waiter, over, "an event")
+        def begin() -> Promise:
+            waiter = Promise()
+            self._stream.add_reader(waiter)
+            if self._stream.is_over:
+                settle(waiter)  # Another thread has closed it just now.
+            return waiter
+
+        try:
+            self._connection._call(begin, over, "an event")
+        except _errors.ConnectionClosed:
+            self._stream.core.check_end()
+            return False
         return True
 
 
@@ -91,6 +109,7 @@ class Group(Incoming):
     def __init__(self, connection: Connection, target: Target) -> None:
         self._connection = connection
         self._stream: Target = target
+        target.owner = ref(self)
         self._targets = (target,)
 
     @property
@@ -125,20 +144,26 @@ class Group(Incoming):
 
     def leave(self, timeout: float | None = None) -> None:
         """Leaves; done when that has its place in the order. Iterating ends there, with `Left`."""
-        with self._connection._turn():
-            waiter = self._stream.core.leave(self._stream)
-        self._connection._wait(waiter, deadline(timeout), f"leaving {self.name}")
+        core, target = self._stream.core, self._stream
+        self._connection._call(
+            lambda: core.leave(target), deadline(timeout), f"leaving {self.name}"
+        )
 
     def __enter__(self) -> Group:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         core = self._stream.core
+        if core.session.is_inherited():
+            return
         if kind is not None:
             abandon(self._stream)
         elif core.failure is None:
             self._stream.discard()
-            self.leave()
+            try:
+                self.leave()
+            except _errors.QueueFull:
+                pass  # Of another group. This one is left, if not at its place in the order.
 
     def __repr__(self) -> str:
         return f"<anasazi.sync.{type(self).__name__} {self.name!r}>"
@@ -198,29 +223,30 @@ class Connection(Incoming):
         """
         over = deadline(timeout)
         self._core.check()
-        while (old := self._core.find(name)) is not None and old.is_discarded:
-            self._wait(self._core.leave(old), over, f"leaving {name}")
         with self._turn():
-            target = Target(self._core, name)
-            handle = self._core.session.join(name, SEND_ONLY if send_only else 0)
-            self._core.open(target, handle)
-        if not send_only:
-            waiter = Promise()
-            target.opened.append(waiter)
+            while (old := self._core.find(name)) is not None and old.is_dropped():
+                self._wait(self._core.leave(old), over, f"leaving {name}")
+            target = Target(self._core, name, is_address=send_only)
+            group = Group(self, target)
             try:
-                self._wait(waiter, over, f"joining {name}")
+                waiter = Promise()
+                if not send_only:
+                    target.opened.append(waiter)
+                self._core.join(target, SEND_ONLY if send_only else 0)
+                if not send_only:
+                    self._wait(waiter, over, f"joining {name}")
             except BaseException:
                 abandon(target)
                 raise
-        return Group(self, target)
+        return group
 
     def peer(self, member: Member) -> Peer:
         """An address of one member; see `anasazi.Connection.peer()`."""
         self._core.check()
-        with self._turn():
-            target = Target(self._core, f"{member[0]}/{member[1]}")
-            self._core.open(target, self._core.session.peer(*member))
+        target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
         peer = Peer(self, target)
+        with self._turn():
+            self._core.peer(target, member)
         peer._member = Member(*member)
         return peer
 
@@ -232,29 +258,38 @@ class Connection(Incoming):
         timeout: float | None = None,
     ) -> int:
         """Sends one message to several groups of this connection, ordered across them."""
-        return self._send(self._own_targets(groups), data, service, timeout)
+        return self._send(own_targets(self, groups), data, service, timeout)
 
     def try_mcast(
         self, groups: Iterable[Group], data: Buffer, service: int = AGREED, tag: int = 0
     ) -> None:
         """As `mcast()`, and waits for nothing; from any thread."""
-        self._core.try_send(self._own_targets(groups), service, data, tag)
+        self._core.try_send(own_targets(self, groups), service, data, tag)
 
     def query(self, json: str, timeout: float | None = None) -> str:
         """Asks the engine; question and answer are JSON."""
         self._core.check()
-        with self._turn():
-            waiter = self._core.ask(json)
-        answer: str = self._wait(waiter, deadline(timeout), "an answer")
-        return answer
+        over = deadline(timeout)
+        while True:
+            try:
+                answer: str = self._call(lambda: self._core.ask(json), over, "an answer")
+                return answer
+            except _errors.WouldBlock:
+                if over is not None and time.monotonic() >= over:
+                    raise
+                # Nothing tells when there is room for a question.
+                time.sleep(ASK_AGAIN_S)
 
     def stats(self) -> Stats:
         """Figures. Raises `ConnectionClosed`, `ForkedError`."""
         return self._core.session.stats()
 
-    def observe(self, observer: Callable[[str | None, Event], object]) -> None:
-        """Has a function called with each event but messages, as soon as it is received."""
-        self._core.observers.append(observer)
+    def observe(
+        self, observer: Callable[[str | None, Event], object]
+    ) -> Callable[[], None]:
+        """Has a function called with each event but messages, as soon as it is received; what is
+        returned undoes it."""
+        return self._core.add_observer(observer)
 
     def close(self) -> None:
         """Ends it: leaves all groups; a thread that waits for something of it gets
@@ -275,36 +310,39 @@ class Connection(Incoming):
     def _send(
         self, targets: tuple[Target, ...], data: Buffer, service: int, timeout: float | None
     ) -> int:
-        over = deadline(timeout)
-        with self._turn():
-            waiter = self._core.send(targets, service, data)
-        place: int = self._wait(waiter, over, "a message to be delivered")
+        place: int = self._call(
+            lambda: self._core.send(targets, service, data),
+            deadline(timeout),
+            "a message to be delivered",
+        )
         return place
 
-    def _own_targets(self, groups: Iterable[Group]) -> tuple[Target, ...]:
-        targets = []
-        for group in groups:
-            if getattr(group, "_connection", None) is not self:
-                raise _errors.InvalidArgument(f"{group!r} is not a group of this connection")
-            targets.append(group._stream)
-        if not targets:
-            raise _errors.InvalidArgument("a message is for one group or more")
-        return tuple(targets)
+    def _call(self, begin: Callable[[], Any], over: float | None, what: str) -> Any:
+        """Begins something and waits for it, in one turn: who gets `Busy` has begun nothing."""
+        with self._turn():
+            return self._wait(begin(), over, what)
 
     def _wait(self, waiter: Any, over: float | None, what: str) -> Any:
-        with self._turn():
-            try:
-                while not waiter.done():
-                    self._read(over, what)
-            except BaseException:
-                waiter.cancel()
-                raise
+        """In one's turn."""
+        core = self._core
+        try:
+            while not waiter.done():
+                self._read(over, what)
+                if waiter.done():
+                    break
+                core.check()
+                if over is not None and time.monotonic() >= over:
+                    raise _errors.Timeout(f"waited too long for {what}", retryable=True)
+        except BaseException:
+            waiter.cancel()
+            core.forget(waiter)
+            raise
         return waiter.result()
 
     def _read(self, over: float | None, what: str) -> None:
         """Waits, and receives once."""
         core = self._core
-        if core.is_full():
+        if core.is_blocked():
             raise core.full_error()
         left = None if over is None else over - time.monotonic()
         try:
@@ -327,7 +365,7 @@ class Connection(Incoming):
 
 def deadline(timeout: float | None) -> float | None:
     """In seconds of `time.monotonic()`."""
-    return None if timeout is None else time.monotonic() + timeout
+    return None if timeout is None else time.monotonic() + _core.check_timeout(timeout)
 
 
 def connect(
@@ -347,8 +385,6 @@ def connect(
     )
 
 
-FIRST_S = 0.3
-
 
 def open_connection(
     open_session: Callable[[_anasazi.Config], _anasazi.Session],
@@ -360,7 +396,7 @@ def open_connection(
     """Who refuses does so at once. Who says nothing for a moment is waited for in a way that Ctrl-C
     ends, which the library's own waiting is not."""
     made = _settings.make(config, session_settings(timeout))
-    first = _settings.make(config, session_settings(min(FIRST_S, timeout or FIRST_S)))
+    first = _settings.make(config, session_settings(FIRST_S if timeout is None else min(FIRST_S, timeout)))
     try:
         session = open_session(first)
     except _errors.Timeout:
@@ -374,7 +410,7 @@ def open_connection(
             connection._core.is_opening = True
             waiter = Promise()
             connection._core.opened.append(waiter)
-            connection._wait(waiter, None, "the engine")
+            connection._call(lambda: waiter, None, "the engine")
     except BaseException:
         connection.close()
         raise

@@ -1,8 +1,9 @@
 //! Settings of engines and sessions.
 
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 
-use crate::errors::exception;
+use crate::errors::{exception, text};
 
 /// Settings, as strings.
 #[pyclass(frozen, module = "anasazi._anasazi")]
@@ -16,12 +17,14 @@ impl Config {
     }
 
     /// Sets one key.
-    fn set(&self, py: Python<'_>, key: &str, value: &str) -> PyResult<()> {
-        self.0.set(key, value).map_err(|failure| exception(py, failure))
+    fn set(&self, key: &Bound<'_, PyString>, value: &Bound<'_, PyString>) -> PyResult<()> {
+        let (name, setting) = (text("a key", key)?, text("a setting", value)?);
+        self.0.set(&name, &setting).map_err(|failure| exception(key.py(), failure))
     }
 
     /// Takes what a TOML file says.
-    fn load(&self, py: Python<'_>, path: &str) -> PyResult<()> {
-        py.detach(|| self.0.load(path)).map_err(|failure| exception(py, failure))
+    fn load(&self, path: &Bound<'_, PyString>) -> PyResult<()> {
+        let (py, path) = (path.py(), text("a path", path)?);
+        py.detach(|| self.0.load(&path)).map_err(|failure| exception(py, failure))
     }
 }

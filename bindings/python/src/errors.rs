@@ -1,9 +1,10 @@
 //! Failures of the library become exceptions: `anasazi._errors.make()` knows which.
 
-use anasazi_sys::generated::ANZ_EBUSY;
+use anasazi_sys::generated::{ANZ_EBUSY, ANZ_EINVAL};
 use anasazi_sys::{Failure, Status};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
 
 static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
 
@@ -29,4 +30,18 @@ pub(crate) fn explained(py: Python<'_>, status: Status, doing: &str) -> PyErr {
 /// Another thread is in a call that is for one at a time.
 pub(crate) fn busy(py: Python<'_>, doing: &str) -> PyErr {
     explained(py, Status(ANZ_EBUSY), doing)
+}
+
+/// An argument that is not allowed; the sentence says what is.
+pub(crate) fn wrong(py: Python<'_>, sentence: &str) -> PyErr {
+    let failure = Failure { message: sentence.to_owned(), ..Status(ANZ_EINVAL).into() };
+    exception(py, failure)
+}
+
+/// A string for the library, which has UTF-8: a Python string may have halves of surrogate pairs.
+pub(crate) fn text(what: &str, string: &Bound<'_, PyString>) -> PyResult<String> {
+    string.extract().map_err(|_| {
+        let shown = string.repr().map_or_else(|_| String::new(), |shown| shown.to_string());
+        wrong(string.py(), &format!("{what} is text that UTF-8 has, without surrogates: {shown}"))
+    })
 }

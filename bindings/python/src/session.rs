@@ -3,14 +3,14 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use anasazi_sys::generated::{ANZ_EAGAIN, ANZ_EINTR, ANZ_ETIMEDOUT};
+use anasazi_sys::generated::{ANZ_EAGAIN, ANZ_EINTR, ANZ_EINVAL, ANZ_ETIMEDOUT};
 use anasazi_sys::{Member, Status};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString, PyTuple};
 
 use crate::configuration::Config;
-use crate::errors::{busy, exception, explained};
+use crate::errors::{busy, exception, explained, text, wrong};
 use crate::receiving::Receiving;
 
 /// A signal that came before the wait began does not end it: look for one so often.
@@ -37,9 +37,14 @@ impl Session {
     /// A session with the engine that the URL names. Blocks.
     #[staticmethod]
     #[pyo3(signature = (url=None, config=None))]
-    fn connect(py: Python<'_>, url: Option<&str>, config: Option<&Config>) -> PyResult<Self> {
+    fn connect(
+        py: Python<'_>,
+        url: Option<&Bound<'_, PyString>>,
+        config: Option<&Config>,
+    ) -> PyResult<Self> {
+        let url = url.map(|url| text("a URL", url)).transpose()?;
         let config = config.map(|config| &config.0);
-        let made = py.detach(|| anasazi_sys::Session::connect(url, config));
+        let made = py.detach(|| anasazi_sys::Session::connect(url.as_deref(), config));
         made.map(Self::of).map_err(|failure| exception(py, failure))
     }
 
@@ -109,22 +114,40 @@ impl Session {
         Ok(figures)
     }
 
-    /// Asks to join a group.
-    fn join(&self, py: Python<'_>, name: &str, flags: u32) -> PyResult<Group> {
-        self.session.join(name, flags).map(Group).map_err(|mut failure| {
+    /// Asks to join a group. `target` gets its handle, and `targets` has it under its key.
+    fn join(
+        &self,
+        name: &Bound<'_, PyString>,
+        flags: u32,
+        target: &Bound<'_, PyAny>,
+        targets: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let py = name.py();
+        let name = text("a group's name", name)?;
+        let joined = self.session.join(&name, flags).map_err(|mut failure| {
             failure.message = format!("joining {name:?}: {}", failure.message);
+            if failure.status == Status(ANZ_EINVAL) {
+                failure.message += ": a name has 1 to 255 bytes of UTF-8, none of them 0";
+            }
             exception(py, failure)
-        })
+        });
+        known(joined?, target, targets)
     }
 
-    /// An address for one member.
-    fn peer(&self, py: Python<'_>, node: u64, session: u64) -> PyResult<Group> {
-        self.session.peer(Some(DOMAIN), Member { node, session }).map(Group).map_err(
-            |mut failure| {
-                failure.message = format!("an address of {node}/{session}: {}", failure.message);
-                exception(py, failure)
-            },
-        )
+    /// An address for one member; else as `join()`.
+    fn peer(
+        &self,
+        node: u64,
+        session: u64,
+        target: &Bound<'_, PyAny>,
+        targets: &Bound<'_, PyDict>,
+    ) -> PyResult<()> {
+        let peer = self.session.peer(Some(DOMAIN), Member { node, session });
+        let peer = peer.map_err(|mut failure| {
+            failure.message = format!("an address of {node}/{session}: {}", failure.message);
+            exception(target.py(), failure)
+        });
+        known(peer?, target, targets)
     }
 
     /// Sends to several groups; False: there is no room.
@@ -132,7 +155,7 @@ impl Session {
     fn send_to(
         py: Python<'_>,
         groups: &Bound<'_, PyTuple>,
-        service: u32,
+        service: Service,
         data: &Bound<'_, PyAny>,
         tag: u64,
     ) -> PyResult<bool> {
@@ -140,14 +163,16 @@ impl Session {
             groups.iter().map(|group| Ok(group.cast_into()?)).collect::<PyResult<_>>()?;
         let groups: Vec<&anasazi_sys::Group> = groups.iter().map(|group| &group.get().0).collect();
         with_bytes(data, |bytes| {
-            let sent = anasazi_sys::Session::mcast_groups(&groups, service, bytes, tag);
-            accepted(py, sent, bytes.len())
+            let sent = anasazi_sys::Session::mcast_groups(&groups, service.0, bytes, tag);
+            accepted(py, sent, service, bytes.len())
         })
     }
 
     /// A request as JSON.
-    fn query(&self, py: Python<'_>, json: &str, tag: u64) -> PyResult<()> {
-        self.session.query(json, tag).map_err(|status| explained(py, status, "a query"))
+    fn query(&self, json: &Bound<'_, PyString>, tag: u64) -> PyResult<()> {
+        let py = json.py();
+        let json = text("a query", json)?;
+        self.session.query(&json, tag).map_err(|status| explained(py, status, "a query"))
     }
 
     /// What there is, without waiting: see `receiving`.
@@ -185,11 +210,13 @@ impl Group {
     fn send(
         &self,
         py: Python<'_>,
-        service: u32,
+        service: Service,
         data: &Bound<'_, PyAny>,
         tag: u64,
     ) -> PyResult<bool> {
-        with_bytes(data, |bytes| accepted(py, self.0.mcast(service, bytes, tag), bytes.len()))
+        with_bytes(data, |bytes| {
+            accepted(py, self.0.mcast(service.0, bytes, tag), service, bytes.len())
+        })
     }
 
     /// Asks to leave.
@@ -198,11 +225,54 @@ impl Group {
     }
 }
 
-fn accepted(py: Python<'_>, sent: Result<(), Status>, len: usize) -> PyResult<bool> {
+/// No signal handler runs in here.
+fn known(
+    group: anasazi_sys::Group,
+    target: &Bound<'_, PyAny>,
+    targets: &Bound<'_, PyDict>,
+) -> PyResult<()> {
+    let key = group.key();
+    target.setattr("handle", Bound::new(target.py(), Group(group))?)?;
+    targets.set_item(key, target)
+}
+
+/// A service level, with what is or-ed to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Service(u32);
+
+const SERVICES: &str = "a service is one of UNRELIABLE, RELIABLE, FIFO, CAUSAL, AGREED and SAFE, \
+                        to which NO_SELF, SAME_VIEW, and PRIO_HIGH or PRIO_BULK may be or-ed";
+
+impl<'py> FromPyObject<'_, 'py> for Service {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        given.extract().map(Self).map_err(|error| {
+            if error.is_instance_of::<PyOverflowError>(given.py()) {
+                wrong(given.py(), &format!("service {}: {SERVICES}", *given))
+            } else {
+                error
+            }
+        })
+    }
+}
+
+fn accepted(
+    py: Python<'_>,
+    sent: Result<(), Status>,
+    service: Service,
+    len: usize,
+) -> PyResult<bool> {
     match sent {
         Ok(()) => Ok(true),
         Err(Status(ANZ_EAGAIN)) => Ok(false),
-        Err(status) => Err(explained(py, status, &format!("sending a message of {len} bytes"))),
+        Err(status) => {
+            let mut doing = format!("sending a message of {len} bytes");
+            if status.0 == ANZ_EINVAL {
+                doing += &format!(", service {:#x} ({SERVICES})", service.0);
+            }
+            Err(explained(py, status, &doing))
+        }
     }
 }
 

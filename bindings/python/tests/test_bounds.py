@@ -139,3 +139,131 @@ async def test_leaving_a_group_that_nobody_read_does_not_hang(place: Place) -> N
         assert not conn._core.is_full()
         async with conn.join("room") as group:
             assert await group.mcast(b"again") == 1
+
+
+async def test_what_is_left_of_groups_that_ended_does_not_count(place: Place) -> None:
+    async with (
+        anasazi.connect(**place.arguments(), queue_len=50) as conn,
+        anasazi.connect(**place.arguments()) as other,
+    ):
+        kept = []
+        async with asyncio.timeout(20):
+            for _ in range(100):
+                group = await conn.join("room")
+                await group.leave()
+                kept.append(group)
+                peer = conn.peer(other.member)
+                await peer.leave()
+        assert conn._core.queued_len == 0
+        kinds = [type(event) for event in await kept[0].recv_many()]
+        assert kinds == [anasazi.View, anasazi.Left], "they can be taken all the same"
+        with anasazi.sync.connect(**place.arguments(), queue_len=50) as plain:
+            for _ in range(100):
+                plain.join("room").leave()
+
+
+async def test_what_nobody_can_take_is_dropped(place: Place, monkeypatch: Any) -> None:
+    monkeypatch.setattr(anasazi._asyncio, "STALL_S", 0.2)
+    async with anasazi.connect(**place.arguments(), queue_len=50) as conn:
+        await conn.join("dropped")
+        async with conn.join("room", send_only=True) as room:
+            async with anasazi.connect(**place.arguments()) as other:
+                async with other.join("dropped") as sender:
+                    for _ in range(300):
+                        await sender.mcast(b"x")
+                        await sender.recv_many()
+            async with asyncio.timeout(10):
+                assert await room.mcast(b"x") == 0
+                assert await conn.query('{"query": "groups"}')
+                # It is joined again, which leaves it before.
+                async with conn.join("dropped") as again:
+                    assert await again.mcast(b"x") == 1
+
+
+async def test_life_does_not_fill_what_nobody_iterates_over(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn, conn.join("room") as group:
+        peer, address = conn.peer(conn.member), await conn.join("other", send_only=True)
+        for n in range(100):
+            conn._core.sort(0, 0, False, [anasazi.Suspended(f"{n}")])
+            conn._core.sort(0, 0, False, [anasazi.Resumed(conn.member)])
+        assert not peer._stream.runs and not address._stream.runs
+        assert len(await group.recv_many()) == 201
+        assert conn._core.queued_len == len(conn._stream.runs) <= 20
+        last = (await conn.recv_many())[-2]
+        assert isinstance(last, anasazi.Suspended) and last.reason == "99"
+
+
+async def test_a_group_that_ends_does_not_block_another(daemon: Daemon) -> None:
+    """A send to both fails with the first; what is behind it in the second goes on."""
+    async with anasazi.connect(daemon.url) as conn:
+        a, b = await conn.join("a"), await conn.join("b")
+        with daemon.stopped():
+            sends = [asyncio.create_task(a.mcast(bytes(60_000))) for _ in range(300)]
+            await asyncio.sleep(0.1)
+            assert a._stream.unsent
+            both = asyncio.create_task(conn.mcast([a, b], b"both"))
+            behind = asyncio.create_task(b.mcast(b"behind"))
+            await asyncio.sleep(0)
+            leaving = asyncio.create_task(a.leave())
+            await asyncio.sleep(0.05)
+        async with asyncio.timeout(10):
+            await asyncio.gather(*sends, return_exceptions=True)
+            await leaving
+            with pytest.raises(anasazi.ConnectionClosed):
+                await both
+            assert await behind == 1 and await b.mcast(b"again") == 2
+        assert not conn._core.unsent and conn._core.unsent_bytes == 0
+
+
+async def test_what_waits_for_room_is_copied_and_bounded(
+    daemon: Daemon, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(anasazi._core, "UNSENT_BYTES_MAX", 1_000_000)
+    async with anasazi.connect(daemon.url) as conn, conn.join("room") as group:
+        with daemon.stopped():
+            buffer = bytearray(60_000)
+            sends = []
+            with pytest.raises(anasazi.WouldBlock, match="wait for room") as refused:
+                for n in range(250):
+                    buffer[0] = n
+                    sends.append(asyncio.create_task(group.mcast(buffer)))
+                    await asyncio.sleep(0)
+                    if sends[-1].done():
+                        await sends.pop()
+            assert refused.value.retryable and conn._core.unsent_bytes == 16 * 60_000
+            with pytest.raises(TypeError, match="encode"):
+                await group.mcast("text")  # type: ignore[arg-type]
+            buffer.clear()
+        await asyncio.gather(*sends)
+        numbers = [data[0] for data in messages(await group.recv_many())]
+        assert numbers == list(range(len(sends)))
+
+
+async def test_cancelled_sends_keep_nothing(daemon: Daemon) -> None:
+    async with anasazi.connect(daemon.url) as conn, conn.join("room") as group:
+        daemon.kill()
+        while not conn.is_suspended:
+            await asyncio.sleep(0.01)
+        for _ in range(200):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0):
+                    await group.mcast(bytes(100_000))
+        assert not group._stream.unsent and conn._core.unsent_bytes == 0
+        daemon.start()
+        assert await group.mcast(b"x") == 1
+
+
+async def test_a_question_waits_for_room(daemon: Daemon) -> None:
+    async with anasazi.connect(daemon.url) as conn, conn.join("room") as group:
+        with daemon.stopped():
+            for size in (60_000, 0):
+                with pytest.raises(anasazi.WouldBlock):
+                    while True:
+                        group.try_mcast(bytes(size))
+            questions = [
+                asyncio.create_task(conn.query('{"query": "groups"}')) for _ in range(2000)
+            ]
+            await asyncio.sleep(0.2)
+            assert not any(question.done() for question in questions)
+        async with asyncio.timeout(15):
+            assert all(await asyncio.gather(*questions))

@@ -204,3 +204,184 @@ def later(call: Callable[[], object]) -> None:
     timer = threading.Timer(0.1, call)
     timer.daemon = True
     timer.start()
+
+
+def test_who_is_busy_has_sent_nothing(place: Place) -> None:
+    """So that who tries again does not send twice."""
+    with sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        over = time.monotonic() + 1.0
+
+        def work(number: int) -> None:
+            n = 0
+            while time.monotonic() < over:
+                n += 1
+                while True:
+                    try:
+                        group.mcast(b"%d-%d" % (number, n), timeout=10)
+                        break
+                    except anasazi.Busy:
+                        time.sleep(0.0002)
+
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(15)
+        sys.setswitchinterval(before)
+        group.mcast(b"end")
+        seen: list[bytes] = []
+        while not seen or seen[-1] != b"end":
+            seen += [e.data for e in group.recv_many() if isinstance(e, anasazi.Message)]
+        assert len(seen) == len(set(seen)) > 10
+
+
+@pytest.mark.parametrize("what", ["recv", "iterate", "mcast"])
+def test_closing_just_before_a_wait(place: Place, monkeypatch: Any, what: str) -> None:
+    conn = sync.connect(**place.arguments())
+    group = conn.join("room")
+    group.recv()
+
+    def close() -> None:
+        thread = threading.Thread(target=conn.close)
+        thread.start()
+        thread.join(10)
+
+    add_reader, hand_over = group._stream.add_reader, conn._core.hand_over
+
+    def slow_add(reader: Any) -> None:
+        close()
+        add_reader(reader)
+
+    def slow_hand_over(*arguments: Any) -> bool:
+        done = hand_over(*arguments)
+        close()
+        return done
+
+    monkeypatch.setattr(group._stream, "add_reader", slow_add)
+    monkeypatch.setattr(conn._core, "hand_over", slow_hand_over)
+    start = time.monotonic()
+    if what == "iterate":
+        assert list(group) == []
+    else:
+        with pytest.raises(anasazi.ConnectionClosed):
+            group.recv() if what == "recv" else group.mcast(b"x")
+    assert time.monotonic() - start < 5
+
+
+def test_traffic_of_others_does_not_put_off_a_timeout(place: Place) -> None:
+    with sync.connect(**place.arguments(), queue_len=10**6) as conn, conn.join("busy"):
+        with conn.join("quiet") as quiet, sync.connect(**place.arguments()) as other:
+            address = other.join("busy", send_only=True)
+            is_over = threading.Event()
+
+            def work() -> None:
+                while not is_over.is_set():
+                    try:
+                        address.try_mcast(b"x")
+                    except anasazi.WouldBlock:
+                        time.sleep(0.001)
+
+            quiet.recv()
+            thread = threading.Thread(target=work)
+            thread.start()
+            start = time.monotonic()
+            with pytest.raises(anasazi.Timeout):
+                quiet.recv(timeout=0.3)
+            assert time.monotonic() - start < 5
+            is_over.set()
+            thread.join(10)
+
+
+def test_a_group_is_no_list_of_groups(place: Place) -> None:
+    with sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        for wrong in (group, 5):
+            with pytest.raises(TypeError, match="a list of groups"):
+                conn.mcast(wrong, b"x", timeout=1)  # type: ignore[arg-type]
+        assert isinstance(group.recv(1), anasazi.View), "and its events are there"
+
+
+def test_joining_is_one_turn(place: Place, monkeypatch: Any) -> None:
+    """Another thread cannot take the view before somebody waits for it."""
+    with sync.connect(**place.arguments()) as conn, conn.join("zero"):
+        refused: list[bool] = []
+
+        def made() -> Any:
+            monkeypatch.setattr(sync, "Promise", anasazi._core.Promise)
+            def read() -> None:
+                try:
+                    conn.recv(timeout=0.3)
+                except anasazi.AnasaziError as error:
+                    refused.append(isinstance(error, anasazi.Busy))
+
+            thread = threading.Thread(target=read)
+            thread.start()
+            thread.join(10)
+            return anasazi._core.Promise()
+
+        monkeypatch.setattr(sync, "Promise", made)
+        with conn.join("room", timeout=5):
+            assert refused == [True]
+
+
+def test_an_interrupt_while_joining_leaves_nothing_joined(place: Place) -> None:
+    """Whatever instruction it comes after."""
+    with sync.connect(**place.arguments()) as conn:
+        for at in range(0, 400, 3):
+            count = 0
+
+            def trace(frame: Any, event: str, _: Any) -> Any:
+                nonlocal count
+                if frame.f_code.co_name != "join" or "anasazi" not in frame.f_code.co_filename:
+                    return None
+                frame.f_trace_opcodes = True
+                if event == "opcode":
+                    count += 1
+                    if count == at + 1:
+                        sys.settrace(None)
+                        raise KeyboardInterrupt
+                return trace
+
+            sys.settrace(trace)
+            try:
+                group = conn.join("room", timeout=5)
+            except KeyboardInterrupt:
+                continue
+            finally:
+                sys.settrace(None)
+            assert at > 30
+            with group:
+                assert group.mcast(b"x") == 1
+            break
+        else:
+            raise AssertionError("it never came to its end")
+        assert not any(e for e in conn._stream.runs), "nothing is told to the connection"
+
+
+def test_leaving_while_another_group_is_full(place: Place) -> None:
+    with sync.connect(**place.arguments(), queue_len=20) as conn, conn.join("full") as full:
+        with conn.join("room"):
+            for _ in range(50):
+                full.try_mcast(b"x")
+            with pytest.raises(anasazi.QueueFull):
+                while True:
+                    conn.recv(5)
+        full.recv_many()
+        with conn.join("room", timeout=5) as group:
+            assert group.mcast(b"x") == 1
+
+
+def test_a_question_waits_for_room(daemon: Daemon) -> None:
+    with sync.connect(daemon.url) as conn, conn.join("room") as group:
+        with daemon.stopped():
+            for size in (60_000, 0):
+                with pytest.raises(anasazi.WouldBlock):
+                    while True:
+                        group.try_mcast(bytes(size))
+            with pytest.raises(anasazi.WouldBlock):
+                while True:
+                    conn._core.ask("{}")
+            with pytest.raises(anasazi.WouldBlock):
+                conn.query("{}", timeout=0.2)
+        assert conn.query('{"query": "groups"}', timeout=10)

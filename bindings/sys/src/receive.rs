@@ -140,8 +140,10 @@ unsafe impl Sync for Held {}
 impl Held {
     /// The message; `None` in a child that was forked since: it is not mapped there.
     pub fn data(&self) -> Option<&[u8]> {
+        // Numbers of processes are given out again, in a namespace of their own even the same one.
+        let is_here = self.process == process() && !self.session.is_inherited();
         // SAFETY: so much is there until it is released, in this process.
-        (self.process == process()).then(|| unsafe { bytes(&self.event) })
+        is_here.then(|| unsafe { bytes(&self.event) })
     }
 }
 

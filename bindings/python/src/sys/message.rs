@@ -128,7 +128,11 @@ impl Message {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let sender = self.sender.bind(py).repr()?;
-        let start = self.with(py, |bytes| PyBytes::new(py, &bytes[..bytes.len().min(64)]))?;
+        let start = self.with(py, |bytes| PyBytes::new(py, &bytes[..bytes.len().min(64)]));
+        let Ok(start) = start else {
+            let seq = self.seq;
+            return Ok(format!("Message(sender={sender}, of the parent process, seq={seq})"));
+        };
         let (shown, len) = (start.repr()?, self.len(py)?);
         let rest = if len > 64 { format!("... {len} bytes") } else { String::new() };
         Ok(format!("Message(sender={sender}, data={shown}{rest}, seq={})", self.seq))
