@@ -16,7 +16,7 @@ use crate::receiving::Receiving;
 /// A signal that came before the wait began does not end it: look for one so often.
 const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(500);
 
-/// Others are not built yet.
+/// In which addresses of members are.
 const DOMAIN: &str = "default";
 
 /// A session with an engine.
