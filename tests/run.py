@@ -131,7 +131,7 @@ def steps(names=()):
              obstacle=lambda: missing("bindgen")),
         Step("wrappers", "the packages for Python and Node, installed where nothing else is",
              [[sys.executable, "-B", "bindings/python/tests/run.py", "--release", str(RELEASE)],
-              [sys.executable, "-B", "bindings/node/test/run.py", "--release", str(RELEASE)]], 300,
+              [sys.executable, "-B", "bindings/node/test/run.py", "--release", str(RELEASE)]], 900,
              # Both wait more than they work.
              together=True, obstacle=lambda: missing("node", "npm"), worth=("passed",)),
         Step("languages", "the examples in C, Python and Node, in one group",

@@ -182,7 +182,7 @@ fn a_hundred_thousand_members_merge() {
         for session in 0..SESSIONS {
             let id = scene.cluster.open_session(node);
             scene.cluster.with_session(node, id, |s| {
-                (0..GROUPS_EACH).for_each(|group| s.join(&format!("{session}/{group}")));
+                (0..GROUPS_EACH).for_each(|group| s.join(&format!("{session}.{group}")));
             });
         }
     }
