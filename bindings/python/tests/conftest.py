@@ -23,6 +23,9 @@ from typing import Any
 
 import pytest
 
+# Whoever runs this in the background may have it ignore Ctrl-C, and so all that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SOURCE = Path(os.environ["ANASAZI_SOURCE"])
 RELEASE = Path(os.environ["ANASAZI_RELEASE"])
 TEST_S_MAX = 30
