@@ -163,24 +163,28 @@ def measure_calls(arguments):
 
 
 def plan(quick):
-    """What is sent, and by which clusters."""
-    everybody, ours = ("anasazi", "in-process", "in-loop", "corosync"), ("anasazi",)
+    """What is sent, and by which clusters. What is compared with each other stands together, and is
+    measured in turns."""
+    everybody, both, ours = (
+        ("anasazi", "in-process", "in-loop", "corosync"), ("anasazi", "corosync"), ("anasazi",))
     test = {"rate": 0, "safe": False, "one": False}
     for length in LENGTHS:
-        yield {**test, "length": length}, everybody if length in (64, 1024) else (
-            "anasazi", "corosync")
-        yield {**test, "length": length, "safe": True}, ours
+        agreed = {**test, "length": length}
+        names = everybody if length in (64, 1024) else both
+        yield [(agreed, names), ({**agreed, "safe": True}, ours)]
     for length in (1024,) if quick else (1024, 65536):
-        yield {**test, "length": length, "one": True}, ("anasazi", "corosync")
+        yield [({**test, "length": length, "one": True}, both)]
     for rate in PACES:
-        yield {**test, "length": PACED_LEN, "rate": rate}, everybody
+        yield [({**test, "length": PACED_LEN, "rate": rate}, everybody)]
 
 
 def measure_all(arguments, clusters):
     tests = list(plan(arguments.quick))
     rows = []
-    for number, (test, names) in enumerate(tests, start=1):
-        for row in measure_row(arguments, [c for c in clusters if c.name in names], test):
+    for number, together in enumerate(tests, start=1):
+        pairs = [(test, cluster) for test, names in together for cluster in clusters
+                 if cluster.name in names]
+        for row in measure_in_turns(arguments, pairs):
             rows.append(row)
             say(f"[{number}/{len(tests)}] {floods.line(row)}")
     hosts = clusters[0].hosts
@@ -190,7 +194,7 @@ def measure_all(arguments, clusters):
         hosts.lose(10 * LOSS_PERCENT)
         try:
             test = {"length": 1024, "rate": 0, "safe": False, "one": False}
-            row = measure_row(arguments, clusters[:1], test)[0]
+            row = measure_in_turns(arguments, [(test, clusters[0])])[0]
             rows.append({**row, "loss": LOSS_PERCENT})
             say(floods.line(rows[-1]))
         finally:
@@ -198,11 +202,12 @@ def measure_all(arguments, clusters):
     return rows
 
 
-def measure_row(arguments, clusters, test):
-    rounds = [{cluster.name: floods.measure(cluster, test, arguments.seconds)
-               for cluster in clusters} for _ in range(arguments.rounds)]
-    return [{"cluster": cluster.name, **test,
-             **floods.best(test, [one[cluster.name] for one in rounds])} for cluster in clusters]
+def measure_in_turns(arguments, pairs):
+    """A row for each test and cluster."""
+    rounds = [[floods.measure(cluster, test, arguments.seconds) for test, cluster in pairs]
+              for _ in range(arguments.rounds)]
+    return [{"cluster": cluster.name, **test, **floods.best(test, measured)}
+            for (test, cluster), measured in zip(pairs, zip(*rounds))]
 
 
 def measure_fail_overs(arguments, clusters):
