@@ -10,7 +10,7 @@ demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo demo-build test fuzz header lib bench bench-micro counts soak man wheel npm
-.PHONY: bench-wrappers clean
+.PHONY: bench-wrappers bench-domains clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -39,6 +39,11 @@ bench: build ## Throughput and latency, beside Corosync if that is installed (QU
 	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \
 		--plots $(target)/bench $(if $(QUICK),--quick) \
 		$(if $(FAIL_OVERS),--fail-overs $(FAIL_OVERS))
+
+bench-domains: build ## What a sick host costs a domain that it is not in: quarter of an hour, root
+	@$(PYTHON) -B tests/bench/domains.py --release $(release) \
+		--json $(target)/bench/domains.json --plots $(target)/bench \
+		$(if $(PAIRS),--pairs $(PAIRS))
 
 bench-micro: ## Rings, codec and the ordering step by themselves, timed (ONLY=ring: of that name)
 	nice $(CARGO) bench --locked -p anasazi-micro -- $(ONLY)

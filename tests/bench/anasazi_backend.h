@@ -29,8 +29,9 @@ static anz_status_t b_connect(anz_config_t *config, anz_error_t *error) {
     return status == ANZ_OK ? anz_engine_connect(b_engine, NULL, &b_conn, error) : status;
 }
 
-/* Connects and joins the group "bench"; 0 = ok. */
+/* Connects and joins the group that $BENCH_GROUP names, or "bench"; 0 = ok. */
 static int b_init(void) {
+    const char *group = getenv("BENCH_GROUP");
     anz_error_t error = {.struct_size = sizeof error};
     const char *file = getenv("BENCH_CONFIG");
     anz_config_t *config = NULL;
@@ -43,7 +44,7 @@ static int b_init(void) {
         fprintf(stderr, "anasazi: %s\n", error.message);
         return 1;
     }
-    return anz_join(b_conn, "bench", 0, NULL, &b_group) != ANZ_OK;
+    return anz_join(b_conn, group ? group : "bench", 0, NULL, &b_group) != ANZ_OK;
 }
 
 /* 0 = queued, 1 = no room now: try again, -1 = error. */

@@ -28,9 +28,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "buckets.h"
+
 enum { NODES_MAX = 64, MEET_S_MAX = 60, END_S_MAX = 30, WAIT_MS = 100 };
-/* Latency in buckets: STEPS a power of two, so within 1.6 %. */
-enum { STEPS_BITS = 6, STEPS = 1 << STEPS_BITS, BUCKETS = 64 * STEPS };
 enum kind { HELLO = 0x68656c6f, DATA = 0x64617461, END = 0x00656e64 };
 
 struct head {
@@ -66,19 +66,12 @@ static void tell(void) {
     pthread_mutex_unlock(&lock);
 }
 
-static unsigned bucket_of(uint64_t ns) {
-    if (ns < STEPS) return (unsigned)ns;
-    unsigned shift = 63 - (unsigned)__builtin_clzll(ns) - STEPS_BITS;
-    return (shift + 1) * STEPS + (unsigned)((ns >> shift) - STEPS);
-}
-
 static double latency_us(double share) {
     uint64_t wanted = (uint64_t)((double)delivered * share), seen = 0;
     for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
         seen += latencies[bucket];
         if (seen <= wanted) continue;
-        if (bucket < STEPS) return bucket / 1e3;
-        return (double)((uint64_t)(STEPS + bucket % STEPS) << (bucket / STEPS - 1)) / 1e3;
+        return (double)ns_of(bucket) / 1e3;
     }
     return 0;
 }

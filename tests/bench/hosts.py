@@ -35,8 +35,9 @@ class Namespaces:
     what = "network namespaces"
     can_filter = shutil.which("nft") is not None
 
-    def __init__(self, count):
-        self.count = count
+    def __init__(self, count, snooping=False):
+        """`snooping`: the switch brings multicast only where it was joined."""
+        self.count, self.snooping = count, snooping
         self.bridge = f"ab{os.getpid()}"
         self.names = [f"{self.bridge}-{number}" for number in range(1, count + 1)]
         try:
@@ -55,15 +56,26 @@ class Namespaces:
     def command(self, index, command):
         return ["ip", "netns", "exec", self.names[index], *command]
 
-    def lose(self, permille):
-        """From now on every host loses this share of what UDP brings it; 0: nothing."""
-        for name in self.names:
+    def lose(self, permille, only=None):
+        """From now on every host, or only this one, loses this share of what UDP brings it; 0:
+        nothing."""
+        for name in self.names if only is None else [self.names[only]]:
             self._filter(name, permille and
                          f"ip protocol udp numgen random mod 1000 < {permille} drop")
 
     def silence(self, index, silent):
         """Nothing gets to a host or out of it, and nobody is told."""
         self._filter(self.names[index], silent and "drop")
+
+    def narrow(self, index, mbit_s):
+        """From now on a host sends and is sent so many megabits a second at most; None: no limit."""
+        for device, within in (("eth0", ["netns", "exec", self.names[index]]),
+                               (f"{self.bridge}v{index + 1}", None)):
+            tc = ["tc", "qdisc"] if within is None else ["ip", *within, "tc", "qdisc"]
+            run([*tc, "del", "dev", device, "root"], must=False)
+            if mbit_s:
+                run([*tc, "add", "dev", device, "root", "tbf", "rate", f"{mbit_s}mbit",
+                     "burst", "16k", "latency", "200ms"])
 
     @staticmethod
     def _filter(name, rule):
@@ -85,7 +97,10 @@ class Namespaces:
         ip("link", "del", self.bridge, must=False)
 
     def _make(self):
-        ip("link", "add", self.bridge, "type", "bridge", "mcast_snooping", "0")
+        # Hosts say within a tenth of a second what they joined.
+        snooping = (["1", "mcast_querier", "1", "mcast_query_response_interval", "10",
+                     "mcast_startup_query_interval", "50"] if self.snooping else ["0"])
+        ip("link", "add", self.bridge, "type", "bridge", "mcast_snooping", *snooping)
         ip("link", "set", self.bridge, "up")
         for index, name in enumerate(self.names):
             port = f"{self.bridge}v{index + 1}"

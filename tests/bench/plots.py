@@ -67,10 +67,37 @@ def latency(rows):
     return figure
 
 
+def draw_domains(results, folder):
+    """Of `domains.py`: the fast members beside a host that is well, and beside one that is sick."""
+    folder.mkdir(parents=True, exist_ok=True)
+    figure, axes = pyplot.subplots(figsize=(7, 3.6))
+    for at, result in enumerate(results):
+        for what, mark in (("p50_us", "o"), ("p99_us", "^")):
+            for half, colour in (("well", "#2563a8"), ("sick", "#c05a2b")):
+                values = [pair[half]["fast"][what] for pair in result["pairs"]]
+                shift = (what == "p99_us") * 0.3 + (half == "sick") * 0.15
+                axes.plot([at + shift] * len(values), values, mark, color=colour, alpha=0.4,
+                          label=None if at else f"{what[:3]}, the other host {half}")
+    axes.set(yscale="log", ylabel="microseconds from send to delivery",
+             title="Fast members, while a slow one is well or sick")
+    axes.set_xticks([at + 0.22 for at in range(len(results))],
+                    [result["cluster"] for result in results])
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend()
+    for kind in ("svg", "png"):
+        figure.savefig(folder / f"domains.{kind}", dpi=120, bbox_inches="tight",
+                       metadata={"Date": None} if kind == "svg" else None)
+    pyplot.close(figure)
+
+
 def clusters(rows):
     return sorted({row["cluster"] for row in rows}, key=lambda name: (name == "corosync", name))
 
 
 if __name__ == "__main__":
     measured = json.loads(pathlib.Path(sys.argv[1]).read_text())
-    draw(measured["rows"], measured["raw_mb_s"], pathlib.Path(sys.argv[2]))
+    into = pathlib.Path(sys.argv[2])
+    if "domains" in measured:
+        draw_domains(measured["domains"], into)
+    else:
+        draw(measured["rows"], measured["raw_mb_s"], into)
