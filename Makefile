@@ -9,7 +9,7 @@ release = $(target)/release
 demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-build test fuzz header lib bench bench-micro counts soak man wheel npm
+.PHONY: help build demo demo-domains demo-build test fuzz header lib bench bench-micro counts soak man wheel npm
 .PHONY: bench-wrappers bench-domains clean
 
 help: ## What can be made
@@ -23,6 +23,13 @@ build: ## Daemon, console and library, optimised
 
 demo: demo-build ## Four members agree, through a killed daemon and a divided network
 	@$(PYTHON) demo/demo.py --bin $(release) --member $(demo_dir)/member $(if $(JSON),--json)
+
+demo-domains: demo-build ## A fast domain, undisturbed by a slow one: half a minute, with a picture
+	@$(CC) -std=gnu11 -Wall -Wextra -O2 -Iinclude -DBACKEND='"anasazi_backend.h"' \
+		tests/bench/pace.c -o $(demo_dir)/pace -L$(release) -lanasazi -lpthread \
+		-Wl,-rpath,'$$ORIGIN/../release'
+	@$(PYTHON) -B demo/domains.py --bin $(release) --pace $(demo_dir)/pace \
+		--picture $(demo_dir)/domains.svg $(if $(JSON),--json)
 
 demo-build: build
 	@mkdir -p $(demo_dir)

@@ -6,8 +6,9 @@
  * LEN bytes a message, RATE messages a second; of the group that $BENCH_GROUP names, or "bench".
  *
  * A line of JSON for each second: when it ended (CLOCK_MONOTONIC), views and messages in it,
- * messages that there was no room for, and [nanoseconds, messages] for all latencies from send to
- * delivery, within 1.6 %. Exit status: 0; 1 for a failure that it explains; 5: the session ended. */
+ * messages that there was no room for, and [nanoseconds, messages] for all times from send to
+ * delivery, within 1.6 %. Exit status: 0; 1 for a failure that it explains; 5: the session ended.
+ */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <pthread.h>
