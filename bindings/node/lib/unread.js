@@ -1,7 +1,7 @@
 'use strict'
 // Events that nobody has read yet, and who reads them.
 
-const { fromStatus, status } = require('./errors')
+const { fromStatus, status } = require('./failure')
 
 /** So many events and bytes of messages may be unread before reading of the connection stops. */
 const EVENTS_MAX = 16384
