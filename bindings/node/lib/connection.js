@@ -12,7 +12,7 @@ const {
 } = require('./options')
 const { Outbox } = require('./outbox')
 const { Pulse } = require('./pulse')
-const { checkSignal, withSignal } = require('./signals')
+const { checkSignal, onAbort, withSignal } = require('./signals')
 const { Unread, level } = require('./unread')
 
 /** Batches in one go, before other things of the loop have their turn. */
@@ -510,13 +510,26 @@ async function connect (url, options) {
   const settings = settingsOf(options)
   checkSignal(options?.signal)
   options?.signal?.throwIfAborted()
-  const opening = native.connect(url?.toString(), fileOf(options), settings)
-  const opened = opening.then((made) => {
-    if (isFailure(made)) throw fromFailure(made)
-    return new Connection(made, options)
+  const file = fileOf(options)
+  return await new Promise((resolve, reject) => {
+    let stop = () => {}
+    const opening = native.open(url?.toString(), file, settings, () => {
+      stop()
+      const made = opening.take()
+      try {
+        if (isFailure(made)) throw fromFailure(made)
+        resolve(new Connection(made, options))
+      } catch (error) {
+        reject(error)
+      }
+    })
+    if (isFailure(opening)) return reject(fromFailure(opening))
+    if (options?.signal === undefined) return
+    stop = onAbort(options.signal, () => {
+      opening.abandon()
+      reject(options.signal.reason)
+    })
   })
-  const closeLate = () => opened.then((connection) => connection.close(), () => {})
-  return await withSignal(opened, options?.signal, closeLate)
 }
 
 module.exports = { Connection, connect }
