@@ -17,7 +17,7 @@ function checkKeys (what, options, keys) {
   if (!isPlain(options)) {
     throw invalid(`options of ${what} are an object, not ${shown(options)}`)
   }
-  for (const key in options) {
+  for (const key of Object.keys(options)) {
     if (keys.includes(key)) continue
     throw invalid(`${what} has no option ${shown(key)}: there are ${keys.join(', ')}`)
   }
