@@ -42,7 +42,11 @@ test('prototypes that are tampered with', async (t) => {
     const group = await connection.join('room', { unreadEventsMax: 100 })
     console.log(await group.mcast('x', { service: 'safe' }))
     console.log(await connection.mcast([group], 'y'))
-    for await (const { type, data } of group) if (type === 'message') { console.log(\`\${data}\`); break }
+    for await (const { type, data } of group) {
+      if (type !== 'message') continue
+      console.log(data.toString())
+      break
+    }
     await group.mcast('x', { colour: 1 }).catch(({ code }) => console.log(code))
     await connection.close()
   `)
@@ -141,7 +145,9 @@ test('a daemon that stands still holds up no end', async (t) => {
   await soon(connection.close(), 'closing')
   const results = await soon(ended, 'the ends')
   assert.equal(results.at(-1).status, 'fulfilled', 'closed is left')
-  for (const { reason } of results.slice(0, -1)) assert.ok(reason instanceof ClosedError, `${reason}`)
+  for (const { reason } of results.slice(0, -1)) {
+    assert.ok(reason instanceof ClosedError, `${reason}`)
+  }
 })
 
 test('threads share an engine, and each has its own connection', async (t) => {

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { test } from 'node:test'
 import { installed, member, soon } from './place.mjs'
 
+const { Line } = createRequire(import.meta.url)(path.join(installed, 'lib', 'line.js'))
 const big = Buffer.alloc(60_000)
 const listeners = (signal) => getEventListeners(signal, 'abort').length
 
@@ -39,6 +40,7 @@ test('one signal for thirty thousand sends that wait is listened to once', async
   assert.equal(listeners(abort.signal), 0)
   assert.deepEqual(await outcomes(sends), { AbortError: 30_000 })
   assert.equal(typeof await soon(group.mcast('well')), 'number')
+  assert.ok(group.waiting instanceof Line, 'what the last test below is about')
 })
 
 test('a signal is not listened to any more once nothing is awaited', async (t) => {
@@ -89,7 +91,6 @@ function takingOut (line, length, take) {
 }
 
 test('who waits is found at once, however many have gone before', (t) => {
-  const { Line } = createRequire(import.meta.url)(path.join(installed, 'lib', 'line.js'))
   const line = new Line()
   const [, middle] = ['a', 'b', 'c'].map((one) => line.add(one))
   line.remove(middle)
