@@ -1,6 +1,7 @@
 'use strict'
 // Who waits, in order. A Set would do, but what was deleted at its front is passed over at each
-// look at the first one, until the Set is made anew: 60,000 that go one by one take seconds.
+// look at the first one, until the Set is made anew; and so would an array, but what is behind the
+// first one is moved when it goes. 60,000 that go one by one take seconds.
 
 /** A list from which anyone may go, at once: each place knows who is before and behind it. */
 class Line {
@@ -28,6 +29,13 @@ class Line {
     place.before.behind = place.behind
     place.behind.before = place.before
     this.size--
+  }
+
+  /** Takes out the first one, if there is one. */
+  shift () {
+    const { one } = this.#ends.behind
+    if (this.size > 0) this.remove(this.#ends.behind)
+    return one
   }
 
   clear () {

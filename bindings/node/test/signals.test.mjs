@@ -95,6 +95,8 @@ test('who waits is found at once, however many have gone before', (t) => {
   const [, middle] = ['a', 'b', 'c'].map((one) => line.add(one))
   line.remove(middle)
   assert.deepEqual([line.first, line.size, line.all()], ['a', 2, ['a', 'c']])
+  assert.deepEqual([line.shift(), line.shift(), line.shift()], ['a', 'c', undefined])
+  line.add('d')
   line.clear()
   assert.deepEqual([line.first, line.size, line.all()], [undefined, 0, []])
   // Of as many, in one run: with a Set, whose first is looked for, it is quadratic.
