@@ -43,6 +43,8 @@ async function main () {
   }
 }
 
+// Who read it has gone, as `head` does: there is nothing more to say.
+process.stdout.on('error', (error) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 main().catch((error) => {
   console.error(`anasazi: ${error.code ? `${error.code}: ` : ''}${error.message}`)
   process.exitCode = 1

@@ -3,15 +3,16 @@
 
 const EventEmitter = require('node:events')
 const native = require('./native')
-const { fromFailure, fromStatus, invalid, isFailure, shown, status } = require('./errors')
+const { fromFailure, fromStatus, invalid, isFailure, shown, status } = require('./failure')
 const { Address, Group, Peer } = require('./group')
 const { Inbox, kind } = require('./inbox')
 const { checkMember, memberOf } = require('./member')
 const {
-  checkJoin, checkKeys, checkLimits, checkName, checkSignal, fileOf, isPlain, settingsOf, withSignal
+  checkJoin, checkKeys, checkLimits, checkName, fileOf, isPlain, settingsOf
 } = require('./options')
 const { Outbox } = require('./outbox')
 const { Pulse } = require('./pulse')
+const { checkSignal, onAbort, withSignal } = require('./signals')
 const { Unread, level } = require('./unread')
 
 /** Batches in one go, before other things of the loop have their turn. */
@@ -80,8 +81,10 @@ class Connection extends EventEmitter {
     if (this.#outbox.refusal !== undefined) throw this.#outbox.refusal
     const isSendOnly = options?.sendOnly === true
     const made = this.#session.join(name, isSendOnly ? SEND_ONLY : 0)
-    const number = this.#made(made, `group ${shown(name)} was joined already: use that one, or ` +
-      'wait until it has been left (await group.leave())')
+    const number = this.#made(made, {
+      [status.EEXIST]: `group ${shown(name)} was joined already: use that one, or wait until it ` +
+        'has been left (await group.leave())'
+    })
     const unread = new Unread(`group ${shown(name)}`, options, this.#onLevel)
     const group = new Group(this.#parts(), number, name, unread, isSendOnly)
     this.#groups.set(number, group)
@@ -102,8 +105,12 @@ class Connection extends EventEmitter {
     checkMember(member)
     this.#check()
     const { node, session } = memberOf(`${BigInt(member.node)}`, `${BigInt(member.session)}`)
-    const number = this.#made(this.#session.peer(node, session), `there is an address for ` +
-      `${node}/${session} already: use that one, or leave it before (await peer.leave())`)
+    const number = this.#made(this.#session.peer(node, session), {
+      [status.EEXIST]: `there is an address for ${node}/${session} already: use that one, or ` +
+        'leave it before (await peer.leave())',
+      [status.EINVAL]: `nobody can be ${node}/${session}: the node of a member is 1 to ` +
+        '4294967295, and its session 1 or more; take a member of a view, or the sender of a message'
+    })
     const peer = new Peer(this.#parts(), number, memberOf(node, session))
     this.#groups.set(number, peer)
     return peer
@@ -113,9 +120,10 @@ class Connection extends EventEmitter {
     return { connection: this, native: this.#session, outbox: this.#outbox }
   }
 
-  #made (made, ifExists) {
+  /** Its number, or an error, with a better sentence if there is one for it. */
+  #made (made, sentences) {
     if (typeof made === 'number') return made
-    throw fromFailure(made.status === status.EEXIST ? { ...made, message: ifExists } : made)
+    throw fromFailure({ ...made, message: sentences[made.status] ?? made.message })
   }
 
   #check () {
@@ -152,11 +160,7 @@ class Connection extends EventEmitter {
     const json = jsonOf(question)
     const tag = this.#outbox.nextTag()
     const result = this.#session.query(json, tag)
-    if (result === status.EAGAIN) {
-      throw fromStatus(result, 'the engine is not there now, or has too much to answer: ask ' +
-        'again once the connection has resumed')
-    }
-    if (result !== status.OK) throw fromStatus(result)
+    if (result !== status.OK) throw unanswered(result, json)
     const answered = new Promise((resolve, reject) => {
       this.#queries.set(tag, { json, parts: [], resolve, reject })
     })
@@ -393,11 +397,7 @@ class Connection extends EventEmitter {
     if (this.#inbox.hasMore(at)) return
     this.#queries.delete(this.#inbox.tag(at))
     const number = this.#inbox.status(at)
-    if (number === status.EINVAL) {
-      return query.reject(invalid(`the engine knows no such question as ${shown(query.json)}: it ` +
-        'answers { query: \'status\' } and what else the console asks'))
-    }
-    if (number < 0) return query.reject(fromStatus(number))
+    if (number < 0) return query.reject(unanswered(number, query.json))
     try {
       query.resolve(JSON.parse(Buffer.concat(query.parts)))
     } catch (error) {
@@ -418,7 +418,7 @@ class Connection extends EventEmitter {
     const leaving = this.#leaving.get(group)
     this.#leaving.delete(group)
     this.#crowded.delete(group.unread)
-    for (const other of group._end(this.#why(at))) this.#flushing.add(other)
+    for (const other of group._end(this.#whyLeft(at, group))) this.#flushing.add(other)
     leaving?.resolve()
   }
 
@@ -426,6 +426,15 @@ class Connection extends EventEmitter {
   #why (at) {
     const number = this.#inbox.status(at)
     return number < 0 ? fromStatus(number, this.#inbox.text(at)) : undefined
+  }
+
+  /** The library says what is wrong, though not of which group. */
+  #whyLeft (at, group) {
+    const why = this.#why(at)
+    if (why === undefined) return undefined
+    const what = `${group.member === undefined ? 'group' : 'the address'} ${shown(group.name)}`
+    const how = group.view === undefined ? 'cannot be had' : 'has ended'
+    return fromStatus(why.errno, `${what} ${how}: ${why.message}`)
   }
 
   #tellAll (event) {
@@ -474,6 +483,23 @@ function jsonOf (question) {
   throw invalid('this query cannot be made JSON: its toJSON() gives nothing')
 }
 
+/** Why there is no answer to a question. */
+function unanswered (number, json) {
+  switch (number) {
+    case status.EAGAIN:
+      return fromStatus(number, 'the engine is not there now, or has too much to answer: ask ' +
+        'again once the connection has resumed')
+    case status.EINVAL:
+      return invalid(`the engine knows no such question as ${shown(json)}: it answers ` +
+        '{ query: \'status\' } and what else the console asks')
+    case status.EMSGSIZE:
+      return fromStatus(number, `this query has ${Buffer.byteLength(json)} bytes as JSON, which ` +
+        'is more than the engine takes: ask for less at once')
+    default:
+      return fromStatus(number)
+  }
+}
+
 async function connect (url, options) {
   const isUrl = url === undefined || url === null || typeof url === 'string' || url instanceof URL
   if (!isUrl && typeof url === 'object' && options === undefined) return connect(undefined, url)
@@ -484,13 +510,26 @@ async function connect (url, options) {
   const settings = settingsOf(options)
   checkSignal(options?.signal)
   options?.signal?.throwIfAborted()
-  const opening = native.connect(url?.toString(), fileOf(options), settings)
-  const opened = opening.then((made) => {
-    if (isFailure(made)) throw fromFailure(made)
-    return new Connection(made, options)
+  const file = fileOf(options)
+  return await new Promise((resolve, reject) => {
+    let stop = () => {}
+    const opening = native.open(url?.toString(), file, settings, () => {
+      stop()
+      const made = opening.take()
+      try {
+        if (isFailure(made)) throw fromFailure(made)
+        resolve(new Connection(made, options))
+      } catch (error) {
+        reject(error)
+      }
+    })
+    if (isFailure(opening)) return reject(fromFailure(opening))
+    if (options?.signal === undefined) return
+    stop = onAbort(options.signal, () => {
+      opening.abandon()
+      reject(options.signal.reason)
+    })
   })
-  const closeLate = () => opened.then((connection) => connection.close(), () => {})
-  return await withSignal(opened, options?.signal, closeLate)
 }
 
 module.exports = { Connection, connect }

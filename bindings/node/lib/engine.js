@@ -4,7 +4,7 @@
 const EventEmitter = require('node:events')
 const native = require('./native')
 const { Connection } = require('./connection')
-const { fromFailure, fromStatus, invalid, isFailure, shown, status } = require('./errors')
+const { fromFailure, fromStatus, invalid, isFailure, shown, status } = require('./failure')
 const { checkKeys, checkLimits, fileOf, settingsOf } = require('./options')
 
 /** Those that are open: an engine is not to end just because nobody holds it. */

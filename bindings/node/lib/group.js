@@ -2,8 +2,10 @@
 // Groups, and addresses of members.
 
 const EventEmitter = require('node:events')
-const { fromStatus, invalid, shown, status } = require('./errors')
-const { checkKeys, checkSignal, withSignal } = require('./options')
+const { fromStatus, invalid, shown, status } = require('./failure')
+const { Line } = require('./line')
+const { checkKeys } = require('./options')
+const { checkSignal, withSignal } = require('./signals')
 
 /** So long may messages that were sent before leaving wait for room. */
 const LEAVING_MS = 5000
@@ -22,9 +24,7 @@ class Address extends EventEmitter {
   #sending
   #hasEnded = false
   /** Who waits for room. */
-  #writers = []
-  /** For this package: what waits to be sent. */
-  waiting = new Set()
+  #writers = new Set()
 
   constructor (parts, number, name) {
     super()
@@ -34,7 +34,8 @@ class Address extends EventEmitter {
     this.#connection = parts.connection
     this.#native = parts.native
     this.#outbox = parts.outbox
-    Object.defineProperty(this, 'waiting', { enumerable: false })
+    /** For this package: what waits to be sent. */
+    Object.defineProperty(this, 'waiting', { value: new Line() })
     Object.defineProperty(this, 'number', { value: number })
     Object.defineProperty(this, 'name', { value: name, enumerable: true })
   }
@@ -67,11 +68,9 @@ class Address extends EventEmitter {
     if (this.waiting.size === 0 && !this.#outbox.needsRoom(this)) return
     const writer = {}
     const room = new Promise((resolve, reject) => Object.assign(writer, { resolve, reject }))
-    this.#writers.push(writer)
+    this.#writers.add(writer)
     this.#outbox.needRoom([this])
-    await withSignal(room, signal, () => {
-      this.#writers = this.#writers.filter((other) => other !== writer)
-    })
+    await withSignal(room, signal, () => this.#writers.delete(writer))
   }
 
   leave () {
@@ -131,7 +130,9 @@ class Address extends EventEmitter {
   /** There is room; or there will be none. */
   _drained (error) {
     process.nextTick(() => this.emit('drain'))
-    for (const { resolve, reject } of this.#writers.splice(0)) {
+    const writers = [...this.#writers]
+    this.#writers.clear()
+    for (const { resolve, reject } of writers) {
       if (error === undefined) resolve()
       else reject(error)
     }
@@ -169,8 +170,7 @@ class Peer extends Address {
 /** A group that was joined: what is sent to it, and its ordered stream. */
 class Group extends Address {
   #joined
-  /** The view that was received last. */
-  view = undefined
+  #view
 
   constructor (parts, number, name, unread, isSendOnly) {
     super(parts, number, name)
@@ -178,6 +178,11 @@ class Group extends Address {
     Object.defineProperty(this, 'sendOnly', { value: isSendOnly, enumerable: true })
     /** What messages to it alone say. */
     Object.defineProperty(this, 'asList', { value: Object.freeze([this]) })
+  }
+
+  /** The one that was received last. */
+  get view () {
+    return this.#view
   }
 
   [Symbol.asyncIterator] () {
@@ -194,7 +199,7 @@ class Group extends Address {
   }
 
   _sees (view) {
-    this.view = view
+    this.#view = view
     this.#joined?.resolve(this)
     this.#joined = undefined
   }

@@ -303,6 +303,8 @@ export class MessageSizeError extends InvalidArgumentError {}
 export class ConfigError extends InvalidArgumentError {}
 /** `ANZ_EAGAIN`: no room. */
 export class WouldBlockError extends AnasaziError {}
+/** `ANZ_ENOMEM`: no memory, no descriptors, or a limit of the engine is reached. */
+export class OutOfMemoryError extends AnasaziError {}
 /** `ANZ_EBUSY`: somebody reads already. */
 export class BusyError extends AnasaziError {}
 /** `ANZ_EEXIST`: joined already. */

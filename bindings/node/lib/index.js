@@ -1,11 +1,10 @@
 'use strict'
+// What this package exports. ES modules see the names that the list at the end has as it stands.
 
 const native = require('./native')
 const { Connection, connect } = require('./connection')
 const { Engine } = require('./engine')
-const {
-  fromStatus, fromFailure, invalid, isFailure, shown, status, ...errors
-} = require('./errors')
+const { invalid, shown } = require('./failure')
 const { Address, Group, Peer } = require('./group')
 const { Member } = require('./member')
 
@@ -29,5 +28,5 @@ module.exports = {
   Group,
   Peer,
   Member,
-  ...errors
+  ...require('./errors')
 }

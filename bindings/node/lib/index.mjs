@@ -1,32 +1,3 @@
-import anasazi from './index.js'
-
-export const {
-  connect,
-  hasFeature,
-  version,
-  libraryVersion,
-  Connection,
-  Engine,
-  Address,
-  Group,
-  Peer,
-  Member,
-  AnasaziError,
-  InvalidArgumentError,
-  MessageSizeError,
-  ConfigError,
-  WouldBlockError,
-  BusyError,
-  ExistsError,
-  AccessError,
-  NotSupportedError,
-  TimeoutError,
-  ConnectionRefusedError,
-  ClosedError,
-  NotMemberError,
-  SlowReceiverError,
-  ViewChangedError,
-  MessageLostError
-} = anasazi
-
-export default anasazi
+// Node finds the names in the lists at the end of index.js and errors.js.
+export * from './index.js'
+export { default } from './index.js'

@@ -1,7 +1,9 @@
 'use strict'
 // Members: one frozen object each, so that `===` compares them.
 
-const { invalid, shown } = require('./errors')
+const { invalid, shown } = require('./failure')
+
+const NUMBER_MAX = 2n ** 64n - 1n
 
 /** Weakly, by "node/session": a member that nobody holds is forgotten. */
 const known = new Map()
@@ -30,11 +32,24 @@ function memberOf (node, session) {
   return member
 }
 
+/** Whoever has both numbers will do. */
 function checkMember (member) {
-  const isNumber = (text) => typeof text === 'string' && /^[0-9]{1,20}$/.test(text)
-  if (!isNumber(member?.node) || !isNumber(member?.session)) {
-    throw invalid(`a member has a node and a session, in decimal, which ${shown(member)} has ` +
-      'not: take one of a view, or the sender of a message')
+  if (member === null || typeof member !== 'object') {
+    throw invalid(`a member is taken of a view, or is the sender of a message: ${shown(member)} ` +
+      'is none')
+  }
+  checkNumber('node', member.node)
+  checkNumber('session', member.session)
+}
+
+function checkNumber (what, number) {
+  if (typeof number !== 'string') {
+    throw invalid(`the ${what} of a member is text, a number in decimal, and not ` +
+      `${shown(number)}: numbers of 64 bits do not fit a number`)
+  }
+  if (!/^[0-9]{1,20}$/.test(number) || BigInt(number) > NUMBER_MAX) {
+    throw invalid(`the ${what} of a member is a whole number in decimal, from 0 to ` +
+      `${NUMBER_MAX}, and not ${shown(number)}`)
   }
 }
 

@@ -1,30 +1,8 @@
 'use strict'
 // What callers pass besides: checked, and as the addon takes it.
 
-const { invalid, shown } = require('./errors')
-
-function checkSignal (signal) {
-  if (signal === undefined) return
-  // Of any realm.
-  const isSignal = typeof signal?.aborted === 'boolean' && 'reason' in signal &&
-    typeof signal.addEventListener === 'function' && typeof signal.throwIfAborted === 'function'
-  if (!isSignal) {
-    throw invalid(`signal is an AbortSignal, not ${shown(signal)}`)
-  }
-}
-
-/** As the promise, but not after the signal. */
-function withSignal (promise, signal, onAbort) {
-  if (signal === undefined) return promise
-  return new Promise((resolve, reject) => {
-    const abort = () => {
-      onAbort()
-      reject(signal.reason)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
-  })
-}
+const { invalid, shown } = require('./failure')
+const { checkSignal } = require('./signals')
 
 /** Whether it is an object of keys and values, of any realm. */
 function isPlain (value) {
@@ -39,7 +17,7 @@ function checkKeys (what, options, keys) {
   if (!isPlain(options)) {
     throw invalid(`options of ${what} are an object, not ${shown(options)}`)
   }
-  for (const key in options) {
+  for (const key of Object.keys(options)) {
     if (keys.includes(key)) continue
     throw invalid(`${what} has no option ${shown(key)}: there are ${keys.join(', ')}`)
   }
@@ -49,8 +27,18 @@ function checkKeys (what, options, keys) {
 function checkJoin (options) {
   checkKeys('join()', options, ['sendOnly', 'unreadEventsMax', 'unreadBytesMax', 'signal'])
   if (options === undefined) return
+  checkFlags(options, ['sendOnly'])
   checkSignal(options.signal)
   checkLimits(options)
+}
+
+/** What is on or off: what is neither, such as 'no', would be taken for what it is not. */
+function checkFlags (options, keys) {
+  for (const key of keys) {
+    const flag = options[key]
+    if (flag === undefined || typeof flag === 'boolean') continue
+    throw invalid(`${key} is true or false, not ${shown(flag)}`)
+  }
 }
 
 function checkLimits (options) {
@@ -81,6 +69,7 @@ function fileOf (options) {
   if (file !== undefined && typeof file !== 'string') {
     throw invalid(`configFile is the path of a file, not ${shown(file)}`)
   }
+  if (file === '') throw invalid('configFile is the path of a file, and this one is empty')
   return file
 }
 
@@ -102,5 +91,5 @@ function checkName (name) {
 }
 
 module.exports = {
-  checkJoin, checkKeys, checkLimits, checkName, checkSignal, fileOf, isPlain, settingsOf, withSignal
+  checkFlags, checkJoin, checkKeys, checkLimits, checkName, fileOf, isPlain, settingsOf
 }

@@ -2,9 +2,10 @@
 // Messages that wait for room, and messages whose fate is awaited.
 
 const { isAnyArrayBuffer, isSharedArrayBuffer, isTypedArray } = require('node:util').types
-const { fromStatus, invalid, shown, status } = require('./errors')
+const { fromStatus, invalid, shown, status } = require('./failure')
 const { services } = require('./inbox')
-const { checkKeys, checkSignal } = require('./options')
+const { checkFlags, checkKeys } = require('./options')
+const { checkSignal, onAbort } = require('./signals')
 
 /** So many bytes and messages may wait for room. */
 const WAITING_BYTES_MAX = 64 * 1024 * 1024
@@ -21,6 +22,7 @@ const UNRELIABLE = 0
 function serviceOf (options) {
   if (options === undefined) return 4
   checkKeys('a message', options, optionsOfMessages)
+  checkFlags(options, ['sameView', 'self'])
   const service = services.indexOf(options.service ?? 'agreed')
   if (service < 0) {
     const all = services.join(', ')
@@ -71,10 +73,13 @@ class Send {
     this.reject = reject
     this.views = service & SAME_VIEW ? groups.map((group) => group.view?.id) : undefined
     this.stopListening = undefined
+    /** In each of the groups, if it waits. */
+    this.places = undefined
+    this.isSettled = false
   }
 
   get isFirst () {
-    return this.groups.every((group) => firstOf(group) === this)
+    return this.groups.every((group) => group.waiting.first === this)
   }
 
   get viewHasChanged () {
@@ -88,19 +93,16 @@ class Send {
   }
 
   succeed (sequence) {
+    this.isSettled = true
     this.stopListening?.()
     this.resolve(sequence)
   }
 
   fail (error) {
+    this.isSettled = true
     this.stopListening?.()
     this.reject(error)
   }
-}
-
-/** What waits in a group, in order. */
-function firstOf (group) {
-  return group.waiting.values().next().value
 }
 
 /** The sends of a connection. */
@@ -155,7 +157,7 @@ class Outbox {
     const mustWait = groups.some((group) => group.waiting.size > 0)
     const result = mustWait ? status.EAGAIN : this.#hand(groups, service, bytes, 0)
     if (result === status.OK) return true
-    if (result !== status.EAGAIN) throw fromStatus(result)
+    if (result !== status.EAGAIN) throw refused(result, groups, service, bytes.length)
     this.needRoom(groups)
     return false
   }
@@ -180,7 +182,7 @@ class Outbox {
       this.#check(groups, service)
       const send = new Send(groups, service, bytes, this.nextTag(), resolve, reject)
       if (groups.some((group) => group.waiting.size > 0) || !this.#accept(send)) this.#wait(send)
-      if (signal !== undefined) this.#listen(send, signal)
+      if (signal !== undefined && !send.isSettled) this.#listen(send, signal)
       this.#onAwaited()
     })
   }
@@ -193,9 +195,13 @@ class Outbox {
     }
     const result = this.#hand(send.groups, send.service, send.data, send.tag)
     if (result === status.EAGAIN) return false
-    if (result !== status.OK) send.fail(fromStatus(result))
-    else if (!(send.service & NO_SELF) || send.hasReceipt) this.#pending.set(send.tag, send)
-    else send.succeed(0)
+    if (result !== status.OK) {
+      send.fail(refused(result, send.groups, send.service, send.data.length))
+    } else if (!(send.service & NO_SELF) || send.hasReceipt) {
+      this.#pending.set(send.tag, send)
+    } else {
+      send.succeed(0)
+    }
     return true
   }
 
@@ -209,34 +215,32 @@ class Outbox {
     send.data = Buffer.from(send.data)
     this.#waitingBytes += len
     this.#waiting.add(send)
-    for (const group of send.groups) group.waiting.add(send)
+    send.places = send.groups.map((group) => group.waiting.add(send))
   }
 
   #waitsNoMore (send) {
     this.#waiting.delete(send)
     this.#waitingBytes -= send.data.length
-    for (const group of send.groups) group.waiting.delete(send)
+    send.places.forEach((place, at) => send.groups[at].waiting.remove(place))
   }
 
   #listen (send, signal) {
-    const abort = () => {
+    send.stopListening = onAbort(signal, () => {
       if (!this.#pending.delete(send.tag)) {
         if (!this.#waiting.has(send)) return
-        const behind = send.groups.filter((group) => firstOf(group) === send)
+        const behind = send.groups.filter((group) => group.waiting.first === send)
         this.#waitsNoMore(send)
         for (const group of behind) this.flush(group)
       }
       send.fail(signal.reason)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    send.stopListening = () => signal.removeEventListener('abort', abort)
+    })
   }
 
   /** There may be room for what waits, in order. */
   flush (group) {
     const groups = [group]
     for (let next = groups.pop(); next !== undefined; next = groups.pop()) {
-      for (let send = firstOf(next); send !== undefined; send = firstOf(next)) {
+      for (let send = next.waiting.first; send !== undefined; send = next.waiting.first) {
         if (!send.isFirst || !this.#accept(send)) break
         this.#waitsNoMore(send)
         for (const other of send.groups) if (other !== next) groups.push(other)
@@ -286,7 +290,7 @@ class Outbox {
   /** Of a group, what was not sent; gives the same. */
   failWaiting (error, group) {
     const freed = new Set()
-    for (const send of group.waiting) {
+    for (const send of group.waiting.all()) {
       this.#waitsNoMore(send)
       send.fail(error)
       for (const other of send.groups) if (other !== group) freed.add(other)
@@ -311,6 +315,24 @@ class Outbox {
     for (const group of needing) group._drained(error)
     for (const group of groups) group._sentAll()
   }
+}
+
+/** Why the library does not take a message. */
+function refused (number, groups, service, len) {
+  const names = groups.map(({ name }) => shown(name)).join(', ')
+  if (number === status.EMSGSIZE) {
+    const limit = (service & 0xff) === UNRELIABLE
+      ? 'an unreliable one has 1024 at most, less what several groups take: send it by another ' +
+        'service, or in parts'
+      : 'the engine takes less (its setting message.len_max): send it in parts'
+    return fromStatus(number, `this message to ${names} has ${len} bytes, and ${limit}`)
+  }
+  if (number === status.EINVAL && groups.length > 1) {
+    return fromStatus(number, `one message goes to groups of one domain, which ${names} are not ` +
+      'of: send one to those of each')
+  }
+  return fromStatus(number, `this message to ${names} is not sent: ` +
+    fromStatus(number).message)
 }
 
 function viewChanged () {

@@ -1,7 +1,8 @@
 'use strict'
 // Events that nobody has read yet, and who reads them.
 
-const { fromStatus, status } = require('./errors')
+const { fromStatus, status } = require('./failure')
+const { Line } = require('./line')
 
 /** So many events and bytes of messages may be unread before reading of the connection stops. */
 const EVENTS_MAX = 16384
@@ -22,7 +23,7 @@ class Unread {
   #events = []
   #head = 0
   #bytes = 0
-  #waiters = []
+  #waiters = new Line()
   #hasEnded = false
   #error
   #eventsMax
@@ -55,7 +56,7 @@ class Unread {
   }
 
   push (event) {
-    if (this.#waiters.length > 0) {
+    if (this.#waiters.size > 0) {
       this.#waiters.shift().give(event)
       return
     }
@@ -150,9 +151,8 @@ class Unread {
     if (this.#hasEnded) return
     this.#hasEnded = true
     this.#error = error
-    const [first, ...others] = this.#waiters.splice(0)
-    if (first !== undefined) this.#endFor(first)
-    for (const waiter of others) waiter.resolve(done)
+    if (this.#waiters.size > 0) this.#endFor(this.#waiters.shift())
+    this.#endWaiting()
   }
 
   #endFor (waiter) {
@@ -184,14 +184,18 @@ class Unread {
       const give = (event) => resolve({ value: takesAll ? [event] : event, done: false })
       const waiter = { give, resolve, reject }
       if (this.#hasEnded) this.#endFor(waiter)
-      else this.#waiters.push(waiter)
+      else this.#waiters.add(waiter)
     })
   }
 
   close (reader) {
     if (this.reader !== reader) return
     this.reader = null
-    for (const waiter of this.#waiters.splice(0)) waiter.resolve(done)
+    this.#endWaiting()
+  }
+
+  #endWaiting () {
+    while (this.#waiters.size > 0) this.#waiters.shift().resolve(done)
   }
 }
 

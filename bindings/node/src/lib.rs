@@ -4,6 +4,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`session`] | sessions: groups and sends by number, events by the batch |
+//! | [`opening`] | sessions that are being opened |
 //! | [`batch`] | how a batch of events is laid out for JavaScript |
 //! | [`engine`] | engines in the process |
 //! | [`failure`] | failures as values, of which JavaScript makes errors |
@@ -16,6 +17,7 @@
 pub mod batch;
 pub mod engine;
 pub mod failure;
+pub mod opening;
 pub mod session;
 pub mod sys;
 

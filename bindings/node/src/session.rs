@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use anasazi_sys::{Config, Failure as Why, Group, Kind, Member, Receiver, Status, generated};
-use napi::bindgen_prelude::{Array, AsyncTask, Buffer, BufferSlice, Either, FnArgs, Function};
-use napi::{Env, Task};
+use napi::Env;
+use napi::bindgen_prelude::{Array, Buffer, BufferSlice, Either, FnArgs, Function};
 use napi_derive::napi;
 
 use crate::batch::{Layout, Members, ROW_LEN};
@@ -255,39 +255,4 @@ pub(crate) fn config(file: Option<&str>, settings: &[String]) -> Result<Config, 
         config.set(&setting[0], &setting[1])?;
     }
     Ok(config)
-}
-
-/// Opens a session, on a thread of libuv's: it may take as long as `connect.timeout_ms` says.
-#[derive(Debug)]
-pub struct Connect {
-    url: Option<String>,
-    file: Option<String>,
-    settings: Vec<String>,
-}
-
-impl Task for Connect {
-    type Output = Result<anasazi_sys::Session, Why>;
-    type JsValue = Either<Session, Failure>;
-
-    fn compute(&mut self) -> napi::Result<Self::Output> {
-        Ok(config(self.file.as_deref(), &self.settings)
-            .and_then(|config| anasazi_sys::Session::connect(self.url.as_deref(), Some(&config))))
-    }
-
-    fn resolve(&mut self, _env: Env, opened: Self::Output) -> napi::Result<Self::JsValue> {
-        Ok(match opened {
-            Ok(session) => Either::A(Session::of(session)),
-            Err(why) => Either::B(why.into()),
-        })
-    }
-}
-
-/// Opens a session: a promise of it, or of why not.
-#[napi]
-pub fn connect(
-    url: Option<String>,
-    file: Option<String>,
-    settings: Vec<String>,
-) -> AsyncTask<Connect> {
-    AsyncTask::new(Connect { url, file, settings })
 }

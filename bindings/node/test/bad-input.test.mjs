@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import vm from 'node:vm'
 import {
   Address, AnasaziError, BusyError, ClosedError, ConfigError, Connection, ConnectionRefusedError,
-  connect, Engine, ExistsError, Group, hasFeature, InvalidArgumentError, MessageSizeError, Peer
+  connect, Engine, ExistsError, Group, hasFeature, InvalidArgumentError, MessageSizeError,
+  OutOfMemoryError, Peer
 } from 'anasazi'
 import { Cluster, member, next, script, soon } from './place.mjs'
 
@@ -41,6 +42,8 @@ test('what cannot be connected to', async () => {
   await fails(() => connect(new URL('shm:/nowhere/at/all.sock')), ConnectionRefusedError,
     'ANZ_ECONNREFUSED', /nowhere/)
   await invalid(() => connect('inproc:x', { configFile: 5 }), /path/)
+  await invalid(() => connect('inproc:x', { configFile: '' }), /configFile.*empty/)
+  await invalid(() => connect('inproc:x', { unreadBytesMax: 5n }), /unreadBytesMax.*5n/)
   await invalid(() => connect('inproc:x', { signal: 5 }), /AbortSignal/)
   await fails(() => connect('nonsense:x'), AnasaziError, 'ANZ_EINVAL', /nonsense/)
   await fails(() => connect('inproc:a\0b'), AnasaziError, 'ANZ_EINVAL', /character 0/)
@@ -80,6 +83,11 @@ test('groups that cannot be joined', async (t) => {
   connection.peer({ node: '1', session: '2' })
   await fails(async () => connection.peer({ node: '01', session: '2' }), ExistsError, 'ANZ_EEXIST',
     /1\/2.*leave/)
+  await fails(async () => connection.peer({ node: '4294967296', session: '1' }),
+    InvalidArgumentError, 'ANZ_EINVAL', /4294967296\/1.*view/)
+  for (const sendOnly of ['yes', 0, null]) {
+    await invalid(() => connection.join('other', { sendOnly }), /sendOnly is true or false/)
+  }
   await invalid(() => connection.join('other', 5), /object/)
   await invalid(() => connection.join('other', { unreadEventsMax: -1 }), /unreadEventsMax/)
   await invalid(() => connection.join('other', { signal: {} }), /AbortSignal/)
@@ -103,9 +111,19 @@ test('messages that cannot be sent', async (t) => {
     await invalid(() => group.mcast('x', { priority: service }), /priority/)
   }
   await invalid(() => group.mcast('x', null), /object/)
-  await fails(() => group.mcast(Buffer.alloc(50_000_000)), MessageSizeError, 'ANZ_EMSGSIZE', /./)
+  const huge = [group.mcast, group.tryMcast].map((send) => async () => {
+    await send.call(group, Buffer.alloc(64 << 20))
+  })
+  for (const send of huge) {
+    await fails(send, MessageSizeError, 'ANZ_EMSGSIZE', /"room" has 67108864 .*message\.len_max/)
+  }
   await fails(() => group.mcast(Buffer.alloc(1025), { service: 'unreliable' }), MessageSizeError,
-    'ANZ_EMSGSIZE', /./)
+    'ANZ_EMSGSIZE', /1025 bytes.*unreliable.*1024/)
+  for (const flag of ['sameView', 'self']) {
+    for (const value of [0, 'no', null]) {
+      await invalid(() => group.mcast('x', { [flag]: value }), new RegExp(`${flag} is true or`))
+    }
+  }
   await invalid(() => group.mcast('x', { service: 'unreliable', sameView: true }), /unreliable/)
   for (const groups of [[], 5, null, [5], [group, null]]) {
     await invalid(() => connection.mcast(groups, 'x'), /groups/)
@@ -129,8 +147,22 @@ test('messages that cannot be sent', async (t) => {
     assert.throws(() => connection.peer(to), InvalidArgumentError)
     assert.throws(() => connection.memberName(to), InvalidArgumentError)
   }
-  const tooLarge = { node: '99999999999999999999', session: '1' }
-  assert.throws(() => connection.peer(tooLarge), InvalidArgumentError)
+  for (const [number, words] of [
+    ['18446744073709551616', /18446744073709551615, and not "18446744073709551616"/],
+    ['-1', /whole number.*"-1"/], ['1.5', /whole number.*"1\.5"/], ['', /whole number/],
+    ['1e3', /whole number/], [1, /text.*1: .*64 bits/], [-1.5, /text.*-1\.5: /], [1n, /text.*1n: /],
+    [undefined, /text.*undefined/]
+  ]) {
+    for (const [what, to] of [['node', { node: number, session: '1' }],
+      ['session', { node: '1', session: number }]]) {
+      for (const call of ['peer', 'memberName']) {
+        await invalid(async () => connection[call](to), new RegExp(`the ${what} of.*`))
+        await invalid(async () => connection[call](to), words)
+      }
+    }
+  }
+  await fails(() => connection.query({ query: 'x'.repeat(70_000) }), MessageSizeError,
+    'ANZ_EMSGSIZE', /70012 bytes/)
   for (const question of [5, null, undefined, 'x']) {
     await invalid(() => connection.query(question), /query/)
   }
@@ -142,6 +174,21 @@ test('messages that cannot be sent', async (t) => {
   await invalid(() => connection.query({ query: 'nonsense' }), /nonsense.*status/)
   await invalid(() => connection.query({ query: 'status' }, { signal: 5 }), /AbortSignal/)
   assert.equal(await soon(group.mcast('still well')), 1)
+})
+
+test('more groups than a session can hold', async (t) => {
+  const { connection } = await member(t, 'many')
+  const joins = Array.from({ length: 4095 }, (_, at) => {
+    return connection.join(`${at}`, { sendOnly: true })
+  })
+  const groups = await soon(Promise.all(joins))
+  const tooMany = (call, words) => fails(call, OutOfMemoryError, 'ANZ_ENOMEM', words)
+  await tooMany(() => connection.join('late'), /group "late".*4096 groups; leave some/)
+  await tooMany(() => connection.peer({ node: '5', session: '6' }).mcast('x'), /"5\/6".*4096/)
+  // All is well with those that are there, and once some are left there is room.
+  assert.equal(await soon(groups[0].mcast('x')), 0)
+  await soon(groups[0].leave())
+  assert.equal((await soon(connection.join('late'))).view.members.length, 1)
 })
 
 test('memory that is gone is not sent as if it were empty', async (t) => {

@@ -1,6 +1,9 @@
 // How environments end: workers that are terminated, processes that exit or have nothing to do.
 // None may hang or abort; that is why the loop is woken as src/sys/watch.rs says.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import net from 'node:net'
+import path from 'node:path'
 import { test } from 'node:test'
 import { file, script } from './place.mjs'
 
@@ -181,3 +184,43 @@ test('workers with engines of their own, terminated', async (t) => {
   assert.equal(await program.end(), 0, program.errors)
   assert.deepEqual(program.printed, ['1', '1', '1', '1'])
 })
+
+/** Opens a connection to an engine that lets everybody in and says nothing, for ten minutes. */
+const unanswered = `
+  import { connect } from 'anasazi'
+  import { Worker } from 'node:worker_threads'
+  const settings = { 'connect.timeout_ms': 600_000 }
+  const options = { settings, signal: undefined }
+  const open = () => connect('unix:' + process.argv[2], options)
+`
+const unansweredEnds = {
+  'process.exit()': ['open(); setTimeout(() => process.exit(3), 100)', 3],
+  'an AbortSignal': [`
+    options.signal = AbortSignal.timeout(100)
+    await Promise.all(Array.from({ length: 8 }, () => open().catch(({ name }) => {
+      if (name !== 'TimeoutError') throw new Error(name)
+    })))`, 0],
+  'the end of a worker': [`
+    const worker = new Worker(process.argv[3], { argv: [process.argv[2]] })
+    await new Promise((resolve) => worker.once('message', resolve))
+    await worker.terminate()`, 0]
+}
+for (const [what, [text, status]] of Object.entries(unansweredEnds)) {
+  test(`${what} does not wait for an engine that does not answer`, async (t) => {
+    const socket = path.join(process.cwd(), `silent-${process.pid}-${status}-${what.length}`)
+    const sockets = []
+    const server = net.createServer((socket) => sockets.push(socket)).listen(socket)
+    await once(server, 'listening')
+    t.after(() => {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    })
+    const worker = file(t, `${unanswered}
+      import { parentPort } from 'node:worker_threads'
+      open()
+      setTimeout(() => parentPort.postMessage('waits'), 100)`)
+    const program = script(t, unanswered + text, [socket, worker])
+    assert.equal(await program.end(), status, program.errors)
+    assert.ok(sockets.length > 0)
+  })
+}

@@ -22,7 +22,7 @@ TOP = PACKAGE.parents[1]
 # For the test of types; nothing that users get depends on them.
 TYPESCRIPT = ["typescript@5.9.3", "@types/node@20.19.0"]
 PACKED_MAX = 12 * 1000 * 1000
-TEST_TIMEOUT_S = 240
+TEST_TIMEOUT_S = 360
 
 
 def run(*command: object, cwd: Path = TOP, timeout_s: int = 600, **further: str) -> str:
