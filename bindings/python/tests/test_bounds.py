@@ -212,13 +212,13 @@ async def test_a_group_that_ends_does_not_block_another(daemon: Daemon) -> None:
             with pytest.raises(anasazi.ConnectionClosed):
                 await both
             assert await behind == 1 and await b.mcast(b"again") == 2
-        assert not conn._core.unsent and conn._core.unsent_bytes == 0
+        assert not conn._core.sending.unsent and conn._core.sending.unsent_bytes == 0
 
 
 async def test_what_waits_for_room_is_copied_and_bounded(
     daemon: Daemon, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(anasazi._core, "UNSENT_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(anasazi._sending, "UNSENT_BYTES_MAX", 1_000_000)
     async with anasazi.connect(daemon.url) as conn, conn.join("room") as group:
         with daemon.stopped():
             buffer = bytearray(60_000)
@@ -230,7 +230,7 @@ async def test_what_waits_for_room_is_copied_and_bounded(
                     await asyncio.sleep(0)
                     if sends[-1].done():
                         await sends.pop()
-            assert refused.value.retryable and conn._core.unsent_bytes == 16 * 60_000
+            assert refused.value.retryable and conn._core.sending.unsent_bytes == 16 * 60_000
             with pytest.raises(TypeError, match="encode"):
                 await group.mcast("text")  # type: ignore[arg-type]
             buffer.clear()
@@ -248,7 +248,7 @@ async def test_cancelled_sends_keep_nothing(daemon: Daemon) -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
                     await group.mcast(bytes(100_000))
-        assert not group._stream.unsent and conn._core.unsent_bytes == 0
+        assert not group._stream.unsent and conn._core.sending.unsent_bytes == 0
         daemon.start()
         assert await group.mcast(b"x") == 1
 
