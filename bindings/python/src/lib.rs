@@ -29,7 +29,8 @@ use pyo3::prelude::*;
 
 use anasazi_sys::generated;
 
-#[pymodule]
+// Classes change only behind locks and atomic numbers: no global lock is needed around them.
+#[pymodule(gil_used = false)]
 #[pyo3(name = "_anasazi")]
 fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     if !anasazi_sys::is_compatible() {

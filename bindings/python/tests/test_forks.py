@@ -196,8 +196,8 @@ def test_views_are_there_in_a_child(place: Place) -> None:
         assert group.mcast(b"the parent goes on") == len(SIZES) + 1
 
 
-def test_views_of_the_child_itself(place: Place) -> None:
-    """A child has an engine's socket of its own here: views made before and after a fork."""
+def test_views_in_a_child_of_a_child(place: Place) -> None:
+    """Where collecting them in between does no harm."""
     with anasazi.sync.connect(**place.arguments()) as conn, conn.join("room") as group:
         views = views_of(group, SIZES)
         child = os.fork()

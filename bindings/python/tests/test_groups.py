@@ -271,3 +271,29 @@ async def test_messages_are_values(place: Place) -> None:
         one.seq = 5  # type: ignore[misc]
     with pytest.raises(AttributeError):
         view.members = ()  # type: ignore[misc]
+
+
+def test_events_are_frozen_dataclasses() -> None:
+    import copy
+    import dataclasses
+    import pickle
+
+    member = anasazi.Member(1, 2)
+    of_views = ((member,), anasazi.ViewId(1, 2, 3, 4, 5), 1)
+    made: list[Any] = [
+        anasazi.View(*of_views), anasazi.Transitional(*of_views), anasazi.Left(-12, "why"),
+        anasazi.Closed(-12, "why"), anasazi.Suspended("why"), anasazi.Resumed(member),
+        anasazi.Receipt(7, -11), anasazi.Gap(3),
+    ]  # fmt: skip
+    for n, event in enumerate(made):
+        kind = type(event)
+        assert dataclasses.is_dataclass(kind) and repr(event).startswith(f"{kind.__name__}(")
+        fields = [field.name for field in dataclasses.fields(event)]
+        assert kind.__match_args__ == tuple(fields) and not hasattr(event, "__dict__")
+        for name in (*fields, "other"):
+            with pytest.raises((AttributeError, TypeError)):
+                setattr(event, name, 1)
+        for again in (copy.copy(event), pickle.loads(pickle.dumps(event)), dataclasses.replace(event)):
+            assert type(again) is kind and again == event and hash(again) == hash(event)
+        assert [other == event for other in made] == [other is event for other in made], n
+        assert not isinstance(event, anasazi.View) or not isinstance(event, anasazi.Transitional)
