@@ -23,6 +23,15 @@ def check_most(most: int | None) -> None:
         check_bound("most", most)
 
 
+def check_service(service: int) -> None:
+    """That it is a number: which ones there are the extension knows, and says."""
+    if type(service) is not int and (isinstance(service, bool) or not hasattr(service, "__index__")):
+        raise TypeError(
+            f"service {service!r}: a service is one of UNRELIABLE, RELIABLE, FIFO, CAUSAL, AGREED "
+            "and SAFE, to which NO_SELF, SAME_VIEW, and PRIO_HIGH or PRIO_BULK may be or-ed"
+        )
+
+
 def check_tag(tag: int) -> None:
     """Of an application: the others are this package's."""
     if not isinstance(tag, int) or isinstance(tag, bool):

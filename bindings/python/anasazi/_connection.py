@@ -266,9 +266,7 @@ class Connection(Incoming, ConnectionHandle):
         Raises `AlreadyJoined` if there is one already, `InvalidArgument`, `ConnectionClosed`.
         """
         self._core.check()
-        target = Target(self._core, "a member", is_address=True)
-        peer = Peer(self, target)
-        self._core.peer(target, member)
+        peer = Peer(self, self._core.peer(member))
         peer._member = Member(*member)
         return peer
 

@@ -212,10 +212,19 @@ class Core:
         even KeyboardInterrupt: else nobody would leave."""
         self.session.join(target.name, flags, target, self.targets)
 
-    def peer(self, target: Target, member: tuple[int, int]) -> None:
-        """As `join()`, for the address of a member."""
-        self.session.peer(member, target, self.targets)
+    def peer(self, member: tuple[int, int]) -> Target:
+        """The address of a member; that of before if its object is gone."""
+        target = Target(self, "a member", is_address=True)
+        try:
+            self.session.peer(member, target, self.targets)
+        except _errors.AlreadyJoined:
+            old = self.find(f"{member[0]}/{member[1]}")
+            if old is None or old.is_leaving or not old.is_dropped():
+                raise
+            old.begin_again()
+            return old
         target.name = f"{member[0]}/{member[1]}"
+        return target
 
     def find(self, name: str) -> Target | None:
         return next((target for target in self.targets.values() if target.name == name), None)

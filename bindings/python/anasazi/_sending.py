@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import _anasazi, _errors
-from ._arguments import as_bytes, check_tag
+from ._arguments import as_bytes, check_service, check_tag
 from ._streams import Target
 from ._waiters import Waiter, fail, settle
 
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 UNSENT_LEN_MAX = 65536
 UNSENT_BYTES_MAX = 64 << 20
 NO_SELF = 0x100
+SAME_VIEW = 0x400
 
 
 class Send:
     """A message that waits for room."""
 
-    __slots__ = ("data", "len", "service", "tag", "targets", "waiter")
+    __slots__ = ("data", "len", "service", "tag", "targets", "views", "waiter")
 
     def __init__(
         self, targets: tuple[Target, ...], service: int, data: Any, tag: int, waiter: Waiter
@@ -35,6 +36,13 @@ class Send:
         self.len = 0
         self.tag = tag
         self.waiter = waiter
+        self.views = tuple(target.view for target in targets) if service & SAME_VIEW else ()
+        """Those that its sender saw last; the library knows which they are when it is sent."""
+
+    def is_outdated(self) -> bool:
+        """Whether it was for a view that is over."""
+        pairs = zip(self.targets, self.views, strict=False)
+        return any(target.view is not view for target, view in pairs)
 
 
 class Sending:
@@ -54,6 +62,7 @@ class Sending:
 
     def send(self, targets: tuple[Target, ...], service: int, data: Any) -> Waiter:
         """Sends, or queues it behind what waits for room; the waiter gets its place."""
+        check_service(service)
         waiter = self.core.new_waiter()
         tag = 0 if service & NO_SELF else self.tag()
         send = Send(targets, service, data, tag, waiter)
@@ -146,6 +155,8 @@ class Sending:
             if any(next(iter(other.unsent)) is not send for other in send.targets):
                 return False
             try:
+                if send.is_outdated():
+                    raise _errors.of_status(_errors.ViewChanged.default_code, "a message")
                 if not self.attempt(send):
                     return False
             except Exception as error:

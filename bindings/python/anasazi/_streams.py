@@ -142,7 +142,12 @@ class Target(Stream):
 
     def is_dropped(self) -> bool:
         """Nobody can take events any more."""
-        return self.is_discarded or (self.owner is not None and self.owner() is None)
+        return self.is_discarded or self.owner is None or self.owner() is None
+
+    def begin_again(self) -> None:
+        """For another owner, who gets nothing of what is there."""
+        self.discard()
+        self.is_discarded = False
 
     def living(self) -> _anasazi.Group:
         if self.handle is None or self.is_over:

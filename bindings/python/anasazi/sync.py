@@ -207,10 +207,8 @@ class Connection(Incoming, ConnectionHandle):
     def peer(self, member: Member) -> Peer:
         """An address of one member; see `anasazi.Connection.peer()`."""
         self._core.check()
-        target = Target(self._core, "a member", is_address=True)
-        peer = Peer(self, target)
         with self._core.session.turn():
-            self._core.peer(target, member)
+            peer = Peer(self, self._core.peer(member))
         peer._member = Member(*member)
         return peer
 

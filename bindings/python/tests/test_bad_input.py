@@ -347,6 +347,15 @@ async def test_tags_and_services_that_are_none(place: Place) -> None:
                 for service in (-1, HUGE, 10**5000):
                     with pytest.raises(anasazi.InvalidArgument, match="a service is one of"):
                         call(service, 0)
+            for wrong in [*NOT_NUMBERS, False, 0.0]:
+                for send in (group.mcast(b"", wrong), conn.mcast([group], b"", wrong)):
+                    with pytest.raises(TypeError, match="a service is one of"):
+                        await send
+                with pytest.raises(TypeError, match="a service is one of"):
+                    theirs.mcast(b"", wrong)
+            for service in (-1, HUGE, 10**5000):
+                with pytest.raises(anasazi.InvalidArgument, match="a service is one of"):
+                    await group.mcast(b"", service)
 
 
 def test_messages_that_are_made_of_what_is_none() -> None:

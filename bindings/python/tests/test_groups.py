@@ -256,6 +256,34 @@ async def test_large_messages_are_not_copied(place: Place) -> None:
             assert bytes(one) == b"%03d" % n + text
 
 
+async def test_an_address_that_is_lost_is_made_again(place: Place) -> None:
+    """Its object is gone, and the library has it still."""
+    async with anasazi.connect(**place.arguments()) as a, anasazi.connect(**place.arguments()) as b:
+        async with a.join("room"), b.join("room"):
+            first = a.peer(b.member)
+            with pytest.raises(anasazi.AlreadyJoined):
+                a.peer(b.member)
+            nobody = anasazi.Member(1, 2)
+            a.peer(nobody).try_mcast(b"?", tag=7)
+            await asyncio.sleep(0.05)
+            del first
+            for n in range(3):
+                assert await a.peer(b.member).mcast(b"%d" % n) == 0
+                assert (await b.recv()).data == b"%d" % n  # type: ignore[union-attr]
+            # What was told to the object that is gone is not told to another one.
+            a._core.targets[next(k for k, t in a._core.targets.items() if t.name == "1/2")].discard()
+            again = a.peer(nobody)
+            again.try_mcast(b"?", tag=8)
+            receipt = await again.recv()
+            assert receipt == anasazi.Receipt(8, anasazi.NotMember.default_code)
+            await again.leave()
+            assert a.peer(nobody).member == nobody
+            with anasazi.sync.connect(**place.arguments()) as plain, plain.join("room"):
+                plain.peer(b.member)
+                assert plain.peer(b.member).mcast(b"plain", timeout=5) == 0
+                assert (await b.recv()).data == b"plain"  # type: ignore[union-attr]
+
+
 async def test_messages_are_values(place: Place) -> None:
     import copy
     import pickle
