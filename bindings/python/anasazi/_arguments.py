@@ -25,7 +25,8 @@ def check_most(most: int | None) -> None:
 
 def check_service(service: int) -> None:
     """That it is a number: which ones there are the extension knows, and says."""
-    if type(service) is not int and (isinstance(service, bool) or not hasattr(service, "__index__")):
+    is_number = hasattr(service, "__index__") and not isinstance(service, bool)
+    if not is_number:
         raise TypeError(
             f"service {service!r}: a service is one of UNRELIABLE, RELIABLE, FIFO, CAUSAL, AGREED "
             "and SAFE, to which NO_SELF, SAME_VIEW, and PRIO_HIGH or PRIO_BULK may be or-ed"

@@ -97,8 +97,8 @@ def reference_us(program: str, count: int) -> float:
 
 
 def import_figures() -> dict[str, float]:
-    """What `import anasazi` takes beyond the start of the interpreter: the least of many of each, by
-    turns, since whatever else the machine does only adds to it.
+    """What `import anasazi` takes beyond the start of the interpreter: the least of many of each,
+    by turns, since whatever else the machine does only adds to it.
 
     With its byte code cached, as `pip install` leaves it: without that the package is compiled in
     every process, which takes half as long again.

@@ -8,9 +8,9 @@ that was ordered before it is in the stream.
 What nobody takes is bounded: with `queue_len` events, or `queue_bytes`, in its streams a connection
 reads no more. The engine then keeps what comes, and has its own rules for who is slow
 (`session.slow_policy`). Who waits for something that had to be read first waits as long as somebody
-takes events, and else gets `QueueFull`. What is left of a group that has ended does not count: no more
-comes, and it goes with the group's object. What a group has whose object is gone nobody can take, and
-is dropped when there is no room.
+takes events, and else gets `QueueFull`. What is left of a group that has ended does not count: no
+more comes, and it goes with the group's object. What a group has whose object is gone nobody can
+take, and is dropped when there is no room.
 """
 
 from __future__ import annotations

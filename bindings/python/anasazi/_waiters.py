@@ -1,4 +1,4 @@
-"""What somebody waits for: an `asyncio.Future`, or a `Promise` where it is not asyncio that waits."""
+"""What somebody waits for: an `asyncio.Future`, or a `Promise` where asyncio does not wait."""
 
 from __future__ import annotations
 

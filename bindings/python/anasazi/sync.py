@@ -6,7 +6,8 @@
             for event in group: ...
 
 While one waits other threads run, and Ctrl-C ends it. A connection is for one thread at a time: a
-second one that would wait, or take events, gets `Busy`. `try_mcast()` and `close()` are for any thread.
+second one that would wait, or take events, gets `Busy`. `try_mcast()` and `close()` are for any
+thread.
 """
 
 from __future__ import annotations

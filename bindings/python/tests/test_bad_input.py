@@ -364,7 +364,8 @@ def test_messages_that_are_made_of_what_is_none() -> None:
         for number in (-1, HUGE, 10**5000):
             with pytest.raises(anasazi.InvalidArgument, match=f"{name} is an integer from 0"):
                 anasazi.Message(sender, b"", **{name: number})
-        for wrong in (True, 1.0, "1", b"1"):
+        others: list[Any] = [True, 1.0, "1", b"1"]
+        for wrong in others:
             with pytest.raises(TypeError, match=f"{name} is an integer from 0"):
                 anasazi.Message(sender, b"", **{name: wrong})
     with pytest.raises(TypeError, match="data is bytes"):
@@ -376,7 +377,8 @@ def test_messages_that_are_made_of_what_is_none() -> None:
 
 async def test_bounds_and_budgets_that_are_none(place: Place) -> None:
     for name in ("queue_len", "queue_bytes"):
-        for wrong in (True, 1.5, "1", None):
+        others: list[Any] = [True, 1.5, "1", None]
+        for wrong in others:
             with pytest.raises(TypeError, match=name):
                 await anasazi.connect(**place.arguments(), **{name: wrong})
             with pytest.raises(TypeError, match=name):

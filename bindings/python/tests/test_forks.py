@@ -139,7 +139,7 @@ def views_of(group: anasazi.sync.Group, sizes: list[int]) -> list[memoryview]:
     """Of held messages, which lie behind each other and share pages."""
     for n, size in enumerate(sizes):
         group.mcast(contents(n, size))
-    made = []
+    made: list[memoryview] = []
     while len(made) < len(sizes):
         for event in group.recv_many():
             if isinstance(event, anasazi.Message):

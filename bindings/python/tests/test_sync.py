@@ -414,7 +414,7 @@ def instructions(call: Callable[[], object], interrupted_at: int) -> int:
 
 @pytest.mark.parametrize("what", CALLS)
 def test_an_interrupt_leaves_nobody_busy(place: Place, what: str) -> None:
-    """Whatever instruction of this package it comes after, and while its traceback is still kept."""
+    """Whatever instruction of this package it comes after, while its traceback is still kept."""
     call, opened = CALLS[what], contextlib.ExitStack()
     interrupted = 0
     with opened:
