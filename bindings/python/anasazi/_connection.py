@@ -13,14 +13,8 @@ from ._arguments import check_most, check_timeout
 from ._buffer import Buffer
 from ._core import Core
 from ._events import Event, Member
-from ._handles import (
-    AGREED,
-    SEND_ONLY,
-    ConnectionHandle,
-    GroupHandle,
-    abandon,
-    own_targets,
-)
+from ._handles import SEND_ONLY, ConnectionHandle, GroupHandle, abandon, own_targets
+from ._service import AGREED
 from ._streams import Stream, Target
 from ._waiters import Waiter
 

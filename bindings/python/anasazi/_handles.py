@@ -9,10 +9,12 @@ from . import _errors
 from ._buffer import Buffer
 from ._core import Core
 from ._events import Event, Member, View
+from ._service import AGREED
 from ._streams import Target
 
-AGREED = 4
 SEND_ONLY = 1
+GROUPS_PER_MESSAGE_MAX = 64
+"""As the library has it."""
 
 
 class Stats(TypedDict):
@@ -125,11 +127,20 @@ def own_targets(connection: object, groups: Iterable[Any]) -> tuple[Target, ...]
     # A group is something to iterate over, too.
     if hasattr(groups, "_stream") or not isinstance(groups, Iterable):
         raise TypeError(f"groups is a list of groups, not {groups!r}")
+    groups = list(groups)
     targets = []
     for group in groups:
         if getattr(group, "_connection", None) is not connection:
             raise _errors.InvalidArgument(f"{group!r} is not a group of this connection")
+        if hasattr(group, "_member") and len(groups) > 1:
+            raise _errors.InvalidArgument(f"{group!r} is one member: send to it by itself")
         targets.append(group._stream)
     if not targets:
         raise _errors.InvalidArgument("a message is for one group or more")
+    if len(targets) > GROUPS_PER_MESSAGE_MAX:
+        raise _errors.InvalidArgument(
+            f"a message is for {GROUPS_PER_MESSAGE_MAX} groups at most, not {len(targets)}"
+        )
+    if len(set(targets)) < len(targets):
+        raise _errors.InvalidArgument("a message is for each group once, and one is there twice")
     return tuple(targets)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _anasazi, _errors
 from ._arguments import as_bytes, check_service, check_tag
+from ._service import NO_SELF, SAME_VIEW
 from ._streams import Target
 from ._waiters import Waiter, fail, settle
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 UNSENT_LEN_MAX = 65536
 UNSENT_BYTES_MAX = 64 << 20
-NO_SELF = 0x100
-SAME_VIEW = 0x400
 
 
 class Send:

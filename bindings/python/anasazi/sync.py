@@ -23,14 +23,8 @@ from ._buffer import Buffer
 from ._connection import ASK_AGAIN_S, FIRST_S, session_settings
 from ._core import Core
 from ._events import Event, Member
-from ._handles import (
-    AGREED,
-    SEND_ONLY,
-    ConnectionHandle,
-    GroupHandle,
-    abandon,
-    own_targets,
-)
+from ._handles import SEND_ONLY, ConnectionHandle, GroupHandle, abandon, own_targets
+from ._service import AGREED
 from ._streams import Stream, Target
 from ._waiters import Promise, settle
 

@@ -358,6 +358,23 @@ async def test_tags_and_services_that_are_none(place: Place) -> None:
                     await group.mcast(b"", service)
 
 
+async def test_lists_of_groups_that_are_none(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn:
+        rooms = [await conn.join(f"{n}", send_only=True) for n in range(65)]
+        peer = conn.peer(conn.member)
+        wrongs: list[tuple[Any, str]] = [
+            (rooms, "64 groups at most, not 65"), ([], "one group or more"),
+            ([rooms[0], rooms[1], rooms[0]], "each group once"), ([rooms[0], peer], "one member"),
+        ]  # fmt: skip
+        for groups, sentence in wrongs:
+            with pytest.raises(anasazi.InvalidArgument, match=sentence):
+                conn.try_mcast(groups, b"")
+            with pytest.raises(anasazi.InvalidArgument, match=sentence):
+                await conn.mcast(iter(groups), b"")
+        assert await conn.mcast(iter(rooms[:64]), b"") == 0
+        conn.try_mcast([peer], b"")
+
+
 def test_messages_that_are_made_of_what_is_none() -> None:
     sender = anasazi.Member(1, 2)
     for name in ("seq", "tag", "service"):
