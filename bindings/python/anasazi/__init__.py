@@ -23,7 +23,6 @@ from ._connection import (  # noqa: E402
     Group,
     Joining,
     Peer,
-    Stats,
     connect,
 )
 from ._engine import Engine  # noqa: E402
@@ -67,6 +66,7 @@ from ._events import (  # noqa: E402
     View,
     ViewId,
 )
+from ._handles import Stats  # noqa: E402
 from ._load import FEATURES, features, library_path, library_version  # noqa: E402
 from ._service import (  # noqa: E402
     AGREED,

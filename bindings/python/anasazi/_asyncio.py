@@ -108,13 +108,13 @@ class AsyncioIo:
         """For what the core settles; a waiter that is cancelled is let go."""
         if self.is_stalled and not waiter.done() and self.core is not None:
             waiter.cancel()
-            self.core.forget(waiter)
+            self.core.sending.forget(waiter)
             raise self.core.full_error()
         try:
             return await waiter
         except BaseException:
             if self.core is not None:
-                self.core.forget(waiter)
+                self.core.sending.forget(waiter)
             raise
 
     async def sleep(self, seconds: float) -> None:

@@ -5,38 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from types import TracebackType
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol
 from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
+from ._arguments import check_most, check_timeout
 from ._buffer import Buffer
-from ._core import Core, Stream, Target, Waiter
-from ._events import Event, Member, View
+from ._core import Core
+from ._events import Event, Member
+from ._handles import SEND_ONLY, ConnectionHandle, GroupHandle, abandon, own_targets
+from ._service import AGREED
+from ._streams import Stream, Target
+from ._waiters import Waiter
 
-AGREED = 4
-SEND_ONLY = 1
 FIRST_S = 0.3
 ASK_AGAIN_S = 0.01
 CONNECT_S_MAX = 600.0
-
-
-class Stats(TypedDict):
-    """Figures of a connection."""
-
-    sent_messages: int
-    sent_bytes: int
-    send_again: int
-    """Sends that were refused for want of room."""
-    received_messages: int
-    received_bytes: int
-    views: int
-    send_ring_used: int
-    send_ring_size: int
-    receive_ring_used: int
-    receive_ring_size: int
-    lag_ns: int
-    """How long the oldest event has waited to be read, at most."""
-    reconnects: int
 
 
 class Io(Protocol):
@@ -90,6 +74,7 @@ class Incoming(AsyncIterator[Event]):
         return self
 
     async def __anext__(self) -> Event:
+        self._io.check()
         event = self._stream.take_one()
         while event is None:
             if not await self._more():
@@ -111,7 +96,8 @@ class Incoming(AsyncIterator[Event]):
 
     async def recv_many(self, most: int | None = None) -> list[Event]:
         """All events that are there, `most` at most; waits for one. Empty after the last one."""
-        _core.check_most(most)
+        self._io.check()
+        check_most(most)
         taken = self._stream.take_up_to(most)
         while not taken and await self._more():
             taken = self._stream.take_up_to(most)
@@ -124,7 +110,6 @@ class Incoming(AsyncIterator[Event]):
 
     async def _more(self) -> bool:
         """Waits until there may be some; False: there will be none."""
-        self._io.check()
         if self._stream.is_over:
             self._stream.core.check_end()
             return False
@@ -134,33 +119,25 @@ class Incoming(AsyncIterator[Event]):
         return True
 
 
-class Group(Incoming):
+class Group(Incoming, GroupHandle):
     """A group that this connection is in: what is sent to it, and its members.
 
     Iterating gives its events, to `Left` or `Closed`.
     """
 
+    _stream: Target
+
     def __init__(self, connection: Connection, target: Target) -> None:
         self._connection = connection
         self._io = connection._io
-        self._stream: Target = target
+        self._stream = target
         target.owner = ref(self)
         self._targets = (target,)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._stream.name
 
     @property
     def connection(self) -> Connection:
         """Whose it is."""
         return self._connection
-
-    @property
-    def view(self) -> View | None:
-        """The last view that was received; iterating may not have come to it yet."""
-        return self._stream.view
 
     async def mcast(self, data: Buffer, service: int = AGREED) -> int:
         """Sends, and waits until the message is delivered here: its place in the order.
@@ -175,20 +152,9 @@ class Group(Incoming):
         same.
         """
         self._io.check()
-        waiter = self._stream.core.send(self._targets, service, data)
+        waiter = self._stream.core.sending.send(self._targets, service, data)
         place: int = await self._io.wait(waiter)
         return place
-
-    def try_mcast(self, data: Buffer, service: int = AGREED, tag: int = 0) -> None:
-        """Sends, and waits for nothing; from any thread.
-
-        With a `tag`, the own message has it, or a `Receipt` tells why there is none. Raises
-        `WouldBlock` if there is no room, and what `mcast()` raises at once.
-        """
-        target = self._stream
-        if tag == 0 and not target.unsent and target.living().send(service, data, 0):
-            return  # As it is most of the time.
-        target.core.try_send(self._targets, service, data, tag)
 
     async def leave(self) -> None:
         """Leaves; done when that has its place in the order. Iterating ends there, with `Left`."""
@@ -249,7 +215,7 @@ class Joining:
             pass  # Of another group. This one is left, if not at its place in the order.
 
 
-class Connection(Incoming):
+class Connection(Incoming, ConnectionHandle):
     """A session with an engine. Iterating gives what concerns it as a whole, and messages to it
     alone: `Suspended`, `Resumed`, `Message`, `Closed`."""
 
@@ -259,30 +225,6 @@ class Connection(Incoming):
         self._io = io
         self._core = Core(session, io.new_waiter, queue_len, queue_bytes)
         self._stream: Stream = self._core.own
-
-    def fileno(self) -> int:
-        """The descriptor that is readable when there is something to receive."""
-        return self._core.session.fd()
-
-    @property
-    def member(self) -> Member:
-        """Who we are; another one after `Resumed`."""
-        node, session = self._core.session.member() or (0, 0)
-        return Member(node, session)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it has ended."""
-        return self._core.failure is not None
-
-    @property
-    def is_suspended(self) -> bool:
-        """Whether the engine is lost, and not back yet."""
-        return self._core.is_suspended
-
-    def member_name(self, member: Member) -> str:
-        """"node/session", for people."""
-        return self._core.session.member_name(*member)
 
     def join(self, name: str, *, send_only: bool = False) -> Joining:
         """Joins a group; done at the view that has us, which is the first of its events.
@@ -318,9 +260,7 @@ class Connection(Incoming):
         Raises `AlreadyJoined` if there is one already, `InvalidArgument`, `ConnectionClosed`.
         """
         self._core.check()
-        target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
-        peer = Peer(self, target)
-        self._core.peer(target, member)
+        peer = Peer(self, self._core.peer(member))
         peer._member = Member(*member)
         return peer
 
@@ -332,15 +272,9 @@ class Connection(Incoming):
         Who is in more than one of them finds it in the stream of each. As `Group.mcast()` else.
         """
         self._io.check()
-        waiter = self._core.send(own_targets(self, groups), service, data)
+        waiter = self._core.sending.send(own_targets(self, groups), service, data)
         place: int = await self._io.wait(waiter)
         return place
-
-    def try_mcast(
-        self, groups: Iterable[Group], data: Buffer, service: int = AGREED, tag: int = 0
-    ) -> None:
-        """As `mcast()`, and waits for nothing: see `Group.try_mcast()`."""
-        self._core.try_send(own_targets(self, groups), service, data, tag)
 
     async def query(self, json: str) -> str:
         """Asks the engine; question and answer are JSON.
@@ -358,18 +292,6 @@ class Connection(Incoming):
                 await self._io.sleep(ASK_AGAIN_S)
         answer: str = await self._io.wait(waiter)
         return answer
-
-    def stats(self) -> Stats:
-        """Figures. Raises `ConnectionClosed`, `ForkedError`."""
-        return self._core.session.stats()
-
-    def observe(
-        self, observer: Callable[[str | None, Event], object]
-    ) -> Callable[[], None]:
-        """Has a function called with each event but messages, as soon as it is received: with the
-        group's name, or None, and the event. What it raises goes to `sys.excepthook`. What is
-        returned undoes it."""
-        return self._core.add_observer(observer)
 
     def close(self) -> None:
         """Ends it: leaves all groups. Whoever waits for something of it gets `ConnectionClosed`;
@@ -396,30 +318,6 @@ class Connection(Incoming):
 
     def __repr__(self) -> str:
         return f"<anasazi.Connection {'closed' if self.is_closed else 'open'}>"
-
-
-def abandon(target: Target) -> None:
-    """Leaves, without waiting for it."""
-    target.discard()
-    if target.core.failure is None and not target.is_over:
-        try:
-            target.core.leave(target)
-        except _errors.AnasaziError:
-            pass
-
-
-def own_targets(connection: object, groups: Iterable[Any]) -> tuple[Target, ...]:
-    # A group is something to iterate over, too.
-    if hasattr(groups, "_stream") or not isinstance(groups, Iterable):
-        raise TypeError(f"groups is a list of groups, not {groups!r}")
-    targets = []
-    for group in groups:
-        if getattr(group, "_connection", None) is not connection:
-            raise _errors.InvalidArgument(f"{group!r} is not a group of this connection")
-        targets.append(group._stream)
-    if not targets:
-        raise _errors.InvalidArgument("a message is for one group or more")
-    return tuple(targets)
 
 
 class Connecting:
@@ -490,7 +388,7 @@ class Connecting:
 def session_settings(timeout: float | None) -> dict[str, Any]:
     if timeout is None:
         return {}
-    timeout = min(_core.check_timeout(timeout), CONNECT_S_MAX)
+    timeout = min(check_timeout(timeout), CONNECT_S_MAX)
     return {"connect.timeout_ms": max(1, round(timeout * 1000))}
 
 

@@ -70,14 +70,13 @@ class Configuration:
     """Who, why and on what evidence, in one sentence."""
 
 
-@dataclass(frozen=True)
+# A dataclass, as its base is: made once, since making one takes long.
 class View(Configuration):
     """Who is in the group from here on."""
 
     __slots__ = ()
 
 
-@dataclass(frozen=True)
 class Transitional(Configuration):
     """From here to the next `View` guarantees are for the members in `together` only."""
 

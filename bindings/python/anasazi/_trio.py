@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _errors
-from ._core import Core, Promise
+from ._core import Core
+from ._waiters import Promise
 
 STALL_S = 5.0
 trio: Any = importlib.import_module("trio")
@@ -80,7 +81,7 @@ class TrioIo:
         except BaseException:
             waiter.cancel()
             if self.core is not None:
-                self.core.forget(waiter)
+                self.core.sending.forget(waiter)
             raise
         finally:
             if not self.is_reading and self.others:

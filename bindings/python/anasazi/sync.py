@@ -6,32 +6,27 @@
             for event in group: ...
 
 While one waits other threads run, and Ctrl-C ends it. A connection is for one thread at a time: a
-second one that would wait gets `Busy`. `try_mcast()` and `close()` are for any thread.
+second one that would wait, or take events, gets `Busy`. `try_mcast()` and `close()` are for any
+thread.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from weakref import ref
 
 from . import _anasazi, _core, _errors, _settings
+from ._arguments import check_most, check_timeout
 from ._buffer import Buffer
-from ._connection import (
-    AGREED,
-    ASK_AGAIN_S,
-    FIRST_S,
-    SEND_ONLY,
-    Stats,
-    abandon,
-    own_targets,
-    session_settings,
-)
-from ._core import Core, Promise, Stream, Target, settle
-from ._events import Event, Member, View
+from ._connection import ASK_AGAIN_S, FIRST_S, session_settings
+from ._core import Core
+from ._events import Event, Member
+from ._handles import SEND_ONLY, ConnectionHandle, GroupHandle, abandon, own_targets
+from ._service import AGREED
+from ._streams import Stream, Target
+from ._waiters import Promise, settle
 
 __all__ = ["Connection", "Group", "Peer", "connect"]
 
@@ -46,11 +41,10 @@ class Incoming(Iterator[Event]):
         return self
 
     def __next__(self) -> Event:
-        event = self._stream.take_one()
-        while event is None:
-            if not self._more(None):
-                raise StopIteration
-            event = self._stream.take_one()
+        with self._stream.core.session.turn():
+            event = self._next(None)
+        if event is None:
+            raise StopIteration
         return event
 
     def recv(self, timeout: float | None = None) -> Event:
@@ -59,12 +53,11 @@ class Incoming(Iterator[Event]):
         Raises `Timeout`, `ConnectionClosed` after the last one, `QueueFull`, `Busy`, `ForkedError`.
         """
         over = deadline(timeout)
-        event = self._stream.take_one()
-        while event is None:
-            if not self._more(over):
-                self._stream.core.check()
-                raise _errors.ConnectionClosed("there are no more events: it has ended")
-            event = self._stream.take_one()
+        with self._stream.core.session.turn():
+            event = self._next(over)
+        if event is None:
+            self._stream.core.check()
+            raise _errors.ConnectionClosed("there are no more events: it has ended")
         return event
 
     def recv_many(self, most: int | None = None, timeout: float | None = None) -> list[Event]:
@@ -72,11 +65,12 @@ class Incoming(Iterator[Event]):
 
         Raises as `recv()`.
         """
-        _core.check_most(most)
+        check_most(most)
         over = deadline(timeout)
-        taken = self._stream.take_up_to(most)
-        while not taken and self._more(over):
+        with self._stream.core.session.turn():
             taken = self._stream.take_up_to(most)
+            while not taken and self._more(over):
+                taken = self._stream.take_up_to(most)
         return taken
 
     def batches(self) -> Iterator[list[Event]]:
@@ -84,48 +78,45 @@ class Incoming(Iterator[Event]):
         while events := self.recv_many():
             yield events
 
+    def _next(self, over: float | None) -> Event | None:
+        """In one's turn; None after the last one."""
+        event = self._stream.take_one()
+        while event is None and self._more(over):
+            event = self._stream.take_one()
+        return event
+
     def _more(self, over: float | None) -> bool:
+        """In one's turn: waits until there may be some; False: there will be none."""
         if self._stream.is_over:
             self._stream.core.check_end()
             return False
-        def begin() -> Promise:
-            waiter = Promise()
-            self._stream.add_reader(waiter)
-            if self._stream.is_over:
-                settle(waiter)  # Another thread has closed it just now.
-            return waiter
-
+        waiter = Promise()
+        self._stream.add_reader(waiter)
+        if self._stream.is_over:
+            settle(waiter)  # Another thread has closed it just now.
         try:
-            self._connection._call(begin, over, "an event")
+            self._connection._wait(waiter, over, "an event")
         except _errors.ConnectionClosed:
             self._stream.core.check_end()
             return False
         return True
 
 
-class Group(Incoming):
+class Group(Incoming, GroupHandle):
     """A group that this connection is in: what is sent to it, and its members."""
+
+    _stream: Target
 
     def __init__(self, connection: Connection, target: Target) -> None:
         self._connection = connection
-        self._stream: Target = target
+        self._stream = target
         target.owner = ref(self)
         self._targets = (target,)
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-        return self._stream.name
 
     @property
     def connection(self) -> Connection:
         """Whose it is."""
         return self._connection
-
-    @property
-    def view(self) -> View | None:
-        """The last view that was received; iterating may not have come to it yet."""
-        return self._stream.view
 
     def mcast(self, data: Buffer, service: int = AGREED, timeout: float | None = None) -> int:
         """Sends, and waits until the message is delivered here: its place in the order.
@@ -134,13 +125,6 @@ class Group(Incoming):
         all the same.
         """
         return self._connection._send(self._targets, data, service, timeout)
-
-    def try_mcast(self, data: Buffer, service: int = AGREED, tag: int = 0) -> None:
-        """Sends, and waits for nothing; from any thread. See `anasazi.Group.try_mcast()`."""
-        target = self._stream
-        if tag == 0 and not target.unsent and target.living().send(service, data, 0):
-            return  # As it is most of the time.
-        target.core.try_send(self._targets, service, data, tag)
 
     def leave(self, timeout: float | None = None) -> None:
         """Leaves; done when that has its place in the order. Iterating ends there, with `Left`."""
@@ -180,7 +164,7 @@ class Peer(Group):
         return self._member
 
 
-class Connection(Incoming):
+class Connection(Incoming, ConnectionHandle):
     """A session with an engine, for one thread at a time."""
 
     def __init__(self, session: _anasazi.Session, queue_len: int, queue_bytes: int) -> None:
@@ -188,31 +172,6 @@ class Connection(Incoming):
         self._core.is_opening = False
         self._stream: Stream = self._core.own
         self._connection = self
-        self._lock = threading.Lock()
-
-    def fileno(self) -> int:
-        """The descriptor that is readable when there is something to receive."""
-        return self._core.session.fd()
-
-    @property
-    def member(self) -> Member:
-        """Who we are; another one after `Resumed`."""
-        node, session = self._core.session.member() or (0, 0)
-        return Member(node, session)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether it has ended."""
-        return self._core.failure is not None
-
-    @property
-    def is_suspended(self) -> bool:
-        """Whether the engine is lost, and not back yet."""
-        return self._core.is_suspended
-
-    def member_name(self, member: Member) -> str:
-        """"node/session", for people."""
-        return self._core.session.member_name(*member)
 
     def join(
         self, name: str, *, send_only: bool = False, timeout: float | None = None
@@ -223,7 +182,7 @@ class Connection(Incoming):
         """
         over = deadline(timeout)
         self._core.check()
-        with self._turn():
+        with self._core.session.turn():
             while (old := self._core.find(name)) is not None and old.is_dropped():
                 self._wait(self._core.leave(old), over, f"leaving {name}")
             target = Target(self._core, name, is_address=send_only)
@@ -243,10 +202,8 @@ class Connection(Incoming):
     def peer(self, member: Member) -> Peer:
         """An address of one member; see `anasazi.Connection.peer()`."""
         self._core.check()
-        target = Target(self._core, f"{member[0]}/{member[1]}", is_address=True)
-        peer = Peer(self, target)
-        with self._turn():
-            self._core.peer(target, member)
+        with self._core.session.turn():
+            peer = Peer(self, self._core.peer(member))
         peer._member = Member(*member)
         return peer
 
@@ -259,12 +216,6 @@ class Connection(Incoming):
     ) -> int:
         """Sends one message to several groups of this connection, ordered across them."""
         return self._send(own_targets(self, groups), data, service, timeout)
-
-    def try_mcast(
-        self, groups: Iterable[Group], data: Buffer, service: int = AGREED, tag: int = 0
-    ) -> None:
-        """As `mcast()`, and waits for nothing; from any thread."""
-        self._core.try_send(own_targets(self, groups), service, data, tag)
 
     def query(self, json: str, timeout: float | None = None) -> str:
         """Asks the engine; question and answer are JSON."""
@@ -279,17 +230,6 @@ class Connection(Incoming):
                     raise
                 # Nothing tells when there is room for a question.
                 time.sleep(ASK_AGAIN_S)
-
-    def stats(self) -> Stats:
-        """Figures. Raises `ConnectionClosed`, `ForkedError`."""
-        return self._core.session.stats()
-
-    def observe(
-        self, observer: Callable[[str | None, Event], object]
-    ) -> Callable[[], None]:
-        """Has a function called with each event but messages, as soon as it is received; what is
-        returned undoes it."""
-        return self._core.add_observer(observer)
 
     def close(self) -> None:
         """Ends it: leaves all groups; a thread that waits for something of it gets
@@ -311,7 +251,7 @@ class Connection(Incoming):
         self, targets: tuple[Target, ...], data: Buffer, service: int, timeout: float | None
     ) -> int:
         place: int = self._call(
-            lambda: self._core.send(targets, service, data),
+            lambda: self._core.sending.send(targets, service, data),
             deadline(timeout),
             "a message to be delivered",
         )
@@ -319,7 +259,7 @@ class Connection(Incoming):
 
     def _call(self, begin: Callable[[], Any], over: float | None, what: str) -> Any:
         """Begins something and waits for it, in one turn: who gets `Busy` has begun nothing."""
-        with self._turn():
+        with self._core.session.turn():
             return self._wait(begin(), over, what)
 
     def _wait(self, waiter: Any, over: float | None, what: str) -> Any:
@@ -335,7 +275,7 @@ class Connection(Incoming):
                     raise _errors.Timeout(f"waited too long for {what}", retryable=True)
         except BaseException:
             waiter.cancel()
-            core.forget(waiter)
+            core.sending.forget(waiter)
             raise
         return waiter.result()
 
@@ -352,20 +292,9 @@ class Connection(Incoming):
             pass  # Another thread closed it, and has settled everything.
         core.read()
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        if not self._lock.acquire(blocking=False):
-            raise _errors.Busy("another thread waits for this connection: one at a time may",
-                               retryable=True)
-        try:
-            yield
-        finally:
-            self._lock.release()
-
-
 def deadline(timeout: float | None) -> float | None:
     """In seconds of `time.monotonic()`."""
-    return None if timeout is None else time.monotonic() + _core.check_timeout(timeout)
+    return None if timeout is None else time.monotonic() + check_timeout(timeout)
 
 
 def connect(
@@ -385,7 +314,6 @@ def connect(
     )
 
 
-
 def open_connection(
     open_session: Callable[[_anasazi.Config], _anasazi.Session],
     config: _settings.Settings,
@@ -396,7 +324,8 @@ def open_connection(
     """Who refuses does so at once. Who says nothing for a moment is waited for in a way that Ctrl-C
     ends, which the library's own waiting is not."""
     made = _settings.make(config, session_settings(timeout))
-    first = _settings.make(config, session_settings(FIRST_S if timeout is None else min(FIRST_S, timeout)))
+    first_s = FIRST_S if timeout is None else min(FIRST_S, timeout)
+    first = _settings.make(config, session_settings(first_s))
     try:
         session = open_session(first)
     except _errors.Timeout:

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::configuration::Config;
 use crate::errors::{exception, explained};
+use crate::numbers::number;
 use crate::session::Session;
 
 /// An engine. `free()` gives it back, as does the end of the object.
@@ -30,7 +31,9 @@ impl Engine {
     }
 
     /// Drives it a while; whether there is more to do.
-    fn process(&self, py: Python<'_>, budget: u32) -> PyResult<bool> {
+    fn process(&self, budget: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = budget.py();
+        let budget = number("a budget", u32::BITS, budget)? as u32;
         self.with(py, "driving an engine", |engine| engine.process(budget))
     }
 

@@ -6,9 +6,11 @@
 //! |---|---|
 //! | `errors` | failures become exceptions |
 //! | `configuration`, `engine` | settings, and engines in this process |
+//! | `numbers` | arguments that are numbers |
 //! | `session` | sessions and groups |
+//! | `turn` | whose turn it is with a connection |
 //! | `receiving` | a batch of events, sorted by groups, as objects |
-//! | `sys` | messages, which lend their memory to Python |
+//! | `sys` | messages, which lend their memory to Python, also across a fork |
 //!
 //! Nothing here waits but what says so, and that lets other threads run. No thread of the library
 //! ever comes here. All classes may be used by several threads at once.
@@ -16,16 +18,19 @@
 mod configuration;
 mod engine;
 mod errors;
+mod numbers;
 mod receiving;
 mod session;
 mod sys;
+mod turn;
 
-use pyo3::exceptions::PyImportError;
+use pyo3::exceptions::{PyImportError, PyMemoryError};
 use pyo3::prelude::*;
 
 use anasazi_sys::generated;
 
-#[pymodule]
+// Classes change only behind locks and atomic numbers: no global lock is needed around them.
+#[pymodule(gil_used = false)]
 #[pyo3(name = "_anasazi")]
 fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     if !anasazi_sys::is_compatible() {
@@ -36,10 +41,14 @@ fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
             in_words(anasazi_sys::version()),
         )));
     }
+    if !sys::watch_forks() {
+        return Err(PyMemoryError::new_err("no memory to be told of forks"));
+    }
     module.add_class::<configuration::Config>()?;
     module.add_class::<engine::Engine>()?;
     module.add_class::<session::Group>()?;
     module.add_class::<session::Session>()?;
+    module.add_class::<turn::Turn>()?;
     module.add_class::<sys::Message>()?;
     module.add("OWN_TAG", receiving::OWN_TAG)?;
     for function in [

@@ -1,17 +1,22 @@
 //! Sessions and groups.
 
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anasazi_sys::generated::{ANZ_EAGAIN, ANZ_EINTR, ANZ_EINVAL, ANZ_ETIMEDOUT};
-use anasazi_sys::{Member, Status};
+use anasazi_sys::generated::{
+    ANZ_EAGAIN, ANZ_EBUSY, ANZ_EFORKED, ANZ_EINTR, ANZ_EINVAL, ANZ_ETIMEDOUT,
+};
+use anasazi_sys::{Failure, Member, Status};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyMemoryView, PyString, PyTuple};
 
 use crate::configuration::Config;
 use crate::errors::{busy, exception, explained, text, wrong};
+use crate::numbers::{number, shown};
 use crate::receiving::Receiving;
+use crate::turn::Turn;
 
 /// A signal that came before the wait began does not end it: look for one so often.
 const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(500);
@@ -24,11 +29,12 @@ const DOMAIN: &str = "default";
 pub(crate) struct Session {
     session: anasazi_sys::Session,
     receiving: Mutex<Receiving>,
+    is_taken: Arc<AtomicBool>,
 }
 
 impl Session {
     pub(crate) fn of(session: anasazi_sys::Session) -> Self {
-        Self { receiving: Mutex::new(Receiving::new(&session)), session }
+        Self { receiving: Mutex::new(Receiving::new(&session)), session, is_taken: Arc::default() }
     }
 }
 
@@ -61,8 +67,9 @@ impl Session {
     }
 
     /// "node/session", for people.
-    fn member_name(&self, py: Python<'_>, node: u64, session: u64) -> PyResult<String> {
-        let name = self.session.name_of(Member { node, session });
+    fn member_name(&self, member: &Bound<'_, PyAny>) -> PyResult<String> {
+        let py = member.py();
+        let name = self.session.name_of(pair(member)?);
         name.map_err(|status| explained(py, status, "a member's name"))
     }
 
@@ -137,11 +144,11 @@ impl Session {
     /// An address for one member; else as `join()`.
     fn peer(
         &self,
-        node: u64,
-        session: u64,
+        member: &Bound<'_, PyAny>,
         target: &Bound<'_, PyAny>,
         targets: &Bound<'_, PyDict>,
     ) -> PyResult<()> {
+        let Member { node, session } = pair(member)?;
         let peer = self.session.peer(Some(DOMAIN), Member { node, session });
         let peer = peer.map_err(|mut failure| {
             failure.message = format!("an address of {node}/{session}: {}", failure.message);
@@ -188,6 +195,17 @@ impl Session {
         py.detach(|| self.session.close());
     }
 
+    /// A turn, for `with`: of one thread at a time, which nobody else reads or waits in.
+    fn turn(&self, py: Python<'_>) -> PyResult<Turn> {
+        if self.session.is_inherited() {
+            return Err(explained(py, Status(ANZ_EFORKED), "this connection"));
+        }
+        Turn::take(&self.is_taken).ok_or_else(|| {
+            let sentence = "another thread waits for this connection: one at a time may";
+            exception(py, Failure { message: sentence.to_owned(), ..Status(ANZ_EBUSY).into() })
+        })
+    }
+
     /// Whether this is a child that was forked since.
     fn is_inherited(&self) -> bool {
         self.session.is_inherited()
@@ -225,6 +243,19 @@ impl Group {
     }
 }
 
+/// A member: a pair of numbers.
+fn pair(member: &Bound<'_, PyAny>) -> PyResult<Member> {
+    let given = member.cast::<PyTuple>().ok().filter(|given| given.len() == 2);
+    let Some(given) = given else {
+        return Err(PyTypeError::new_err(format!(
+            "a member is a Member, or a pair of numbers, node and session, not {}",
+            shown(member)
+        )));
+    };
+    let part = |what: &str, at: usize| number(what, u64::BITS, &given.get_item(at)?);
+    Ok(Member { node: part("a member's node", 0)?, session: part("a member's session", 1)? })
+}
+
 /// No signal handler runs in here.
 fn known(
     group: anasazi_sys::Group,
@@ -247,11 +278,15 @@ impl<'py> FromPyObject<'_, 'py> for Service {
     type Error = PyErr;
 
     fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        let sentence = || format!("service {}: {SERVICES}", shown(&given));
+        if given.is_instance_of::<PyBool>() {
+            return Err(PyTypeError::new_err(sentence()));
+        }
         given.extract().map(Self).map_err(|error| {
             if error.is_instance_of::<PyOverflowError>(given.py()) {
-                wrong(given.py(), &format!("service {}: {SERVICES}", *given))
+                wrong(given.py(), &sentence())
             } else {
-                error
+                PyTypeError::new_err(sentence())
             }
         })
     }

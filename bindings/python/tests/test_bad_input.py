@@ -12,7 +12,7 @@ from typing import Any
 
 import anasazi
 import pytest
-from conftest import Place
+from conftest import Place, own_cluster
 
 
 async def test_connecting(tmp_path: Any) -> None:
@@ -99,7 +99,7 @@ async def test_messages(place: Place) -> None:
         for tag in (-1, 1 << 63):
             with pytest.raises(anasazi.InvalidArgument, match="tag"):
                 group.try_mcast(b"", tag=tag)
-        assert not conn._core.pending
+        assert not conn._core.sending.pending
         await group.recv()
         data = [(await group.recv()).data for _ in range(3)]  # type: ignore[union-attr]
         assert data == [b"", array.array("i", [1, 2]).tobytes(), b"ace"]
@@ -193,9 +193,10 @@ def test_another_loop_or_none(place: Place) -> None:
         for call in (group.mcast(b""), conn.recv_many(), conn.join("b"), conn.query("{}")):
             with pytest.raises(anasazi.Busy, match="another event loop"):
                 await call
-        await group.recv()  # Its view was received before.
-        with pytest.raises(anasazi.Busy):
-            await group.recv()
+        # Its view was received before, and waits to be taken: there, not here.
+        for taken in (group.recv(), group.recv_many(), group.__anext__()):
+            with pytest.raises(anasazi.Busy, match="another event loop"):
+                await taken
 
     asyncio.run(use())
     thread = threading.Thread(target=lambda: asyncio.run(use_in_thread(group)))
@@ -215,6 +216,8 @@ def test_another_loop_or_none(place: Place) -> None:
 async def use_in_thread(group: anasazi.Group) -> None:
     with pytest.raises(anasazi.Busy):
         await group.mcast(b"")
+    with pytest.raises(anasazi.Busy):
+        await group.recv()
 
 
 def test_what_nobody_closes_is_collected(place: Place) -> None:
@@ -295,3 +298,134 @@ async def test_numbers_that_are_none(place: Place) -> None:
         assert their.recv(float("inf"))
         with pytest.raises(anasazi.InvalidArgument):
             their.recv(-1)
+
+
+HUGE = 1 << 64
+NOT_NUMBERS: list[Any] = [True, 1.0, "1", None, b"1"]
+
+
+async def test_members_that_are_none(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn:
+        with anasazi.sync.connect(**place.arguments()) as plain:
+            calls: list[Any] = [conn.peer, conn.member_name, plain.peer, plain.member_name]
+            for call in calls:
+                for number in (-1, HUGE, -HUGE, 10**5000):
+                    for member in ((number, 1), (1, number), anasazi.Member(number, 1)):
+                        with pytest.raises(anasazi.InvalidArgument, match=r"0 to 2\*\*64 - 1"):
+                            call(member)
+                for wrong in NOT_NUMBERS:
+                    with pytest.raises(TypeError, match="a member's node is an integer"):
+                        call((wrong, 1))
+                    with pytest.raises(TypeError, match="a member's session is an integer"):
+                        call((1, wrong))
+                for wrong in [*NOT_NUMBERS, (), (1,), (1, 2, 3), [1, 2]]:
+                    with pytest.raises(TypeError, match="a pair of numbers"):
+                        call(wrong)
+                call(conn.member)
+
+
+async def test_tags_and_services_that_are_none(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn, conn.join("room") as group:
+        with anasazi.sync.connect(**place.arguments()) as plain, plain.join("room") as theirs:
+            calls: list[Any] = [
+                lambda service, tag: group.try_mcast(b"", service, tag),
+                lambda service, tag: conn.try_mcast([group], b"", service, tag),
+                lambda service, tag: theirs.try_mcast(b"", service, tag),
+                lambda service, tag: plain.try_mcast([theirs], b"", service, tag),
+            ]
+            for call in calls:
+                for tag in (-1, 1 << 63, HUGE, -HUGE, 10**5000):
+                    with pytest.raises(anasazi.InvalidArgument, match=r"from 0 to 2\*\*63 - 1"):
+                        call(anasazi.AGREED, tag)
+                for wrong in [*NOT_NUMBERS, False, 0.0]:
+                    with pytest.raises(TypeError, match=r"a tag is an integer from 0 to 2\*\*63"):
+                        call(anasazi.AGREED, wrong)
+                    with pytest.raises(TypeError, match="a service is one of"):
+                        call(wrong, 0)
+                    with pytest.raises(TypeError, match="a service is one of"):
+                        call(wrong, 1)
+                for service in (-1, HUGE, 10**5000):
+                    with pytest.raises(anasazi.InvalidArgument, match="a service is one of"):
+                        call(service, 0)
+            for wrong in [*NOT_NUMBERS, False, 0.0]:
+                for send in (group.mcast(b"", wrong), conn.mcast([group], b"", wrong)):
+                    with pytest.raises(TypeError, match="a service is one of"):
+                        await send
+                with pytest.raises(TypeError, match="a service is one of"):
+                    theirs.mcast(b"", wrong)
+            for service in (-1, HUGE, 10**5000):
+                with pytest.raises(anasazi.InvalidArgument, match="a service is one of"):
+                    await group.mcast(b"", service)
+
+
+async def test_lists_of_groups_that_are_none(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn:
+        rooms = [await conn.join(f"{n}", send_only=True) for n in range(65)]
+        peer = conn.peer(conn.member)
+        wrongs: list[tuple[Any, str]] = [
+            (rooms, "64 groups at most, not 65"), ([], "one group or more"),
+            ([rooms[0], rooms[1], rooms[0]], "each group once"), ([rooms[0], peer], "one member"),
+        ]  # fmt: skip
+        for groups, sentence in wrongs:
+            with pytest.raises(anasazi.InvalidArgument, match=sentence):
+                conn.try_mcast(groups, b"")
+            with pytest.raises(anasazi.InvalidArgument, match=sentence):
+                await conn.mcast(iter(groups), b"")
+        assert await conn.mcast(iter(rooms[:64]), b"") == 0
+        conn.try_mcast([peer], b"")
+
+
+def test_messages_that_are_made_of_what_is_none() -> None:
+    sender = anasazi.Member(1, 2)
+    for name in ("seq", "tag", "service"):
+        for number in (-1, HUGE, 10**5000):
+            with pytest.raises(anasazi.InvalidArgument, match=f"{name} is an integer from 0"):
+                anasazi.Message(sender, b"", **{name: number})
+        others: list[Any] = [True, 1.0, "1", b"1"]
+        for wrong in others:
+            with pytest.raises(TypeError, match=f"{name} is an integer from 0"):
+                anasazi.Message(sender, b"", **{name: wrong})
+    with pytest.raises(TypeError, match="data is bytes"):
+        anasazi.Message(sender, "text")  # type: ignore[arg-type]
+    made = anasazi.Message(sender, b"x", HUGE - 1, anasazi.SAFE, HUGE - 1)
+    assert (made.seq, made.service, made.tag) == (HUGE - 1, 5, HUGE - 1)
+    assert anasazi.Message(sender, b"x").service == anasazi.AGREED
+
+
+async def test_bounds_and_budgets_that_are_none(place: Place) -> None:
+    for name in ("queue_len", "queue_bytes"):
+        others: list[Any] = [True, 1.5, "1", None]
+        for wrong in others:
+            with pytest.raises(TypeError, match=name):
+                await anasazi.connect(**place.arguments(), **{name: wrong})
+            with pytest.raises(TypeError, match=name):
+                anasazi.sync.connect(**place.arguments(), **{name: wrong})
+    with pytest.raises(TypeError, match="a number of seconds"):
+        await anasazi.connect(**place.arguments(), timeout=True)
+    with anasazi.Engine(**own_cluster_tables()) as engine:
+        for budget in (-1, 1 << 32, HUGE):
+            with pytest.raises(anasazi.InvalidArgument, match=r"a budget is .* 2\*\*32 - 1"):
+                engine.process(budget)
+        for wrong in NOT_NUMBERS:
+            with pytest.raises(TypeError, match="a budget is an integer"):
+                engine.process(wrong)
+
+
+def own_cluster_tables() -> dict[str, Any]:
+    settings = own_cluster()
+    multicast = settings["transport.multicast"]
+    return {"cluster": settings["cluster"], "transport": {"multicast": multicast}}
+
+
+def test_more_groups_than_a_session_may_have(place: Place) -> None:
+    """The first one too many has a sentence of its own, and leaving one makes room."""
+    with anasazi.sync.connect(**place.arguments(), queue_len=10**6) as conn:
+        kept = [conn.join(f"g{n}", send_only=True) for n in range(4096)]
+        with pytest.raises(anasazi.OutOfMemory) as refused:
+            conn.join("one too many", timeout=20)
+        assert isinstance(refused.value, MemoryError) and refused.value.retryable
+        assert str(refused.value).startswith("joining one too many: "), str(refused.value)
+        assert "a session can hold 4096 groups; leave some" in str(refused.value)
+        kept[0].leave(timeout=20)
+        with conn.join("one too many", timeout=20) as group:
+            assert group.mcast(b"x", timeout=20) == 1

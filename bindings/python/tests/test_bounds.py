@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import anasazi
@@ -212,13 +213,13 @@ async def test_a_group_that_ends_does_not_block_another(daemon: Daemon) -> None:
             with pytest.raises(anasazi.ConnectionClosed):
                 await both
             assert await behind == 1 and await b.mcast(b"again") == 2
-        assert not conn._core.unsent and conn._core.unsent_bytes == 0
+        assert not conn._core.sending.unsent and conn._core.sending.unsent_bytes == 0
 
 
 async def test_what_waits_for_room_is_copied_and_bounded(
     daemon: Daemon, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(anasazi._core, "UNSENT_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(anasazi._sending, "UNSENT_BYTES_MAX", 1_000_000)
     async with anasazi.connect(daemon.url) as conn, conn.join("room") as group:
         with daemon.stopped():
             buffer = bytearray(60_000)
@@ -230,7 +231,7 @@ async def test_what_waits_for_room_is_copied_and_bounded(
                     await asyncio.sleep(0)
                     if sends[-1].done():
                         await sends.pop()
-            assert refused.value.retryable and conn._core.unsent_bytes == 16 * 60_000
+            assert refused.value.retryable and conn._core.sending.unsent_bytes == 16 * 60_000
             with pytest.raises(TypeError, match="encode"):
                 await group.mcast("text")  # type: ignore[arg-type]
             buffer.clear()
@@ -248,7 +249,7 @@ async def test_cancelled_sends_keep_nothing(daemon: Daemon) -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0):
                     await group.mcast(bytes(100_000))
-        assert not group._stream.unsent and conn._core.unsent_bytes == 0
+        assert not group._stream.unsent and conn._core.sending.unsent_bytes == 0
         daemon.start()
         assert await group.mcast(b"x") == 1
 
@@ -267,3 +268,31 @@ async def test_a_question_waits_for_room(daemon: Daemon) -> None:
             assert not any(question.done() for question in questions)
         async with asyncio.timeout(15):
             assert all(await asyncio.gather(*questions))
+
+
+async def test_same_view_is_that_of_when_it_was_asked_for(daemon: Daemon) -> None:
+    """A message that waited for room is not for a view that came meanwhile."""
+    same_view = anasazi.AGREED | anasazi.SAME_VIEW
+    async with anasazi.connect(daemon.url) as conn:
+        a, b = await conn.join("a"), await conn.join("b")
+        assert a.view is not None and a._stream.handle is not None
+        with daemon.stopped():
+            sends = [asyncio.create_task(a.mcast(bytes(60_000))) for _ in range(300)]
+            late = [
+                asyncio.create_task(a.mcast(b"late", same_view)),
+                asyncio.create_task(conn.mcast([b, a], b"late", same_view)),
+                asyncio.create_task(b.mcast(b"in time", same_view)),
+            ]
+            await asyncio.sleep(0.05)
+            assert len(a._stream.unsent) > 20 and len(b._stream.unsent) == 2
+            # As if it had been received: the daemon does nothing.
+            view = dataclasses.replace(a.view, reason="somebody joined")
+            conn._core.sort(a._stream.handle.key, 0, False, [view])
+        await asyncio.gather(*sends)
+        for send in late[:2]:
+            with pytest.raises(anasazi.ViewChanged):
+                await send
+        assert await late[2] == 1, "the view of the other group is the same"
+        assert await a.mcast(b"now", same_view) > 0
+        assert b"late" not in messages(await a.recv_many())
+        assert not conn._core.sending.unsent

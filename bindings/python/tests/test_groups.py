@@ -256,6 +256,36 @@ async def test_large_messages_are_not_copied(place: Place) -> None:
             assert bytes(one) == b"%03d" % n + text
 
 
+async def test_an_address_that_is_lost_is_made_again(place: Place) -> None:
+    """Its object is gone, and the library has it still."""
+    async with anasazi.connect(**place.arguments()) as a, anasazi.connect(**place.arguments()) as b:
+        async with a.join("room"), b.join("room"):
+            first = a.peer(b.member)
+            with pytest.raises(anasazi.AlreadyJoined):
+                a.peer(b.member)
+            nobody = anasazi.Member(1, 2)
+            a.peer(nobody).try_mcast(b"?", tag=7)
+            await asyncio.sleep(0.05)
+            del first
+            for n in range(3):
+                assert await a.peer(b.member).mcast(b"%d" % n) == 0
+                assert (await b.recv()).data == b"%d" % n  # type: ignore[union-attr]
+            # What was told to the object that is gone is not told to another one.
+            lost = a._core.find("1/2")
+            assert lost is not None
+            lost.discard()
+            again = a.peer(nobody)
+            again.try_mcast(b"?", tag=8)
+            receipt = await again.recv()
+            assert receipt == anasazi.Receipt(8, anasazi.NotMember.default_code)
+            await again.leave()
+            assert a.peer(nobody).member == nobody
+            with anasazi.sync.connect(**place.arguments()) as plain, plain.join("room"):
+                plain.peer(b.member)
+                assert plain.peer(b.member).mcast(b"plain", timeout=5) == 0
+                assert (await b.recv()).data == b"plain"  # type: ignore[union-attr]
+
+
 async def test_messages_are_values(place: Place) -> None:
     import copy
     import pickle
@@ -271,3 +301,30 @@ async def test_messages_are_values(place: Place) -> None:
         one.seq = 5  # type: ignore[misc]
     with pytest.raises(AttributeError):
         view.members = ()  # type: ignore[misc]
+
+
+def test_events_are_frozen_dataclasses() -> None:
+    import copy
+    import dataclasses
+    import pickle
+
+    member = anasazi.Member(1, 2)
+    of_views = ((member,), anasazi.ViewId(1, 2, 3, 4, 5), 1)
+    made: list[Any] = [
+        anasazi.View(*of_views), anasazi.Transitional(*of_views), anasazi.Left(-12, "why"),
+        anasazi.Closed(-12, "why"), anasazi.Suspended("why"), anasazi.Resumed(member),
+        anasazi.Receipt(7, -11), anasazi.Gap(3),
+    ]  # fmt: skip
+    for n, event in enumerate(made):
+        kind: Any = type(event)
+        assert repr(event).startswith(f"{kind.__name__}(")
+        fields = [field.name for field in dataclasses.fields(event)]
+        assert kind.__match_args__ == tuple(fields) and not hasattr(event, "__dict__")
+        for name in (*fields, "other"):
+            with pytest.raises((AttributeError, TypeError)):
+                setattr(event, name, 1)
+        copied = copy.copy(event), pickle.loads(pickle.dumps(event)), dataclasses.replace(event)
+        for again in copied:
+            assert type(again) is kind and again == event and hash(again) == hash(event)
+        assert [other == event for other in made] == [other is event for other in made], n
+        assert not isinstance(event, anasazi.View) or not isinstance(event, anasazi.Transitional)

@@ -64,6 +64,48 @@ def test_it_has_every_public_name(name: str) -> None:
         assert re.search(rf"\b{member}\b", README), f"{name}.{member}"
 
 
+def methods() -> list[tuple[str, str, object]]:
+    """Functions, methods and properties, but for the fields of events: module, name, and itself."""
+    found: list[tuple[str, str, object]] = []
+    for module in (anasazi, anasazi.sync):
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.isfunction(thing):
+                found.append((module.__name__, name, thing))
+            elif inspect.isclass(thing) and name in ("Connection", "Group", "Peer", "Engine"):
+                found += [
+                    (f"{module.__name__}.{name}", member, getattr(thing, member))
+                    for member in dir(thing)
+                    if not member.startswith("_")
+                ]
+    return found
+
+
+@pytest.mark.parametrize(("where", "name"), [(where, name) for where, name, _ in methods()])
+def test_a_program_has_every_method(where: str, name: str) -> None:
+    """Those of anasazi.sync are as those of asyncio, and in one program of either."""
+    assert any(re.search(rf"\.{name}\b", text) for text in PROGRAMS), f"{where}.{name}"
+
+
+EVERYWHERE = {"ConnectionClosed", "ForkedError"}
+"""What the heads of the tables say."""
+KINDS = {name for name, thing in vars(anasazi).items()
+         if inspect.isclass(thing) and issubclass(thing, anasazi.AnasaziError)}  # fmt: skip
+
+
+@pytest.mark.parametrize(("where", "name", "thing"), methods())
+def test_it_has_every_error_that_a_method_tells_of(where: str, name: str, thing: object) -> None:
+    told = set(re.findall(r"`(\w+)`", inspect.getdoc(thing) or "")) & KINDS
+    told -= EVERYWHERE | ({"Timeout"} if where.startswith("anasazi.sync") else set())
+    rows = [row.split("|") for row in README.splitlines() if row.startswith("| `")]
+    cells = [row[3] for row in rows if len(row) > 4 and re.search(rf"\b{name}\(", row[1])]
+    if name == "connect":
+        cells = re.findall(r"^Raises (.*?)\n\n", README, re.MULTILINE | re.DOTALL)
+    if told and not any(re.search(r"the same|as (that|those)|As", cell) for cell in cells):
+        missing = {kind for kind in told if not any(f"`{kind}`" in cell for cell in cells)}
+        assert not missing, f"{where}.{name}"
+
+
 def test_what_it_says_of_exceptions_is_so() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (?:`(\w+)`)? *\| ", README, re.MULTILINE)
     builtins = {**vars(__import__("builtins")), "SlowReceiver": anasazi.SlowReceiver}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -248,7 +249,7 @@ def test_closing_just_before_a_wait(place: Place, monkeypatch: Any, what: str) -
         thread.start()
         thread.join(10)
 
-    add_reader, hand_over = group._stream.add_reader, conn._core.hand_over
+    add_reader, hand_over = group._stream.add_reader, conn._core.sending.hand_over
 
     def slow_add(reader: Any) -> None:
         close()
@@ -260,7 +261,7 @@ def test_closing_just_before_a_wait(place: Place, monkeypatch: Any, what: str) -
         return done
 
     monkeypatch.setattr(group._stream, "add_reader", slow_add)
-    monkeypatch.setattr(conn._core, "hand_over", slow_hand_over)
+    monkeypatch.setattr(conn._core.sending, "hand_over", slow_hand_over)
     start = time.monotonic()
     if what == "iterate":
         assert list(group) == []
@@ -308,7 +309,7 @@ def test_joining_is_one_turn(place: Place, monkeypatch: Any) -> None:
         refused: list[bool] = []
 
         def made() -> Any:
-            monkeypatch.setattr(sync, "Promise", anasazi._core.Promise)
+            monkeypatch.setattr(sync, "Promise", anasazi._waiters.Promise)
             def read() -> None:
                 try:
                     conn.recv(timeout=0.3)
@@ -318,7 +319,7 @@ def test_joining_is_one_turn(place: Place, monkeypatch: Any) -> None:
             thread = threading.Thread(target=read)
             thread.start()
             thread.join(10)
-            return anasazi._core.Promise()
+            return anasazi._waiters.Promise()
 
         monkeypatch.setattr(sync, "Promise", made)
         with conn.join("room", timeout=5):
@@ -357,6 +358,149 @@ def test_an_interrupt_while_joining_leaves_nothing_joined(place: Place) -> None:
         else:
             raise AssertionError("it never came to its end")
         assert not any(e for e in conn._stream.runs), "nothing is told to the connection"
+
+
+CALLS: dict[str, Callable[[Any, Any], object]] = {
+    "recv": lambda conn, group: group.recv(5),
+    "recv_many": lambda conn, group: group.recv_many(None, 5),
+    "iterate": lambda conn, group: next(group),
+    "mcast": lambda conn, group: group.mcast(b"x", timeout=5),
+    "mcast_to_several": lambda conn, group: conn.mcast([group], b"x", timeout=5),
+    "query": lambda conn, group: conn.query('{"query": "groups"}', timeout=5),
+    "peer": lambda conn, group: conn.peer(conn.member),
+    "join_and_leave": lambda conn, group: conn.join("other", timeout=5).leave(5),
+}
+
+
+def in_another_thread(call: Callable[[], object]) -> BaseException | None:
+    ends: list[BaseException | None] = []
+
+    def work() -> None:
+        try:
+            call()
+            ends.append(None)
+        except BaseException as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    return ends[0]
+
+
+def instructions(call: Callable[[], object], interrupted_at: int) -> int:
+    """Calls; how many instructions of this package there were before one was interrupted."""
+    count = 0
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal count
+        if "anasazi/" not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            count += 1
+            if count == interrupted_at:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        call()
+    finally:
+        sys.settrace(None)
+    return count
+
+
+@pytest.mark.parametrize("what", CALLS)
+def test_an_interrupt_leaves_nobody_busy(place: Place, what: str) -> None:
+    """Whatever instruction of this package it comes after, while its traceback is still kept."""
+    call, opened = CALLS[what], contextlib.ExitStack()
+    interrupted = 0
+    with opened:
+
+        def begin() -> tuple[sync.Connection, sync.Group]:
+            opened.close()
+            conn = opened.enter_context(sync.connect(**place.arguments()))
+            return conn, conn.join("room", timeout=10)
+
+        conn, group = begin()
+        total = instructions(lambda: call(conn, group), -1)
+        for at in sorted({*range(1, 90), *range(1, total, 7), *range(max(total - 90, 1), total)}):
+            conn, group = begin() if conn.is_closed or at % 50 == 0 else (conn, group)
+            for _ in range(3):
+                group.try_mcast(b"there is something to take")
+            kept: object = None
+            try:
+                instructions(lambda: call(conn, group), at)
+            except KeyboardInterrupt as interrupt:
+                kept = interrupt
+                interrupted += 1
+            except anasazi.ConnectionClosed:
+                continue
+            for _ in range(2):
+                end = in_another_thread(lambda: conn.recv(timeout=0))
+                # Where it was sorting it has ended, which it says.
+                assert isinstance(end, anasazi.Timeout | anasazi.ConnectionClosed), (at, end, kept)
+            with contextlib.suppress(anasazi.Timeout, anasazi.ConnectionClosed):
+                while group.recv_many(timeout=0):
+                    pass
+    assert interrupted > 30
+
+
+def test_a_storm_of_interrupts_leaves_nobody_busy(place: Place) -> None:
+    """At moments of the clock's choice, as real ones come."""
+
+    def interrupt(_: int, frame: Any) -> None:
+        if "anasazi/" in frame.f_code.co_filename:
+            raise KeyboardInterrupt
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0001)
+
+    conn = sync.connect(**place.arguments())
+    group = conn.join("room")
+    before = signal.signal(signal.SIGVTALRM, interrupt)
+    over, interrupted = time.monotonic() + 4, 0
+    kept: object = None
+    try:
+        while time.monotonic() < over:
+            try:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0.0003 + 0.0000371 * (interrupted % 29))
+                while time.monotonic() < over + 5:
+                    group.mcast(b"x", timeout=5)
+                    group.recv_many(timeout=5)
+            except KeyboardInterrupt as error:
+                interrupted += 1
+                kept = error
+            except anasazi.ConnectionClosed:
+                conn.close()
+                conn = sync.connect(**place.arguments())
+                group = conn.join("room")
+                continue
+            end = in_another_thread(lambda: conn.recv(timeout=0))
+            assert isinstance(end, anasazi.Timeout | anasazi.ConnectionClosed), (end, kept)
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+    conn.close()
+    assert interrupted > 20
+
+
+def test_what_was_received_is_for_who_has_the_turn(place: Place) -> None:
+    """Also when it waits in the queue, so that taking it would not have to wait."""
+    with sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        with conn.join("other") as other:
+            group.mcast(b"x")
+            other.recv()
+            waiting = threading.Thread(target=lambda: other.recv(10))
+            waiting.start()
+            time.sleep(0.05)
+            for take in (group.recv, group.recv_many, lambda: next(group)):
+                with pytest.raises(anasazi.Busy, match="another thread") as busy:
+                    take()
+                assert busy.value.retryable
+            other.try_mcast(b"y")
+            waiting.join(10)
+            assert len(group.recv_many()) == 2
 
 
 def test_leaving_while_another_group_is_full(place: Place) -> None:

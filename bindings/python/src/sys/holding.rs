@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use anasazi_sys::Held;
 
+use super::fork::Lent;
+
 /// What was received since may be this part of the ring, then a message is copied.
 const RING_PART: usize = 4;
 
@@ -14,6 +16,8 @@ const RING_PART: usize = 4;
 pub(crate) struct Holding(Mutex<State>);
 
 struct State {
+    /// While Python has views of what is held. Goes before that does.
+    seen_by_children: Option<Lent>,
     held: Option<Held>,
     /// Of what is not held any more; never changes.
     copy: Box<[u8]>,
@@ -32,17 +36,27 @@ impl Holding {
         self.lock().held.is_some()
     }
 
-    /// Where the bytes are, and will be until `take_back()`, to which it is counted in any case;
-    /// `None` in a child.
+    /// Where the bytes are, and will be until `take_back()`, to which it is counted if there are
+    /// some; `None` in a child.
     pub(super) fn lend(&self) -> Option<(*const u8, usize)> {
-        let mut state = self.lock();
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let bytes = state.held.as_ref().map_or(Some(&*state.copy), Held::data)?;
+        if state.held.is_some() && state.seen_by_children.is_none() {
+            // SAFETY: they are there and do not change as long as it is held, which it is until
+            // the last view is taken back.
+            state.seen_by_children = Some(unsafe { Lent::new(bytes) });
+        }
         state.lent += 1;
-        state.bytes().map(|bytes| (bytes.as_ptr(), bytes.len()))
+        Some((bytes.as_ptr(), bytes.len()))
     }
 
     pub(super) fn take_back(&self) {
         let mut state = self.lock();
         state.lent = state.lent.saturating_sub(1);
+        if state.lent == 0 {
+            state.seen_by_children = None;
+        }
     }
 
     /// Copies it and lets go; `false` if Python has a view, or looks at it just now.
@@ -97,7 +111,8 @@ impl Holdings {
 
     /// Keeps one, which is followed by so many bytes.
     pub(crate) fn add(&mut self, held: Held, followed_by: usize) -> Arc<Holding> {
-        let state = State { held: Some(held), copy: Box::default(), lent: 0 };
+        let state =
+            State { held: Some(held), copy: Box::default(), lent: 0, seen_by_children: None };
         let holding = Arc::new(Holding(Mutex::new(state)));
         let at = self.received.saturating_sub(followed_by as u64);
         self.all.push_back((at, Arc::downgrade(&holding)));

@@ -5,7 +5,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use anasazi_sys::Status;
-use anasazi_sys::generated::ANZ_EFORKED;
+use anasazi_sys::generated::{ANZ_AGREED, ANZ_EFORKED};
+use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -13,6 +14,7 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use super::holding::Holding;
 use crate::errors::explained;
+use crate::numbers::{number, shown};
 
 /// A message, at its place in the group's order. `memoryview(message)` is its bytes without a copy,
 /// `data` is `bytes`.
@@ -80,9 +82,25 @@ fn forked(py: Python<'_>) -> PyErr {
 #[pymethods]
 impl Message {
     #[new]
-    #[pyo3(signature = (sender, data, seq=0, service=4, tag=0))]
-    fn new(sender: Py<PyAny>, data: Bound<'_, PyBytes>, seq: u64, service: u32, tag: u64) -> Self {
-        Self::of_bytes(sender, data, seq, service, tag)
+    #[pyo3(
+        signature = (sender, data, seq=None, service=None, tag=None),
+        text_signature = "(sender, data, seq=0, service=4, tag=0)"
+    )]
+    fn new(
+        sender: Py<PyAny>,
+        data: &Bound<'_, PyAny>,
+        seq: Option<&Bound<'_, PyAny>>,
+        service: Option<&Bound<'_, PyAny>>,
+        tag: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let bytes = data.cast::<PyBytes>().map_err(|_| {
+            PyTypeError::new_err(format!("a message's data is bytes, not {}", shown(data)))
+        })?;
+        let seq = seq.map_or(Ok(0), |seq| number("a message's seq", u64::BITS, seq))?;
+        let level = |given| number("a message's service", u32::BITS, given);
+        let service = service.map_or(Ok(u64::from(ANZ_AGREED)), level)?;
+        let tag = tag.map_or(Ok(0), |tag| number("a message's tag", u64::BITS, tag))?;
+        Ok(Self::of_bytes(sender, bytes.clone(), seq, service as u32, tag))
     }
 
     #[classattr]
@@ -153,7 +171,7 @@ impl Message {
     ) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let copied = this.data.get(py).map(|data| data.as_bytes(py));
-        // Counted in any case: when a view goes nobody knows what it was of.
+        // Counted also if they are copied: when a view goes nobody knows what it was of.
         let lent = this.held.as_ref().and_then(|held| held.lend());
         let there = copied.map(|bytes| (bytes.as_ptr(), bytes.len())).or(lent);
         let Some((first, len)) = there else {
