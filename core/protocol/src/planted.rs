@@ -66,6 +66,8 @@ pub const BUGS: &[(&str, &str)] = &[
     ),
     ("gap_told_short", "a session is told of every message that it missed"),
     ("reading_unnoticed", "who reads does not stand still"),
+    // Domains: in the engine.
+    ("one_full_all_wait", "a domain that takes nothing holds up no other one"),
 ];
 
 /// Where the name stands in `BUGS`; a name that does not fails the build.

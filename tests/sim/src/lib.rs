@@ -12,6 +12,7 @@ mod clocks;
 pub mod cluster;
 mod cuts;
 mod digest;
+pub mod domains;
 mod engine;
 pub mod explore;
 pub mod faults;

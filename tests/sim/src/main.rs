@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 mod campaign;
+#[path = "main/domains.rs"]
+mod domains;
 #[path = "main/explore.rs"]
 mod explore;
 #[path = "main/idle.rs"]
@@ -88,6 +90,9 @@ enum Action {
     /// Hours without faults, on networks and machines of every kind. Ends with one line of sums;
     /// fails if any configuration changes.
     Idle(idle::Arguments),
+    /// Engines in several domains: each held to the axioms for itself, and a fast one that must be
+    /// the same to the nanosecond whatever goes wrong in a slow one.
+    Domains(domains::Arguments),
     /// Plant bugs, one after the other, and see how many seeds it takes to find each, and by what:
     /// an axiom of the oracle, a rule of liveness, what a client saw, or a panic of the core. Fails
     /// if any is not found.
@@ -178,6 +183,7 @@ fn main() -> ExitCode {
         }
         Action::Explore(arguments) => arguments.explore(),
         Action::Idle(arguments) => arguments.idle(),
+        Action::Domains(arguments) => arguments.run(),
         Action::Scenario(arguments) => arguments.play(),
         Action::Replay { seed, nodes, bad_links, planted } => {
             replay(seed, World { nodes, bad_links }, planted.as_deref())

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anasazi_protocol::planted::{BUGS, set};
+use anasazi_sim::domains;
 use anasazi_sim::options::Options;
 use anasazi_sim::run::{Watch, run};
 use anasazi_sim::story::Failure;
@@ -47,6 +48,11 @@ const BY_STUCK: &str = "stuck";
 /// An assertion of the core itself.
 const BY_PANIC: &str = "panic";
 const BY_CONTRADICTION: &str = "contradiction";
+
+/// What happened in a domain depended on another one.
+const BY_ISOLATION: &str = "isolation";
+/// Bugs of engines with several domains, which `anasazi-sim domains` runs.
+const OF_DOMAINS: &[&str] = &["one_full_all_wait"];
 
 /// A bug, and how it was found, if it was.
 type Result = (usize, Option<Found>);
@@ -134,20 +140,28 @@ impl Hunt {
         let all = self.from..self.from + self.seeds;
         let known = self.known.0.get(BUGS[bug].0).copied().filter(|seed| all.contains(seed));
         known.into_iter().chain(all).find_map(|seed| {
-            let failure = self.failure(Some(bug), seed)?;
-            let by = by_what(&failure);
-            let counts = !self.axioms || matches!(failure, Failure::Violation(_));
-            let is_new = counts && self.failure(None, seed).is_none();
+            let by = self.found_by((bug, true), seed)?;
+            let is_new = self.found_by((bug, false), seed).is_none();
             is_new.then(|| Found { seeds: seed - self.from + 1, seed, by })
         })
     }
 
-    fn failure(&self, bug: Option<usize>, seed: u64) -> Option<Failure> {
-        set(bug.map(|bug| BUGS[bug].0)).ok()?;
-        let watch = Watch { trusting: self.axioms, ..Watch::default() };
-        let outcome = run(Options::new(seed, None), watch);
+    /// By what a seed fails, with a bug or as it fails where that would be.
+    fn found_by(&self, (bug, is_planted): (usize, bool), seed: u64) -> Option<String> {
+        let name = BUGS[bug].0;
+        set(is_planted.then_some(name)).ok()?;
+        let found = if OF_DOMAINS.contains(&name) {
+            domains::run(seed).failure.map(|_| BY_ISOLATION.to_owned())
+        } else {
+            let watch = Watch { trusting: self.axioms, ..Watch::default() };
+            let failure = run(Options::new(seed, None), watch).failure;
+            let counts = |failure: &Failure| {
+                !self.axioms || !is_planted || matches!(failure, Failure::Violation(_))
+            };
+            failure.filter(counts).map(|failure| by_what(&failure))
+        };
         set(None).ok()?;
-        outcome.failure
+        found
     }
 }
 

@@ -1,0 +1,97 @@
+//! Clients of a node, one in each of its domains: they send in bursts, and read all that there is.
+
+use anasazi_client::SlowPolicy;
+use anasazi_client::raw::RawSession;
+use anasazi_engine::sys::socket;
+use anasazi_protocol::{Instant, content_hash};
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{JoinRecord, SendRecord, request};
+use anasazi_queue::ring::CAPACITY_MIN;
+use anasazi_queue::status::Status;
+
+use super::world::{Deed, FAST, Happening, NAMES, SLOW, World};
+
+const SAFE: u32 = 5;
+const AGREED: u32 = 4;
+
+impl World {
+    pub(super) fn connect(&mut self, domain: usize, node: usize) {
+        let now = Instant(self.now);
+        let machine = &mut self.machines[node];
+        let turn = machine.turn.as_mut().expect("it was just made");
+        let (near, far) = socket::pair().expect("descriptors: see ulimit -n");
+        let lens = (CAPACITY_MIN * 4, CAPACITY_MIN * 4);
+        let raw = RawSession::greet(near, lens, SlowPolicy::Disconnect).expect("memory");
+        turn.accept(far, &machine.watch, now);
+        let answer = raw.answer().expect("an engine answers at once");
+        if answer.status != Status::OK.0 {
+            let reason = String::from_utf8_lossy(&answer.reason).into_owned();
+            return self.fail(format!("n{}: turned away: {reason}", node + 1));
+        }
+        let key = machine.watch.last_keys().1;
+        let name = format!("{}/g", NAMES[domain]);
+        let record = JoinRecord { handle: 1, flags: 0 };
+        raw.request(request::JOIN, &[record.as_bytes(), name.as_bytes()]).expect("an empty ring");
+        machine.ready.push(key);
+        machine.place(domain).client = Some((raw, key));
+        self.turn(node);
+    }
+
+    pub(super) fn plan_deed(&mut self, domain: usize, node: usize) {
+        let mean =
+            if domain == FAST { self.plan.fast_traffic_us } else { self.plan.slow_traffic_us };
+        let wait = self.deeds[domain].around(mean * 1_000) + 1_000;
+        let life = self.machines[node].life;
+        self.schedule.plan(self.now + wait, Happening::Act { domain, node, life });
+    }
+
+    /// A client sends something.
+    pub(super) fn act(&mut self, domain: usize, node: usize) {
+        if !self.traffic_on {
+            return;
+        }
+        self.plan_deed(domain, node);
+        let random = &mut self.deeds[domain];
+        let most = if domain == SLOW { self.plan.slow_burst } else { 3 };
+        let (count, len, safe) = (random.between(1, most), random.between(24, 900), random.coin());
+        let service = if safe { SAFE } else { AGREED };
+        let process = self.machines[node].process;
+        let place = self.machines[node].place(domain);
+        let Some((raw, key)) = &place.client else { return };
+        for _ in 0..count {
+            place.sent += 1;
+            let mut payload = vec![domain as u8; len as usize];
+            payload[..8].copy_from_slice(&place.sent.to_le_bytes());
+            payload[8..16].copy_from_slice(&process.incarnation.0.to_le_bytes());
+            payload[16..20].copy_from_slice(&process.node.0.to_le_bytes());
+            let head = SendRecord { handle: 1, service, ..SendRecord::default() };
+            // A full ring is no failure: then it is not sent.
+            let _ = raw.request(request::SEND, &[head.as_bytes(), &payload]);
+        }
+        let key = *key;
+        self.machines[node].ready.push(key);
+        self.turn(node);
+    }
+
+    /// All clients of a node read all that there is.
+    pub(super) fn read(&mut self, node: usize) {
+        for domain in [FAST, SLOW] {
+            let Some(place) = &mut self.machines[node].places[domain] else { continue };
+            let Some((raw, _)) = &mut place.client else { continue };
+            loop {
+                match raw.take(|record| (record.kind, content_hash(record.bytes))) {
+                    Ok(Some((kind, content))) if domain == FAST => {
+                        self.fast.push(Deed::Read { time: self.now, node, kind, content });
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => {
+                        let broken = || format!("n{}: a broken ring", node + 1);
+                        self.failure.get_or_insert_with(broken);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
