@@ -16,6 +16,7 @@ use crate::domains::DomainId;
 use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
 use crate::storage::Storage;
+use crate::turn::Table;
 use anasazi_transport::Transport;
 
 const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains";
@@ -52,7 +53,7 @@ impl Admin {
         now: Instant,
         json: &[u8],
         trusted: bool,
-        domains: &mut [Domain<T, S>],
+        domains: &mut Table<T, S>,
         sessions: &Sessions,
     ) -> Answer {
         let result = parse(json).and_then(|request| {
@@ -73,7 +74,7 @@ impl Admin {
         &self,
         now: Instant,
         request: &Request,
-        domains: &mut [Domain<T, S>],
+        domains: &mut Table<T, S>,
         sessions: &Sessions,
     ) -> Result<(Value, bool), Refusal> {
         let done = json!({ "done": true });
@@ -82,30 +83,31 @@ impl Admin {
         let value = match request {
             Request::Query(what, _) => match what.as_str() {
                 "status" => self.status(now, domains, id, sessions),
-                "members" => json!({ "members": show::members(&domains[id.index()]) }),
+                "members" => json!({ "members": show::members(&domains[id]) }),
                 "groups" => {
-                    let all = domains.iter().enumerate().map(|(at, of)| (DomainId::at(at), of));
-                    let these = all.filter(|(id, _)| named.is_none_or(|named| named == *id));
+                    let these =
+                        domains.iter().filter(|(id, _)| named.is_none_or(|named| named == *id));
                     let groups = these.flat_map(|of| show::groups(of, sessions));
                     json!({ "groups": groups.collect::<Vec<_>>() })
                 }
                 "sessions" => json!({ "sessions": show::sessions(now, sessions) }),
                 "stats" => {
-                    let domain = &domains[id.index()];
+                    let domain = &domains[id];
                     let protocol = show::stats(&domain.core.stats());
                     json!({ "protocol": protocol, "transport": show::transport(domain) })
                 }
                 "events" => json!({ "events": self.events() }),
                 "config" => json!({ "config": self.effective_config() }),
                 "domains" => {
-                    json!({ "domains": domains.iter().map(show::domain).collect::<Vec<_>>() })
+                    let domains = domains.iter().map(|(_, domain)| show::domain(domain));
+                    json!({ "domains": domains.collect::<Vec<_>>() })
                 }
                 other => return Err(unknown("query", other, QUERIES)),
             },
             Request::Do(what, arguments) => match what.as_str() {
                 "shutdown" => return Ok((done, true)),
                 "isolate" | "heal" | "loss" | "break" => {
-                    self.inject(what, arguments, &mut domains[id.index()])?;
+                    self.inject(what, arguments, &mut domains[id])?;
                     done
                 }
                 other => return Err(unknown("do", other, ACTIONS)),
@@ -117,11 +119,11 @@ impl Admin {
     fn status<T: Transport, S: Storage>(
         &self,
         now: Instant,
-        domains: &[Domain<T, S>],
+        domains: &Table<T, S>,
         id: DomainId,
         sessions: &Sessions,
     ) -> Value {
-        let domain = &domains[id.index()];
+        let domain = &domains[id];
         let status = domain.core.status();
         let ring = status.ring.map(|ring| {
             json!({
@@ -138,7 +140,7 @@ impl Admin {
             "incarnation": domain.process.incarnation.0,
             "version": env!("CARGO_PKG_VERSION"),
             "domain": domain.name,
-            "domains": domains.iter().map(|domain| &domain.name[..]).collect::<Vec<_>>(),
+            "domains": domains.names(),
             "state": status.state,
             "address": domain.transport.local_address().to_string(),
             "ring": ring,
@@ -228,7 +230,7 @@ impl Request {
     }
 
     /// The domain that it names, if it names one; it must be about something that domains have.
-    fn domain<T, S>(&self, domains: &[Domain<T, S>]) -> Result<Option<DomainId>, Refusal> {
+    fn domain<T, S>(&self, domains: &Table<T, S>) -> Result<Option<DomainId>, Refusal> {
         let (Self::Query(what, arguments) | Self::Do(what, arguments)) = self;
         let Some(name) = arguments.get("domain") else { return Ok(None) };
         if !OF_DOMAIN.contains(&&what[..]) {
@@ -236,10 +238,10 @@ impl Request {
             let text = format!("{what:?} is of the whole engine; of a `domain` are {those}");
             return Err(invalid(&text));
         }
-        let at = domains.iter().position(|domain| name.as_str() == Some(&domain.name[..]));
-        at.map(|at| Some(DomainId::at(at))).ok_or_else(|| {
-            let known: Vec<_> = domains.iter().map(|domain| &domain.name[..]).collect();
-            invalid(&format!("this engine has no domain {name}; it has: {}", known.join(", ")))
+        let id = name.as_str().and_then(|name| domains.find(name));
+        id.map(Some).ok_or_else(|| {
+            let known = domains.names().join(", ");
+            invalid(&format!("this engine has no domain {name}; it has: {known}"))
         })
     }
 }
