@@ -12,6 +12,7 @@ use anasazi_transport::{Faulty, Life, Received, Target, Transport};
 use bytes::Bytes;
 
 use crate::domains::DEFAULT_NAME;
+use crate::journal::place;
 use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::storage::Storage;
@@ -85,7 +86,7 @@ pub(crate) struct Domain<T, S> {
 impl<T, S> Domain<T, S> {
     /// What stands before words about it: nothing for `default`.
     pub(crate) fn place(&self) -> String {
-        if self.name == DEFAULT_NAME { String::new() } else { format!("domain {}: ", self.name) }
+        place(&self.name)
     }
 
     /// A group's name as sessions join it, if the group is known.

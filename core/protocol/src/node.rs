@@ -23,6 +23,7 @@ use crate::state::candidates::Candidates;
 use crate::state::transitions::{self, At, In, Why};
 use crate::state::unordered::Pace;
 use crate::storage::Storage;
+use crate::terms::Terms;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::audience::{Scope, with_head};
@@ -190,6 +191,10 @@ impl Node {
 
     pub(crate) fn dialect(&self) -> Dialect {
         Dialect::new(self.config.wire, self.config.features)
+    }
+
+    pub(crate) fn terms(&self) -> Terms {
+        Terms::of(&self.config.timers)
     }
 
     pub(crate) fn header(&mut self, kind: u8) -> Header {

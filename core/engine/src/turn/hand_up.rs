@@ -35,7 +35,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     }
                 }
                 Upward::Event(event) => {
-                    self.admin.journal.record(now.0, &self.domains[domain].place(), &event);
+                    self.admin.journal.record(now.0, &self.domains[domain].name, &event);
                 }
                 Upward::Stopped { fault: Some(fault) } => {
                     let fault = format!("{}{fault}", self.domains[domain].place());
