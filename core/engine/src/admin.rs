@@ -1,7 +1,8 @@
 //! The one door for administration: a JSON object in, a JSON object out. Console, demo and tests
 //! use it like anybody else.
 
-mod show;
+mod domains;
+pub(crate) mod show;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,16 +19,18 @@ use crate::session::Sessions;
 use crate::storage::Storage;
 use crate::turn::Table;
 use anasazi_transport::Transport;
+pub(crate) use domains::Addition;
 
 const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains";
-const ACTIONS: &str = "isolate, heal, loss, break, shutdown";
+const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain";
 /// Those of them that are about one domain: the one that `domain` names, else `default`; groups
 /// without it are those of all.
 const OF_DOMAIN: [&str; 8] =
     ["status", "members", "groups", "stats", "isolate", "heal", "loss", "break"];
 
 pub(crate) struct Admin {
-    config: ValidConfig,
+    /// As it is now.
+    pub(crate) config: ValidConfig,
     pub(crate) journal: Journal,
     started: Instant,
 }
@@ -36,7 +39,16 @@ pub(crate) struct Admin {
 pub(crate) struct Answer {
     pub(crate) status: Status,
     pub(crate) json: String,
-    pub(crate) shutdown: bool,
+    pub(crate) then: Then,
+}
+
+/// What is to be done beside answering. Domains come and go in their own time: whoever asked for
+/// that is answered then.
+pub(crate) enum Then {
+    Nothing,
+    Stop,
+    Add(Box<Addition>),
+    Remove(DomainId),
 }
 
 /// A request that is refused, and the words for it.
@@ -61,11 +73,10 @@ impl Admin {
             self.carry_out(now, &request, domains, sessions)
         });
         match result {
-            Ok((value, shutdown)) => {
-                Answer { status: Status::OK, json: value.to_string(), shutdown }
-            }
+            Ok((value, then)) => Answer { status: Status::OK, json: value.to_string(), then },
             Err(Refusal(status, error)) => {
-                Answer { status, json: json!({ "error": error }).to_string(), shutdown: false }
+                let json = json!({ "error": error }).to_string();
+                Answer { status, json, then: Then::Nothing }
             }
         }
     }
@@ -76,7 +87,7 @@ impl Admin {
         request: &Request,
         domains: &mut Table<T, S>,
         sessions: &Sessions,
-    ) -> Result<(Value, bool), Refusal> {
+    ) -> Result<(Value, Then), Refusal> {
         let done = json!({ "done": true });
         let named = request.domain(domains)?;
         let id = named.unwrap_or_default();
@@ -105,7 +116,14 @@ impl Admin {
                 other => return Err(unknown("query", other, QUERIES)),
             },
             Request::Do(what, arguments) => match what.as_str() {
-                "shutdown" => return Ok((done, true)),
+                "shutdown" => return Ok((done, Then::Stop)),
+                "add-domain" => {
+                    let addition = Box::new(self.add(arguments, domains)?);
+                    return Ok((done, Then::Add(addition)));
+                }
+                "remove-domain" => {
+                    return Ok((done, Then::Remove(self.remove(arguments, domains)?)));
+                }
                 "isolate" | "heal" | "loss" | "break" => {
                     self.inject(what, arguments, &mut domains[id])?;
                     done
@@ -113,7 +131,7 @@ impl Admin {
                 other => return Err(unknown("do", other, ACTIONS)),
             },
         };
-        Ok((value, false))
+        Ok((value, Then::Nothing))
     }
 
     fn status<T: Transport, S: Storage>(
@@ -296,7 +314,7 @@ mod tests {
         let check = |json: &str, trusted| {
             parse(json.as_bytes()).and_then(|request| request.check_allowed(trusted))
         };
-        for action in ["shutdown", "heal", "isolate", "loss", "break"] {
+        for action in ACTIONS.split(", ") {
             let json = json!({ "do": action }).to_string();
             assert!(check(&json, true).is_ok());
             let Err(Refusal(status, text)) = check(&json, false) else { panic!("{action}") };

@@ -16,6 +16,7 @@ use crate::journal::place;
 use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::storage::Storage;
+use crate::turn::Removal;
 use crate::witness::Witness;
 
 /// Datagrams taken in before what they cause is sent.
@@ -81,6 +82,10 @@ pub(crate) struct Domain<T, S> {
     backlog: bool,
     /// It has left.
     pub(crate) is_stopped: bool,
+    /// It was added while the engine runs.
+    pub(crate) is_added: bool,
+    /// It is being removed.
+    pub(crate) removal: Option<Removal>,
 }
 
 impl<T, S> Domain<T, S> {
@@ -132,6 +137,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             arrived: false,
             backlog: false,
             is_stopped: false,
+            is_added: false,
+            removal: None,
         }
     }
 

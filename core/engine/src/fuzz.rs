@@ -11,7 +11,7 @@ use anasazi_queue::status::Status;
 use anasazi_transport::{Memory, MemoryNetwork};
 use serde_json::Value;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Then};
 use crate::config::{Settings, ValidConfig};
 use crate::domain::Domain;
 use crate::domains::DEFAULT_NAME;
@@ -94,7 +94,10 @@ impl Desk {
         assert!(words <= WORDS_MAX + json.len() * ESCAPED_MAX, "too many words: {}", answer.json);
         assert!(!done || trusted || !acts, "done for somebody who may only ask");
         let shutdown = trusted && parsed["do"] == "shutdown" && parsed.get("query").is_none();
-        assert!(!answer.shutdown || shutdown, "the end, and nobody has asked for it");
+        assert!(
+            !matches!(answer.then, Then::Stop) || shutdown,
+            "the end, and nobody has asked for it"
+        );
         done
     }
 }

@@ -90,6 +90,12 @@ impl Journal {
         self.push(now_ns, "session", text);
     }
 
+    /// Logs and keeps what becomes of a domain.
+    pub(crate) fn of_domain(&mut self, now_ns: u64, text: String) {
+        info!(target: "anasazi::engine", "{text}");
+        self.push(now_ns, "domain", text);
+    }
+
     fn push(&mut self, now_ns: u64, kind: &'static str, text: String) {
         if self.entries.len() == EVENTS_MAX {
             self.entries.pop_front();

@@ -2,8 +2,10 @@
 //! time and readiness come from. The daemon turns it in an epoll loop, the simulator in virtual
 //! time.
 
+mod addition;
 mod ending;
 mod hand_up;
+mod removal;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -13,10 +15,10 @@ use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use anasazi_protocol::{Boot, Core, CoreConfig, Instant, NodeId};
+use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Instant, NodeId};
 use anasazi_transport::Transport;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Then};
 use crate::config::ValidConfig;
 use crate::domain::Domain;
 use crate::domains::{DEFAULT_NAME, DomainId};
@@ -27,6 +29,9 @@ use crate::session::{Readiness, Request, SessionLimits, Sessions};
 use crate::storage::Storage;
 use crate::sys::socket::Peer;
 use crate::witness::Witness;
+use addition::Adding;
+pub(crate) use addition::{Opened, Order, Ready};
+pub(crate) use removal::Removal;
 pub(crate) use table::{TRANSPORT_KEYS, Table};
 
 /// Keys from here on are those of sessions, see [`Turn::session_ready`].
@@ -83,6 +88,10 @@ pub struct Turn<T, S> {
     admin: Admin,
     /// Clients find another engine at the same place, so that a clean stop only hangs up on them.
     clients_return: bool,
+    /// Domains that are not there yet.
+    adding: Vec<Adding>,
+    /// The latest incarnation that this process has in any domain.
+    newest: Incarnation,
     stop: Stop,
     ended: Option<Result<(), EngineError>>,
     fault: Arc<OnceLock<EngineError>>,
@@ -116,6 +125,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             sessions,
             admin: Admin::new(config, journal, now),
             clients_return,
+            adding: Vec::new(),
+            newest: boot.process.incarnation,
             stop: Stop::No,
             ended: None,
             fault: Arc::default(),
@@ -129,7 +140,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// There are [`DOMAINS_MAX`](crate::domains::DOMAINS_MAX) already.
     pub fn add_domain(&mut self, parts: DomainParts<T, S>, now: Instant) -> DomainId {
         let domain = self.sessions.add_domain(&parts.name);
-        self.domains.add(begin(parts, self.records.clone(), now));
+        self.domains.put(domain, begin(parts, self.records.clone(), now));
         domain
     }
 
@@ -205,6 +216,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
         self.sessions.flush(readiness);
         self.say_holds(now, readiness);
+        more |= self.remove_some() || self.has_orders();
         match &self.ended {
             Some(result) => result.clone().map(|()| false),
             // The end of a hold may have given somebody a turn, or the end of a session be new.
@@ -298,7 +310,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             return;
         }
         for (domain, command) in commands {
-            self.domains[domain].command(now, command);
+            if self.domains[domain].removal.is_none() {
+                self.domains[domain].command(now, command);
+            }
         }
         self.domains.iter_mut().for_each(Domain::flush);
         self.hand_up(now, readiness);
@@ -313,8 +327,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let more = sessions.poll(budget, full, &mut |request| match request {
             Request::Command(domain, command) => {
                 let domain = &mut domains[domain];
-                domain.command(now, command);
-                domain.core.accepts_sends()
+                // Of one that is being removed nothing more is asked, and nobody waits for it.
+                domain.removal.is_some() || {
+                    domain.command(now, command);
+                    domain.core.accepts_sends()
+                }
             }
             Request::Query { session, tag, trusted, json } => {
                 queries.push((session, tag, trusted, json));
@@ -325,10 +342,16 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         for (session, tag, trusted, json) in queries {
             let (domains, sessions) = (&mut self.domains, &self.sessions);
             let answer = self.admin.answer(now, json.as_bytes(), trusted, domains, sessions);
-            if answer.shutdown {
-                self.stop();
+            match answer.then {
+                Then::Add(addition) => self.add_for(*addition, (session, tag)),
+                Then::Remove(id) => self.remove_for(id, (session, tag), now),
+                Then::Nothing | Then::Stop => {
+                    if matches!(answer.then, Then::Stop) {
+                        self.stop();
+                    }
+                    self.sessions.reply(session, tag, answer.status, &answer.json, false);
+                }
             }
-            self.sessions.reply(session, tag, answer.status, &answer.json, false);
         }
         more
     }

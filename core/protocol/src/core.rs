@@ -244,6 +244,7 @@ impl Core {
         let known = self.node.book.addresses();
         self.node.send_everywhere(&known, &bye);
         self.node.trace_end(fault.is_none());
+        self.node.lose_tagged();
         self.node.out.push(Output::Stopped { fault });
         self.state = State::Stopped;
     }

@@ -38,8 +38,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     self.admin.journal.record(now.0, &self.domains[domain].name, &event);
                 }
                 Upward::Stopped { fault: Some(fault) } => {
-                    let fault = format!("{}{fault}", self.domains[domain].place());
-                    self.end(Some(EngineError::Protocol(fault)), readiness);
+                    if !self.drop_added(domain, &fault, now) {
+                        let fault = format!("{}{fault}", self.domains[domain].place());
+                        self.end(Some(EngineError::Protocol(fault)), readiness);
+                    }
                 }
                 Upward::Stopped { fault: None } => {
                     self.domains[domain].is_stopped = true;
@@ -48,7 +50,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     }
                 }
                 Upward::Outdated { known } => {
-                    self.end(Some(EngineError::Outdated(known)), readiness);
+                    if !self.drop_outdated(domain, known, now) {
+                        self.end(Some(EngineError::Outdated(known)), readiness);
+                    }
                 }
                 Upward::Broken { fault } => {
                     let fault = format!("{}{fault}", self.domains[domain].place());

@@ -7,37 +7,47 @@ use anasazi_protocol::Instant;
 use anasazi_transport::Transport;
 
 use crate::domain::Domain;
-use crate::domains::{DOMAINS_MAX, DomainId, DomainSet};
+use crate::domains::{DomainId, DomainSet};
 use crate::storage::Storage;
 
-/// Keys of the descriptors of transports, one for each place.
+/// Keys of the descriptors of transports, one for each place. A late word about a descriptor that
+/// was watched for the domain before has the present one look for datagrams, and find none.
 pub(crate) const TRANSPORT_KEYS: u64 = 1 << 20;
 
-/// The first is `default`, which is always there.
-pub(crate) struct Table<T, S>(Vec<Domain<T, S>>);
+/// The first is `default`, which is always there. A place is used again when its domain was taken
+/// out, which happens only when nobody holds anything of it any more.
+pub(crate) struct Table<T, S>(Vec<Option<Domain<T, S>>>);
 
 impl<T, S> Table<T, S> {
     pub(crate) fn new(default: Domain<T, S>) -> Self {
-        Self(vec![default])
+        Self(vec![Some(default)])
     }
 
-    /// # Panics
-    /// There are [`DOMAINS_MAX`] already.
-    pub(crate) fn add(&mut self, domain: Domain<T, S>) {
-        assert!(self.0.len() < DOMAINS_MAX, "more domains than an engine may have");
-        self.0.push(domain);
+    /// Puts one at a place that is free.
+    pub(crate) fn put(&mut self, id: DomainId, domain: Domain<T, S>) {
+        self.0.resize_with(self.0.len().max(id.index() + 1), || None);
+        let before = self.0[id.index()].replace(domain);
+        assert!(before.is_none(), "a place that another domain has");
     }
 
+    /// `default` stays.
+    pub(super) fn take(&mut self, id: DomainId) -> Option<Domain<T, S>> {
+        if id == DomainId::DEFAULT { None } else { self.0[id.index()].take() }
+    }
+
+    /// Places that have one.
     pub(crate) fn ids(&self) -> impl Iterator<Item = DomainId> + use<T, S> {
-        (0..self.0.len()).map(DomainId::at)
+        let taken: DomainSet = self.iter().map(|(id, _)| id).collect();
+        taken.iter()
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (DomainId, &Domain<T, S>)> {
-        self.ids().zip(&self.0)
+        let places = self.0.iter().enumerate();
+        places.filter_map(|(at, domain)| Some((DomainId::at(at), domain.as_ref()?)))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Domain<T, S>> {
-        self.0.iter_mut()
+        self.0.iter_mut().flatten()
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<DomainId> {
@@ -50,12 +60,14 @@ impl<T, S> Table<T, S> {
 
     /// The one whose transport is watched under this key, if there is one.
     pub(super) fn watched(&mut self, key: u64) -> Option<&mut Domain<T, S>> {
-        self.0.get_mut(usize::try_from(key.checked_sub(TRANSPORT_KEYS)?).ok()?)
+        self.0.get_mut(usize::try_from(key.checked_sub(TRANSPORT_KEYS)?).ok()?)?.as_mut()
     }
 
-    /// Those that have no room for commands.
+    /// Those that have no room for commands. Of one that is being removed nothing is asked, so
+    /// nobody waits for it.
     pub(super) fn full(&self) -> DomainSet {
-        self.iter().filter(|(_, of)| !of.core.accepts_sends()).map(|(id, _)| id).collect()
+        let is_full = |of: &Domain<T, S>| of.removal.is_none() && !of.core.accepts_sends();
+        self.iter().filter(|(_, of)| is_full(of)).map(|(id, _)| id).collect()
     }
 }
 
@@ -67,8 +79,12 @@ impl<T: Transport, S: Storage> Table<T, S> {
     /// Descriptors that are readable while there are datagrams, with the keys to watch them under:
     /// these say whose they are.
     pub(super) fn transport_fds(&self) -> impl Iterator<Item = (RawFd, u64)> {
-        let keys = (TRANSPORT_KEYS..).zip(&self.0);
-        keys.flat_map(|(key, domain)| domain.transport.fds().into_iter().map(move |fd| (fd, key)))
+        self.ids().flat_map(|id| self.fds_of(id))
+    }
+
+    pub(super) fn fds_of(&self, id: DomainId) -> impl Iterator<Item = (RawFd, u64)> + use<T, S> {
+        let key = TRANSPORT_KEYS + id.index() as u64;
+        self[id].transport.fds().into_iter().map(move |fd| (fd, key))
     }
 }
 
@@ -76,12 +92,18 @@ impl<T, S> Index<DomainId> for Table<T, S> {
     type Output = Domain<T, S>;
 
     fn index(&self, id: DomainId) -> &Domain<T, S> {
-        &self.0[id.index()]
+        match &self.0[id.index()] {
+            Some(domain) => domain,
+            None => panic!("no domain at place {}", id.index()),
+        }
     }
 }
 
 impl<T, S> IndexMut<DomainId> for Table<T, S> {
     fn index_mut(&mut self, id: DomainId) -> &mut Domain<T, S> {
-        &mut self.0[id.index()]
+        match &mut self.0[id.index()] {
+            Some(domain) => domain,
+            None => panic!("no domain at place {}", id.index()),
+        }
     }
 }
