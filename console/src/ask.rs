@@ -5,14 +5,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
-use crate::options::{Command, General};
+use crate::options::{Change, Command, General};
 use crate::place::{Need, Place};
 use crate::{print, table, words};
 
 /// Asks, and prints the answer as JSON or laid out.
 pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
     let place = Place::open(general, Need::Existing)?;
-    let timeout = general.timeout.unwrap_or(ANSWER_MAX);
+    let changes = matches!(command, Command::Domains { change: Some(_) });
+    let most = if changes { CHANGE_MAX } else { ANSWER_MAX };
+    let timeout = general.timeout.unwrap_or(most);
     let request = request(command);
     let asked = place.session.query_blocking(&request, timeout);
     let answer = asked.map_err(Fault::of_question);
@@ -29,7 +31,7 @@ fn request(command: &Command) -> String {
         Command::Query { request } => return request.clone(),
         Command::Members(_) => json!({ "query": "members" }),
         Command::Groups(_) => json!({ "query": "groups" }),
-        Command::Domains => json!({ "query": "domains" }),
+        Command::Domains { change } => of_domains(change.as_ref()),
         Command::Sessions => json!({ "query": "sessions" }),
         Command::Stats(_) => json!({ "query": "stats" }),
         Command::Events => json!({ "query": "events" }),
@@ -65,7 +67,9 @@ pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Faul
     Ok(match command {
         Command::Members(_) => table::members(&value),
         Command::Groups(_) => table::groups(&value),
-        Command::Domains => table::domains(&value),
+        Command::Domains { change: None } => table::domains(&value),
+        Command::Domains { change: Some(Change::Add { name, .. }) } => table::added(name, &value),
+        Command::Domains { change: Some(Change::Remove { name }) } => table::removed(name, &value),
         Command::Sessions => table::sessions(&value),
         Command::Stats(_) => table::stats(&value),
         Command::Events => table::events(&value),
@@ -86,4 +90,18 @@ pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Faul
     })
 }
 
+fn of_domains(change: Option<&Change>) -> Value {
+    match change {
+        None => json!({ "query": "domains" }),
+        Some(Change::Add { name, settings }) => {
+            let settings: serde_json::Map<_, _> =
+                settings.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+            json!({ "do": "add-domain", "name": name, "settings": settings })
+        }
+        Some(Change::Remove { name }) => json!({ "do": "remove-domain", "name": name }),
+    }
+}
+
 const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// An orderly leave takes some seconds where others do not answer.
+const CHANGE_MAX: Duration = Duration::from_secs(20);

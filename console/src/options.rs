@@ -48,8 +48,11 @@ pub(crate) enum Command {
     Members(OfDomain),
     /// The groups, and who is in them; those of all domains, unless one is named
     Groups(OfDomain),
-    /// The domains, and how it goes with each
-    Domains,
+    /// The domains, and how it goes with each; add and remove some
+    Domains {
+        #[command(subcommand)]
+        change: Option<Change>,
+    },
     /// The programs that have a session with the engine
     Sessions,
     /// Counters of protocol and transport
@@ -100,6 +103,25 @@ pub(crate) struct OfDomain {
     /// One of the engine's domains [default: default]
     #[arg(long, value_name = "NAME")]
     pub(crate) domain: Option<String>,
+}
+
+/// Of the running engine: its configuration file stays as it is.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Change {
+    /// Add a domain to the running engine, and print its section for the configuration file
+    Add {
+        /// 1 to 32 of a to z, 0 to 9 and -
+        name: String,
+        /// Keys as in its section of the configuration file, such as preset=wan ring.window=64;
+        /// lists with commas
+        #[arg(value_name = "KEY=VALUE", value_parser = pair)]
+        settings: Vec<(String, String)>,
+    },
+    /// Let the running engine leave a domain; sessions lose their groups there
+    Remove {
+        /// One of the engine's domains, but default
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -165,6 +187,13 @@ pub(crate) struct Chat {
     /// Send nothing before the group has this many members
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) wait_for: usize,
+}
+
+/// What keys and values there are the engine knows.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    let (key, value) = pair.ok_or("not KEY=VALUE, such as preset=wan")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// Its words are the engine's business.

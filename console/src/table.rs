@@ -44,7 +44,7 @@ pub(crate) fn domains(answer: &Value) -> String {
         let ring = &domain["ring"];
         table.add_row([
             Cell::new(text(&domain["name"])),
-            Cell::new(text(&domain["state"])),
+            Cell::new(state_of_domain(domain)),
             number(ring["members"].as_u64().unwrap_or(0)),
             number(domain["groups"].as_u64().unwrap_or(0)),
             Cell::new(text(&domain["address"])),
@@ -52,6 +52,24 @@ pub(crate) fn domains(answer: &Value) -> String {
         ]);
     }
     shown(&table)
+}
+
+/// With what makes it last.
+pub(crate) fn added(name: &str, answer: &Value) -> String {
+    let (address, note) = (text(&answer["domain"]["address"]), text(&answer["note"]));
+    let section = answer["section"].as_str().unwrap_or_default();
+    let section: Vec<_> = section.lines().map(|line| words::text(line.as_bytes())).collect();
+    format!("domain {name} is there, at {address}; {note}:\n\n{}", section.join("\n"))
+}
+
+pub(crate) fn removed(name: &str, answer: &Value) -> String {
+    format!("domain {name} is removed; {}", text(&answer["note"]))
+}
+
+/// Those that are in no configuration file are marked.
+fn state_of_domain(domain: &Value) -> String {
+    let added = if domain["added"] == true { ", added" } else { "" };
+    format!("{}{added}", text(&domain["state"]))
 }
 
 pub(crate) fn members(answer: &Value) -> String {

@@ -421,6 +421,24 @@ fn domains_are_shown_and_can_be_named() {
 }
 
 #[test]
+fn domains_are_added_and_removed() {
+    let place = Place::new();
+    let add = ["domains", "add", "slow", "preset=wan", "ring.window=64"];
+    let section = ["[domain.slow]", "preset = \"wan\"", "ring.window = 64", "configuration file"];
+    place.run(&add).expect(0, &section);
+    place.run(&["domains"]).expect(0, &["slow", ", added"]);
+    place.run(&add).expect(1, &["\"slow\" is there already"]);
+    place.run(&["send", "slow/room", "text"]).expect(0, &[]);
+    place.run(&["--json", "domains", "remove", "slow"]).expect(0, &["\"removed\":\"slow\""]);
+    place.run(&["domains", "remove", "slow"]).expect(1, &["no domain \"slow\"", "default"]);
+    place.run(&["domains", "remove", "default"]).expect(1, &["cannot be removed"]);
+    place.run(&["domains", "add", "slow", "window"]).expect(2, &["KEY=VALUE"]);
+    let unknown = ["did you mean domain.slow.ring.window?"];
+    place.run(&["domains", "add", "slow", "ring.windo=64"]).expect(2, &unknown);
+    place.run(&["--json", "domains"]).expect(0, &["\"added\":false"]);
+}
+
+#[test]
 fn refusals_have_words_and_exit_code_1() {
     let place = Place::new();
     place.run(&["isolate", "1"]).expect(1, &["transport.allow_faults"]);

@@ -1,7 +1,8 @@
 //! The one door for administration: a JSON object in, a JSON object out. Console, demo and tests
 //! use it like anybody else.
 
-mod show;
+mod domains;
+pub(crate) mod show;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,17 +17,20 @@ use crate::domains::DomainId;
 use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
 use crate::storage::Storage;
+use crate::turn::Table;
 use anasazi_transport::Transport;
+pub(crate) use domains::Addition;
 
 const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains";
-const ACTIONS: &str = "isolate, heal, loss, break, shutdown";
+const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain";
 /// Those of them that are about one domain: the one that `domain` names, else `default`; groups
 /// without it are those of all.
 const OF_DOMAIN: [&str; 8] =
     ["status", "members", "groups", "stats", "isolate", "heal", "loss", "break"];
 
 pub(crate) struct Admin {
-    config: ValidConfig,
+    /// As it is now.
+    pub(crate) config: ValidConfig,
     pub(crate) journal: Journal,
     started: Instant,
 }
@@ -35,7 +39,16 @@ pub(crate) struct Admin {
 pub(crate) struct Answer {
     pub(crate) status: Status,
     pub(crate) json: String,
-    pub(crate) shutdown: bool,
+    pub(crate) then: Then,
+}
+
+/// What is to be done beside answering. Domains come and go in their own time: whoever asked for
+/// that is answered then.
+pub(crate) enum Then {
+    Nothing,
+    Stop,
+    Add(Box<Addition>),
+    Remove(DomainId),
 }
 
 /// A request that is refused, and the words for it.
@@ -52,7 +65,7 @@ impl Admin {
         now: Instant,
         json: &[u8],
         trusted: bool,
-        domains: &mut [Domain<T, S>],
+        domains: &mut Table<T, S>,
         sessions: &Sessions,
     ) -> Answer {
         let result = parse(json).and_then(|request| {
@@ -60,11 +73,10 @@ impl Admin {
             self.carry_out(now, &request, domains, sessions)
         });
         match result {
-            Ok((value, shutdown)) => {
-                Answer { status: Status::OK, json: value.to_string(), shutdown }
-            }
+            Ok((value, then)) => Answer { status: Status::OK, json: value.to_string(), then },
             Err(Refusal(status, error)) => {
-                Answer { status, json: json!({ "error": error }).to_string(), shutdown: false }
+                let json = json!({ "error": error }).to_string();
+                Answer { status, json, then: Then::Nothing }
             }
         }
     }
@@ -73,55 +85,63 @@ impl Admin {
         &self,
         now: Instant,
         request: &Request,
-        domains: &mut [Domain<T, S>],
+        domains: &mut Table<T, S>,
         sessions: &Sessions,
-    ) -> Result<(Value, bool), Refusal> {
+    ) -> Result<(Value, Then), Refusal> {
         let done = json!({ "done": true });
         let named = request.domain(domains)?;
         let id = named.unwrap_or_default();
         let value = match request {
             Request::Query(what, _) => match what.as_str() {
                 "status" => self.status(now, domains, id, sessions),
-                "members" => json!({ "members": show::members(&domains[id.index()]) }),
+                "members" => json!({ "members": show::members(&domains[id]) }),
                 "groups" => {
-                    let all = domains.iter().enumerate().map(|(at, of)| (DomainId::at(at), of));
-                    let these = all.filter(|(id, _)| named.is_none_or(|named| named == *id));
+                    let these =
+                        domains.iter().filter(|(id, _)| named.is_none_or(|named| named == *id));
                     let groups = these.flat_map(|of| show::groups(of, sessions));
                     json!({ "groups": groups.collect::<Vec<_>>() })
                 }
                 "sessions" => json!({ "sessions": show::sessions(now, sessions) }),
                 "stats" => {
-                    let domain = &domains[id.index()];
+                    let domain = &domains[id];
                     let protocol = show::stats(&domain.core.stats());
                     json!({ "protocol": protocol, "transport": show::transport(domain) })
                 }
                 "events" => json!({ "events": self.events() }),
                 "config" => json!({ "config": self.effective_config() }),
                 "domains" => {
-                    json!({ "domains": domains.iter().map(show::domain).collect::<Vec<_>>() })
+                    let domains = domains.iter().map(|(_, domain)| show::domain(domain));
+                    json!({ "domains": domains.collect::<Vec<_>>() })
                 }
                 other => return Err(unknown("query", other, QUERIES)),
             },
             Request::Do(what, arguments) => match what.as_str() {
-                "shutdown" => return Ok((done, true)),
+                "shutdown" => return Ok((done, Then::Stop)),
+                "add-domain" => {
+                    let addition = Box::new(self.add(arguments, domains)?);
+                    return Ok((done, Then::Add(addition)));
+                }
+                "remove-domain" => {
+                    return Ok((done, Then::Remove(self.remove(arguments, domains)?)));
+                }
                 "isolate" | "heal" | "loss" | "break" => {
-                    self.inject(what, arguments, &mut domains[id.index()])?;
+                    self.inject(what, arguments, &mut domains[id])?;
                     done
                 }
                 other => return Err(unknown("do", other, ACTIONS)),
             },
         };
-        Ok((value, false))
+        Ok((value, Then::Nothing))
     }
 
     fn status<T: Transport, S: Storage>(
         &self,
         now: Instant,
-        domains: &[Domain<T, S>],
+        domains: &Table<T, S>,
         id: DomainId,
         sessions: &Sessions,
     ) -> Value {
-        let domain = &domains[id.index()];
+        let domain = &domains[id];
         let status = domain.core.status();
         let ring = status.ring.map(|ring| {
             json!({
@@ -138,7 +158,7 @@ impl Admin {
             "incarnation": domain.process.incarnation.0,
             "version": env!("CARGO_PKG_VERSION"),
             "domain": domain.name,
-            "domains": domains.iter().map(|domain| &domain.name[..]).collect::<Vec<_>>(),
+            "domains": domains.names(),
             "state": status.state,
             "address": domain.transport.local_address().to_string(),
             "ring": ring,
@@ -228,7 +248,7 @@ impl Request {
     }
 
     /// The domain that it names, if it names one; it must be about something that domains have.
-    fn domain<T, S>(&self, domains: &[Domain<T, S>]) -> Result<Option<DomainId>, Refusal> {
+    fn domain<T, S>(&self, domains: &Table<T, S>) -> Result<Option<DomainId>, Refusal> {
         let (Self::Query(what, arguments) | Self::Do(what, arguments)) = self;
         let Some(name) = arguments.get("domain") else { return Ok(None) };
         if !OF_DOMAIN.contains(&&what[..]) {
@@ -236,10 +256,10 @@ impl Request {
             let text = format!("{what:?} is of the whole engine; of a `domain` are {those}");
             return Err(invalid(&text));
         }
-        let at = domains.iter().position(|domain| name.as_str() == Some(&domain.name[..]));
-        at.map(|at| Some(DomainId::at(at))).ok_or_else(|| {
-            let known: Vec<_> = domains.iter().map(|domain| &domain.name[..]).collect();
-            invalid(&format!("this engine has no domain {name}; it has: {}", known.join(", ")))
+        let id = name.as_str().and_then(|name| domains.find(name));
+        id.map(Some).ok_or_else(|| {
+            let known = domains.names().join(", ");
+            invalid(&format!("this engine has no domain {name}; it has: {known}"))
         })
     }
 }
@@ -294,7 +314,7 @@ mod tests {
         let check = |json: &str, trusted| {
             parse(json.as_bytes()).and_then(|request| request.check_allowed(trusted))
         };
-        for action in ["shutdown", "heal", "isolate", "loss", "break"] {
+        for action in ACTIONS.split(", ") {
             let json = json!({ "do": action }).to_string();
             assert!(check(&json, true).is_ok());
             let Err(Refusal(status, text)) = check(&json, false) else { panic!("{action}") };

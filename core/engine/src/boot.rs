@@ -56,6 +56,28 @@ pub(crate) fn boot(
     Ok(Booted { domains, warnings })
 }
 
+/// Who the running node is in one more domain: a process that is newer than all that it has been
+/// there, since others may know that it left; and what the operator should know.
+pub(crate) fn boot_added(
+    config: &ValidConfig,
+    name: &str,
+    (node, after): (NodeId, Incarnation),
+) -> Result<(Boot, Option<StateFile>, Option<String>), EngineError> {
+    let incarnation = Incarnation(now_ms()).max(Incarnation(after.0 + 1));
+    let Some(dir) = &config.state.dir else {
+        let process = Process { node, incarnation };
+        let boot = Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX };
+        return Ok((boot, None, None));
+    };
+    let (file, stored) = StateFile::open_of_domain(dir, name).map_err(state)?;
+    node_id(Some(node), &file, stored.as_ref())?;
+    let above = stored.map(|stored| Incarnation(stored.incarnation + 1));
+    let incarnation = above.map_or(incarnation, |above| above.max(incarnation));
+    let warning = file.warning().map(str::to_owned);
+    let (boot, file) = reserve(Process { node, incarnation }, file, stored)?;
+    Ok((boot, file, warning))
+}
+
 /// Makes durable who this is, and the first ring numbers.
 fn reserve(
     process: Process,

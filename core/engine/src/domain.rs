@@ -12,9 +12,11 @@ use anasazi_transport::{Faulty, Life, Received, Target, Transport};
 use bytes::Bytes;
 
 use crate::domains::DEFAULT_NAME;
+use crate::journal::place;
 use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::storage::Storage;
+use crate::turn::Removal;
 use crate::witness::Witness;
 
 /// Datagrams taken in before what they cause is sent.
@@ -80,12 +82,16 @@ pub(crate) struct Domain<T, S> {
     backlog: bool,
     /// It has left.
     pub(crate) is_stopped: bool,
+    /// It was added while the engine runs.
+    pub(crate) is_added: bool,
+    /// It is being removed.
+    pub(crate) removal: Option<Removal>,
 }
 
 impl<T, S> Domain<T, S> {
     /// What stands before words about it: nothing for `default`.
     pub(crate) fn place(&self) -> String {
-        if self.name == DEFAULT_NAME { String::new() } else { format!("domain {}: ", self.name) }
+        place(&self.name)
     }
 
     /// A group's name as sessions join it, if the group is known.
@@ -131,6 +137,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             arrived: false,
             backlog: false,
             is_stopped: false,
+            is_added: false,
+            removal: None,
         }
     }
 

@@ -75,6 +75,11 @@ impl DomainSet {
         self.0 |= 1 << domain.0;
     }
 
+    /// Takes one out.
+    pub fn remove(&mut self, domain: DomainId) {
+        self.0 &= !(1 << domain.0);
+    }
+
     /// All that are in it, in order.
     pub fn iter(self) -> impl Iterator<Item = DomainId> {
         (0..DOMAINS_MAX as u8).map(DomainId).filter(move |domain| self.contains(*domain))

@@ -11,11 +11,13 @@ use std::time::Duration;
 use anasazi_protocol::{Incarnation, Instant, NodeId};
 use anasazi_stream::engine::Importance;
 use anasazi_stream::thread::spawn_without_signals;
+use anasazi_transport::Transport;
 
 use crate::config::{StreamAddress, ThreadConfig, ValidConfig};
 use crate::door::{Connection, Door, LISTENER_KEY};
 use crate::error::EngineError;
 use crate::open::{RealTurn, open};
+use crate::openings::Openings;
 use crate::session::limits::TAKE_IN_TURN;
 use crate::streams::{self, StreamSessions};
 use crate::sys::intake::Intake;
@@ -38,6 +40,7 @@ pub struct Engine {
     turn: Result<RealTurn, EngineError>,
     door: Door,
     streams: Option<StreamSessions>,
+    openings: Openings,
     shared: Arc<Shared>,
     ready: Vec<u64>,
 }
@@ -91,8 +94,9 @@ impl Engine {
             ended: AtomicBool::new(false),
         });
         let streams = streams::listen(&config.client, EngineHandle(Arc::clone(&shared)))?;
+        let openings = Openings::new(watches.waker());
         let (turn, ready) = (Ok(turn), Vec::new());
-        let mut engine = Self { watches, config, turn, door, streams, shared, ready };
+        let mut engine = Self { watches, config, turn, door, streams, openings, shared, ready };
         engine.guarded(|engine| engine.run_turn(0))?;
         Ok(engine)
     }
@@ -290,6 +294,7 @@ impl Engine {
 
     fn run_turn(&mut self, budget: u32) -> Result<bool, EngineError> {
         self.take_in_connections();
+        self.change_domains();
         let Ok(turn) = &mut self.turn else { return self.end_of() };
         if self.shared.stop.load(Ordering::Acquire) {
             turn.stop();
@@ -319,6 +324,9 @@ impl Engine {
     fn begin_again(&mut self, known: Incarnation) -> Result<bool, EngineError> {
         let error = EngineError::Outdated(known);
         tracing::warn!(target: "anasazi::engine", "{error}; this one begins again above it");
+        if let Ok(turn) = &self.turn {
+            self.config = turn.config();
+        }
         self.leave_transport();
         // The sockets and the state file are free only when the old turn is gone.
         self.turn = Err(error);
@@ -356,6 +364,28 @@ impl Engine {
         for (fd, _) in self.turn.iter().flat_map(RealTurn::transport_fds) {
             self.watches.remove_transport(fd);
         }
+    }
+
+    /// Domains that have gone are let go of, and those come that are there now.
+    fn change_domains(&mut self) {
+        let Self { turn: Ok(turn), watches, openings, .. } = self else { return };
+        for domain in turn.take_removed() {
+            domain.transport.fds().into_iter().for_each(|fd| watches.remove_transport(fd));
+        }
+        for opened in openings.take() {
+            let mut watched = Vec::new();
+            let mut watch = |fd, key| {
+                let result = watches.add_transport(fd, key);
+                watched.push(fd);
+                if result.is_err() {
+                    // It is not to be had then, and its sockets are still open.
+                    watched.drain(..).for_each(|fd| watches.remove_transport(fd));
+                }
+                result
+            };
+            turn.opened(opened, &mut watch, Instant(now_ns()));
+        }
+        turn.take_orders().into_iter().for_each(|order| openings.start(order));
     }
 
     fn take_in_connections(&mut self) {

@@ -11,7 +11,7 @@ use anasazi_queue::status::Status;
 use anasazi_transport::{Memory, MemoryNetwork};
 use serde_json::Value;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, Then};
 use crate::config::{Settings, ValidConfig};
 use crate::domain::Domain;
 use crate::domains::DEFAULT_NAME;
@@ -20,6 +20,7 @@ use crate::recorder::Recorder;
 use crate::session::{SessionLimits, Sessions};
 use crate::state_file::Stored;
 use crate::storage::Storage;
+use crate::turn::Table;
 
 /// Reads a request of the administration door, and says whether it may be carried out.
 pub fn admin_request(json: &[u8], trusted: bool) -> bool {
@@ -43,7 +44,7 @@ impl Storage for NoDisk {
 /// allowed.
 pub struct Desk {
     admin: Admin,
-    domain: Domain<Memory, NoDisk>,
+    domains: Table<Memory, NoDisk>,
     sessions: Sessions,
     now: Instant,
 }
@@ -67,7 +68,8 @@ impl Default for Desk {
         }
         let [domain, _] = domains;
         let sessions = Sessions::new(limits(), domain.process, crate::turn::SESSION_KEYS);
-        Self { admin: Admin::new(config(), Journal::default(), BEGIN), domain, sessions, now }
+        let domains = Table::new(domain);
+        Self { admin: Admin::new(config(), Journal::default(), BEGIN), domains, sessions, now }
     }
 }
 
@@ -81,8 +83,8 @@ impl Desk {
             // It panics, as it was asked to.
             return false;
         }
-        let Self { admin, domain, sessions, now } = self;
-        let answer = admin.answer(*now, json, trusted, core::slice::from_mut(domain), sessions);
+        let Self { admin, domains, sessions, now } = self;
+        let answer = admin.answer(*now, json, trusted, domains, sessions);
         let Ok(Value::Object(object)) = serde_json::from_str(&answer.json) else {
             panic!("no JSON object: {}", answer.json);
         };
@@ -92,7 +94,10 @@ impl Desk {
         assert!(words <= WORDS_MAX + json.len() * ESCAPED_MAX, "too many words: {}", answer.json);
         assert!(!done || trusted || !acts, "done for somebody who may only ask");
         let shutdown = trusted && parsed["do"] == "shutdown" && parsed.get("query").is_none();
-        assert!(!answer.shutdown || shutdown, "the end, and nobody has asked for it");
+        assert!(
+            !matches!(answer.then, Then::Stop) || shutdown,
+            "the end, and nobody has asked for it"
+        );
         done
     }
 }

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
-use anasazi_protocol::{Event, Process};
+use anasazi_protocol::{Differing, Event, NodeId, Process};
 use tracing::{debug, error, info, warn};
+
+use crate::domains::DEFAULT_NAME;
 
 /// Events kept.
 const EVENTS_MAX: usize = 256;
@@ -51,9 +53,10 @@ impl Journal {
         self.warnings.push(text);
     }
 
-    /// Logs an event of a domain and keeps it. `place`: what stands before words about the domain.
-    pub(crate) fn record(&mut self, now_ns: u64, place: &str, event: &Event) {
-        let (kind, text) = describe(event);
+    /// Logs an event of the domain of this name, and keeps it.
+    pub(crate) fn record(&mut self, now_ns: u64, domain: &str, event: &Event) {
+        let place = &place(domain);
+        let (kind, text) = describe(domain, event);
         let text = format!("{place}{text}");
         let unusable = format!("{place}{MULTICAST_UNUSABLE}");
         match event {
@@ -65,8 +68,16 @@ impl Journal {
         match event {
             Event::MulticastUnusable { .. } => self.keep(&unusable, text.clone()),
             Event::StorageLost => self.keep(&text, text.clone()),
-            Event::Installed { multicast: true, .. } => {
-                self.warnings.retain(|w| !w.starts_with(&unusable));
+            Event::SettingsDiffer { node, .. } => {
+                self.keep(&format!("{place}{}", stranger(*node)), text.clone());
+            }
+            Event::Installed { members, multicast, .. } => {
+                let fits = |node| format!("{place}{}", stranger(node));
+                let fit: Vec<_> = members.iter().map(|member| fits(member.node)).collect();
+                self.warnings.retain(|w| !fit.iter().any(|begin| w.starts_with(begin)));
+                if *multicast {
+                    self.warnings.retain(|w| !w.starts_with(&unusable));
+                }
             }
             _ => {}
         }
@@ -79,6 +90,12 @@ impl Journal {
         self.push(now_ns, "session", text);
     }
 
+    /// Logs and keeps what becomes of a domain.
+    pub(crate) fn of_domain(&mut self, now_ns: u64, text: String) {
+        info!(target: "anasazi::engine", "{text}");
+        self.push(now_ns, "domain", text);
+    }
+
     fn push(&mut self, now_ns: u64, kind: &'static str, text: String) {
         if self.entries.len() == EVENTS_MAX {
             self.entries.pop_front();
@@ -89,7 +106,17 @@ impl Journal {
 
 const MULTICAST_UNUSABLE: &str = "multicast does not reach everyone";
 
-fn describe(event: &Event) -> (&'static str, String) {
+/// What stands before words about a domain: nothing for `default`.
+pub(crate) fn place(domain: &str) -> String {
+    if domain == DEFAULT_NAME { String::new() } else { format!("domain {domain}: ") }
+}
+
+/// How a warning of a node that is set up differently begins.
+fn stranger(node: NodeId) -> String {
+    format!("node {node} at ")
+}
+
+fn describe(domain: &str, event: &Event) -> (&'static str, String) {
     match event {
         Event::State { from, to, cause, .. } => ("state", format!("{from} -> {to}: {cause}")),
         Event::Installed { ring, members, cause, took_us, multicast } => {
@@ -129,6 +156,15 @@ fn describe(event: &Event) -> (&'static str, String) {
                 theirs, ours
             ),
         ),
+        Event::SettingsDiffer { node, address, differing } => (
+            "settings",
+            format!(
+                "{}{address} has {}: no ring is formed with it until they are equal; set the same \
+                 at all nodes of the domain",
+                stranger(*node),
+                differing.iter().map(|of| differs(domain, of)).collect::<Vec<_>>().join(", ")
+            ),
+        ),
         Event::OwnPause { late_ms } => (
             "own-pause",
             format!(
@@ -146,6 +182,14 @@ fn describe(event: &Event) -> (&'static str, String) {
             ("merge-refused", format!("not merging with the ring of node {node}: {reason}"))
         }
     }
+}
+
+/// The key as it is configured, with both values.
+fn differs(domain: &str, of: &Differing) -> String {
+    let Differing { name, theirs, ours } = of;
+    let table = if domain == DEFAULT_NAME { String::new() } else { format!("domain.{domain}.") };
+    let (theirs, ours) = (theirs.as_millis(), ours.as_millis());
+    format!("{table}ring.{name}_ms = {theirs} (here {ours})")
 }
 
 fn nodes(members: &[Process]) -> String {
@@ -176,17 +220,37 @@ mod tests {
         journal.warn("first".to_owned());
         journal.warn("first".to_owned());
         for node in 0..50 {
-            journal.record(0, "", &Event::MulticastUnusable { node: NodeId(node) });
-            journal.record(0, "", &Event::StorageLost);
+            journal.record(0, DEFAULT_NAME, &Event::MulticastUnusable { node: NodeId(node) });
+            journal.record(0, DEFAULT_NAME, &Event::StorageLost);
         }
         assert_eq!(journal.warnings().len(), 3);
         assert!(journal.warnings()[1].contains("node 49"), "{:?}", journal.warnings());
-        journal.record(0, "", &installed(false));
+        journal.record(0, DEFAULT_NAME, &installed(false));
         assert_eq!(journal.warnings().len(), 3);
-        journal.record(0, "", &installed(true));
+        journal.record(0, DEFAULT_NAME, &installed(true));
         assert_eq!(journal.warnings().len(), 2);
         (0..100).for_each(|number| journal.warn(format!("{number}.")));
         assert_eq!(journal.warnings().len(), WARNINGS_MAX);
         assert_eq!(journal.warnings().last().map(String::as_str), Some("99."));
+    }
+
+    #[test]
+    fn keys_that_differ_are_named_as_they_are_configured_until_the_node_fits() {
+        let ms = std::time::Duration::from_millis;
+        let differing = vec![Differing { name: "token_loss", theirs: ms(500), ours: ms(300) }];
+        let address = "10.0.0.7:7745".parse().expect("an address");
+        let event = Event::SettingsDiffer { node: NodeId(1), address, differing };
+        let mut journal = Journal::default();
+        journal.record(0, "slow", &event);
+        journal.record(0, "slow", &event);
+        journal.record(0, DEFAULT_NAME, &event);
+        let [slow, default] = journal.warnings() else { panic!("{:?}", journal.warnings()) };
+        let begin = "domain slow: node 1 at 10.0.0.7:7745 has domain.slow.ring.token_loss_ms = 500 \
+                     (here 300): no ring is formed";
+        assert!(slow.starts_with(begin), "{slow}");
+        let begin = "node 1 at 10.0.0.7:7745 has ring.token_loss_ms = 500 (here 300):";
+        assert!(default.starts_with(begin), "{default}");
+        journal.record(0, "slow", &installed(false));
+        assert_eq!(journal.warnings().len(), 1);
     }
 }

@@ -23,6 +23,7 @@ pub mod fuzz;
 pub mod inproc;
 mod journal;
 mod open;
+mod openings;
 pub mod panics;
 mod recorder;
 pub mod session;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, limits};
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
-use crate::boot::{boot, random_u64};
+use crate::boot::{boot, boot_added, random_u64};
 use crate::config::{DomainConfig, TransportConfig, ValidConfig};
 use crate::domains::DEFAULT_NAME;
 use crate::error::EngineError;
@@ -13,7 +13,7 @@ use crate::recorder::Recorder;
 use crate::session::SessionLimits;
 use crate::sys::poll::{Waker, now_ns};
 use crate::trace_file::TraceFile;
-use crate::turn::{DomainParts, Parts, Turn};
+use crate::turn::{DomainParts, Order, Parts, Ready, Turn};
 use crate::witness::Witness;
 use crate::writer::Writer;
 
@@ -54,6 +54,25 @@ pub(crate) fn open(
         turn
     }))
     .map_err(|panic| EngineError::Broken(at_start.broke(&*panic)))
+}
+
+/// Opens what a domain needs that is added to a running engine.
+pub(crate) fn open_added(
+    order: &Order,
+    waker: &Waker,
+) -> Result<Ready<Udp, Option<Writer>>, EngineError> {
+    let Order { name, config, node, after } = order;
+    let missing = || EngineError::Config(format!("no domain {name:?} is configured"));
+    let of = config.domains.iter().find(|of| of.name == *name).ok_or_else(missing)?;
+    let (boot, file, warning) = boot_added(config, name, (*node, *after))?;
+    let is_pinned = !config.thread.cpus.is_empty();
+    let storage = file.map(|file| Writer::new(file, waker.clone(), is_pinned));
+    let mut warnings: Vec<_> = warning.into_iter().collect();
+    let prefix = format!("domain.{name}.");
+    let of_config = config.warnings().iter().filter(|warning| warning.starts_with(&prefix));
+    warnings.extend(of_config.cloned());
+    let parts = open_domain(of, boot, storage, Instant(now_ns()), &mut warnings)?;
+    Ok(Ready { parts, warnings })
 }
 
 fn open_domain(

@@ -11,6 +11,11 @@ pub trait Storage {
 
     /// Appends the tickets of writes that ended since the last call, and whether they are durable.
     fn take_written(&mut self, out: &mut Vec<(u64, bool)>);
+
+    /// Nothing will be written any more; true once what was is done, and the file is given back.
+    fn close(&mut self) -> bool {
+        true
+    }
 }
 
 /// Without storage a core asks for no writes: all ring numbers are its own from the start.
@@ -25,5 +30,9 @@ impl<S: Storage> Storage for Option<S> {
         if let Some(storage) = self {
             storage.take_written(out);
         }
+    }
+
+    fn close(&mut self) -> bool {
+        self.as_mut().is_none_or(Storage::close)
     }
 }

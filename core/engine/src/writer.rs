@@ -53,7 +53,10 @@ impl Storage for Writer {
                 if is_pinned && let Err(error) = schedule::run_anywhere() {
                     tracing::warn!(target: "anasazi::engine", "the writer is pinned: {error}");
                 }
-                run(file, &receiver, &done, &waker)
+                run(file, &receiver, &done, &waker);
+                // The file is closed by now, which this tells.
+                drop(done);
+                waker.wake();
             }) {
                 Ok(_) => self.jobs = Some(sender),
                 Err(error) => self.finish(ticket, Err(format!("no thread to write with: {error}"))),
@@ -73,6 +76,12 @@ impl Storage for Writer {
             }
             out.push((ticket, result.is_ok()));
         }
+    }
+
+    fn close(&mut self) -> bool {
+        (self.file, self.jobs) = (None, None);
+        // The thread holds the other one, as long as it has the file.
+        Arc::strong_count(&self.done) == 1
     }
 }
 

@@ -14,6 +14,7 @@ use crate::state::hold;
 use crate::state::transitions::{At, In, Why};
 use crate::state::unordered::{self, Letter};
 use crate::state::{Probation, Sender, State};
+use crate::terms::{Strangers, Terms};
 use crate::time::Instant;
 use crate::wire::frame::FrameKind;
 use crate::wire::{
@@ -38,6 +39,7 @@ pub struct Core {
     state: State,
     /// Addresses about which the operator was told.
     told: BTreeSet<SocketAddr>,
+    strangers: Strangers,
 }
 
 /// Where a core is, for people.
@@ -75,7 +77,7 @@ impl Core {
     pub fn new(config: CoreConfig, boot: Boot, now: Instant) -> Self {
         let mut node = Node::new(config, boot, now);
         let state = Probation::enter(&mut node);
-        Self { node, state, told: BTreeSet::new() }
+        Self { node, state, told: BTreeSet::new(), strangers: Strangers::default() }
     }
 
     /// Takes one input; drain `poll` afterwards.
@@ -242,6 +244,7 @@ impl Core {
         let known = self.node.book.addresses();
         self.node.send_everywhere(&known, &bye);
         self.node.trace_end(fault.is_none());
+        self.node.lose_tagged();
         self.node.out.push(Output::Stopped { fault });
         self.state = State::Stopped;
     }
@@ -385,6 +388,11 @@ impl Core {
             if probation {
                 return;
             }
+            if let Some(terms) = terms(&packet)
+                && self.is_stranger(In::of(&packet), (process, from.address), terms)
+            {
+                return;
+            }
             let (counter, now) = (header.counter, self.node.now);
             self.node.links.seen(process);
             if !self.node.book.heard(process, from.address, counter, now) {
@@ -467,6 +475,23 @@ impl Core {
         true
     }
 
+    /// What a process says that no ring can be formed with leads to nothing, but that an older one
+    /// of its node is gone.
+    fn is_stranger(
+        &mut self,
+        input: In,
+        (process, address): (Process, SocketAddr),
+        theirs: &Terms,
+    ) -> bool {
+        let (ours, now) = (self.node.terms(), self.node.now);
+        let (is_one, event) = self.strangers.judge((process, address), &ours, theirs, now);
+        event.into_iter().for_each(|event| self.node.out.event(event));
+        if is_one && let Some(older) = self.state.older_of(process) {
+            self.step(input, |state, node| state.on_gone(node, older, Gone::Restarted));
+        }
+        is_one
+    }
+
     /// In probation that is the state's affair.
     fn on_outdated(&mut self, newest: Process, answered: Incarnation) {
         let me = self.node.me;
@@ -495,6 +520,15 @@ fn outdated(newest: Process) -> String {
         "the others know a newer process of this node, {newest}: this node started with a clock \
          that was set back, or another process has its id"
     )
+}
+
+/// What the sender's ring must have in common, if the packet leads to a ring with it.
+fn terms(packet: &Packet) -> Option<&Terms> {
+    match packet {
+        Packet::Join(join) => Some(&join.terms),
+        Packet::Beacon(beacon) => Some(&beacon.terms),
+        _ => None,
+    }
 }
 
 /// The process that a packet says it comes from.

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use crate::id::{Incarnation, NodeId, Process, RingId};
 
@@ -148,6 +149,15 @@ pub enum Event {
         /// Ours.
         ours: u8,
     },
+    /// A node is set up so that no ring is formed with it; said again every minute.
+    SettingsDiffer {
+        /// The node.
+        node: NodeId,
+        /// Its address.
+        address: SocketAddr,
+        /// What is set differently there.
+        differing: Vec<Differing>,
+    },
     /// This process did not run for a while. Nobody else is blamed for what it missed.
     OwnPause {
         /// How much later than it had asked for it was called, in milliseconds.
@@ -162,6 +172,17 @@ pub enum Event {
         /// Why, as the end of a sentence.
         reason: String,
     },
+}
+
+/// A time of [`Timers`](crate::Timers) that is not the same at two nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Differing {
+    /// The field's name.
+    pub name: &'static str,
+    /// At the other node.
+    pub theirs: Duration,
+    /// Here.
+    pub ours: Duration,
 }
 
 /// Makes the struct and the list of its fields from one table, so that no counter can be missing

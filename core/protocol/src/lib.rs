@@ -44,13 +44,14 @@ mod ring;
 pub mod service;
 mod state;
 mod storage;
+mod terms;
 pub mod time;
 pub mod trace;
 mod wire;
 
 pub use self::core::{Core, GroupStatus, Status};
 pub use config::{Boot, CoreConfig, Timers};
-pub use event::{Event, Stats};
+pub use event::{Differing, Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};
 pub use output::{

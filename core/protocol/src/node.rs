@@ -14,7 +14,7 @@ use crate::group::Groups;
 use crate::id::{GroupId, MessageId, NodeId, Process, SessionId, content_hash};
 use crate::limits;
 use crate::links::Links;
-use crate::output::{Destination, Output};
+use crate::output::{Destination, Fate, Output};
 use crate::paths::Paths;
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
@@ -23,6 +23,7 @@ use crate::state::candidates::Candidates;
 use crate::state::transitions::{self, At, In, Why};
 use crate::state::unordered::Pace;
 use crate::storage::Storage;
+use crate::terms::Terms;
 use crate::time::Instant;
 use crate::trace::Trace;
 use crate::wire::audience::{Scope, with_head};
@@ -84,14 +85,23 @@ pub(crate) struct Node {
 
 /// Own accepted messages with their tags, oldest first.
 #[derive(Clone, Default, Hash)]
-pub(crate) struct Tags(VecDeque<(u64, u64)>);
+pub(crate) struct Tags(VecDeque<Tagged>);
+
+#[derive(Clone, Hash)]
+struct Tagged {
+    counter: u64,
+    tag: u64,
+    session: SessionId,
+    /// The first that it is to; none if it is to a session.
+    group: GroupId,
+}
 
 impl Tags {
     /// The tag of an own message that is being delivered: mostly the oldest.
     pub(crate) fn take(&mut self, counter: u64) -> u64 {
-        let found = self.0.binary_search_by_key(&counter, |(counter, _)| *counter);
+        let found = self.0.binary_search_by_key(&counter, |tagged| tagged.counter);
         let taken = found.ok().and_then(|at| self.0.remove(at));
-        taken.map_or(0, |(_, tag)| tag)
+        taken.map_or(0, |tagged| tagged.tag)
     }
 }
 
@@ -190,6 +200,10 @@ impl Node {
 
     pub(crate) fn dialect(&self) -> Dialect {
         Dialect::new(self.config.wire, self.config.features)
+    }
+
+    pub(crate) fn terms(&self) -> Terms {
+        Terms::of(&self.config.timers)
     }
 
     pub(crate) fn header(&mut self, kind: u8) -> Header {
@@ -361,14 +375,23 @@ impl Node {
     ) {
         let priority = Some(priority);
         let counter = self.accepted(session, to, (service, priority), &payload).counter;
+        let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
         if tag != 0 {
-            self.tags.0.push_back((counter, tag));
+            self.tags.0.push_back(Tagged { counter, tag, session, group });
         }
         let kind = FrameKind::Message(Scope::of(to));
-        let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);
         let payload = with_head(to, payload);
         let waiting = Waiting::new((kind, session, group), counter, payload);
         self.queue.push(Waiting { service, priority, no_self, ..waiting });
+    }
+
+    /// This node is out of its ring: what became of messages that were not delivered here nobody
+    /// will tell it.
+    pub(crate) fn lose_tagged(&mut self) {
+        for Tagged { tag, session, group, .. } in core::mem::take(&mut self.tags.0) {
+            let to = Audience::Group(group, None);
+            self.out.push(Output::Receipt { session, to, tag, fate: Fate::Lost });
+        }
     }
 
     /// A control message: agreed, in order with everything else.

@@ -103,6 +103,8 @@ pub enum Fate {
     NotSent,
     /// Without order, and longer than a packet. Nobody got it.
     TooLong,
+    /// This node left before it was delivered here: it may have been ordered all the same.
+    Lost,
 }
 
 /// Which local sessions get a message. Positions count in each group's order within the view: 1, 2,

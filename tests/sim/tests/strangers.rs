@@ -103,6 +103,34 @@ fn another_cluster_on_the_same_network_is_not_met() {
     assert!(cluster.finish(true).is_ok());
 }
 
+/// A ring has one set of times: who is set up otherwise stays apart, and both sides can say why.
+#[test]
+fn nodes_with_other_times_are_not_merged_with() {
+    let mut cluster = Cluster::new(Options::quiet(4));
+    cluster.configure = Some(Box::new(|node, config| {
+        if node >= 2 {
+            config.timers.token_loss *= 2;
+        }
+    }));
+    (0..4).for_each(|node| cluster.boot(node));
+    cluster.run_for(ms(10_000));
+    expect_good(&cluster);
+    for node in 0..4 {
+        let members = cluster.nodes[node].ring.as_ref().map(|(_, members)| members.len());
+        assert_eq!(members, Some(2), "node {node}");
+        let others = if node < 2 { [2, 3] } else { [0, 1] };
+        let of_other = others.iter().any(|other| {
+            let id = cluster.nodes[*other].id;
+            told(&cluster, node, &format!("SettingsDiffer {{ node: {id:?}"))
+        });
+        assert!(of_other && told(&cluster, node, "token_loss"), "{}", cluster.last_lines());
+        let begin = |line: &&String| line.contains("SettingsDiffer");
+        let said = cluster.nodes[node].lines.iter().filter(begin).count();
+        assert!(said <= 2, "node {node} said it {said} times");
+    }
+    assert!(cluster.finish(true).is_ok());
+}
+
 /// Of two nodes, after five seconds beside so many other clusters of one node each: what they sent,
 /// and what they keep.
 fn beside(strangers: usize) -> Vec<[u64; 6]> {

@@ -57,7 +57,7 @@ pub(super) fn stats(stats: &Stats) -> Value {
 }
 
 /// A domain in a list of them.
-pub(super) fn domain<T: Transport, S>(domain: &Domain<T, S>) -> Value {
+pub(crate) fn domain<T: Transport, S>(domain: &Domain<T, S>) -> Value {
     let status = domain.core.status();
     let ring = status.ring.map(|ring| {
         json!({
@@ -68,7 +68,8 @@ pub(super) fn domain<T: Transport, S>(domain: &Domain<T, S>) -> Value {
     });
     json!({
         "name": domain.name,
-        "state": status.state,
+        "state": if domain.removal.is_some() { "leaving" } else { status.state },
+        "added": domain.is_added,
         "address": domain.transport.local_address().to_string(),
         "ring": ring,
         "groups": domain.core.group_count(),

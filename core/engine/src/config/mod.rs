@@ -23,6 +23,7 @@ mod nearest;
 mod presets;
 mod reader;
 mod relations;
+mod running;
 mod settings;
 mod valid;
 

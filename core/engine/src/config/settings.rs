@@ -154,6 +154,19 @@ impl Settings {
         domain::values(&self.values, &self.domains[name], name)
     }
 
+    /// What was set for one of them.
+    pub(super) fn own_of_domain(&self, name: &str) -> impl Iterator<Item = &Setting> {
+        self.domains.get(name).into_iter().flat_map(BTreeMap::values)
+    }
+
+    pub(super) fn add_domain(&mut self, name: &str) {
+        self.domains.entry(name.to_owned()).or_default();
+    }
+
+    pub(super) fn remove_domain(&mut self, name: &str) {
+        self.domains.remove(name);
+    }
+
     fn from_defaults(default: impl Fn(&'static Key) -> &'static str) -> Self {
         let setting = |key: &'static Key| (key.name, Setting::read(key, default(key)));
         let values = KEYS.iter().map(setting).collect();

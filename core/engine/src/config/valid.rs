@@ -45,6 +45,8 @@ pub struct ValidConfig {
     pub session: SessionConfig,
     /// `domain.*`, by name; `default` is the top level.
     pub domains: Vec<DomainConfig>,
+    /// What it was made of.
+    settings: Settings,
     effective: Vec<Effective>,
     warnings: Vec<String>,
 }
@@ -240,6 +242,10 @@ impl ValidConfig {
         &self.effective
     }
 
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// What is allowed but probably not meant, in sentences.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
@@ -283,6 +289,7 @@ impl ValidConfig {
                 slow_policy: read.text("session.slow_policy"),
             },
             domains: Vec::new(),
+            settings: settings.clone(),
             effective: settings.effective(),
             warnings: Vec::new(),
         };

@@ -160,6 +160,7 @@ impl Sessions {
             Fate::NotMember => Status::ENOTMEMBER,
             Fate::NotSent => Status::ESTATE,
             Fate::TooLong => Status::EMSGSIZE,
+            Fate::Lost => Status::ELOST,
         };
         self.with(session, |connection| match sent_under(connection, (domain, to), fate) {
             Some(handle) => connection.receipt(handle, status, tag),
@@ -187,6 +188,7 @@ impl Sessions {
     fn end_membership(&mut self, group: DomainGroup, view: &GroupView, session: SessionId) {
         let Some(member) = self.groups.remove_first(group, session, |_| true) else { return };
         let is_stopping = self.is_stopping;
+        let removed = self.refusal(group.domain);
         self.with(session, |connection| {
             let asked = connection
                 .handles
@@ -196,7 +198,8 @@ impl Sessions {
                 return Ok(());
             }
             let status = if asked { Status::OK } else { Status::ECLOSED };
-            connection.left(member.handle, status, &view.reason)
+            let reason = removed.filter(|_| !asked).map(|removed| removed.reason);
+            connection.left(member.handle, status, reason.as_ref().unwrap_or(&view.reason))
         });
     }
 
@@ -234,8 +237,14 @@ fn sent_under(
     (domain, to): (DomainId, &Audience),
     fate: Fate,
 ) -> Option<u32> {
+    let is_its = |handle: &Handle| handle.group.domain == domain;
+    if fate == Fate::Lost && !to.groups().any(|(group, _)| group != GroupId::default()) {
+        // To some session; which one is not kept for so long.
+        let mut handles = connection.handles.iter();
+        return handles.find(|(_, h)| is_its(h) && h.role.is_peer()).map(|(number, _)| *number);
+    }
     if let Audience::Member(member) = to {
-        let is_one = |h: &Handle| h.role == Role::Peer(*member) && h.group.domain == domain;
+        let is_one = |h: &Handle| h.role == Role::Peer(*member) && is_its(h);
         let mut handles = connection.handles.iter();
         return handles.find(|(_, handle)| is_one(handle)).map(|(number, _)| *number);
     }

@@ -11,11 +11,13 @@ use anasazi_queue::status::Status;
 
 use super::Sessions;
 use super::connection::{Connection, Ending};
-use crate::domains::{DomainId, DomainSet};
+use super::removal::Presence;
+use crate::domains::{DOMAINS_MAX, DomainId, DomainSet};
 
 /// What waits for one domain's protocol.
 pub(super) struct OfDomain {
     pub(super) name: Arc<str>,
+    pub(super) presence: Presence,
     /// As active, but their next record is a command for it, and it took none when that was looked
     /// at.
     pub(super) blocked: VecDeque<(usize, SessionId)>,
@@ -25,7 +27,12 @@ pub(super) struct OfDomain {
 
 impl OfDomain {
     pub(super) fn named(name: &str) -> Self {
-        Self { name: Arc::from(name), blocked: VecDeque::new(), endings: VecDeque::new() }
+        Self {
+            name: Arc::from(name),
+            presence: Presence::There,
+            blocked: VecDeque::new(),
+            endings: VecDeque::new(),
+        }
     }
 
     /// Somebody has something for it.
@@ -35,10 +42,24 @@ impl OfDomain {
 }
 
 impl Sessions {
-    /// There is one more domain: sessions may name it from now on.
+    /// There is one more domain: sessions may name it from now on. It gets the first place that is
+    /// free.
+    ///
+    /// # Panics
+    /// There are [`DOMAINS_MAX`] already.
     pub fn add_domain(&mut self, name: &str) -> DomainId {
-        self.domains.push(OfDomain::named(name));
-        DomainId::at(self.domains.len() - 1)
+        let of = OfDomain::named(name);
+        match self.domains.iter_mut().position(|of| of.presence == Presence::Vacant) {
+            Some(place) => {
+                self.domains[place] = of;
+                DomainId::at(place)
+            }
+            None => {
+                assert!(self.domains.len() < DOMAINS_MAX, "more domains than an engine may have");
+                self.domains.push(of);
+                DomainId::at(self.domains.len() - 1)
+            }
+        }
     }
 
     /// The domain of a group, and what the group is called there.
@@ -46,7 +67,7 @@ impl Sessions {
         let Some((domain, group)) = name.split_once('/') else {
             return Ok((DomainId::DEFAULT, name));
         };
-        match self.find_domain(domain).ok_or_else(|| self.unknown_domain(domain))? {
+        match self.domain_named(domain)? {
             _ if group.is_empty() => {
                 let text = format!("{name:?} names a domain, and no group in it");
                 Err(Ending::new(Status::EINVAL, text))
@@ -55,15 +76,23 @@ impl Sessions {
         }
     }
 
-    pub(super) fn find_domain(&self, name: &str) -> Option<DomainId> {
-        self.domains.iter().position(|of| *of.name == *name).map(DomainId::at)
+    /// One that a session may have something of.
+    pub(super) fn domain_named(&self, name: &str) -> Result<DomainId, Ending> {
+        let domain = self.find_domain(name).ok_or_else(|| self.unknown_domain(name))?;
+        self.refusal(domain).map_or(Ok(domain), Err)
     }
 
-    pub(super) fn unknown_domain(&self, name: &str) -> Ending {
-        let known: Vec<_> = self.domains.iter().map(|of| &*of.name).collect();
+    fn find_domain(&self, name: &str) -> Option<DomainId> {
+        let is_it = |of: &OfDomain| *of.name == *name && of.presence != Presence::Vacant;
+        self.domains.iter().position(is_it).map(DomainId::at)
+    }
+
+    fn unknown_domain(&self, name: &str) -> Ending {
+        let there = self.domains.iter().filter(|of| of.presence == Presence::There);
+        let known: Vec<_> = there.map(|of| &*of.name).collect();
         let text = format!(
-            "this engine has no domain {name:?}; it has: {}. Name one of these, or configure that \
-             one at the engine",
+            "this engine has no domain {name:?}; it has: {}. Name one of these, or add that one \
+             to the engine",
             known.join(", ")
         );
         Ending::new(Status::EINVAL, text)

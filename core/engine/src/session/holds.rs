@@ -62,6 +62,13 @@ impl Holds {
         self.waiting.len() < before
     }
 
+    /// Nobody in this domain asks for anything any more.
+    pub(super) fn forget_domain(&mut self, domain: DomainId) {
+        self.held.retain(|(of, _), _| *of != domain);
+        self.told_at.retain(|(of, _), _| *of != domain);
+        self.said.retain(|group| group.domain != domain);
+    }
+
     /// One session is slow, or no longer.
     pub(super) fn mark(&mut self, at: (usize, SessionId), is_slow: bool) {
         if is_slow {
@@ -152,7 +159,7 @@ impl Sessions {
     }
 
     /// Those who wait look again.
-    fn let_go(&mut self) {
+    pub(super) fn let_go(&mut self) {
         for at in std::mem::take(&mut self.holds.waiting) {
             self.put_to_work(at);
         }

@@ -38,6 +38,7 @@ mod holds;
 pub(crate) mod limits;
 mod listener;
 mod readiness;
+mod removal;
 mod requests;
 mod send;
 mod slow;
@@ -56,7 +57,7 @@ use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
 use crate::chatter::Chatter;
-use crate::domains::DEFAULT_NAME;
+use crate::domains::{DEFAULT_NAME, DomainSet};
 use crate::sys::nudge::Nudger;
 use crate::sys::poll::now_ns;
 use crate::sys::socket::{self, Way};
@@ -90,6 +91,8 @@ pub struct Sessions {
     active: VecDeque<(usize, SessionId)>,
     /// What waits for the protocols, by domain.
     domains: Vec<OfDomain>,
+    /// Those that are being removed.
+    leaving: DomainSet,
     /// Who has to wait for whom.
     holds: Holds,
     /// Bytes that all backlogs cost.
@@ -168,6 +171,7 @@ impl Sessions {
             waiting: VecDeque::new(),
             active: VecDeque::new(),
             domains: vec![OfDomain::named(DEFAULT_NAME)],
+            leaving: DomainSet::NONE,
             holds: Holds::default(),
             backlog_total: Arc::default(),
             dirty: Vec::new(),

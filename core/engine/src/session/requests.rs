@@ -248,6 +248,12 @@ impl Sessions {
         sink: Sink<'_>,
     ) -> Step {
         match taken.kind {
+            request::SEND
+                if !self.leaving.is_empty()
+                    && let Some(step) = self.refuse_send(connection, &taken, &payload) =>
+            {
+                step
+            }
             request::SEND => send(connection, taken, payload, self.limits.message_len_max, sink),
             request::PEER => self.peer(connection, &payload),
             request::JOIN => self.join(connection, slot, &payload, sink),
@@ -353,7 +359,7 @@ impl Sessions {
             [] => DomainId::DEFAULT,
             name => {
                 let name = String::from_utf8_lossy(name);
-                self.find_domain(&name).ok_or_else(|| self.unknown_domain(&name))?
+                self.domain_named(&name)?
             }
         };
         Ok((domain, MemberId { node: NodeId(node), session: SessionId(record.to.session) }))

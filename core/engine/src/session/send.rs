@@ -11,7 +11,7 @@ use anasazi_queue::record::{
 use anasazi_queue::status::Status;
 use bytes::{Buf, Bytes};
 
-use super::connection::{Connection, Handle, Role};
+use super::connection::{Connection, Ending, Handle, Role};
 use super::requests::{Sink, Step, cut_short, go_on, offer};
 use crate::domains::{DomainGroup, DomainId};
 use crate::sys::memory::Taken;
@@ -46,10 +46,7 @@ pub(super) fn send(
     let (service, priority, domain, to) = match checked {
         Ok(checked) => checked,
         Err(status) => {
-            // The receipt is its end: then it must not be found in the ring any more.
-            note(connection, record, position);
-            connection.tell_taken()?;
-            connection.receipt(record.handle, status, record.tag)?;
+            refuse(connection, record, position, status)?;
             return go_on();
         }
     };
@@ -59,6 +56,19 @@ pub(super) fn send(
     let (session, no_self, tag) = (connection.id, record.service & NO_SELF != 0, record.tag);
     let command = Command::Send { session, to, service, priority, no_self, tag, payload };
     offer(domain, command, sink)
+}
+
+/// Nothing comes of it, and its sender is told why.
+pub(super) fn refuse(
+    connection: &mut Connection,
+    record: SendRecord,
+    position: u64,
+    status: Status,
+) -> Result<(), Ending> {
+    // The receipt is its end: then it must not be found in the ring any more.
+    note(connection, record, position);
+    connection.tell_taken()?;
+    connection.receipt(record.handle, status, record.tag)
 }
 
 /// Its sender is to know that it was taken.

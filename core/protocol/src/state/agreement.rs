@@ -422,6 +422,7 @@ impl Agreement {
         let join = Join {
             process: node.me,
             dialect: node.dialect(),
+            terms: node.terms(),
             attempt: self.attempt,
             merging: self.merging,
             ring_sequence_max: node.storage.sequence_max,

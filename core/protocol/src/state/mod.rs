@@ -129,7 +129,7 @@ impl State {
 
     /// A process of the same node with whom a ring is shared or being formed: it is gone, if there
     /// is a newer one.
-    fn older_of(&self, process: Process) -> Option<Process> {
+    pub(crate) fn older_of(&self, process: Process) -> Option<Process> {
         let is_older = |p: &Process| p.node == process.node && p.incarnation < process.incarnation;
         match self {
             Self::Operational(s) => s.processes().find(is_older),

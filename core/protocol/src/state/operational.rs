@@ -303,6 +303,7 @@ impl Operational {
         (0..3).for_each(|_| node.send_everywhere(&addresses, &bye));
         node.moved(At::Stopped, Why::Leaving, &Cause::Shutdown);
         node.trace_end(true);
+        node.lose_tagged();
         node.out.push(Output::Stopped { fault: None });
         State::Stopped
     }

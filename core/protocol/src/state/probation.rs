@@ -31,6 +31,7 @@ impl Probation {
         let beacon = Beacon {
             process: node.me,
             dialect: node.dialect(),
+            terms: node.terms(),
             probation: true,
             ring: RingId { sequence: 0, representative: node.me },
             members: vec![node.me],

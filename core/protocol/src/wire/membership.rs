@@ -8,12 +8,15 @@ use super::header::WireError;
 use super::links::Report;
 use crate::id::{NodeId, Process, RingId};
 use crate::limits;
+use crate::terms::Terms;
 
 /// What a gathering node knows and wants.
 #[derive(Clone, Debug, Default, PartialEq, Hash)]
 pub(crate) struct Join {
     pub(crate) process: Process,
     pub(crate) dialect: Dialect,
+    /// What its ring must have in common.
+    pub(crate) terms: Terms,
     /// Plus 1 whenever it begins to agree.
     pub(crate) attempt: u64,
     /// Its ring still turns: it would leave it for the one that is agreed on. Who invited, in which
@@ -116,6 +119,8 @@ pub(crate) struct Beacon {
     pub(crate) process: Process,
     /// What all members of its ring speak.
     pub(crate) dialect: Dialect,
+    /// What its ring must have in common.
+    pub(crate) terms: Terms,
     /// Just started, listening for another process with the same node id: not yet to be merged
     /// with.
     pub(crate) probation: bool,
@@ -133,6 +138,7 @@ impl Join {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.process(self.process);
         self.dialect.encode(w);
+        self.terms.encode(w);
         w.u64(self.attempt);
         w.u8(u8::from(self.merging.is_some()));
         if let Some((inviter, attempt)) = self.merging {
@@ -163,6 +169,7 @@ impl Join {
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, dialect) = (r.process()?, Dialect::decode(r)?);
+        let terms = Terms::decode(r)?;
         let attempt = r.u64()?;
         let merging = if r.flag()? { Some((r.process()?, r.u64()?)) } else { None };
         let ring_sequence_max = r.u64()?;
@@ -178,6 +185,7 @@ impl Join {
         let join = Self {
             process,
             dialect,
+            terms,
             attempt,
             merging,
             ring_sequence_max,
@@ -295,6 +303,7 @@ impl Beacon {
     pub(super) fn encode(&self, w: &mut Writer) {
         w.process(self.process);
         self.dialect.encode(w);
+        self.terms.encode(w);
         w.u8(u8::from(self.probation));
         w.ring(self.ring);
         w.processes(self.members.iter());
@@ -305,6 +314,7 @@ impl Beacon {
 
     pub(super) fn decode(r: &mut Reader) -> Result<Self, WireError> {
         let (process, dialect) = (r.process()?, Dialect::decode(r)?);
+        let terms = Terms::decode(r)?;
         let (probation, ring) = (r.flag()?, r.ring()?);
         let (members, representative) = (r.processes()?, r.address()?);
         let (heard, reports) = (r.processes()?, Report::decode_all(r)?);
@@ -312,8 +322,17 @@ impl Beacon {
         if !members.contains(&process) {
             return Err(WireError::Invalid("a ring without the one who speaks of it"));
         }
-        let beacon =
-            Self { process, dialect, probation, ring, members, representative, heard, reports };
+        let beacon = Self {
+            process,
+            dialect,
+            terms,
+            probation,
+            ring,
+            members,
+            representative,
+            heard,
+            reports,
+        };
         Ok(beacon)
     }
 }

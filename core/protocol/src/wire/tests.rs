@@ -4,8 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Timers;
 use crate::id::{GroupId, Incarnation, NodeId, Process, RingId};
 use crate::limits;
+use crate::terms::Terms;
 
 const CLUSTER: u64 = 7;
 
@@ -81,6 +83,7 @@ fn packets() -> Vec<Packet> {
     let join = Join {
         process: process(2),
         dialect: Dialect::new((2, 2), 1),
+        terms: Terms::of(&Timers::default()),
         attempt: 3,
         merging: Some((process(1), 9)),
         ring_sequence_max: 12,
@@ -99,6 +102,7 @@ fn packets() -> Vec<Packet> {
     let beacon = Beacon {
         process: process(1),
         dialect: Dialect::new((1, 9), u32::MAX),
+        terms: Terms::of(&Timers::default()),
         probation: true,
         ring: ring(),
         members: vec![process(1), process(2)],

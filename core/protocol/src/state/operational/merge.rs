@@ -48,6 +48,7 @@ impl Operational {
         Packet::Beacon(Beacon {
             process: node.me,
             dialect: self.ring.dialect,
+            terms: node.terms(),
             probation: false,
             ring: self.ring.id,
             members: self.ring.members.clone(),

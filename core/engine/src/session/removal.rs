@@ -1,0 +1,135 @@
+//! A domain that is removed while sessions use it. What its protocol still delivers reaches them in
+//! order; what they ask of it meanwhile is refused. Then they lose what they hold of it, a bounded
+//! number of sessions at a time; and only when nobody holds anything of it, its place is free for
+//! another one.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anasazi_protocol::SessionId;
+use anasazi_queue::plain::Plain;
+use anasazi_queue::record::{SendRecord, request};
+use anasazi_queue::status::Status;
+use bytes::Bytes;
+
+use super::connection::{Connection, Ending};
+use super::requests::{Step, cut_short};
+use super::send::refuse;
+use super::{Sessions, Slot};
+use crate::domains::{DomainGroup, DomainId};
+use crate::sys::memory::Taken;
+
+/// Sessions that are looked at in one step.
+const SESSIONS_PER_STEP: usize = 64;
+
+/// Whether sessions have a domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    There,
+    /// It is being removed: why, in words, and how many slots have been looked at since it is out
+    /// of its ring.
+    Leaving(Arc<str>, usize),
+    /// Its place is free.
+    Vacant,
+}
+
+impl Sessions {
+    /// A domain begins to leave its ring, because of `reason`: sessions get what it still has for
+    /// them, and nothing more from it.
+    pub fn retire_domain(&mut self, domain: DomainId, reason: &str) {
+        let of = &mut self.domains[domain.index()];
+        of.presence = Presence::Leaving(Arc::from(reason), 0);
+        self.leaving.insert(domain);
+        // What they ask of it is refused from now on, which needs no room.
+        self.active.extend(of.blocked.drain(..));
+    }
+
+    /// Ends what some sessions still hold of a domain that has left; true once none does.
+    pub fn sweep_domain(&mut self, domain: DomainId) -> bool {
+        let Presence::Leaving(reason, from) = self.domains[domain.index()].presence.clone() else {
+            return true;
+        };
+        let to = self.slots.len().min(from + SESSIONS_PER_STEP);
+        for slot in from..to {
+            let Some(Slot::Open(connection)) = self.slots.get(slot) else { continue };
+            let at = (slot, connection.id);
+            let Some(mut connection) = self.take_out(at) else { continue };
+            let result = self.take_from(&mut connection, domain, &reason);
+            match result {
+                Ok(()) => {
+                    self.put_back(connection, slot);
+                    self.mark_dirty(slot);
+                }
+                Err(ending) => self.end(connection, slot, Some(&ending)),
+            }
+        }
+        if to < self.slots.len() {
+            self.domains[domain.index()].presence = Presence::Leaving(reason, to);
+            return false;
+        }
+        true
+    }
+
+    /// The place of a domain of which nobody holds anything is free.
+    pub fn vacate_domain(&mut self, domain: DomainId) {
+        self.holds.forget_domain(domain);
+        self.let_go();
+        self.leaving.remove(domain);
+        let of = &mut self.domains[domain.index()];
+        of.presence = Presence::Vacant;
+        of.name = Arc::from("");
+        of.endings.clear();
+        self.active.extend(of.blocked.drain(..));
+    }
+
+    /// Who asked for something, for people.
+    pub fn name_of(&self, session: SessionId) -> String {
+        let slot = self.by_id.get(&session).and_then(|slot| self.slots.get(*slot));
+        match slot {
+            Some(Slot::Open(connection)) => connection.name(),
+            _ => "a session that is gone".to_owned(),
+        }
+    }
+
+    /// Why nobody may have anything of a domain any more.
+    pub(super) fn refusal(&self, domain: DomainId) -> Option<Ending> {
+        match &self.domains[domain.index()].presence {
+            Presence::Leaving(reason, _) => Some(Ending::new(Status::ECLOSED, &**reason)),
+            Presence::There | Presence::Vacant => None,
+        }
+    }
+
+    /// A message to a domain that is being removed reaches nobody; `None` if it is for another one.
+    pub(super) fn refuse_send(
+        &self,
+        connection: &mut Connection,
+        taken: &Taken,
+        payload: &Bytes,
+    ) -> Option<Step> {
+        if !self.leaving.contains(self.domain_of(connection, request::SEND, payload)) {
+            return None;
+        }
+        let Some((record, _)) = SendRecord::split_from(payload) else { return Some(cut_short()) };
+        let refused = refuse(connection, record, taken.position, Status::ENOTMEMBER);
+        Some(refused.map(ControlFlow::Continue))
+    }
+
+    fn take_from(
+        &mut self,
+        connection: &mut Connection,
+        domain: DomainId,
+        reason: &str,
+    ) -> Result<(), Ending> {
+        let is_its = |group: DomainGroup| group.domain == domain;
+        let handles = connection.handles.iter().filter(|(_, handle)| is_its(handle.group));
+        let handles: Vec<_> = handles.map(|(number, handle)| (*number, handle.group)).collect();
+        connection.joined.remove(domain);
+        connection.behind.groups.retain(|group| !is_its(*group));
+        for (number, group) in handles {
+            connection.handles.remove(&number);
+            self.groups.remove_first(group, connection.id, |member| member.handle == number);
+            connection.left(number, Status::ECLOSED, reason)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! What domains say to sessions and to the operator.
+
+use anasazi_protocol::{Instant, NodeId};
+use anasazi_transport::Transport;
+
+use super::Turn;
+use crate::domain::Upward;
+use crate::domains::{DomainGroup, DomainId};
+use crate::error::EngineError;
+use crate::session::Readiness;
+use crate::storage::Storage;
+
+impl<T: Transport, S: Storage> Turn<T, S> {
+    /// What the domains have for sessions and for the operator, in order.
+    pub(super) fn hand_up(&mut self, now: Instant, readiness: &dyn Readiness) {
+        self.domains.ids().for_each(|domain| self.hand_up_of(domain, now, readiness));
+    }
+
+    pub(super) fn hand_up_of(&mut self, domain: DomainId, now: Instant, readiness: &dyn Readiness) {
+        let mut up = self.domains[domain].take_up();
+        for item in up.drain(..) {
+            match item {
+                Upward::Message(message) => self.sessions.message(domain, &message),
+                Upward::View(view) => self.sessions.view(domain, &view),
+                Upward::Receipt { session, to, tag, fate } => {
+                    self.sessions.receipt(domain, session, &to, tag, fate);
+                }
+                Upward::JoinRefused { session, group, reason } => {
+                    self.sessions.join_refused(session, domain.group(group), reason);
+                }
+                Upward::Held { by, groups, for_ms } => {
+                    let told = self.sessions.hold((domain, by), &groups, for_ms, now);
+                    if let Some((group, count)) = told {
+                        self.tell_hold(now, by, domain.group(group), count);
+                    }
+                }
+                Upward::Event(event) => {
+                    self.admin.journal.record(now.0, &self.domains[domain].name, &event);
+                }
+                Upward::Stopped { fault: Some(fault) } => {
+                    if !self.drop_added(domain, &fault, now) {
+                        let fault = format!("{}{fault}", self.domains[domain].place());
+                        self.end(Some(EngineError::Protocol(fault)), readiness);
+                    }
+                }
+                Upward::Stopped { fault: None } => {
+                    self.domains[domain].is_stopped = true;
+                    if self.domains.iter().all(|(_, domain)| domain.is_stopped) {
+                        self.end(None, readiness);
+                    }
+                }
+                Upward::Outdated { known } => {
+                    if !self.drop_outdated(domain, known, now) {
+                        self.end(Some(EngineError::Outdated(known)), readiness);
+                    }
+                }
+                Upward::Broken { fault } => {
+                    let fault = format!("{}{fault}", self.domains[domain].place());
+                    self.end(Some(EngineError::Broken(fault)), readiness);
+                }
+            }
+        }
+        self.domains[domain].give_back(up);
+    }
+
+    fn tell_hold(&mut self, now: Instant, by: NodeId, group: DomainGroup, count: usize) {
+        let DomainGroup { domain, group } = group;
+        let name = self.domains[domain].full_name(group);
+        let name = name.map_or_else(|| format!("{:016x}", group.0), |name| format!("{name:?}"));
+        let others = match count {
+            1 => String::new(),
+            _ => format!(" and {} others", count - 1),
+        };
+        self.admin.journal.of_session(
+            now.0,
+            format!(
+                "the senders to group {name}{others} wait: a session at node {by} does not read \
+                 as fast, and chose this (session.slow_policy = throttle)"
+            ),
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! The domains of an engine, each at its place.
+
+use std::ops::{Index, IndexMut};
+use std::os::fd::RawFd;
+
+use anasazi_protocol::Instant;
+use anasazi_protocol::planted::planted;
+use anasazi_transport::Transport;
+
+use crate::domain::Domain;
+use crate::domains::{DomainId, DomainSet};
+use crate::storage::Storage;
+
+/// Keys of the descriptors of transports, one for each place. A late word about a descriptor that
+/// was watched for the domain before has the present one look for datagrams, and find none.
+pub(crate) const TRANSPORT_KEYS: u64 = 1 << 20;
+
+/// The first is `default`, which is always there. A place is used again when its domain was taken
+/// out, which happens only when nobody holds anything of it any more.
+pub(crate) struct Table<T, S>(Vec<Option<Domain<T, S>>>);
+
+impl<T, S> Table<T, S> {
+    pub(crate) fn new(default: Domain<T, S>) -> Self {
+        Self(vec![Some(default)])
+    }
+
+    /// Puts one at a place that is free.
+    pub(crate) fn put(&mut self, id: DomainId, domain: Domain<T, S>) {
+        self.0.resize_with(self.0.len().max(id.index() + 1), || None);
+        let before = self.0[id.index()].replace(domain);
+        assert!(before.is_none(), "a place that another domain has");
+    }
+
+    /// `default` stays.
+    pub(super) fn take(&mut self, id: DomainId) -> Option<Domain<T, S>> {
+        if id == DomainId::DEFAULT { None } else { self.0[id.index()].take() }
+    }
+
+    /// Places that have one.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = DomainId> + use<T, S> {
+        let taken: DomainSet = self.iter().map(|(id, _)| id).collect();
+        taken.iter()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (DomainId, &Domain<T, S>)> {
+        let places = self.0.iter().enumerate();
+        places.filter_map(|(at, domain)| Some((DomainId::at(at), domain.as_ref()?)))
+    }
+
+    pub(crate) fn get_mut(&mut self, id: DomainId) -> Option<&mut Domain<T, S>> {
+        self.0.get_mut(id.index())?.as_mut()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Domain<T, S>> {
+        self.0.iter_mut().flatten()
+    }
+
+    pub(crate) fn find(&self, name: &str) -> Option<DomainId> {
+        self.iter().find(|(_, domain)| domain.name == name).map(|(id, _)| id)
+    }
+
+    pub(crate) fn names(&self) -> Vec<&str> {
+        self.iter().map(|(_, domain)| &domain.name[..]).collect()
+    }
+
+    /// The one whose transport is watched under this key, if there is one.
+    pub(super) fn watched(&mut self, key: u64) -> Option<&mut Domain<T, S>> {
+        self.0.get_mut(usize::try_from(key.checked_sub(TRANSPORT_KEYS)?).ok()?)?.as_mut()
+    }
+
+    /// Those that have no room for commands. Of one that is being removed nothing is asked, so
+    /// nobody waits for it.
+    pub(super) fn full(&self) -> DomainSet {
+        let is_full = |of: &Domain<T, S>| of.removal.is_none() && !of.core.accepts_sends();
+        let all = planted!("one_full_all_wait") && self.iter().any(|(_, of)| is_full(of));
+        self.iter().filter(|(_, of)| all || is_full(of)).map(|(id, _)| id).collect()
+    }
+}
+
+impl<T: Transport, S: Storage> Table<T, S> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.iter().filter_map(|(_, domain)| domain.core.deadline()).min()
+    }
+
+    /// Descriptors that are readable while there are datagrams, with the keys to watch them under:
+    /// these say whose they are.
+    pub(super) fn transport_fds(&self) -> impl Iterator<Item = (RawFd, u64)> {
+        self.ids().flat_map(|id| self.fds_of(id))
+    }
+
+    pub(super) fn fds_of(&self, id: DomainId) -> impl Iterator<Item = (RawFd, u64)> + use<T, S> {
+        let key = TRANSPORT_KEYS + id.index() as u64;
+        self[id].transport.fds().into_iter().map(move |fd| (fd, key))
+    }
+}
+
+impl<T, S> Index<DomainId> for Table<T, S> {
+    type Output = Domain<T, S>;
+
+    fn index(&self, id: DomainId) -> &Domain<T, S> {
+        match &self.0[id.index()] {
+            Some(domain) => domain,
+            None => panic!("no domain at place {}", id.index()),
+        }
+    }
+}
+
+impl<T, S> IndexMut<DomainId> for Table<T, S> {
+    fn index_mut(&mut self, id: DomainId) -> &mut Domain<T, S> {
+        match &mut self.0[id.index()] {
+            Some(domain) => domain,
+            None => panic!("no domain at place {}", id.index()),
+        }
+    }
+}
