@@ -54,13 +54,11 @@ class AsyncioIo:
 
     def check(self) -> None:
         """Raises unless this is the loop that the connection was made in."""
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None
+        # Before each event: without what raises where no loop runs.
+        is_here = asyncio._get_running_loop() is self.loop
         if self.core is not None and self.core.session.is_inherited():
             raise _errors.ForkedError("this connection is the parent process's: connect here, too")
-        if running is self.loop:
+        if is_here:
             return
         raise _errors.Busy(
             "this connection belongs to another event loop, or to one that has ended: use it "
