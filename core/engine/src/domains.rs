@@ -82,7 +82,12 @@ impl DomainSet {
 
     /// All that are in it, in order.
     pub fn iter(self) -> impl Iterator<Item = DomainId> {
-        (0..DOMAINS_MAX as u8).map(DomainId).filter(move |domain| self.contains(*domain))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let first = (rest != 0).then(|| DomainId(rest.trailing_zeros() as u8))?;
+            rest &= rest - 1;
+            Some(first)
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! made durable before anybody hears of the domain, and an engine does not wait for a disk.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anasazi_stream::thread::spawn_without_signals;
 use anasazi_transport::Udp;
@@ -18,19 +18,21 @@ type RealOpened = Opened<Udp, Option<Writer>>;
 
 /// What threads of this engine open.
 pub(crate) struct Openings {
-    opened: Arc<Mutex<Vec<RealOpened>>>,
+    sender: Sender<RealOpened>,
+    opened: Receiver<RealOpened>,
     waker: Waker,
 }
 
 impl Openings {
     pub(crate) fn new(waker: Waker) -> Self {
-        Self { opened: Arc::default(), waker }
+        let (sender, opened) = channel();
+        Self { sender, opened, waker }
     }
 
     /// Carries an order out; the engine is woken when it is done. A thread for each: they are few,
     /// and short.
     pub(crate) fn start(&self, order: Order) {
-        let (opened, waker) = (Arc::clone(&self.opened), self.waker.clone());
+        let (sender, waker) = (self.sender.clone(), self.waker.clone());
         let name = order.name.clone();
         let work = move || {
             if !order.config.thread.cpus.is_empty()
@@ -41,21 +43,18 @@ impl Openings {
             let result = catch_unwind(AssertUnwindSafe(|| open_added(&order, &waker)));
             let broken = || EngineError::System("a bug in Anasazi was caught".to_owned());
             let result = result.unwrap_or_else(|_| Err(broken()));
-            tell(&opened, Opened { name: order.name, result });
+            // If the engine has ended, what was opened is closed.
+            _ = sender.send(Opened { name: order.name, result });
             waker.wake();
         };
         if let Err(error) = spawn_without_signals("anasazi-opener", work) {
             let error = EngineError::System(format!("no thread to open it with: {error}"));
-            tell(&self.opened, Opened { name, result: Err(error) });
+            _ = self.sender.send(Opened { name, result: Err(error) });
             self.waker.wake();
         }
     }
 
-    pub(crate) fn take(&self) -> Vec<RealOpened> {
-        core::mem::take(&mut self.opened.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn take(&self) -> impl Iterator<Item = RealOpened> {
+        self.opened.try_iter()
     }
-}
-
-fn tell(all: &Mutex<Vec<RealOpened>>, opened: RealOpened) {
-    all.lock().unwrap_or_else(PoisonError::into_inner).push(opened);
 }

@@ -371,34 +371,10 @@ impl Core {
     }
 
     fn on_packet(&mut self, from: Sender, multicast: bool, packet: Packet) {
-        if let Some(process) = claimed_process(&packet) {
-            let header = &from.header;
-            if (process.node, process.incarnation.0 as u32) != (header.node, header.boot) {
-                self.node.out.stats.dropped_malformed += 1;
-                return;
-            }
-            if process.node == self.node.me.node {
-                return self.on_namesake(from, process);
-            }
-            let probation = matches!(&packet, Packet::Beacon(beacon) if beacon.probation);
-            if self.turns_away(from.address, process, probation) {
-                return;
-            }
-            // Who is on probation is nobody's peer yet, and may be about to be turned away.
-            if probation {
-                return;
-            }
-            if let Some(terms) = terms(&packet)
-                && self.is_stranger(In::of(&packet), (process, from.address), terms)
-            {
-                return;
-            }
-            let (counter, now) = (header.counter, self.node.now);
-            self.node.links.seen(process);
-            if !self.node.book.heard(process, from.address, counter, now) {
-                self.node.out.stats.dropped_stale += 1;
-                return;
-            }
+        if let Some(process) = claimed_process(&packet)
+            && !self.admits(&from, process, &packet)
+        {
+            return;
         }
         let (node, boot) = (from.header.node, from.header.boot);
         self.node.book.alive(node, boot, multicast, self.node.now);
@@ -445,8 +421,36 @@ impl Core {
         }
     }
 
+    /// What a process says of itself is to be listened to.
+    fn admits(&mut self, from: &Sender, process: Process, packet: &Packet) -> bool {
+        let header = &from.header;
+        if (process.node, process.incarnation.0 as u32) != (header.node, header.boot) {
+            self.node.out.stats.dropped_malformed += 1;
+            return false;
+        }
+        if process.node == self.node.me.node {
+            self.on_namesake(from.address, process);
+            return false;
+        }
+        let probation = matches!(packet, Packet::Beacon(beacon) if beacon.probation);
+        // Who is on probation is nobody's peer yet, and may be about to be turned away.
+        if self.turns_away(from.address, process, probation) || probation {
+            return false;
+        }
+        if let Some(terms) = terms(packet)
+            && self.is_stranger(In::of(packet), (process, from.address), terms)
+        {
+            return false;
+        }
+        let (counter, now) = (header.counter, self.node.now);
+        self.node.links.seen(process);
+        let is_fresh = self.node.book.heard(process, from.address, counter, now);
+        self.node.out.stats.dropped_stale += u64::from(!is_fresh);
+        is_fresh
+    }
+
     /// Another process uses this node's id. If it has just started it will hear of it and stop.
-    fn on_namesake(&mut self, from: Sender, other: Process) {
+    fn on_namesake(&mut self, address: SocketAddr, other: Process) {
         let answer = Packet::Duplicate { owner: self.node.me, answered: other.incarnation };
         let probation = matches!(self.state, State::Probation(_));
         if probation && other.incarnation > self.node.me.incarnation {
@@ -454,9 +458,9 @@ impl Core {
         } else if probation {
             return;
         }
-        self.node.send(from.address, &answer);
-        if other.incarnation > self.node.me.incarnation && self.tell_once(from.address) {
-            self.tell_duplicate(from.address, other);
+        self.node.send(address, &answer);
+        if other.incarnation > self.node.me.incarnation && self.tell_once(address) {
+            self.tell_duplicate(address, other);
         }
     }
 

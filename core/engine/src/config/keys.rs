@@ -176,7 +176,8 @@ pub const KEYS: &[Key] = &[
                  dead node is noticed. At least three times ring.idle_rotate_ms and three times \
                  ring.token_repeat_ms.",
         danger: "Shorter than a pause of the scheduler or the network: healthy nodes are thrown \
-                 out and come back. Should be equal on all nodes.",
+                 out and come back. Must be equal on all nodes: those with other times form no \
+                 ring with each other, as with the other times here but beacon and probation.",
         ..key("ring.token_loss_ms", "250")
     },
     Key {

@@ -17,7 +17,7 @@ pub(super) const PRESET: Key = Key {
              the top level. lan: the defaults. low-latency: nodes that are never held up for long, \
              on one switch. wan: round trips of up to some hundreds of milliseconds, and loss. \
              mobile: pauses of many seconds are normal.",
-    danger: "Should be equal on all nodes, as should the values.",
+    danger: "Must be equal on all nodes, as must the times: nodes with others form no ring.",
 };
 
 /// A preset, and what it sets.

@@ -19,8 +19,10 @@ use super::{Sessions, Slot};
 use crate::domains::{DomainGroup, DomainId};
 use crate::sys::memory::Taken;
 
-/// Sessions that are looked at in one step.
+/// Sessions that are looked at in one step, and handles that end in it: those of one session more
+/// at most.
 const SESSIONS_PER_STEP: usize = 64;
+const HANDLES_PER_STEP: usize = 256;
 
 /// Whether sessions have a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,25 +51,26 @@ impl Sessions {
         let Presence::Leaving(reason, from) = self.domains[domain.index()].presence.clone() else {
             return true;
         };
+        let (mut next, mut ended) = (from, 0);
         let to = self.slots.len().min(from + SESSIONS_PER_STEP);
-        for slot in from..to {
+        while next < to && ended < HANDLES_PER_STEP {
+            let slot = next;
+            next += 1;
             let Some(Slot::Open(connection)) = self.slots.get(slot) else { continue };
             let at = (slot, connection.id);
             let Some(mut connection) = self.take_out(at) else { continue };
             let result = self.take_from(&mut connection, domain, &reason);
             match result {
-                Ok(()) => {
+                Ok(count) => {
+                    ended += count;
                     self.put_back(connection, slot);
                     self.mark_dirty(slot);
                 }
                 Err(ending) => self.end(connection, slot, Some(&ending)),
             }
         }
-        if to < self.slots.len() {
-            self.domains[domain.index()].presence = Presence::Leaving(reason, to);
-            return false;
-        }
-        true
+        self.domains[domain.index()].presence = Presence::Leaving(reason, next);
+        next >= self.slots.len()
     }
 
     /// The place of a domain of which nobody holds anything is free.
@@ -119,17 +122,17 @@ impl Sessions {
         connection: &mut Connection,
         domain: DomainId,
         reason: &str,
-    ) -> Result<(), Ending> {
+    ) -> Result<usize, Ending> {
         let is_its = |group: DomainGroup| group.domain == domain;
         let handles = connection.handles.iter().filter(|(_, handle)| is_its(handle.group));
         let handles: Vec<_> = handles.map(|(number, handle)| (*number, handle.group)).collect();
         connection.joined.remove(domain);
         connection.behind.groups.retain(|group| !is_its(*group));
-        for (number, group) in handles {
-            connection.handles.remove(&number);
-            self.groups.remove_first(group, connection.id, |member| member.handle == number);
-            connection.left(number, Status::ECLOSED, reason)?;
+        for (number, group) in &handles {
+            connection.handles.remove(number);
+            self.groups.remove_first(*group, connection.id, |member| member.handle == *number);
+            connection.left(*number, Status::ECLOSED, reason)?;
         }
-        Ok(())
+        Ok(handles.len())
     }
 }

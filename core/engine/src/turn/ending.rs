@@ -24,6 +24,13 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
     }
 
+    /// A clean stop is over when every domain has been left; `default` never is before one.
+    pub(super) fn end_if_all_left(&mut self, readiness: &dyn Readiness) {
+        if self.domains.iter().all(|(_, domain)| domain.is_stopped) {
+            self.end(None, readiness);
+        }
+    }
+
     /// What breaks, is outdated or may not have its number in one domain ends all of them: they
     /// have one process, and are one node in one incarnation.
     pub(super) fn end(&mut self, fault: Option<EngineError>, readiness: &dyn Readiness) {

@@ -38,19 +38,21 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     self.admin.journal.record(now.0, &self.domains[domain].name, &event);
                 }
                 Upward::Stopped { fault: Some(fault) } => {
-                    if !self.drop_added(domain, &fault, now) {
+                    if self.drop_added(domain, &fault, now) {
+                        self.end_if_all_left(readiness);
+                    } else {
                         let fault = format!("{}{fault}", self.domains[domain].place());
                         self.end(Some(EngineError::Protocol(fault)), readiness);
                     }
                 }
                 Upward::Stopped { fault: None } => {
                     self.domains[domain].is_stopped = true;
-                    if self.domains.iter().all(|(_, domain)| domain.is_stopped) {
-                        self.end(None, readiness);
-                    }
+                    self.end_if_all_left(readiness);
                 }
                 Upward::Outdated { known } => {
-                    if !self.drop_outdated(domain, known, now) {
+                    if self.drop_outdated(domain, known, now) {
+                        self.end_if_all_left(readiness);
+                    } else {
                         self.end(Some(EngineError::Outdated(known)), readiness);
                     }
                 }

@@ -49,7 +49,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         domain.removal = Some(Removal { asked: Vec::new(), is_swept: false, is_over: false });
         self.sessions.retire_domain(id, reason);
         self.admin.journal.of_domain(now.0, reason.to_owned());
-        self.domains[id].shutdown(now);
+        let domain = &mut self.domains[id];
+        if !domain.is_stopped {
+            domain.shutdown(now);
+        }
     }
 
     /// One that was added while the engine runs cannot be, whatever the engine's others can: it

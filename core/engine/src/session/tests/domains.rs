@@ -203,3 +203,38 @@ fn senders_wait_in_the_domain_where_that_was_asked_for() {
     engine.run();
     assert_eq!(client.expect_message().1, b"fast");
 }
+
+/// Whoever waits for it is told at once, all that sessions hold of it ends in words, and the next
+/// domain at its place has nothing of it.
+#[test]
+fn nothing_of_a_domain_that_is_removed_is_left_for_the_next_one_at_its_place() {
+    let (mut engine, fast) = engine();
+    let (anna, bert) = (engine.open(), engine.open());
+    anna.join(1, "fast/orders");
+    anna.join(2, "orders");
+    anna.peer_in(3, 7, 9, "fast");
+    engine.run();
+    assert_eq!([anna.expect_view().handle, anna.expect_view().handle], [1, 2]);
+    bert.join(1, "fast/orders");
+    bert.join(2, "orders");
+    assert_eq!(asked(&mut engine, &[fast]).len(), 0, "it takes nothing");
+    engine.sessions.retire_domain(fast, "domain fast was removed by somebody");
+    anna.send(1, 4, 8, b"too late");
+    let told = asked(&mut engine, &[]);
+    assert!(matches!(told[..], [(DomainId::DEFAULT, Command::Join { .. })]), "{told:?}");
+    while !engine.sessions.sweep_domain(fast) {}
+    engine.sessions.flush(&engine.epoll);
+    let why = "domain fast was removed by somebody".to_owned();
+    assert_eq!(bert.expect_left(), (1, Status::ECLOSED, why.clone()));
+    assert_eq!(anna.expect_receipt(), (1, Status::ENOTMEMBER, 8));
+    assert_eq!(anna.expect_left(), (1, Status::ECLOSED, why.clone()));
+    assert_eq!(anna.expect_left(), (3, Status::ECLOSED, why));
+    engine.sessions.vacate_domain(fast);
+    let slow = engine.sessions.add_domain("slow");
+    assert_eq!(slow, fast, "its place is used again");
+    assert_eq!(engine.sessions.group_count(), 1);
+    // Their ends are no business of the new one.
+    drop((anna, bert));
+    let told = asked(&mut engine, &[]);
+    assert!(told.iter().all(|(domain, _)| *domain == DomainId::DEFAULT), "{told:?}");
+}
