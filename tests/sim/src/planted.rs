@@ -47,6 +47,8 @@ const BY_STUCK: &str = "stuck";
 /// An assertion of the core itself.
 const BY_PANIC: &str = "panic";
 const BY_CONTRADICTION: &str = "contradiction";
+/// Who was demoted, or taken back, should not be.
+const BY_CONTRACT: &str = "contract";
 
 /// A bug, and how it was found, if it was.
 type Result = (usize, Option<Found>);
@@ -158,6 +160,7 @@ fn by_what(failure: &Failure) -> String {
         Failure::Stuck(report) => rule(report).unwrap_or(BY_STUCK).to_owned(),
         Failure::Panicked(_) => BY_PANIC.to_owned(),
         Failure::Contradicted(_) => BY_CONTRADICTION.to_owned(),
+        Failure::Contract(_) => BY_CONTRACT.to_owned(),
     }
 }
 

@@ -57,6 +57,8 @@ named! {
     Outdated "outdated",
     ProbeAnswer "probe answer",
     Decline "decline",
+    Gauge "gauge",
+    NotAdmitted "not admitted",
     Unreachable "unreachable",
     Drained "drained",
     Timeout "timeout",
@@ -76,6 +78,7 @@ named! {
     Gone "a member is gone",
     JoinFrom "a member gathers",
     FailedToReceive "a member cannot receive",
+    Demoted "a member breaks the contract",
     Agreed "all vote for the same members",
     Called "the representative calls",
     CommitTimeout "the commit takes too long",
@@ -110,6 +113,8 @@ impl In {
             Packet::Outdated { .. } => Self::Outdated,
             Packet::ProbeAnswer(_) => Self::ProbeAnswer,
             Packet::Decline(_) => Self::Decline,
+            Packet::Gauge { .. } => Self::Gauge,
+            Packet::NotAdmitted { .. } => Self::NotAdmitted,
             Packet::Probe(_)
             | Packet::SizeProbe(_)
             | Packet::SizeAnswer(_)
@@ -131,6 +136,7 @@ impl Why {
             Cause::RecoveryTimeout => Self::RecoveryTimeout,
             Cause::Contradiction => Self::Contradiction,
             Cause::FailedToReceive { .. } => Self::FailedToReceive,
+            Cause::Demoted { .. } => Self::Demoted,
             Cause::Shutdown => Self::Leaving,
             Cause::Superseded => Self::Superseded,
             Cause::IdInUse => Self::IdInUse,
@@ -171,6 +177,8 @@ const TAKEN: &[(At, &[In])] = {
                 Propose,
                 ProbeAnswer,
                 Decline,
+                Gauge,
+                NotAdmitted,
                 Unreachable,
                 Drained,
                 Timeout,
@@ -258,6 +266,12 @@ const LAST: &[In] = {
     &[Data, Token, Wake, Drained, Timeout, Command, Shutdown, AtOnce]
 };
 
+/// What can bring the word that a member goes: what is delivered, or a Join of one who has heard it.
+const DEMOTING: &[In] = {
+    use In::*;
+    &[Data, Token, Wake, Drained, Timeout, Command, Shutdown, Join, AtOnce]
+};
+
 /// Every change of state.
 pub(crate) const ROWS: &[Row] = {
     use At::*;
@@ -281,6 +295,7 @@ pub(crate) const ROWS: &[Row] = {
             FailedToReceive,
             Gather,
         ),
+        row("demoted", &[Operational], DEMOTING, Demoted, Gather),
         row("left", &[Operational], LAST, Leaving, Stopped),
         row("agreed", &[Gather], NEWS, Agreed, Commit),
         row("called", &[Gather], &[Propose], Called, Commit),
