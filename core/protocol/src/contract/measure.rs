@@ -11,6 +11,10 @@ use crate::time::Instant;
 const BROKEN: u32 = 12;
 const KEPT: u32 = 4;
 
+/// A packet is lost in one period and comes in another: loss is a share of what was ordered in so
+/// many, the present one among them.
+const SHARED: usize = 4;
+
 /// The last periods of one bound.
 #[derive(Clone, Copy, Default, Hash)]
 struct Record {
@@ -50,7 +54,8 @@ struct Gauge {
     /// In the present period.
     hold: Option<Duration>,
     lag: Duration,
-    lost: u32,
+    /// In this period, and in those before.
+    lost: [u32; SHARED],
 }
 
 /// All of them.
@@ -66,6 +71,8 @@ pub(super) struct Gauges {
     given_out: [u64; 2],
     /// Highest ordinal when the period began.
     high: u64,
+    /// How many were given out in it, and in those before.
+    ordered: [u64; SHARED],
     pub(super) ends_at: Instant,
 }
 
@@ -78,6 +85,7 @@ impl Gauges {
             behind: None,
             given_out: [0; 2],
             high: 0,
+            ordered: [0; SHARED],
             ends_at: Instant::default(),
         }
     }
@@ -93,7 +101,8 @@ impl Gauges {
         for process in others {
             self.gauges.entry(*process).or_default();
         }
-        (self.given_out, self.high, self.ends_at) = ([0; 2], 0, end);
+        (self.given_out, self.high, self.ordered) = ([0; 2], 0, [0; SHARED]);
+        self.ends_at = end;
         self.blame_nobody(now);
     }
 
@@ -102,7 +111,7 @@ impl Gauges {
         (self.hop, self.hop_due, self.behind) = (None, true, None);
         for gauge in self.gauges.values_mut() {
             gauge.probe = None;
-            (gauge.hold, gauge.lag, gauge.lost) = (None, Duration::ZERO, 0);
+            (gauge.hold, gauge.lag, gauge.lost) = (None, Duration::ZERO, [0; SHARED]);
         }
     }
 
@@ -179,13 +188,16 @@ impl Gauges {
     /// A packet of that member came only because it was asked for.
     pub(super) fn lost(&mut self, origin: NodeId) {
         if let Some(gauge) = self.of_node(origin) {
-            gauge.lost += 1;
+            gauge.lost[0] += 1;
         }
     }
 
     /// The period ends, with this as the highest ordinal given out.
     pub(super) fn end(&mut self, contract: &Contract, high: u64, (now, next): (Instant, Instant)) {
         let ordered = high.saturating_sub(core::mem::replace(&mut self.high, high));
+        self.ordered.rotate_right(1);
+        self.ordered[0] = ordered;
+        let all: u64 = self.ordered.iter().sum();
         let patient = contract.round_trip.unwrap_or_default();
         for gauge in self.gauges.values_mut() {
             let mut note = |bound: Bound, value| {
@@ -200,13 +212,16 @@ impl Gauges {
             if let Some(hold) = gauge.hold.take() {
                 note(Bound::Hold, nanoseconds(hold));
             }
-            let (lag, lost) = (core::mem::take(&mut gauge.lag), core::mem::take(&mut gauge.lost));
+            let lag = core::mem::take(&mut gauge.lag);
             if ordered > 0 || !lag.is_zero() {
                 note(Bound::Lag, nanoseconds(lag));
             }
-            if ordered > 0 {
-                note(Bound::Loss, (u64::from(lost) * 1_000_000 / ordered).min(1_000_000));
+            if ordered > 0 || gauge.lost[0] > 0 {
+                let lost: u64 = gauge.lost.iter().map(|lost| u64::from(*lost)).sum();
+                note(Bound::Loss, (lost * 1_000_000 / all.max(1)).min(1_000_000));
             }
+            gauge.lost.rotate_right(1);
+            gauge.lost[0] = 0;
         }
         (self.hop_due, self.ends_at) = (true, next);
     }
@@ -235,6 +250,12 @@ impl Gauges {
                 (process.node, Breach { bound, measured, allowed })
             })
             .collect()
+    }
+
+    /// Who is above some bound in more periods than one that keeps the contract.
+    pub(super) fn doubtful(&self) -> impl Iterator<Item = NodeId> {
+        let is_doubtful = |g: &Gauge| g.records.iter().any(|r| r.above.count_ones() > KEPT);
+        self.gauges.iter().filter(move |(_, g)| is_doubtful(g)).map(|(process, _)| process.node)
     }
 
     pub(super) fn shown(&self) -> impl Iterator<Item = Measured> {
@@ -354,5 +375,9 @@ mod tests {
         assert_eq!(shown, [Some(0), Some(15_000)]);
         gauges.end(&contract, 200, (ms(200), ms(300)));
         assert_eq!(gauges.shown().last().expect("node 3").loss_ppm, Some(15_000), "nothing new");
+        for (at, expected) in [(0, 7_500), (1, 5_000), (2, 0), (3, 0)] {
+            gauges.end(&contract, 400 + at * 200, (ms(300 + at * 100), ms(400 + at * 100)));
+            assert_eq!(gauges.shown().last().expect("node 3").loss_ppm, Some(expected));
+        }
     }
 }

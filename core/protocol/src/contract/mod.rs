@@ -17,7 +17,7 @@ mod terms;
 mod trials;
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Event;
 use crate::id::{NodeId, Process, RingId};
@@ -58,6 +58,8 @@ pub(crate) struct Keeper {
     going_since: Option<Instant>,
     /// Who is demoted, by the order of the present ring.
     demoted: Option<(NodeId, Breach)>,
+    /// When this member heard that somebody is demoted.
+    heard_at: Instant,
     /// The others have gone on without this member, which has not got there in the order.
     is_told: bool,
     /// Of whom, and of what, it was told in this ring.
@@ -97,6 +99,7 @@ impl Keeper {
                 said: BTreeMap::new(),
                 going_since: None,
                 demoted: None,
+                heard_at: Instant::default(),
                 is_told: false,
                 told: Vec::new(),
                 void_told: false,
@@ -133,6 +136,9 @@ impl Keeper {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        if self.demoted().is_some() {
+            return Some(self.heard_at);
+        }
         let period = (!self.is_alone()).then_some(self.gauges.ends_at);
         [period, self.trials.deadline()].into_iter().flatten().min()
     }
@@ -258,6 +264,12 @@ impl Keeper {
             return None;
         };
         let since = *self.going_since.get_or_insert(now);
+        // Where most are about to be found, it is not for one of them to go.
+        let found = self.statements.found().into_iter().map(|(node, _)| node);
+        let doubtful: BTreeSet<NodeId> = self.gauges.doubtful().chain(found).collect();
+        if 2 * doubtful.len() > self.statements.members.len() {
+            return None;
+        }
         let rank = self.statements.rank(self.me)? as u32;
         if now.since(since) < self.contract.patience / HEARING * (rank + 1) {
             return None;
@@ -307,7 +319,7 @@ impl Keeper {
         if statement.says != Says::Demote || statement.of != of {
             return None;
         }
-        self.demoted = Some((of, breach));
+        (self.demoted, self.heard_at) = (Some((of, breach)), now);
         Some(Event::Demoted {
             node: of,
             breach,
@@ -321,7 +333,7 @@ impl Keeper {
     /// Others have gone on without this member.
     pub(crate) fn told_of_own_demotion(&mut self, now: Instant) {
         if !self.is_told && self.demoted.is_none() {
-            self.is_told = true;
+            (self.is_told, self.heard_at) = (true, now);
             self.bans.add(self.me, &self.contract, now);
         }
     }

@@ -158,7 +158,7 @@ impl Operational {
                 if let Some(token) = self.ring.on_wake(node) {
                     self.visit(node, token, Some(from.header.node));
                 }
-                self.finish(node)
+                self.finish_leaving(node)
             }
             Packet::Unordered { ring, number, content } if ring == self.ring.id => {
                 unordered::receive(node, &self.ring, &mut self.seen, from, (number, content));
@@ -188,7 +188,14 @@ impl Operational {
         }
     }
 
-    pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
+    pub(crate) fn on_timeout(self: Box<Self>, node: &mut Node) -> State {
+        match self.finish_demotion(node) {
+            Ok(operational) => operational.on_timeout_in_ring(node),
+            Err(state) => state,
+        }
+    }
+
+    fn on_timeout_in_ring(mut self: Box<Self>, node: &mut Node) -> State {
         self.ring.on_timeout(node);
         if self.ring.token_is_lost(node) {
             let after_ms = node.now.since(self.ring.token_at).as_millis() as u64;
@@ -236,7 +243,7 @@ impl Operational {
                 return Gather::enter(node, history, &[]);
             }
         }
-        self.finish(node)
+        self.finish_leaving(node)
     }
 
     pub(crate) fn on_work(mut self: Box<Self>, node: &mut Node) -> State {
@@ -253,7 +260,7 @@ impl Operational {
                 None => self.ring.want_token(node),
             }
         }
-        self.finish(node)
+        self.finish_leaving(node)
     }
 
     /// A visit of the token. `woken_by`: it rested here, and goes to that member.
@@ -281,7 +288,7 @@ impl Operational {
         node.learn_links(&join.reports);
         let same_ring = self.ring.has_member(join.process);
         if self.is_told_of_own_demotion(node, &join) {
-            return self.finish(node);
+            return State::Operational(self);
         }
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
@@ -313,14 +320,6 @@ impl Operational {
     pub(crate) fn processes(&self) -> impl Iterator<Item = Process> {
         let merging = self.merging.iter().flat_map(|m| m.agreement.proposed());
         self.ring.members.iter().copied().chain(merging)
-    }
-
-    /// What a step may have brought about.
-    fn finish(self: Box<Self>, node: &mut Node) -> State {
-        match self.finish_demotion(node) {
-            Ok(operational) => operational.finish_leaving(node),
-            Err(state) => state,
-        }
     }
 
     /// Messages accepted before leaving are delivered everywhere first (axiom LV); then it says

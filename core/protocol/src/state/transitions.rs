@@ -266,12 +266,6 @@ const LAST: &[In] = {
     &[Data, Token, Wake, Drained, Timeout, Command, Shutdown, AtOnce]
 };
 
-/// What can bring the word that a member goes: what is delivered, or a Join of one who has heard it.
-const DEMOTING: &[In] = {
-    use In::*;
-    &[Data, Token, Wake, Drained, Timeout, Command, Shutdown, Join, AtOnce]
-};
-
 /// Every change of state.
 pub(crate) const ROWS: &[Row] = {
     use At::*;
@@ -295,7 +289,7 @@ pub(crate) const ROWS: &[Row] = {
             FailedToReceive,
             Gather,
         ),
-        row("demoted", &[Operational], DEMOTING, Demoted, Gather),
+        row("demoted", &[Operational], &[Timeout], Demoted, Gather),
         row("left", &[Operational], LAST, Leaving, Stopped),
         row("agreed", &[Gather], NEWS, Agreed, Commit),
         row("called", &[Gather], &[Propose], Called, Commit),

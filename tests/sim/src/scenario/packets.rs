@@ -33,6 +33,8 @@ const KINDS: [&str; 22] = [
     "size-probe",
     "size-answer",
     "outdated",
+    "gauge",
+    "not-admitted",
     "hold",
 ];
 /// How long a datagram takes that is sent by a rule, in nanoseconds.

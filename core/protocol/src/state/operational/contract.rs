@@ -104,8 +104,8 @@ impl Operational {
 
 /// Demotion.
 impl Operational {
-    /// If a member was demoted, all leave the ring: it as if all others were gone, they as if it
-    /// was.
+    /// If a member was demoted, all leave the ring when they have a turn for it: it as if all
+    /// others were gone, they as if it was.
     pub(super) fn finish_demotion(self: Box<Self>, node: &mut Node) -> Result<Box<Self>, State> {
         let demoted = node.contract.as_ref().and_then(|keeper| keeper.demoted());
         let Some((who, breach)) = demoted else { return Ok(self) };
