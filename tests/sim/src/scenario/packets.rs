@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Happening, Passing};
 use super::words::{Nodes, Time, Words};
 
 /// Kinds of datagrams, as `anasazi_protocol::wire_kind` names them.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 24] = [
     "any",
     "data",
     "token",
