@@ -39,7 +39,19 @@ pub(crate) fn status(answer: &Value) -> String {
 }
 
 pub(crate) fn domains(answer: &Value) -> String {
-    let mut table = new_table(&["DOMAIN", "STATE", "NODES", "GROUPS", "ADDRESS", "RING"]);
+    let mut table = new_table(&[
+        "DOMAIN",
+        "STATE",
+        "NODES",
+        "GROUPS",
+        "ROTATION",
+        "ROUND TRIP",
+        "LOSS",
+        "LAG",
+        "CONTRACT",
+        "ADDRESS",
+        "RING",
+    ]);
     for domain in list(&answer["domains"]) {
         let ring = &domain["ring"];
         table.add_row([
@@ -47,6 +59,11 @@ pub(crate) fn domains(answer: &Value) -> String {
             Cell::new(state_of_domain(domain)),
             number(ring["members"].as_u64().unwrap_or(0)),
             number(domain["groups"].as_u64().unwrap_or(0)),
+            measured(&ring["rotation_us"], milliseconds),
+            measured(&worst(domain, "round_trip_us"), milliseconds),
+            measured(&worst(domain, "loss_ppm"), |ppm| format!("{:.2} %", ppm as f64 / 1e4)),
+            measured(&worst(domain, "lag_us"), milliseconds),
+            Cell::new(contract(&domain["contract"])),
             Cell::new(text(&domain["address"])),
             Cell::new(if ring.is_null() { "none".to_owned() } else { text(&ring["id"]) }),
         ]);
@@ -70,6 +87,42 @@ pub(crate) fn removed(name: &str, answer: &Value) -> String {
 fn state_of_domain(domain: &Value) -> String {
     let added = if domain["added"] == true { ", added" } else { "" };
     format!("{}{added}", text(&domain["state"]))
+}
+
+/// The most that was measured of any member.
+fn worst(domain: &Value, key: &str) -> Value {
+    let members = list(&domain["contract"]["members"]).iter();
+    members.filter_map(|member| member[key].as_u64()).max().map_or(Value::Null, Value::from)
+}
+
+fn measured(value: &Value, show: impl Fn(u64) -> String) -> Cell {
+    let shown = value.as_u64().map_or_else(|| "-".to_owned(), show);
+    Cell::new(shown).set_alignment(CellAlignment::Right)
+}
+
+fn milliseconds(us: u64) -> String {
+    format!("{}.{:03} ms", us / 1_000, us % 1_000)
+}
+
+/// How it is kept, and by whom it is not.
+fn contract(contract: &Value) -> String {
+    if contract.is_null() {
+        return "none".to_owned();
+    }
+    let refused = &contract["refused_by"];
+    let breaks = list(&contract["members"]).iter().filter(|m| m["breaks"].is_string());
+    let mut words: Vec<String> = breaks
+        .map(|member| format!("node {}: {}", text(&member["node"]), text(&member["breaks"])))
+        .collect();
+    if refused["reason"].is_string() {
+        words.push(format!("by node {}: {}", text(&refused["node"]), text(&refused["reason"])));
+    }
+    for out in list(&contract["demoted"]) {
+        let back_in = duration(out["back_in_ms"].as_u64().unwrap_or(0));
+        words.push(format!("node {} is out for {back_in}", text(&out["node"])));
+    }
+    let state = text(&contract["state"]);
+    if words.is_empty() { state } else { format!("{state}; {}", words.join("; ")) }
 }
 
 pub(crate) fn members(answer: &Value) -> String {
@@ -249,6 +302,29 @@ mod tests {
         let shown = status(&answer);
         assert!(shown.contains("probation") && shown.contains("none"), "{shown}");
         assert!(!shown.contains("null"), "{shown}");
+    }
+
+    #[test]
+    fn a_domain_shows_how_its_contract_is_kept() {
+        let member = json!({ "node": 3, "round_trip_us": 12_345, "breaks": "round trip 12.3 ms" });
+        let domain = json!({
+            "name": "fast",
+            "ring": { "rotation_us": 250 },
+            "contract": {
+                "state": "broken",
+                "members": [{ "node": 2, "round_trip_us": 90, "breaks": null }, member],
+                "demoted": [{ "node": 4, "back_in_ms": 30_000, "times": 1 }],
+            },
+        });
+        let shown = domains(&json!({ "domains": [domain, { "name": "default" }] }));
+        for part in [
+            "0.250 ms",
+            "12.345 ms",
+            "broken; node 3: round trip 12.3 ms; node 4 is out for 30.000 s",
+            "none",
+        ] {
+            assert!(shown.contains(part), "{shown}");
+        }
     }
 
     #[test]

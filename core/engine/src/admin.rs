@@ -1,6 +1,7 @@
 //! The one door for administration: a JSON object in, a JSON object out. Console, demo and tests
 //! use it like anybody else.
 
+mod contract;
 mod domains;
 pub(crate) mod show;
 
@@ -148,6 +149,7 @@ impl Admin {
                 "id": ring.to_string(),
                 "sequence": ring.sequence,
                 "members": show::members(domain),
+                "rotation_us": status.rotation.map(contract::micros),
                 "multicast": status.multicast,
             })
         });
@@ -165,6 +167,7 @@ impl Admin {
             "uptime_ms": now.since(self.started).as_millis() as u64,
             "sessions": sessions.len(),
             "groups": domain.core.group_count(),
+            "contract": contract::contract(status.contract.as_ref(), domain.process.node),
             "warnings": self.journal.warnings(),
         })
     }

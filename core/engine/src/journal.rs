@@ -181,6 +181,51 @@ fn describe(domain: &str, event: &Event) -> (&'static str, String) {
         Event::MergeRefused { node, reason } => {
             ("merge-refused", format!("not merging with the ring of node {node}: {reason}"))
         }
+        Event::ContractBroken { .. }
+        | Event::ContractVoid { .. }
+        | Event::Demoted { .. }
+        | Event::NotAdmitted { .. }
+        | Event::Refused { .. } => describe_contract(event),
+    }
+}
+
+/// What becomes of a domain's contract.
+fn describe_contract(event: &Event) -> (&'static str, String) {
+    match event {
+        Event::ContractBroken { node, breach } => {
+            ("contract-broken", format!("node {node} breaks the domain's contract: {breach}"))
+        }
+        Event::ContractVoid { broken, members, breach } => (
+            "contract-void",
+            format!(
+                "{broken} of {members} members break the domain's contract, one of them by \
+                 {breach}: nobody is demoted for what most cannot keep; raise the bounds of \
+                 contract.*, or find out what is wrong with the network"
+            ),
+        ),
+        Event::Demoted { node, breach, stated_by, out_for, .. } => {
+            let by: Vec<_> = stated_by.iter().map(ToString::to_string).collect();
+            let (by, out_for) = (by.join(", "), out_for.as_secs_f64());
+            (
+                "demoted",
+                format!(
+                    "node {node} is demoted, it breaks the domain's contract: {breach}, as node \
+                     {by} measured; it is not taken back for {out_for} s"
+                ),
+            )
+        }
+        Event::NotAdmitted { node, breach } => (
+            "not-admitted",
+            format!("node {node} is not let in, it would break the domain's contract: {breach}"),
+        ),
+        Event::Refused { by, breach } => (
+            "refused",
+            format!(
+                "refused by this domain (node {by} measured): {breach}; this node stays alone in \
+                 it until it does better"
+            ),
+        ),
+        _ => ("contract", format!("{event:?}")),
     }
 }
 

@@ -98,6 +98,7 @@ fn open_domain(
         mtu_max: config.transport.mtu_max,
         window: window(config, &transport),
         timers: config.ring.timers(),
+        contract: config.contract,
         seed: random_u64()?,
         trace: config.trace.file.is_some(),
         ..CoreConfig::default()

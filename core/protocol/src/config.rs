@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::contract::Contract;
 use crate::id::Process;
 use crate::limits;
 
@@ -34,6 +35,8 @@ pub struct CoreConfig {
     pub features: u32,
     /// When to do what.
     pub timers: Timers,
+    /// What members may cost each other.
+    pub contract: Contract,
     /// Seed of every random choice.
     pub seed: u64,
     /// Emit `Output::Trace`.
@@ -55,6 +58,7 @@ impl Default for CoreConfig {
             wire: limits::WIRE_VERSIONS,
             features: limits::FEATURE_ACCELERATED,
             timers: Timers::default(),
+            contract: Contract::default(),
             seed: 1,
             trace: false,
         }

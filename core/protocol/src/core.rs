@@ -5,11 +5,13 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
+use crate::contract::ContractStatus;
 use crate::event::{Cause, Event, Stats};
 use crate::id::{GroupId, Incarnation, MemberId, Process, RingId, ViewId};
 use crate::input::{Command, Evidence, Input};
 use crate::node::Node;
 use crate::output::Output;
+use crate::ring::Ring;
 use crate::state::hold;
 use crate::state::transitions::{At, In, Why};
 use crate::state::unordered::{self, Letter};
@@ -55,6 +57,10 @@ pub struct Status {
     pub multicast: bool,
     /// The wire version that its members speak; 0 without a ring.
     pub wire_version: u8,
+    /// How long the token was away from this node when it last came; `None` for a ring of one.
+    pub rotation: Option<Duration>,
+    /// How the domain's contract is kept, if it has one.
+    pub contract: Option<ContractStatus>,
 }
 
 /// A group, for people.
@@ -178,6 +184,8 @@ impl Core {
             members: ring.map(|r| r.members.iter().map(address).collect()).unwrap_or_default(),
             multicast: ring.is_some_and(|r| r.multicast),
             wire_version: ring.map_or(0, |r| r.dialect.version()),
+            rotation: ring.filter(|r| !r.is_alone()).map(Ring::rotation),
+            contract: self.node.contract.as_ref().map(|keeper| keeper.status(self.node.now)),
         }
     }
 
@@ -547,6 +555,7 @@ fn claimed_process(packet: &Packet) -> Option<Process> {
         Packet::SizeProbe(probe) => Some(probe.process),
         Packet::SizeAnswer(answer) => Some(answer.process),
         Packet::Decline(decline) => Some(decline.process),
+        Packet::NotAdmitted { process, .. } => Some(*process),
         _ => None,
     }
 }

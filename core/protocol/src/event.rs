@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::contract::Breach;
 use crate::id::{Incarnation, NodeId, Process, RingId};
 
 /// Why a ring was left. It survives to the operator and, as the reason of a view, to every member.
@@ -54,6 +55,13 @@ pub enum Cause {
         /// The member.
         node: NodeId,
     },
+    /// A member is put out: it breaks the domain's contract.
+    Demoted {
+        /// The member.
+        node: NodeId,
+        /// How; `None` if this node only heard that it is so.
+        breach: Option<Breach>,
+    },
     /// This node was asked to leave.
     Shutdown,
     /// A newer process with this node's id is in the cluster.
@@ -86,6 +94,12 @@ impl fmt::Display for Cause {
             Self::CommitTimeout => write!(f, "forming the ring took too long"),
             Self::RecoveryTimeout => write!(f, "recovery took too long"),
             Self::Contradiction => write!(f, "what the members say contradicts itself"),
+            Self::Demoted { node, breach: Some(breach) } => {
+                write!(f, "node {node} is demoted, it breaks the domain's contract: {breach}")
+            }
+            Self::Demoted { node, breach: None } => {
+                write!(f, "node {node} is demoted, it breaks the domain's contract")
+            }
             Self::Shutdown => write!(f, "this node was asked to leave"),
             Self::Superseded => write!(f, "a newer process has this node's id"),
             Self::IdInUse => write!(f, "another process has this node's id"),
@@ -162,6 +176,52 @@ pub enum Event {
     OwnPause {
         /// How much later than it had asked for it was called, in milliseconds.
         late_ms: u64,
+    },
+    /// The members agree that one of them breaks the domain's contract.
+    ContractBroken {
+        /// Which.
+        node: NodeId,
+        /// How.
+        breach: Breach,
+    },
+    /// More than half of the members break it: it is not one that this network can meet, and nobody
+    /// is demoted for it.
+    ContractVoid {
+        /// How many do.
+        broken: usize,
+        /// Of so many.
+        members: usize,
+        /// How one of them does.
+        breach: Breach,
+    },
+    /// A member is put out of the ring for it.
+    Demoted {
+        /// Which; it may be this node.
+        node: NodeId,
+        /// How it broke the contract.
+        breach: Breach,
+        /// Who said so.
+        stated_by: Vec<NodeId>,
+        /// How many of all members are found to break it.
+        broken: usize,
+        /// The members, in token order.
+        members: Vec<NodeId>,
+        /// For how long it is not taken back.
+        out_for: Duration,
+    },
+    /// A node is not let in: it would break the contract.
+    NotAdmitted {
+        /// Which.
+        node: NodeId,
+        /// How.
+        breach: Breach,
+    },
+    /// This node is not let in.
+    Refused {
+        /// The representative of the ring that refuses it.
+        by: NodeId,
+        /// How it would break the contract.
+        breach: Breach,
     },
     /// The state file could not be written; this incarnation goes on without storage.
     StorageLost,

@@ -22,6 +22,7 @@
 
 mod book;
 pub mod config;
+mod contract;
 mod core;
 pub mod event;
 mod flaps;
@@ -51,6 +52,7 @@ mod wire;
 
 pub use self::core::{Core, GroupStatus, Status};
 pub use config::{Boot, CoreConfig, Timers};
+pub use contract::{Bound, Breach, Contract, ContractStatus, Measured};
 pub use event::{Differing, Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};

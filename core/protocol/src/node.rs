@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::book::Book;
 use crate::config::{Boot, CoreConfig};
+use crate::contract::{Keeper, Statement};
 use crate::event::{Cause, Event, Stats};
 use crate::flaps::Flaps;
 use crate::group::Groups;
@@ -59,6 +60,8 @@ pub(crate) struct Node {
     pub(crate) groups: Groups,
     pub(crate) candidates: Candidates,
     pub(crate) flaps: Flaps,
+    /// Of how the domain's contract is kept, if it has one.
+    pub(crate) contract: Option<Box<Keeper>>,
     pub(crate) parts: Parts,
     /// Bytes of UDP payload per data packet in the present ring, now: the least that any member
     /// has proven or is configured for.
@@ -171,6 +174,7 @@ impl Node {
             ring_mtu: config.mtu,
             ring_window: config.window,
             flaps: Flaps::new(config.timers.beacon),
+            contract: Keeper::new(boot.process.node, config.contract, config.timers.beacon),
             blamed: BTreeMap::new(),
             attempts: 0,
             leaving: None,
@@ -405,6 +409,14 @@ impl Node {
         let (to, service) = (Audience::Group(group, None), Service::Agreed);
         let counter = self.accepted(session, &to, (service, None), &payload).counter;
         self.queue.push(Waiting::new((kind, session, group), counter, payload));
+    }
+
+    /// Says in the order how the contract is kept.
+    pub(crate) fn accept_statement(&mut self, statement: &Statement) {
+        let mut payload = Writer::default();
+        statement.encode(&mut payload);
+        let (session, group) = (SessionId::default(), GroupId::default());
+        self.accept_control(FrameKind::Statement, session, group, payload.bytes.freeze());
     }
 
     /// The state changes: the only way to another one, and only if the table has a row for it.

@@ -233,4 +233,6 @@ pub enum ViewCause {
     Network,
     /// Rings merged.
     Merge,
+    /// A node was put out of the ring because it broke the domain's contract.
+    Demoted,
 }

@@ -57,6 +57,10 @@ pub const BUGS: &[(&str, &str)] = &[
     ("plan_not_awaited", "a recovery begins when every member has the plan"),
     ("called_without_votes", "a ring is called when all its members have voted for it"),
     ("bad_links_ignored", "who cannot hear each other are not members of one ring"),
+    // Contracts.
+    ("one_accuser_is_enough", "who is put out is found to break the contract by most"),
+    ("contract_over_most", "where most break the contract nobody is put out"),
+    ("readmitted_at_once", "who was put out stays out for a while, longer each time"),
     // Buffers.
     ("store_never_forgets", "what every member holds is dropped"),
     // Sessions: in the engine.

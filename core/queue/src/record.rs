@@ -70,6 +70,8 @@ pub mod cause {
     pub const NETWORK: u32 = 4;
     /// Rings merged.
     pub const MERGE: u32 = 5;
+    /// A node was put out because it broke its domain's contract.
+    pub const DEMOTED: u32 = 6;
 }
 
 /// `request::JOIN`

@@ -109,7 +109,7 @@ impl Sums {
              {verdict}{p99} ms"
         );
         eprintln!(
-            "{} seeds more have links that stay bad: median {} ms, p99 {} ms",
+            "{} seeds more have links that stay bad, or contracts: median {} ms, p99 {} ms",
             self.settled_parted.len(),
             at_rank(&self.settled_parted, 500),
             at_rank(&self.settled_parted, 990),

@@ -11,6 +11,7 @@ use anasazi_protocol::{CoreConfig, Event, MemberId, MessageId, Process, SessionI
 use anasazi_transport::{Life, Received, Target};
 use bytes::Bytes;
 
+use crate::contracts::Demotions;
 use crate::digest::Digest;
 use crate::engine::Seen;
 use crate::faults::Undo;
@@ -69,6 +70,7 @@ pub struct Cluster {
     pub(crate) failure: Option<Failure>,
     pub(crate) digest: Option<Digest>,
     pub(crate) judge: Judge,
+    pub(crate) demotions: Demotions,
     /// What stays cut when all is healed.
     pub(crate) lasting: Lasting,
     /// Clients that wrote all over their memory: what they sent may be anything.
@@ -211,6 +213,7 @@ impl Cluster {
             failure: None,
             digest: None,
             judge: Judge::default(),
+            demotions: Demotions::default(),
             lasting: Lasting::None,
             wild: BTreeSet::new(),
             letters: HashMap::new(),

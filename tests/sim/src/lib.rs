@@ -10,6 +10,7 @@ pub mod clients;
 mod cliques;
 mod clocks;
 pub mod cluster;
+mod contracts;
 mod cuts;
 mod digest;
 pub mod domains;

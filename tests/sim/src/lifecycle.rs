@@ -266,6 +266,7 @@ impl Cluster {
             send_queue_messages_max: options.machine.queue.0,
             send_queue_len_max: options.machine.queue.1,
             timers: options.timers(),
+            contract: options.contract,
             seed: options.seed ^ (node as u64) << 32 ^ self.nodes[node].life << 48,
             trace: true,
             ..CoreConfig::default()

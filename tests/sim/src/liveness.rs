@@ -95,6 +95,7 @@ impl Cluster {
 
     /// The last fault has just ended.
     pub(crate) fn judge_from_here(&mut self) {
+        self.demotions.from_here();
         self.judge = Judge { changes: Changes::from_here(self), ..Judge::default() };
     }
 

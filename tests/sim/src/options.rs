@@ -5,9 +5,11 @@
 //! | file | what |
 //! |---|---|
 //! | `network`, `machine`, `traffic` | what each of these is like |
+//! | `contract` | what its members may cost each other |
 //! | `swarm` | what came later |
 //! | `display` | all of it for people |
 
+mod contract;
 mod display;
 mod machine;
 mod network;
@@ -16,7 +18,7 @@ mod traffic;
 
 use std::collections::BTreeSet;
 
-use anasazi_protocol::{Timers, limits};
+use anasazi_protocol::{Contract, Timers, limits};
 
 use crate::faults::Kind;
 use crate::network::Lasting;
@@ -67,6 +69,8 @@ pub struct Options {
     pub mixed_mtu: bool,
     /// Packets per rotation.
     pub window: u32,
+    /// What the members may cost each other.
+    pub contract: Contract,
     /// Versions of daemons, the older first; empty: all are of this one.
     pub software: Vec<Software>,
     /// Largest message, in bytes.
@@ -129,6 +133,7 @@ impl Options {
             mtu_max: 0,
             narrow: (0, 0),
             mixed_mtu: false,
+            contract: Contract::default(),
             software: Vec::new(),
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
@@ -182,6 +187,7 @@ impl Options {
         if links && self.lasting == Lasting::None {
             self.lasting = Lasting::Links;
         }
+        self.add_contract(&mut Random::new(seed.rotate_left(7)));
     }
 
     /// Engines keep so little for a client that one which reads as it can may be too slow.
@@ -201,6 +207,7 @@ impl Options {
         options.timer_scale = 1;
         options.mixed_mtu = false;
         options.software.clear();
+        options.contract = Contract::default();
         (options.mtu_max, options.narrow) = (0, (0, 0));
         (options.mtu, options.window) = (limits::MTU_DEFAULT, limits::WINDOW_DEFAULT);
         options.message_len_max = limits::MESSAGE_LEN_DEFAULT;

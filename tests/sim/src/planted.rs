@@ -48,6 +48,8 @@ const BY_STUCK: &str = "stuck";
 /// An assertion of the core itself.
 const BY_PANIC: &str = "panic";
 const BY_CONTRADICTION: &str = "contradiction";
+/// Who was demoted, or taken back, should not be.
+const BY_CONTRACT: &str = "contract";
 
 /// What happened in a domain depended on another one.
 const BY_ISOLATION: &str = "isolation";
@@ -172,6 +174,7 @@ fn by_what(failure: &Failure) -> String {
         Failure::Stuck(report) => rule(report).unwrap_or(BY_STUCK).to_owned(),
         Failure::Panicked(_) => BY_PANIC.to_owned(),
         Failure::Contradicted(_) => BY_CONTRADICTION.to_owned(),
+        Failure::Contract(_) => BY_CONTRACT.to_owned(),
     }
 }
 

@@ -26,6 +26,9 @@ const LONG_QUIET: (u64, Duration) = (50, Duration::from_secs(60));
 /// A bad link that has been so for this long is taken for one that stays, and more.
 const LASTS: Duration = Duration::from_secs(4);
 
+/// Who was not let in is measured again within this.
+const LIMIT_OF_CONTRACTS: Duration = Duration::from_secs(10);
+
 /// What a short message takes of a packet beyond its bytes, at most.
 const MESSAGE_COSTS: u64 = 100;
 
@@ -50,7 +53,7 @@ pub struct Outcome {
     pub nodes: usize,
     /// The protocol's timers were so many times as long as by default.
     pub timer_scale: u32,
-    /// Links stay bad in the end.
+    /// Links stay bad in the end, or a contract keeps members out for a while.
     pub parted: bool,
     /// From the end of all faults to one ring, in nanoseconds.
     pub settled_in: u64,
@@ -93,7 +96,7 @@ pub fn run(options: Options, watch: Watch) -> Outcome {
         holds: 0,
         nodes: options.nodes,
         timer_scale: options.timer_scale,
-        parted: options.lasting == Lasting::Links,
+        parted: options.lasting == Lasting::Links || options.contract.is_binding(),
         settled_in: 0,
         changes: 0,
         rows: BTreeSet::new(),
@@ -175,12 +178,22 @@ fn heal(cluster: &mut Cluster) -> Result<u64, String> {
     // Each time that members are left behind for a bad link, it has to be certain that it stays.
     let links = cluster.lasting == Lasting::Links;
     let limit = Duration::from_secs(if links { 30 } else { 10 });
-    let limit = limit * if cluster.options.timer_scale > 1 { 6 } else { 1 };
+    let scale = if cluster.options.timer_scale > 1 { 6 } else { 1 };
+    // Who was demoted comes back when its time is over and it was measured.
+    let contract = cluster.options.contract;
+    let limit = limit * scale
+        + if contract.is_binding() {
+            LIMIT_OF_CONTRACTS + 2 * (contract.patience + contract.readmit_max)
+        } else {
+            Duration::ZERO
+        };
     // What failed just before the end of all faults is noticed within the loss time; where links
     // stay bad, some rings are left only for what has proven to last.
     let timers = cluster.options.timers();
     let notices = timers.token_loss + timers.consensus;
     let lasts = if links { LASTS } else { notices };
+    // What was broken before is said for as long as it is remembered.
+    let lasts = if contract.is_binding() { lasts.max(2 * contract.patience) } else { lasts };
     let mut since = (cluster.installed(), cluster.now);
     let settled = |c: &Cluster| {
         if since.0 != c.installed() {

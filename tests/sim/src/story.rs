@@ -21,6 +21,8 @@ pub enum Failure {
     Panicked(String),
     /// Cores that follow the protocol told each other what cannot be.
     Contradicted(String),
+    /// Somebody was demoted, or taken back, who should not be.
+    Contract(String),
 }
 
 impl Failure {
@@ -38,6 +40,7 @@ impl fmt::Display for Failure {
             Self::Stuck(what) => write!(f, "STUCK: {what}"),
             Self::Panicked(what) => write!(f, "PANIC: {what}"),
             Self::Contradicted(what) => write!(f, "CONTRADICTION: {what}"),
+            Self::Contract(what) => write!(f, "CONTRACT: {what}"),
         }
     }
 }
@@ -82,6 +85,13 @@ pub fn describe(event: &Event) -> String {
             let by = if *multicast { "multicast" } else { "unicast" };
             format!("INSTALLED {ring} of [{}] in {took_us} us, {by}", members.join(" "))
         }
+        Event::ContractBroken { node, breach } => format!("broken by node {node}: {breach}"),
+        Event::ContractVoid { broken, members, .. } => {
+            format!("the contract is void, {broken} of {members} break it")
+        }
+        Event::Demoted { node, breach, .. } => format!("node {node} is demoted: {breach}"),
+        Event::NotAdmitted { node, breach } => format!("node {node} is not admitted: {breach}"),
+        Event::Refused { by, breach } => format!("refused by node {by}: {breach}"),
         other => format!("{other:?}"),
     }
 }

@@ -205,6 +205,7 @@ impl Cluster {
             self.lie_in_wait(node);
             self.step_on_trap(node, to);
         }
+        self.judge_demotion(node, event);
         if let Some(tap) = &mut self.tap {
             tap(node, Observed::Event(event));
         }
@@ -217,6 +218,7 @@ impl Cluster {
                 self.nodes[node].ring = Some((*ring, members.clone()));
                 (self.nodes[node].delivered, self.nodes[node].ordered) = (0, 0);
                 self.judge_install(node);
+                self.judge_readmission(node, members);
             }
             Trace::Packet { ordinal, .. } => {
                 let n = &mut self.nodes[node];

@@ -17,6 +17,7 @@ const OPTIONS: &[(&str, Drawn)] = &[
     ("boots-cut", |o| o.machine.boots_cut > 0),
     ("churn", |o| o.traffic.churn > Traffic::none().churn),
     ("corrupt", |o| o.network.corrupt > 0),
+    ("contract", |o| o.contract.is_binding()),
     ("disconnect", |o| o.traffic.disconnect > 0),
     ("jitter", |o| o.network.jitter_us > o.network.delay_us),
     ("late", |o| o.network.late.0 > 0),

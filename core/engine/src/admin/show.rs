@@ -6,6 +6,7 @@ use anasazi_protocol::{Instant, Stats, ViewId};
 use anasazi_transport::Transport;
 use serde_json::{Value, json};
 
+use super::contract;
 use crate::domain::Domain;
 use crate::domains::DomainId;
 use crate::session::Sessions;
@@ -59,9 +60,11 @@ pub(super) fn stats(stats: &Stats) -> Value {
 /// A domain in a list of them.
 pub(crate) fn domain<T: Transport, S>(domain: &Domain<T, S>) -> Value {
     let status = domain.core.status();
+    let contract = contract::contract(status.contract.as_ref(), domain.process.node);
     let ring = status.ring.map(|ring| {
         json!({
             "id": ring.to_string(),
+            "rotation_us": status.rotation.map(contract::micros),
             "members": status.members.len(),
             "multicast": status.multicast,
         })
@@ -73,6 +76,7 @@ pub(crate) fn domain<T: Transport, S>(domain: &Domain<T, S>) -> Value {
         "address": domain.transport.local_address().to_string(),
         "ring": ring,
         "groups": domain.core.group_count(),
+        "contract": contract,
     })
 }
 

@@ -113,6 +113,8 @@ fn inherited(key: &'static Key, top: &Values, name: &str) -> Setting {
     let derived = |value| Setting { key, value, origin: Origin::Derived };
     match key.name {
         "preset" | "transport.peers" | "trace.file" => Setting::default_of(key),
+        // What members may cost each other is a matter of who they are.
+        name if name.starts_with("contract.") => Setting::default_of(key),
         "transport.bind" => match &top[key.name].value {
             Value::Address(bind) => derived(Value::Address(SocketAddr::new(bind.ip(), 0))),
             _ => top[key.name].clone(),
@@ -165,6 +167,7 @@ pub(super) fn read_all(
             number: number(&config.cluster, name),
             transport: read.transport(),
             ring: read.ring(),
+            contract: read.contract(),
             trace: TraceConfig { file: read.path("trace.file") },
         })
         .collect();
@@ -216,7 +219,7 @@ impl DomainConfig {
 /// Table of the domains' tables.
 pub(super) const TABLE: &str = "domain";
 /// Tables of keys that may differ from domain to domain.
-const TABLES: [&str; 3] = ["transport", "ring", "trace"];
+const TABLES: [&str; 4] = ["transport", "ring", "contract", "trace"];
 /// Longest name, in bytes.
 const NAME_LEN_MAX: usize = 32;
 

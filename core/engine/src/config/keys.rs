@@ -240,6 +240,51 @@ pub const KEYS: &[Key] = &[
         ..key("ring.window", "512")
     },
     Key {
+        kind: Kind::Integer { min: 0, max: 60_000_000, unit: "microseconds" },
+        effect: "Longest round trip between members of this domain, as they measure it. Whoever \
+                 is above it is not let in, or demoted. 0: no bound; a domain without any bound \
+                 measures nothing. A contract is of one domain: others do not have it, too.",
+        danger: "A bound that the network cannot meet keeps nodes apart: each is told why. Set \
+                 contracts equal on all nodes.",
+        ..key("contract.round_trip_us", "0")
+    },
+    Key {
+        kind: Kind::Integer { min: 0, max: 60_000_000, unit: "microseconds" },
+        effect: "For how long a member may have the token: from the hop that brings it to the one \
+                 that takes it on. 0: no bound.",
+        danger: "Includes what a member sends at a visit: ring.window packets at most.",
+        ..key("contract.hold_us", "0")
+    },
+    Key {
+        kind: Kind::Integer { min: 0, max: 1_000_000, unit: "packets of a million" },
+        effect: "Share of the packets that may have to be sent again because of a member: because \
+                 it did not get them, or because they were its own and got lost. 0: no bound.",
+        ..key("contract.loss_ppm", "0")
+    },
+    Key {
+        kind: Kind::Integer { min: 0, max: 60_000, unit: "milliseconds" },
+        effect: "For how long a member may lack what the others have been given. 0: no bound.",
+        ..key("contract.lag_ms", "0")
+    },
+    Key {
+        kind: Kind::Integer { min: 100, max: 3_600_000, unit: "milliseconds" },
+        effect: "For how long a member may be above a bound, most of the time, before it is \
+                 demoted: all others go on without it in this domain.",
+        danger: "Short: a member goes for what would have passed.",
+        ..key("contract.patience_ms", "10000")
+    },
+    Key {
+        kind: Kind::Integer { min: 100, max: 86_400_000, unit: "milliseconds" },
+        effect: "How long a member stays out that was demoted; twice as long each time. After \
+                 that it is taken back as soon as it keeps the contract.",
+        ..key("contract.readmit_ms", "30000")
+    },
+    Key {
+        kind: Kind::Integer { min: 100, max: 86_400_000, unit: "milliseconds" },
+        effect: "How long it stays out at most.",
+        ..key("contract.readmit_max_ms", "600000")
+    },
+    Key {
         kind: Kind::Size { min: 1 << 10, max: MESSAGE_LEN_MAX, power_of_two: false },
         effect: "Largest message that sessions may send. A quarter of the session rings at most.",
         danger: "A node with a lower limit still receives what the others send: set it equal on \

@@ -64,6 +64,19 @@ impl<'a> Reader<'a> {
         }
     }
 
+    pub(super) fn contract(&self) -> protocol::Contract {
+        let bound = |key| Some(self.integer(key)).filter(|number| *number > 0);
+        protocol::Contract {
+            round_trip: bound("contract.round_trip_us").map(Duration::from_micros),
+            hold: bound("contract.hold_us").map(Duration::from_micros),
+            loss_ppm: bound("contract.loss_ppm").map(|ppm| ppm as u32),
+            lag: bound("contract.lag_ms").map(Duration::from_millis),
+            patience: self.duration("contract.patience_ms"),
+            readmit: self.duration("contract.readmit_ms"),
+            readmit_max: self.duration("contract.readmit_max_ms"),
+        }
+    }
+
     pub(super) fn client(&self) -> ClientConfig {
         ClientConfig {
             listen: self.path("client.listen"),

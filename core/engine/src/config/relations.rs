@@ -7,6 +7,9 @@ use super::kind::{Kind, StreamAddress, Value};
 use super::reader::Reader;
 use super::valid::{ClientConfig, TransportConfig, ValidConfig};
 
+/// An engine takes its time for a turn: shorter times than one of a busy engine are not measured.
+const MEASURABLE_US: u64 = 50;
+
 impl Reader<'_> {
     /// What does not go together at the top level.
     pub(super) fn relations(&self, config: &ValidConfig) -> Vec<Problem> {
@@ -34,6 +37,7 @@ impl Reader<'_> {
         problems.extend(self.at_least("ring.token_loss_ms", 3, "ring.token_repeat_ms"));
         problems.extend(self.at_least("transport.mtu_max", 1, "transport.mtu"));
         problems.extend(self.at_least("ring.consensus_ms", 10, "ring.join_repeat_ms"));
+        problems.extend(self.relations_of_contract());
         if let Some(group) = multicast.filter(|group| group.is_ipv4() != bind.is_ipv4()) {
             let example = if bind.is_ipv4() { "239.192.77.1:7745" } else { "[ff15::7745]:7745" };
             let text = format!(
@@ -52,6 +56,42 @@ impl Reader<'_> {
                 version(bind),
             );
             problems.push(self.problem("transport.peers", text));
+        }
+        problems
+    }
+
+    /// What no member could keep, or nobody would ever notice.
+    fn relations_of_contract(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        problems.extend(self.at_least("contract.readmit_max_ms", 1, "contract.readmit_ms"));
+        if !self.contract().is_binding() {
+            return problems;
+        }
+        problems.extend(self.at_least("contract.patience_ms", 1, "ring.token_loss_ms"));
+        let between = [
+            ("contract.round_trip_us", 1, None, "ring.token_loss_ms"),
+            ("contract.hold_us", 1, None, "ring.token_loss_ms"),
+            ("contract.lag_ms", 1_000, Some("ring.token_repeat_ms"), "ring.recovery_ms"),
+        ];
+        for (key, unit_us, above, below) in between {
+            let us = self.integer(key) * unit_us;
+            let least_us = above.map_or(MEASURABLE_US, |key| self.integer(key) * 1_000);
+            let why = if us == 0 {
+                continue;
+            } else if us < least_us {
+                let why = above.map_or("less cannot be measured".to_owned(), |key| {
+                    format!("one lost token takes as long, see {}", self.describe(key))
+                });
+                format!("no member can keep that: {why}; allowed: {} or more", least_us / unit_us)
+            } else if us >= self.integer(below) * 1_000 {
+                format!(
+                    "a member is given up before that, see {}; allowed: less",
+                    self.describe(below)
+                )
+            } else {
+                continue;
+            };
+            problems.push(self.problem(key, format!("{why}, or 0 for no bound")));
         }
         problems
     }

@@ -27,6 +27,8 @@ pub struct ValidConfig {
     pub transport: TransportConfig,
     /// `ring.*`
     pub ring: RingConfig,
+    /// `contract.*`, of `default`
+    pub contract: protocol::Contract,
     /// `message.*`
     pub message: MessageConfig,
     /// `client.*`
@@ -74,6 +76,8 @@ pub struct DomainConfig {
     pub transport: TransportConfig,
     /// `domain.NAME.ring.*`
     pub ring: RingConfig,
+    /// `domain.NAME.contract.*`
+    pub contract: protocol::Contract,
     /// `domain.NAME.trace.*`
     pub trace: TraceConfig,
 }
@@ -258,6 +262,7 @@ impl ValidConfig {
             number: protocol::hash64(self.cluster.as_bytes()),
             transport: self.transport.clone(),
             ring: self.ring.clone(),
+            contract: self.contract,
             trace: self.trace.clone(),
         };
         std::iter::once(default).chain(self.domains.iter().cloned()).collect()
@@ -271,6 +276,7 @@ impl ValidConfig {
             state: StateConfig { dir: read.path("state.dir") },
             transport: read.transport(),
             ring: read.ring(),
+            contract: read.contract(),
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },
             client: read.client(),
             thread: read.thread(),

@@ -49,6 +49,7 @@ pub(super) fn view_head(view: &GroupView, handle: u32) -> ViewRecord {
             ViewCause::Disconnect => cause::DISCONNECT,
             ViewCause::Network => cause::NETWORK,
             ViewCause::Merge => cause::MERGE,
+            ViewCause::Demoted => cause::DEMOTED,
         },
         id: ViewId {
             ring_seq: view.id.ring.sequence,

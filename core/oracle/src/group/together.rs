@@ -80,7 +80,9 @@ pub(super) fn check(process: &ProcessHistory, place: Place, trace: &Trace) -> Ve
     let fits = match cause {
         ViewCause::Join => id.sub > 0 && has_new,
         ViewCause::Leave | ViewCause::Disconnect => id.sub > 0 && !has_new,
-        ViewCause::Network => *transitional || id.sub == 0 && sets.iter().all(|set| *set == 0),
+        ViewCause::Network | ViewCause::Demoted => {
+            *transitional || id.sub == 0 && sets.iter().all(|set| *set == 0)
+        }
         ViewCause::Merge => id.sub == 0 && sets.iter().any(|set| *set != 0),
     };
     if !fits {

@@ -19,8 +19,17 @@ pub(crate) struct Change {
     pub(crate) component: usize,
     /// The ordinal after which the new ring's messages begin.
     pub(crate) ordinal: u64,
+    /// Who is gone is so because a member broke the contract.
+    pub(crate) is_demotion: bool,
     /// For people: who is gone or new, and on what evidence.
     pub(crate) reason: String,
+}
+
+impl Change {
+    /// Of a loss.
+    fn cause(&self) -> ViewCause {
+        if self.is_demotion { ViewCause::Demoted } else { ViewCause::Network }
+    }
 }
 
 impl Groups {
@@ -45,7 +54,7 @@ impl Groups {
                 name: group.name.clone(),
                 kind: ViewKind::Transitional,
                 id: ViewId { ring: change.new, ordinal, sub: 1 },
-                cause: ViewCause::Network,
+                cause: change.cause(),
                 reason: change.reason.clone(),
                 sets: vec![0; members.len()].into(),
                 joined: Vec::new(),
@@ -101,7 +110,7 @@ impl Groups {
         let old = before.map_or(&[][..], |g| &g.members);
         let left = without(old, &group.members);
         let mut view = group.view_for(self.node, id, &left)?;
-        view.cause = if parts.components.len() > 1 { ViewCause::Merge } else { ViewCause::Network };
+        view.cause = if parts.components.len() > 1 { ViewCause::Merge } else { change.cause() };
         view.reason.clone_from(&change.reason);
         view.sets = parts.sets(change.component).into();
         // A member that was in the old view but comes by another way has seen other things.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::fragments::Fragments;
 use super::message::Reached;
+use crate::contract::Statement;
 use crate::id::{Configuration, GroupId, MemberId, NodeId, Process, SessionId, ViewId};
 use crate::limits;
 use crate::output::{Fate, GroupView, Pieces, Recipients, ViewCause, ViewKind};
@@ -54,7 +55,16 @@ pub(crate) struct Place {
 /// What a change of the table has to say.
 pub(crate) enum GroupOutput {
     View(GroupView),
-    Refused { session: SessionId, group: GroupId, reason: &'static str },
+    Refused {
+        session: SessionId,
+        group: GroupId,
+        reason: &'static str,
+    },
+    /// Of a node, about a contract.
+    Statement {
+        by: NodeId,
+        statement: Statement,
+    },
 }
 
 /// A whole message was reached.
@@ -151,25 +161,25 @@ impl Groups {
             let reached = self.reach(sender, &audience);
             (to, receipt) = (reached.to, reached.fate.map(|fate| (audience, fate)));
         } else {
-            // No member cuts a name.
-            let name = payload.last().map_or(&[][..], |last| last);
-            is_sound = self.change(place, sender, (kind, group, name), changes);
+            // No member cuts what is so short.
+            let content = payload.last().cloned().unwrap_or_default();
+            is_sound = self.change(place, sender, (kind, group, &content), changes);
         }
         let whole = Whole { counter, sender, service, no_self, payload, to, receipt, is_sound };
         Ok(Some(whole))
     }
 
-    /// A session joins or leaves. False if it makes no sense.
+    /// A session joins or leaves, or a node says something. False if it makes no sense.
     fn change(
         &mut self,
         place: &Place,
         member: MemberId,
-        (kind, group, name): (FrameKind, GroupId, &[u8]),
+        (kind, group, content): (FrameKind, GroupId, &Bytes),
         out: &mut Vec<GroupOutput>,
     ) -> bool {
         match kind {
             FrameKind::Message(_) => {}
-            FrameKind::Join => return self.join(place, member, (group, name), out),
+            FrameKind::Join => return self.join(place, member, (group, content), out),
             FrameKind::Leave => self.remove(place, member, group, ViewCause::Leave, out),
             FrameKind::Disconnect => {
                 let joined = self.table.iter().filter(|(_, g)| g.members.contains(&member));
@@ -177,6 +187,12 @@ impl Groups {
                 for id in ids {
                     self.remove(place, member, id, ViewCause::Disconnect, out);
                 }
+            }
+            FrameKind::Statement => {
+                let Ok(statement) = Statement::decode(&mut Reader::new(content)) else {
+                    return false;
+                };
+                out.push(GroupOutput::Statement { by: member.node, statement });
             }
         }
         true

@@ -72,6 +72,7 @@ fn after_the_signal_only_those_who_move_along_are_together() {
         ordered(&mut groups, regular, FrameKind::Join, who);
     }
     let change = Change {
+        is_demotion: false,
         new: ring(2),
         together: vec![NodeId(1), NodeId(3)],
         component: 0,

@@ -4,7 +4,7 @@
 //! token going round. A lost token is missed and made anew, so it comes round (axiom L2).
 
 use super::Ring;
-use crate::id::NodeId;
+use crate::id::{NodeId, Process};
 use crate::limits;
 use crate::node::Node;
 use crate::planted::planted;
@@ -72,7 +72,31 @@ impl Ring {
         self.overdue_after_a_round(node);
         self.hop.confirmed();
         node.out.stats.tokens_received += 1;
+        self.tell_who_gauges(node);
         true
+    }
+
+    /// Whoever has asked when the token comes here is told.
+    fn tell_who_gauges(&mut self, node: &mut Node) {
+        let token_sequence = self.accepted;
+        if let Some((asks, _)) = self.gauge.take_if(|(_, number)| *number <= token_sequence) {
+            node.send_to(asks, &Packet::TokenAck { ring: self.id, token_sequence });
+        }
+    }
+
+    /// A member wants to know when a token with this number has come here.
+    pub(crate) fn tell_when_come(&mut self, node: &mut Node, asks: Process, token_sequence: u64) {
+        self.gauge = Some((asks, token_sequence));
+        self.tell_who_gauges(node);
+    }
+
+    /// Who has the token that was just passed on and who gets it next, and its number there, if it
+    /// goes on at once.
+    pub(crate) fn next_hop(&self) -> Option<((Process, Process), u64)> {
+        let token = self.last_sent.as_ref().filter(|t| t.idle_hops == 0 && !t.handed)?;
+        let count = self.members.len();
+        let hop = |hops| self.members[(self.me + hops) % count];
+        (count > 2).then(|| ((hop(1), hop(2)), token.token_sequence + 1))
     }
 
     pub(crate) fn overdue_after_a_round(&mut self, node: &Node) {

@@ -101,6 +101,8 @@ pub(crate) struct Ring {
     /// When the token is overdue and the predecessor is asked for it: if its process is gone, its
     /// host will say so, long before the token counts as lost.
     probe_at: Option<Instant>,
+    /// Who wants to know when a token with this number has come.
+    gauge: Option<(Process, u64)>,
     /// When to ask for the token again, while this node has something to send and the token is
     /// parked elsewhere.
     wake_at: Option<Instant>,
@@ -147,6 +149,7 @@ impl Ring {
             stall: None,
             lacking: (0, 0),
             probe_at: None,
+            gauge: None,
             wake_at: None,
         }
     }
@@ -159,6 +162,11 @@ impl Ring {
 
     pub(crate) fn is_alone(&self) -> bool {
         self.members.len() == 1
+    }
+
+    /// How long the token was away when it last came.
+    pub(crate) fn rotation(&self) -> Duration {
+        self.away
     }
 
     pub(crate) fn is_representative(&self) -> bool {
@@ -221,6 +229,9 @@ impl Ring {
         self.watch_size(node, arrival, fresh);
         if fresh {
             self.forecast.other_sent(origin, data.ordinal);
+            if let (true, Some(keeper)) = (data.repeated, &mut node.contract) {
+                keeper.lost(data.origin);
+            }
         } else {
             node.out.stats.packets_duplicate += 1;
         }

@@ -418,6 +418,10 @@ impl Agreement {
         self.join_at = node.now + node.random.around(repeat);
         node.out.stats.joins_sent += 1;
         let with_address = |p: Process| (p, node.book.address(p));
+        // Who was demoted goes alone: for it the others are as good as gone, for nobody else.
+        let is_out = node.contract.as_ref().and_then(|k| k.demoted()).map(|(node, _)| node);
+        let says =
+            |(_, gone): &(Process, Gone)| *gone != Gone::Demoted || is_out != Some(node.me.node);
         let heard_lately = self.heard.keys().filter(|n| self.heard_lately(node, **n).is_some());
         let join = Join {
             process: node.me,
@@ -427,7 +431,7 @@ impl Agreement {
             merging: self.merging,
             ring_sequence_max: node.storage.sequence_max,
             proposed: self.proposed().map(with_address).collect(),
-            dead: self.dead.iter().map(|(p, gone)| (*p, *gone)).collect(),
+            dead: self.dead.iter().map(|(p, gone)| (*p, *gone)).filter(says).collect(),
             edges: self.edges.iter().copied().collect(),
             members,
             heard: heard_lately.copied().collect(),

@@ -101,6 +101,21 @@ impl Candidates {
         answer
     }
 
+    /// All that were heard within `fresh`.
+    pub(crate) fn heard_lately(
+        &self,
+        now: Instant,
+        fresh: Duration,
+    ) -> impl Iterator<Item = &Candidate> {
+        self.by_node.values().filter(move |c| now.since(c.heard_at) <= fresh)
+    }
+
+    /// How many members the ring of this process has, as far as it is known.
+    pub(crate) fn ring_len_of(&self, process: Process) -> Option<usize> {
+        let of = |c: &&Candidate| c.members.contains(&process);
+        self.by_node.values().find(of).map(|c| c.members.len())
+    }
+
     /// This process has been heard for a while.
     pub(crate) fn is_settled(&self, process: Process, now: Instant) -> bool {
         let known = self.by_node.get(&process.node).filter(|c| c.process == process);

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 
+use crate::contract::Keeper;
 use crate::group::{GroupOutput, Place, Whole};
 use crate::id::{Configuration, MemberId, MessageId, Process, content_hash};
 use crate::node::{Node, Outbox, Tags};
 use crate::output::{Fate, MessageDelivery, Output, Recipients, ViewKind};
 use crate::ring::{Held, Ring};
+use crate::time::Instant;
 use crate::trace::Trace;
 
 /// Hands on what an operational ring has ready.
@@ -41,18 +43,22 @@ pub(super) fn deliver(
         safe: held.safe,
     });
     let place = Place { configuration, ordinal, origin, frame: 0, component };
-    let Node { me, groups, out, tags, .. } = node;
+    let Node { me, groups, out, tags, contract, now, .. } = node;
     let malformed = groups.packet(place, &held.content, |place, whole, changes| {
         emit_message(*me, (&mut *out, &mut *tags), place, whole);
         if !changes.is_empty() {
-            emit(*me, out, changes);
+            emit(*me, (&mut *out, contract.as_deref_mut(), *now), changes);
         }
     });
     out.stats.dropped_malformed += malformed;
 }
 
 /// Turns the group layer's words into outputs.
-pub(super) fn emit(me: Process, out: &mut Outbox, changes: Vec<GroupOutput>) {
+pub(super) fn emit(
+    me: Process,
+    (out, mut contract, now): (&mut Outbox, Option<&mut Keeper>, Instant),
+    changes: Vec<GroupOutput>,
+) {
     for change in changes {
         match change {
             GroupOutput::View(view) => {
@@ -75,6 +81,12 @@ pub(super) fn emit(me: Process, out: &mut Outbox, changes: Vec<GroupOutput>) {
             }
             GroupOutput::Refused { session, group, reason } => {
                 out.push(Output::JoinRefused { session, group, reason });
+            }
+            GroupOutput::Statement { by, statement } => {
+                let keeper = contract.as_deref_mut();
+                if let Some(demotion) = keeper.and_then(|k| k.heard(by, &statement, now)) {
+                    out.event(demotion);
+                }
             }
         }
     }

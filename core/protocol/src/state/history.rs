@@ -57,9 +57,17 @@ impl History {
 
     /// For people: who is missing and how that is known.
     pub(crate) fn reason(&self, node: &Node, together: &[NodeId], new: &[Process]) -> String {
+        let demoted = node.contract.as_ref().and_then(|keeper| keeper.demoted());
+        if let Some((node, breach)) = demoted.filter(|(node, _)| together == [*node]) {
+            return Cause::Demoted { node, breach }.to_string();
+        }
         let mut parts = Vec::new();
         for lost in self.ring.members.iter().filter(|p| !together.contains(&p.node)) {
             parts.push(match self.dead.get(lost) {
+                _ if demoted.is_some_and(|(node, _)| node == lost.node) => {
+                    let (node, breach) = demoted.unwrap_or_default();
+                    Cause::Demoted { node, breach }.to_string()
+                }
                 Some(gone) => super::gone_cause(*lost, *gone).to_string(),
                 None if node.is_blamed(lost.node) => {
                     Cause::FailedToReceive { node: lost.node }.to_string()

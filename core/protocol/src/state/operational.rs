@@ -1,5 +1,6 @@
 //! The ring turns: messages are ordered and delivered, other rings are looked for.
 
+mod contract;
 mod links;
 mod merge;
 mod merging;
@@ -75,6 +76,9 @@ impl Operational {
         let me = node.me;
         let others: Vec<Process> = ring.members.iter().copied().filter(|p| *p != me).collect();
         node.paths.installed(&others, &node.config, node.now);
+        if let Some(keeper) = &mut node.contract {
+            keeper.installed(ring.id, &ring.members, node.now);
+        }
         let mut operational = Box::new(Self {
             ring,
             since: node.now,
@@ -104,13 +108,18 @@ impl Operational {
         let leave = node.leaving.map(|since| since + LEAVE_WITHIN);
         let probes = [node.links.deadline(), node.paths.deadline()].into_iter().flatten().min();
         let merging = self.merging.as_ref().map(Merging::deadline);
-        let all = [self.ring.deadline(node), beacon, self.merge_at, merging, leave, probes];
+        let contract = node.contract.as_ref().and_then(|keeper| keeper.deadline());
+        let all =
+            [self.ring.deadline(node), beacon, self.merge_at, merging, leave, probes, contract];
         all.into_iter().flatten().min()
     }
 
     /// What was not heard up to now says nothing.
     pub(super) fn blame_nobody(&mut self, node: &mut Node) {
         self.ring.blame_nobody(node);
+        if let Some(keeper) = &mut node.contract {
+            keeper.blame_nobody(node.now);
+        }
         if let Some(merging) = &mut self.merging {
             merging.agreement.blame_nobody(node);
         }
@@ -142,7 +151,7 @@ impl Operational {
                 State::Operational(self)
             }
             Packet::TokenAck { ring, token_sequence } if ring == self.ring.id => {
-                self.ring.on_token_ack(token_sequence);
+                self.on_token_ack(node, from.header.node, token_sequence);
                 State::Operational(self)
             }
             Packet::Wake { ring } if ring == self.ring.id => {
@@ -153,6 +162,14 @@ impl Operational {
             }
             Packet::Unordered { ring, number, content } if ring == self.ring.id => {
                 unordered::receive(node, &self.ring, &mut self.seen, from, (number, content));
+                State::Operational(self)
+            }
+            Packet::Gauge { ring, token_sequence } if ring == self.ring.id => {
+                self.on_gauge(node, from, token_sequence);
+                State::Operational(self)
+            }
+            Packet::NotAdmitted { process, breach } => {
+                self.on_not_admitted(node, process, breach);
                 State::Operational(self)
             }
             Packet::Hold { ring, for_ms, groups } if ring == self.ring.id => {
@@ -171,7 +188,14 @@ impl Operational {
         }
     }
 
-    pub(crate) fn on_timeout(mut self: Box<Self>, node: &mut Node) -> State {
+    pub(crate) fn on_timeout(self: Box<Self>, node: &mut Node) -> State {
+        match self.finish_demotion(node) {
+            Ok(operational) => operational.on_timeout_in_ring(node),
+            Err(state) => state,
+        }
+    }
+
+    fn on_timeout_in_ring(mut self: Box<Self>, node: &mut Node) -> State {
         self.ring.on_timeout(node);
         if self.ring.token_is_lost(node) {
             let after_ms = node.now.since(self.ring.token_at).as_millis() as u64;
@@ -184,6 +208,7 @@ impl Operational {
         }
         self.probe_links(node);
         probe_paths(node);
+        let says = self.keep_contract(node);
         if node.leaving.is_some() {
             self.merge_at = None;
             self.give_up(node);
@@ -193,8 +218,12 @@ impl Operational {
         } else {
             self.on_merging_timeout(node)
         };
-        match state {
+        let state = match state {
             State::Operational(s) => s.use_token(node, false),
+            other => other,
+        };
+        match state {
+            State::Operational(s) if says => s.on_work(node),
             other => other,
         }
     }
@@ -241,12 +270,14 @@ impl Operational {
         token.operational = true;
         self.ring.send(node, &mut token, &mut Messages);
         self.ring.settle(node, &mut token);
+        self.read_token(node, &token);
         if let Some(token) = self.ring.park(node, token) {
             match woken_by {
                 // Nothing was ordered now: whom it passes over does not lack anything.
                 Some(member) if token.idle_hops > 0 => self.ring.hand_over(node, token, member),
                 _ => self.ring.pass(node, token),
             }
+            self.gauge_hold(node);
         }
         self.ring.send_behind(node);
         deliver_ready(node, &mut self.ring);
@@ -256,6 +287,9 @@ impl Operational {
         // Who invites may know of links that are good again.
         node.learn_links(&join.reports);
         let same_ring = self.ring.has_member(join.process);
+        if self.is_told_of_own_demotion(node, &join) {
+            return State::Operational(self);
+        }
         let late = join.ring_sequence_max < self.ring.id.sequence;
         let excludes_me = join.dead.iter().any(|(p, _)| *p == node.me);
         if late || excludes_me || node.leaving.is_some() {

@@ -19,6 +19,8 @@ pub(crate) enum FrameKind {
     Leave,
     /// The session ended: it leaves all groups.
     Disconnect,
+    /// Of no session: how members keep the contract.
+    Statement,
 }
 
 /// A message or a fragment of one.
@@ -77,6 +79,7 @@ impl Frame {
             FrameKind::Message(Scope::GroupInView) => 4,
             FrameKind::Message(Scope::Groups) => 5,
             FrameKind::Message(Scope::Member) => 6,
+            FrameKind::Statement => 7,
         });
         w.u8(if self.no_self { NO_SELF } else { 0 }
             | if self.fragment.is_some() { FRAGMENT } else { 0 }
@@ -103,6 +106,7 @@ impl Frame {
             4 => FrameKind::Message(Scope::GroupInView),
             5 => FrameKind::Message(Scope::Groups),
             6 => FrameKind::Message(Scope::Member),
+            7 => FrameKind::Statement,
             _ => return Err(WireError::Invalid("unknown frame kind")),
         };
         let (flags, len) = (head.u8()?, usize::from(head.u16()?));

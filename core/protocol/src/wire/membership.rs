@@ -50,6 +50,8 @@ pub(crate) enum Gone {
     Left = 2,
     /// Its node runs in a newer incarnation.
     Restarted = 3,
+    /// It runs, and the ring goes on without it: it breaks the contract.
+    Demoted = 4,
 }
 
 impl Gone {
@@ -58,6 +60,7 @@ impl Gone {
             1 => Ok(Self::Unreachable),
             2 => Ok(Self::Left),
             3 => Ok(Self::Restarted),
+            4 => Ok(Self::Demoted),
             _ => Err(WireError::Invalid("how a process is gone")),
         }
     }

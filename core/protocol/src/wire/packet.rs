@@ -6,6 +6,7 @@ use super::codec::{Reader, Writer};
 use super::header::{SEAL_LEN, WireError};
 use super::links::{Decline, Probe, ProbeAnswer, SizeAnswer, SizeProbe};
 use super::membership::{Beacon, Join, MemberState, Plan, PlanAck, Propose};
+use crate::contract::{Bound, Breach};
 use crate::id::{GroupId, Incarnation, NodeId, Process, RingId};
 use crate::limits;
 
@@ -65,6 +66,16 @@ pub(crate) enum Packet {
         ring: RingId,
         for_ms: u16,
         groups: Vec<GroupId>,
+    },
+    /// "Say when you have had the token with this number", with a `TokenAck`.
+    Gauge {
+        ring: RingId,
+        token_sequence: u64,
+    },
+    /// "You break the contract of this domain": why a ring does not merge.
+    NotAdmitted {
+        process: Process,
+        breach: Breach,
     },
     /// A piece of one of the others.
     Part {
@@ -181,6 +192,8 @@ pub fn wire_kind(datagram: &[u8]) -> Option<&'static str> {
         KIND_SIZE_PROBE => "size-probe",
         KIND_SIZE_ANSWER => "size-answer",
         KIND_OUTDATED => "outdated",
+        KIND_GAUGE => "gauge",
+        KIND_NOT_ADMITTED => "not-admitted",
         _ => return None,
     })
 }
@@ -220,9 +233,11 @@ const KIND_SIZE_PROBE: u8 = 18;
 const KIND_SIZE_ANSWER: u8 = 19;
 const KIND_OUTDATED: u8 = 20;
 const KIND_HOLD: u8 = 21;
+const KIND_GAUGE: u8 = 22;
+const KIND_NOT_ADMITTED: u8 = 23;
 /// The highest number of a kind.
 #[cfg(feature = "fuzzing")]
-pub(crate) const KIND_MAX: u8 = KIND_HOLD;
+pub(crate) const KIND_MAX: u8 = KIND_NOT_ADMITTED;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -249,6 +264,8 @@ impl Packet {
             Self::SizeAnswer(_) => KIND_SIZE_ANSWER,
             Self::Outdated { .. } => KIND_OUTDATED,
             Self::Hold { .. } => KIND_HOLD,
+            Self::Gauge { .. } => KIND_GAUGE,
+            Self::NotAdmitted { .. } => KIND_NOT_ADMITTED,
         }
     }
 
@@ -293,6 +310,16 @@ impl Packet {
                 w.count(groups.len());
                 groups.iter().for_each(|group| w.u64(group.0));
             }
+            Self::Gauge { ring, token_sequence } => {
+                w.ring(*ring);
+                w.u64(*token_sequence);
+            }
+            Self::NotAdmitted { process, breach } => {
+                w.process(*process);
+                w.u8(breach.bound as u8);
+                w.u64(breach.measured);
+                w.u64(breach.allowed);
+            }
             Self::Part { id, index, count, kind, piece } => {
                 w.u32(*id);
                 w.u16(*index);
@@ -336,6 +363,13 @@ impl Packet {
                 Self::Unordered { ring: r.ring()?, number: r.u64()?, content: r.rest() }
             }
             KIND_HOLD => decode_hold(&mut r)?,
+            KIND_GAUGE => Self::Gauge { ring: r.ring()?, token_sequence: r.u64()? },
+            KIND_NOT_ADMITTED => {
+                let (process, bound) = (r.process()?, Bound::of(r.u8()?));
+                let bound = bound.ok_or(WireError::Invalid("bound of a contract"))?;
+                let breach = Breach { bound, measured: r.u64()?, allowed: r.u64()? };
+                Self::NotAdmitted { process, breach }
+            }
             KIND_PART => Self::Part {
                 id: r.u32()?,
                 index: r.u16()?,

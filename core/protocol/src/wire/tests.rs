@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Timers;
+use crate::contract::{Bound, Breach};
 use crate::id::{GroupId, Incarnation, NodeId, Process, RingId};
 use crate::limits;
 use crate::terms::Terms;
@@ -92,7 +93,7 @@ fn packets() -> Vec<Packet> {
             (process(2), None),
             (process(3), "[::1]:7001".parse().ok()),
         ],
-        dead: vec![(process(4), Gone::Left), (process(5), Gone::Unreachable)],
+        dead: vec![(process(4), Gone::Left), (process(5), Gone::Demoted)],
         edges: vec![(NodeId(1), NodeId(3))],
         members: vec![NodeId(1), NodeId(2)],
         heard: vec![NodeId(1)],
@@ -139,6 +140,11 @@ fn packets() -> Vec<Packet> {
         Packet::SizeProbe(size_probe),
         Packet::SizeAnswer(SizeAnswer { process: process(2), probe: size_probe }),
         Packet::ProbeAnswer(ProbeAnswer { process: process(2), probe }),
+        Packet::Gauge { ring: ring(), token_sequence: 45 },
+        Packet::NotAdmitted {
+            process: process(2),
+            breach: Breach { bound: Bound::Lag, measured: 9, allowed: 8 },
+        },
         Packet::Hold { ring: ring(), for_ms: 200, groups: vec![GroupId(7), GroupId(1)] },
         Packet::Part { id: 1, index: 0, count: 2, kind: 5, piece: content },
     ]

@@ -45,6 +45,9 @@ impl fmt::Display for Options {
             self.message_len_max,
             self.timer_scale
         )?;
+        if self.contract.is_binding() {
+            writeln!(f, "  {:?}", self.contract)?;
+        }
         if !self.software.is_empty() {
             let versions = self.software.iter();
             let words: Vec<String> = versions

@@ -245,6 +245,7 @@ fn cause_word(cause: &Cause) -> &'static str {
         Cause::RecoveryTimeout => "recovery timeout",
         Cause::FailedToReceive { .. } => "failed to receive",
         Cause::Contradiction => "contradiction",
+        Cause::Demoted { .. } => "demoted",
         Cause::Shutdown => "shutdown",
         Cause::Superseded => "superseded",
         Cause::IdInUse => "id in use",

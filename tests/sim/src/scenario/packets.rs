@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Happening, Passing};
 use super::words::{Nodes, Time, Words};
 
 /// Kinds of datagrams, as `anasazi_protocol::wire_kind` names them.
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 24] = [
     "any",
     "data",
     "token",
@@ -33,6 +33,8 @@ const KINDS: [&str; 22] = [
     "size-probe",
     "size-answer",
     "outdated",
+    "gauge",
+    "not-admitted",
     "hold",
 ];
 /// How long a datagram takes that is sent by a rule, in nanoseconds.

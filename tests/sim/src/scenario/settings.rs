@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use anasazi_protocol::{CoreConfig, limits};
+use anasazi_protocol::{Contract, CoreConfig, limits};
 
 use crate::network::Lasting;
 use crate::options::{Multicast, Options};
@@ -23,6 +23,8 @@ const BYTES_IN_A_DATAGRAM: Allowed =
 /// Not more than `mtu`: nothing is probed for.
 const BYTES_PROBED_FOR: Allowed = Allowed::Number(0, limits::MTU_MAX as u64);
 const PACKETS: Allowed = Allowed::Number(1, limits::WINDOW_MAX as u64);
+
+const CONTRACT_TIME: Allowed = Allowed::Time(SECOND / 10_000, 60 * SECOND);
 
 /// Of the cluster. `tests/scenarios/README.md` says what each one does.
 const OF_THE_CLUSTER: &[Known] = &[
@@ -63,6 +65,13 @@ const OF_THE_CLUSTER: &[Known] = &[
     ("window", PACKETS),
     ("message", Allowed::Number(1_024, limits::MESSAGE_LEN_MAX as u64)),
     ("bad-links", Allowed::Alone),
+    ("contract-round-trip", CONTRACT_TIME),
+    ("contract-hold", CONTRACT_TIME),
+    ("contract-loss", Allowed::Number(1, 1_000_000)),
+    ("contract-lag", CONTRACT_TIME),
+    ("contract-patience", Allowed::Time(SECOND / 10, 600 * SECOND)),
+    ("contract-readmit", Allowed::Time(SECOND / 10, 600 * SECOND)),
+    ("contract-readmit-max", Allowed::Time(SECOND / 10, 600 * SECOND)),
 ];
 
 /// Of one node alone.
@@ -184,6 +193,7 @@ impl Setting {
             "mixed-mtu" => options.mixed_mtu = true,
             "window" => options.window = few,
             "message" => options.message_len_max = len,
+            name if name.starts_with("contract-") => contract(&mut options.contract, name, value),
             name => return Err(format!("`{name}` is no setting of a cluster")),
         }
         Ok(())
@@ -234,6 +244,19 @@ impl Setting {
         };
         let found = found.map(Value::Number);
         found.ok_or_else(|| format!("`{value}` is not allowed for `{name}`: {name}{allowed}"))
+    }
+}
+
+fn contract(contract: &mut Contract, name: &str, value: u64) {
+    let time = Duration::from_nanos(value);
+    match name {
+        "contract-round-trip" => contract.round_trip = Some(time),
+        "contract-hold" => contract.hold = Some(time),
+        "contract-loss" => contract.loss_ppm = Some(value as u32),
+        "contract-lag" => contract.lag = Some(time),
+        "contract-patience" => contract.patience = time,
+        "contract-readmit" => contract.readmit = time,
+        _ => contract.readmit_max = time,
     }
 }
 

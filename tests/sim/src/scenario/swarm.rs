@@ -66,7 +66,9 @@ impl From<&Outcome> for Verdict {
             Some(Failure::Violation(violation)) => Self::Breaks(violation.axiom),
             Some(Failure::Client(_)) => Self::Client,
             Some(Failure::Stuck(_)) => Self::Stuck,
-            Some(Failure::Panicked(_) | Failure::Contradicted(_)) => Self::Panics,
+            Some(Failure::Panicked(_) | Failure::Contradicted(_) | Failure::Contract(_)) => {
+                Self::Panics
+            }
         }
     }
 }

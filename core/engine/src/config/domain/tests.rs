@@ -173,6 +173,47 @@ fn refusals_say_where_what_and_what_is_allowed() {
 }
 
 #[test]
+fn a_contract_is_of_its_own_domain_and_one_that_nobody_can_keep_is_refused() {
+    let text = "[contract]\nround_trip_us = 500\n[domain.a]\ncontract.loss_ppm = 100\n[domain.b]";
+    let config = load(text).expect("valid");
+    let [a, b] = &config.domains[..] else { panic!("two") };
+    assert_eq!(config.contract.round_trip, Some(Duration::from_micros(500)));
+    assert_eq!(config.all_domains()[0].contract, config.contract);
+    assert_eq!((a.contract.loss_ppm, a.contract.round_trip), (Some(100), None));
+    assert!(!b.contract.is_binding());
+    for (text, message) in [
+        (
+            "contract.hold_us = 20",
+            "domain.a.contract.hold_us: no member can keep that: less cannot be measured; allowed: \
+             50 or more, or 0 for no bound",
+        ),
+        (
+            "contract.hold_us = 250000",
+            "domain.a.contract.hold_us: a member is given up before that, see \
+             domain.a.ring.token_loss_ms (250, default); allowed: less, or 0 for no bound",
+        ),
+        (
+            "contract.lag_ms = 9",
+            "domain.a.contract.lag_ms: no member can keep that: one lost token takes as long, see \
+             domain.a.ring.token_repeat_ms (10, default); allowed: 10 or more, or 0 for no bound",
+        ),
+        (
+            "contract.readmit_ms = 700000",
+            "domain.a.contract.readmit_max_ms: 600000 is too little; allowed: at least",
+        ),
+        (
+            "contract = { lag_ms = 50, patience_ms = 100 }",
+            "domain.a.contract.patience_ms: 100 is too little; allowed: at least",
+        ),
+        ("contract.round_trip_ms = 3", "domain.a.contract.round_trip_ms: unknown key; did you"),
+    ] {
+        let refusal = refused(&format!("[domain.a]\n{text}"));
+        assert!(refusal.contains(message), "{text}\n{refusal}\n{message}");
+    }
+    assert!(load("[domain.a]\ncontract.hold_us = 50").is_ok());
+}
+
+#[test]
 fn there_are_as_many_as_an_engine_can_have() {
     let tables = |count| (0..count).map(|n| format!("[domain.d{n}]\n")).collect::<String>();
     assert_eq!(load(&tables(63)).expect("as many as there may be").all_domains().len(), 64);

@@ -41,6 +41,9 @@ impl Operational {
         answer: &ProbeAnswer,
     ) -> State {
         let (process, number) = (answer.process, answer.probe.number);
+        if self.on_contract_answer(node, answer) {
+            return State::Operational(self);
+        }
         if answer.probe.process == node.me && node.links.answered(process, number, node.now) {
             self.tell_representative(node);
             self.consider_merging(node);

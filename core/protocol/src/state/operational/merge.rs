@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeSet;
 
 use super::Operational;
+use crate::config::Timers;
 use crate::event::Event;
 use crate::id::{NodeId, Process};
 use crate::limits;
@@ -40,8 +41,8 @@ impl Operational {
         if eager { beacon / 5 } else { beacon }
     }
 
-    fn fresh(&self, node: &Node) -> Duration {
-        node.config.timers.beacon * 3
+    pub(super) fn fresh(&self, timers: &Timers) -> Duration {
+        timers.beacon * 3
     }
 
     pub(super) fn beacon(&self, node: &mut Node) -> Packet {
@@ -53,7 +54,7 @@ impl Operational {
             ring: self.ring.id,
             members: self.ring.members.clone(),
             representative: node.book.address(self.ring.members[0]),
-            heard: node.candidates.processes(node.now, self.fresh(node)),
+            heard: node.candidates.processes(node.now, self.fresh(&node.config.timers)),
             reports: node.links.reports(node.me, node.now),
         })
     }
@@ -124,6 +125,7 @@ impl Operational {
             node.send(address, &answer);
         }
         self.tell_of_waiting(node, beacon);
+        self.measure_others(node);
         self.consider_merging(node);
         State::Operational(self)
     }
@@ -153,9 +155,10 @@ impl Operational {
 
     /// Rings that can be merged with now, the smallest first.
     fn ready<'a>(&self, node: &'a Node) -> Vec<&'a Candidate> {
-        let mut ready = node.candidates.ready(node.now, self.fresh(node));
+        let mut ready = node.candidates.ready(node.now, self.fresh(&node.config.timers));
         let waits = |member: &Process| node.flaps.wait(member.node, node.now).is_some();
         ready.retain(|candidate| !candidate.members.iter().any(waits));
+        ready.retain(|candidate| self.admits(node, candidate));
         ready
     }
 

@@ -92,6 +92,10 @@ impl Operational {
             node.decline(&join, false);
             return ignore(self, node);
         }
+        if let Some(later) = self.refuses(node, &proposed) {
+            node.decline(&join, later);
+            return ignore(self, node);
+        }
         // Nobody is to leave his ring for one whose number this node cannot promise yet.
         node.storage.saw(join.ring_sequence_max);
         if !node.may_promise_next() {

@@ -30,15 +30,17 @@ impl Recovery {
             node.out.stats.dropped_malformed += 1;
             return self.abort(node, Failure::of(Cause::Contradiction));
         };
-        let change = self.change(node, token.last_recovery.unwrap_or(0));
         let remaining = self.components[self.mine].remaining(&self.history.ring);
         if planted!("fragments_cleared_early") {
             node.groups.forget_fragments();
         }
         let (regular, transitional) = self.configurations();
+        let ordinal = token.last_recovery.unwrap_or(0);
+        // What is delivered may say why the ring is left.
         self.deliver_remaining(node, regular, &remaining.regular);
-        self.signal_transition(node, &change);
+        self.signal_transition(node, &self.change(node, ordinal));
         self.deliver_remaining(node, transitional, &remaining.transitional);
+        let change = self.change(node, ordinal);
         let new = self.ring.id;
         node.out.trace(|| Trace::Regular { ring: new, members: self.ring.members.clone() });
         let tables = if tables.is_empty() || planted!("table_of_own_component") {
@@ -71,16 +73,18 @@ impl Recovery {
         });
         let mut outputs = Vec::new();
         node.groups.transitional(change, &mut outputs);
-        emit(node.me, &mut node.out, outputs);
+        emit(node.me, (&mut node.out, node.contract.as_deref_mut(), node.now), outputs);
     }
 
     fn change(&self, node: &Node, ordinal: u64) -> Change {
         let component = &self.components[self.mine];
+        let keeper = node.contract.as_ref();
         Change {
             new: self.ring.id,
             together: component.members.clone(),
             component: self.mine,
             ordinal,
+            is_demotion: keeper.is_some_and(|k| k.parts(&component.members).is_some()),
             reason: self.history.reason(node, &component.members, &self.ring.members),
         }
     }
@@ -103,13 +107,15 @@ impl Recovery {
     fn tell_groups(&self, node: &mut Node, change: &Change, tables: &[Snapshot]) {
         let mut outputs = Vec::new();
         node.groups.install(change, tables, &mut outputs);
-        emit(node.me, &mut node.out, outputs);
+        emit(node.me, (&mut node.out, node.contract.as_deref_mut(), node.now), outputs);
     }
 
-    /// Whoever left, or started again, was not lost.
+    /// Whoever left, started again, or was put out, was not lost.
     fn note_losses(&self, node: &mut Node) {
-        let has_ended =
-            |p: &Process| matches!(self.history.dead.get(p), Some(Gone::Left | Gone::Restarted));
+        let has_ended = |p: &Process| {
+            let gone = self.history.dead.get(p);
+            matches!(gone, Some(Gone::Left | Gone::Restarted | Gone::Demoted))
+        };
         for member in &self.history.ring.members {
             if !self.ring.has_member(*member) && !has_ended(member) {
                 node.flaps.lost(member.node, node.now);

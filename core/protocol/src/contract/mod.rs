@@ -1,0 +1,402 @@
+//! Contracts of domains: who would come in is measured before, who is in is measured all the time,
+//! and whoever breaks the contract for long enough is put out by an ordered change
+//! (docs/PROTOCOL.md, contracts). A domain without a bound has nothing of this.
+//!
+//! | file | what |
+//! |---|---|
+//! | `terms` | what a contract says |
+//! | `measure` | what a member measures of the others |
+//! | `statements` | what members say of each other in the order, and what follows |
+//! | `trials` | who would come in |
+//! | `bans` | who was put out, and for how long |
+
+mod bans;
+mod measure;
+mod statements;
+mod terms;
+mod trials;
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::Event;
+use crate::id::{NodeId, Process, RingId};
+use crate::time::Instant;
+
+use bans::Bans;
+use measure::Gauges;
+use statements::Statements;
+use trials::Trials;
+
+pub(crate) use statements::{Says, Statement};
+pub use terms::{Bound, Breach, Contract, ContractStatus, Measured};
+pub(crate) use trials::Admission;
+
+/// Before a demotion others have so many parts of the patience to say what they have found.
+const HEARING: u32 = 4;
+/// Probes of contracts have numbers from here on; those of bad links are below.
+const PROBES_FROM: u32 = 1 << 31;
+
+/// The number after this one, of a probe of a contract.
+fn after(number: u32) -> u32 {
+    number.wrapping_add(1) | PROBES_FROM
+}
+
+/// What one node knows of how its domain's contract is kept.
+#[derive(Clone, Hash)]
+pub(crate) struct Keeper {
+    me: NodeId,
+    contract: Contract,
+    ring: RingId,
+    gauges: Gauges,
+    trials: Trials,
+    bans: Bans,
+    statements: Statements,
+    /// What this member has said in the present ring, and since when.
+    said: BTreeMap<(NodeId, Bound), Instant>,
+    /// Since when somebody is to go, as this member sees it; or since it last said so.
+    going_since: Option<Instant>,
+    /// Who is demoted, by the order of the present ring.
+    demoted: Option<(NodeId, Breach)>,
+    /// When this member heard that somebody is demoted.
+    heard_at: Instant,
+    /// The others have gone on without this member, which has not got there in the order.
+    is_told: bool,
+    /// Of whom, and of what, it was told in this ring.
+    told: Vec<NodeId>,
+    void_told: bool,
+    refused_by: Option<(NodeId, Breach)>,
+    number: u32,
+}
+
+/// What an operator is to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    Broken(NodeId, Breach),
+    Void(usize, usize, Breach),
+}
+
+/// The ring as it is now, as far as contracts need it.
+#[derive(Clone, Copy)]
+pub(crate) struct Present {
+    /// Highest ordinal given out.
+    pub(crate) high: u64,
+    pub(crate) now: Instant,
+}
+
+impl Keeper {
+    /// `beacon`: time between beacons.
+    pub(crate) fn new(me: NodeId, contract: Contract, beacon: Duration) -> Option<Box<Self>> {
+        contract.is_binding().then(|| {
+            Box::new(Self {
+                me,
+                contract,
+                ring: RingId::default(),
+                gauges: Gauges::new(),
+                trials: Trials::new(beacon),
+                bans: Bans::default(),
+                statements: Statements::default(),
+                said: BTreeMap::new(),
+                going_since: None,
+                demoted: None,
+                heard_at: Instant::default(),
+                is_told: false,
+                told: Vec::new(),
+                void_told: false,
+                refused_by: None,
+                number: 0,
+            })
+        })
+    }
+
+    /// A ring begins.
+    pub(crate) fn installed(&mut self, ring: RingId, members: &[Process], now: Instant) {
+        let others: Vec<Process> = members.iter().copied().filter(|p| p.node != self.me).collect();
+        let end = now + self.contract.period();
+        self.gauges.installed(&others, self.demoted.is_some(), (now, end));
+        self.trials.blame_nobody(now);
+        self.ring = ring;
+        self.statements = Statements::new(members.iter().map(|p| p.node).collect());
+        self.said.clear();
+        self.told.clear();
+        (self.going_since, self.demoted, self.is_told) = (None, None, false);
+        if !others.is_empty() {
+            self.refused_by = None;
+        }
+    }
+
+    /// What was not heard up to now says nothing.
+    pub(crate) fn blame_nobody(&mut self, now: Instant) {
+        self.gauges.blame_nobody(now);
+        self.trials.blame_nobody(now);
+    }
+
+    fn is_alone(&self) -> bool {
+        self.statements.members.len() <= 1
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        if self.demoted().is_some() {
+            return Some(self.heard_at);
+        }
+        let period = (!self.is_alone()).then_some(self.gauges.ends_at);
+        [period, self.trials.deadline()].into_iter().flatten().min()
+    }
+
+    /// The probes that are due.
+    pub(crate) fn probes(&mut self, now: Instant) -> Vec<(Process, u32)> {
+        self.trials.probes(&self.contract, &mut self.number, now)
+    }
+
+    /// If a period has ended: what to probe, what to say, and what an operator is to hear.
+    pub(crate) fn period(&mut self, present: Present) -> Option<Period> {
+        if self.is_alone() || present.now < self.gauges.ends_at {
+            return None;
+        }
+        let now = present.now;
+        let next = now + self.contract.period();
+        self.gauges.end(&self.contract, present.high, (now, next));
+        let probes = self.gauges.probes(&mut self.number, now);
+        let mut says = self.news_of_others(now);
+        says.extend(self.demand(now));
+        Some(Period { probes, says, news: self.news() })
+    }
+
+    /// A probe was answered. True if it was one of these.
+    pub(crate) fn answered(&mut self, process: Process, number: u32, now: Instant) -> bool {
+        self.gauges.answered(process, number, &self.contract, now);
+        self.trials.answered(process, number, &self.contract, now);
+        number >= PROBES_FROM
+    }
+}
+
+/// What a period brings.
+pub(crate) struct Period {
+    pub(crate) probes: Vec<(Process, u32)>,
+    pub(crate) says: Vec<Statement>,
+    pub(crate) news: Vec<News>,
+}
+
+/// The token.
+impl Keeper {
+    /// It was passed on to `hop.0`, and goes to `hop.1` with this number. True if that one is to be
+    /// asked whether it has come.
+    pub(crate) fn passed(&mut self, hop: (Process, Process), number: u64, now: Instant) -> bool {
+        self.gauges.passed(hop, number, now)
+    }
+
+    /// That member has had it.
+    pub(crate) fn arrived(&mut self, at: NodeId, number: u64, now: Instant) {
+        self.gauges.arrived(at, number, now);
+    }
+
+    /// The token as it leaves.
+    pub(crate) fn visited(&mut self, aru: u64, by: Option<NodeId>, seq: u64, now: Instant) {
+        self.gauges.visited(aru, by.filter(|by| *by != self.me), seq, now);
+    }
+
+    /// A packet of that member came only because it was asked for.
+    pub(crate) fn lost(&mut self, origin: NodeId) {
+        self.gauges.lost(origin);
+    }
+}
+
+/// What this member says.
+impl Keeper {
+    /// Whom it finds to break the contract now, itself among them.
+    fn findings(&self, now: Instant) -> Vec<(NodeId, Breach)> {
+        let others = self.statements.members.len() - 1;
+        let mut found = Vec::new();
+        for bound in Bound::ALL {
+            let broken = self.gauges.broken(bound, &self.contract);
+            let alone = |(of, _): &&(NodeId, Breach)| {
+                let since = self.said.get(&(*of, bound));
+                bound != Bound::Hold
+                    && since.is_some_and(|since| now.since(*since) >= self.contract.patience)
+                    && !self.statements.is_agreed(*of, bound)
+            };
+            // The fault is more likely at the end that all these have in common; and what only this
+            // member has found for so long is on the way between the two.
+            let own = if bound != Bound::Hold && 2 * broken.len() > others {
+                broken.iter().min_by_key(|(_, breach)| breach.measured)
+            } else {
+                broken.iter().find(alone)
+            };
+            if let Some((_, breach)) = own {
+                found.push((self.me, *breach));
+            }
+            if 2 * broken.len() <= others || bound == Bound::Hold {
+                found.extend(broken);
+            }
+        }
+        found
+    }
+
+    fn news_of_others(&mut self, now: Instant) -> Vec<Statement> {
+        let found = self.findings(now);
+        let mut says = Vec::new();
+        for (of, breach) in &found {
+            if let std::collections::btree_map::Entry::Vacant(entry) =
+                self.said.entry((*of, breach.bound))
+            {
+                entry.insert(now);
+                says.push((*of, Says::Breaks, *breach));
+            }
+        }
+        let stands =
+            |of: NodeId, bound| found.iter().any(|(f, breach)| (*f, breach.bound) == (of, bound));
+        self.said.retain(|(of, bound), _| {
+            let stands = stands(*of, *bound);
+            if !stands {
+                let breach = Breach { bound: *bound, measured: 0, allowed: 0 };
+                says.push((*of, Says::Keeps, breach));
+            }
+            stands
+        });
+        says.into_iter().map(|(of, what, breach)| self.statement(of, what, breach)).collect()
+    }
+
+    /// Somebody is to go, and all have had time to say what they have found. The others wait for
+    /// the first one that is not found itself.
+    fn demand(&mut self, now: Instant) -> Option<Statement> {
+        let Some((of, breach)) = self.statements.to_go() else {
+            self.going_since = None;
+            return None;
+        };
+        let since = *self.going_since.get_or_insert(now);
+        // Where most are about to be found, it is not for one of them to go.
+        let found = self.statements.found().into_iter().map(|(node, _)| node);
+        let doubtful: BTreeSet<NodeId> = self.gauges.doubtful().chain(found).collect();
+        if 2 * doubtful.len() > self.statements.members.len() {
+            return None;
+        }
+        let rank = self.statements.rank(self.me)? as u32;
+        if now.since(since) < self.contract.patience / HEARING * (rank + 1) {
+            return None;
+        }
+        self.going_since = Some(now);
+        Some(self.statement(of, Says::Demote, breach))
+    }
+
+    fn statement(&self, of: NodeId, says: Says, breach: Breach) -> Statement {
+        Statement { ring_sequence: self.ring.sequence, of, says, breach }
+    }
+
+    /// What its operator has not heard yet.
+    fn news(&mut self) -> Vec<News> {
+        let found = self.statements.found();
+        let fresh = |node: &NodeId| !self.told.contains(node);
+        let mut news: Vec<News> = (found.iter())
+            .filter(|(node, _)| fresh(node))
+            .map(|(node, breach)| News::Broken(*node, *breach))
+            .collect();
+        self.told.extend(found.iter().map(|(node, _)| *node));
+        self.told.sort_unstable();
+        self.told.dedup();
+        let void = self.statements.is_void();
+        if let Some((_, worst)) = found.first().filter(|_| void && !self.void_told) {
+            news.push(News::Void(found.len(), self.statements.members.len(), *worst));
+        }
+        self.void_told = void || self.void_told && !found.is_empty();
+        news
+    }
+}
+
+/// What all say.
+impl Keeper {
+    /// It has its place in the order. The news of a demotion, if it is one.
+    pub(crate) fn heard(
+        &mut self,
+        by: NodeId,
+        statement: &Statement,
+        now: Instant,
+    ) -> Option<Event> {
+        if statement.ring_sequence != self.ring.sequence || self.demoted.is_some() {
+            return None;
+        }
+        self.statements.heard(by, statement);
+        let (of, breach) = self.statements.to_go()?;
+        if statement.says != Says::Demote || statement.of != of {
+            return None;
+        }
+        (self.demoted, self.heard_at) = (Some((of, breach)), now);
+        Some(Event::Demoted {
+            node: of,
+            breach,
+            stated_by: self.statements.stated_by(of, breach.bound),
+            broken: self.statements.found().len(),
+            members: self.statements.members.clone(),
+            out_for: self.bans.add(of, &self.contract, now),
+        })
+    }
+
+    /// Others have gone on without this member.
+    pub(crate) fn told_of_own_demotion(&mut self, now: Instant) {
+        if !self.is_told && self.demoted.is_none() {
+            (self.is_told, self.heard_at) = (true, now);
+            self.bans.add(self.me, &self.contract, now);
+        }
+    }
+
+    /// Who was demoted in the present ring, and why, as far as this member knows.
+    pub(crate) fn demoted(&self) -> Option<(NodeId, Option<Breach>)> {
+        match self.demoted {
+            Some((node, breach)) => Some((node, Some(breach))),
+            None if self.is_told => Some((self.me, None)),
+            None => None,
+        }
+    }
+
+    /// It is what parts those who move together from the others. All of them say the same: it
+    /// follows from what they have delivered of their ring; or one is alone.
+    pub(crate) fn parts(&self, together: &[NodeId]) -> Option<(NodeId, Option<Breach>)> {
+        let (node, breach) = self.demoted()?;
+        let alone = together == [node];
+        (alone || !together.contains(&node) && self.demoted.is_some()).then_some((node, breach))
+    }
+}
+
+/// Who comes in.
+impl Keeper {
+    /// One of another ring would; this node speaks for its ring and has to know.
+    pub(crate) fn consider(&mut self, process: Process, now: Instant) -> Admission {
+        if self.statements.is_void() {
+            return Admission::Granted;
+        }
+        self.trials.consider(process, now)
+    }
+
+    pub(crate) fn known(&self, process: Process) -> Admission {
+        if self.statements.is_void() { Admission::Granted } else { self.trials.known(process) }
+    }
+
+    /// It was demoted and has to wait; or this node has.
+    pub(crate) fn is_out(&self, node: NodeId, now: Instant) -> bool {
+        self.bans.is_out(node, now) || self.bans.is_out(self.me, now)
+    }
+
+    /// Who was measured and is not admitted, each once.
+    pub(crate) fn not_admitted(&mut self) -> Vec<(Process, Breach)> {
+        self.trials.failed()
+    }
+
+    /// Another ring does not admit this node. True if that is news.
+    pub(crate) fn refused(&mut self, by: NodeId, breach: Breach) -> bool {
+        let before = self.refused_by.replace((by, breach));
+        before.is_none_or(|(node, known)| (node, known.bound) != (by, breach.bound))
+    }
+
+    pub(crate) fn status(&self, now: Instant) -> ContractStatus {
+        let found = self.statements.found();
+        let breach = |node| found.iter().find(|(of, _)| *of == node).map(|(_, breach)| *breach);
+        let own = Measured { node: self.me, ..Measured::default() };
+        let all = core::iter::once(own).chain(self.gauges.shown());
+        ContractStatus {
+            contract: self.contract,
+            void: self.statements.is_void(),
+            members: all.map(|m| Measured { found: breach(m.node), ..m }).collect(),
+            demoted: self.bans.all(now).collect(),
+            refused_by: self.refused_by,
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What is asked of demotions, beyond the axioms: nobody is put out but by the word of enough
+//! members, nobody where most break the contract or two are left, and who was put out is not taken
+//! back before its time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anasazi_protocol::{Bound, Event, NodeId, Process};
+
+use crate::cluster::Cluster;
+use crate::story::Failure;
+
+/// Demotions as the nodes heard of them.
+#[derive(Debug, Default)]
+pub(crate) struct Demotions {
+    /// By node, by its index and life, and who was demoted: until when, by its clock, and when it
+    /// heard of it.
+    out: BTreeMap<(usize, u64, NodeId), (u64, u64)>,
+    /// Since the last fault, if that is over: who heard of whose, and how often.
+    since: Option<BTreeMap<(usize, NodeId), u64>>,
+}
+
+impl Demotions {
+    /// The last fault has just ended.
+    pub(crate) fn from_here(&mut self) {
+        self.since = Some(BTreeMap::new());
+    }
+
+    /// How many nodes were demoted since then.
+    pub(crate) fn count(&self) -> u64 {
+        let all = self.since.iter().flat_map(|since| since.keys().map(|(_, node)| *node));
+        all.collect::<BTreeSet<NodeId>>().len() as u64
+    }
+}
+
+impl Cluster {
+    /// A node heard in the order that somebody is demoted.
+    pub(crate) fn judge_demotion(&mut self, at: usize, event: &Event) {
+        let Event::Demoted { node, breach, stated_by, broken, members, out_for } = event else {
+            return;
+        };
+        let before = |node: &NodeId| {
+            let place = members.iter().position(|m| m == node)?;
+            Some(members[place.checked_sub(1).unwrap_or(members.len() - 1)])
+        };
+        let by_one = stated_by.contains(node)
+            || breach.bound == Bound::Hold && before(node).is_some_and(|p| stated_by.contains(&p));
+        let by_most = breach.bound != Bound::Hold && 2 * stated_by.len() > members.len() - 1;
+        let wrong = match () {
+            () if !by_one && !by_most => Some(format!("by the word of {stated_by:?} alone")),
+            () if 2 * broken > members.len() => Some(format!("though {broken} are no better")),
+            () if members.len() <= 2 => Some("though no two are left".to_owned()),
+            () => None,
+        };
+        if let Some(wrong) = wrong {
+            let what = format!("node {node} of {members:?} is demoted {wrong}");
+            self.fail(Failure::Contract(what));
+        }
+        let (life, now) = (self.nodes[at].life, self.now);
+        let until = self.nodes[at].clock.read(now) + *out_for;
+        self.demotions.out.insert((at, life, *node), (until.0, now));
+        let Some(since) = &mut self.demotions.since else { return };
+        let times = since.entry((at, *node)).or_default();
+        *times += 1;
+        if *times > 1 {
+            let what = format!("node {node} is demoted again after all was healed");
+            self.fail(Failure::Contract(what));
+        }
+    }
+
+    /// A node installs a ring.
+    pub(crate) fn judge_readmission(&mut self, at: usize, members: &[Process]) {
+        let node = &self.nodes[at];
+        let (life, clock) = (node.life, node.clock.read(self.now).0);
+        let early = members.iter().find(|member| {
+            let out = self.demotions.out.get(&(at, life, member.node));
+            // What ends a ring is heard with the next one, which may have been agreed on before.
+            out.is_some_and(|(until, heard)| clock < *until && *heard != self.now)
+        });
+        if let Some(member) = early.filter(|member| **member != node.process) {
+            let what = format!("n{} takes node {} back too early", at + 1, member.node);
+            self.fail(Failure::Contract(what));
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Contracts of some seeds: bounds that a network which is well meets, and that one which is not may
+//! not.
+
+use std::time::Duration;
+
+use super::Options;
+use crate::network::Lasting;
+use crate::random::Random;
+
+impl Options {
+    /// A contract, where the network can meet one when all is healed.
+    pub(super) fn add_contract(&mut self, random: &mut Random) {
+        let network = &self.network;
+        let is_well = self.lasting == Lasting::None
+            && network.residual_loss == 0
+            && network.bytes_per_ms == 0
+            && self.narrow.0 == 0;
+        if !random.permille(300) || !is_well || self.nodes < 2 {
+            return;
+        }
+        // All of these are means of exponential times, but for the first and the last.
+        let least_us = network.delay_us
+            + 16 * (network.jitter_us + self.machine.turn_us)
+            + self.machine.timer_late_us
+            + if network.late.0 > 0 { network.late.1 } else { 0 };
+        let scale = u64::from(self.timer_scale);
+        let (us, ms) = (Duration::from_micros, Duration::from_millis);
+        let round_trip = us(2 * least_us) + ms(5 * scale);
+        let contract = &mut self.contract;
+        contract.round_trip = random.coin().then_some(round_trip);
+        contract.hold = random.coin().then_some(2 * round_trip);
+        contract.lag = random.coin().then_some(2 * round_trip + ms(150 * scale));
+        contract.loss_ppm = random.coin().then_some(100_000);
+        contract.patience = ms(random.pick(&[300, 1_000]) * scale);
+        contract.readmit = ms(random.pick(&[300, 1_000]) * scale);
+        contract.readmit_max = contract.readmit * 4;
+    }
+}
