@@ -79,7 +79,8 @@ impl Reader<'_> {
             let why = if us == 0 {
                 continue;
             } else if us < least_us {
-                let why = above.map_or("less cannot be measured".to_owned(), |key| {
+                let nothing = || "less cannot be measured".to_owned();
+                let why = above.map_or_else(nothing, |key| {
                     format!("one lost token takes as long, see {}", self.describe(key))
                 });
                 format!("no member can keep that: {why}; allowed: {} or more", least_us / unit_us)
