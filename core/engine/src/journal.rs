@@ -125,12 +125,9 @@ fn describe(domain: &str, event: &Event) -> (&'static str, String) {
                 (_, true) => "by multicast",
                 (_, false) => "by unicast",
             };
-            let ms = *took_us as f64 / 1_000.0;
-            let members = nodes(members);
-            (
-                "configuration",
-                format!("ring {ring}: nodes {members}, {way}; {cause}; took {ms:.1} ms"),
-            )
+            let (ms, members) = (*took_us as f64 / 1_000.0, nodes(members));
+            let what = format!("ring {ring}: nodes {members}, {way}; {cause}; took {ms:.1} ms");
+            ("configuration", what)
         }
         Event::DuplicateNode { node, address, other } => (
             "duplicate-node",
@@ -156,15 +153,15 @@ fn describe(domain: &str, event: &Event) -> (&'static str, String) {
                 theirs, ours
             ),
         ),
-        Event::SettingsDiffer { node, address, differing } => (
-            "settings",
-            format!(
-                "{}{address} has {}: no ring is formed with it until they are equal; set the same \
-                 at all nodes of the domain",
-                stranger(*node),
-                differing.iter().map(|of| differs(domain, of)).collect::<Vec<_>>().join(", ")
-            ),
-        ),
+        Event::SettingsDiffer { node, address, differing } => {
+            let differing: Vec<_> = differing.iter().map(|of| differs(domain, of)).collect();
+            let what = format!("{}{address} has {}", stranger(*node), differing.join(", "));
+            let consequence = match domain {
+                DEFAULT_NAME => "",
+                _ => "no ring is formed with it until they are equal; ",
+            };
+            ("settings", format!("{what}: {consequence}set the same at all nodes of the domain"))
+        }
         Event::OwnPause { late_ms } => (
             "own-pause",
             format!(

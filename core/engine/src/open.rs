@@ -98,6 +98,8 @@ fn open_domain(
         mtu_max: config.transport.mtu_max,
         window: window(config, &transport),
         timers: config.ring.timers(),
+        // Those of `default` are changed node by node, as they always were.
+        same_times: config.name != DEFAULT_NAME,
         contract: config.contract,
         seed: random_u64()?,
         trace: config.trace.file.is_some(),

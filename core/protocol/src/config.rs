@@ -35,6 +35,8 @@ pub struct CoreConfig {
     pub features: u32,
     /// When to do what.
     pub timers: Timers,
+    /// No ring is formed with who has other times; else that is only said.
+    pub same_times: bool,
     /// What members may cost each other.
     pub contract: Contract,
     /// Seed of every random choice.
@@ -58,6 +60,7 @@ impl Default for CoreConfig {
             wire: limits::WIRE_VERSIONS,
             features: limits::FEATURE_ACCELERATED,
             timers: Timers::default(),
+            same_times: false,
             contract: Contract::default(),
             seed: 1,
             trace: false,

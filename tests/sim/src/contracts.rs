@@ -21,7 +21,7 @@ pub(crate) struct Demotions {
 
 impl Demotions {
     /// The last fault has just ended.
-    pub(crate) fn from_here(&mut self) {
+    pub(crate) fn begin_here(&mut self) {
         self.since = Some(BTreeMap::new());
     }
 

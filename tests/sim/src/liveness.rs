@@ -94,9 +94,9 @@ impl Cluster {
     }
 
     /// The last fault has just ended.
-    pub(crate) fn judge_from_here(&mut self) {
-        self.demotions.from_here();
-        self.judge = Judge { changes: Changes::from_here(self), ..Judge::default() };
+    pub(crate) fn judge_begin_here(&mut self) {
+        self.demotions.begin_here();
+        self.judge = Judge { changes: Changes::begin_here(self), ..Judge::default() };
     }
 
     pub(crate) fn look(&mut self) {
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn rings_that_come_and_go_are_l5() {
         let mut cluster = settled(3);
-        cluster.judge_from_here();
+        cluster.judge_begin_here();
         for _ in 0..3 {
             let cuts = cluster.partition(&[&[0], &[1, 2]]);
             cluster.run_for(SECOND);

@@ -108,6 +108,7 @@ fn another_cluster_on_the_same_network_is_not_met() {
 fn nodes_with_other_times_are_not_merged_with() {
     let mut cluster = Cluster::new(Options::quiet(4));
     cluster.configure = Some(Box::new(|node, config| {
+        config.same_times = true;
         if node >= 2 {
             config.timers.token_loss *= 2;
         }

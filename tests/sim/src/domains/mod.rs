@@ -1,9 +1,9 @@
-//! Several domains on the same engines: each is judged by the axioms for itself, and none may notice
-//! what happens in another one.
+//! Several domains on the same engines: each is judged by the axioms for itself, and none may
+//! notice what happens in another one.
 //!
-//! A seed is run twice: once with all that goes wrong in `slow`, and once without it. What `fast` did
-//! must be the same to the nanosecond in both, since the two share nothing but the thread that turns
-//! them. Processes fail in both runs alike where they are in `fast`, too.
+//! A seed is run twice: once with all that goes wrong in `slow`, and once without it. What `fast`
+//! did must be the same to the nanosecond in both, since the two share nothing but the thread that
+//! turns them. Processes fail in both runs alike where they are in `fast`, too.
 //!
 //! | file | what |
 //! |---|---|

@@ -34,7 +34,7 @@ type Part = (Option<RingId>, Option<usize>);
 
 impl Changes {
     /// The last fault has just ended.
-    pub(super) fn from_here(cluster: &Cluster) -> Self {
+    pub(super) fn begin_here(cluster: &Cluster) -> Self {
         let runs = || (0..cluster.nodes.len()).filter(|at| cluster.nodes[*at].runs());
         let parts: BTreeMap<usize, Part> = runs().map(|at| (at, part_of(cluster, at))).collect();
         // Whoever was asked to leave before still goes, and that is a change of its own.

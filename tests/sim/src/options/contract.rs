@@ -1,5 +1,5 @@
-//! Contracts of some seeds: bounds that a network which is well meets, and that one which is not may
-//! not.
+//! Contracts of some seeds: bounds that a network which is well meets, and that one which is not
+//! may not.
 
 use std::time::Duration;
 
@@ -34,5 +34,9 @@ impl Options {
         contract.patience = ms(random.pick(&[300, 1_000]) * scale);
         contract.readmit = ms(random.pick(&[300, 1_000]) * scale);
         contract.readmit_max = contract.readmit * 4;
+        if random.permille(200) {
+            // Nobody can keep it, so nobody is put out for it.
+            contract.hold = Some(us(1));
+        }
     }
 }
