@@ -69,7 +69,7 @@ impl Cluster {
                 self.nodes[node].life += 1;
             }
         }
-        self.judge_begin_here();
+        self.judge_from_here();
     }
 
     /// Cuts what stays cut.

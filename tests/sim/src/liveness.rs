@@ -94,7 +94,7 @@ impl Cluster {
     }
 
     /// The last fault has just ended.
-    pub(crate) fn judge_begin_here(&mut self) {
+    pub(crate) fn judge_from_here(&mut self) {
         self.demotions.begin_here();
         self.judge = Judge { changes: Changes::begin_here(self), ..Judge::default() };
     }
@@ -352,7 +352,7 @@ mod tests {
     #[test]
     fn rings_that_come_and_go_are_l5() {
         let mut cluster = settled(3);
-        cluster.judge_begin_here();
+        cluster.judge_from_here();
         for _ in 0..3 {
             let cuts = cluster.partition(&[&[0], &[1, 2]]);
             cluster.run_for(SECOND);

@@ -434,7 +434,7 @@ impl Runner {
             cluster.nodes[node].turn_ns = 0;
             cluster.resume(node);
         }
-        cluster.judge_begin_here();
+        cluster.judge_from_here();
     }
 }
 
