@@ -101,7 +101,7 @@ def steps(names=()):
              [[simulator, "run", "--seeds", str(SIMULATOR_SEEDS)],
               [simulator, "determinism", "--seeds", "20"],
               [simulator, "idle", "--hours", "2"],
-              [simulator, "domains", "--seeds", "100"]], 900, worth=("seeds=", "changes=")),
+              [simulator, "domains", "--seeds", "60"]], 900, worth=("seeds=", "changes=")),
         Step("planted", "bugs planted into the cores are found by the simulator",
              # A seed that found a bug before finds it in a second; where it does not, all are tried.
              [[simulator, "planted", "--known", "tests/sim/known.txt"]], 900,
