@@ -60,6 +60,7 @@ class Core:
         self.failure: _errors.AnasaziError | None = None
         self.is_suspended = False
         self.observers: list[Callable[[str | None, Event], object]] = []
+        self.received: list[_anasazi._Received] = []
         self.is_sorting = False
         self.is_opening = True
         self.is_end_told = False
@@ -102,7 +103,8 @@ class Core:
             return 0
         self.is_sorting = True
         try:
-            count, runs, settled, writable, replies = self.session.receive()
+            self.session.receive(self.received)
+            count, runs, settled, writable, replies = self.received.pop()
         except _errors.AnasaziError as error:
             self.is_sorting = False
             self.end(error)
