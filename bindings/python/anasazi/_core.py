@@ -60,6 +60,7 @@ class Core:
         self.failure: _errors.AnasaziError | None = None
         self.is_suspended = False
         self.observers: list[Callable[[str | None, Event], object]] = []
+        self.received: list[_anasazi._Received] = []
         self.is_sorting = False
         self.is_opening = True
         self.is_end_told = False
@@ -102,7 +103,8 @@ class Core:
             return 0
         self.is_sorting = True
         try:
-            count, runs, settled, writable, replies = self.session.receive()
+            self.session.receive(self.received)
+            count, runs, settled, writable, replies = self.received.pop()
         except _errors.AnasaziError as error:
             self.is_sorting = False
             self.end(error)
@@ -138,8 +140,8 @@ class Core:
                 self.note_own(event)
             return
         stream.push(events, size)
-        for event in events:
-            self.note(stream, event)
+        for place, event in enumerate(events, stream.pushed - len(events) + 1):
+            self.note(stream, event, place)
 
     def note_own(self, event: Event) -> None:
         if isinstance(event, Resumed) and self.is_opening:
@@ -165,11 +167,11 @@ class Core:
             self.is_end_told = True
             self.end(event.error or _errors.ConnectionClosed("the connection has ended"))
 
-    def note(self, stream: Stream, event: Event) -> None:
+    def note(self, stream: Stream, event: Event, place: int) -> None:
         if not isinstance(stream, Target) or isinstance(event, Message):
             return
         if isinstance(event, View):
-            stream.view = event
+            stream.view, stream.view_end = event, place
             settle_all(stream.opened)
         elif isinstance(event, Left):
             self.end_target(stream, event)

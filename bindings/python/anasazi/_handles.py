@@ -9,7 +9,7 @@ from . import _errors
 from ._buffer import Buffer
 from ._core import Core
 from ._events import Event, Member, View
-from ._service import AGREED
+from ._service import AGREED, SAME_VIEW
 from ._streams import Target
 
 SEND_ONLY = 1
@@ -59,7 +59,8 @@ class GroupHandle:
         `WouldBlock` if there is no room, and what `mcast()` raises at once.
         """
         target = self._stream
-        if type(tag) is int and tag == 0 and not target.unsent:
+        is_plain = type(tag) is int and tag == 0 and type(service) is int
+        if is_plain and not service & SAME_VIEW and not target.unsent:
             if target.living().send(service, data, 0):
                 return  # As it is most of the time.
         target.core.sending.try_send(self._targets, service, data, tag)

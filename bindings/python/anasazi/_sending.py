@@ -62,6 +62,7 @@ class Sending:
     def send(self, targets: tuple[Target, ...], service: int, data: Any) -> Waiter:
         """Sends, or queues it behind what waits for room; the waiter gets its place."""
         check_service(service)
+        check_views(targets, service)
         waiter = self.core.new_waiter()
         tag = 0 if service & NO_SELF else self.tag()
         send = Send(targets, service, data, tag, waiter)
@@ -131,7 +132,9 @@ class Sending:
 
     def try_send(self, targets: tuple[Target, ...], service: int, data: Any, tag: int) -> None:
         """Sends now; `WouldBlock` if there is no room or others wait for some."""
+        check_service(service)
         check_tag(tag)
+        check_views(targets, service)
         if has_unsent(targets) or not self.hand_over(targets, service, data, tag):
             raise _errors.WouldBlock(
                 f"no room to send to {targets[0].name}: wait, or send less", retryable=True
@@ -169,6 +172,21 @@ class Sending:
         for send in sends:
             self.unlink(send)
         return [send.waiter for send in sends]
+
+
+def check_views(targets: tuple[Target, ...], service: int) -> None:
+    """Raises if a message for the view that its sender sees would be for a later one: the library's
+    is the last that was received."""
+    if service < 0 or not service & SAME_VIEW:
+        return
+    for target in targets:
+        if target.has_unseen_view():
+            target.living()
+            raise _errors.make(
+                _errors.ViewChanged.default_code,
+                f"the view of {target.name} has changed, and waits to be taken: iterate to it, then "
+                "send for that view",
+            )
 
 
 def has_unsent(targets: tuple[Target, ...]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from operator import length_hint
 from typing import TYPE_CHECKING
 from weakref import ref
 
@@ -31,10 +32,14 @@ class Stream:
         self.is_discarded = False
         self.queued_len = 0
         self.queued_bytes = 0
+        self.pushed = 0
+        self.popped = 0
+        """So many events, since there is a stream; of the last ones some may be in `current`."""
 
     def push(self, events: list[Event], size: int) -> None:
         if self.is_over or self.is_discarded:
             return
+        self.pushed += len(events)
         self.runs.append((events, size))
         self.count(len(events), size)
         self.wake()
@@ -65,6 +70,7 @@ class Stream:
             return None
         events, size = self.runs.popleft()
         self.core.taken += len(events)
+        self.popped += len(events)
         if not self.is_over:
             self.count(-len(events), -size)
         return events
@@ -135,10 +141,16 @@ class Target(Stream):
         self.handle: _anasazi.Group | None = None
         self.unsent: OrderedDict[Send, None] = OrderedDict()
         self.view: View | None = None
+        self.view_end = 0
+        """It is taken when so many events are."""
         self.opened: list[Waiter] = []
         self.ended: list[Waiter] = []
         self.end: Left | None = None
         self.is_leaving = False
+
+    def has_unseen_view(self) -> bool:
+        """Whether a view waits to be taken by who takes events: whoever sends has not seen it."""
+        return 0 < self.popped - length_hint(self.current) < self.view_end
 
     def is_dropped(self) -> bool:
         """Nobody can take events any more."""

@@ -1,8 +1,9 @@
 //! Numbers that are arguments: what is none, or is too large, is told in a sentence.
 
+use anasazi_sys::Member;
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyBool;
+use pyo3::types::{PyBool, PyTuple};
 
 use crate::errors::wrong;
 
@@ -19,6 +20,19 @@ pub(crate) fn number(what: &str, bits: u32, given: &Bound<'_, PyAny>) -> PyResul
         }
         _ => Err(wrong(given.py(), &sentence())),
     }
+}
+
+/// A member: a pair of numbers. `what` says which, for the sentence.
+pub(crate) fn pair(what: &str, given: &Bound<'_, PyAny>) -> PyResult<Member> {
+    let Some(pair) = given.cast::<PyTuple>().ok().filter(|pair| pair.len() == 2) else {
+        return Err(PyTypeError::new_err(format!(
+            "{what} is a Member, or a pair of numbers, node and session, not {}",
+            shown(given)
+        )));
+    };
+    let part =
+        |name: &str, at: usize| number(&format!("{what}'s {name}"), u64::BITS, &pair.get_item(at)?);
+    Ok(Member { node: part("node", 0)?, session: part("session", 1)? })
 }
 
 /// As Python shows it, if that can be done: a number may have more digits than it prints.

@@ -1,6 +1,7 @@
 //! A batch of events, sorted by groups, as Python objects.
 //!
-//! `Session.receive()` gives `(count, runs, settled, writable, replies)`:
+//! `Session.receive()` appends `(count, runs, settled, writable, replies)` to a list. No code that
+//! is written in Python runs meanwhile, so that no handler of a signal can end it halfway:
 //!
 //! - count: how many events there were; 0: none.
 //! - runs: in order, `(key, bytes, is_plain, events)`: events for the group with that key, 0 for
@@ -12,6 +13,7 @@
 use std::collections::HashMap;
 
 use anasazi_sys::{Batch, Event, Kind, Member, Receiver, View};
+use pyo3::IntoPyObjectExt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyTuple};
@@ -33,16 +35,73 @@ const MEMBERS_MAX: usize = 4096;
 
 /// The classes of `anasazi._events`.
 struct Classes {
-    member: Py<PyAny>,
-    view_id: Py<PyAny>,
-    view: Py<PyAny>,
-    transitional: Py<PyAny>,
-    left: Py<PyAny>,
-    suspended: Py<PyAny>,
-    resumed: Py<PyAny>,
-    closed: Py<PyAny>,
-    receipt: Py<PyAny>,
-    gap: Py<PyAny>,
+    member: Named,
+    view_id: Named,
+    view: Class,
+    transitional: Class,
+    left: Class,
+    suspended: Class,
+    resumed: Class,
+    closed: Class,
+    receipt: Class,
+    gap: Class,
+}
+
+/// A dataclass with slots. Its objects are made without a call of what is written in Python: there
+/// handlers of signals run, and what they raise would lose what was received.
+struct Class {
+    class: Py<PyAny>,
+    new: Py<PyAny>,
+    /// One for each field, in order.
+    set: Vec<Py<PyAny>>,
+}
+
+impl Class {
+    fn of(module: &Bound<'_, PyAny>, name: &str, fields: &[&str]) -> PyResult<Self> {
+        let class = module.getattr(name)?;
+        let set = |field: &&str| Ok(class.getattr(*field)?.getattr("__set__")?.unbind());
+        let set = fields.iter().map(set).collect::<PyResult<_>>()?;
+        let new = module.py().get_type::<PyAny>().getattr("__new__")?.unbind();
+        Ok(Self { class: class.unbind(), new, set })
+    }
+
+    fn make<'py, const N: usize>(
+        &self,
+        py: Python<'py>,
+        values: [Bound<'py, PyAny>; N],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let made = self.new.bind(py).call1((&self.class,))?;
+        for (set, value) in self.set.iter().zip(values) {
+            set.bind(py).call1((&made, value))?;
+        }
+        Ok(made)
+    }
+}
+
+/// A named tuple, in the same way.
+struct Named {
+    class: Py<PyAny>,
+    new: Py<PyAny>,
+}
+
+impl Named {
+    fn of(module: &Bound<'_, PyAny>, name: &str) -> PyResult<Self> {
+        let new = module.py().get_type::<PyTuple>().getattr("__new__")?.unbind();
+        Ok(Self { class: module.getattr(name)?.unbind(), new })
+    }
+
+    fn make<'py>(
+        &self,
+        py: Python<'py>,
+        values: impl IntoPyObject<'py, Target = PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.new.bind(py).call1((&self.class, values))
+    }
+}
+
+/// A field's value.
+fn value<'py>(py: Python<'py>, value: impl IntoPyObjectExt<'py>) -> PyResult<Bound<'py, PyAny>> {
+    value.into_bound_py_any(py)
 }
 
 static CLASSES: PyOnceLock<Classes> = PyOnceLock::new();
@@ -50,19 +109,21 @@ static CLASSES: PyOnceLock<Classes> = PyOnceLock::new();
 impl Classes {
     fn get(py: Python<'_>) -> PyResult<&Self> {
         CLASSES.get_or_try_init(py, || {
-            let module = py.import("anasazi._events")?;
-            let class = |name: &str| Ok::<_, PyErr>(module.getattr(name)?.unbind());
+            let module = py.import("anasazi._events")?.into_any();
+            let class = |name: &str, fields: &[&str]| Class::of(&module, name, fields);
+            const VIEW: [&str; 8] =
+                ["members", "id", "cause", "joined", "left", "together", "sets", "reason"];
             Ok(Self {
-                member: class("Member")?,
-                view_id: class("ViewId")?,
-                view: class("View")?,
-                transitional: class("Transitional")?,
-                left: class("Left")?,
-                suspended: class("Suspended")?,
-                resumed: class("Resumed")?,
-                closed: class("Closed")?,
-                receipt: class("Receipt")?,
-                gap: class("Gap")?,
+                member: Named::of(&module, "Member")?,
+                view_id: Named::of(&module, "ViewId")?,
+                view: class("View", &VIEW)?,
+                transitional: class("Transitional", &VIEW)?,
+                left: class("Left", &["status", "reason"])?,
+                suspended: class("Suspended", &["reason"])?,
+                resumed: class("Resumed", &["member"])?,
+                closed: class("Closed", &["status", "reason"])?,
+                receipt: class("Receipt", &["tag", "status"])?,
+                gap: class("Gap", &["skipped"])?,
             })
         })
     }
@@ -86,19 +147,20 @@ impl Receiving {
         }
     }
 
-    pub(crate) fn receive<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    pub(crate) fn receive(&mut self, into: &Bound<'_, PyList>) -> PyResult<()> {
+        let py = into.py();
         let Self { receiver, members, holdings, ring_len } = self;
+        let classes = Classes::get(py)?;
         let mut batch = receiver.receive().map_err(|status| explained(py, status, "receiving"))?;
         let bytes = batch.iter().map(|event| event.data().len() + EVENT_LEN).sum();
         holdings.begin(bytes, *ring_len);
-        let classes = Classes::get(py)?;
         let mut objects = Objects { py, classes, members, holdings, following: bytes };
         let mut sorted = Sorted::new(py);
         for at in 0..batch.len() {
             objects.following -= batch.event(at).data().len() + EVENT_LEN;
             sorted.take(&mut objects, &mut batch, at)?;
         }
-        sorted.finish(batch.len())
+        into.append(sorted.finish(batch.len())?)
     }
 }
 
@@ -232,44 +294,46 @@ impl<'py> Objects<'py, '_> {
 
     fn other(&mut self, event: &Event<'_>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let (py, classes) = (self.py, self.classes);
+        let status = || value(py, event.status().0);
         let made = match event.kind() {
             Kind::View => self.view(&classes.view, event.view())?,
             Kind::Transitional => self.view(&classes.transitional, event.view())?,
-            Kind::Left => classes.left.bind(py).call1((event.status().0, event.reason()))?,
-            Kind::Closed => classes.closed.bind(py).call1((event.status().0, event.reason()))?,
-            Kind::Suspended => classes.suspended.bind(py).call1((event.reason(),))?,
-            Kind::Resumed => classes.resumed.bind(py).call1((self.member(event.sender())?,))?,
-            Kind::Gap => classes.gap.bind(py).call1((event.skipped(),))?,
+            Kind::Left => classes.left.make(py, [status()?, value(py, event.reason())?])?,
+            Kind::Closed => classes.closed.make(py, [status()?, value(py, event.reason())?])?,
+            Kind::Suspended => classes.suspended.make(py, [value(py, event.reason())?])?,
+            Kind::Resumed => classes.resumed.make(py, [self.member(event.sender())?])?,
+            Kind::Gap => classes.gap.make(py, [value(py, event.skipped())?])?,
             Kind::Receipt => {
                 let status = event.outcome().map_or(0, |outcome| outcome.0);
-                classes.receipt.bind(py).call1((event.tag(), status))?
+                classes.receipt.make(py, [value(py, event.tag())?, value(py, status)?])?
             }
             _ => return Ok(None),
         };
         Ok(Some(made))
     }
 
-    fn view(&mut self, class: &Py<PyAny>, view: Option<View<'_>>) -> PyResult<Bound<'py, PyAny>> {
+    fn view(&mut self, class: &Class, view: Option<View<'_>>) -> PyResult<Bound<'py, PyAny>> {
+        let py = self.py;
         let Some(view) = view else {
-            return Ok(self.py.None().into_bound(self.py));
+            return Ok(py.None().into_bound(py));
         };
-        let id = self.classes.view_id.bind(self.py).call1(view.id())?;
-        class.bind(self.py).call1((
+        let values = [
             self.all(view.members())?,
-            id,
-            view.cause(),
+            self.classes.view_id.make(py, view.id())?,
+            value(py, view.cause())?,
             self.all(view.joined())?,
             self.all(view.left())?,
             self.all(view.together())?,
-            PyTuple::new(self.py, view.sets())?,
-            view.reason(),
-        ))
+            PyTuple::new(py, view.sets())?.into_any(),
+            value(py, view.reason())?,
+        ];
+        class.make(py, values)
     }
 
-    fn all(&mut self, members: Vec<Member>) -> PyResult<Bound<'py, PyTuple>> {
+    fn all(&mut self, members: Vec<Member>) -> PyResult<Bound<'py, PyAny>> {
         let members: Vec<_> =
             members.into_iter().map(|member| self.member(member)).collect::<PyResult<_>>()?;
-        PyTuple::new(self.py, members)
+        Ok(PyTuple::new(self.py, members)?.into_any())
     }
 
     fn member(&mut self, member: Member) -> PyResult<Bound<'py, PyAny>> {
@@ -279,8 +343,13 @@ impl<'py> Objects<'py, '_> {
         if self.members.len() >= MEMBERS_MAX {
             self.members.clear();
         }
-        let made = self.classes.member.bind(self.py).call1((member.node, member.session))?;
+        let made = as_member(member, self.py)?;
         self.members.insert(member, made.clone().unbind());
         Ok(made)
     }
+}
+
+/// As an object.
+pub(crate) fn as_member(member: Member, py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    Classes::get(py)?.member.make(py, (member.node, member.session))
 }

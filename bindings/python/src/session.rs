@@ -10,11 +10,11 @@ use anasazi_sys::generated::{
 use anasazi_sys::{Failure, Member, Status};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::configuration::Config;
 use crate::errors::{busy, exception, explained, text, wrong};
-use crate::numbers::{number, shown};
+use crate::numbers::{pair, shown};
 use crate::receiving::Receiving;
 use crate::turn::Turn;
 
@@ -69,7 +69,7 @@ impl Session {
     /// "node/session", for people.
     fn member_name(&self, member: &Bound<'_, PyAny>) -> PyResult<String> {
         let py = member.py();
-        let name = self.session.name_of(pair(member)?);
+        let name = self.session.name_of(pair("a member", member)?);
         name.map_err(|status| explained(py, status, "a member's name"))
     }
 
@@ -148,7 +148,7 @@ impl Session {
         target: &Bound<'_, PyAny>,
         targets: &Bound<'_, PyDict>,
     ) -> PyResult<()> {
-        let Member { node, session } = pair(member)?;
+        let Member { node, session } = pair("a member", member)?;
         let peer = self.session.peer(Some(DOMAIN), Member { node, session });
         let peer = peer.map_err(|mut failure| {
             failure.message = format!("an address of {node}/{session}: {}", failure.message);
@@ -182,12 +182,13 @@ impl Session {
         self.session.query(&json, tag).map_err(|status| explained(py, status, "a query"))
     }
 
-    /// What there is, without waiting: see `receiving`.
-    fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    /// Appends what there is, without waiting: see `receiving`.
+    fn receive(&self, into: &Bound<'_, PyList>) -> PyResult<()> {
+        let py = into.py();
         let Ok(mut receiving) = self.receiving.try_lock() else {
             return Err(busy(py, "receiving"));
         };
-        receiving.receive(py)
+        receiving.receive(into)
     }
 
     /// Ends the session.
@@ -241,19 +242,6 @@ impl Group {
     fn leave(&self, py: Python<'_>) -> PyResult<()> {
         self.0.leave().map_err(|status| explained(py, status, "leaving a group"))
     }
-}
-
-/// A member: a pair of numbers.
-fn pair(member: &Bound<'_, PyAny>) -> PyResult<Member> {
-    let given = member.cast::<PyTuple>().ok().filter(|given| given.len() == 2);
-    let Some(given) = given else {
-        return Err(PyTypeError::new_err(format!(
-            "a member is a Member, or a pair of numbers, node and session, not {}",
-            shown(member)
-        )));
-    };
-    let part = |what: &str, at: usize| number(what, u64::BITS, &given.get_item(at)?);
-    Ok(Member { node: part("a member's node", 0)?, session: part("a member's session", 1)? })
 }
 
 /// No signal handler runs in here.

@@ -26,6 +26,7 @@ import pytest
 # Whoever runs this in the background may have it ignore Ctrl-C, and so all that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+HERE = Path(__file__).resolve().parent
 SOURCE = Path(os.environ["ANASAZI_SOURCE"])
 RELEASE = Path(os.environ["ANASAZI_RELEASE"])
 TEST_S_MAX = 30

@@ -429,3 +429,17 @@ def test_more_groups_than_a_session_may_have(place: Place) -> None:
         kept[0].leave(timeout=20)
         with conn.join("one too many", timeout=20) as group:
             assert group.mcast(b"x", timeout=20) == 1
+
+
+def test_the_sender_of_a_message_that_a_program_makes() -> None:
+    """A member, and nothing that could lead back to the message."""
+    for wrong in ([], "me", 5, None, (1,), (1, "2"), object()):
+        with pytest.raises(TypeError, match="a message's sender"):
+            anasazi.Message(wrong, b"x")  # type: ignore[arg-type]
+
+    class Pair(tuple[int, int]):
+        held: object = None
+
+    pair = Pair((1, 2))
+    made = anasazi.Message(pair, b"x")  # type: ignore[arg-type]
+    assert type(made.sender) is anasazi.Member and made.sender == (1, 2)

@@ -328,3 +328,33 @@ def test_events_are_frozen_dataclasses() -> None:
             assert type(again) is kind and again == event and hash(again) == hash(event)
         assert [other == event for other in made] == [other is event for other in made], n
         assert not isinstance(event, anasazi.View) or not isinstance(event, anasazi.Transitional)
+
+
+async def test_same_view_is_the_view_that_was_taken(place: Place) -> None:
+    """What is received ahead of who iterates is not seen yet."""
+    service = anasazi.AGREED | anasazi.SAME_VIEW
+    async with anasazi.connect(**place.arguments()) as a, anasazi.connect(**place.arguments()) as b:
+        ga, other = await a.join("room"), await a.join("other")
+        for group in (ga, other):
+            assert isinstance(await group.recv(), anasazi.View)
+        assert await ga.mcast(b"for the view of one", service=service) == 1
+        assert isinstance(await ga.recv(), anasazi.Message)
+        await b.join("room")
+        async with asyncio.timeout(5):
+            while ga.view is None or len(ga.view.members) < 2:
+                await asyncio.sleep(0.01)
+        for refused in (
+            lambda: ga.mcast(b"x", service=service), lambda: a.mcast([other, ga], b"x", service)
+        ):  # fmt: skip
+            with pytest.raises(anasazi.ViewChanged, match="room has changed.*iterate"):
+                await refused()
+        with pytest.raises(anasazi.ViewChanged):
+            ga.try_mcast(b"x", service=service)
+        with pytest.raises(anasazi.ViewChanged):
+            a.try_mcast([other, ga], b"x", service=service, tag=1)
+        await other.mcast(b"elsewhere", service=service)
+        event = await ga.recv()
+        while not isinstance(event, anasazi.View):
+            event = await ga.recv()
+        assert await ga.mcast(b"for the view of two", service=service) == 1
+        ga.try_mcast(b"too", service=service)

@@ -16,9 +16,9 @@ const RING_PART: usize = 4;
 pub(crate) struct Holding(Mutex<State>);
 
 struct State {
-    /// While Python has views of what is held. Goes before that does.
+    /// While Python has views of what is held.
     seen_by_children: Option<Lent>,
-    held: Option<Held>,
+    held: Option<Arc<Held>>,
     /// Of what is not held any more; never changes.
     copy: Box<[u8]>,
     /// How many views Python has.
@@ -41,14 +41,13 @@ impl Holding {
     pub(super) fn lend(&self) -> Option<(*const u8, usize)> {
         let mut guard = self.lock();
         let state = &mut *guard;
-        let bytes = state.held.as_ref().map_or(Some(&*state.copy), Held::data)?;
-        if state.held.is_some() && state.seen_by_children.is_none() {
-            // SAFETY: they are there and do not change as long as it is held, which it is until
-            // the last view is taken back.
-            state.seen_by_children = Some(unsafe { Lent::new(bytes) });
+        let bytes = state.bytes()?;
+        let there = (bytes.as_ptr(), bytes.len());
+        if let (Some(held), None) = (&state.held, &state.seen_by_children) {
+            state.seen_by_children = Some(Lent::new(held.clone()));
         }
         state.lent += 1;
-        Some((bytes.as_ptr(), bytes.len()))
+        Some(there)
     }
 
     pub(super) fn take_back(&self) {
@@ -77,7 +76,7 @@ impl Holding {
 
 impl State {
     fn bytes(&self) -> Option<&[u8]> {
-        self.held.as_ref().map_or(Some(&self.copy), Held::data)
+        self.held.as_ref().map_or(Some(&*self.copy), |held| held.data())
     }
 }
 
@@ -111,8 +110,12 @@ impl Holdings {
 
     /// Keeps one, which is followed by so many bytes.
     pub(crate) fn add(&mut self, held: Held, followed_by: usize) -> Arc<Holding> {
-        let state =
-            State { held: Some(held), copy: Box::default(), lent: 0, seen_by_children: None };
+        let state = State {
+            held: Some(Arc::new(held)),
+            copy: Box::default(),
+            lent: 0,
+            seen_by_children: None,
+        };
         let holding = Arc::new(Holding(Mutex::new(state)));
         let at = self.received.saturating_sub(followed_by as u64);
         self.all.push_back((at, Arc::downgrade(&holding)));

@@ -14,7 +14,8 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use super::holding::Holding;
 use crate::errors::explained;
-use crate::numbers::{number, shown};
+use crate::numbers::{number, pair, shown};
+use crate::receiving::as_member;
 
 /// A message, at its place in the group's order. `memoryview(message)` is its bytes without a copy,
 /// `data` is `bytes`.
@@ -87,12 +88,14 @@ impl Message {
         text_signature = "(sender, data, seq=0, service=4, tag=0)"
     )]
     fn new(
-        sender: Py<PyAny>,
+        sender: &Bound<'_, PyAny>,
         data: &Bound<'_, PyAny>,
         seq: Option<&Bound<'_, PyAny>>,
         service: Option<&Bound<'_, PyAny>>,
         tag: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        // Nothing that could lead back to the message, which garbage collection does not look into.
+        let sender = as_member(pair("a message's sender", sender)?, sender.py())?.unbind();
         let bytes = data.cast::<PyBytes>().map_err(|_| {
             PyTypeError::new_err(format!("a message's data is bytes, not {}", shown(data)))
         })?;
