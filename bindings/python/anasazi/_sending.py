@@ -184,8 +184,8 @@ def check_views(targets: tuple[Target, ...], service: int) -> None:
             target.living()
             raise _errors.make(
                 _errors.ViewChanged.default_code,
-                f"the view of {target.name} has changed, and waits to be taken: iterate to it, then "
-                "send for that view",
+                f"the view of {target.name} has changed, and waits to be taken: iterate to it, "
+                "then send for that view",
             )
 
 

@@ -52,6 +52,7 @@ class Driver:
             "ANASAZI_SOURCE": str(SOURCE),
             "ANASAZI_RELEASE": str(release),
             "ANASAZI_LIB_DIR": str(release),
+            "MYPYPATH": str(PACKAGE.parent),  # where `figures` is
             "MYPY_CACHE_DIR": str(self.target / f"python-mypy-{version}"),
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
