@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 
-def missed(shown: str, least: dict[str, float], most: dict[str, float]) -> list[str]:
+def missed(
+    shown: str, least: Mapping[str, float], most: Mapping[str, float]
+) -> list[str]:
     """What is not reached, in words; a line that is not there is not reached either."""
     found: dict[str, float] = {}
     for line in shown.splitlines():
