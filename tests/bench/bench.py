@@ -128,13 +128,18 @@ def make_clusters(arguments, hosts, place):
     else:
         clusters.append(Corosync(place, hosts))
     for cluster in clusters:
-        cluster.program = place / f"flood-{cluster.name}"
-        library = ["-lcpg"] if isinstance(cluster, Corosync) else of_ours(arguments)
-        compile_c("flood.c", cluster.program, f'-DBACKEND="{cluster.backend}"', "-I",
-                  arguments.include, *library)
+        compile_member("flood.c", cluster, place, arguments)
     clusters[0].crowd = place / "crowd"
     compile_c("crowd.c", clusters[0].crowd, "-I", arguments.include, *of_ours(arguments))
     return clusters
+
+
+def compile_member(source, cluster, place, arguments):
+    """The program that runs on each host of a cluster."""
+    cluster.program = place / f"{pathlib.Path(source).stem}-{cluster.name.replace(' ', '-')}"
+    library = ["-lcpg"] if isinstance(cluster, Corosync) else of_ours(arguments)
+    compile_c(source, cluster.program, f'-DBACKEND="{cluster.backend}"', "-I", arguments.include,
+              *library)
 
 
 def of_ours(arguments):

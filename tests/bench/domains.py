@@ -26,7 +26,7 @@ import tempfile
 import threading
 import time
 
-from bench import HERE, compile_c, of_ours, say, write
+from bench import HERE, compile_member, say, write
 from clusters import Anasazi, Corosync
 from hosts import Namespaces, Trouble
 
@@ -264,10 +264,7 @@ def make_clusters(arguments, hosts, place):
     else:
         clusters.append(OneRing(place, hosts))
     for cluster in clusters:
-        cluster.program = place / f"pace-{cluster.backend}"
-        library = ["-lcpg"] if isinstance(cluster, Corosync) else of_ours(arguments)
-        compile_c("pace.c", cluster.program, f'-DBACKEND="{cluster.backend}"', "-I",
-                  arguments.include, *library)
+        compile_member("pace.c", cluster, place, arguments)
     return clusters
 
 

@@ -163,7 +163,8 @@ pub enum Event {
         /// Ours.
         ours: u8,
     },
-    /// A node is set up so that no ring is formed with it; said again every minute.
+    /// A node has other times; no ring is formed with it where all must have the same. Said again
+    /// every minute.
     SettingsDiffer {
         /// The node.
         node: NodeId,

@@ -1,8 +1,9 @@
-//! What all members of a ring must have set alike. Each of these times is one in which a member
-//! waits for what the others do by theirs: a ring of different ones would be thrown over by whoever
-//! waits least for whoever takes longest, and keep the promises of nobody's configuration. What
-//! members may have differently is not among them: sizes and windows are agreed on when a ring is
-//! formed, beacons and probation concern their sender.
+//! What all members of a ring should have set alike, and must where the configuration asks for it.
+//! Each of these times is one in which a member waits for what the others do by theirs: a ring of
+//! different ones would be thrown over by whoever waits least for whoever takes longest, and keep
+//! the promises of nobody's configuration. What members may have differently is not among them:
+//! sizes and windows are agreed on when a ring is formed, beacons and probation concern their
+//! sender.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -65,13 +66,12 @@ impl Terms {
     }
 }
 
-/// Of whom it was said, and when, that no ring is formed with them.
+/// Of whom it was said, and when, that they have other terms.
 #[derive(Clone, Default, Hash)]
 pub(crate) struct Strangers(BTreeMap<Process, Instant>);
 
 impl Strangers {
-    /// Whether no ring can be formed with a process that has these terms; and what to tell the
-    /// operator, if it is time to.
+    /// Whether a process has other terms; and what to tell the operator, if it is time to.
     pub(crate) fn judge(
         &mut self,
         (process, address): (Process, SocketAddr),

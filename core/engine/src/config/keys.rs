@@ -176,8 +176,9 @@ pub const KEYS: &[Key] = &[
                  dead node is noticed. At least three times ring.idle_rotate_ms and three times \
                  ring.token_repeat_ms.",
         danger: "Shorter than a pause of the scheduler or the network: healthy nodes are thrown \
-                 out and come back. Must be equal on all nodes: those with other times form no \
-                 ring with each other, as with the other times here but beacon and probation.",
+                 out and come back. Should be equal on all nodes, as should the other times here \
+                 but beacon and probation; in domains other than default nodes with other ones \
+                 form no ring with each other.",
         ..key("ring.token_loss_ms", "250")
     },
     Key {

@@ -8,13 +8,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn load(text: &str) -> Result<ValidConfig, ConfigError> {
+pub(super) fn load(text: &str) -> Result<ValidConfig, ConfigError> {
     let mut settings = Settings::new();
     settings.load_text(text, "a.toml")?;
     settings.validate()
 }
 
-fn refused(text: &str) -> String {
+pub(super) fn refused(text: &str) -> String {
     load(text).expect_err(text).to_string()
 }
 

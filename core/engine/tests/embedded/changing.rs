@@ -358,7 +358,7 @@ fn adding_and_removing_leaks_nothing() {
 }
 
 #[test]
-#[ignore = "alone in its process: run with --exact --ignored; takes half a minute"]
+#[ignore = "alone in its process: run with --exact --ignored; takes ten seconds"]
 fn adding_and_removing_many_times_alone() {
     let rounds = std::env::var("ROUNDS").ok().map_or(ROUNDS_LONG, |text| text.parse().unwrap());
     expect_nothing_leaked(rounds);

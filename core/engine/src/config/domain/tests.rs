@@ -3,17 +3,8 @@
 use std::time::Duration;
 
 use super::super::presets::PRESETS;
+use super::super::tests::{load, refused};
 use super::*;
-
-fn load(text: &str) -> Result<ValidConfig, ConfigError> {
-    let mut settings = Settings::new();
-    settings.load_text(text, "a.toml")?;
-    settings.validate()
-}
-
-fn refused(text: &str) -> String {
-    load(text).expect_err(text).to_string()
-}
 
 fn shown(settings: &Settings, key: &str) -> String {
     let effective = settings.effective();
