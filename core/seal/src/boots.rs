@@ -1,0 +1,117 @@
+//! The engines that this one hears. An engine is believed to be alive only once it has repeated
+//! this engine's boot id, which was drawn at random, and only what it sealed after that is taken:
+//! so nothing is that was recorded before this engine started, be its sender alive or not.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use crate::keys::KeyId;
+use crate::limits::{BOOTS_MAX, WAITING_BOOTS_MAX};
+use crate::suite::{Cipher, Suite};
+use crate::window::Window;
+
+/// One run of an engine in one domain: 128 random bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Boot(pub [u8; 16]);
+
+impl fmt::Debug for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+/// Ciphers that are kept of a sender: around a change of keys, and of the lot of datagrams.
+const CIPHERS_MAX: usize = 4;
+
+/// What is known of a sender.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) window: Window,
+    ciphers: VecDeque<(CipherName, Cipher)>,
+    /// It has repeated our boot id.
+    has_greeted: bool,
+}
+
+/// Which cipher of a sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CipherName {
+    pub(crate) key: KeyId,
+    pub(crate) suite: Suite,
+    pub(crate) part: u64,
+}
+
+impl Known {
+    pub(crate) fn cipher(&self, name: CipherName) -> Option<&Cipher> {
+        self.ciphers.iter().find(|(of, _)| *of == name).map(|(_, cipher)| cipher)
+    }
+
+    /// Something was opened with it.
+    pub(crate) fn keep_cipher(&mut self, name: CipherName, cipher: Cipher) {
+        if self.ciphers.len() == CIPHERS_MAX {
+            self.ciphers.pop_back();
+        }
+        self.ciphers.push_front((name, cipher));
+    }
+
+    pub(crate) fn has_greeted(&self) -> bool {
+        self.has_greeted
+    }
+}
+
+/// All that are known.
+#[derive(Default)]
+pub(crate) struct Boots {
+    known: BTreeMap<Boot, Known>,
+    /// Those that have not greeted, in the order of their first datagram.
+    waiting: VecDeque<Boot>,
+}
+
+impl Boots {
+    pub(crate) fn get(&self, boot: Boot) -> Option<&Known> {
+        self.known.get(&boot)
+    }
+
+    /// What was just authenticated is of this boot.
+    pub(crate) fn get_or_begin(&mut self, boot: Boot) -> &mut Known {
+        if !self.known.contains_key(&boot) {
+            if self.waiting.len() == WAITING_BOOTS_MAX
+                && let Some(oldest) = self.waiting.pop_front()
+            {
+                // Nothing of it was taken: if it is alive, it will be heard again.
+                self.known.remove(&oldest);
+            }
+            self.waiting.push_back(boot);
+        }
+        self.known.entry(boot).or_default()
+    }
+
+    /// It is alive, and knew us when it sealed the datagram with this counter.
+    pub(crate) fn greeted(&mut self, boot: Boot, counter: u64) {
+        let known = self.get_or_begin(boot);
+        if !known.has_greeted {
+            known.has_greeted = true;
+            known.window.begin_after(counter);
+        }
+        self.waiting.retain(|waiting| *waiting != boot);
+    }
+
+    /// Whoever is known must stay known, since a recording of an ended one would have it greet
+    /// again: when there are too many, a boot id of our own that is new makes all of them worthless.
+    pub(crate) fn are_too_many(&self) -> bool {
+        self.known.len() - self.waiting.len() >= BOOTS_MAX
+    }
+
+    /// How many have greeted since this engine's boot id is what it is.
+    pub(crate) fn greeted_len(&self) -> usize {
+        self.known.len() - self.waiting.len()
+    }
+
+    /// How many are waited for.
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}

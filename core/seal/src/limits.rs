@@ -1,0 +1,34 @@
+//! Every bound of this crate.
+
+/// Bytes of a key.
+pub(crate) const KEY_LEN: usize = 32;
+/// Bytes of an authentication tag.
+pub(crate) const TAG_LEN: usize = 16;
+/// Bytes in front of what is sealed.
+pub(crate) const HEADER_LEN: usize = 32;
+/// By how much a sealed datagram is longer than what is in it.
+pub const OVERHEAD_LEN: usize = HEADER_LEN + TAG_LEN;
+
+/// A key seals this many datagrams at most; then the next one is derived from the same master key.
+/// Far below what AES-GCM allows with counters for nonces; the order of what QUIC keeps to
+/// (RFC 9001, section 6.6).
+pub(crate) const DATAGRAMS_PER_KEY_LOG2: u32 = 23;
+
+/// Datagrams by which one may be late and still be taken.
+pub(crate) const WINDOW_LEN: u64 = 4_096;
+
+/// Boots that are known, the ended ones among them; then all are forgotten, under a new boot id of
+/// one's own, with which nothing recorded before is accepted.
+pub(crate) const BOOTS_MAX: usize = 4_096;
+
+/// Engines whose greeting is awaited, and of which something is remembered meanwhile.
+pub(crate) const WAITING_BOOTS_MAX: usize = 64;
+
+/// Greetings sent while one batch is received: recorded datagrams that are played again cause no
+/// more.
+pub(crate) const GREETINGS_PER_BATCH_MAX: usize = 16;
+
+/// Bytes of a key file.
+pub const KEY_FILE_LEN_MAX: usize = 64 << 10;
+/// Keys in a key file.
+pub const KEYS_MAX: usize = 32;

@@ -1,0 +1,150 @@
+use super::*;
+
+fn info(id: u8) -> KeyInfo {
+    KeyInfo { id: KeyId(id), digest: [id; 8] }
+}
+
+/// Members that hear everything in one order.
+struct Ring {
+    nodes: BTreeMap<u32, Rotation<u32>>,
+    order: Vec<(u32, Vec<u8>)>,
+    refused: Vec<(u32, KeyId, Vec<u32>)>,
+}
+
+impl Ring {
+    fn new(nodes: &[(u32, u8, &[u8])]) -> Self {
+        let node = |(node, active, keys): &(u32, u8, &[u8])| {
+            let keys = keys.iter().map(|id| info(*id));
+            (*node, Rotation::new(KeyId(*active), keys))
+        };
+        let mut ring = Self {
+            nodes: nodes.iter().map(node).collect(),
+            order: Vec::new(),
+            refused: Vec::new(),
+        };
+        ring.install();
+        ring
+    }
+
+    fn install(&mut self) {
+        let members: Vec<u32> = self.nodes.keys().copied().collect();
+        for node in members.clone() {
+            let output = self.node(node).installed(members.clone());
+            self.take(node, output);
+        }
+        self.settle();
+    }
+
+    fn node(&mut self, node: u32) -> &mut Rotation<u32> {
+        self.nodes.get_mut(&node).expect("a member")
+    }
+
+    fn take(&mut self, node: u32, output: RotationOutput<u32>) {
+        match output {
+            RotationOutput::Say(bytes) => self.order.push((node, bytes)),
+            RotationOutput::Activate(_) => {}
+            RotationOutput::Refused { key, lacking } => self.refused.push((node, key, lacking)),
+        }
+    }
+
+    fn settle(&mut self) {
+        let mut count = 0;
+        while !self.order.is_empty() {
+            let (by, bytes) = self.order.remove(0);
+            for node in self.nodes.keys().copied().collect::<Vec<_>>() {
+                let (outputs, is_sound) = self.node(node).said(by, &bytes);
+                assert!(is_sound);
+                outputs.into_iter().for_each(|output| self.take(node, output));
+            }
+            count += 1;
+            assert!(count < 1_000, "they never stop talking");
+        }
+    }
+
+    fn active(&self) -> Vec<u8> {
+        self.nodes.values().map(|node| node.own.active.0).collect()
+    }
+
+    fn stage(&mut self, node: u32, keys: &[u8]) {
+        let active = self.node(node).own.active;
+        let output = self.node(node).changed(active, keys.iter().map(|id| info(*id)));
+        self.take(node, output);
+        self.settle();
+    }
+}
+
+#[test]
+fn a_key_that_all_have_is_activated_at_all_of_them() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2]), (3, 1, &[1, 2])]);
+    let output = ring.node(2).activate(KeyId(2)).expect("all have it");
+    ring.take(2, output);
+    assert_eq!(ring.active(), [1, 1, 1], "nothing changes before its place in the order");
+    ring.settle();
+    assert_eq!(ring.active(), [2, 2, 2]);
+    assert!(ring.node(1).may_retire(KeyId(1)).is_ok());
+    assert_eq!(
+        ring.node(3).may_retire(KeyId(2)),
+        Err(RotationError::InUse(KeyId(2), vec![1, 2, 3]))
+    );
+}
+
+#[test]
+fn a_key_that_one_lacks_is_refused_by_name() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1]), (3, 1, &[1, 2])]);
+    let refused = ring.node(1).activate(KeyId(2)).expect_err("2 lacks it");
+    assert_eq!(refused, RotationError::Lacking(KeyId(2), vec![2]));
+    assert!(refused.to_string().contains("missing at 2:"), "{refused}");
+    assert_eq!(ring.node(2).activate(KeyId(2)), Err(RotationError::Missing(KeyId(2))));
+    ring.stage(2, &[1, 2]);
+    let output = ring.node(1).activate(KeyId(2)).expect("all have it");
+    // It goes again before that was reached: all see the same, and nobody changes over.
+    ring.stage(3, &[1]);
+    ring.take(1, output);
+    ring.settle();
+    assert_eq!(ring.active(), [1, 1, 1]);
+    assert_eq!(ring.refused.len(), 3);
+    assert!(ring.refused.iter().all(|(_, key, lacking)| (key.0, &lacking[..]) == (2, &[3][..])));
+}
+
+#[test]
+fn another_key_of_the_same_number_is_not_the_key() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2])]);
+    let other = KeyInfo { id: KeyId(2), digest: [9; 8] };
+    let output = ring.node(2).changed(KeyId(1), [info(1), other].into_iter());
+    ring.take(2, output);
+    ring.settle();
+    assert_eq!(ring.node(1).activate(KeyId(2)), Err(RotationError::Lacking(KeyId(2), vec![2])));
+}
+
+#[test]
+fn a_key_that_is_older_or_active_cannot_follow() {
+    let mut ring = Ring::new(&[(1, 2, &[1, 2])]);
+    let older = RotationError::Older { key: KeyId(1), active: KeyId(2) };
+    assert_eq!(ring.node(1).activate(KeyId(1)), Err(older));
+    assert_eq!(ring.node(1).activate(KeyId(2)), Err(RotationError::Active(KeyId(2))));
+}
+
+/// Partitions healed across a rotation.
+#[test]
+fn a_ring_follows_a_key_that_it_hears_or_finds_in_a_merge_once_all_have_it() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1])]);
+    assert_eq!(ring.node(1).heard(KeyId(2)), None, "2 could not follow");
+    ring.stage(2, &[1, 2]);
+    assert_eq!(ring.active(), [2, 2], "now it can");
+    let mut merged = Ring::new(&[(1, 2, &[1, 2]), (2, 1, &[1, 2]), (3, 1, &[1, 2])]);
+    assert_eq!(merged.active(), [2, 2, 2]);
+    merged.install();
+    assert_eq!(merged.active(), [2, 2, 2]);
+}
+
+#[test]
+fn what_no_member_says_changes_nothing() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2])]);
+    for bytes in
+        [&[][..], &[HAVE], &[HAVE, 1], &[HAVE, 1, 2, 3], &[ACTIVATE, 2], &[7], &[HAVE; 400]]
+    {
+        let (outputs, is_sound) = ring.node(1).said(1, bytes);
+        assert!(outputs.is_empty() && !is_sound, "{bytes:?}");
+    }
+    assert_eq!(ring.active(), [1]);
+}

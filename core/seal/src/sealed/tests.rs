@@ -1,0 +1,444 @@
+//! Two engines, and a third party between them that has no key: it sees, keeps, changes and
+//! repeats everything.
+
+use std::net::SocketAddr;
+
+use anasazi_transport::{Memory, MemoryNetwork};
+
+use super::*;
+use crate::keys::tests::{ring, secret};
+use crate::limits::{BOOTS_MAX, DATAGRAMS_PER_KEY_LOG2, HEADER_LEN, TAG_LEN, WINDOW_LEN};
+use crate::limits::{OVERHEAD_LEN, WAITING_BOOTS_MAX};
+use crate::suite::Suite;
+
+const DOMAIN: u64 = 77;
+
+fn draw(first: u8) -> Draw {
+    let mut next = u128::from(first) << 64;
+    Box::new(move || {
+        next += 1;
+        Some(Boot(next.to_be_bytes()))
+    })
+}
+
+fn seal(mode: Mode, keys: &[u8], node: u8) -> Seal {
+    Seal::new(mode, ring(keys), DOMAIN, draw(node)).expect("there is randomness")
+}
+
+fn address(last: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, last], 7_750))
+}
+
+struct Node {
+    wire: Sealed<Memory>,
+}
+
+impl Node {
+    fn new(network: &MemoryNetwork, last: u8, seal: Seal) -> Self {
+        let memory = network.attach(address(last), true).expect("a free address");
+        Self { wire: Sealed::new(memory, Some(seal)) }
+    }
+
+    fn send(&mut self, to: SocketAddr, text: &str) {
+        self.wire.send(&[(Target::Unicast(to), Bytes::copy_from_slice(text.as_bytes()))]);
+    }
+
+    fn receive(&mut self) -> Vec<String> {
+        let mut got = Vec::new();
+        while !self.wire.receive(256, &mut got) {}
+        got.iter().map(|it| String::from_utf8_lossy(&it.bytes).into_owned()).collect()
+    }
+
+    fn seal(&mut self) -> &mut Seal {
+        self.wire.seal_mut().expect("it seals")
+    }
+
+    fn counters(&mut self) -> SealCounters {
+        self.seal().counters()
+    }
+}
+
+/// `a` and `b` reach each other only through `between`.
+struct World {
+    network: MemoryNetwork,
+    a: Node,
+    b: Node,
+    between: Memory,
+    /// All that it saw, of both.
+    recorded: Vec<Bytes>,
+}
+
+impl World {
+    fn new(mode: Mode) -> Self {
+        Self::with(seal(mode, &[1], 1), seal(mode, &[1], 2))
+    }
+
+    /// They have greeted.
+    fn known(mode: Mode) -> Self {
+        let mut world = Self::new(mode);
+        world.say("hello?");
+        world
+    }
+
+    fn with(a: Seal, b: Seal) -> Self {
+        let network = MemoryNetwork::new();
+        let (a, b) = (Node::new(&network, 1, a), Node::new(&network, 2, b));
+        let between = network.attach(address(9), true).expect("a free address");
+        Self { network, a, b, between, recorded: Vec::new() }
+    }
+
+    /// Passes on what waits, to whom it did not come from.
+    fn pass(&mut self) -> usize {
+        let mut got = Vec::new();
+        while !self.between.receive(256, &mut got) {}
+        for Received { from, bytes, .. } in &got {
+            let to = if *from == address(1) { address(2) } else { address(1) };
+            self.recorded.push(bytes.clone());
+            self.between.send(&[(Target::Unicast(to), bytes.clone())]);
+        }
+        got.len()
+    }
+
+    /// What `a` says to `b`, and what `b` has in the end.
+    fn say(&mut self, text: &str) -> Vec<String> {
+        self.a.send(address(9), text);
+        let mut got = Vec::new();
+        for _ in 0..4 {
+            self.pass();
+            got.extend(self.b.receive());
+            assert_eq!(self.a.receive(), [""; 0]);
+        }
+        got
+    }
+
+    /// What reaches a node, from between; and how many datagrams it sends because of that.
+    fn inject(&mut self, to: u8, bytes: &Bytes) -> (Vec<String>, usize) {
+        self.between.send(&[(Target::Unicast(address(to)), bytes.clone())]);
+        let got = if to == 1 { self.a.receive() } else { self.b.receive() };
+        let mut replies = Vec::new();
+        while !self.between.receive(256, &mut replies) {}
+        (got, replies.len())
+    }
+}
+
+#[test]
+fn what_comes_before_a_greeting_is_not_taken() {
+    for mode in [Mode::Aead, Mode::Integrity] {
+        let mut world = World::new(mode);
+        world.a.send(address(9), "one");
+        assert_eq!(world.say("two"), [""; 0], "it may be a recording");
+        assert_eq!(world.say("three"), ["three"]);
+        let counters = world.b.counters();
+        assert_eq!((counters.greetings_sent, counters.greetings_taken), (1, 1));
+        assert_eq!((counters.ungreeted, counters.dropped()), (2, 2));
+    }
+}
+
+/// Whoever starts again knows nothing of what was sent before, by those who still live.
+#[test]
+fn what_the_living_said_before_is_not_taken_by_whoever_starts_again() {
+    let mut world = World::known(Mode::Aead);
+    assert_eq!(world.say("hello"), ["hello"]);
+    let recorded = std::mem::take(&mut world.recorded);
+    assert!(world.b.seal().renew());
+    let play = |world: &mut World| {
+        recorded.iter().flat_map(|bytes| world.inject(2, bytes).0).collect::<Vec<_>>()
+    };
+    assert_eq!(play(&mut world), [""; 0]);
+    world.say("who are you?");
+    assert_eq!(world.say("hello again"), ["hello again"]);
+    assert_eq!(play(&mut world), [""; 0]);
+}
+
+#[test]
+fn only_integrity_shows_what_is_said() {
+    for (mode, is_shown) in [(Mode::Aead, false), (Mode::Integrity, true)] {
+        let mut world = World::new(mode);
+        world.say("a secret that is long enough");
+        let shows = |bytes: &Bytes| bytes.windows(8).any(|part| part == b"a secret");
+        assert_eq!(world.recorded.iter().any(shows), is_shown);
+    }
+}
+
+/// One datagram of each kind in each suite, each bit of it changed, and cut at each length.
+#[test]
+fn what_is_changed_or_cut_changes_nothing_but_one_counter() {
+    for mode in [Mode::Aead, Mode::Integrity] {
+        let mut world = World::known(mode);
+        assert_eq!(world.say("hello"), ["hello"]);
+        world.a.send(address(9), "the content of it");
+        let boot = world.b.seal().sealer.boot();
+        world.a.seal().greet(address(9), boot, true);
+        let greetings = world.a.seal().greetings();
+        world.a.wire.inner.send(&greetings);
+        let mut kinds = Vec::new();
+        while !world.between.receive(256, &mut kinds) {}
+        assert_eq!(kinds.len(), 2);
+        for Received { bytes: whole, .. } in kinds {
+            let cut = (0..whole.len()).map(|len| whole.slice(..len));
+            let flipped = (0..whole.len() * 8).map(|bit| {
+                let mut bytes = whole.to_vec();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                Bytes::from(bytes)
+            });
+            for changed in cut.chain(flipped) {
+                let before = world.b.counters();
+                let boots = world.b.seal().boots_len();
+                assert_eq!(world.inject(2, &changed), (Vec::new(), 0), "{changed:02x?}");
+                let after = world.b.counters();
+                assert_eq!(after.dropped(), before.dropped() + 1, "{changed:02x?}");
+                assert_eq!((after.opened, after.sealed), (before.opened, before.sealed));
+                assert_eq!(world.b.seal().boots_len(), boots);
+            }
+            // Unchanged it is still taken: nothing of the above was.
+            let opened = world.b.counters().opened;
+            world.inject(2, &whole);
+            assert_eq!(world.b.counters().opened, opened + 1);
+        }
+    }
+}
+
+/// To those who were there, to those that start again, to others, and in other clusters and
+/// domains: a million datagrams that were genuine once.
+#[test]
+fn what_is_repeated_is_never_taken() {
+    let mut world = World::known(Mode::Aead);
+    for number in 0..500 {
+        assert_eq!(world.say(&number.to_string()), [number.to_string()]);
+    }
+    let recorded = std::mem::take(&mut world.recorded);
+    assert!(recorded.len() > 500);
+    let other = |mode, keys: &[u8], node, domain| {
+        Seal::new(mode, ring(keys), domain, draw(node)).expect("there is randomness")
+    };
+    let restarted = [
+        other(Mode::Aead, &[1], 101, DOMAIN),
+        other(Mode::Aead, &[1], 102, DOMAIN),
+        other(Mode::Aead, &[1], 103, DOMAIN + 1),
+        other(Mode::Aead, &[2], 104, DOMAIN),
+        Seal::new(
+            Mode::Aead,
+            KeyRing::new(vec![(KeyId(1), secret(99))]).expect("a ring"),
+            DOMAIN,
+            draw(105),
+        )
+        .expect("there is randomness"),
+    ];
+    let mut targets: Vec<u8> = vec![1, 2];
+    let mut others = Vec::new();
+    for (at, seal) in restarted.into_iter().enumerate() {
+        let last = 20 + at as u8;
+        targets.push(last);
+        others.push((last, Node::new(&world.network, last, seal)));
+    }
+    let mut count = 0;
+    while count < 1_000_000 {
+        for bytes in &recorded {
+            for to in &targets {
+                world.between.send(&[(Target::Unicast(address(*to)), bytes.clone())]);
+                count += 1;
+            }
+        }
+        assert_eq!((world.a.receive(), world.b.receive()), (Vec::new(), Vec::new()));
+        for (_, node) in &mut others {
+            assert_eq!(node.receive(), [""; 0]);
+        }
+        // What was asked back may even reach whom it is for.
+        world.pass();
+        assert_eq!((world.a.receive(), world.b.receive()), (Vec::new(), Vec::new()));
+    }
+    assert_eq!(world.say("still here"), ["still here"]);
+    let (mut opened, mut stopped) = (0, 0);
+    for (_, node) in &mut others {
+        let counters = node.counters();
+        opened += counters.greetings_taken;
+        stopped += counters.dropped();
+    }
+    assert_eq!(opened, 0, "nobody who was recorded knew them");
+    assert!(stopped > 700_000 * 9 / 10, "{stopped}");
+}
+
+#[test]
+fn whoever_starts_again_is_somebody_new() {
+    let mut world = World::known(Mode::Aead);
+    assert_eq!(world.say("before"), ["before"]);
+    for renew_a in [true, false] {
+        let node = if renew_a { &mut world.a } else { &mut world.b };
+        assert!(node.seal().renew());
+        assert_eq!(world.say("who is it?"), [""; 0]);
+        assert_eq!(world.say("after"), ["after"]);
+    }
+    let mut late = Seal::new(Mode::Aead, ring(&[1]), DOMAIN, Box::new(|| None));
+    assert!(late.is_none(), "no boot without randomness");
+    late = Some(seal(Mode::Aead, &[1], 9));
+    late.as_mut().expect("a seal").draw = Box::new(|| None);
+    assert!(!late.expect("a seal").renew());
+}
+
+#[test]
+fn strangers_are_told_apart_by_what_is_wrong_with_them() {
+    let other_key = KeyRing::new(vec![(KeyId(1), secret(99))]).expect("a ring");
+    let other_key = Seal::new(Mode::Aead, other_key, DOMAIN, draw(3)).expect("randomness");
+    type Count = fn(&SealCounters) -> u64;
+    let counts: [(Seal, Count); 3] = [
+        (other_key, |c: &SealCounters| c.key_other),
+        (seal(Mode::Aead, &[7, 1], 4), |c: &SealCounters| c.key_missing),
+        (seal(Mode::Integrity, &[1], 5), |c: &SealCounters| c.other_mode),
+    ];
+    for (stranger, count) in counts {
+        let mut world = World::with(stranger, seal(Mode::Aead, &[1], 2));
+        assert_eq!(world.say("let me in"), [""; 0]);
+        let counters = world.b.counters();
+        assert_eq!((count(&counters), counters.dropped()), (1, 1));
+        assert_eq!(world.recorded.len(), 1, "nobody is answered");
+    }
+    let mut world = World::new(Mode::Aead);
+    world.inject(2, &Bytes::from_static(&[0xA1; 80]));
+    world.inject(
+        2,
+        &Bytes::from_static(b"GET / HTTP/1.0 and so on, as long as it takes to be a seal"),
+    );
+    let counters = world.b.counters();
+    assert_eq!((counters.unsealed, counters.malformed), (1, 1));
+    let mut world = World::with(seal(Mode::Aead, &[7, 1], 1), seal(Mode::Aead, &[1], 2));
+    world.say("let me in");
+    assert_eq!(world.b.seal().missing(), Some((KeyId(7), address(9))));
+    assert!(world.b.seal().set_keys(ring(&[1, 7])));
+    assert_eq!(world.b.seal().missing(), None);
+    world.say("who is it?");
+    assert_eq!(world.say("now"), ["now"]);
+    assert_eq!(world.b.seal().newest_heard(), Some(KeyId(7)));
+}
+
+#[test]
+fn a_change_of_keys_loses_nothing() {
+    let mut world = World::with(seal(Mode::Aead, &[1, 2], 1), seal(Mode::Aead, &[1, 2], 2));
+    world.say("hello?");
+    assert_eq!(world.say("under 1"), ["under 1"]);
+    world.a.send(address(9), "under 1, late");
+    assert!(world.a.seal().activate(KeyId(2)));
+    assert!(!world.a.seal().activate(KeyId(3)));
+    assert_eq!(world.say("under 2"), ["under 1, late", "under 2"]);
+    assert!(!world.a.seal().set_keys(ring(&[1])), "the active key stays");
+    assert!(!world.b.seal().set_keys(ring(&[2])));
+    assert!(world.b.seal().activate(KeyId(2)));
+    assert!(world.b.seal().set_keys(ring(&[2])));
+    assert_eq!(world.say("and on"), ["and on"]);
+}
+
+#[test]
+fn after_eight_million_datagrams_comes_another_key() {
+    let mut world = World::known(Mode::Aead);
+    assert_eq!(world.say("first"), ["first"]);
+    let next = 1 << DATAGRAMS_PER_KEY_LOG2;
+    let mut sealed = Vec::new();
+    for counter in [next - 1, next, next + 1] {
+        let seal = world.a.seal();
+        seal.sealer.skip_to(counter);
+        sealed.push(seal.seal(Kind::Content, counter.to_string().as_bytes()));
+    }
+    sealed.reverse();
+    let got: Vec<_> = sealed.iter().flat_map(|bytes| world.inject(2, bytes).0).collect();
+    assert_eq!(got, [(next + 1).to_string(), next.to_string(), (next - 1).to_string()]);
+    let bodies: Vec<_> = sealed.iter().map(|b| &b[HEADER_LEN..b.len() - TAG_LEN]).collect();
+    assert_ne!(bodies[0], bodies[1]);
+}
+
+#[test]
+fn what_is_too_late_is_not_taken_and_what_is_near_is() {
+    let mut world = World::known(Mode::Integrity);
+    assert_eq!(world.say("first"), ["first"]);
+    let seal = world.a.seal();
+    let mut at = |counter: u64| {
+        seal.sealer.skip_to(counter);
+        seal.seal(Kind::Content, counter.to_string().as_bytes())
+    };
+    let (old, near, newest) = (at(50), at(51), at(50 + WINDOW_LEN));
+    assert_eq!(world.inject(2, &newest).0.len(), 1);
+    assert_eq!(world.inject(2, &old), (Vec::new(), 0));
+    assert_eq!(world.inject(2, &near).0, ["51"]);
+    assert_eq!(world.inject(2, &near), (Vec::new(), 0));
+    let counters = world.b.counters();
+    assert_eq!((counters.late, counters.replayed), (1, 1));
+}
+
+/// Each of them gets it once, sealed once.
+#[test]
+fn the_same_for_several_is_sealed_once() {
+    let mut world = World::new(Mode::Aead);
+    let to = |last| Target::Unicast(address(last));
+    let (one, two) = (Bytes::from_static(b"one"), Bytes::from_static(b"two"));
+    let (x, y) =
+        (world.network.attach(address(30), false), world.network.attach(address(31), false));
+    let mut ends = [x.expect("an address"), y.expect("an address")];
+    let batch = [(to(30), one.clone()), (to(31), one.clone()), (to(30), two), (to(30), one)];
+    world.a.wire.send(&batch);
+    assert_eq!(world.a.counters().sealed, 3);
+    let mut got = [Vec::new(), Vec::new()];
+    ends.iter_mut().zip(&mut got).for_each(|(end, got)| _ = end.receive(256, got));
+    assert_eq!((got[0].len(), got[1].len()), (3, 1));
+    assert_eq!(got[0][0].bytes, got[1][0].bytes);
+    assert_ne!(got[0][0].bytes, got[0][2].bytes, "the same again is another datagram");
+}
+
+#[test]
+fn those_who_never_greet_take_bounded_room() {
+    let mut world = World::new(Mode::Aead);
+    for boot in 0..200 {
+        let mut recorded = seal(Mode::Aead, &[1], 1);
+        recorded.draw = Box::new(move || Some(Boot(u128::from(1_000u32 + boot).to_be_bytes())));
+        assert!(recorded.renew());
+        for number in 0..20 {
+            let bytes = recorded.seal(Kind::Content, &[number]);
+            let (got, replies) = world.inject(2, &bytes);
+            assert_eq!((got, replies), (Vec::new(), 1));
+        }
+        let (greeted, waiting) = world.b.seal().boots_len();
+        assert!(greeted == 0 && waiting <= WAITING_BOOTS_MAX);
+    }
+    assert_eq!(world.b.counters().ungreeted, 200 * 20);
+    world.say("who is it?");
+    assert_eq!(world.say("I am alive"), ["I am alive"]);
+}
+
+/// Nobody who is known is forgotten while our boot is the same.
+#[test]
+fn too_many_engines_make_a_new_boot_of_this_one() {
+    let mut world = World::known(Mode::Aead);
+    assert_eq!(world.say("hello"), ["hello"]);
+    let first = world.b.seal().sealer.boot();
+    let old = world.recorded.clone();
+    let mut others = seal(Mode::Aead, &[1], 1);
+    let mut next = 1_000_u128;
+    others.draw = Box::new(move || {
+        next += 1;
+        Some(Boot(next.to_be_bytes()))
+    });
+    for _ in 1..=BOOTS_MAX {
+        assert!(others.renew());
+        others.greet(address(2), world.b.seal().sealer.boot(), false);
+        for (_, bytes) in others.greetings() {
+            assert_eq!(world.inject(2, &bytes), (Vec::new(), 0));
+        }
+    }
+    assert_ne!(world.b.seal().sealer.boot(), first);
+    for bytes in &old {
+        assert_eq!(world.inject(2, bytes).0, [""; 0]);
+    }
+    world.say("who is it?");
+    assert_eq!(world.say("hello again"), ["hello again"]);
+}
+
+/// Where there is no hardware for AES.
+#[test]
+fn two_processors_with_different_ciphers_understand_each_other() {
+    let mut world = World::known(Mode::Aead);
+    world.recorded.clear();
+    let Seal { keys, sealer, .. } = world.a.seal();
+    let boot = sealer.boot();
+    *sealer = Sealer::new(keys, Suite::ChaCha20Poly1305, boot);
+    sealer.skip_to(100);
+    assert_eq!(world.say("slowly"), ["slowly"]);
+    assert_eq!(world.a.seal().suite_name(), "ChaCha20-Poly1305");
+    assert_eq!(world.recorded[0].len(), "slowly".len() + OVERHEAD_LEN);
+}
