@@ -3,6 +3,7 @@
 
 mod contract;
 mod domains;
+mod keys;
 pub(crate) mod show;
 
 use std::collections::BTreeSet;
@@ -21,13 +22,27 @@ use crate::storage::Storage;
 use crate::turn::Table;
 use anasazi_transport::Transport;
 pub(crate) use domains::Addition;
+pub(crate) use keys::KeyChange;
 
-const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains";
-const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain";
+const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains, keys";
+const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain, key-stage, \
+                       key-activate, key-retire";
 /// Those of them that are about one domain: the one that `domain` names, else `default`; groups
 /// without it are those of all.
-const OF_DOMAIN: [&str; 8] =
-    ["status", "members", "groups", "stats", "isolate", "heal", "loss", "break"];
+const OF_DOMAIN: [&str; 12] = [
+    "status",
+    "members",
+    "groups",
+    "stats",
+    "keys",
+    "isolate",
+    "heal",
+    "loss",
+    "break",
+    "key-stage",
+    "key-activate",
+    "key-retire",
+];
 
 pub(crate) struct Admin {
     /// As it is now.
@@ -50,6 +65,7 @@ pub(crate) enum Then {
     Stop,
     Add(Box<Addition>),
     Remove(DomainId),
+    Keys(DomainId, KeyChange),
 }
 
 /// A request that is refused, and the words for it.
@@ -114,6 +130,7 @@ impl Admin {
                     let domains = domains.iter().map(|(_, domain)| show::domain(domain));
                     json!({ "domains": domains.collect::<Vec<_>>() })
                 }
+                "keys" => json!({ "keys": show::keys(&domains[id]) }),
                 other => return Err(unknown("query", other, QUERIES)),
             },
             Request::Do(what, arguments) => match what.as_str() {
@@ -124,6 +141,10 @@ impl Admin {
                 }
                 "remove-domain" => {
                     return Ok((done, Then::Remove(self.remove(arguments, domains)?)));
+                }
+                "key-stage" | "key-activate" | "key-retire" => {
+                    let change = self.key_change(what, arguments, &domains[id])?;
+                    return Ok((done, Then::Keys(id, change)));
                 }
                 "isolate" | "heal" | "loss" | "break" => {
                     self.inject(what, arguments, &mut domains[id])?;
@@ -164,6 +185,7 @@ impl Admin {
             "state": status.state,
             "address": domain.transport.local_address().to_string(),
             "ring": ring,
+            "seal": keys::summary(domain),
             "uptime_ms": now.since(self.started).as_millis() as u64,
             "sessions": sessions.len(),
             "groups": domain.core.group_count(),
@@ -201,8 +223,8 @@ impl Admin {
         }
         match what {
             "heal" => {
-                domain.transport.isolate(None);
-                domain.transport.loss_permille(0);
+                domain.transport.inner_mut().isolate(None);
+                domain.transport.inner_mut().loss_permille(0);
             }
             "break" => match arguments.get("in").map_or(Some("core"), Value::as_str) {
                 Some("core") => domain.recorder.break_next(),
@@ -213,7 +235,7 @@ impl Admin {
                 let permille = arguments.get("permille").and_then(Value::as_u64);
                 let permille = permille.and_then(|p| u16::try_from(p).ok()).filter(|p| *p <= 1_000);
                 let wrong = || invalid("`permille` must be a whole number from 0 to 1000");
-                domain.transport.loss_permille(permille.ok_or_else(wrong)?);
+                domain.transport.inner_mut().loss_permille(permille.ok_or_else(wrong)?);
             }
             _ => {
                 let nodes = arguments.get("nodes").and_then(Value::as_array);
@@ -222,6 +244,7 @@ impl Admin {
                 let addresses = addresses.collect::<Result<Vec<Option<SocketAddr>>, _>>()?;
                 domain
                     .transport
+                    .inner_mut()
                     .isolate(Some(addresses.into_iter().flatten().collect::<BTreeSet<_>>()));
             }
         }

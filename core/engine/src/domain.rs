@@ -1,6 +1,8 @@
 //! One domain: its protocol core with the transport and the storage that it needs. Time is an
 //! argument; nothing here is shared with another domain, not even room for what it has to say.
 
+mod sealing;
+
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -8,6 +10,7 @@ use anasazi_protocol::{
     Audience, Boot, Command, Core, CoreConfig, Destination, Event, Evidence, Fate, GroupId,
     GroupView, Incarnation, Input, Instant, MessageDelivery, NodeId, Output, Process, SessionId,
 };
+use anasazi_seal::{Seal, Sealed};
 use anasazi_transport::{Faulty, Life, Received, Target, Transport};
 use bytes::Bytes;
 
@@ -18,6 +21,7 @@ use crate::state_file::Stored;
 use crate::storage::Storage;
 use crate::turn::Removal;
 use crate::witness::Witness;
+use sealing::Keys;
 
 /// Datagrams taken in before what they cause is sent.
 const RECEIVE_BATCH_MAX: usize = 256;
@@ -45,6 +49,8 @@ pub(crate) enum Upward {
         for_ms: u16,
     },
     Event(Event),
+    /// What the operator should know.
+    Told(String),
     /// An invariant of the core broke; it says nothing more.
     Broken {
         fault: String,
@@ -62,10 +68,12 @@ pub(crate) enum Upward {
 pub(crate) struct Domain<T, S> {
     pub(crate) name: String,
     pub(crate) core: Core,
-    pub(crate) transport: Faulty<T>,
+    pub(crate) transport: Sealed<Faulty<T>>,
     pub(crate) storage: S,
     pub(crate) process: Process,
     pub(crate) recorder: Recorder,
+    /// Of all members, if datagrams are sealed.
+    pub(crate) keys: Option<Box<Keys>>,
     witness: Option<Box<dyn Witness>>,
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
@@ -110,13 +118,14 @@ impl<T: Transport, S: Storage> Domain<T, S> {
     pub(crate) fn new(
         name: String,
         (config, boot): (CoreConfig, Boot),
-        (transport, storage): (T, S),
+        (transport, seal, storage): (T, Option<Seal>, S),
         recorder: Recorder,
         witness: Option<Box<dyn Witness>>,
         now: Instant,
     ) -> Self {
         let seed = config.seed;
-        let mut transport = Faulty::new(transport, seed);
+        let keys = seal.as_ref().map(|seal| Box::new(Keys::new(seal)));
+        let mut transport = Sealed::new(Faulty::new(transport, seed), seal);
         // Others may know of the first ring before this one does.
         transport.watch(life(boot.process), &[]);
         Self {
@@ -126,6 +135,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             storage,
             process: boot.process,
             recorder,
+            keys,
             witness,
             received: Vec::with_capacity(RECEIVE_BATCH_MAX),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
@@ -151,6 +161,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             self.handle(now, Input::Datagram { from, multicast, bytes });
         }
         self.received = received;
+        self.hear_keys();
         if !self.backlog {
             self.handle(now, Input::Drained);
         }
@@ -226,7 +237,20 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             }
             domain.core.handle(now, input);
             domain.drain(now);
+            domain.say(now);
         });
+    }
+
+    /// Says in the order what there is to say of keys.
+    fn say_notices(&mut self, now: Instant) {
+        self.guarded(|domain| domain.say(now));
+    }
+
+    fn say(&mut self, now: Instant) {
+        while let Some(notice) = self.next_notice() {
+            self.core.handle(now, Input::Command(notice));
+            self.drain(now);
+        }
     }
 
     /// The border of the core: nothing comes of what breaks an invariant, nor of anything later.
@@ -262,8 +286,14 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                 Output::Held { by, groups, for_ms } => {
                     self.up.push(Upward::Held { by, groups, for_ms });
                 }
+                Output::Notice { by, content } => self.keys_of(by.node, &content),
                 Output::Event(event) => {
                     self.recorder.event(now, &event);
+                    match &event {
+                        Event::Installed { members, .. } => self.keys_in(members),
+                        Event::OwnPause { late_ms } => self.paused(*late_ms),
+                        _ => {}
+                    }
                     let begins = matches!(&event, Event::State { to: "recovery", .. });
                     self.has_new_ring |= begins || matches!(&event, Event::Installed { .. });
                     if let Some(witness) = &mut self.witness {

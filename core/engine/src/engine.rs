@@ -386,6 +386,10 @@ impl Engine {
             turn.opened(opened, &mut watch, Instant(now_ns()));
         }
         turn.take_orders().into_iter().for_each(|order| openings.start(order));
+        for read in openings.take_keys() {
+            turn.keys_read(read, Instant(now_ns()));
+        }
+        turn.take_key_orders().into_iter().for_each(|order| openings.read_keys(order));
     }
 
     fn take_in_connections(&mut self) {

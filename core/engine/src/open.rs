@@ -3,12 +3,14 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, limits};
+use anasazi_seal::OVERHEAD_LEN;
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::boot::{boot, boot_added, random_u64};
 use crate::config::{DomainConfig, TransportConfig, ValidConfig};
 use crate::domains::DEFAULT_NAME;
 use crate::error::EngineError;
+use crate::key_file;
 use crate::recorder::Recorder;
 use crate::session::SessionLimits;
 use crate::sys::poll::{Waker, now_ns};
@@ -44,9 +46,19 @@ pub(crate) fn open(
     let limits = session_limits(&config);
     let mut domains = domains.into_iter();
     let Some(default) = domains.next() else { unreachable!("there always is a domain") };
-    let DomainParts { core, boot, transport, storage, witness, .. } = default;
-    let parts =
-        Parts { config, warnings, core, boot, limits, transport, storage, temporary, witness };
+    let DomainParts { core, boot, transport, seal, storage, witness, .. } = default;
+    let parts = Parts {
+        config,
+        warnings,
+        core,
+        boot,
+        limits,
+        transport,
+        seal,
+        storage,
+        temporary,
+        witness,
+    };
     // Once there is a core, its domain guards it.
     catch_unwind(AssertUnwindSafe(|| {
         let mut turn = Turn::new(parts, now);
@@ -89,13 +101,18 @@ fn open_domain(
     let (transport, of_network) = Udp::open(&udp_options(&config.transport))
         .map_err(|e: OpenError| EngineError::Network(format!("{place}{e}")))?;
     warnings.extend(of_network.into_iter().map(|warning| format!("{place}{warning}")));
+    let seal =
+        key_file::seal(config).map_err(|error| EngineError::Config(format!("{place}{error}")))?;
+    let overhead = if seal.is_some() { OVERHEAD_LEN } else { 0 };
     let core = CoreConfig {
         cluster: config.number,
         domain: config.short_number(),
         peers: config.transport.peers.clone(),
         multicast: transport.has_multicast(),
-        mtu: config.transport.mtu,
-        mtu_max: config.transport.mtu_max,
+        mtu: config.transport.mtu - overhead,
+        mtu_max: config.transport.mtu_max - overhead,
+        // The seal is better.
+        checksum: seal.is_none(),
         window: window(config, &transport),
         timers: config.ring.timers(),
         // Those of `default` are changed node by node, as they always were.
@@ -106,7 +123,7 @@ fn open_domain(
         ..CoreConfig::default()
     };
     let witness = open_trace(config, boot, now)?;
-    Ok(DomainParts { name: config.name.clone(), core, boot, transport, storage, witness })
+    Ok(DomainParts { name: config.name.clone(), core, boot, transport, seal, storage, witness })
 }
 
 fn session_limits(config: &ValidConfig) -> SessionLimits {

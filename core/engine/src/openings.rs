@@ -1,5 +1,6 @@
 //! Opens what a domain needs that is added while the engine runs, in a thread: the state file is
-//! made durable before anybody hears of the domain, and an engine does not wait for a disk.
+//! made durable before anybody hears of the domain, and an engine does not wait for a disk. Key
+//! files are read in the same way.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -8,10 +9,11 @@ use anasazi_stream::thread::spawn_without_signals;
 use anasazi_transport::Udp;
 
 use crate::error::EngineError;
+use crate::key_file;
 use crate::open::open_added;
 use crate::sys::poll::Waker;
 use crate::sys::schedule;
-use crate::turn::{Opened, Order};
+use crate::turn::{KeyOrder, KeysRead, Opened, Order};
 use crate::writer::Writer;
 
 type RealOpened = Opened<Udp, Option<Writer>>;
@@ -20,13 +22,16 @@ type RealOpened = Opened<Udp, Option<Writer>>;
 pub(crate) struct Openings {
     sender: Sender<RealOpened>,
     opened: Receiver<RealOpened>,
+    keys_sender: Sender<KeysRead>,
+    keys: Receiver<KeysRead>,
     waker: Waker,
 }
 
 impl Openings {
     pub(crate) fn new(waker: Waker) -> Self {
         let (sender, opened) = channel();
-        Self { sender, opened, waker }
+        let (keys_sender, keys) = channel();
+        Self { sender, opened, keys_sender, keys, waker }
     }
 
     /// Carries an order out; the engine is woken when it is done. A thread for each: they are few,
@@ -52,6 +57,27 @@ impl Openings {
             _ = self.sender.send(Opened { name, result: Err(error) });
             self.waker.wake();
         }
+    }
+
+    /// Has a key file read; the engine is woken when it is done.
+    pub(crate) fn read_keys(&self, order: KeyOrder) {
+        let (sender, waker) = (self.keys_sender.clone(), self.waker.clone());
+        let KeyOrder { domain, path, asker } = order;
+        let of = domain.clone();
+        let work = move || {
+            let result = key_file::read(&path);
+            _ = sender.send(KeysRead { domain, asker, result });
+            waker.wake();
+        };
+        if let Err(error) = spawn_without_signals("anasazi-keys", work) {
+            let error = EngineError::System(format!("no thread to read it with: {error}"));
+            _ = self.keys_sender.send(KeysRead { domain: of, asker, result: Err(error) });
+            self.waker.wake();
+        }
+    }
+
+    pub(crate) fn take_keys(&self) -> impl Iterator<Item = KeysRead> {
+        self.keys.try_iter()
     }
 
     pub(crate) fn take(&self) -> impl Iterator<Item = RealOpened> {

@@ -81,6 +81,7 @@ impl Recorder {
                     Command::Leave { session, .. } => ("leave", session),
                     Command::Disconnect { session } => ("disconnect", session),
                     Command::Hold { .. } => ("hold", &none),
+                    Command::Notice { .. } => ("notice", &none),
                     Command::Send { session, .. } => ("send", session),
                 };
                 Note::Command { what, session: session.0 }

@@ -5,6 +5,7 @@
 mod addition;
 mod ending;
 mod hand_up;
+mod keys;
 mod removal;
 mod table;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Instant, NodeId};
+use anasazi_seal::Seal;
 use anasazi_transport::Transport;
 
 use crate::admin::{Admin, Then};
@@ -31,6 +33,7 @@ use crate::sys::socket::Peer;
 use crate::witness::Witness;
 use addition::Adding;
 pub(crate) use addition::{Opened, Order, Ready};
+pub(crate) use keys::{KeyOrder, KeysRead};
 pub(crate) use removal::Removal;
 pub(crate) use table::{TRANSPORT_KEYS, Table};
 
@@ -52,6 +55,8 @@ pub struct DomainParts<T, S> {
     pub boot: Boot,
     /// The network.
     pub transport: T,
+    /// What its datagrams are sealed with, if they are.
+    pub seal: Option<Seal>,
     /// The disk.
     pub storage: S,
     /// Who watches the core, if anybody does.
@@ -72,6 +77,8 @@ pub struct Parts<T, S> {
     pub limits: SessionLimits,
     /// The network.
     pub transport: T,
+    /// What its datagrams are sealed with, if they are.
+    pub seal: Option<Seal>,
     /// The disk.
     pub storage: S,
     /// Where the flight record goes if not where the configuration says.
@@ -90,6 +97,8 @@ pub struct Turn<T, S> {
     clients_return: bool,
     /// Domains that are not there yet.
     adding: Vec<Adding>,
+    /// Key files that are to be read.
+    key_orders: Vec<KeyOrder>,
     /// The latest incarnation that this process has in any domain.
     newest: Incarnation,
     stop: Stop,
@@ -110,7 +119,7 @@ enum Stop {
 impl<T: Transport, S: Storage> Turn<T, S> {
     /// The protocol begins; what it has to say leaves with the first [`run`](Self::run).
     pub fn new(parts: Parts<T, S>, now: Instant) -> Self {
-        let Parts { config, warnings, core, boot, limits, transport, storage, .. } = parts;
+        let Parts { config, warnings, core, boot, limits, transport, seal, storage, .. } = parts;
         let (temporary, witness) = (parts.temporary, parts.witness);
         let mut journal = Journal::default();
         warnings.into_iter().for_each(|warning| journal.warn(warning));
@@ -119,13 +128,14 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let records = [config.recorder.dir.clone(), temporary];
         let sessions = Sessions::new(limits, boot.process, SESSION_KEYS);
         let name = DEFAULT_NAME.to_owned();
-        let default = DomainParts { name, core, boot, transport, storage, witness };
+        let default = DomainParts { name, core, boot, transport, seal, storage, witness };
         Self {
             domains: Table::new(begin(default, records.clone(), now)),
             sessions,
             admin: Admin::new(config, journal, now),
             clients_return,
             adding: Vec::new(),
+            key_orders: Vec::new(),
             newest: boot.process.incarnation,
             stop: Stop::No,
             ended: None,
@@ -275,7 +285,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
 
     /// The network that `default` was made with.
     pub fn transport_mut(&mut self) -> &mut T {
-        self.domains[DomainId::DEFAULT].transport.inner_mut()
+        self.domains[DomainId::DEFAULT].transport.inner_mut().inner_mut()
     }
 
     /// The disk that `default` was made with.
@@ -352,6 +362,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             match answer.then {
                 Then::Add(addition) => self.add_for(*addition, (session, tag)),
                 Then::Remove(id) => self.remove_for(id, (session, tag), now),
+                Then::Keys(id, change) => {
+                    self.change_keys(id, change, (session, tag), now, readiness);
+                }
                 Then::Nothing | Then::Stop => {
                     if matches!(answer.then, Then::Stop) {
                         self.stop();
@@ -369,9 +382,10 @@ fn begin<T: Transport, S: Storage>(
     [directory, temporary]: [Option<PathBuf>; 2],
     now: Instant,
 ) -> Domain<T, S> {
-    let DomainParts { name, core, boot, transport, storage, witness } = parts;
+    let DomainParts { name, core, boot, transport, seal, storage, witness } = parts;
     let recorder = Recorder::new(boot.process, directory, temporary);
-    let mut domain = Domain::new(name, (core, boot), (transport, storage), recorder, witness, now);
+    let outside = (transport, seal, storage);
+    let mut domain = Domain::new(name, (core, boot), outside, recorder, witness, now);
     domain.begin(now);
     domain
 }

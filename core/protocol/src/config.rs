@@ -33,6 +33,9 @@ pub struct CoreConfig {
     /// Features that a ring uses if all its members have them, one bit each
     /// (`limits::FEATURE_ACCELERATED`).
     pub features: u32,
+    /// Datagrams carry a CRC32C, and it is checked; not needed where the transport authenticates
+    /// them. The same at all nodes.
+    pub checksum: bool,
     /// When to do what.
     pub timers: Timers,
     /// No ring is formed with who has other times; else that is only said.
@@ -59,6 +62,7 @@ impl Default for CoreConfig {
             send_queue_len_max: limits::SEND_QUEUE_LEN_MAX,
             wire: limits::WIRE_VERSIONS,
             features: limits::FEATURE_ACCELERATED,
+            checksum: true,
             timers: Timers::default(),
             same_times: false,
             contract: Contract::default(),

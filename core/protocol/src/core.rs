@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use crate::contract::ContractStatus;
 use crate::event::{Cause, Event, Stats};
-use crate::id::{GroupId, Incarnation, MemberId, Process, RingId, ViewId};
+use crate::id::{GroupId, Incarnation, MemberId, Process, RingId, SessionId, ViewId};
 use crate::input::{Command, Evidence, Input};
+use crate::limits;
 use crate::node::Node;
 use crate::output::Output;
 use crate::ring::Ring;
@@ -271,6 +272,11 @@ impl Core {
                 let (kind, group) = (FrameKind::Disconnect, GroupId::default());
                 node.accept_control(kind, session, group, Bytes::new());
             }
+            Command::Notice { content } if content.len() > limits::NOTICE_LEN_MAX => return,
+            Command::Notice { content } => {
+                let (session, group) = (SessionId::default(), GroupId::default());
+                node.accept_control(FrameKind::Notice, session, group, content);
+            }
             Command::Hold { groups, for_ms } => return self.hold(groups, for_ms),
             Command::Send { session, to, service, priority, no_self, tag, payload } => {
                 if !service.is_ordered() {
@@ -318,7 +324,8 @@ impl Core {
         multicast: bool,
         bytes: &Bytes,
     ) -> Result<(), WireError> {
-        let (header, mut body) = open(bytes, self.node.config.cluster, self.node.config.domain)?;
+        let config = &self.node.config;
+        let (header, mut body) = open(bytes, (config.cluster, config.domain), config.checksum)?;
         if self.is_own(&header) {
             return Ok(());
         }

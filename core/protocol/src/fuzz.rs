@@ -16,7 +16,7 @@ pub const KIND_MAX: u8 = crate::wire::packet::KIND_MAX;
 
 /// Reads a datagram as a core of that cluster and domain does; whether it is one.
 pub fn datagram(bytes: &Bytes, cluster: u64, domain: u16) -> bool {
-    let opened = open(bytes, cluster, domain);
+    let opened = open(bytes, (cluster, domain), true);
     opened.is_ok_and(|(header, body)| Packet::decode(header.kind, body).is_ok())
 }
 
@@ -31,7 +31,7 @@ pub struct Reread {
 impl Reread {
     /// What [`datagram`] reads, if it is one.
     pub fn of(bytes: &Bytes, cluster: u64, domain: u16) -> Option<Self> {
-        let (header, body) = open(bytes, cluster, domain).ok()?;
+        let (header, body) = open(bytes, (cluster, domain), true).ok()?;
         let packet = Packet::decode(header.kind, body).ok()?;
         Some(Self { arena: Arena::default(), header, packet, len: bytes.len() })
     }

@@ -86,6 +86,13 @@ pub enum Command {
         /// At most [`limits::HOLD_MS_MAX`](crate::limits::HOLD_MS_MAX); 0: no longer.
         for_ms: u16,
     },
+    /// Tell all engines of the ring something, in the order, agreed; it is about no session.
+    /// Answered by [`Output::Notice`](crate::Output::Notice), at this node too. What is longer than
+    /// [`limits::NOTICE_LEN_MAX`](crate::limits::NOTICE_LEN_MAX) is dropped.
+    Notice {
+        /// What.
+        content: Bytes,
+    },
     /// Send; the sender need not be a member. A message without order that cannot go out now, or
     /// is longer than [`limits::UNORDERED_LEN_MAX`](crate::limits::UNORDERED_LEN_MAX), is dropped.
     Send {

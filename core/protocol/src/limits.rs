@@ -13,8 +13,9 @@ pub const MESSAGE_LEN_MAX: usize = 64 << 20;
 pub const MESSAGE_LEN_DEFAULT: usize = 1 << 20;
 /// Members of a ring.
 pub const MEMBERS_MAX: usize = 128;
-/// Smallest datagram size that may be configured, in bytes of UDP payload.
-pub const MTU_MIN: usize = 1_200;
+/// Smallest datagram size, in bytes: of the 1,200 of UDP payload that may be configured, so many are
+/// left by a seal.
+pub const MTU_MIN: usize = 1_152;
 /// Default datagram size, in bytes of UDP payload.
 pub const MTU_DEFAULT: usize = 1_400;
 /// Wire versions that this code speaks, lowest and highest.
@@ -51,6 +52,8 @@ pub const UNORDERED_LEN_MAX: usize = 1_024;
 pub const UNORDERED_GROUP_LEN: usize = 9;
 /// Packets without order that a node sends in a millisecond.
 pub const UNORDERED_PER_MS_MAX: u32 = 128;
+/// Longest notice of an engine to the others, in bytes: it is never cut.
+pub const NOTICE_LEN_MAX: usize = 320;
 /// Longest time for which one packet can ask the senders of groups to wait, in milliseconds.
 pub const HOLD_MS_MAX: u32 = 1_000;
 /// Groups of one such packet.

@@ -219,6 +219,7 @@ impl Node {
             node: self.me.node,
             boot: self.me.incarnation.0 as u32,
             counter: self.out.stats.datagrams_sent,
+            checksum: self.config.checksum,
         }
     }
 

@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::id::{GroupId, Incarnation, MemberId, NodeId, SessionId, ViewId};
+use crate::id::{GroupId, Incarnation, MemberId, NodeId, Process, SessionId, ViewId};
 use crate::service::{Audience, Service};
 use crate::trace::Trace;
 
@@ -60,6 +60,13 @@ pub enum Output {
         groups: Vec<GroupId>,
         /// For how long from now; 0: no longer.
         for_ms: u16,
+    },
+    /// An engine of the ring tells all of them this, this one too, at its place in the order.
+    Notice {
+        /// Which.
+        by: Process,
+        /// As it was given to [`Command::Notice`](crate::Command::Notice).
+        content: Bytes,
     },
     /// Something worth counting or telling.
     Event(Event),

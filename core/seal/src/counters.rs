@@ -32,6 +32,25 @@ pub struct SealCounters {
 }
 
 impl SealCounters {
+    /// Each with its name.
+    pub fn fields(&self) -> [(&'static str, u64); 13] {
+        [
+            ("sealed", self.sealed),
+            ("opened", self.opened),
+            ("malformed", self.malformed),
+            ("unsealed", self.unsealed),
+            ("other_mode", self.other_mode),
+            ("key_missing", self.key_missing),
+            ("key_other", self.key_other),
+            ("forged", self.forged),
+            ("replayed", self.replayed),
+            ("late", self.late),
+            ("ungreeted", self.ungreeted),
+            ("greetings_sent", self.greetings_sent),
+            ("greetings_taken", self.greetings_taken),
+        ]
+    }
+
     /// All datagrams that were dropped.
     pub fn dropped(&self) -> u64 {
         self.malformed

@@ -46,6 +46,18 @@ pub(crate) enum NotSealed {
     Unsealed,
 }
 
+/// It looks like a sealed datagram.
+pub fn is_sealed(datagram: &[u8]) -> bool {
+    datagram.first() == Some(&VERSION)
+}
+
+/// Whose nonce is used in a sealed datagram, and which: never the same twice, but for the same
+/// datagram.
+pub fn nonce_of(datagram: &[u8]) -> Option<(Boot, u64)> {
+    let header = Header::of(datagram).ok()?;
+    Some((header.boot, header.counter))
+}
+
 impl Header {
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];

@@ -59,6 +59,12 @@ impl KeyRing {
         self.keys[0].0.id
     }
 
+    pub(crate) fn remove(&mut self, id: KeyId) -> bool {
+        let before = self.keys.len();
+        self.keys.retain(|(info, _)| info.id != id);
+        self.keys.len() < before
+    }
+
     pub(crate) fn get(&self, id: KeyId) -> Option<&Secret> {
         self.keys.iter().find(|(info, _)| info.id == id).map(|(_, secret)| secret)
     }

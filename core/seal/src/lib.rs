@@ -32,6 +32,7 @@ mod window;
 pub use boots::Boot;
 pub use counters::SealCounters;
 pub use file::KeyFileError;
+pub use header::{is_sealed, nonce_of};
 pub use keys::{KeyId, KeyInfo, KeyRing};
 pub use limits::OVERHEAD_LEN;
 pub use rotation::{Rotation, RotationError, RotationOutput};

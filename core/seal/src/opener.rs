@@ -35,6 +35,11 @@ impl DomainKeys {
         self.domain
     }
 
+    pub(crate) fn remove(&mut self, key: KeyId) -> bool {
+        self.hints.retain(|(id, _)| *id != key);
+        self.ring.remove(key)
+    }
+
     pub(crate) fn hint(&self, key: KeyId) -> Option<[u8; 4]> {
         self.hints.iter().find(|(id, _)| *id == key).map(|(_, hint)| *hint)
     }

@@ -92,6 +92,12 @@ impl Seal {
         true
     }
 
+    /// Opens nothing with a key any more. False: it is not here, or is active.
+    #[must_use]
+    pub fn retire(&mut self, key: KeyId) -> bool {
+        key != self.active() && self.keys.remove(key)
+    }
+
     /// Seals with another key from now on. False: it is not here.
     #[must_use]
     pub fn activate(&mut self, key: KeyId) -> bool {

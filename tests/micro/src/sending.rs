@@ -133,6 +133,7 @@ impl Host {
             boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
             limits: limits(),
             transport: network.attach(address, true).expect("a descriptor"),
+            seal: None,
             storage: NoDisk,
             temporary: None,
             witness: None,

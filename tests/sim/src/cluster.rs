@@ -22,6 +22,7 @@ use crate::node::{Clock, Node};
 use crate::options::Options;
 use crate::random::Random;
 use crate::schedule::Schedule;
+use crate::seals::KeyOwner;
 use crate::seen::Sent;
 use crate::story::{Failure, Story};
 use crate::trap::Trap;
@@ -71,6 +72,7 @@ pub struct Cluster {
     pub(crate) digest: Option<Digest>,
     pub(crate) judge: Judge,
     pub(crate) demotions: Demotions,
+    pub(crate) key_owner: KeyOwner,
     /// What stays cut when all is healed.
     pub(crate) lasting: Lasting,
     /// Clients that wrote all over their memory: what they sent may be anything.
@@ -130,6 +132,9 @@ impl Passing<'_> {
 
 /// The kind of a datagram, in a word.
 pub fn kind_name(datagram: &[u8]) -> &'static str {
+    if anasazi_seal::is_sealed(datagram) {
+        return "sealed";
+    }
     anasazi_protocol::wire_kind(datagram).unwrap_or("?")
 }
 
@@ -167,6 +172,7 @@ pub(crate) enum Happening {
     Turn { node: usize, life: u64, at: u64 },
     Boot { node: usize, life: u64 },
     Fault { epoch: u64 },
+    Keys { epoch: u64 },
     Look,
     Ambush { epoch: u64, node: usize },
     CutOff { epoch: u64, node: usize, time: u64 },
@@ -214,6 +220,7 @@ impl Cluster {
             digest: None,
             judge: Judge::default(),
             demotions: Demotions::default(),
+            key_owner: KeyOwner::new(options.nodes),
             lasting: Lasting::None,
             wild: BTreeSet::new(),
             letters: HashMap::new(),
@@ -369,6 +376,7 @@ impl Cluster {
             Happening::Boot { node, life } if self.nodes[node].life == life => self.boot(node),
             Happening::Look => self.look(),
             Happening::Fault { epoch } if epoch == self.epoch => self.next_fault(),
+            Happening::Keys { epoch } if epoch == self.epoch => self.change_keys(),
             Happening::Ambush { epoch, node } if epoch == self.epoch => self.ambush(node),
             Happening::CutOff { epoch, node, time } if epoch == self.epoch => {
                 self.cut_off(node, time);

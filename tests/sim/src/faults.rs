@@ -32,6 +32,7 @@ impl Cluster {
         self.lay_cables();
         self.install_software();
         self.plan_fault();
+        self.plan_keys();
     }
 
     /// All faults end now. Who is down starts again, or stays down if `all` is not asked for and

@@ -30,6 +30,7 @@ mod reading;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod seals;
 mod seen;
 pub mod session;
 pub mod shrink;

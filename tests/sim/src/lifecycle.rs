@@ -7,13 +7,14 @@ use anasazi_engine::life;
 use anasazi_engine::session::SessionLimits;
 use anasazi_engine::turn::Parts;
 use anasazi_oracle::Entry;
-use anasazi_protocol::{Boot, CoreConfig, Incarnation, Process, limits, planted};
+use anasazi_protocol::{Boot, CoreConfig, Incarnation, Process, planted};
+use anasazi_seal::OVERHEAD_LEN;
 
 use crate::cluster::{Cluster, Happening};
 use crate::engine::{self, SimTurn, Wire};
 use crate::faults::Undo;
 use crate::node::Disk;
-use crate::options::Multicast;
+use crate::options::{Multicast, PAYLOAD_LEN_MIN};
 use crate::story::Failure;
 
 /// What a machine's wall clock shows at the beginning, in milliseconds.
@@ -94,6 +95,7 @@ impl Cluster {
             config: self.admin_config.clone(),
             warnings: Vec::new(),
             transport: Wire::new(n.address, core.multicast),
+            seal: self.seal_for(node),
             core,
             boot,
             limits,
@@ -260,7 +262,7 @@ impl Cluster {
         let mut config = CoreConfig {
             peers,
             multicast: options.network.multicast != Multicast::Off,
-            mtu: if options.mixed_mtu && node % 2 == 1 { limits::MTU_MIN } else { options.mtu },
+            mtu: if options.mixed_mtu && node % 2 == 1 { PAYLOAD_LEN_MIN } else { options.mtu },
             mtu_max: options.mtu_max,
             window: options.window,
             send_queue_messages_max: options.machine.queue.0,
@@ -271,6 +273,11 @@ impl Cluster {
             trace: true,
             ..CoreConfig::default()
         };
+        if options.seal.mode.is_some() {
+            config.mtu -= OVERHEAD_LEN;
+            config.mtu_max = config.mtu_max.saturating_sub(OVERHEAD_LEN);
+            config.checksum = false;
+        }
         if let Some(software) = self.options.software.get(self.nodes[node].software) {
             (config.wire, config.features) = (software.wire, software.features);
         }

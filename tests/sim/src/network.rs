@@ -223,7 +223,10 @@ impl Network {
         if link.cuts > 0 || (multicast && (link.outage || !link.multicast)) {
             return arrivals;
         }
-        if left < link.kind_lost.1 && bytes.get(1) == Some(&link.kind_lost.0) {
+        if left < link.kind_lost.1
+            && bytes.get(1) == Some(&link.kind_lost.0)
+            && !anasazi_seal::is_sealed(bytes)
+        {
             self.faults += 1;
             return arrivals;
         }

@@ -20,13 +20,19 @@ use std::collections::BTreeSet;
 
 use anasazi_protocol::{Contract, Timers, limits};
 
+use anasazi_seal::OVERHEAD_LEN;
+
 use crate::faults::Kind;
 use crate::network::Lasting;
 use crate::random::Random;
+use crate::seals::SealOptions;
 use crate::upgrades::Software;
 pub use machine::MachineOptions;
 pub use network::{Multicast, NetworkOptions};
 pub use traffic::Traffic;
+
+/// Smallest size that a datagram may be configured to have, sealed or not.
+pub(crate) const PAYLOAD_LEN_MIN: usize = limits::MTU_MIN + OVERHEAD_LEN;
 
 /// Everything that is decided before a run.
 #[derive(Clone, Debug)]
@@ -71,6 +77,8 @@ pub struct Options {
     pub window: u32,
     /// What the members may cost each other.
     pub contract: Contract,
+    /// Whether datagrams are sealed.
+    pub seal: SealOptions,
     /// Versions of daemons, the older first; empty: all are of this one.
     pub software: Vec<Software>,
     /// Largest message, in bytes.
@@ -129,11 +137,12 @@ impl Options {
             start_within_ms: if random.coin() { 0 } else { random.between(1, 3_000) },
             lasting: Lasting::None,
             timer_scale,
-            mtu: random.pick(&[limits::MTU_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
+            mtu: random.pick(&[PAYLOAD_LEN_MIN, 1_400, 1_400, 1_400, limits::MTU_MAX]),
             mtu_max: 0,
             narrow: (0, 0),
             mixed_mtu: false,
             contract: Contract::default(),
+            seal: SealOptions::default(),
             software: Vec::new(),
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),
             message_len_max: random.pick(&[4_000, 64 << 10, 1 << 20]),
@@ -188,6 +197,7 @@ impl Options {
             self.lasting = Lasting::Links;
         }
         self.add_contract(&mut Random::new(seed.rotate_left(7)));
+        self.add_seal(&mut Random::new(seed.rotate_left(3)));
     }
 
     /// Engines keep so little for a client that one which reads as it can may be too slow.
@@ -208,6 +218,7 @@ impl Options {
         options.mixed_mtu = false;
         options.software.clear();
         options.contract = Contract::default();
+        options.seal = SealOptions::default();
         (options.mtu_max, options.narrow) = (0, (0, 0));
         (options.mtu, options.window) = (limits::MTU_DEFAULT, limits::WINDOW_DEFAULT);
         options.message_len_max = limits::MESSAGE_LEN_DEFAULT;
@@ -234,7 +245,7 @@ impl Options {
         let rotation_us = self.rotation_us();
         let copies = if network.multicast == Multicast::On { 1 } else { nodes.max(2) - 1 };
         let packets = u64::from(self.window).max(1);
-        let mtu = if self.mixed_mtu { limits::MTU_MIN } else { self.mtu } as u64;
+        let mtu = if self.mixed_mtu { PAYLOAD_LEN_MIN } else { self.mtu } as u64;
         let by_window = packets * mtu * 1_000_000 / rotation_us;
         let by_link = if network.bytes_per_ms == 0 {
             u64::MAX

@@ -5,7 +5,7 @@ use anasazi_protocol::limits;
 use crate::cluster::Cluster;
 use crate::faults::{Kind, Undo};
 use crate::network::Carries;
-use crate::options::Options;
+use crate::options::{Options, PAYLOAD_LEN_MIN};
 use crate::random::Random;
 
 const MS: u64 = 1_000_000;
@@ -40,7 +40,7 @@ impl Cluster {
     /// Some connections carry less for a while, and may not even say so.
     pub(crate) fn narrow(&mut self, time: u64) {
         let carries = Carries {
-            len: self.random.pick(&[limits::MTU_MIN, 1_500, 4_500]),
+            len: self.random.pick(&[PAYLOAD_LEN_MIN, 1_500, 4_500]),
             silent: self.random.coin(),
         };
         let share = self.random.pick(&[100, 500, 1_000]);

@@ -151,6 +151,9 @@ impl Cluster {
         if let Some(digest) = &mut self.digest {
             digest.add(&(self.now, from, to, bytes));
         }
+        if self.options.seal.mode.is_some() {
+            self.check_nonce(from, bytes);
+        }
         let Some(left) = self.network.leave(self.now, from, bytes.len()) else { return };
         match to {
             Target::Multicast => {

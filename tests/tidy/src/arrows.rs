@@ -43,19 +43,20 @@ fn section<'a>(text: &'a str, name: &str) -> impl Iterator<Item = (usize, &'a st
 }
 
 /// Folder of a crate, and the crates of this project that it may use.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("core/protocol", &[]),
     ("core/transport", &[]),
+    ("core/seal", &["transport"]),
     ("core/queue", &[]),
     ("core/stream", &["queue"]),
-    ("core/engine", &["protocol", "transport", "queue", "stream"]),
+    ("core/engine", &["protocol", "transport", "seal", "queue", "stream"]),
     ("core/client", &["queue", "stream"]),
     ("ffi", &["client", "engine", "queue"]),
     ("daemon", &["engine"]),
     ("console", &["client", "engine", "oracle"]),
     ("core/oracle", &["protocol"]),
     ("tests/chaos", &["client", "protocol", "oracle"]),
-    ("tests/sim", &["protocol", "transport", "queue", "engine", "client", "oracle"]),
+    ("tests/sim", &["protocol", "transport", "seal", "queue", "engine", "client", "oracle"]),
 ];
 
 #[test]

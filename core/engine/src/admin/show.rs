@@ -7,6 +7,8 @@ use anasazi_transport::Transport;
 use serde_json::{Value, json};
 
 use super::contract;
+pub(crate) use super::keys::keys;
+use super::keys::summary;
 use crate::domain::Domain;
 use crate::domains::DomainId;
 use crate::session::Sessions;
@@ -77,6 +79,7 @@ pub(crate) fn domain<T: Transport, S>(domain: &Domain<T, S>) -> Value {
         "ring": ring,
         "groups": domain.core.group_count(),
         "contract": contract,
+        "seal": summary(domain),
     })
 }
 

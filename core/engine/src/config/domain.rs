@@ -166,6 +166,7 @@ pub(super) fn read_all(
             name: (*name).to_owned(),
             number: number(&config.cluster, name),
             transport: read.transport(),
+            seal: read.seal(),
             ring: read.ring(),
             contract: read.contract(),
             trace: TraceConfig { file: read.path("trace.file") },
@@ -219,7 +220,7 @@ impl DomainConfig {
 /// Table of the domains' tables.
 pub(super) const TABLE: &str = "domain";
 /// Tables of keys that may differ from domain to domain.
-const TABLES: [&str; 4] = ["transport", "ring", "contract", "trace"];
+const TABLES: [&str; 5] = ["transport", "seal", "ring", "contract", "trace"];
 /// Longest name, in bytes.
 const NAME_LEN_MAX: usize = 32;
 

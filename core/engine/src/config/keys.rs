@@ -3,6 +3,7 @@
 
 use anasazi_protocol::limits;
 use anasazi_queue::ring;
+use anasazi_seal::OVERHEAD_LEN;
 
 use super::kind::{Kind, SOCKET_PATH_LEN_MAX};
 
@@ -51,6 +52,10 @@ impl Key {
     }
 }
 
+/// Bytes of UDP payload that every network carries (RFC 9000, section 14): room for the smallest
+/// datagram of the protocol, and its seal.
+const PAYLOAD_LEN_MIN: u64 = (limits::MTU_MIN + OVERHEAD_LEN) as u64;
+
 /// All keys, table by table.
 pub const KEYS: &[Key] = &[
     Key {
@@ -85,9 +90,9 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: Kind::Address,
         effect: "Address and UDP port of this node, at which the other nodes reach it. The \
-                 default talks to this host only.",
-        danger: "Datagrams are not encrypted or authenticated: use a network that you trust. A \
-                 port that is not fixed (0) cannot be named in a firewall or by transport.peers.",
+                 default talks to this host only; any other one needs a key file, or seal.mode.",
+        danger: "A port that is not fixed (0) cannot be named in a firewall or by \
+                 transport.peers.",
         ..key("transport.bind", "127.0.0.1:0")
     },
     Key {
@@ -140,7 +145,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         kind: Kind::Integer {
-            min: limits::MTU_MIN as u64,
+            min: PAYLOAD_LEN_MIN,
             max: limits::MTU_MAX as u64,
             unit: "bytes of UDP payload",
         },
@@ -153,7 +158,7 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         kind: Kind::Integer {
-            min: limits::MTU_MIN as u64,
+            min: PAYLOAD_LEN_MIN,
             max: limits::MTU_MAX as u64,
             unit: "bytes of UDP payload",
         },
@@ -169,6 +174,23 @@ pub const KEYS: &[Key] = &[
                  loss). For tests and demonstrations.",
         danger: "Never true in production: whoever may open a session can partition the cluster.",
         ..key("transport.allow_faults", "false")
+    },
+    Key {
+        kind: Kind::Word(&["auto", "aead", "integrity", "checksum"]),
+        effect: "What protects datagrams. aead: who has no key can neither read nor make nor repeat \
+                 them. integrity: anybody can read them. checksum: only bit rot is found. auto: \
+                 aead if there is a key file, else checksum, on addresses of this host only.",
+        danger: "With \"checksum\" whoever reaches the network is a member, if he wants to be. Must \
+                 be equal on all nodes: those with another one do not understand each other.",
+        ..key("seal.mode", "auto")
+    },
+    Key {
+        kind: Kind::Path { len_max: 4_000 },
+        effect: "File with the keys of the cluster, made by `anasazi key generate`; the same on \
+                 all nodes. The first key in it seals when the engine starts; all of them open.",
+        danger: "Whoever can read it can be a member. The engine takes none that others than its \
+                 owner and its group can read.",
+        ..key("seal.key_file", "")
     },
     Key {
         kind: milliseconds(20, 60_000),

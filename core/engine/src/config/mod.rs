@@ -38,5 +38,5 @@ pub use kind::{Kind, StreamAddress, Value};
 pub use settings::{Effective, Settings};
 pub use valid::{
     ClientConfig, ConnectConfig, DomainConfig, LogConfig, MessageConfig, NodeConfig, RingConfig,
-    SessionConfig, StateConfig, ThreadConfig, TransportConfig, ValidConfig,
+    SealConfig, SessionConfig, StateConfig, ThreadConfig, TransportConfig, ValidConfig,
 };

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anasazi_protocol as protocol;
+use anasazi_seal::Mode;
 
 use super::kind::Value;
 use super::settings::{Settings, Values};
-use super::valid::{ClientConfig, RingConfig, ThreadConfig, TransportConfig};
+use super::valid::{ClientConfig, RingConfig, SealConfig, ThreadConfig, TransportConfig};
 
 /// Reads settings as what they are. Each was read by its kind, so a value of another type is a
 /// mistake in the key table, which the tests of this module find.
@@ -47,6 +48,16 @@ impl<'a> Reader<'a> {
             mtu_max: self.integer("transport.mtu_max") as usize,
             allow_faults: self.boolean("transport.allow_faults"),
         }
+    }
+
+    pub(super) fn seal(&self) -> SealConfig {
+        let key_file = self.path("seal.key_file");
+        let mode = match (&self.text("seal.mode")[..], &key_file) {
+            ("integrity", _) => Some(Mode::Integrity),
+            ("aead", _) | ("auto", Some(_)) => Some(Mode::Aead),
+            _ => None,
+        };
+        SealConfig { mode, key_file }
     }
 
     pub(super) fn ring(&self) -> RingConfig {

@@ -38,6 +38,7 @@ impl Reader<'_> {
         problems.extend(self.at_least("transport.mtu_max", 1, "transport.mtu"));
         problems.extend(self.at_least("ring.consensus_ms", 10, "ring.join_repeat_ms"));
         problems.extend(self.relations_of_contract());
+        problems.extend(self.relations_of_seal(bind));
         if let Some(group) = multicast.filter(|group| group.is_ipv4() != bind.is_ipv4()) {
             let example = if bind.is_ipv4() { "239.192.77.1:7745" } else { "[ff15::7745]:7745" };
             let text = format!(
@@ -58,6 +59,27 @@ impl Reader<'_> {
             problems.push(self.problem("transport.peers", text));
         }
         problems
+    }
+
+    /// Nothing leaves this host without a seal unless that is asked for by name.
+    fn relations_of_seal(&self, bind: &SocketAddr) -> Option<Problem> {
+        let make = "make one with `anasazi key generate FILE`, and give a copy to every node";
+        let text = match (&self.text("seal.mode")[..], self.path("seal.key_file")) {
+            ("aead" | "integrity", None) => format!(
+                "{} needs keys; allowed: a file in {}: {make}",
+                self.describe("seal.mode"),
+                self.name("seal.key_file")
+            ),
+            ("auto", None) if !bind.ip().is_loopback() => format!(
+                "without keys, whoever reaches the network of {} could read what is sent, and be a \
+                 member; allowed: a file in {} ({make}), or \"checksum\" where only members \
+                 reach that network",
+                self.describe("transport.bind"),
+                self.name("seal.key_file")
+            ),
+            _ => return None,
+        };
+        Some(self.problem("seal.mode", text))
     }
 
     /// What no member could keep, or nobody would ever notice.

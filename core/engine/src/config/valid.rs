@@ -25,6 +25,8 @@ pub struct ValidConfig {
     pub state: StateConfig,
     /// `transport.*`
     pub transport: TransportConfig,
+    /// `seal.*`
+    pub seal: SealConfig,
     /// `ring.*`
     pub ring: RingConfig,
     /// `contract.*`, of `default`
@@ -74,6 +76,8 @@ pub struct DomainConfig {
     pub number: u64,
     /// `domain.NAME.transport.*`
     pub transport: TransportConfig,
+    /// `domain.NAME.seal.*`
+    pub seal: SealConfig,
     /// `domain.NAME.ring.*`
     pub ring: RingConfig,
     /// `domain.NAME.contract.*`
@@ -123,6 +127,15 @@ pub struct TransportConfig {
     pub mtu_max: usize,
     /// Administrators may inject faults.
     pub allow_faults: bool,
+}
+
+/// What protects datagrams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealConfig {
+    /// What a seal does; `None`: there is none, but a checksum.
+    pub mode: Option<anasazi_seal::Mode>,
+    /// The keys.
+    pub key_file: Option<PathBuf>,
 }
 
 /// Times and window of the ring.
@@ -261,6 +274,7 @@ impl ValidConfig {
             name: DEFAULT_NAME.to_owned(),
             number: protocol::hash64(self.cluster.as_bytes()),
             transport: self.transport.clone(),
+            seal: self.seal.clone(),
             ring: self.ring.clone(),
             contract: self.contract,
             trace: self.trace.clone(),
@@ -275,6 +289,7 @@ impl ValidConfig {
             node: NodeConfig { id: read.node("node.id"), name: read.text("node.name") },
             state: StateConfig { dir: read.path("state.dir") },
             transport: read.transport(),
+            seal: read.seal(),
             ring: read.ring(),
             contract: read.contract(),
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },
@@ -307,8 +322,11 @@ impl ValidConfig {
 
     fn find_warnings(&self) -> Vec<String> {
         let mut warnings = self.transport.find_warnings("");
+        warnings.extend(self.seal.find_warnings("", &self.transport));
         for domain in &self.domains {
-            warnings.extend(domain.transport.find_warnings(&format!("domain.{}.", domain.name)));
+            let prefix = format!("domain.{}.", domain.name);
+            warnings.extend(domain.transport.find_warnings(&prefix));
+            warnings.extend(domain.seal.find_warnings(&prefix, &domain.transport));
         }
         let streams = self.client.listen_streams.iter();
         for open in streams.filter(|stream| matches!(stream, StreamAddress::Tcp(_))) {
@@ -324,6 +342,27 @@ impl ValidConfig {
                  and a processor that nobody else is meant to use"
                     .to_owned(),
             );
+        }
+        warnings
+    }
+}
+
+impl SealConfig {
+    fn find_warnings(&self, prefix: &str, transport: &TransportConfig) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.mode.is_none() && !transport.bind.ip().is_loopback() {
+            warnings.push(format!(
+                "{prefix}seal.mode is \"checksum\": whoever reaches the network of {} can read what \
+                 is sent, and be a member",
+                transport.bind
+            ));
+        }
+        if let (None, Some(file)) = (self.mode, &self.key_file) {
+            warnings.push(format!(
+                "{prefix}seal.key_file is {}, and {prefix}seal.mode is \"checksum\", so that the \
+                 keys are not used",
+                file.display()
+            ));
         }
         warnings
     }

@@ -81,7 +81,9 @@ impl FakeCore {
                     self.remove(group, session, ViewCause::Disconnect, sessions);
                 }
             }
-            Command::Hold { .. } => unreachable!("not asked for by a session"),
+            Command::Hold { .. } | Command::Notice { .. } => {
+                unreachable!("not asked for by a session")
+            }
             Command::Send { session, to, service, no_self, tag, payload, .. } => {
                 self.log.push(format!("send {} {}", session.0, payload.len()));
                 let fits = |(group, view): (GroupId, Option<ViewId>)| {

@@ -67,7 +67,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     }
 
     pub(super) fn has_orders(&self) -> bool {
-        self.adding.iter().any(|adding| adding.order.is_some())
+        !self.key_orders.is_empty() || self.adding.iter().any(|adding| adding.order.is_some())
     }
 
     /// The configuration as it is, without what is not there yet.

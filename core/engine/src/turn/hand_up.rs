@@ -37,6 +37,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                 Upward::Event(event) => {
                     self.admin.journal.record(now.0, &self.domains[domain].name, &event);
                 }
+                Upward::Told(text) => {
+                    let text = format!("{}{text}", self.domains[domain].place());
+                    self.admin.journal.of_domain(now.0, text);
+                }
                 Upward::Stopped { fault: Some(fault) } => {
                     if self.drop_added(domain, &fault, now) {
                         self.end_if_all_left(readiness);

@@ -57,6 +57,7 @@ fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
         boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
         limits,
         transport: MemoryNetwork::new().attach(address, true).expect("a transport"),
+        seal: None,
         storage: None::<Writer>,
         temporary: Some(directory.path().to_owned()),
         witness: Some(Box::<Breaks>::default()),

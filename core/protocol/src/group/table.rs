@@ -65,6 +65,11 @@ pub(crate) enum GroupOutput {
         by: NodeId,
         statement: Statement,
     },
+    /// Of an engine, for the other engines.
+    Notice {
+        by: Process,
+        content: Bytes,
+    },
 }
 
 /// A whole message was reached.
@@ -193,6 +198,9 @@ impl Groups {
                     return false;
                 };
                 out.push(GroupOutput::Statement { by: member.node, statement });
+            }
+            FrameKind::Notice => {
+                out.push(GroupOutput::Notice { by: place.origin, content: content.clone() });
             }
         }
         true

@@ -82,6 +82,7 @@ pub(super) fn emit(
             GroupOutput::Refused { session, group, reason } => {
                 out.push(Output::JoinRefused { session, group, reason });
             }
+            GroupOutput::Notice { by, content } => out.push(Output::Notice { by, content }),
             GroupOutput::Statement { by, statement } => {
                 let keeper = contract.as_deref_mut();
                 if let Some(demotion) = keeper.and_then(|k| k.heard(by, &statement, now)) {

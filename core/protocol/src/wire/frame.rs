@@ -21,6 +21,8 @@ pub(crate) enum FrameKind {
     Disconnect,
     /// Of no session: how members keep the contract.
     Statement,
+    /// Of no session: what engines tell each other.
+    Notice,
 }
 
 /// A message or a fragment of one.
@@ -80,6 +82,7 @@ impl Frame {
             FrameKind::Message(Scope::Groups) => 5,
             FrameKind::Message(Scope::Member) => 6,
             FrameKind::Statement => 7,
+            FrameKind::Notice => 8,
         });
         w.u8(if self.no_self { NO_SELF } else { 0 }
             | if self.fragment.is_some() { FRAGMENT } else { 0 }
@@ -107,6 +110,7 @@ impl Frame {
             5 => FrameKind::Message(Scope::Groups),
             6 => FrameKind::Message(Scope::Member),
             7 => FrameKind::Statement,
+            8 => FrameKind::Notice,
             _ => return Err(WireError::Invalid("unknown frame kind")),
         };
         let (flags, len) = (head.u8()?, usize::from(head.u16()?));

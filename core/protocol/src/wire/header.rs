@@ -6,7 +6,7 @@
 //! 16 node u32 | boot u32      low half of the sender's incarnation
 //! 24 counter u64      of this sender, never repeated in an incarnation
 //! 32 body ...
-//! -4 checksum u32     CRC32C of all before
+//! -4 checksum u32     CRC32C of all before; 0 where the transport authenticates datagrams
 //! ```
 //! `key`, `path` and `extension` are 0 until keys, redundant links and longer headers exist; the
 //! format has room for them.
@@ -44,6 +44,8 @@ pub(crate) struct Header {
     /// Low half of the sender's incarnation.
     pub(crate) boot: u32,
     pub(crate) counter: u64,
+    /// It carries one.
+    pub(crate) checksum: bool,
 }
 
 /// A whole datagram: header, what `body` writes, checksum.
@@ -62,18 +64,18 @@ pub(crate) fn seal(
         w.u32(header.boot);
         w.u64(header.counter);
         body(w);
-        let checksum = crc32c::crc32c(&w.bytes);
+        let checksum = if header.checksum { crc32c::crc32c(&w.bytes) } else { 0 };
         w.u32(checksum);
     };
     arena.write(len_hint + SEAL_LEN, write)
 }
 
-/// Checks a datagram and takes the seal off. The checksum comes before everything but the version,
+/// Checks a datagram and takes the seal off. The checksum, where there is one, comes before everything but the version,
 /// which must stay readable across versions.
 pub(crate) fn open(
     bytes: &Bytes,
-    cluster: u64,
-    domain: u16,
+    (cluster, domain): (u64, u16),
+    checksum: bool,
 ) -> Result<(Header, Reader<'_>), WireError> {
     match bytes.first() {
         Some(&VERSION) => {}
@@ -85,8 +87,8 @@ pub(crate) fn open(
         return Err(WireError::Truncated);
     }
     let end = bytes.len() - 4;
-    let (sealed, checksum) = bytes.split_at(end);
-    if crc32c::crc32c(sealed).to_le_bytes() != checksum {
+    let (sealed, sum) = bytes.split_at(end);
+    if checksum && crc32c::crc32c(sealed).to_le_bytes() != sum {
         return Err(WireError::Checksum);
     }
     let mut body = Reader::without_last(bytes, 4)?;
@@ -107,7 +109,7 @@ pub(crate) fn open(
     if header_domain != domain {
         return Err(WireError::OtherDomain);
     }
-    let header =
-        Header { kind, domain, cluster, node: r.node()?, boot: r.u32()?, counter: r.u64()? };
+    let (node, boot, counter) = (r.node()?, r.u32()?, r.u64()?);
+    let header = Header { kind, domain, cluster, node, boot, counter, checksum };
     Ok((header, body))
 }

@@ -157,7 +157,15 @@ fn body(packet: &Packet) -> Bytes {
 }
 
 fn header(kind: u8) -> Header {
-    Header { kind, domain: 0, cluster: CLUSTER, node: NodeId(2), boot: 5, counter: 6 }
+    Header {
+        kind,
+        domain: 0,
+        cluster: CLUSTER,
+        node: NodeId(2),
+        boot: 5,
+        counter: 6,
+        checksum: true,
+    }
 }
 
 #[test]
@@ -185,17 +193,24 @@ fn every_truncation_is_refused_or_shorter_content() {
 fn the_seal_refuses_every_flipped_bit_and_every_cut() {
     for packet in packets() {
         let whole = seal(&mut Arena::default(), &header(packet.kind()), 100, |w| packet.encode(w));
-        assert!(open(&whole, CLUSTER, 0).is_ok());
-        assert_eq!(open(&whole, CLUSTER + 1, 0).err(), Some(WireError::OtherCluster));
-        assert_eq!(open(&whole, CLUSTER, 1).err(), Some(WireError::OtherDomain));
+        assert!(open(&whole, (CLUSTER, 0), true).is_ok());
+        assert_eq!(open(&whole, (CLUSTER + 1, 0), true).err(), Some(WireError::OtherCluster));
+        assert_eq!(open(&whole, (CLUSTER, 1), true).err(), Some(WireError::OtherDomain));
         for bit in 0..whole.len() * 8 {
             let mut damaged = whole.to_vec();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(open(&Bytes::from(damaged), CLUSTER, 0).is_err(), "bit {bit} of {packet:?}");
+            assert!(
+                open(&Bytes::from(damaged), (CLUSTER, 0), true).is_err(),
+                "bit {bit} of {packet:?}"
+            );
         }
         for len in 0..whole.len() {
-            assert!(open(&whole.slice(..len), CLUSTER, 0).is_err());
+            assert!(open(&whole.slice(..len), (CLUSTER, 0), true).is_err());
         }
+        let unchecked = Header { checksum: false, ..header(packet.kind()) };
+        let whole = seal(&mut Arena::default(), &unchecked, 100, |w| packet.encode(w));
+        assert!(open(&whole, (CLUSTER, 0), false).is_ok());
+        assert_eq!(open(&whole, (CLUSTER, 0), true).err(), Some(WireError::Checksum));
     }
 }
 
@@ -235,7 +250,7 @@ proptest! {
     ) {
         let bytes = Bytes::from(bytes);
         let _ = Packet::decode(kind, Reader::new(&bytes));
-        let _ = open(&bytes, CLUSTER, 0);
+        let _ = open(&bytes, (CLUSTER, 0), true);
         let mut r = Reader::new(&bytes);
         while r.remaining() > 0 && frame::Frame::decode(&mut r).is_ok() {}
     }

@@ -326,7 +326,7 @@ impl World {
     }
 
     fn parts(&mut self, node: usize) -> Parts<Shared<Wire>, Shared<Disk>> {
-        let DomainParts { core, boot, transport, storage, witness, .. } =
+        let DomainParts { core, boot, transport, seal, storage, witness, .. } =
             self.domain_parts(0, node);
         let limits = SessionLimits {
             sessions_max: 64,
@@ -338,7 +338,7 @@ impl World {
             allow_gids: Vec::new(),
         };
         let (config, warnings, temporary) = (admin_config(), Vec::new(), None);
-        Parts { config, warnings, core, boot, limits, transport, storage, temporary, witness }
+        Parts { config, warnings, core, boot, limits, transport, seal, storage, temporary, witness }
     }
 
     fn domain_parts(
@@ -370,6 +370,7 @@ impl World {
                 ring_sequence_reserved: place.ring_sequence_max,
             },
             transport: place.wire.clone(),
+            seal: None,
             storage: place.disk.clone(),
             witness: Some(Box::new(place.log.clone())),
         }

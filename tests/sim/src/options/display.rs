@@ -48,6 +48,9 @@ impl fmt::Display for Options {
         if self.contract.is_binding() {
             writeln!(f, "  {:?}", self.contract)?;
         }
+        if let Some(mode) = self.seal.mode {
+            writeln!(f, "  sealed: {}, keys every {} ms", mode.name(), self.seal.step_ms)?;
+        }
         if !self.software.is_empty() {
             let versions = self.software.iter();
             let words: Vec<String> = versions

@@ -2,6 +2,7 @@
 //! were.
 
 use anasazi_protocol::config::Timers;
+use anasazi_seal::Mode;
 
 use super::Options;
 use crate::faults::Kind;
@@ -142,6 +143,17 @@ impl Options {
             let one = self.machine.backlog_len_max.max(self.message_len_max);
             self.machine.backlog_total_max = one * random.between(2, 4) as usize;
         }
+    }
+
+    /// Sealed datagrams, where no fault depends on what is in them.
+    pub(super) fn add_seal(&mut self, random: &mut Random) {
+        let looks_in = |kind: &Kind| matches!(kind, Kind::KindLost | Kind::Hole | Kind::Trap);
+        if !random.permille(400) || self.faults.iter().any(looks_in) {
+            return;
+        }
+        self.seal.mode = Some(random.pick(&[Mode::Aead, Mode::Aead, Mode::Integrity]));
+        let scale = u64::from(self.timer_scale);
+        self.seal.step_ms = random.pick(&[0, 20, 100]) * scale;
     }
 
     /// Starts that end before they have begun.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anasazi_protocol::{Contract, CoreConfig, limits};
 
 use crate::network::Lasting;
-use crate::options::{Multicast, Options};
+use crate::options::{Multicast, Options, PAYLOAD_LEN_MIN};
 
 use super::words::{number, time};
 
@@ -19,7 +19,7 @@ const FLOOR_MAX: u64 = limits::RING_SEQUENCE_LEAP_MAX;
 
 const PERMILLE: Allowed = Allowed::Number(0, 1_000);
 const BYTES_IN_A_DATAGRAM: Allowed =
-    Allowed::Number(limits::MTU_MIN as u64, limits::MTU_MAX as u64);
+    Allowed::Number(PAYLOAD_LEN_MIN as u64, limits::MTU_MAX as u64);
 /// Not more than `mtu`: nothing is probed for.
 const BYTES_PROBED_FOR: Allowed = Allowed::Number(0, limits::MTU_MAX as u64);
 const PACKETS: Allowed = Allowed::Number(1, limits::WINDOW_MAX as u64);

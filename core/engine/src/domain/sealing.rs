@@ -1,0 +1,160 @@
+//! Keys of a domain whose datagrams are sealed: what its members say of theirs in the order, and
+//! what comes of that.
+
+use anasazi_protocol::{Command, Instant, NodeId, Process};
+use anasazi_seal::{KeyId, KeyRing, Rotation, RotationError, RotationOutput, Seal};
+use anasazi_transport::Transport;
+use bytes::Bytes;
+
+use super::{Domain, Upward};
+use crate::storage::Storage;
+
+/// After a pause as long as this one, the machine may have been stopped, copied and gone on in two
+/// places, with the same counters: it becomes somebody else.
+const RENEW_AFTER_PAUSE_MS: u64 = 5_000;
+
+/// What is known of everybody's keys.
+pub(crate) struct Keys {
+    rotation: Rotation<NodeId>,
+    /// The newest key of others that the rotation knows of.
+    heard: Option<KeyId>,
+    /// To be said in the order.
+    notices: Vec<Bytes>,
+}
+
+impl Keys {
+    pub(super) fn new(seal: &Seal) -> Self {
+        let rotation = Rotation::new(seal.active(), seal.keys());
+        Self { rotation, heard: None, notices: Vec::new() }
+    }
+
+    pub(crate) fn rotation(&self) -> &Rotation<NodeId> {
+        &self.rotation
+    }
+}
+
+impl<T: Transport, S: Storage> Domain<T, S> {
+    /// Takes the keys of a file that was read again.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn stage(&mut self, ring: KeyRing, now: Instant) -> Result<(), String> {
+        let Some((seal, keys)) = self.sealing() else { return Err(NOT_SEALED.to_owned()) };
+        let gone = seal.keys().filter(|info| !ring.has(info.id) && info.id != seal.active());
+        let kept = gone.map(|info| keys.rotation.may_retire(info.id));
+        kept.collect::<Result<(), _>>().map_err(|error| error.to_string())?;
+        let active = seal.active();
+        if !seal.set_keys(ring) {
+            return Err(format!(
+                "key {active}, which is active, is not in the file or is another one there: put it \
+                 back until another key is active"
+            ));
+        }
+        let output = keys.rotation.changed(active, seal.keys());
+        self.carry_out(output);
+        self.say_notices(now);
+        Ok(())
+    }
+
+    /// Asks all members to seal with another key.
+    ///
+    /// # Errors
+    /// Not all have it.
+    pub(crate) fn activate(&mut self, key: KeyId, now: Instant) -> Result<(), String> {
+        let Some((_, keys)) = self.sealing() else { return Err(NOT_SEALED.to_owned()) };
+        let output = keys.rotation.activate(key).map_err(in_words)?;
+        self.carry_out(output);
+        self.say_notices(now);
+        Ok(())
+    }
+
+    /// Opens nothing with a key any more.
+    ///
+    /// # Errors
+    /// Somebody seals with it.
+    pub(crate) fn retire(&mut self, key: KeyId, now: Instant) -> Result<(), String> {
+        let Some((seal, keys)) = self.sealing() else { return Err(NOT_SEALED.to_owned()) };
+        keys.rotation.may_retire(key).map_err(in_words)?;
+        if !seal.retire(key) {
+            return Err(in_words(RotationError::InUse(key, Vec::new())));
+        }
+        let output = keys.rotation.changed(seal.active(), seal.keys());
+        self.carry_out(output);
+        self.say_notices(now);
+        Ok(())
+    }
+
+    /// A regular configuration begins.
+    pub(super) fn keys_in(&mut self, members: &[Process]) {
+        let Some((_, keys)) = self.sealing() else { return };
+        let members = members.iter().map(|member| member.node).collect();
+        let output = keys.rotation.installed(members);
+        self.carry_out(output);
+    }
+
+    /// A member has said something of its keys.
+    pub(super) fn keys_of(&mut self, by: NodeId, content: &[u8]) {
+        let Some((_, keys)) = self.sealing() else { return };
+        let (outputs, _) = keys.rotation.said(by, content);
+        outputs.into_iter().for_each(|output| self.carry_out(output));
+    }
+
+    /// Others may seal with a newer key by now.
+    pub(super) fn hear_keys(&mut self) {
+        let Some((seal, keys)) = self.sealing() else { return };
+        let newest = seal.newest_heard();
+        if keys.heard == newest {
+            return;
+        }
+        keys.heard = newest;
+        let output = newest.and_then(|key| keys.rotation.heard(key));
+        output.into_iter().for_each(|output| self.carry_out(output));
+    }
+
+    /// This process did not run for a while.
+    pub(super) fn paused(&mut self, late_ms: u64) {
+        if late_ms < RENEW_AFTER_PAUSE_MS {
+            return;
+        }
+        if let Some(seal) = self.transport.seal_mut()
+            && !seal.renew()
+        {
+            let text = "no randomness from the kernel: this node seals on as before its pause";
+            self.up.push(Upward::Told(text.to_owned()));
+        }
+    }
+
+    /// The next thing to be said in the order.
+    pub(super) fn next_notice(&mut self) -> Option<Command> {
+        let notices = &mut self.keys.as_mut()?.notices;
+        (!notices.is_empty()).then(|| Command::Notice { content: notices.remove(0) })
+    }
+
+    fn carry_out(&mut self, output: RotationOutput<NodeId>) {
+        let Some((seal, keys)) = self.sealing() else { return };
+        match output {
+            RotationOutput::Say(bytes) => keys.notices.push(bytes.into()),
+            RotationOutput::Activate(key) => {
+                let old = seal.active();
+                let is_here = seal.activate(key);
+                assert!(is_here, "a key that is not here was activated");
+                let text = format!("key {key} seals from now on, no longer key {old}");
+                self.up.push(Upward::Told(text));
+            }
+            RotationOutput::Refused { key, lacking } => {
+                let error = RotationError::Lacking(key, lacking);
+                self.up.push(Upward::Told(format!("key {key} was not activated: {error}")));
+            }
+        }
+    }
+
+    fn sealing(&mut self) -> Option<(&mut Seal, &mut Keys)> {
+        Some((self.transport.seal_mut()?, self.keys.as_deref_mut()?))
+    }
+}
+
+fn in_words(error: RotationError<NodeId>) -> String {
+    error.to_string()
+}
+
+const NOT_SEALED: &str = "this domain has no keys: its datagrams are not sealed (seal.mode)";
