@@ -32,6 +32,7 @@ fn request(command: &Command) -> String {
         Command::Members(_) => json!({ "query": "members" }),
         Command::Groups(_) => json!({ "query": "groups" }),
         Command::Domains { change } => of_domains(change.as_ref()),
+        Command::Key(key) => key.request(),
         Command::Sessions => json!({ "query": "sessions" }),
         Command::Stats(_) => json!({ "query": "stats" }),
         Command::Events => json!({ "query": "events" }),
@@ -58,6 +59,11 @@ fn request(command: &Command) -> String {
     {
         value["domain"] = json!(name);
     }
+    if let Command::Key(key) = command
+        && let Some(name) = key.domain()
+    {
+        value["domain"] = json!(name);
+    }
     value.to_string()
 }
 
@@ -70,6 +76,7 @@ pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Faul
         Command::Domains { change: None } => table::domains(&value),
         Command::Domains { change: Some(Change::Add { name, .. }) } => table::added(name, &value),
         Command::Domains { change: Some(Change::Remove { name }) } => table::removed(name, &value),
+        Command::Key(key) => key.for_people(&value),
         Command::Sessions => table::sessions(&value),
         Command::Stats(_) => table::stats(&value),
         Command::Events => table::events(&value),

@@ -7,6 +7,7 @@
 //! | `place` | where the engine is; one of this process if there is no other |
 //! | `ask` | questions and actions: one request, one answer |
 //! | `table` | answers laid out for people |
+//! | `keys` | makes keys, and has them changed |
 //! | `live` | a session's stream of events beside signals, input and a deadline |
 //! | `outbox` | messages on their way to their own delivery |
 //! | `monitor`, `chat`, `send` | the commands that take part in a group |
@@ -19,6 +20,7 @@
 mod ask;
 mod chat;
 mod fault;
+mod keys;
 mod live;
 mod monitor;
 mod options;
@@ -35,6 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use fault::Fault;
+use keys::Key;
 use options::{Command, Options, Trace};
 
 /// Does what the command line of this process says.
@@ -56,6 +59,7 @@ fn run(options: &Options) -> Result<(), Fault> {
         Command::Monitor(monitor) => monitor::run(general, monitor),
         Command::Send(send) => send::run(general, send),
         Command::Trace(Trace::Check(check)) => trace::check(general, check),
+        Command::Key(Key::Generate { file }) => keys::generate(general, file),
         question => ask::run(general, question),
     }
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::keys::Key;
+
 /// Asks an Anasazi engine about itself, and takes part in groups from a terminal.
 ///
 /// The engine is the one that --url names; else the one that ANASAZI_URL names; else the local
@@ -53,6 +55,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         change: Option<Change>,
     },
+    /// Make keys, and change them while the engine runs
+    #[command(subcommand)]
+    Key(Key),
     /// The programs that have a session with the engine
     Sessions,
     /// Counters of protocol and transport

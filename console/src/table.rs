@@ -24,6 +24,7 @@ pub(crate) fn status(answer: &Value) -> String {
         true => ("ring", "none".to_owned()),
         false => ("ring", format!("{}, nodes: {members}, by {way}", text(&ring["id"]))),
     });
+    rows.push(("sealed", seal(&answer["seal"])));
     rows.push(("running for", duration(answer["uptime_ms"].as_u64().unwrap_or(0))));
     rows.push(("sessions", text(&answer["sessions"])));
     rows.push(("groups", text(&answer["groups"])));
@@ -69,6 +70,13 @@ pub(crate) fn domains(answer: &Value) -> String {
         ]);
     }
     shown(&table)
+}
+
+fn seal(seal: &Value) -> String {
+    match seal["key"].as_u64() {
+        Some(key) => format!("{}, {}, key {key}", text(&seal["mode"]), text(&seal["cipher"])),
+        None => "no, checksums only".to_owned(),
+    }
 }
 
 /// With what makes it last.
@@ -226,7 +234,7 @@ pub(crate) fn config(answer: &Value) -> String {
     shown(&table)
 }
 
-fn new_table(header: &[&str]) -> Table {
+pub(crate) fn new_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if !header.is_empty() {
@@ -236,7 +244,7 @@ fn new_table(header: &[&str]) -> Table {
 }
 
 /// Without the blanks that a table has at its edges.
-fn shown(table: &Table) -> String {
+pub(crate) fn shown(table: &Table) -> String {
     let lines = table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned());
     lines.collect::<Vec<String>>().join("\n")
 }
@@ -245,11 +253,11 @@ fn number(value: u64) -> Cell {
     Cell::new(value).set_alignment(CellAlignment::Right)
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         // Clients chose some of it.

@@ -131,13 +131,17 @@ class Anasazi(Cluster):
         self._socket(index).unlink(missing_ok=True)
         self._run(index, [self.release / "anasazid", "--config", self._config(index)])
 
+    def _seal(self):
+        """These hosts have their network for themselves."""
+        return '[seal]\nmode = "checksum"\n'
+
     def _config(self, index):
         others = ", ".join(f'"{a}"' for a in self.addresses if a != self.addresses[index])
         config = self.place / f"node{index + 1}.toml"
         config.write_text(
             f'cluster = "{self.cluster}"\n[node]\nid = {index + 1}\n'
             f'[transport]\nbind = "{self.addresses[index]}"\npeers = [{others}]\n'
-            f'multicast = "239.192.77.1:{self.group_port}"\n'
+            f'multicast = "239.192.77.1:{self.group_port}"\n{self._seal()}'
             f'[client]\nlisten = "{self._socket(index)}"\nlisten_mode = "0600"\n')
         return config
 

@@ -148,7 +148,7 @@ fn what_is_missing_outside_has_its_own_exit_code() {
         ("trace.file=/dev/null/trace".to_owned(), 2, "trace.file /dev/null/trace"),
         ("thread.cpus=1023".to_owned(), 2, "thread.cpus = [1023] cannot be had"),
     ] {
-        let ended = place.run(&["--set", &assignment]);
+        let ended = place.run(&["--set", "seal.mode=checksum", "--set", &assignment]);
         assert_eq!(ended.code, Some(code), "{assignment} {ended:?}");
         assert!(ended.stderr.contains(named), "{assignment} {ended:?}");
     }

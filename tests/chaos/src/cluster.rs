@@ -36,6 +36,8 @@ pub(crate) struct Setup {
     pub(crate) multicast: bool,
     /// Socket buffers as small as the daemon allows.
     pub(crate) tiny_buffers: bool,
+    /// `seal.mode` of all daemons.
+    pub(crate) seal: &'static str,
     /// Messages a second of each client.
     pub(crate) rate: u64,
     /// Whether clients join and leave all the time.
@@ -51,6 +53,7 @@ impl Setup {
             multicast: random.percent(70),
             tiny_buffers: random.percent(30),
             rate: random.between(10..=40),
+            seal: ["checksum", "aead", "integrity"][random.between(0..=2) as usize],
             churn: true,
         }
     }
@@ -70,16 +73,21 @@ impl Setup {
         } else {
             ""
         };
+        let keys = match self.seal {
+            "checksum" => String::new(),
+            _ => format!("key_file = \"{}\"\n", place.key_file(node).display()),
+        };
         format!(
             "cluster = \"chaos-{}\"\n[node]\nid = {}\n[state]\ndir = \"{}\"\n[transport]\n\
              bind = \"{}:{PORT}\"\nmulticast = \"{multicast}\"\npeers = [{peers}]\n{buffers}\
-             [message]\nlen_max = \"64 KiB\"\n[client]\nlisten = \"{}\"\n\
+             [seal]\nmode = \"{}\"\n{keys}[message]\nlen_max = \"64 KiB\"\n[client]\nlisten = \"{}\"\n\
              listen_streams = [\"unix:{}\", \"tcp://{STREAM_ADDRESS}\"]\n[log]\n\
              level = \"info,anasazi::protocol=debug\"\n",
             self.seed,
             node + 1,
             place.disk(node).display(),
             address(node),
+            self.seal,
             place.file(&format!("node{}.sock", node + 1)).display(),
             place.file(&format!("node{}.stream", node + 1)).display(),
         )

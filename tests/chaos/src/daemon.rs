@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anasazi_client::{Session, SessionOptions, SlowPolicy, SocketFile};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::network::Network;
 use crate::pace::Pace;
@@ -181,7 +181,14 @@ impl Daemon {
 
     /// What it answers to a query, if it does so soon.
     pub(crate) fn ask(&mut self, what: &str) -> Option<Value> {
-        self.child.as_ref()?;
+        self.request(&json!({ "query": what })).ok()
+    }
+
+    /// What it answers to a request, or why it does not.
+    pub(crate) fn request(&mut self, request: &Value) -> Result<Value, String> {
+        if self.child.is_none() {
+            return Err("it does not run".to_owned());
+        }
         let session = match self.asked.take() {
             Some(session) => session,
             None => {
@@ -193,13 +200,13 @@ impl Daemon {
                     connect_async: false,
                     slow: SlowPolicy::Disconnect,
                 };
-                Session::open(connector, options).ok()?
+                Session::open(connector, options).map_err(|failure| format!("{failure:?}"))?
             }
         };
-        let answer =
-            session.query_blocking(&format!("{{\"query\":\"{what}\"}}"), ANSWER_MAX).ok()?;
+        let answer = session.query_blocking(&request.to_string(), ANSWER_MAX);
+        let answer = answer.map_err(|failure| format!("{failure:?}"))?;
         self.asked = Some(session);
-        serde_json::from_str(&answer).ok()
+        serde_json::from_str(&answer).map_err(|error| error.to_string())
     }
 
     /// The end of its log.

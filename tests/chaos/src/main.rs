@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `campaign` | rounds: steady, faults, healing, one ring, rest, verdict |
+//! | `keys` | keys change under load, and while a node is stopped |
 //! | `quiet` | no faults but no time either: nothing may change |
 //! | `faults`, `nemesis` | what goes wrong, and how |
 //! | `cluster`, `daemon`, `clients` | the processes, from outside |
@@ -20,6 +21,7 @@ mod command;
 mod daemon;
 mod faults;
 mod gaps;
+mod keys;
 mod nemesis;
 mod network;
 mod pace;
@@ -73,6 +75,15 @@ enum Action {
         #[command(flatten)]
         shared: Shared,
     },
+    /// Changes of keys under load, a tenth as many more with a stopped node: fails if any
+    /// configuration changes but for that, or anything is lost.
+    Keys {
+        /// How many.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+        rotations: u64,
+        #[command(flatten)]
+        shared: Shared,
+    },
     /// The oracle over a directory that was kept.
     Judge {
         /// Which.
@@ -103,6 +114,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().action {
         Action::Run { rounds, seed, shared } => run(rounds, seed, shared),
         Action::Quiet { minutes, shared } => be_quiet(minutes, shared),
+        Action::Keys { rotations, shared } => change_keys(rotations, shared),
         Action::Judge { directory } => verdict::judge_again(&directory).map(|verdict| {
             print(&verdict.to_string());
             true
@@ -186,6 +198,27 @@ fn be_quiet(minutes: f64, shared: Shared) -> Result<bool, Trouble> {
         ));
     }
     Ok(quiet.changes == 0)
+}
+
+fn change_keys(rotations: u64, shared: Shared) -> Result<bool, Trouble> {
+    if let Some(reason) = obstacle() {
+        print(&format!("skipped: {reason}"));
+        return Ok(true);
+    }
+    let pace = begin()?;
+    let keys = keys::run(&daemon(shared.daemon)?, rotations, shared.keep, &pace)?;
+    if shared.json {
+        let sums = json!({ "seconds": keys.seconds, "rotations": keys.rotations,
+            "changes": keys.changes, "with_stopped": keys.with_stopped,
+            "deliveries": keys.deliveries });
+        print(&sums.to_string());
+    } else {
+        print(&format!(
+            "seconds={:.0} rotations={} with_stopped={} deliveries={} changes={}",
+            keys.seconds, keys.rotations, keys.with_stopped, keys.deliveries, keys.changes
+        ));
+    }
+    Ok(keys.changes == 0)
 }
 
 /// Why there is nothing to be done here.

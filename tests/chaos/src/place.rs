@@ -3,6 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::command::run;
@@ -39,6 +40,7 @@ impl Place {
             let (size, to) = (format!("size={DISK_LEN},mode=0700"), disk.display().to_string());
             run("mount", &["-t", "tmpfs", "-o", &size, "anzchaos", &to])?;
             place.disks.push(disk);
+            place.write_keys(node, &[1])?;
         }
         Ok(place)
     }
@@ -49,6 +51,21 @@ impl Place {
 
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Puts these keys into a node's file; each number has one key.
+    pub(crate) fn write_keys(&self, node: usize, ids: &[u8]) -> Result<(), Trouble> {
+        let line = |id: &u8| format!("{id} {}\n", format!("{id:02x}").repeat(32));
+        let text: String = ids.iter().map(line).collect();
+        let mut options = fs::OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600);
+        let written = file.open(self.key_file(node)).and_then(|mut f| f.write_all(text.as_bytes()));
+        written.map_err(Trouble::io("cannot write a key file"))
+    }
+
+    /// The node's keys.
+    pub(crate) fn key_file(&self, node: usize) -> PathBuf {
+        self.file(&format!("node{}.keys", node + 1))
     }
 
     pub(crate) fn disk(&self, node: usize) -> &Path {

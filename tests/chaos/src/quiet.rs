@@ -33,7 +33,14 @@ pub(crate) fn run(
     keep: bool,
     pace: &Pace,
 ) -> Result<Quiet, Trouble> {
-    let setup = Setup { seed: 0, multicast: true, tiny_buffers: false, rate: 5, churn: false };
+    let setup = Setup {
+        seed: 0,
+        multicast: true,
+        tiny_buffers: false,
+        seal: "aead",
+        rate: 5,
+        churn: false,
+    };
     let mut cluster = Cluster::start(&setup, program, pace)?;
     let result = watch(&mut cluster, time, pace);
     if keep || !matches!(&result, Ok(quiet) if quiet.changes == 0) {

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `wire` | datagrams, packets, frames, parts, group tables, heads, letters, recovery |
 //! | `node` | whole nodes: hostile datagrams, and any order of honest ones |
+//! | `seal` | sealed datagrams, and key files |
 //! | `session` | the handshake and a client's records |
 //! | `client` | an engine's welcome and records, as a client reads them |
 //! | `stream` | what comes over a socket, on either side |
@@ -20,6 +21,7 @@
 mod client;
 mod input;
 mod node;
+mod seal;
 mod session;
 mod stream;
 mod sys;
@@ -32,7 +34,7 @@ mod wire;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 27] = [
+pub const TARGETS: [(&str, Target); 30] = [
     ("auth_open", wire::auth_open),
     ("wire_decode", wire::wire_decode),
     ("wire_roundtrip", wire::wire_roundtrip),
@@ -44,6 +46,9 @@ pub const TARGETS: [(&str, Target); 27] = [
     ("recovery_work", wire::recovery_work),
     ("node_ops", node::node_ops),
     ("two_nodes", node::two_nodes),
+    ("sealed_line", seal::sealed_line),
+    ("sealed_anything", seal::sealed_anything),
+    ("key_file", seal::key_file),
     ("queue_ring", sys::ring::queue_ring),
     ("session_ops", session::session_ops),
     ("engine_records", client::engine_records),

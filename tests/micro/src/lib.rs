@@ -5,8 +5,10 @@
 //! |---|---|
 //! | `ordering` | the ordering step, from a message that is accepted to its delivery at all nodes |
 //! | `sending` | the send path, from the call of a program to datagrams for the network |
+//! | `sealing` | datagrams sealed and opened |
 //! | `ring` | both ends of a client's ring |
 
 pub mod ordering;
 pub mod ring;
+pub mod sealing;
 pub mod sending;

@@ -149,6 +149,34 @@ impl Cluster {
         self.turn(node);
     }
 
+    /// Puts other keys into a node's file, and has it read that.
+    pub fn give_keys(&mut self, node: usize, file: &[u8]) {
+        self.stage(node, file.to_vec());
+    }
+
+    /// Asks a node to have a key activated; whether it does.
+    pub fn activate(&mut self, node: usize, key: u8) -> bool {
+        let now = self.nodes[node].clock.read(self.now);
+        let Some(turn) = &mut self.nodes[node].turn else { return false };
+        let is_asked = turn.activate_key(DomainId::DEFAULT, KeyId(key), now).is_ok();
+        self.turn(node);
+        is_asked
+    }
+
+    /// Takes a key away from a node; whether it lets go of it.
+    pub fn retire(&mut self, node: usize, key: u8) -> bool {
+        let now = self.nodes[node].clock.read(self.now);
+        let Some(turn) = &mut self.nodes[node].turn else { return false };
+        let is_gone = turn.retire_key(DomainId::DEFAULT, KeyId(key), now).is_ok();
+        self.turn(node);
+        is_gone
+    }
+
+    /// The last key that a node was sent something with and does not have.
+    pub fn missing_key(&self, node: usize) -> Option<KeyId> {
+        self.nodes[node].turn.as_ref().and_then(|turn| turn.missing_key(DomainId::DEFAULT))
+    }
+
     /// The key that a node seals with.
     pub fn active_key(&self, node: usize) -> Option<KeyId> {
         self.nodes[node].turn.as_ref().and_then(|turn| turn.active_key(DomainId::DEFAULT))

@@ -2,9 +2,7 @@
 
 mod scene;
 
-use anasazi_protocol::Event;
 use anasazi_seal::{KeyId, Mode};
-use anasazi_sim::cluster::Observed;
 use anasazi_sim::options::Options;
 use scene::{Scene, ms};
 
@@ -40,7 +38,7 @@ fn a_hundred_changes_under_load_lose_nothing_and_change_no_view() {
         assert!(all[0].len() > 1_000 && all.iter().all(|of| *of == all[0]));
         let keys: Vec<_> = (0..4).map(|node| scene.cluster.active_key(node)).collect();
         assert!(keys.iter().all(|key| *key == keys[0]) && keys[0] != Some(KeyId(1)), "{keys:?}");
-        scene.finish();
+        scene.end();
     }
 }
 
@@ -66,7 +64,7 @@ fn a_node_that_was_stopped_meanwhile_comes_back_without_loss() {
     assert_eq!(scene.cluster.active_key(2), Some(KeyId(2)));
     scene.load(10, 500);
     scene.rest(ms(2_000));
-    scene.finish();
+    scene.end();
 }
 
 /// Each part changes over for itself, or follows the other one when they meet.
@@ -85,13 +83,13 @@ fn parts_that_changed_over_at_different_times_merge() {
     let active = |scene: &Scene, node| scene.cluster.active_key(node).map(|key| key.0);
     assert_eq!([0, 1, 2, 3].map(|node| active(&scene, node).unwrap()), [2, 2, 1, 1]);
     for (a, b) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
-        scene.cluster.network.mend(a, b);
-        scene.cluster.network.mend(b, a);
+        scene.cluster.network.join(a, b);
+        scene.cluster.network.join(b, a);
     }
     scene.settle(ms(10_000));
     scene.run(ms(500));
     assert_eq!([0, 1, 2, 3].map(|node| active(&scene, node).unwrap()), [2; 4]);
-    scene.finish();
+    scene.end();
 }
 
 /// A node without the new key stays out, quietly: the others see nothing of it.
@@ -106,7 +104,7 @@ fn a_node_that_lacks_the_key_disturbs_nobody() {
     scene.run(ms(20));
     assert!(scene.cluster.activate(0, 2));
     scene.run(ms(50));
-    (0..2).for_each(|node| scene.cluster.retire(node, 1));
+    assert!(scene.cluster.retire(0, 1) && scene.cluster.retire(1, 1));
     let installed = scene.installed();
     scene.cluster.boot(2);
     scene.load(10, 500);
@@ -118,5 +116,5 @@ fn a_node_that_lacks_the_key_disturbs_nobody() {
     scene.cluster.crash(2);
     scene.cluster.boot(2);
     scene.settle(ms(5_000));
-    scene.finish();
+    scene.end();
 }

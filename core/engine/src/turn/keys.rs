@@ -83,6 +83,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.domains[id].transport.seal().map(Seal::active)
     }
 
+    /// The last key that a domain was sent something with and does not have.
+    pub fn missing_key(&self, id: DomainId) -> Option<KeyId> {
+        self.domains[id].transport.seal()?.missing().map(|(key, _)| key)
+    }
+
     /// Key files that are to be read.
     pub(crate) fn take_key_orders(&mut self) -> Vec<KeyOrder> {
         core::mem::take(&mut self.key_orders)

@@ -7,6 +7,7 @@ mod errors;
 mod garbage;
 mod host;
 mod ring;
+mod sealing;
 mod slow;
 mod streams;
 #[allow(unsafe_code)]

@@ -1,0 +1,168 @@
+//! Keys change under load, again and again: no configuration may change and nothing may be lost;
+//! then the same while a node is stopped, which comes back to find another key in use.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::cluster::{Cluster, NODES, Setup};
+use crate::pace::Pace;
+use crate::trouble::Trouble;
+use crate::verdict;
+
+/// Messages a second of each client.
+const RATE: u64 = 200;
+/// A step of a change of keys takes no longer than this.
+const STEP_MAX: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(5);
+/// One in so many changes has a stopped node, in the second part.
+const STOPPED_ONE_IN: u64 = 10;
+/// Long enough that the others go on without it.
+const STOPPED: Duration = Duration::from_millis(1_000);
+
+/// What was seen.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    pub(crate) seconds: f64,
+    pub(crate) rotations: u64,
+    /// Configurations installed meanwhile, all daemons together, while all ran.
+    pub(crate) changes: u64,
+    /// Changes of keys while a node was stopped.
+    pub(crate) with_stopped: u64,
+    pub(crate) deliveries: u64,
+}
+
+/// Changes keys so often.
+pub(crate) fn run(
+    program: &Path,
+    rotations: u64,
+    keep: bool,
+    pace: &Pace,
+) -> Result<Keys, Trouble> {
+    let setup = Setup {
+        seed: 0,
+        multicast: true,
+        tiny_buffers: false,
+        seal: "aead",
+        rate: RATE,
+        churn: false,
+    };
+    let mut cluster = Cluster::start(&setup, program, pace)?;
+    let result = Owner { cluster: &mut cluster, pace, key: 1 }.change_all(rotations);
+    if keep || !matches!(&result, Ok(keys) if keys.changes == 0) {
+        eprintln!("logs are kept in {}", cluster.place.keep().display());
+    }
+    result
+}
+
+/// Whoever has the keys.
+struct Owner<'a> {
+    cluster: &'a mut Cluster,
+    pace: &'a Pace,
+    /// That seals.
+    key: u8,
+}
+
+impl Owner<'_> {
+    fn change_all(mut self, rotations: u64) -> Result<Keys, Trouble> {
+        // What belongs to the start is over.
+        self.pace.wait(Duration::from_secs(1))?;
+        let before = self.cluster.changes();
+        let started = Instant::now();
+        for _ in 0..rotations {
+            self.stage(self.key, self.next())?;
+            self.activate(self.next(), None)?;
+            self.retire()?;
+        }
+        let after = self.cluster.changes();
+        if before.len() < NODES || after.len() < NODES {
+            return Err(Trouble::Stuck("not all daemons answer".to_owned()));
+        }
+        let changes = after.iter().map(|(node, count)| count - before[node]).sum();
+        let with_stopped = rotations.div_ceil(STOPPED_ONE_IN);
+        for number in 0..with_stopped {
+            self.change_with_stopped((number % NODES as u64) as usize)?;
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        self.cluster.rest(1)?;
+        self.pace.wait(Duration::from_secs(1))?;
+        let verdict = verdict::judge(self.cluster.place.path(), true)?;
+        Ok(Keys { seconds, rotations, changes, with_stopped, deliveries: verdict.deliveries })
+    }
+
+    fn next(&self) -> u8 {
+        self.key.checked_add(1).unwrap_or(1)
+    }
+
+    /// It has the next key before it is stopped; the others forget the old one meanwhile.
+    fn change_with_stopped(&mut self, node: usize) -> Result<(), Trouble> {
+        self.stage(self.key, self.next())?;
+        self.cluster.daemons[node].signal(libc::SIGSTOP);
+        self.pace.wait(STOPPED)?;
+        self.activate(self.next(), Some(node))?;
+        self.cluster.daemons[node].signal(libc::SIGCONT);
+        self.cluster.await_one_ring()?;
+        self.await_key(self.next(), None)?;
+        self.retire()
+    }
+
+    /// All have both keys.
+    fn stage(&mut self, old: u8, new: u8) -> Result<(), Trouble> {
+        for node in 0..NODES {
+            self.cluster.place.write_keys(node, &[old, new])?;
+            self.until(node, &json!({ "do": "key-stage" }))?;
+        }
+        Ok(())
+    }
+
+    fn activate(&mut self, key: u8, stopped: Option<usize>) -> Result<(), Trouble> {
+        let asked = usize::from(stopped == Some(0));
+        self.until(asked, &json!({ "do": "key-activate", "id": key }))?;
+        self.await_key(key, stopped)
+    }
+
+    /// Everybody forgets the old key.
+    fn retire(&mut self) -> Result<(), Trouble> {
+        for node in 0..NODES {
+            self.until(node, &json!({ "do": "key-retire", "id": self.key }))?;
+            self.cluster.place.write_keys(node, &[self.next()])?;
+        }
+        self.key = self.next();
+        Ok(())
+    }
+
+    fn await_key(&mut self, key: u8, stopped: Option<usize>) -> Result<(), Trouble> {
+        let started = Instant::now();
+        for node in (0..NODES).filter(|node| Some(*node) != stopped) {
+            loop {
+                let keys = self.cluster.daemons[node].ask("keys").unwrap_or_default();
+                if keys["keys"]["key"] == key {
+                    break;
+                }
+                self.wait(started, &format!("node {} does not seal with {key}: {keys}", node + 1))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It may have to be heard first what the others have.
+    fn until(&mut self, node: usize, request: &Value) -> Result<(), Trouble> {
+        let started = Instant::now();
+        loop {
+            let answer = self.cluster.daemons[node].request(request);
+            if answer.as_ref().is_ok_and(|answer| answer["done"] == true) {
+                return Ok(());
+            }
+            self.wait(started, &format!("node {}: {request}: {answer:?}", node + 1))?;
+        }
+    }
+
+    fn wait(&mut self, since: Instant, what: &str) -> Result<(), Trouble> {
+        self.cluster.check()?;
+        if since.elapsed() > STEP_MAX {
+            return Err(Trouble::Stuck(format!("in vain for {STEP_MAX:?}: {what}")));
+        }
+        self.pace.wait(LOOK)
+    }
+}
