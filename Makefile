@@ -10,7 +10,7 @@ demo_dir = $(target)/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo demo-domains demo-build test fuzz header lib bench bench-micro counts soak man wheel npm
-.PHONY: bench-wrappers bench-domains clean
+.PHONY: bench-wrappers bench-domains bench-sealed clean
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
@@ -51,6 +51,10 @@ bench-domains: build ## What a sick host costs a domain that it is not in: quart
 	@$(PYTHON) -B tests/bench/domains.py --release $(release) \
 		--json $(target)/bench/domains.json --plots $(target)/bench \
 		$(if $(PAIRS),--pairs $(PAIRS))
+
+bench-sealed: build ## What a seal costs beside none and beside Corosync's, and what strangers do (root)
+	@$(PYTHON) -B tests/bench/sealed.py --release $(release) --json $(target)/bench/sealed.json \
+		$(if $(QUICK),--quick)
 
 bench-micro: ## Rings, codec and the ordering step by themselves, timed (ONLY=ring: of that name)
 	nice $(CARGO) bench --locked -p anasazi-micro -- $(ONLY)

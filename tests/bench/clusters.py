@@ -199,6 +199,9 @@ class Corosync(Cluster):
         forget(self.daemons[index].pid)
         return moment
 
+    def _crypto(self, _folder):
+        return " crypto_cipher: none\n crypto_hash: none\n"
+
     def _start(self, index):
         nodes = "".join(
             f"node {{\n nodeid: {i + 1}\n name: n{i + 1}\n"
@@ -208,8 +211,8 @@ class Corosync(Cluster):
             (folder / name).mkdir(parents=True, exist_ok=True)
         config = folder / "corosync.conf"
         config.write_text(
-            "totem {\n version: 2\n cluster_name: bench\n transport: knet\n crypto_cipher: none\n"
-            " crypto_hash: none\n}\n"
+            "totem {\n version: 2\n cluster_name: bench\n transport: knet\n"
+            f"{self._crypto(folder)}}}\n"
             f"logging {{\n to_logfile: yes\n logfile: {folder}/log\n to_syslog: no\n}}\n"
             f"quorum {{\n}}\nnodelist {{\n{nodes}}}\n")
         # It has one state and one run directory per machine: each gets its own.

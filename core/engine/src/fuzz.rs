@@ -109,7 +109,8 @@ fn domain(network: &MemoryNetwork, node: u32) -> Domain<Memory, NoDisk> {
     let Ok(transport) = network.attach(address, true) else { panic!("no descriptors left") };
     let recorder = Recorder::new(process, None, None);
     let core = CoreConfig { multicast: true, seed: node.into(), ..CoreConfig::default() };
-    Domain::new(DEFAULT_NAME.to_owned(), (core, boot), (transport, NoDisk), recorder, None, BEGIN)
+    let outside = (transport, None, NoDisk);
+    Domain::new(DEFAULT_NAME.to_owned(), (core, boot), outside, recorder, None, BEGIN)
 }
 
 fn config() -> ValidConfig {

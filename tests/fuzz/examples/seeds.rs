@@ -20,6 +20,8 @@ use anasazi_protocol::{
 use anasazi_queue::hello::{Hello, MAGIC, Welcome};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::SESSION_VERSION;
+use anasazi_seal::{KeyId, KeyRing, Mode, Seal, Sealed, Secret};
+use anasazi_transport::{MemoryNetwork, Target, Transport};
 use bytes::Bytes;
 
 type Inputs = Vec<Vec<u8>>;
@@ -32,13 +34,14 @@ fn main() -> std::io::Result<()> {
     let bodies: Inputs = datagrams.iter().map(|d| [&d[1..2], body(d)].concat()).collect();
     let undecided = datagrams.iter().map(|d| d[..d.len() - CHECKSUM_LEN].to_vec()).collect();
     let letters = letters(&datagrams);
-    let targets: [(&str, Inputs); 17] = [
+    let targets: [(&str, Inputs); 18] = [
         ("auth_open", datagrams.clone()),
         ("wire_decode", undecided),
         ("wire_roundtrip", bodies),
         ("audience_head", letters.iter().filter_map(|letter| head(letter)).collect()),
         ("letter", letters),
         ("recovery_work", recoveries()),
+        ("sealed_anything", sealed()),
         ("welcome", welcomes()),
         ("stream_frames", streams()),
         ("stream_greeting", greetings()),
@@ -109,6 +112,28 @@ fn datagrams() -> Inputs {
         kind.into_iter().take(if many { 20 } else { 3 }).map(|(_, datagram)| datagram)
     });
     few.collect()
+}
+
+/// Sealed by one who has the keys of the target, behind the byte that is the mode.
+fn sealed() -> Inputs {
+    let modes = [(1, Mode::Aead), (0, Mode::Integrity)];
+    let sealed = modes.map(|(number, mode)| {
+        let network = MemoryNetwork::new();
+        let attach = |last: u8| {
+            let address = SocketAddr::from(([10, 0, 0, last], 1));
+            (address, network.attach(address, true).expect("a free address"))
+        };
+        let ((_, from), (to, mut receiver)) = (attach(1), attach(2));
+        let secret = |id| Secret::new(&mut [id; 32]).expect("memory for a key");
+        let ring = KeyRing::new(vec![(KeyId(1), secret(1))]).expect("a key");
+        let seal = Seal::new(mode, ring, 5, Box::new(|| Some(anasazi_seal::Boot([9; 16]))));
+        let content = Bytes::from_static(b"sealed");
+        Sealed::new(from, seal).send(&[(Target::Unicast(to), content)]);
+        let mut got = Vec::new();
+        receiver.receive(1, &mut got);
+        [&[number], &got[0].bytes[..]].concat()
+    });
+    sealed.into()
 }
 
 fn feed(core: &mut Core, now: Instant, input: Input) -> Vec<(bool, Bytes)> {

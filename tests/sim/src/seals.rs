@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use anasazi_engine::domains::DomainId;
-use anasazi_seal::{Boot, KeyId, KeyRing, Mode, Seal, Secret, nonce_of};
+use anasazi_seal::{Boot, KeyId, KeyRing, Mode, Seal, SealCounters, Secret, nonce_of};
 use bytes::Bytes;
 
 use crate::cluster::{Cluster, Happening};
@@ -180,6 +180,11 @@ impl Cluster {
     /// The key that a node seals with.
     pub fn active_key(&self, node: usize) -> Option<KeyId> {
         self.nodes[node].turn.as_ref().and_then(|turn| turn.active_key(DomainId::DEFAULT))
+    }
+
+    /// What a node has sealed and opened, and what it has not.
+    pub fn seal_counters(&self, node: usize) -> Option<SealCounters> {
+        self.nodes[node].turn.as_ref().and_then(|turn| turn.seal_counters(DomainId::DEFAULT))
     }
 
     /// Changes of keys that have come to their end.

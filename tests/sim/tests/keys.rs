@@ -2,8 +2,13 @@
 
 mod scene;
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
 use anasazi_seal::{KeyId, Mode};
 use anasazi_sim::options::Options;
+use bytes::Bytes;
 use scene::{Scene, ms};
 
 fn sealed(nodes: usize, mode: Mode) -> Scene {
@@ -117,4 +122,73 @@ fn a_node_that_lacks_the_key_disturbs_nobody() {
     scene.cluster.boot(2);
     scene.settle(ms(5_000));
     scene.end();
+}
+
+/// Datagrams of every length that a cluster sends while rings form, break, are restored and end, so
+/// one of every kind, and of most of them several.
+fn overheard(scene: &mut Scene) -> BTreeMap<usize, (usize, Bytes)> {
+    let seen = Rc::new(RefCell::new(BTreeMap::new()));
+    let writer = Rc::clone(&seen);
+    scene.filter(move |passing| {
+        if passing.to == 0 && passing.bytes.len() <= LEN_MAX {
+            let datagram = (passing.from, passing.bytes.clone());
+            writer.borrow_mut().insert(passing.bytes.len(), datagram);
+        }
+        true
+    });
+    scene.load(5, 300);
+    scene.run(ms(100));
+    scene.cluster.crash(2);
+    scene.run(ms(1_500));
+    scene.cluster.boot(2);
+    scene.settle(ms(5_000));
+    scene.cluster.pause(1);
+    scene.run(ms(1_500));
+    scene.cluster.resume(1);
+    scene.settle(ms(5_000));
+    scene.load(5, 40);
+    scene.rest(ms(2_000));
+    scene.unfilter();
+    seen.take()
+}
+
+/// Longer ones are of the kinds of shorter ones.
+const LEN_MAX: usize = 700;
+
+#[test]
+fn a_live_node_does_nothing_about_what_is_changed_or_cut() {
+    for mode in [Mode::Aead, Mode::Integrity] {
+        let mut scene = sealed(3, mode);
+        let overheard = overheard(&mut scene);
+        assert!(overheard.len() > 15, "too few kinds: {:?}", overheard.keys());
+        let mut count = 0;
+        for (from, whole) in overheard.into_values() {
+            let cut = (0..whole.len()).map(|len| whole.slice(..len));
+            // Of the header all bits, of the rest one in each byte.
+            let bits =
+                (0..whole.len() * 8).filter(|bit| *bit < 256 || bit % 8 == 7 * (bit / 8) % 8);
+            let flipped = bits.map(|bit| {
+                let mut bytes = whole.to_vec();
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                Bytes::from(bytes)
+            });
+            for changed in cut.chain(flipped).chain([whole.clone()]) {
+                let state = |scene: &Scene| {
+                    let core = scene.cluster.nodes[0].core().expect("it lives");
+                    format!("{:?} {:?}", core.stats(), core.status())
+                };
+                let seals = scene.cluster.seal_counters(0).expect("it seals");
+                let (before, sent) = (state(&scene), scene.cluster.counts.datagrams);
+                scene.cluster.inject(from, 0, false, changed);
+                let after = scene.cluster.seal_counters(0).expect("it seals");
+                assert_eq!(after.dropped(), seals.dropped() + 1, "one counter");
+                assert_eq!((after.opened, after.sealed), (seals.opened, seals.sealed));
+                assert_eq!(state(&scene), before, "its state");
+                assert_eq!(scene.cluster.counts.datagrams, sent, "a reply");
+                count += 1;
+            }
+        }
+        assert!(count > 5_000, "{count}");
+        scene.end();
+    }
 }

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use anasazi_protocol::{CoreConfig, NodeId, Timers, limits};
+use anasazi_seal::Mode;
 use proptest::prelude::*;
 
 use super::*;
@@ -56,6 +57,9 @@ fn reads_every_type() {
         peers = ["[::1]:5001", "[::1]:5002"]
         receive_buffer_len = "1 MiB"
         allow_faults = true
+        [seal]
+        mode = "integrity"
+        key_file = "/etc/keys"
         [client]
         listen = "/run/a.sock"
         listen_mode = "0600"
@@ -66,6 +70,8 @@ fn reads_every_type() {
     )
     .expect("valid");
     assert_eq!(config.cluster, "blue");
+    let key_file = Some("/etc/keys".into());
+    assert_eq!(config.seal, SealConfig { mode: Some(Mode::Integrity), key_file });
     assert_eq!(config.ring.token_loss, Duration::from_secs(1));
     assert_eq!(config.node, NodeConfig { id: Some(NodeId(7)), name: "left".into() });
     assert_eq!(config.state.dir, Some("/var/lib/anasazi".into()));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anasazi_protocol::Instant;
 use anasazi_queue::status::Status;
-use anasazi_seal::{KeyId, KeyRing, Seal};
+use anasazi_seal::{KeyId, KeyRing, Seal, SealCounters};
 use anasazi_transport::Transport;
 use serde_json::json;
 
@@ -86,6 +86,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// The last key that a domain was sent something with and does not have.
     pub fn missing_key(&self, id: DomainId) -> Option<KeyId> {
         self.domains[id].transport.seal()?.missing().map(|(key, _)| key)
+    }
+
+    /// What has been sealed and opened in a domain, and what has not.
+    pub fn seal_counters(&self, id: DomainId) -> Option<SealCounters> {
+        self.domains[id].transport.seal().map(Seal::counters)
     }
 
     /// Key files that are to be read.

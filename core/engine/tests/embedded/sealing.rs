@@ -51,7 +51,7 @@ fn of(answer: &Value, key: &str) -> Value {
 }
 
 /// The words of the refusal, if it is one.
-fn refused(host: &Host, index: usize, request: &Value) -> String {
+fn refusal(host: &Host, index: usize, request: &Value) -> String {
     host.request(index, request)["error"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -71,7 +71,7 @@ fn keys_are_changed_without_a_change_of_the_ring() {
         let done = host.request(0, &json!({ "do": "key-stage" }));
         assert_eq!(done["done"], true, "{done}");
         // The other one lacks it.
-        let refused = refused(&host, 0, &json!({ "do": "key-activate", "id": 2 }));
+        let refused = refusal(&host, 0, &json!({ "do": "key-activate", "id": 2 }));
         assert!(refused.contains("missing at 2"), "{refused}");
         keys.copy(1, 2);
         host.request(1, &json!({ "do": "key-stage" }));
@@ -90,10 +90,10 @@ fn keys_are_changed_without_a_change_of_the_ring() {
             (0..2).all(|index| {
                 let ids = of(&host.ask(index, "keys"), "keys");
                 let is_gone = ids.as_array().unwrap().len() == 1;
-                is_gone || refused(host, index, &json!({ "do": "key-retire", "id": 1 })).is_empty()
+                is_gone || refusal(host, index, &json!({ "do": "key-retire", "id": 1 })).is_empty()
             })
         });
-        let refused = refused(&host, 0, &json!({ "do": "key-retire", "id": 2 }));
+        let refused = refusal(&host, 0, &json!({ "do": "key-retire", "id": 2 }));
         assert!(refused.contains("still used by 1, 2"), "{refused}");
         assert_eq!(host.ask(0, "status")["ring"]["id"], ring, "the ring is the same");
         for index in 0..2 {
@@ -132,16 +132,16 @@ fn a_bad_key_file_changes_nothing_and_says_what_is_wrong() {
     let stage = json!({ "do": "key-stage" });
     let good = fs::read(keys.path(1)).unwrap();
     fs::set_permissions(keys.path(1), fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(refused(&host, 0, &stage).contains("others can read it"));
+    assert!(refusal(&host, 0, &stage).contains("others can read it"));
     fs::set_permissions(keys.path(1), fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(keys.path(1), "1 00\n").unwrap();
-    let refused = refused(&host, 0, &stage);
+    let refused = refusal(&host, 0, &stage);
     assert!(refused.contains("line 1") && !refused.contains("1 00"), "{refused}");
     fs::remove_file(keys.path(1)).unwrap();
     generate_key(&keys.path(1)).unwrap();
-    assert!(refused(&host, 0, &stage).contains("key 1, which is active"));
+    assert!(refusal(&host, 0, &stage).contains("key 1, which is active"));
     fs::remove_file(keys.path(1)).unwrap();
-    assert!(refused(&host, 0, &stage).contains("it is not there"));
+    assert!(refusal(&host, 0, &stage).contains("it is not there"));
     fs::write(keys.path(1), good).unwrap();
     assert_eq!(host.request(0, &stage)["done"], true);
 }

@@ -24,6 +24,8 @@ fn what_is_not_given_is_as_at_the_top_level_or_derived() {
         [ring]
         window = 99
         beacon_ms = 700
+        [seal]
+        mode = "checksum"
         [trace]
         file = "/tmp/trace"
         [domain.fast]
