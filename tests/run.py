@@ -107,7 +107,8 @@ def steps(names=()):
              [[simulator, "planted", "--known", "tests/sim/known.txt"]], 900,
              worth=("planted=",)),
         Step("chaos", f"{CHAOS_ROUNDS} rounds of faults on real daemons; quiet ones on busy cores",
-             [[chaos, "run", "--rounds", str(CHAOS_ROUNDS)], [chaos, "quiet", "--minutes", "0.33"]],
+             [[chaos, "run", "--rounds", str(CHAOS_ROUNDS)], [chaos, "quiet", "--minutes", "0.33"],
+              [chaos, "keys", "--rotations", "20"]],
              300, worth=("skipped:", "rounds=", "changes=")),
         Step("explore", "every order of events in clusters of two and three nodes, within bounds",
              # Bounds that end by themselves: what is left out fails.

@@ -13,8 +13,8 @@ pub const MESSAGE_LEN_MAX: usize = 64 << 20;
 pub const MESSAGE_LEN_DEFAULT: usize = 1 << 20;
 /// Members of a ring.
 pub const MEMBERS_MAX: usize = 128;
-/// Smallest datagram size, in bytes: of the 1,200 of UDP payload that may be configured, so many are
-/// left by a seal.
+/// Smallest datagram size, in bytes: what a seal leaves of the 1,200 of UDP payload that may be
+/// configured.
 pub const MTU_MIN: usize = 1_152;
 /// Default datagram size, in bytes of UDP payload.
 pub const MTU_DEFAULT: usize = 1_400;

@@ -96,7 +96,7 @@ impl Boots {
     }
 
     /// Whoever is known must stay known, since a recording of an ended one would have it greet
-    /// again: when there are too many, a boot id of our own that is new makes all of them worthless.
+    /// again: when there are too many, a new boot id of our own makes all of them worthless.
     pub(crate) fn are_too_many(&self) -> bool {
         self.known.len() - self.waiting.len() >= BOOTS_MAX
     }

@@ -1,15 +1,16 @@
 //! Datagrams that only holders of a key can make, read or repeat.
 //!
-//! [`Sealed`] wraps a transport: what goes out is sealed, what comes in is opened, and what does not
-//! open is counted and goes no further. Nobody behind it parses a byte that was not authenticated.
+//! [`Sealed`] wraps a transport: what goes out is sealed, what comes in is opened, and what does
+//! not open is counted and goes no further. Nobody behind it parses a byte that was not
+//! authenticated.
 //!
 //! ```text
-//!   sealed.rs     the transport, with greetings between engines that do not know each other yet
-//!   sealer.rs     own datagrams: boot id, counter, key      opener.rs   those of others
-//!   header.rs     the 32 bytes in front                     window.rs   what has been seen
-//!   suite.rs      the ciphers, and which key each gets       boots.rs    whom it believes to be alive
-//!   keys.rs       the keys that there are                   file.rs      as they are written down
-//!   rotation.rs   when a new key is sealed with              sys/         memory that is not swapped
+//!   sealed.rs    the transport, with greetings between engines that do not know each other yet
+//!   sealer.rs    own datagrams: boot id, counter, key   opener.rs   those of others
+//!   header.rs    the 32 bytes in front                  window.rs   what has been seen
+//!   suite.rs     the ciphers, and which key each gets   boots.rs    who is believed to be alive
+//!   keys.rs      the keys that there are                file.rs     as they are written down
+//!   rotation.rs  when a new key is sealed with          sys/        memory that is not swapped
 //! ```
 //!
 //! Time, randomness and files are the caller's: a boot id is an argument.

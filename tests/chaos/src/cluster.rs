@@ -80,7 +80,8 @@ impl Setup {
         format!(
             "cluster = \"chaos-{}\"\n[node]\nid = {}\n[state]\ndir = \"{}\"\n[transport]\n\
              bind = \"{}:{PORT}\"\nmulticast = \"{multicast}\"\npeers = [{peers}]\n{buffers}\
-             [seal]\nmode = \"{}\"\n{keys}[message]\nlen_max = \"64 KiB\"\n[client]\nlisten = \"{}\"\n\
+             [seal]\nmode = \"{}\"\n{keys}\
+             [message]\nlen_max = \"64 KiB\"\n[client]\nlisten = \"{}\"\n\
              listen_streams = [\"unix:{}\", \"tcp://{STREAM_ADDRESS}\"]\n[log]\n\
              level = \"info,anasazi::protocol=debug\"\n",
             self.seed,

@@ -158,7 +158,8 @@ pub(crate) fn sealed_line(bytes: &[u8]) -> bool {
     opened > 0
 }
 
-/// Anything at all, as one datagram, to an opener that has seen nothing. The first byte is its mode.
+/// Anything at all, as one datagram, to an opener that has seen nothing. The first byte is its
+/// mode.
 pub(crate) fn sealed_anything(bytes: &[u8]) -> bool {
     let mut input = Input::new(bytes);
     let mode = if input.coin() { Mode::Aead } else { Mode::Integrity };

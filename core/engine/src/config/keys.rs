@@ -177,10 +177,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         kind: Kind::Word(&["auto", "aead", "integrity", "checksum"]),
-        effect: "What protects datagrams. aead: who has no key can neither read nor make nor repeat \
-                 them. integrity: anybody can read them. checksum: only bit rot is found. auto: \
-                 aead if there is a key file, else checksum, on addresses of this host only.",
-        danger: "With \"checksum\" whoever reaches the network is a member, if he wants to be. Must \
+        effect: "What protects datagrams. aead: who has no key can neither read nor make nor \
+                 repeat them. integrity: anybody can read them. checksum: only bit rot is found. \
+                 auto: aead if there is a key file, else checksum, on addresses of this host only.",
+        danger: "With \"checksum\" whoever reaches the network can be a member. Must \
                  be equal on all nodes: those with another one do not understand each other.",
         ..key("seal.mode", "auto")
     },

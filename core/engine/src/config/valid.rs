@@ -352,8 +352,8 @@ impl SealConfig {
         let mut warnings = Vec::new();
         if self.mode.is_none() && !transport.bind.ip().is_loopback() {
             warnings.push(format!(
-                "{prefix}seal.mode is \"checksum\": whoever reaches the network of {} can read what \
-                 is sent, and be a member",
+                "{prefix}seal.mode is \"checksum\": whoever reaches the network of {} can read \
+                 what is sent, and be a member",
                 transport.bind
             ));
         }

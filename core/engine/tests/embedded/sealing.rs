@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anasazi_engine::config::Settings;
 use anasazi_engine::{Engine, EngineError, generate_key};
@@ -122,7 +123,14 @@ fn a_stranger_is_left_out_and_knows_which_key_it_lacks() {
         let missing = |index| of(&host.ask(index, "keys"), "missing")["id"].clone();
         (missing(0), missing(1)) == (2.into(), 1.into())
     });
-    assert_eq!([host.nodes(0), host.nodes(1)], [vec![1], vec![2]]);
+    let alone = |host: &Host| [host.nodes(0), host.nodes(1)] == [vec![1], vec![2]];
+    host.run_until("each has a ring of its own", alone);
+    // Longer than it takes to find each other.
+    let end = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < end {
+        host.turn(Duration::from_millis(20));
+    }
+    assert!(alone(&host));
 }
 
 #[test]
@@ -143,6 +151,7 @@ fn a_bad_key_file_changes_nothing_and_says_what_is_wrong() {
     fs::remove_file(keys.path(1)).unwrap();
     assert!(refusal(&host, 0, &stage).contains("it is not there"));
     fs::write(keys.path(1), good).unwrap();
+    fs::set_permissions(keys.path(1), fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(host.request(0, &stage)["done"], true);
 }
 

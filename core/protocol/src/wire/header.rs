@@ -70,8 +70,8 @@ pub(crate) fn seal(
     arena.write(len_hint + SEAL_LEN, write)
 }
 
-/// Checks a datagram and takes the seal off. The checksum, where there is one, comes before everything but the version,
-/// which must stay readable across versions.
+/// Checks a datagram and takes the seal off. The checksum, where there is one, comes before
+/// everything but the version, which must stay readable across versions.
 pub(crate) fn open(
     bytes: &Bytes,
     (cluster, domain): (u64, u16),
