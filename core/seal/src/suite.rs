@@ -190,3 +190,40 @@ pub(crate) fn hint(master: &Secret, domain: u64) -> [u8; 4] {
 pub(crate) fn digest(master: &Secret) -> [u8; 8] {
     *expand(master, &[], &[b"anasazi digest 1"])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::tests::secret;
+
+    /// A key is for one master key, boot, domain, lot of datagrams and suite.
+    #[test]
+    fn whatever_differs_the_key_differs() {
+        let (one, other) = (secret(1), secret(2));
+        let boots = [Boot([1; 16]), Boot([2; 16])];
+        let mut tags = std::collections::BTreeSet::new();
+        let mut count = 0;
+        for suite in [Suite::Aes256Gcm, Suite::ChaCha20Poly1305, Suite::Aes256Gmac] {
+            for (master, boot) in [(&one, boots[0]), (&other, boots[0]), (&one, boots[1])] {
+                for (domain, part) in [(1, 0), (2, 0), (1, 1)] {
+                    let cipher = Cipher::derive(master, suite, boot, domain, part);
+                    let mut out = [0; HEADER_LEN + 4 + TAG_LEN];
+                    cipher.seal(&[0; HEADER_LEN], 7, b"same", &mut out);
+                    tags.insert(out[HEADER_LEN + 4..].to_vec());
+                    count += 1;
+                }
+            }
+        }
+        assert_eq!(tags.len(), count);
+    }
+
+    #[test]
+    fn hints_and_digests_tell_keys_apart() {
+        let (one, other) = (secret(1), secret(2));
+        assert_ne!(hint(&one, 1), hint(&other, 1));
+        assert_ne!(hint(&one, 1), hint(&one, 2));
+        assert_eq!(digest(&one), digest(&secret(1)));
+        assert_ne!(digest(&one), digest(&other));
+        assert_ne!(hint(&one, 1)[..], digest(&one)[..4]);
+    }
+}

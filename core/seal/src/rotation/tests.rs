@@ -137,6 +137,17 @@ fn a_ring_follows_a_key_that_it_hears_or_finds_in_a_merge_once_all_have_it() {
     assert_eq!(merged.active(), [2, 2, 2]);
 }
 
+/// It may be the one that seals with it.
+#[test]
+fn nothing_is_retired_before_all_have_said_what_they_seal_with() {
+    let mut ring = Ring::new(&[(1, 2, &[1, 2]), (2, 2, &[1, 2])]);
+    assert!(ring.node(1).may_retire(KeyId(1)).is_ok());
+    _ = ring.node(1).installed(vec![1, 2]);
+    let refused = ring.node(1).may_retire(KeyId(1));
+    assert_eq!(refused, Err(RotationError::InUse(KeyId(1), vec![1, 2])));
+    assert_eq!(ring.node(1).may_retire(KeyId(9)), Err(RotationError::Missing(KeyId(9))));
+}
+
 #[test]
 fn what_no_member_says_changes_nothing() {
     let mut ring = Ring::new(&[(1, 1, &[1, 2])]);
