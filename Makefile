@@ -51,6 +51,7 @@ bench-domains: build ## What a sick host costs a domain that it is not in: quart
 	@$(PYTHON) -B tests/bench/domains.py --release $(release) \
 		--json $(target)/bench/domains.json --plots $(target)/bench \
 		$(if $(PAIRS),--pairs $(PAIRS))
+	@$(PYTHON) -B tests/bench/many.py --release $(release) --json $(target)/bench/many.json
 
 bench-sealed: build ## What a seal costs beside none and beside Corosync's, and what strangers do (root)
 	@$(PYTHON) -B tests/bench/sealed.py --release $(release) --json $(target)/bench/sealed.json \

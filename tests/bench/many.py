@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""What many domains of one engine carry together, beside one that carries the same.
+
+    many.py --release DIRECTORY [--json FILE] [--rounds N]
+
+Two hosts (network namespaces on one bridge, so root's), an engine with 16 domains on each, and 16
+programs on each that send as much as they can: all in groups of `default`, and each in a domain of its
+own, in turns. The sums of what they deliver are compared; 0.8 is the least. Exit status: 0 if it is
+reached and all members always had the same order, 1 if not."""
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import floods
+from bench import HERE, compile_member, say, write
+from clusters import Anasazi
+from hosts import Namespaces, Trouble
+
+HOSTS, DOMAINS = 2, 16
+LEN, SECONDS, WINDOW = 1024, 3, 500
+LEAST = 0.8
+
+
+class Many(Anasazi):
+    """16 domains on each host, `default` among them."""
+
+    name = "many"
+
+    def _config(self, index):
+        config = super()._config(index)
+        with open(config, "a", encoding="utf-8") as file:
+            for number in range(2, DOMAINS + 1):
+                file.write(f"[domain.d{number}]\n")
+        return config
+
+
+def flood(cluster, groups):
+    """One program on each host for each group; what all deliver together."""
+    programs = []
+    try:
+        for group in groups:
+            for host in range(HOSTS):
+                command = [cluster.program, host, HOSTS, LEN, SECONDS, 0, WINDOW]
+                programs.append((group, subprocess.Popen(
+                    cluster.hosts.command(host, [str(word) for word in command]),
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                    text=True, env={**cluster.environment(host), "BENCH_GROUP": group})))
+        limit = time.monotonic() + SECONDS + floods.SETTLE_S_MAX
+        reports = [(group, floods.result(cluster, program, limit)) for group, program in programs]
+    finally:
+        for _, program in programs:
+            if program.poll() is None:
+                program.kill()
+                program.wait()
+    of = {group: [r for name, r in reports if name == group] for group in groups}
+    each = [floods.figures(of[group], 0) for group in groups]
+    return {"messages_s": sum(one["messages_s"] for one in each),
+            "least_s": min(one["messages_s"] for one in each),
+            "same_order": all(one["same_order"] for one in each)}
+
+
+def main():
+    arguments = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if os.geteuid():
+        sys.exit("many.py makes hosts of its own (network namespaces): run it as root")
+    together = [f"g{number}" for number in range(1, DOMAINS + 1)]
+    apart = ["g1", *(f"d{number}/g" for number in range(2, DOMAINS + 1))]
+    runs = {"one domain": [], "16 domains": []}
+    with tempfile.TemporaryDirectory(prefix="anasazi-bench-") as place:
+        hosts = Namespaces(HOSTS)
+        cluster = Many(pathlib.Path(place), hosts, arguments.release)
+        try:
+            compile_member("flood.c", cluster, pathlib.Path(place), arguments)
+            cluster.start()
+            for number in range(arguments.rounds):
+                for name, groups in (("one domain", together), ("16 domains", apart)):
+                    run = flood(cluster, groups)
+                    runs[name].append(run)
+                    say(f"round {number + 1}, {name}: {run['messages_s']:,.0f} messages/s at each "
+                        f"host, {run['least_s']:,.0f} in the least of them")
+        finally:
+            cluster.stop()
+            hosts.remove()
+    best = {name: max(all_of, key=lambda run: run["messages_s"]) for name, all_of in runs.items()}
+    ratio = best["16 domains"]["messages_s"] / best["one domain"]["messages_s"]
+    print(f"16 domains carry {ratio:.2f} of what one carries with the same programs", flush=True)
+    write(arguments, {"runs": runs, "ratio": ratio})
+    ordered = all(run["same_order"] for all_of in runs.values() for run in all_of)
+    if ratio < LEAST:
+        print(f"FAILED: {LEAST} is the least", flush=True)
+    return 0 if ratio >= LEAST and ordered else 1
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--release", type=pathlib.Path, required=True)
+    parser.add_argument("--include", type=pathlib.Path, default=HERE.parent.parent / "include")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    arguments.release, arguments.plots = arguments.release.resolve(), None
+    return arguments
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Trouble as trouble:
+        print(f"FAILED: {trouble}", file=sys.stderr)
+        sys.exit(1)
