@@ -88,6 +88,8 @@ pub(crate) struct Domain<T, S> {
     arrived: bool,
     /// There is certainly more to receive.
     backlog: bool,
+    /// Batches that it takes in before it is another domain's turn.
+    pub(crate) weight: u32,
     /// It has left.
     pub(crate) is_stopped: bool,
     /// It was added while the engine runs.
@@ -146,6 +148,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             up: Vec::new(),
             arrived: false,
             backlog: false,
+            weight: 1,
             is_stopped: false,
             is_added: false,
             removal: None,

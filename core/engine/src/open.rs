@@ -46,19 +46,7 @@ pub(crate) fn open(
     let limits = session_limits(&config);
     let mut domains = domains.into_iter();
     let Some(default) = domains.next() else { unreachable!("there always is a domain") };
-    let DomainParts { core, boot, transport, seal, storage, witness, .. } = default;
-    let parts = Parts {
-        config,
-        warnings,
-        core,
-        boot,
-        limits,
-        transport,
-        seal,
-        storage,
-        temporary,
-        witness,
-    };
+    let parts = Parts { config, warnings, limits, temporary, default };
     // Once there is a core, its domain guards it.
     catch_unwind(AssertUnwindSafe(|| {
         let mut turn = Turn::new(parts, now);
@@ -123,7 +111,8 @@ fn open_domain(
         ..CoreConfig::default()
     };
     let witness = open_trace(config, boot, now)?;
-    Ok(DomainParts { name: config.name.clone(), core, boot, transport, seal, storage, witness })
+    let (name, weight) = (config.name.clone(), config.weight);
+    Ok(DomainParts { name, core, boot, transport, seal, weight, storage, witness })
 }
 
 fn session_limits(config: &ValidConfig) -> SessionLimits {

@@ -57,6 +57,8 @@ pub struct DomainParts<T, S> {
     pub transport: T,
     /// What its datagrams are sealed with, if they are.
     pub seal: Option<Seal>,
+    /// Batches of datagrams that it takes in before it is another domain's turn; at least 1.
+    pub weight: u32,
     /// The disk.
     pub storage: S,
     /// Who watches the core, if anybody does.
@@ -69,22 +71,12 @@ pub struct Parts<T, S> {
     pub config: ValidConfig,
     /// What the operator should know from the start.
     pub warnings: Vec<String>,
-    /// Settings of the core.
-    pub core: CoreConfig,
-    /// Who this is; durable already.
-    pub boot: Boot,
     /// What sessions may cost.
     pub limits: SessionLimits,
-    /// The network.
-    pub transport: T,
-    /// What its datagrams are sealed with, if they are.
-    pub seal: Option<Seal>,
-    /// The disk.
-    pub storage: S,
     /// Where the flight record goes if not where the configuration says.
     pub temporary: Option<PathBuf>,
-    /// Who watches the core, if anybody does.
-    pub witness: Option<Box<dyn Witness>>,
+    /// The first domain, whatever it is called.
+    pub default: DomainParts<T, S>,
 }
 
 /// Domains, sessions and administration, and what one turn does to them, in order. It never waits
@@ -119,16 +111,15 @@ enum Stop {
 impl<T: Transport, S: Storage> Turn<T, S> {
     /// The protocol begins; what it has to say leaves with the first [`run`](Self::run).
     pub fn new(parts: Parts<T, S>, now: Instant) -> Self {
-        let Parts { config, warnings, core, boot, limits, transport, seal, storage, .. } = parts;
-        let (temporary, witness) = (parts.temporary, parts.witness);
+        let Parts { config, warnings, limits, temporary, default } = parts;
+        let process = default.boot.process;
         let mut journal = Journal::default();
         warnings.into_iter().for_each(|warning| journal.warn(warning));
         let clients_return =
             config.client.listen.is_some() || !config.client.listen_streams.is_empty();
         let records = [config.recorder.dir.clone(), temporary];
-        let sessions = Sessions::new(limits, boot.process, SESSION_KEYS);
-        let name = DEFAULT_NAME.to_owned();
-        let default = DomainParts { name, core, boot, transport, seal, storage, witness };
+        let sessions = Sessions::new(limits, process, SESSION_KEYS);
+        let default = DomainParts { name: DEFAULT_NAME.to_owned(), ..default };
         Self {
             domains: Table::new(begin(default, records.clone(), now)),
             sessions,
@@ -136,7 +127,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             clients_return,
             adding: Vec::new(),
             key_orders: Vec::new(),
-            newest: boot.process.incarnation,
+            newest: process.incarnation,
             stop: Stop::No,
             ended: None,
             fault: Arc::default(),
@@ -299,7 +290,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.domains.transport_fds()
     }
 
-    /// A batch of each domain in turn, so that none waits for all that another one has.
+    /// As many batches as it weighs of each domain in turn, so that none waits for all that another
+    /// one has.
     fn receive(&mut self, now: Instant, readiness: &dyn Readiness) -> bool {
         let mut more = true;
         for _ in 0..RECEIVE_ROUNDS_MAX {
@@ -307,17 +299,25 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                 break;
             }
             for id in self.domains.ids() {
-                let domain = &mut self.domains[id];
-                if !domain.has_arrivals() {
-                    continue;
-                }
-                more |= domain.receive(now);
-                // What the token allows leaves at once: everybody waits for it.
-                domain.flush();
-                self.hand_up_of(id, now, readiness);
+                more |= self.receive_in(id, now, readiness);
             }
         }
         more
+    }
+
+    /// True if there is certainly more.
+    fn receive_in(&mut self, id: DomainId, now: Instant, readiness: &dyn Readiness) -> bool {
+        for _ in 0..self.domains[id].weight {
+            let domain = &mut self.domains[id];
+            if !domain.has_arrivals() {
+                return false;
+            }
+            domain.receive(now);
+            // What the token allows leaves at once: everybody waits for it.
+            domain.flush();
+            self.hand_up_of(id, now, readiness);
+        }
+        self.domains[id].has_arrivals()
     }
 
     /// Has the senders of groups wait for own sessions that chose that.
@@ -382,10 +382,11 @@ fn begin<T: Transport, S: Storage>(
     [directory, temporary]: [Option<PathBuf>; 2],
     now: Instant,
 ) -> Domain<T, S> {
-    let DomainParts { name, core, boot, transport, seal, storage, witness } = parts;
+    let DomainParts { name, core, boot, transport, seal, weight, storage, witness } = parts;
     let recorder = Recorder::new(boot.process, directory, temporary);
     let outside = (transport, seal, storage);
     let mut domain = Domain::new(name, (core, boot), outside, recorder, witness, now);
+    domain.weight = weight.max(1);
     domain.begin(now);
     domain
 }

@@ -14,7 +14,7 @@ use anasazi_engine::config::Settings;
 use anasazi_engine::session::{Readiness, SessionLimits};
 use anasazi_engine::state_file::Stored;
 use anasazi_engine::sys::socket;
-use anasazi_engine::turn::{Parts, SESSION_KEYS, Turn};
+use anasazi_engine::turn::{DomainParts, Parts, SESSION_KEYS, Turn};
 use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, NodeId, Process};
 use anasazi_transport::{Memory, MemoryNetwork, Transport};
 
@@ -125,18 +125,23 @@ impl Host {
         let process = Process { node: NodeId(node), incarnation: Incarnation(1) };
         let address = ([10, 0, 0, node as u8], 7000).into();
         let mtu = CoreConfig::default().mtu;
-        let parts = Parts {
-            config: Settings::for_daemon().validate().expect("the defaults fit"),
-            warnings: Vec::new(),
+        let default = DomainParts {
+            name: String::new(),
             // The path takes no more than it must.
             core: CoreConfig { mtu_max: mtu, seed: node.into(), ..CoreConfig::default() },
             boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
-            limits: limits(),
             transport: network.attach(address, true).expect("a descriptor"),
             seal: None,
+            weight: 1,
             storage: NoDisk,
-            temporary: None,
             witness: None,
+        };
+        let parts = Parts {
+            config: Settings::for_daemon().validate().expect("the defaults fit"),
+            warnings: Vec::new(),
+            limits: limits(),
+            temporary: None,
+            default,
         };
         let mut turn = Turn::new(parts, Instant(0));
         let (near, far) = socket::pair().expect("descriptors");

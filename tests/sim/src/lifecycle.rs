@@ -5,7 +5,7 @@ use std::time::Duration;
 use anasazi_engine::config::{Settings, ValidConfig};
 use anasazi_engine::life;
 use anasazi_engine::session::SessionLimits;
-use anasazi_engine::turn::Parts;
+use anasazi_engine::turn::{DomainParts, Parts};
 use anasazi_oracle::Entry;
 use anasazi_protocol::{Boot, CoreConfig, Incarnation, Process, planted};
 use anasazi_seal::OVERHEAD_LEN;
@@ -91,18 +91,18 @@ impl Cluster {
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),
         };
-        Parts {
-            config: self.admin_config.clone(),
-            warnings: Vec::new(),
+        let default = DomainParts {
+            name: String::new(),
             transport: Wire::new(n.address, core.multicast),
             seal: self.seal_for(node),
+            weight: 1,
             core,
             boot,
-            limits,
             storage: engine::Disk::default(),
-            temporary: None,
             witness: Some(Box::new(n.log.clone())),
-        }
+        };
+        let (config, warnings) = (self.admin_config.clone(), Vec::new());
+        Parts { config, warnings, limits, temporary: None, default }
     }
 
     /// Starts a node that many nanoseconds from now, unless it starts before.

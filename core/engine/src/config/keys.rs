@@ -56,6 +56,9 @@ impl Key {
 /// datagram of the protocol, and its seal.
 const PAYLOAD_LEN_MIN: u64 = (limits::MTU_MIN + OVERHEAD_LEN) as u64;
 
+/// The most of [`crate::turn`]'s rounds that a domain may have in a row.
+const WEIGHT_MAX: u64 = 16;
+
 /// All keys, table by table.
 pub const KEYS: &[Key] = &[
     Key {
@@ -191,6 +194,14 @@ pub const KEYS: &[Key] = &[
         danger: "Whoever can read it can be a member. The engine takes none that others than its \
                  owner and its group can read.",
         ..key("seal.key_file", "")
+    },
+    Key {
+        kind: Kind::Integer { min: 1, max: WEIGHT_MAX, unit: "batches of datagrams" },
+        effect: "How much of the engine's time a domain gets beside others while all have much to \
+                 do: so many batches of datagrams are taken in before it is another one's turn.",
+        danger: "A domain with many times the weight of another one makes that slow while it is \
+                 flooded itself.",
+        ..key("turn.weight", "1")
     },
     Key {
         kind: milliseconds(20, 60_000),

@@ -60,6 +60,10 @@ impl<'a> Reader<'a> {
         SealConfig { mode, key_file }
     }
 
+    pub(super) fn weight(&self) -> u32 {
+        self.integer("turn.weight") as u32
+    }
+
     pub(super) fn ring(&self) -> RingConfig {
         RingConfig {
             token_loss: self.duration("ring.token_loss_ms"),

@@ -27,6 +27,8 @@ pub struct ValidConfig {
     pub transport: TransportConfig,
     /// `seal.*`
     pub seal: SealConfig,
+    /// `turn.weight`, of `default`
+    pub weight: u32,
     /// `ring.*`
     pub ring: RingConfig,
     /// `contract.*`, of `default`
@@ -78,6 +80,8 @@ pub struct DomainConfig {
     pub transport: TransportConfig,
     /// `domain.NAME.seal.*`
     pub seal: SealConfig,
+    /// `domain.NAME.turn.weight`: batches of datagrams in a row.
+    pub weight: u32,
     /// `domain.NAME.ring.*`
     pub ring: RingConfig,
     /// `domain.NAME.contract.*`
@@ -275,6 +279,7 @@ impl ValidConfig {
             number: protocol::hash64(self.cluster.as_bytes()),
             transport: self.transport.clone(),
             seal: self.seal.clone(),
+            weight: self.weight,
             ring: self.ring.clone(),
             contract: self.contract,
             trace: self.trace.clone(),
@@ -290,6 +295,7 @@ impl ValidConfig {
             state: StateConfig { dir: read.path("state.dir") },
             transport: read.transport(),
             seal: read.seal(),
+            weight: read.weight(),
             ring: read.ring(),
             contract: read.contract(),
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },

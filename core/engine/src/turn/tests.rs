@@ -1,8 +1,9 @@
-//! What a turn does when its core breaks at the very beginning.
+//! What a turn does when its core breaks at the very beginning, and in which order it looks at its
+//! domains.
 
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Incarnation, Process};
-use anasazi_transport::MemoryNetwork;
+use anasazi_transport::{MemoryNetwork, Target};
 
 use super::*;
 use crate::config::Settings;
@@ -40,27 +41,23 @@ fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
     let directory = tempfile::tempdir().expect("a directory");
     let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
     let address = "127.0.0.1:1".parse().expect("an address");
-    let limits = SessionLimits {
-        sessions_max: 1,
-        backlog_len_max: 1 << 20,
-        backlog_total_max: 1 << 30,
-        hold_max: std::time::Duration::from_secs(1),
-        message_len_max: 1 << 20,
-        allow_uids: Vec::new(),
-        allow_gids: Vec::new(),
+    let default = DomainParts {
+        name: String::new(),
+        // To so many that what it says first leaves at once.
+        core: CoreConfig { peers: vec![address; 64], multicast: false, ..CoreConfig::default() },
+        boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
+        transport: MemoryNetwork::new().attach(address, true).expect("a transport"),
+        seal: None,
+        weight: 1,
+        storage: None::<Writer>,
+        witness: Some(Box::<Breaks>::default()),
     };
     let parts = Parts {
         config: Settings::new().validate().expect("defaults"),
         warnings: Vec::new(),
-        // To so many that what it says first leaves at once.
-        core: CoreConfig { peers: vec![address; 64], multicast: false, ..CoreConfig::default() },
-        boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
-        limits,
-        transport: MemoryNetwork::new().attach(address, true).expect("a transport"),
-        seal: None,
-        storage: None::<Writer>,
+        limits: limits(),
         temporary: Some(directory.path().to_owned()),
-        witness: Some(Box::<Breaks>::default()),
+        default,
     };
     let mut turn = Turn::new(parts, Instant(1));
     let up = turn.domains[DomainId::DEFAULT].take_up();
@@ -71,4 +68,52 @@ fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
     assert!(text.contains("the first word is wrong"), "{text}");
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
     assert_eq!(turn.run(Instant(3), true, 0, &NoSessions), Err(error));
+}
+
+fn limits() -> SessionLimits {
+    SessionLimits {
+        sessions_max: 1,
+        backlog_len_max: 1 << 20,
+        backlog_total_max: 1 << 30,
+        hold_max: std::time::Duration::from_secs(1),
+        message_len_max: 1 << 20,
+        allow_uids: Vec::new(),
+        allow_gids: Vec::new(),
+    }
+}
+
+/// While all have more than they can take in, each gets as many batches as it weighs.
+#[test]
+fn a_domain_that_weighs_more_takes_in_more() {
+    const FLOOD: usize = 8_192;
+    let network = MemoryNetwork::new();
+    let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
+    let domain = |name: &str, port: u16, weight| DomainParts {
+        name: name.to_owned(),
+        core: CoreConfig { multicast: false, ..CoreConfig::default() },
+        boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
+        transport: network.attach(([127, 0, 0, 1], port).into(), false).expect("a transport"),
+        seal: None,
+        weight,
+        storage: None::<Writer>,
+        witness: None,
+    };
+    let parts = Parts {
+        config: Settings::new().validate().expect("defaults"),
+        warnings: Vec::new(),
+        limits: limits(),
+        temporary: None,
+        default: domain("", 1, 1),
+    };
+    let mut turn = Turn::new(parts, Instant(1));
+    let heavy = turn.add_domain(domain("heavy", 2, 3), Instant(1));
+    let mut flood = network.attach(([127, 0, 0, 1], 9).into(), false).expect("a transport");
+    for port in [1, 2] {
+        let target = Target::Unicast(([127, 0, 0, 1], port).into());
+        flood.send(&vec![(target, bytes::Bytes::from_static(b"nonsense")); FLOOD]);
+    }
+    assert_eq!(turn.run(Instant(2), true, 0, &NoSessions), Ok(true));
+    let taken = |id| turn.domains[id].transport.counters().received_datagrams;
+    let (light, heavy) = (taken(DomainId::DEFAULT), taken(heavy));
+    assert!(light > 0 && heavy == 3 * light && (heavy as usize) < FLOOD, "{light} and {heavy}");
 }

@@ -326,8 +326,6 @@ impl World {
     }
 
     fn parts(&mut self, node: usize) -> Parts<Shared<Wire>, Shared<Disk>> {
-        let DomainParts { core, boot, transport, seal, storage, witness, .. } =
-            self.domain_parts(0, node);
         let limits = SessionLimits {
             sessions_max: 64,
             backlog_len_max: 64 << 20,
@@ -337,8 +335,8 @@ impl World {
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),
         };
-        let (config, warnings, temporary) = (admin_config(), Vec::new(), None);
-        Parts { config, warnings, core, boot, limits, transport, seal, storage, temporary, witness }
+        let default = self.domain_parts(0, node);
+        Parts { config: admin_config(), warnings: Vec::new(), limits, temporary: None, default }
     }
 
     fn domain_parts(
@@ -371,6 +369,7 @@ impl World {
             },
             transport: place.wire.clone(),
             seal: None,
+            weight: 1,
             storage: place.disk.clone(),
             witness: Some(Box::new(place.log.clone())),
         }
