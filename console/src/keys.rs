@@ -130,10 +130,11 @@ fn keys(keys: &Value) -> String {
     if !silent.is_empty() {
         lines.push(format!("not heard of yet: the keys of node {}", silent.join(", ")));
     }
-    if let Some(id) = keys["missing"]["id"].as_u64() {
+    for missing in list(&keys["missing"]) {
         lines.push(format!(
-            "key {id} is not here, and {} seals with it: a node that has it already, or a stranger",
-            text(&keys["missing"]["used_by"])
+            "key {} is not here, and {} seals with it: a node that has it already, or a stranger",
+            text(&missing["id"]),
+            text(&missing["used_by"])
         ));
     }
     let counters = keys["counters"].as_object();

@@ -126,7 +126,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         now: Instant,
     ) -> Self {
         let seed = config.seed;
-        let keys = seal.as_ref().map(|seal| Box::new(Keys::new(seal)));
+        let node = boot.process.node;
+        let keys = seal.as_ref().map(|seal| Box::new(Keys::new(node, seal)));
         let mut transport = Sealed::new(Faulty::new(transport, seed), seal);
         // Others may know of the first ring before this one does.
         transport.watch(life(boot.process), &[]);
@@ -158,6 +159,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
     /// Takes in datagrams and evidence. True if there is certainly more.
     pub(crate) fn receive(&mut self, now: Instant) -> bool {
         self.arrived = false;
+        // Before anything is opened or sealed as whoever it was before.
+        self.renew_after_pause(now);
         let mut received = core::mem::take(&mut self.received);
         self.backlog = !self.transport.receive(RECEIVE_BATCH_MAX, &mut received);
         for Received { from, multicast, bytes } in received.drain(..) {
@@ -206,6 +209,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
 
     /// Timers that are due, and writes that ended.
     pub(crate) fn tick(&mut self, now: Instant) {
+        self.renew_after_pause(now);
         let mut written = core::mem::take(&mut self.written);
         self.storage.take_written(&mut written);
         for (ticket, durable) in written.drain(..) {
@@ -292,10 +296,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                 Output::Notice { by, content } => self.keys_of(by.node, &content),
                 Output::Event(event) => {
                     self.recorder.event(now, &event);
-                    match &event {
-                        Event::Installed { members, .. } => self.keys_in(members),
-                        Event::OwnPause { late_ms } => self.paused(*late_ms),
-                        _ => {}
+                    if let Event::Installed { members, .. } = &event {
+                        self.keys_in(members);
                     }
                     let begins = matches!(&event, Event::State { to: "recovery", .. });
                     self.has_new_ring |= begins || matches!(&event, Event::Installed { .. });

@@ -16,6 +16,7 @@ use anasazi_transport::Transport;
 use crate::config::{StreamAddress, ThreadConfig, ValidConfig};
 use crate::door::{Connection, Door, LISTENER_KEY};
 use crate::error::EngineError;
+use crate::jumps::Jumps;
 use crate::open::{RealTurn, open};
 use crate::openings::Openings;
 use crate::session::limits::TAKE_IN_TURN;
@@ -41,6 +42,7 @@ pub struct Engine {
     door: Door,
     streams: Option<StreamSessions>,
     openings: Openings,
+    jumps: Jumps,
     shared: Arc<Shared>,
     ready: Vec<u64>,
 }
@@ -96,7 +98,9 @@ impl Engine {
         let streams = streams::listen(&config.client, EngineHandle(Arc::clone(&shared)))?;
         let openings = Openings::new(watches.waker());
         let (turn, ready) = (Ok(turn), Vec::new());
-        let mut engine = Self { watches, config, turn, door, streams, openings, shared, ready };
+        let jumps = Jumps::new();
+        let mut engine =
+            Self { watches, config, turn, door, streams, openings, jumps, shared, ready };
         engine.guarded(|engine| engine.run_turn(0))?;
         Ok(engine)
     }
@@ -298,6 +302,13 @@ impl Engine {
         let Ok(turn) = &mut self.turn else { return self.end_of() };
         if self.shared.stop.load(Ordering::Acquire) {
             turn.stop();
+        }
+        if self.jumps.look() {
+            tracing::warn!(
+                target: "anasazi::engine",
+                "clocks have jumped: this machine slept, or is a copy of another one, or was set"
+            );
+            turn.renew_seals();
         }
         let mut result = turn.run(Instant(now_ns()), false, budget, &self.watches);
         if let Err(EngineError::Outdated(known)) = result {

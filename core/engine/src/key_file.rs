@@ -1,9 +1,9 @@
 //! Key files: what they must be to be trusted, and what is made of them.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anasazi_protocol::hash64;
 use anasazi_seal::{Boot, KeyId, KeyRing, Mode, Seal};
@@ -14,17 +14,22 @@ use crate::error::EngineError;
 use crate::sys::socket::own_uid;
 
 /// A file of keys is smaller than this.
-const LEN_MAX: u64 = 64 << 10;
+const LEN_MAX: u64 = anasazi_seal::KEY_FILE_LEN_MAX as u64;
 /// What stands at the beginning of a new file.
 const REMARK: &str = "# Keys of an Anasazi cluster: whoever has them can be a member.\n\
                       # The first one seals when an engine starts; all of them open.\n";
-/// Room for that and a key.
-const LINE_LEN_MAX: usize = 512;
 /// Permission bits that it must not have: of others all, of the group those to change it.
 const MODE_REFUSED: u32 = 0o027;
 
 /// Reads a key file, if nobody can have read or changed it who should not.
 pub(crate) fn read(path: &Path) -> Result<KeyRing, EngineError> {
+    let (_, text) = open(path)?;
+    let wrong = |error| EngineError::Config(format!("key file {}: {error}", path.display()));
+    KeyRing::parse(&text).map_err(wrong)
+}
+
+/// What stands in a file that may be trusted.
+fn open(path: &Path) -> Result<(Metadata, Zeroizing<Vec<u8>>), EngineError> {
     let place = path.display();
     let wrong = |text: String| EngineError::Config(format!("key file {place}: {text}"));
     let failed = |error: std::io::Error| match error.kind() {
@@ -56,7 +61,7 @@ pub(crate) fn read(path: &Path) -> Result<KeyRing, EngineError> {
         )));
     }
     let text = read_text(file).map_err(failed)?;
-    KeyRing::parse(&text).map_err(|error| wrong(error.to_string()))
+    Ok((about, text))
 }
 
 /// A key that was made.
@@ -80,33 +85,60 @@ pub fn generate(path: &Path) -> Result<MadeKey, String> {
     let mut bytes = Zeroizing::new([0; 32]);
     let no_randomness = |error| format!("no randomness from the kernel: {error}");
     getrandom::fill(&mut *bytes).map_err(no_randomness)?;
-    let mut options = OpenOptions::new();
-    let new = options.write(true).create_new(true).mode(0o600).open(path);
-    let is_new_file = new.is_ok();
-    let (mut file, id, before) = match new {
-        Ok(file) => (file, KeyId(1), REMARK),
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            let ids = read(path).map_err(|error| error.to_string())?;
-            let newest = ids
-                .infos()
-                .map(|info| info.id)
-                .reduce(|newest, id| if id.is_newer_than(newest) { id } else { newest });
-            let next = newest.map_or(1, |newest| newest.0.wrapping_add(1).max(1));
-            if ids.has(KeyId(next)) {
-                return Err(format!("key file {place}: delete the oldest keys first"));
-            }
-            // Its last line may not have ended.
-            (OpenOptions::new().append(true).open(path).map_err(failed)?, KeyId(next), "\n")
-        }
-        Err(error) => return Err(failed(error)),
-    };
-    let mut line = Zeroizing::new(String::with_capacity(LINE_LEN_MAX));
-    line.push_str(before);
-    line.push_str(&format!("{id} "));
     let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().for_each(|byte| line.extend([digit(byte >> 4), digit(byte & 15)]));
-    line.push('\n');
-    file.write_all(line.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    let mut key = Zeroizing::new(String::with_capacity(64));
+    bytes.iter().for_each(|byte| key.extend([digit(byte >> 4), digit(byte & 15)]));
+    // It is made beside the file and takes its place: nobody ever sees half of one.
+    let beside = PathBuf::from(format!("{place}.new"));
+    let mut options = OpenOptions::new();
+    let new = options.write(true).create_new(true).mode(0o600).open(&beside);
+    let new = new.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => format!(
+            "{}: it is there already: somebody else makes a key just now, or was killed in the \
+             middle of it; delete it then",
+            beside.display()
+        ),
+        _ => format!("{}: {error}", beside.display()),
+    })?;
+    let made = fill(path, new, &key).and_then(|made| {
+        std::fs::rename(&beside, path).map_err(failed)?;
+        let directory = path.parent().filter(|of| !of.as_os_str().is_empty());
+        let directory = File::open(directory.unwrap_or(Path::new(".")));
+        directory.and_then(|directory| directory.sync_all()).map_err(failed)?;
+        Ok(made)
+    });
+    if made.is_err() {
+        _ = std::fs::remove_file(&beside);
+    }
+    made
+}
+
+/// Writes what is to take the place of a key file: all that it has, and one key more.
+fn fill(path: &Path, mut new: File, key: &str) -> Result<MadeKey, String> {
+    let place = path.display();
+    let failed = |error: std::io::Error| format!("key file {place}: {error}");
+    let mut text = Zeroizing::new(Vec::with_capacity(2 * LEN_MAX as usize));
+    let is_new_file = !path.try_exists().map_err(failed)?;
+    let id = if is_new_file {
+        text.extend_from_slice(REMARK.as_bytes());
+        KeyId(1)
+    } else {
+        let (old, before) = open(path).map_err(|error| error.to_string())?;
+        let ring = KeyRing::parse(&before).map_err(|error| format!("key file {place}: {error}"))?;
+        text.extend_from_slice(&before);
+        if text.last() != Some(&b'\n') {
+            text.push(b'\n');
+        }
+        new.set_permissions(old.permissions()).map_err(failed)?;
+        std::os::unix::fs::fchown(&new, Some(old.uid()), Some(old.gid())).map_err(failed)?;
+        KeyId(ring.newest().0.wrapping_add(1).max(1))
+    };
+    for part in [id.to_string().as_bytes(), b" ", key.as_bytes(), b"\n"] {
+        text.extend_from_slice(part);
+    }
+    // What no engine would take does not take its place.
+    KeyRing::parse(&text).map_err(|error| format!("key file {place}, with one more: {error}"))?;
+    new.write_all(&text).and_then(|()| new.sync_all()).map_err(failed)?;
     Ok(MadeKey { id, is_new_file })
 }
 
@@ -119,8 +151,9 @@ fn read_text(file: File) -> std::io::Result<Zeroizing<Vec<u8>>> {
 
 /// What a domain seals with, if it does.
 pub(crate) fn seal(config: &DomainConfig) -> Result<Option<Seal>, EngineError> {
-    let SealConfig { mode: Some(mode), key_file: Some(path) } = &config.seal else {
-        return Ok(None);
+    let SealConfig { mode: Some(mode), key_file } = &config.seal else { return Ok(None) };
+    let Some(path) = key_file else {
+        return Err(EngineError::Config("seal.mode needs a key file, in seal.key_file".into()));
     };
     let seal = make(*mode, read(path)?, config.number);
     let missing = || EngineError::System("no randomness from the kernel: nothing is sealed".into());
@@ -194,11 +227,20 @@ mod tests {
             assert_eq!(ring.infos().count(), usize::from(id));
             assert_eq!(ring.first(), KeyId(1));
         }
+        assert_eq!(std::fs::metadata(&path).expect("metadata").mode() & 0o777, 0o600);
         std::fs::write(&path, "255 00").expect("written");
         assert!(generate(&path).expect_err("it is no key file").contains("line 1"));
         std::fs::write(&path, format!("255 {KEY}")).expect("written");
         assert_eq!(generate(&path).expect("a key").id, KeyId(1), "numbers go round");
         assert_eq!(read(&path).expect("it is taken").infos().count(), 2);
+        let many: String = (1..=32).map(|id| format!("{id} {KEY}\n")).collect();
+        std::fs::write(&path, &many).expect("written");
+        assert!(generate(&path).expect_err("too many").contains("more than 32 keys"));
+        assert_eq!(std::fs::read_to_string(&path).expect("it is there"), many);
+        let beside = directory.path().join("keys.new");
+        assert!(!beside.exists());
+        std::fs::write(&beside, "").expect("written");
+        assert!(generate(&path).expect_err("at work").contains("somebody else makes a key"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod error;
 pub mod fuzz;
 pub mod inproc;
 mod journal;
+mod jumps;
 mod key_file;
 mod open;
 mod openings;

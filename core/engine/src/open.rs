@@ -91,6 +91,14 @@ fn open_domain(
     warnings.extend(of_network.into_iter().map(|warning| format!("{place}{warning}")));
     let seal =
         key_file::seal(config).map_err(|error| EngineError::Config(format!("{place}{error}")))?;
+    if let Some(seal) = seal.as_ref().filter(|seal| seal.newest() != seal.active()) {
+        warnings.push(format!(
+            "{place}key {} seals, since it is the first one in the key file, which has key {}, too, \
+             that is newer: when that is in use everywhere, delete the line of the old one",
+            seal.active(),
+            seal.newest()
+        ));
+    }
     let overhead = if seal.is_some() { OVERHEAD_LEN } else { 0 };
     let core = CoreConfig {
         cluster: config.number,

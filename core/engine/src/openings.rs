@@ -65,7 +65,9 @@ impl Openings {
         let KeyOrder { domain, path, asker } = order;
         let of = domain.clone();
         let work = move || {
-            let result = key_file::read(&path);
+            let read = catch_unwind(AssertUnwindSafe(|| key_file::read(&path)));
+            let broken = || EngineError::System("a bug in Anasazi was caught".to_owned());
+            let result = read.unwrap_or_else(|_| Err(broken()));
             _ = sender.send(KeysRead { domain, asker, result });
             waker.wake();
         };

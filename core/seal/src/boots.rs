@@ -4,15 +4,24 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::keys::KeyId;
-use crate::limits::{BOOTS_MAX, WAITING_BOOTS_MAX};
+use crate::limits::{ASKS_EVERY, BOOTS_MAX, DATAGRAMS_PER_KEY_LOG2, WAITING_BOOTS_MAX};
 use crate::suite::{Cipher, Suite};
 use crate::window::Window;
 
 /// One run of an engine in one domain: 128 random bits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Boot(pub [u8; 16]);
+
+impl Boot {
+    /// What stands in datagrams that are for this boot alone; never 0, which is for all.
+    pub(crate) fn addressee(self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)
+    }
+}
 
 impl fmt::Debug for Boot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,6 +39,8 @@ pub(crate) struct Known {
     ciphers: VecDeque<(CipherName, Cipher)>,
     /// It has repeated our boot id.
     has_greeted: bool,
+    /// Datagrams since then that it has not.
+    ungreeted: u64,
 }
 
 /// Which cipher of a sender.
@@ -56,6 +67,18 @@ impl Known {
     pub(crate) fn has_greeted(&self) -> bool {
         self.has_greeted
     }
+
+    /// One more datagram of a sender that has not greeted; whether to ask it to. Not each time,
+    /// since it may be a recording, which never does.
+    pub(crate) fn asks_again(&mut self) -> bool {
+        self.ungreeted += 1;
+        self.ungreeted.is_power_of_two() || self.ungreeted.is_multiple_of(ASKS_EVERY)
+    }
+
+    /// No honest sender is so far ahead of what is known of it.
+    pub(crate) fn is_too_far(&self, part: u64) -> bool {
+        part > (self.window.next() >> DATAGRAMS_PER_KEY_LOG2) + 1
+    }
 }
 
 /// All that are known.
@@ -64,6 +87,8 @@ pub(crate) struct Boots {
     known: BTreeMap<Boot, Known>,
     /// Those that have not greeted, in the order of their first datagram.
     waiting: VecDeque<Boot>,
+    /// Who greeted last from there.
+    addresses: BTreeMap<SocketAddr, Boot>,
 }
 
 impl Boots {
@@ -85,14 +110,23 @@ impl Boots {
         self.known.entry(boot).or_default()
     }
 
-    /// It is alive, and knew us when it sealed the datagram with this counter.
-    pub(crate) fn greeted(&mut self, boot: Boot, counter: u64) {
+    /// It is alive, there, and knew us when it sealed the datagram with this counter.
+    pub(crate) fn greeted(&mut self, boot: Boot, counter: u64, from: SocketAddr) {
         let known = self.get_or_begin(boot);
         if !known.has_greeted {
             known.has_greeted = true;
             known.window.begin_after(counter);
+            self.waiting.retain(|waiting| *waiting != boot);
         }
-        self.waiting.retain(|waiting| *waiting != boot);
+        if self.addresses.len() >= BOOTS_MAX {
+            self.addresses.clear();
+        }
+        self.addresses.insert(from, boot);
+    }
+
+    /// Who is there, if it has greeted.
+    pub(crate) fn at(&self, address: SocketAddr) -> Option<Boot> {
+        self.addresses.get(&address).copied()
     }
 
     /// Whoever is known must stay known, since a recording of an ended one would have it greet
@@ -109,6 +143,11 @@ impl Boots {
     /// How many are waited for.
     pub(crate) fn waiting_len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Nothing is opened with this key any more.
+    pub(crate) fn forget_key(&mut self, key: KeyId) {
+        self.known.values_mut().for_each(|known| known.ciphers.retain(|(name, _)| name.key != key));
     }
 
     pub(crate) fn forget(&mut self) {

@@ -25,6 +25,10 @@ pub struct SealCounters {
     pub late: u64,
     /// From an engine that has not greeted yet: it may be a recording.
     pub ungreeted: u64,
+    /// For another engine, or for this one before it started again.
+    pub misdirected: u64,
+    /// With a key that would have to be derived, and more of these than time is given to.
+    pub deferred: u64,
     /// Greetings sent, and taken.
     pub greetings_sent: u64,
     /// See [`greetings_sent`](Self::greetings_sent).
@@ -33,7 +37,7 @@ pub struct SealCounters {
 
 impl SealCounters {
     /// Each with its name.
-    pub fn fields(&self) -> [(&'static str, u64); 13] {
+    pub fn fields(&self) -> [(&'static str, u64); 15] {
         [
             ("sealed", self.sealed),
             ("opened", self.opened),
@@ -46,6 +50,8 @@ impl SealCounters {
             ("replayed", self.replayed),
             ("late", self.late),
             ("ungreeted", self.ungreeted),
+            ("misdirected", self.misdirected),
+            ("deferred", self.deferred),
             ("greetings_sent", self.greetings_sent),
             ("greetings_taken", self.greetings_taken),
         ]
@@ -62,5 +68,7 @@ impl SealCounters {
             + self.replayed
             + self.late
             + self.ungreeted
+            + self.misdirected
+            + self.deferred
     }
 }

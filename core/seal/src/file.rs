@@ -32,6 +32,8 @@ pub enum KeyFileError {
         /// The number.
         id: KeyId,
     },
+    /// The numbers go round in a circle, so that none is the newest.
+    NoOrder,
     /// There is no safe place for it in memory.
     Secret(SecretError),
 }
@@ -52,6 +54,10 @@ impl fmt::Display for KeyFileError {
             Self::Twice { line, id } => write!(
                 f,
                 "line {line}: there already is a key {id}; give the new one the next number"
+            ),
+            Self::NoOrder => f.write_str(
+                "the numbers of its keys are too far apart to tell which one is the newest: delete \
+                 the lines of those that are retired",
             ),
             Self::Secret(error) => error.fmt(f),
         }
@@ -90,12 +96,15 @@ impl KeyRing {
             }
             keys.push((id, Secret::new(&mut bytes).map_err(KeyFileError::Secret)?));
         }
-        Self::new(keys).ok_or(KeyFileError::Empty)
+        let ring = Self::new(keys).ok_or(KeyFileError::Empty)?;
+        if ring.is_in_order() { Ok(ring) } else { Err(KeyFileError::NoOrder) }
     }
 }
 
 fn id(word: &[u8]) -> Option<KeyId> {
-    let number: u8 = std::str::from_utf8(word).ok()?.parse().ok()?;
+    let digits = std::str::from_utf8(word).ok()?;
+    // Not "+1".
+    let number: u8 = digits.parse().ok().filter(|_| word.iter().all(u8::is_ascii_digit))?;
     (number > 0).then_some(KeyId(number))
 }
 
@@ -139,6 +148,8 @@ mod tests {
         for (text, says) in [
             (format!("0 {KEY}"), "line 1: it has to begin with a number"),
             (format!("256 {KEY}"), "line 1: it has to begin with a number"),
+            (format!("+1 {KEY}"), "line 1: it has to begin with a number"),
+            (format!("1 {KEY}\n129 {KEY}"), "the numbers of its keys are too far apart"),
             (KEY.to_owned(), "line 1: it has to begin with a number"),
             ("\n1".to_owned(), "line 2: no key follows"),
             (format!("1 {}", &KEY[1..]), "line 1: the key has to have 64"),

@@ -4,8 +4,9 @@
 //!  0  version u8 | suite u8 | kind u8 | key id u8
 //!  4  hint u32         which key that is, among all that have its id; and of which domain
 //!  8  boot u8 x 16     drawn by the sender when it started
-//! 24  counter u64      of this boot, never repeated
-//! 32  content ...      encrypted, except in the suites for integrity only
+//! 24  addressee u64    0: all; else half of the boot id of whom it is for
+//! 32  counter u64      of this boot, never repeated, below 2^63
+//! 40  content ...      encrypted, except in the suites for integrity only
 //! -16 tag
 //! ```
 
@@ -35,6 +36,8 @@ pub(crate) struct Header {
     pub(crate) key: KeyId,
     pub(crate) hint: [u8; 4],
     pub(crate) boot: Boot,
+    /// 0: all.
+    pub(crate) addressee: u64,
     pub(crate) counter: u64,
 }
 
@@ -64,7 +67,8 @@ impl Header {
         bytes[..4].copy_from_slice(&[VERSION, self.suite as u8, self.kind as u8, self.key.0]);
         bytes[4..8].copy_from_slice(&self.hint);
         bytes[8..24].copy_from_slice(&self.boot.0);
-        bytes[24..].copy_from_slice(&self.counter.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.addressee.to_le_bytes());
+        bytes[32..].copy_from_slice(&self.counter.to_le_bytes());
         bytes
     }
 
@@ -87,14 +91,21 @@ impl Header {
         let suite = Suite::of(*suite).ok_or(NotSealed::Malformed)?;
         let (hint, rest) = rest.split_first_chunk().ok_or(NotSealed::Malformed)?;
         let (boot, rest) = rest.split_first_chunk().ok_or(NotSealed::Malformed)?;
+        let (addressee, rest) = rest.split_first_chunk().ok_or(NotSealed::Malformed)?;
         let counter = rest.first_chunk().ok_or(NotSealed::Malformed)?;
+        let counter = u64::from_le_bytes(*counter);
+        // Nobody gets there, and one more can always be counted.
+        if counter > i64::MAX as u64 {
+            return Err(NotSealed::Malformed);
+        }
         Ok(Self {
             suite,
             kind,
             key: KeyId(*key),
             hint: *hint,
             boot: Boot(*boot),
-            counter: u64::from_le_bytes(*counter),
+            addressee: u64::from_le_bytes(*addressee),
+            counter,
         })
     }
 }

@@ -59,6 +59,27 @@ impl KeyRing {
         self.keys[0].0.id
     }
 
+    /// Takes those in whose numbers are not there yet.
+    pub(crate) fn add(&mut self, other: Self) {
+        let new = other.keys.into_iter().filter(|(info, _)| !self.has(info.id));
+        let new: Vec<_> = new.collect();
+        self.keys.extend(new);
+    }
+
+    /// One of the numbers is before all others, as far as numbers that go round can tell.
+    pub(crate) fn is_in_order(&self) -> bool {
+        let is_first = |first: KeyId| {
+            self.keys.iter().all(|(info, _)| info.id == first || info.id.is_newer_than(first))
+        };
+        self.keys.iter().any(|(info, _)| is_first(info.id))
+    }
+
+    /// The newest key.
+    pub fn newest(&self) -> KeyId {
+        let newer = |newest: KeyId, id: KeyId| if id.is_newer_than(newest) { id } else { newest };
+        self.infos().map(|info| info.id).fold(self.first(), newer)
+    }
+
     pub(crate) fn remove(&mut self, id: KeyId) -> bool {
         let before = self.keys.len();
         self.keys.retain(|(info, _)| info.id != id);
@@ -105,6 +126,9 @@ pub(crate) mod tests {
         assert_eq!(digests(&one)[1], digests(&other)[0]);
         assert_ne!(digests(&one)[0], digests(&other)[1]);
         assert!(one.has(KeyId(2)) && !one.has(KeyId(3)));
-        assert_eq!(one.first(), KeyId(1));
+        assert_eq!((one.first(), one.newest()), (KeyId(1), KeyId(2)));
+        assert!(ring(&[250, 3, 251]).is_in_order() && ring(&[1, 127]).is_in_order());
+        assert!(!ring(&[1, 100, 200]).is_in_order() && !ring(&[1, 129]).is_in_order());
+        assert_eq!(ring(&[250, 3, 251]).newest(), KeyId(3));
     }
 }

@@ -35,7 +35,7 @@ pub use counters::SealCounters;
 pub use file::KeyFileError;
 pub use header::{is_sealed, nonce_of};
 pub use keys::{KeyId, KeyInfo, KeyRing};
-pub use limits::OVERHEAD_LEN;
+pub use limits::{KEY_FILE_LEN_MAX, OVERHEAD_LEN};
 pub use rotation::{Rotation, RotationError, RotationOutput};
 pub use sealed::{Seal, Sealed};
 pub use suite::Mode;

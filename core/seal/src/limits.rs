@@ -5,7 +5,7 @@ pub(crate) const KEY_LEN: usize = 32;
 /// Bytes of an authentication tag.
 pub(crate) const TAG_LEN: usize = 16;
 /// Bytes in front of what is sealed.
-pub(crate) const HEADER_LEN: usize = 32;
+pub(crate) const HEADER_LEN: usize = 40;
 /// By how much a sealed datagram is longer than what is in it.
 pub const OVERHEAD_LEN: usize = HEADER_LEN + TAG_LEN;
 
@@ -21,12 +21,21 @@ pub(crate) const WINDOW_LEN: u64 = 4_096;
 /// one's own, with which nothing recorded before is accepted.
 pub(crate) const BOOTS_MAX: usize = 4_096;
 
-/// Engines whose greeting is awaited, and of which something is remembered meanwhile.
-pub(crate) const WAITING_BOOTS_MAX: usize = 64;
+/// Engines whose greeting is awaited, and of which something is remembered meanwhile: as many as
+/// any recording has.
+pub(crate) const WAITING_BOOTS_MAX: usize = 4_096;
 
-/// Greetings sent while one batch is received: recorded datagrams that are played again cause no
-/// more.
-pub(crate) const GREETINGS_PER_BATCH_MAX: usize = 16;
+/// An engine that does not greet is asked at its first, second, fourth, eighth datagram and so on,
+/// and then at each of so many.
+pub(crate) const ASKS_EVERY: u64 = 16;
+
+/// Questions sent while one batch is received. Answers, which go to who has proved to be alive, are
+/// not counted.
+pub(crate) const QUESTIONS_PER_BATCH_MAX: usize = 128;
+
+/// Keys derived while one batch is received, so that strangers who copy what stands in front of our
+/// datagrams do not take all of the time.
+pub(crate) const DERIVATIONS_PER_BATCH_MAX: usize = 64;
 
 /// Bytes of a key file.
 pub const KEY_FILE_LEN_MAX: usize = 64 << 10;

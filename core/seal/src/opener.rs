@@ -1,6 +1,7 @@
 //! Opens what others have sent. Nothing changes because of a datagram that was not authenticated,
 //! but a counter.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use anasazi_transport::Received;
@@ -10,7 +11,8 @@ use crate::boots::{Boot, Boots, CipherName};
 use crate::counters::SealCounters;
 use crate::header::{Header, Kind, NotSealed};
 use crate::keys::{KeyId, KeyRing};
-use crate::limits::{DATAGRAMS_PER_KEY_LOG2, HEADER_LEN, OVERHEAD_LEN};
+use crate::limits::{DATAGRAMS_PER_KEY_LOG2, DERIVATIONS_PER_BATCH_MAX, HEADER_LEN};
+use crate::limits::{OVERHEAD_LEN, TAG_LEN};
 use crate::suite::{Cipher, Mode, Suite, hint};
 use crate::window::Counter;
 
@@ -31,13 +33,16 @@ impl DomainKeys {
         Self { ring, domain, hints }
     }
 
-    pub(crate) fn domain(&self) -> u64 {
-        self.domain
-    }
-
     pub(crate) fn remove(&mut self, key: KeyId) -> bool {
         self.hints.retain(|(id, _)| *id != key);
         self.ring.remove(key)
+    }
+
+    /// Takes those in that are not there.
+    pub(crate) fn add(&mut self, ring: KeyRing) {
+        self.ring.add(ring);
+        let hint = |id| Some((id, hint(self.ring.get(id)?, self.domain)));
+        self.hints = self.ring.infos().filter_map(|info| hint(info.id)).collect();
     }
 
     pub(crate) fn hint(&self, key: KeyId) -> Option<[u8; 4]> {
@@ -53,8 +58,8 @@ impl DomainKeys {
 pub(crate) enum Opened {
     /// The protocol's.
     Content(Received),
-    /// Its sender has to greet first. Dropped.
-    Unknown { sender: Boot, from: SocketAddr },
+    /// Its sender does not know this boot, so that it has to be told. Dropped.
+    Stranger { sender: Boot, from: SocketAddr },
     /// To us, if it is for our boot.
     Greeting { sender: Boot, counter: u64, from: SocketAddr, content: Bytes },
     /// Counted.
@@ -65,11 +70,21 @@ pub(crate) struct Opener {
     mode: Mode,
     pub(crate) boots: Boots,
     pub(crate) counters: SealCounters,
-    /// The last key that was missing, and who seals with it.
-    pub(crate) missing: Option<(KeyId, SocketAddr)>,
+    /// Keys that were missing, and who sealed with them last.
+    pub(crate) missing: BTreeMap<KeyId, SocketAddr>,
     /// The newest key that others seal with.
     pub(crate) newest_heard: Option<KeyId>,
+    /// Keys that may still be derived in this batch.
+    derivations: usize,
     arena: BytesMut,
+}
+
+/// Whether a datagram was made with the key that it names.
+enum Authentic {
+    Yes(Bytes),
+    No,
+    /// It would cost too much to find out.
+    Unknown,
 }
 
 impl Opener {
@@ -78,18 +93,37 @@ impl Opener {
             mode,
             boots: Boots::default(),
             counters: SealCounters::default(),
-            missing: None,
+            missing: BTreeMap::new(),
             newest_heard: None,
+            derivations: DERIVATIONS_PER_BATCH_MAX,
             arena: BytesMut::new(),
         }
+    }
+
+    /// A batch of datagrams begins.
+    pub(crate) fn begin_batch(&mut self) {
+        self.derivations = DERIVATIONS_PER_BATCH_MAX;
+    }
+
+    /// A key is gone: nothing is left that was derived from it.
+    pub(crate) fn forget_key(&mut self, key: KeyId) {
+        self.boots.forget_key(key);
+        self.newest_heard = self.newest_heard.filter(|newest| *newest != key);
     }
 
     /// Opens a datagram that was not sent by `own`.
     pub(crate) fn open(&mut self, keys: &DomainKeys, own: Boot, received: Received) -> Opened {
         let Some(header) = self.plausible(keys, own, &received) else { return Opened::Dropped };
-        let Some(content) = self.authentic(keys, &header, &received.bytes) else {
-            self.counters.forged += 1;
-            return Opened::Dropped;
+        let content = match self.authentic(keys, &header, &received.bytes) {
+            Authentic::Yes(content) => content,
+            Authentic::No => {
+                self.counters.forged += 1;
+                return Opened::Dropped;
+            }
+            Authentic::Unknown => {
+                self.counters.deferred += 1;
+                return Opened::Dropped;
+            }
         };
         if self.newest_heard.is_none_or(|newest| header.key.is_newer_than(newest)) {
             self.newest_heard = Some(header.key);
@@ -97,6 +131,11 @@ impl Opener {
         let Received { from, multicast, .. } = received;
         let (sender, known) = (header.boot, self.boots.get_or_begin(header.boot));
         known.window.mark(header.counter);
+        // Whoever has a datagram for one can show it to all: only that one takes it.
+        if header.addressee != 0 && header.addressee != own.addressee() {
+            self.counters.misdirected += 1;
+            return Opened::Stranger { sender, from };
+        }
         if header.kind == Kind::Greeting {
             self.counters.opened += 1;
             return Opened::Greeting { sender, counter: header.counter, from, content };
@@ -106,7 +145,7 @@ impl Opener {
             return Opened::Content(Received { from, multicast, bytes: content });
         }
         self.counters.ungreeted += 1;
-        Opened::Unknown { sender, from }
+        if known.asks_again() { Opened::Stranger { sender, from } } else { Opened::Dropped }
     }
 
     /// What can be said without the key: cheap, since anybody can send anything.
@@ -126,24 +165,27 @@ impl Opener {
         let dropped = match keys.hint(header.key) {
             _ if header.suite.mode() != self.mode => &mut counters.other_mode,
             None => {
-                self.missing = Some((header.key, received.from));
+                self.missing.insert(header.key, received.from);
                 &mut counters.key_missing
             }
             Some(hint) if hint != header.hint => &mut counters.key_other,
             Some(_) if header.boot == own => &mut counters.replayed,
-            Some(_) => match self.boots.get(header.boot).map(|it| it.window.look(header.counter)) {
-                None | Some(Counter::New) => return Some(header),
-                Some(Counter::Seen) => &mut counters.replayed,
-                Some(Counter::Late) => &mut counters.late,
+            Some(_) => match self.boots.get(header.boot) {
+                None => return Some(header),
+                Some(known) => match known.window.look(header.counter) {
+                    Counter::New if known.is_too_far(part(&header)) => &mut counters.forged,
+                    Counter::New => return Some(header),
+                    Counter::Seen => &mut counters.replayed,
+                    Counter::Late => &mut counters.late,
+                },
             },
         };
         *dropped += 1;
         None
     }
 
-    /// The content, if the datagram was made with the key that it names.
-    fn authentic(&mut self, keys: &DomainKeys, header: &Header, datagram: &Bytes) -> Option<Bytes> {
-        let part = header.counter >> DATAGRAMS_PER_KEY_LOG2;
+    fn authentic(&mut self, keys: &DomainKeys, header: &Header, datagram: &Bytes) -> Authentic {
+        let part = part(header);
         let Header { key, suite, boot, counter, .. } = *header;
         let name = CipherName { key, suite, part };
         let is_encrypted = suite.mode() == Mode::Aead;
@@ -154,8 +196,12 @@ impl Opener {
         self.arena.resize(len, 0);
         let is_authentic = match self.boots.get(boot).and_then(|known| known.cipher(name)) {
             Some(cipher) => cipher.open(datagram, counter, &mut self.arena),
+            None if self.derivations == 0 => return Authentic::Unknown,
             None => {
-                let cipher = keys.cipher(key, suite, boot, part)?;
+                self.derivations -= 1;
+                let Some(cipher) = keys.cipher(key, suite, boot, part) else {
+                    return Authentic::No;
+                };
                 let is_authentic = cipher.open(datagram, counter, &mut self.arena);
                 if is_authentic {
                     self.boots.get_or_begin(boot).keep_cipher(name, cipher);
@@ -164,11 +210,14 @@ impl Opener {
             }
         };
         match (is_authentic, is_encrypted) {
-            (false, _) => None,
-            (true, true) => Some(self.arena.split().freeze()),
-            (true, false) => {
-                Some(datagram.slice(HEADER_LEN..datagram.len() - (OVERHEAD_LEN - HEADER_LEN)))
-            }
+            (false, _) => Authentic::No,
+            (true, true) => Authentic::Yes(self.arena.split().freeze()),
+            (true, false) => Authentic::Yes(datagram.slice(HEADER_LEN..datagram.len() - TAG_LEN)),
         }
     }
+}
+
+/// Which lot of its sender's datagrams it belongs to.
+fn part(header: &Header) -> u64 {
+    header.counter >> DATAGRAMS_PER_KEY_LOG2
 }

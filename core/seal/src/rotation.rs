@@ -19,7 +19,10 @@ pub enum RotationOutput<P> {
     Say(Vec<u8>),
     /// Seal with this key from now on.
     Activate(KeyId),
-    /// A key was to be activated that these lack, or have another one for.
+    /// Nobody counts on this key here any more: let go of it.
+    Drop(KeyId),
+    /// A key that was asked for here was not activated: these lack it, have another one for it, or
+    /// have not said yet what they have.
     Refused {
         /// Which.
         key: KeyId,
@@ -79,7 +82,7 @@ impl<P: fmt::Display> fmt::Display for RotationError<P> {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Said {
     active: KeyId,
     keys: Vec<KeyInfo>,
@@ -89,52 +92,94 @@ const HAVE: u8 = 1;
 const ACTIVATE: u8 = 2;
 
 /// What is known of everybody's keys. `P` is a member.
+///
+/// Who has said that it has a key keeps it until that was taken back in the order: a word to seal
+/// with it may be before that.
 #[derive(Debug)]
 pub struct Rotation<P> {
+    me: P,
+    /// What is so here; what is said is this, when it is said.
     own: Said,
+    /// Keys that are here and will not be, once that was said and reached.
+    dropping: Vec<KeyInfo>,
+    /// A word about our keys is on its way in the order.
+    is_saying: bool,
     members: Vec<P>,
     said: BTreeMap<P, Said>,
-    /// The newest key that others seal with.
-    heard: Option<KeyId>,
-    /// Said in this configuration, and not reached in the order yet.
+    /// The newest key that others seal with, or that was asked for here.
+    wanted: Option<KeyId>,
+    /// Asked for here, on its way in the order.
     asked: Option<KeyId>,
 }
 
 impl<P: Ord + Copy> Rotation<P> {
     /// Nothing is known of others yet.
-    pub fn new(active: KeyId, keys: impl Iterator<Item = KeyInfo>) -> Self {
-        let own = Said { active, keys: keys.collect() };
-        Self { own, members: Vec::new(), said: BTreeMap::new(), heard: None, asked: None }
+    pub fn new(me: P, active: KeyId, keys: impl Iterator<Item = KeyInfo>) -> Self {
+        Self {
+            me,
+            own: Said { active, keys: keys.collect() },
+            dropping: Vec::new(),
+            is_saying: false,
+            members: Vec::new(),
+            said: BTreeMap::new(),
+            wanted: None,
+            asked: None,
+        }
     }
 
     /// A regular configuration begins.
-    pub fn installed(&mut self, members: Vec<P>) -> RotationOutput<P> {
+    pub fn installed(&mut self, members: Vec<P>) -> Option<RotationOutput<P>> {
         (self.members, self.asked) = (members, None);
         self.said.clear();
         self.say()
     }
 
-    /// The keys here are others now, or another one is active.
-    pub fn changed(
+    /// These keys are here now, beside those that were; those are let go of in time.
+    ///
+    /// # Errors
+    /// One that is not among them is in use.
+    pub fn staged(
         &mut self,
-        active: KeyId,
-        keys: impl Iterator<Item = KeyInfo>,
-    ) -> RotationOutput<P> {
-        self.own = Said { active, keys: keys.collect() };
-        self.say()
+        keys: Vec<KeyInfo>,
+    ) -> Result<Option<RotationOutput<P>>, RotationError<P>> {
+        let gone: Vec<KeyInfo> =
+            self.own.keys.iter().filter(|info| !keys.contains(info)).copied().collect();
+        gone.iter().try_for_each(|info| self.may_retire(info.id))?;
+        self.dropping.retain(|info| !keys.contains(info));
+        self.dropping.extend(gone);
+        self.own.keys = keys;
+        Ok(self.say())
+    }
+
+    /// One of the keys is to go.
+    ///
+    /// # Errors
+    /// It is in use.
+    pub fn retire(&mut self, key: KeyId) -> Result<Option<RotationOutput<P>>, RotationError<P>> {
+        self.may_retire(key)?;
+        self.dropping.extend(self.own.info(key));
+        self.own.keys.retain(|info| info.id != key);
+        Ok(self.say())
     }
 
     /// Somebody seals with this key.
     pub fn heard(&mut self, key: KeyId) -> Option<RotationOutput<P>> {
-        self.heard = Some(key);
+        self.wanted = Some(key);
         self.follow()
     }
 
-    /// Asks for a key to be activated.
+    /// Asks for a key to be activated. If somebody turns out to lack it, it is as soon as all have
+    /// it.
     ///
     /// # Errors
     /// Not everybody has it, as far as is known here, or it is not one that can follow.
     pub fn activate(&mut self, key: KeyId) -> Result<RotationOutput<P>, RotationError<P>> {
+        let output = self.ask(key)?;
+        self.wanted = Some(key);
+        Ok(output)
+    }
+
+    fn ask(&mut self, key: KeyId) -> Result<RotationOutput<P>, RotationError<P>> {
         let active = self.own.active;
         let Some(info) = self.own.info(key) else { return Err(RotationError::Missing(key)) };
         if key == active {
@@ -151,30 +196,33 @@ impl<P: Ord + Copy> Rotation<P> {
         Ok(RotationOutput::Say(encode_activate(info)))
     }
 
-    /// Whether a key may be taken away here.
-    ///
-    /// # Errors
-    /// A member seals with it still.
-    pub fn may_retire(&self, key: KeyId) -> Result<(), RotationError<P>> {
+    fn may_retire(&self, key: KeyId) -> Result<(), RotationError<P>> {
         if self.own.info(key).is_none() {
             return Err(RotationError::Missing(key));
         }
         let uses = |member: &&P| self.said.get(member).is_none_or(|said| said.active == key);
-        let users: Vec<P> = self.members.iter().filter(uses).copied().collect();
-        let is_used = self.own.active == key || !users.is_empty();
-        if is_used { Err(RotationError::InUse(key, users)) } else { Ok(()) }
+        let mut users: Vec<P> = self.members.iter().filter(uses).copied().collect();
+        if self.own.active == key && !users.contains(&self.me) {
+            users.push(self.me);
+        }
+        if users.is_empty() { Ok(()) } else { Err(RotationError::InUse(key, users)) }
     }
 
     /// What a member said, at its place in the order. False at the end: no member of ours says so.
     pub fn said(&mut self, by: P, bytes: &[u8]) -> (Vec<RotationOutput<P>>, bool) {
+        let mut out = Vec::new();
         match decode(bytes) {
             Some(Words::Have(said)) => {
+                if by == self.me {
+                    self.own_was_reached(&said, &mut out);
+                }
                 self.said.insert(by, said);
-                (self.follow().into_iter().collect(), true)
+                out.extend(self.follow());
             }
-            Some(Words::Activate(info)) => (self.reached(info), true),
-            None => (Vec::new(), false),
+            Some(Words::Activate(info)) => self.reached(info, &mut out),
+            None => return (out, false),
         }
+        (out, true)
     }
 
     /// Each member with its active key and all its keys, as far as it has said.
@@ -183,33 +231,53 @@ impl<P: Ord + Copy> Rotation<P> {
         self.members.iter().map(move |member| (*member, of(member)))
     }
 
-    /// "Seal with this one" was reached in the order.
-    fn reached(&mut self, info: KeyInfo) -> Vec<RotationOutput<P>> {
-        if self.asked == Some(info.id) {
-            self.asked = None;
+    /// What was said of the keys here has its place in the order.
+    fn own_was_reached(&mut self, said: &Said, out: &mut Vec<RotationOutput<P>>) {
+        self.is_saying = false;
+        for info in std::mem::take(&mut self.dropping) {
+            if said.keys.contains(&info) {
+                // It was said before that was to be taken back.
+                self.dropping.push(info);
+            } else {
+                out.push(RotationOutput::Drop(info.id));
+            }
         }
+        if *said != self.own {
+            out.extend(self.say());
+        }
+    }
+
+    /// "Seal with this one" was reached in the order: all who have said alike decide alike.
+    fn reached(&mut self, info: KeyInfo, out: &mut Vec<RotationOutput<P>>) {
+        let was_asked = self.asked.take_if(|asked| *asked == info.id).is_some();
         if !info.id.is_newer_than(self.own.active) {
-            return Vec::new();
+            return;
         }
         let lacking = self.lacking(info);
-        if !lacking.is_empty() || self.own.info(info.id) != Some(info) {
-            return vec![RotationOutput::Refused { key: info.id, lacking }];
+        if !lacking.is_empty() {
+            if was_asked {
+                out.push(RotationOutput::Refused { key: info.id, lacking });
+            }
+            return;
         }
+        // It was to be taken back, and that comes too late.
+        self.own.keys.extend(self.dropping.extract_if(.., |gone| *gone == info));
         self.own.active = info.id;
-        vec![RotationOutput::Activate(info.id), self.say()]
+        out.push(RotationOutput::Activate(info.id));
+        out.extend(self.say());
     }
 
     /// Others have gone over to a newer key, while this ring did not hear it: it follows once all
     /// its members can.
     fn follow(&mut self) -> Option<RotationOutput<P>> {
         let others = self.said.values().map(|said| said.active);
-        let newest = others.chain(self.heard).fold(self.own.active, |newest, key| {
+        let newest = others.chain(self.wanted).fold(self.own.active, |newest, key| {
             if key.is_newer_than(newest) { key } else { newest }
         });
         if newest == self.own.active || self.asked == Some(newest) {
             return None;
         }
-        self.activate(newest).ok()
+        self.ask(newest).ok()
     }
 
     fn lacking(&self, info: KeyInfo) -> Vec<P> {
@@ -218,13 +286,17 @@ impl<P: Ord + Copy> Rotation<P> {
         self.members.iter().filter(lacks).copied().collect()
     }
 
-    fn say(&self) -> RotationOutput<P> {
+    /// Says what is here, unless that is on its way; then it is said again when that was reached.
+    fn say(&mut self) -> Option<RotationOutput<P>> {
+        if std::mem::replace(&mut self.is_saying, true) {
+            return None;
+        }
         let mut bytes = vec![HAVE, self.own.active.0];
         for KeyInfo { id, digest } in &self.own.keys {
             bytes.push(id.0);
             bytes.extend_from_slice(digest);
         }
-        RotationOutput::Say(bytes)
+        Some(RotationOutput::Say(bytes))
     }
 }
 

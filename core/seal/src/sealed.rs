@@ -6,11 +6,11 @@ use std::os::fd::RawFd;
 use anasazi_transport::{Life, Received, Target, Transport, TransportCounters};
 use bytes::Bytes;
 
-use crate::boots::Boot;
+use crate::boots::{Boot, Known};
 use crate::counters::SealCounters;
 use crate::header::Kind;
 use crate::keys::{KeyId, KeyInfo, KeyRing};
-use crate::limits::GREETINGS_PER_BATCH_MAX;
+use crate::limits::QUESTIONS_PER_BATCH_MAX;
 use crate::opener::{DomainKeys, Opened, Opener};
 use crate::sealer::Sealer;
 use crate::suite::Mode;
@@ -24,8 +24,18 @@ pub struct Seal {
     sealer: Sealer,
     opener: Opener,
     draw: Draw,
+    /// Its boot id may be in use elsewhere, and there was no randomness for another one: nothing is
+    /// sealed.
+    is_void: bool,
     /// Answers and questions to engines that are not known, to be sent.
-    greetings: Vec<(SocketAddr, Boot, bool)>,
+    greetings: Vec<Greeting>,
+}
+
+struct Greeting {
+    to: SocketAddr,
+    boot: Boot,
+    /// It is to greet, too.
+    asks: bool,
 }
 
 impl Seal {
@@ -35,7 +45,8 @@ impl Seal {
         let boot = draw()?;
         let keys = DomainKeys::new(ring, domain);
         let sealer = Sealer::new(&keys, mode.suite(), boot);
-        Some(Self { keys, sealer, opener: Opener::new(mode), draw, greetings: Vec::new() })
+        let (opener, is_void, greetings) = (Opener::new(mode), false, Vec::new());
+        Some(Self { keys, sealer, opener, draw, is_void, greetings })
     }
 
     /// Encrypted, or only authenticated.
@@ -58,14 +69,19 @@ impl Seal {
         self.keys.ring.infos()
     }
 
+    /// The newest key that is here.
+    pub fn newest(&self) -> KeyId {
+        self.keys.ring.newest()
+    }
+
     /// The newest key with which others have sealed something that was opened here.
     pub fn newest_heard(&self) -> Option<KeyId> {
         self.opener.newest_heard
     }
 
-    /// The last key that somebody seals with and that is not here; it may be a stranger's.
-    pub fn missing(&self) -> Option<(KeyId, SocketAddr)> {
-        self.opener.missing
+    /// Keys that somebody seals with and that are not here; they may be strangers'.
+    pub fn missing(&self) -> impl Iterator<Item = (KeyId, SocketAddr)> + '_ {
+        self.opener.missing.iter().map(|(key, from)| (*key, *from))
     }
 
     /// What has happened so far.
@@ -78,24 +94,21 @@ impl Seal {
         (self.opener.boots.greeted_len(), self.opener.boots.waiting_len())
     }
 
-    /// Takes other keys, the active one among them. False, and nothing changes: it is not among
-    /// them, or is another one there.
-    #[must_use]
-    pub fn set_keys(&mut self, ring: KeyRing) -> bool {
-        let active = |info: &KeyInfo| info.id == self.active();
-        if ring.infos().find(active) != self.keys().find(active) {
-            return false;
-        }
-        let missing = self.opener.missing.filter(|(id, _)| !ring.has(*id));
-        self.opener.missing = missing;
-        self.keys = DomainKeys::new(ring, self.keys.domain());
-        true
+    /// Takes in the keys whose numbers are not here yet.
+    pub fn add_keys(&mut self, ring: KeyRing) {
+        self.keys.add(ring);
+        let ring = &self.keys.ring;
+        self.opener.missing.retain(|key, _| !ring.has(*key));
     }
 
     /// Opens nothing with a key any more. False: it is not here, or is active.
     #[must_use]
     pub fn retire(&mut self, key: KeyId) -> bool {
-        key != self.active() && self.keys.remove(key)
+        let is_gone = key != self.active() && self.keys.remove(key);
+        if is_gone {
+            self.opener.forget_key(key);
+        }
+        is_gone
     }
 
     /// Seals with another key from now on. False: it is not here.
@@ -106,24 +119,48 @@ impl Seal {
 
     /// Goes on under another boot id, since this one may be in use elsewhere (the process, or the
     /// whole machine, may have been copied), or since too many others are known. What others
-    /// send is taken once they have greeted again. False: there is no randomness.
+    /// send is taken once they have greeted again. False: there is no randomness; nothing is
+    /// sealed until there is.
     pub fn renew(&mut self) -> bool {
-        let Some(boot) = (self.draw)() else { return false };
-        self.sealer.set_boot(&self.keys, boot);
+        let boot = (self.draw)();
+        self.is_void = boot.is_none();
         self.opener.boots.forget();
+        self.greetings.clear();
+        let Some(boot) = boot else { return false };
+        self.sealer.set_boot(&self.keys, boot);
         true
     }
 
-    fn seal(&mut self, kind: Kind, content: &[u8]) -> Bytes {
+    /// Whether anything can be sealed.
+    fn is_fit(&mut self) -> bool {
+        !self.is_void || self.renew()
+    }
+
+    fn seal(&mut self, kind: Kind, addressee: u64, content: &[u8]) -> Bytes {
         self.opener.counters.sealed += 1;
-        self.sealer.seal(&self.keys, kind, content)
+        self.sealer.seal(&self.keys, (kind, addressee), content)
+    }
+
+    /// What stands in a datagram that goes there alone. For one who has not greeted it is as for
+    /// all: it says who there is, to whoever hears it.
+    fn addressee(&self, target: &Target) -> u64 {
+        match target {
+            Target::Multicast => 0,
+            Target::Unicast(to) | Target::Probe(to) => {
+                self.opener.boots.at(*to).map_or(0, Boot::addressee)
+            }
+        }
     }
 
     fn open(&mut self, received: Received, out: &mut Vec<Received>) {
         let own = self.sealer.boot();
         match self.opener.open(&self.keys, own, received) {
             Opened::Content(received) => out.push(received),
-            Opened::Unknown { sender, from } => self.greet(from, sender, true),
+            Opened::Stranger { sender, from } => {
+                let known = self.opener.boots.get(sender);
+                let asks = !known.is_some_and(Known::has_greeted);
+                self.greet(Greeting { to: from, boot: sender, asks });
+            }
             Opened::Greeting { sender, counter, from, content } => {
                 self.take_greeting((sender, counter), from, &content);
             }
@@ -142,16 +179,17 @@ impl Seal {
             self.renew();
             return;
         }
-        self.opener.boots.greeted(sender, counter);
+        self.opener.boots.greeted(sender, counter, from);
         if *asks != 0 {
-            self.greet(from, sender, false);
+            self.greet(Greeting { to: from, boot: sender, asks: false });
         }
     }
 
-    fn greet(&mut self, to: SocketAddr, boot: Boot, asks: bool) {
-        let is_new = self.greetings.iter().all(|(_, other, _)| *other != boot);
-        if is_new && self.greetings.len() < GREETINGS_PER_BATCH_MAX {
-            self.greetings.push((to, boot, asks));
+    fn greet(&mut self, greeting: Greeting) {
+        let is_new = self.greetings.iter().all(|other| other.boot != greeting.boot);
+        let questions = self.greetings.iter().filter(|other| other.asks).count();
+        if is_new && (!greeting.asks || questions < QUESTIONS_PER_BATCH_MAX) {
+            self.greetings.push(greeting);
         }
     }
 
@@ -159,13 +197,35 @@ impl Seal {
     fn greetings(&mut self) -> Vec<(Target, Bytes)> {
         let due = std::mem::take(&mut self.greetings);
         self.opener.counters.greetings_sent += due.len() as u64;
-        let sealed = |(to, Boot(boot), asks): (SocketAddr, Boot, bool)| {
+        let sealed = |Greeting { to, boot, asks }| {
             let mut content = [0; 17];
-            content[..16].copy_from_slice(&boot);
+            content[..16].copy_from_slice(&boot.0);
             content[16] = u8::from(asks);
-            (Target::Unicast(to), self.seal(Kind::Greeting, &content))
+            (Target::Unicast(to), self.seal(Kind::Greeting, boot.addressee(), &content))
         };
         due.into_iter().map(sealed).collect()
+    }
+
+    /// Where there is no multicast the same goes to one after the other: it is for all then, and
+    /// sealed once, since each of them gets it once.
+    fn seal_batch(&mut self, batch: &[(Target, Bytes)], out: &mut Vec<(Target, Bytes)>) {
+        let is_same = |(_, one): &(Target, Bytes), (_, other): &(Target, Bytes)| {
+            one.as_ptr() == other.as_ptr() && one.len() == other.len()
+        };
+        for run in batch.chunk_by(is_same) {
+            let first = out.len();
+            for (target, bytes) in run {
+                let has_it = out[first..].iter().any(|(other, _)| other == target);
+                let sealed = match out[first..].last() {
+                    Some((_, sealed)) if !has_it => sealed.clone(),
+                    _ => {
+                        let addressee = if run.len() == 1 { self.addressee(target) } else { 0 };
+                        self.seal(Kind::Content, addressee, bytes)
+                    }
+                };
+                out.push((*target, sealed));
+            }
+        }
     }
 }
 
@@ -220,10 +280,15 @@ impl<T: Transport> Transport for Sealed<T> {
     fn receive(&mut self, max: usize, out: &mut Vec<Received>) -> bool {
         let Some(seal) = &mut self.seal else { return self.inner.receive(max, out) };
         let drained = self.inner.receive(max, &mut self.received);
+        if !seal.is_fit() {
+            self.received.clear();
+            return drained;
+        }
+        seal.opener.begin_batch();
         for received in self.received.drain(..) {
             seal.open(received, out);
         }
-        if !seal.greetings.is_empty() {
+        if !seal.greetings.is_empty() && seal.is_fit() {
             let greetings = seal.greetings();
             self.inner.send(&greetings);
         }
@@ -232,21 +297,11 @@ impl<T: Transport> Transport for Sealed<T> {
 
     fn send(&mut self, batch: &[(Target, Bytes)]) {
         let Some(seal) = &mut self.seal else { return self.inner.send(batch) };
-        for (at, (target, bytes)) in batch.iter().enumerate() {
-            // Where there is no multicast the same goes to one after the other: sealed once, each
-            // of them gets it once.
-            let before = at.checked_sub(1).map(|before| &batch[before]);
-            let is_same = before.is_some_and(|(other, before)| {
-                other != target && before.as_ptr() == bytes.as_ptr() && before.len() == bytes.len()
-            });
-            let sealed = match self.sending.last() {
-                Some((_, sealed)) if is_same => sealed.clone(),
-                _ => seal.seal(Kind::Content, bytes),
-            };
-            self.sending.push((*target, sealed));
+        if seal.is_fit() {
+            seal.seal_batch(batch, &mut self.sending);
+            self.inner.send(&self.sending);
+            self.sending.clear();
         }
-        self.inner.send(&self.sending);
-        self.sending.clear();
     }
 
     /// Nothing: anybody can send an answer that says so.

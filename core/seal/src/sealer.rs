@@ -53,8 +53,9 @@ impl Sealer {
 
     /// Goes on as somebody else.
     pub(crate) fn set_boot(&mut self, keys: &DomainKeys, boot: Boot) {
+        let cipher = keys.cipher(self.key, self.suite, boot, 0);
+        self.cipher = cipher.expect("the key in use is never removed");
         (self.boot, self.counter, self.part) = (boot, 0, 0);
-        _ = self.set_key(keys, self.key);
     }
 
     /// As if so many had been sealed before.
@@ -63,7 +64,13 @@ impl Sealer {
         self.counter = counter;
     }
 
-    pub(crate) fn seal(&mut self, keys: &DomainKeys, kind: Kind, content: &[u8]) -> Bytes {
+    /// `addressee`: see [`Boot::addressee`]; 0: all.
+    pub(crate) fn seal(
+        &mut self,
+        keys: &DomainKeys,
+        (kind, addressee): (Kind, u64),
+        content: &[u8],
+    ) -> Bytes {
         let counter = self.counter;
         self.counter += 1;
         let part = counter >> DATAGRAMS_PER_KEY_LOG2;
@@ -74,7 +81,7 @@ impl Sealer {
         }
         let hint = keys.hint(self.key).expect("the key in use is never removed");
         let (suite, key, boot) = (self.suite, self.key, self.boot);
-        let header = Header { suite, kind, key, hint, boot, counter };
+        let header = Header { suite, kind, key, hint, boot, addressee, counter };
         let len = content.len() + OVERHEAD_LEN;
         if self.arena.capacity() < len {
             self.arena.reserve(ARENA_LEN.max(len));

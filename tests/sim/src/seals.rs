@@ -172,6 +172,14 @@ impl Cluster {
         is_gone
     }
 
+    /// A node becomes somebody else, as after a pause of the whole machine.
+    pub fn renew_seal(&mut self, node: usize) {
+        if let Some(turn) = &mut self.nodes[node].turn {
+            turn.renew_seals();
+            self.turn(node);
+        }
+    }
+
     /// The last key that a node was sent something with and does not have.
     pub fn missing_key(&self, node: usize) -> Option<KeyId> {
         self.nodes[node].turn.as_ref().and_then(|turn| turn.missing_key(DomainId::DEFAULT))

@@ -5,6 +5,7 @@ mod scene;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anasazi_seal::{KeyId, Mode};
 use anasazi_sim::options::Options;
@@ -191,4 +192,60 @@ fn a_live_node_does_nothing_about_what_is_changed_or_cut() {
         assert!(count > 5_000, "{count}");
         scene.end();
     }
+}
+
+/// Somebody without a key, who sees all there is, shows each node what is for the others alone:
+/// tokens that were handed to another one, and what it says of itself.
+#[test]
+fn what_is_for_one_node_does_nothing_at_the_others() {
+    for mode in [Mode::Aead, Mode::Integrity] {
+        let mut scene = sealed(4, mode);
+        let seen = Rc::new(RefCell::new(Vec::new()));
+        let writer = Rc::clone(&seen);
+        scene.filter(move |passing| {
+            if !passing.multicast {
+                writer.borrow_mut().push((passing.from, passing.to, passing.bytes.clone()));
+            }
+            true
+        });
+        let installed = scene.installed();
+        let mut shown = 0;
+        for round in 0..3_000 {
+            if round % 40 == 0 {
+                // A token that rests is handed to who wakes it.
+                scene.send(round / 40 % 4, 200, round % 80 == 0);
+            }
+            scene.run(Duration::from_micros(100));
+            for (from, to, bytes) in seen.take() {
+                for other in (0..4).filter(|other| *other != to && *other != from) {
+                    scene.cluster.inject(from, other, false, bytes.clone());
+                    shown += 1;
+                }
+            }
+            scene.expect_good();
+        }
+        assert!(shown > 1_000, "{shown}");
+        let misdirected = scene.cluster.seal_counters(0).map(|counters| counters.misdirected);
+        assert!(misdirected > Some(100), "{misdirected:?}");
+        scene.unfilter();
+        assert_eq!(scene.installed(), installed);
+        scene.end();
+    }
+}
+
+/// As after a pause of the machine, or where too many others are known.
+#[test]
+fn a_node_that_becomes_somebody_else_loses_nothing() {
+    let mut scene = sealed(4, Mode::Aead);
+    let installed = scene.installed();
+    for round in 0..40 {
+        scene.load(3, 1_000);
+        scene.cluster.renew_seal(round % 4);
+        scene.run(ms(20));
+    }
+    // All at the same time.
+    (0..4).for_each(|node| scene.cluster.renew_seal(node));
+    scene.rest(ms(2_000));
+    assert_eq!(scene.installed(), installed, "a configuration changed");
+    scene.end();
 }

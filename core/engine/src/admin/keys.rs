@@ -72,14 +72,14 @@ pub(crate) fn keys<T: Transport, S>(domain: &Domain<T, S>) -> Value {
             "keys": said.map(|(_, keys)| keys.iter().copied().map(info).collect::<Vec<_>>()),
         })
     });
+    let missing =
+        seal.missing().map(|(key, from)| json!({ "id": key.0, "used_by": from.to_string() }));
     let (greeted, waiting) = seal.boots_len();
     let more = json!({
         "domain": domain.name,
         "keys": seal.keys().map(info).collect::<Vec<_>>(),
         "members": members.collect::<Vec<_>>(),
-        "missing": seal.missing().map(|(key, from)| {
-            json!({ "id": key.0, "used_by": from.to_string() })
-        }),
+        "missing": missing.collect::<Vec<_>>(),
         "engines_known": greeted,
         "engines_awaited": waiting,
         "counters": counters(seal),

@@ -1,8 +1,10 @@
 //! Keys of a domain whose datagrams are sealed: what its members say of theirs in the order, and
 //! what comes of that.
 
+use std::time::Duration;
+
 use anasazi_protocol::{Command, Instant, NodeId, Process};
-use anasazi_seal::{KeyId, KeyRing, Rotation, RotationError, RotationOutput, Seal};
+use anasazi_seal::{KeyId, KeyInfo, KeyRing, Rotation, RotationError, RotationOutput, Seal};
 use anasazi_transport::Transport;
 use bytes::Bytes;
 
@@ -11,7 +13,7 @@ use crate::storage::Storage;
 
 /// After a pause as long as this one, the machine may have been stopped, copied and gone on in two
 /// places, with the same counters: it becomes somebody else.
-const RENEW_AFTER_PAUSE_MS: u64 = 5_000;
+const RENEW_AFTER_PAUSE: Duration = Duration::from_secs(5);
 
 /// What is known of everybody's keys.
 pub(crate) struct Keys {
@@ -20,12 +22,14 @@ pub(crate) struct Keys {
     heard: Option<KeyId>,
     /// To be said in the order.
     notices: Vec<Bytes>,
+    /// What it should have done before the last pause was noticed.
+    late_for: Option<Instant>,
 }
 
 impl Keys {
-    pub(super) fn new(seal: &Seal) -> Self {
-        let rotation = Rotation::new(seal.active(), seal.keys());
-        Self { rotation, heard: None, notices: Vec::new() }
+    pub(super) fn new(node: NodeId, seal: &Seal) -> Self {
+        let rotation = Rotation::new(node, seal.active(), seal.keys());
+        Self { rotation, heard: None, notices: Vec::new(), late_for: None }
     }
 
     pub(crate) fn rotation(&self) -> &Rotation<NodeId> {
@@ -40,18 +44,25 @@ impl<T: Transport, S: Storage> Domain<T, S> {
     /// Why it does not.
     pub(crate) fn stage(&mut self, ring: KeyRing, now: Instant) -> Result<(), String> {
         let Some((seal, keys)) = self.sealing() else { return Err(NOT_SEALED.to_owned()) };
-        let gone = seal.keys().filter(|info| !ring.has(info.id) && info.id != seal.active());
-        let kept = gone.map(|info| keys.rotation.may_retire(info.id));
-        kept.collect::<Result<(), _>>().map_err(|error| error.to_string())?;
-        let active = seal.active();
-        if !seal.set_keys(ring) {
+        let other = |info: &KeyInfo| {
+            seal.keys().any(|here| here.id == info.id && here.digest != info.digest)
+        };
+        if let Some(KeyInfo { id, .. }) = ring.infos().find(other) {
             return Err(format!(
-                "key {active}, which is active, is not in the file or is another one there: put it \
-                 back until another key is active"
+                "key {id} in the file is not the key {id} that is here: a new key needs a new \
+                 number, unless the old one was retired before"
             ));
         }
-        let output = keys.rotation.changed(active, seal.keys());
-        self.carry_out(output);
+        let active = seal.active();
+        if !ring.has(active) {
+            return Err(format!(
+                "key {active}, which is active, is not in the file: put it back until another key \
+                 is active"
+            ));
+        }
+        let output = keys.rotation.staged(ring.infos().collect()).map_err(in_words)?;
+        seal.add_keys(ring);
+        output.into_iter().for_each(|output| self.carry_out(output));
         self.say_notices(now);
         Ok(())
     }
@@ -73,13 +84,9 @@ impl<T: Transport, S: Storage> Domain<T, S> {
     /// # Errors
     /// Somebody seals with it.
     pub(crate) fn retire(&mut self, key: KeyId, now: Instant) -> Result<(), String> {
-        let Some((seal, keys)) = self.sealing() else { return Err(NOT_SEALED.to_owned()) };
-        keys.rotation.may_retire(key).map_err(in_words)?;
-        if !seal.retire(key) {
-            return Err(in_words(RotationError::InUse(key, Vec::new())));
-        }
-        let output = keys.rotation.changed(seal.active(), seal.keys());
-        self.carry_out(output);
+        let Some((_, keys)) = self.sealing() else { return Err(NOT_SEALED.to_owned()) };
+        let output = keys.rotation.retire(key).map_err(in_words)?;
+        output.into_iter().for_each(|output| self.carry_out(output));
         self.say_notices(now);
         Ok(())
     }
@@ -89,7 +96,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         let Some((_, keys)) = self.sealing() else { return };
         let members = members.iter().map(|member| member.node).collect();
         let output = keys.rotation.installed(members);
-        self.carry_out(output);
+        output.into_iter().for_each(|output| self.carry_out(output));
     }
 
     /// A member has said something of its keys.
@@ -111,16 +118,27 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         output.into_iter().for_each(|output| self.carry_out(output));
     }
 
-    /// This process did not run for a while.
-    pub(super) fn paused(&mut self, late_ms: u64) {
-        if late_ms < RENEW_AFTER_PAUSE_MS {
-            return;
-        }
+    /// This process, or the whole machine, did not run for a while: it may have been copied.
+    pub(crate) fn renew_seal(&mut self) {
         if let Some(seal) = self.transport.seal_mut()
             && !seal.renew()
         {
-            let text = "no randomness from the kernel: this node seals on as before its pause";
+            let text = "no randomness from the kernel: nothing is sealed, so nothing sent, until \
+                        there is";
             self.up.push(Upward::Told(text.to_owned()));
+        }
+    }
+
+    /// It should have run long before, so that it may have been copied; once for each such pause.
+    pub(super) fn renew_after_pause(&mut self, now: Instant) {
+        let Some((_, keys)) = self.sealing() else { return };
+        let known = keys.late_for;
+        let late_for = self.core.deadline().filter(|at| now.since(*at) > RENEW_AFTER_PAUSE);
+        if late_for.is_some() && late_for != known {
+            self.renew_seal();
+        }
+        if let Some(keys) = &mut self.keys {
+            keys.late_for = late_for;
         }
     }
 
@@ -141,9 +159,15 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                 let text = format!("key {key} seals from now on, no longer key {old}");
                 self.up.push(Upward::Told(text));
             }
+            RotationOutput::Drop(key) => {
+                let was_here = seal.retire(key);
+                assert!(was_here, "a key that is not here, or is active, was let go of");
+                self.up.push(Upward::Told(format!("key {key} opens nothing here any more")));
+            }
             RotationOutput::Refused { key, lacking } => {
                 let error = RotationError::Lacking(key, lacking);
-                self.up.push(Upward::Told(format!("key {key} was not activated: {error}")));
+                let text = format!("key {key} is not activated yet: {error}");
+                self.up.push(Upward::Told(text));
             }
         }
     }

@@ -214,9 +214,25 @@ impl Waker {
 
 /// The time of CLOCK_MONOTONIC in nanoseconds. Async-signal-safe.
 pub fn now_ns() -> u64 {
+    now_of(Clock::Monotonic)
+}
+
+/// A clock of the system.
+#[derive(Clone, Copy)]
+pub(crate) enum Clock {
+    /// Stands still while the machine sleeps.
+    Monotonic = libc::CLOCK_MONOTONIC as isize,
+    /// Goes on meanwhile.
+    Boot = libc::CLOCK_BOOTTIME as isize,
+    /// What people set.
+    Wall = libc::CLOCK_REALTIME as isize,
+}
+
+/// What a clock shows, in nanoseconds. Async-signal-safe.
+pub(crate) fn now_of(clock: Clock) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is writable; this clock exists on every Linux, so the call cannot fail.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    // SAFETY: `now` is writable; these clocks exist on every Linux, so the call cannot fail.
+    unsafe { libc::clock_gettime(clock as libc::clockid_t, &raw mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 

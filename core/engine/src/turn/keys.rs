@@ -12,6 +12,7 @@ use serde_json::json;
 use super::Turn;
 use super::removal::Asker;
 use crate::admin::{KeyChange, show};
+use crate::domain::Domain;
 use crate::domains::DomainId;
 use crate::error::EngineError;
 use crate::session::Readiness;
@@ -83,9 +84,15 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.domains[id].transport.seal().map(Seal::active)
     }
 
-    /// The last key that a domain was sent something with and does not have.
+    /// The newest key that a domain was sent something with and does not have.
     pub fn missing_key(&self, id: DomainId) -> Option<KeyId> {
-        self.domains[id].transport.seal()?.missing().map(|(key, _)| key)
+        self.domains[id].transport.seal()?.missing().map(|(key, _)| key).last()
+    }
+
+    /// This process, or the whole machine, may have been copied: it goes on as somebody else in all
+    /// domains.
+    pub fn renew_seals(&mut self) {
+        self.domains.iter_mut().for_each(Domain::renew_seal);
     }
 
     /// What has been sealed and opened in a domain, and what has not.

@@ -120,7 +120,7 @@ fn a_stranger_is_left_out_and_knows_which_key_it_lacks() {
     let host = Host::default();
     (1..=2).for_each(|node| _ = host.add(&sealed(&settings, node, &keys.path(node))));
     host.run_until("both have heard of a key that they lack", |host| {
-        let missing = |index| of(&host.ask(index, "keys"), "missing")["id"].clone();
+        let missing = |index| of(&host.ask(index, "keys"), "missing")[0]["id"].clone();
         (missing(0), missing(1)) == (2.into(), 1.into())
     });
     let alone = |host: &Host| [host.nodes(0), host.nodes(1)] == [vec![1], vec![2]];
@@ -147,7 +147,7 @@ fn a_bad_key_file_changes_nothing_and_says_what_is_wrong() {
     assert!(refused.contains("line 1") && !refused.contains("1 00"), "{refused}");
     fs::remove_file(keys.path(1)).unwrap();
     generate_key(&keys.path(1)).unwrap();
-    assert!(refusal(&host, 0, &stage).contains("key 1, which is active"));
+    assert!(refusal(&host, 0, &stage).contains("is not the key 1 that is here"));
     fs::remove_file(keys.path(1)).unwrap();
     assert!(refusal(&host, 0, &stage).contains("it is not there"));
     fs::write(keys.path(1), good).unwrap();

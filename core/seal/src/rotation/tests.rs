@@ -9,18 +9,20 @@ struct Ring {
     nodes: BTreeMap<u32, Rotation<u32>>,
     order: Vec<(u32, Vec<u8>)>,
     refused: Vec<(u32, KeyId, Vec<u32>)>,
+    dropped: Vec<(u32, u8)>,
 }
 
 impl Ring {
     fn new(nodes: &[(u32, u8, &[u8])]) -> Self {
         let node = |(node, active, keys): &(u32, u8, &[u8])| {
             let keys = keys.iter().map(|id| info(*id));
-            (*node, Rotation::new(KeyId(*active), keys))
+            (*node, Rotation::new(*node, KeyId(*active), keys))
         };
         let mut ring = Self {
             nodes: nodes.iter().map(node).collect(),
             order: Vec::new(),
             refused: Vec::new(),
+            dropped: Vec::new(),
         };
         ring.install();
         ring
@@ -39,10 +41,15 @@ impl Ring {
         self.nodes.get_mut(&node).expect("a member")
     }
 
-    fn take(&mut self, node: u32, output: RotationOutput<u32>) {
+    fn take(&mut self, node: u32, output: impl IntoIterator<Item = RotationOutput<u32>>) {
+        output.into_iter().for_each(|output| self.take_one(node, output));
+    }
+
+    fn take_one(&mut self, node: u32, output: RotationOutput<u32>) {
         match output {
             RotationOutput::Say(bytes) => self.order.push((node, bytes)),
             RotationOutput::Activate(_) => {}
+            RotationOutput::Drop(key) => self.dropped.push((node, key.0)),
             RotationOutput::Refused { key, lacking } => self.refused.push((node, key, lacking)),
         }
     }
@@ -54,7 +61,7 @@ impl Ring {
             for node in self.nodes.keys().copied().collect::<Vec<_>>() {
                 let (outputs, is_sound) = self.node(node).said(by, &bytes);
                 assert!(is_sound);
-                outputs.into_iter().for_each(|output| self.take(node, output));
+                self.take(node, outputs);
             }
             count += 1;
             assert!(count < 1_000, "they never stop talking");
@@ -65,27 +72,37 @@ impl Ring {
         self.nodes.values().map(|node| node.own.active.0).collect()
     }
 
+    /// Has it on its way.
+    fn begin_to_stage(&mut self, node: u32, keys: &[u8]) {
+        let output = self.node(node).staged(keys.iter().map(|id| info(*id)).collect());
+        self.take(node, output.expect("nothing in use is missing"));
+    }
+
     fn stage(&mut self, node: u32, keys: &[u8]) {
-        let active = self.node(node).own.active;
-        let output = self.node(node).changed(active, keys.iter().map(|id| info(*id)));
-        self.take(node, output);
+        self.begin_to_stage(node, keys);
         self.settle();
+    }
+
+    fn activate(&mut self, node: u32, key: u8) {
+        let output = self.node(node).activate(KeyId(key)).expect("all have it");
+        self.take_one(node, output);
     }
 }
 
 #[test]
 fn a_key_that_all_have_is_activated_at_all_of_them() {
     let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2]), (3, 1, &[1, 2])]);
-    let output = ring.node(2).activate(KeyId(2)).expect("all have it");
-    ring.take(2, output);
+    ring.activate(2, 2);
     assert_eq!(ring.active(), [1, 1, 1], "nothing changes before its place in the order");
     ring.settle();
     assert_eq!(ring.active(), [2, 2, 2]);
-    assert!(ring.node(1).may_retire(KeyId(1)).is_ok());
-    assert_eq!(
-        ring.node(3).may_retire(KeyId(2)),
-        Err(RotationError::InUse(KeyId(2), vec![1, 2, 3]))
-    );
+    let output = ring.node(1).retire(KeyId(1)).expect("nobody uses it");
+    ring.take(1, output);
+    assert!(ring.dropped.is_empty(), "not before its place in the order");
+    ring.settle();
+    assert_eq!(ring.dropped, [(1, 1)]);
+    let refused = ring.node(3).retire(KeyId(2));
+    assert_eq!(refused, Err(RotationError::InUse(KeyId(2), vec![1, 2, 3])));
 }
 
 #[test]
@@ -96,21 +113,53 @@ fn a_key_that_one_lacks_is_refused_by_name() {
     assert!(refused.to_string().contains("missing at 2:"), "{refused}");
     assert_eq!(ring.node(2).activate(KeyId(2)), Err(RotationError::Missing(KeyId(2))));
     ring.stage(2, &[1, 2]);
-    let output = ring.node(1).activate(KeyId(2)).expect("all have it");
-    // It goes again before that was reached: all see the same, and nobody changes over.
-    ring.stage(3, &[1]);
-    ring.take(1, output);
+    // It goes again before that is reached: all see the same, and nobody changes over.
+    ring.begin_to_stage(3, &[1]);
+    ring.activate(1, 2);
     ring.settle();
     assert_eq!(ring.active(), [1, 1, 1]);
-    assert_eq!(ring.refused.len(), 3);
-    assert!(ring.refused.iter().all(|(_, key, lacking)| (key.0, &lacking[..]) == (2, &[3][..])));
+    assert_eq!(ring.refused, [(1, KeyId(2), vec![3])], "whoever asked is told");
+    // Once all have it, nobody has to ask again.
+    ring.stage(3, &[1, 2]);
+    assert_eq!(ring.active(), [2, 2, 2]);
+}
+
+/// Whoever says that it has a key keeps it for those who count on that.
+#[test]
+fn a_key_that_goes_while_its_activation_is_on_its_way_stays() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2]), (3, 1, &[1, 2])]);
+    ring.activate(1, 2);
+    ring.begin_to_stage(3, &[1]);
+    ring.settle();
+    assert_eq!(ring.active(), [2, 2, 2], "they decide alike");
+    assert!(ring.dropped.is_empty(), "{:?}", ring.dropped);
+    assert!(ring.nodes[&3].own.info(KeyId(2)).is_some());
+    assert!(ring.nodes[&1].said[&3].info(KeyId(2)).is_some(), "and all know it");
+}
+
+/// What was on its way across a change of configuration is not what is so.
+#[test]
+fn what_was_said_late_is_said_again() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2])]);
+    ring.begin_to_stage(2, &[1]);
+    // Nothing of that is reached, and there is more to say.
+    ring.begin_to_stage(2, &[1, 2, 3]);
+    assert_eq!(ring.order.len(), 1);
+    for node in [1, 2] {
+        let output = ring.node(node).installed(vec![1, 2]);
+        ring.take(node, output);
+    }
+    ring.settle();
+    let ids: Vec<u8> = ring.nodes[&1].said[&2].keys.iter().map(|info| info.id.0).collect();
+    assert_eq!(ids, [1, 2, 3]);
+    assert!(ring.dropped.is_empty());
 }
 
 #[test]
 fn another_key_of_the_same_number_is_not_the_key() {
     let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2])]);
     let other = KeyInfo { id: KeyId(2), digest: [9; 8] };
-    let output = ring.node(2).changed(KeyId(1), [info(1), other].into_iter());
+    let output = ring.node(2).staged(vec![info(1), other]).expect("nobody uses it");
     ring.take(2, output);
     ring.settle();
     assert_eq!(ring.node(1).activate(KeyId(2)), Err(RotationError::Lacking(KeyId(2), vec![2])));
@@ -141,11 +190,11 @@ fn a_ring_follows_a_key_that_it_hears_or_finds_in_a_merge_once_all_have_it() {
 #[test]
 fn nothing_is_retired_before_all_have_said_what_they_seal_with() {
     let mut ring = Ring::new(&[(1, 2, &[1, 2]), (2, 2, &[1, 2])]);
-    assert!(ring.node(1).may_retire(KeyId(1)).is_ok());
     _ = ring.node(1).installed(vec![1, 2]);
-    let refused = ring.node(1).may_retire(KeyId(1));
+    let refused = ring.node(1).retire(KeyId(1));
     assert_eq!(refused, Err(RotationError::InUse(KeyId(1), vec![1, 2])));
-    assert_eq!(ring.node(1).may_retire(KeyId(9)), Err(RotationError::Missing(KeyId(9))));
+    assert_eq!(ring.node(1).retire(KeyId(9)), Err(RotationError::Missing(KeyId(9))));
+    assert!(ring.node(2).retire(KeyId(1)).is_ok());
 }
 
 #[test]

@@ -8,11 +8,13 @@ use zeroize::Zeroize;
 
 use crate::limits::KEY_LEN;
 
-/// Thirty-two bytes that are never written to a disk: not swapped out, not in core dumps, not shown
-/// by `Debug`, and overwritten at their end.
+/// Thirty-two bytes that are never written to a disk: not swapped out, not in core dumps, not in
+/// child processes, not shown by `Debug`, and overwritten at their end.
 pub struct Secret {
     page: NonNull<[u8; KEY_LEN]>,
     page_len: usize,
+    /// A child of this process does not have the page.
+    owner: u32,
 }
 
 /// Why there is no memory for a key.
@@ -22,8 +24,8 @@ pub enum SecretError {
     NoMemory(io::Error),
     /// The page cannot be kept from being swapped out: RLIMIT_MEMLOCK is used up.
     NotLocked(io::Error),
-    /// The page cannot be kept out of core dumps.
-    Dumped(io::Error),
+    /// The page cannot be kept out of core dumps, or of child processes.
+    Advice(io::Error),
 }
 
 impl fmt::Display for SecretError {
@@ -35,9 +37,10 @@ impl fmt::Display for SecretError {
                 "a key could be swapped out, since its memory cannot be locked ({error}): raise \
                  the limit of locked memory (LimitMEMLOCK= of the systemd unit, `ulimit -l`)"
             ),
-            Self::Dumped(error) => {
-                write!(f, "a key would be in core dumps, since madvise() failed: {error}")
-            }
+            Self::Advice(error) => write!(
+                f,
+                "a key would be in core dumps and child processes, since madvise() failed: {error}"
+            ),
         }
     }
 }
@@ -70,15 +73,18 @@ impl Secret {
         };
         let page = NonNull::new(page.cast()).filter(|_| page != libc::MAP_FAILED);
         let page = page.ok_or_else(|| SecretError::NoMemory(io::Error::last_os_error()))?;
-        let mut secret = Self { page, page_len };
+        let mut secret = Self { page, page_len, owner: std::process::id() };
         // SAFETY: the mapping made above, all of it.
         if unsafe { libc::mlock(secret.page.as_ptr().cast(), page_len) } != 0 {
             return Err(SecretError::NotLocked(io::Error::last_os_error()));
         }
-        // SAFETY: as above.
-        if unsafe { libc::madvise(secret.page.as_ptr().cast(), page_len, libc::MADV_DONTDUMP) } != 0
-        {
-            return Err(SecretError::Dumped(io::Error::last_os_error()));
+        // Locks are not inherited; and a child that went on with a page that is wiped in it would
+        // seal with a key that everybody knows.
+        for advice in [libc::MADV_DONTDUMP, libc::MADV_DONTFORK] {
+            // SAFETY: as above.
+            if unsafe { libc::madvise(secret.page.as_ptr().cast(), page_len, advice) } != 0 {
+                return Err(SecretError::Advice(io::Error::last_os_error()));
+            }
         }
         secret.bytes_mut().copy_from_slice(bytes);
         bytes.zeroize();
@@ -98,6 +104,9 @@ impl Secret {
 
 impl Drop for Secret {
     fn drop(&mut self) {
+        if std::process::id() != self.owner {
+            return;
+        }
         self.bytes_mut().zeroize();
         // SAFETY: mapped by `new`, and not used again.
         unsafe { libc::munmap(self.page.as_ptr().cast(), self.page_len) };
@@ -127,6 +136,7 @@ mod tests {
         let of_page = maps.split_once(&place).expect("the page is mapped").1;
         let flags = of_page.split_once("VmFlags:").expect("flags").1;
         let flags = flags.lines().next().expect("a line");
-        assert!(flags.contains(" lo") && flags.contains(" dd"), "{flags}");
+        let is_kept = [" lo", " dd", " dc"].iter().all(|flag| flags.contains(flag));
+        assert!(is_kept, "locked, not dumped, not copied: {flags}");
     }
 }
