@@ -1,6 +1,7 @@
 //! The one door for administration: a JSON object in, a JSON object out. Console, demo and tests
 //! use it like anybody else.
 
+mod access;
 mod contract;
 mod domains;
 pub(crate) mod show;
@@ -19,11 +20,14 @@ use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
 use crate::storage::Storage;
 use crate::turn::Table;
+pub(crate) use access::By;
 use anasazi_transport::Transport;
 pub(crate) use domains::Addition;
 
-const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains";
-const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain";
+const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains, \
+                       access, access-check";
+const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain, \
+                       access-reload";
 /// Those of them that are about one domain: the one that `domain` names, else `default`; groups
 /// without it are those of all.
 const OF_DOMAIN: [&str; 8] =
@@ -50,6 +54,8 @@ pub(crate) enum Then {
     Stop,
     Add(Box<Addition>),
     Remove(DomainId),
+    /// Read the rules of access again.
+    Reread,
 }
 
 /// A request that is refused, and the words for it.
@@ -60,18 +66,18 @@ impl Admin {
         Self { config, journal, started: now }
     }
 
-    /// `trusted`: asked by a user who may do more than ask.
+    /// What a request of somebody comes to.
     pub(crate) fn answer<T: Transport, S: Storage>(
         &self,
         now: Instant,
         json: &[u8],
-        trusted: bool,
+        by: By,
         domains: &mut Table<T, S>,
         sessions: &Sessions,
     ) -> Answer {
         let result = parse(json).and_then(|request| {
-            request.check_allowed(trusted)?;
-            self.carry_out(now, &request, domains, sessions)
+            request.check_allowed(by.trusted)?;
+            self.carry_out(now, &request, by, domains, sessions)
         });
         match result {
             Ok((value, then)) => Answer { status: Status::OK, json: value.to_string(), then },
@@ -86,21 +92,33 @@ impl Admin {
         &self,
         now: Instant,
         request: &Request,
+        by: By,
         domains: &mut Table<T, S>,
         sessions: &Sessions,
     ) -> Result<(Value, Then), Refusal> {
         let done = json!({ "done": true });
         let named = request.domain(domains)?;
         let id = named.unwrap_or_default();
-        let value = match request {
+        let of_domain = format!("{}/*", domains[id].name);
+        match request {
             Request::Query(what, _) => match what.as_str() {
+                "status" | "members" | "stats" => by.check_query(sessions, &of_domain)?,
+                // Who asks is told what is for it.
+                "groups" | "access-check" => {}
+                _ => by.check_query(sessions, "*")?,
+            },
+            Request::Do(..) => {}
+        }
+        let value = match request {
+            Request::Query(what, arguments) => match what.as_str() {
                 "status" => self.status(now, domains, id, sessions),
                 "members" => json!({ "members": show::members(&domains[id]) }),
                 "groups" => {
                     let these =
                         domains.iter().filter(|(id, _)| named.is_none_or(|named| named == *id));
-                    let groups = these.flat_map(|of| show::groups(of, sessions));
-                    json!({ "groups": groups.collect::<Vec<_>>() })
+                    let groups = these.flat_map(|of| show::groups(of, sessions)).collect();
+                    let whole = named.map_or("*", |_| &of_domain);
+                    json!({ "groups": by.only_allowed(groups, whole, sessions)? })
                 }
                 "sessions" => json!({ "sessions": show::sessions(now, sessions) }),
                 "stats" => {
@@ -110,6 +128,8 @@ impl Admin {
                 }
                 "events" => json!({ "events": self.events() }),
                 "config" => json!({ "config": self.effective_config() }),
+                "access" => access::show(sessions),
+                "access-check" => access::check(arguments, by, sessions)?,
                 "domains" => {
                     let domains = domains.iter().map(|(_, domain)| show::domain(domain));
                     json!({ "domains": domains.collect::<Vec<_>>() })
@@ -125,6 +145,11 @@ impl Admin {
                 "remove-domain" => {
                     return Ok((done, Then::Remove(self.remove(arguments, domains)?)));
                 }
+                "access-reload" if self.config.access.file.is_none() => {
+                    let text = "there is no file of rules: set access.file, and start again";
+                    return Err(Refusal(Status::ESTATE, text.to_owned()));
+                }
+                "access-reload" => return Ok((done, Then::Reread)),
                 "isolate" | "heal" | "loss" | "break" => {
                     self.inject(what, arguments, &mut domains[id])?;
                     done

@@ -18,6 +18,7 @@ use crate::door::{Connection, Door, LISTENER_KEY};
 use crate::error::EngineError;
 use crate::open::{RealTurn, open};
 use crate::openings::Openings;
+use crate::readings::Readings;
 use crate::session::limits::TAKE_IN_TURN;
 use crate::streams::{self, StreamSessions};
 use crate::sys::intake::Intake;
@@ -41,6 +42,7 @@ pub struct Engine {
     door: Door,
     streams: Option<StreamSessions>,
     openings: Openings,
+    readings: Readings,
     shared: Arc<Shared>,
     ready: Vec<u64>,
 }
@@ -95,8 +97,10 @@ impl Engine {
         });
         let streams = streams::listen(&config.client, EngineHandle(Arc::clone(&shared)))?;
         let openings = Openings::new(watches.waker());
+        let readings = Readings::new(watches.waker());
         let (turn, ready) = (Ok(turn), Vec::new());
-        let mut engine = Self { watches, config, turn, door, streams, openings, shared, ready };
+        let mut engine =
+            Self { watches, config, turn, door, streams, openings, readings, shared, ready };
         engine.guarded(|engine| engine.run_turn(0))?;
         Ok(engine)
     }
@@ -295,6 +299,7 @@ impl Engine {
     fn run_turn(&mut self, budget: u32) -> Result<bool, EngineError> {
         self.take_in_connections();
         self.change_domains();
+        self.change_rules();
         let Ok(turn) = &mut self.turn else { return self.end_of() };
         if self.shared.stop.load(Ordering::Acquire) {
             turn.stop();
@@ -386,6 +391,15 @@ impl Engine {
             turn.opened(opened, &mut watch, Instant(now_ns()));
         }
         turn.take_orders().into_iter().for_each(|order| openings.start(order));
+    }
+
+    /// Rules of access that were read again are in force, and those are read that are asked for.
+    fn change_rules(&mut self) {
+        let Self { turn: Ok(turn), readings, config, .. } = self else { return };
+        readings.take().for_each(|read| turn.rules_read(read, Instant(now_ns())));
+        if let Some(path) = turn.take_rereading() {
+            readings.start(path, !config.thread.cpus.is_empty());
+        }
     }
 
     fn take_in_connections(&mut self) {

@@ -8,6 +8,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod access;
 mod admin;
 mod boot;
 mod chatter;
@@ -25,6 +26,7 @@ mod journal;
 mod open;
 mod openings;
 pub mod panics;
+mod readings;
 mod recorder;
 pub mod session;
 pub mod state_file;

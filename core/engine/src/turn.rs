@@ -2,6 +2,7 @@
 //! time and readiness come from. The daemon turns it in an epoll loop, the simulator in virtual
 //! time.
 
+mod access;
 mod addition;
 mod ending;
 mod hand_up;
@@ -18,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Instant, NodeId};
 use anasazi_transport::Transport;
 
-use crate::admin::{Admin, Then};
+use crate::admin::{Admin, By, Then};
 use crate::config::ValidConfig;
 use crate::domain::Domain;
 use crate::domains::{DEFAULT_NAME, DomainId};
@@ -29,6 +30,7 @@ use crate::session::{Readiness, Request, SessionLimits, Sessions};
 use crate::storage::Storage;
 use crate::sys::socket::Peer;
 use crate::witness::Witness;
+use access::Rereading;
 use addition::Adding;
 pub(crate) use addition::{Opened, Order, Ready};
 pub(crate) use removal::Removal;
@@ -90,6 +92,8 @@ pub struct Turn<T, S> {
     clients_return: bool,
     /// Domains that are not there yet.
     adding: Vec<Adding>,
+    /// Of the rules of access.
+    rereading: Rereading,
     /// The latest incarnation that this process has in any domain.
     newest: Incarnation,
     stop: Stop,
@@ -126,6 +130,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             admin: Admin::new(config, journal, now),
             clients_return,
             adding: Vec::new(),
+            rereading: Rereading::default(),
             newest: boot.process.incarnation,
             stop: Stop::No,
             ended: None,
@@ -223,7 +228,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
         self.sessions.flush(readiness);
         self.say_holds(now, readiness);
-        more |= self.remove_some() || self.has_orders();
+        more |= self.remove_some() || self.has_orders() || self.rereading.is_due();
         match &self.ended {
             Some(result) => result.clone().map(|()| false),
             // The end of a hold may have given somebody a turn, or the end of a session be new.
@@ -348,10 +353,12 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.hand_up(now, readiness);
         for (session, tag, trusted, json) in queries {
             let (domains, sessions) = (&mut self.domains, &self.sessions);
-            let answer = self.admin.answer(now, json.as_bytes(), trusted, domains, sessions);
+            let by = By { session, trusted };
+            let answer = self.admin.answer(now, json.as_bytes(), by, domains, sessions);
             match answer.then {
                 Then::Add(addition) => self.add_for(*addition, (session, tag)),
                 Then::Remove(id) => self.remove_for(id, (session, tag), now),
+                Then::Reread => self.reread_for((session, tag)),
                 Then::Nothing | Then::Stop => {
                     if matches!(answer.then, Then::Stop) {
                         self.stop();

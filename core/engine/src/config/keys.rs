@@ -369,6 +369,15 @@ pub const KEYS: &[Key] = &[
         ..key("client.hold_max_ms", "10000")
     },
     Key {
+        kind: Kind::Path { len_max: 4_000 },
+        effect: "File of rules: who may connect, join, send to or query which groups. It is read \
+                 at the start, and again by `anasazi access reload`. Empty: no rules, and whoever \
+                 may open a session may do everything with it but act. See Access rules.",
+        danger: "With rules nobody is let in over TCP whom no rule allows that. Whoever may write \
+                 the file decides who may do what; the user of the engine must be able to read it.",
+        ..key("access.file", "")
+    },
+    Key {
         kind: Kind::Ids,
         effect: "Processors, by number, on which the engine's thread may run: the daemon's, or the \
                  thread that runs an engine of its own program; not a loop of that program which \

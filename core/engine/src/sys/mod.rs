@@ -3,6 +3,7 @@
 
 pub mod intake;
 pub mod memory;
+pub mod names;
 pub mod nudge;
 mod order;
 pub mod poll;
