@@ -39,6 +39,7 @@ mod watches;
 mod witness;
 mod writer;
 
+pub use access::check as check_rules;
 pub use anasazi_stream::thread::spawn_without_signals;
 pub use domain::life;
 pub use engine::{Engine, EngineHandle};

@@ -23,6 +23,14 @@ pub(crate) fn read(path: &Path) -> Result<Rules, String> {
     Ok(Rules { path: path.into(), list })
 }
 
+/// Whether the rules in the file at `path` are in order. May block.
+///
+/// # Errors
+/// As a configuration is refused: a line for each thing that is wrong.
+pub fn check(path: &Path) -> Result<(), String> {
+    read(path).map(drop)
+}
+
 fn text(path: &Path) -> Result<String, String> {
     // Of a pipe without a writer nothing would come, ever.
     let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);

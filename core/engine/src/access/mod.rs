@@ -20,6 +20,7 @@ mod words;
 
 use std::path::Path;
 
+pub use file::check;
 pub(crate) use file::read;
 pub(crate) use rule::{Operation, Rule};
 pub(crate) use words::Asked;
