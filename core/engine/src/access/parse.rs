@@ -86,7 +86,7 @@ fn parse_line(line: &str, number: usize, names: &dyn Names) -> Result<Option<Rul
     let what_at = next(WHAT)?;
     let what = operations(what_at)?;
     let pattern = rest.next();
-    let names = pattern.map_or(Ok(Pattern::Prefix("".into())), pattern_of)?;
+    let names = pattern.map_or_else(|| Ok(Pattern::Prefix("".into())), pattern_of)?;
     if let Some((column, word)) = rest.next() {
         let text = format!(
             "{word:?} is one word too many: a rule ends with the names of groups, in one word; \

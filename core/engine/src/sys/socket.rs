@@ -179,7 +179,8 @@ pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     let groups = peer_groups(socket).unwrap_or_default();
     let libc::ucred { pid, uid, gid } = credentials;
     let (way, life) = (Way::Memory, Life::of(socket, pid));
-    let socket = own_path(socket)?.map_or("inproc".to_owned(), |path| format!("shm:{path}"));
+    let socket =
+        own_path(socket)?.map_or_else(|| "inproc".to_owned(), |path| format!("shm:{path}"));
     Ok(Peer { pid, uid, gid, groups, way, socket: socket.into(), life })
 }
 
