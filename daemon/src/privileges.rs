@@ -1,5 +1,5 @@
-//! What the daemon may do: as little as its configuration needs. Decided before there is a socket or
-//! a thread, and for good.
+//! What the daemon may do: as little as its configuration needs. Decided before there is a socket
+//! or a thread, and for good.
 
 use std::fs::{self, Permissions};
 use std::io;

@@ -100,14 +100,8 @@ impl Admin {
         let named = request.domain(domains)?;
         let id = named.unwrap_or_default();
         let of_domain = format!("{}/*", domains[id].name);
-        match request {
-            Request::Query(what, _) => match what.as_str() {
-                "status" | "members" | "stats" => by.check_query(sessions, &of_domain)?,
-                // Who asks is told what is for it.
-                "groups" | "access-check" => {}
-                _ => by.check_query(sessions, "*")?,
-            },
-            Request::Do(..) => {}
+        if let Request::Query(what, _) = request {
+            by.check(what, &of_domain, sessions)?;
         }
         let value = match request {
             Request::Query(what, arguments) => match what.as_str() {

@@ -1,5 +1,5 @@
-//! Reads the rules of access again, in a thread: an engine does not wait for a disk, nor for whoever
-//! knows the names of users.
+//! Reads the rules of access again, in a thread: an engine does not wait for a disk, nor for
+//! whoever knows the names of users.
 
 use std::panic::catch_unwind;
 use std::path::PathBuf;

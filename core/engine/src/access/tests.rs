@@ -217,7 +217,9 @@ fn files_that_are_none_are_refused_at_once() {
 proptest::proptest! {
     /// Whatever stands in the file, it is read or refused.
     #[test]
-    fn no_text_is_too_strange(text in "(allow|deny|any|uid|user|socket|tcp:|[ \n*/,\\PC]|all){0,40}") {
+    fn no_text_is_too_strange(
+        text in "(allow|deny|any|uid|user|socket|tcp:|[ \n*/,\\PC]|all){0,40}"
+    ) {
         let _ = parse(&text, "x", &Known);
     }
 }

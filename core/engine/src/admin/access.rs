@@ -18,8 +18,23 @@ pub(crate) struct By {
 }
 
 impl By {
+    /// May ask this. `of_domain`: what it is about, if it is about a domain.
+    pub(super) fn check(
+        self,
+        what: &str,
+        of_domain: &str,
+        sessions: &Sessions,
+    ) -> Result<(), Refusal> {
+        match what {
+            "status" | "members" | "stats" => self.check_query(sessions, of_domain),
+            // Who asks is told what is for it.
+            "groups" | "access-check" => Ok(()),
+            _ => self.check_query(sessions, "*"),
+        }
+    }
+
     /// May ask about this: a group, all of a domain (`prices/*`), or everything (`*`).
-    pub(super) fn check_query(self, sessions: &Sessions, name: &str) -> Result<(), Refusal> {
+    fn check_query(self, sessions: &Sessions, name: &str) -> Result<(), Refusal> {
         // Of one that is gone nobody is shown the answer.
         let Some(subject) = sessions.subject_of(self.session) else { return Ok(()) };
         // Who was let in before there were rules may ask.
