@@ -15,7 +15,7 @@ PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
 CMAKEDIR ?= $(LIBDIR)/cmake/anasazi
 
 pages = $(wildcard docs/man/*.3)
-documents = docs/OPERATIONS.md docs/PROTOCOL.md docs/FROM-CPG.md docs/FROM-SPREAD.md packaging/anasazi.toml
+documents = docs/OPERATIONS.md docs/SECURITY.md docs/PROTOCOL.md docs/FROM-CPG.md docs/FROM-SPREAD.md packaging/anasazi.toml
 
 release_dir = $(or $(CARGO_TARGET_DIR),target)/release
 # The version of the library is that of its C interface; its first number is in the SONAME.

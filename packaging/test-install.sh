@@ -179,6 +179,9 @@ if command -v systemd-analyze > /dev/null; then
     mkdir -p "$place/bin/bin" && ln -s "$moved/bin/anasazid" "$place/bin/bin/anasazid"
     systemd-analyze verify --man=no "$place/anasazid.service" > "$place/log" 2>&1 \
         && ! grep -q anasazid "$place/log" || { cat "$place/log"; fail "systemd unit"; }
+    # As of systemd 252 it is 1.3, of 10; before 250 nothing is said of files.
+    ! systemd-analyze --help | grep -q -e --threshold || systemd-analyze security --offline=true --threshold=14 "$place/anasazid.service" \
+        > "$place/log" 2>&1 || { grep -e '✗' -e Overall "$place/log"; fail "exposure of the unit"; }
     echo "ok: systemd unit"
 else
     echo "skipped: systemd unit (no systemd-analyze)"

@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
-use crate::options::{Change, Command, General};
+use crate::options::{Access, Change, Command, General};
 use crate::place::{Need, Place};
 use crate::{print, table, words};
 
 /// Asks, and prints the answer as JSON or laid out.
 pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
     let place = Place::open(general, Need::Existing)?;
-    let changes = matches!(command, Command::Domains { change: Some(_) });
+    let changes =
+        matches!(command, Command::Domains { change: Some(_) } | Command::Access(Access::Reload));
     let most = if changes { CHANGE_MAX } else { ANSWER_MAX };
     let timeout = general.timeout.unwrap_or(most);
     let request = request(command);
@@ -33,6 +34,7 @@ fn request(command: &Command) -> String {
         Command::Groups(_) => json!({ "query": "groups" }),
         Command::Domains { change } => of_domains(change.as_ref()),
         Command::Key(key) => key.request(),
+        Command::Access(access) => of_access(access),
         Command::Sessions => json!({ "query": "sessions" }),
         Command::Stats(_) => json!({ "query": "stats" }),
         Command::Events => json!({ "query": "events" }),
@@ -77,6 +79,9 @@ pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Faul
         Command::Domains { change: Some(Change::Add { name, .. }) } => table::added(name, &value),
         Command::Domains { change: Some(Change::Remove { name }) } => table::removed(name, &value),
         Command::Key(key) => key.for_people(&value),
+        Command::Access(Access::Show) => table::rules(&value),
+        Command::Access(Access::Reload) => table::reloaded(&value),
+        Command::Access(Access::Check { .. }) => table::checked(&value),
         Command::Sessions => table::sessions(&value),
         Command::Stats(_) => table::stats(&value),
         Command::Events => table::events(&value),
@@ -106,6 +111,21 @@ fn of_domains(change: Option<&Change>) -> Value {
             json!({ "do": "add-domain", "name": name, "settings": settings })
         }
         Some(Change::Remove { name }) => json!({ "do": "remove-domain", "name": name }),
+    }
+}
+
+fn of_access(access: &Access) -> Value {
+    match access {
+        Access::Show => json!({ "query": "access" }),
+        Access::Reload => json!({ "do": "access-reload" }),
+        Access::Check { uid, gid, socket, operation, name } => json!({
+            "query": "access-check",
+            "uid": uid,
+            "gids": gid,
+            "socket": socket,
+            "operation": operation,
+            "name": name,
+        }),
     }
 }
 

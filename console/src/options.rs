@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Make keys, and change them while the engine runs
     #[command(subcommand)]
     Key(Key),
+    /// The rules that say who may do what: show them, read their file again, ask what they say
+    #[command(subcommand)]
+    Access(Access),
     /// The programs that have a session with the engine
     Sessions,
     /// Counters of protocol and transport
@@ -126,6 +129,32 @@ pub(crate) enum Change {
     Remove {
         /// One of the engine's domains, but default
         name: String,
+    },
+}
+
+/// What rules there are, the file says that access.file names.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Access {
+    /// The rules in force
+    Show,
+    /// Read the file of rules again, for whatever is asked for from now on; if a rule is wrong, all
+    /// stay as they were
+    Reload,
+    /// Whether somebody may do something, and which rule says so; without options: this program
+    Check {
+        /// Number of a user
+        #[arg(long, value_name = "N")]
+        uid: Option<u32>,
+        /// Number of a group that it is in, again for each: the engine does not look them up
+        #[arg(long, value_name = "N")]
+        gid: Vec<u32>,
+        /// The socket that it comes by, as in a rule: shm:/path, unix:/path, tcp://ip:port, inproc
+        #[arg(long, value_name = "URL")]
+        socket: Option<String>,
+        /// connect, join, send or query
+        operation: String,
+        /// A group, such as prices/x; prices/* for all of a domain, * for all there is
+        name: Option<String>,
     },
 }
 

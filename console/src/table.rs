@@ -39,6 +39,29 @@ pub(crate) fn status(answer: &Value) -> String {
     shown(&table)
 }
 
+/// As they stand in their file, with the numbers of their lines.
+pub(crate) fn rules(answer: &Value) -> String {
+    let file = answer["file"].as_str();
+    let Some(file) = file else {
+        return "no rules: whoever may connect may do everything but act (access.file)".to_owned();
+    };
+    let rules = list(&answer["rules"]);
+    let row = |rule: &Value| format!("{file}:{}: {}", text(&rule["line"]), text(&rule["rule"]));
+    match rules.len() {
+        0 => format!("{file}: no rules: only those of client.allow_uids and client.allow_gids"),
+        _ => rules.iter().map(row).collect::<Vec<_>>().join("\n"),
+    }
+}
+
+pub(crate) fn reloaded(answer: &Value) -> String {
+    format!("{} rules of {} are in force now", text(&answer["rules"]), text(&answer["file"]))
+}
+
+pub(crate) fn checked(answer: &Value) -> String {
+    let allowed = if answer["allowed"] == true { "allowed" } else { "refused" };
+    format!("{allowed}: {}", text(&answer["why"]))
+}
+
 pub(crate) fn domains(answer: &Value) -> String {
     let mut table = new_table(&[
         "DOMAIN",

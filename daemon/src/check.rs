@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use anasazi_engine::check_rules;
 use anasazi_engine::config::{ConfigError, Origin, Problem};
 use serde_json::{Value, json};
 
@@ -21,6 +22,20 @@ pub(crate) fn report(loaded: &Result<Loaded, ConfigError>, as_json: bool) -> Exi
         writeln!(std::io::stderr(), "{text}")
     };
     if loaded.is_ok() { Exit::Clean } else { Exit::Configuration }
+}
+
+/// The same, refused if the rules of access are.
+pub(crate) fn with_rules(loaded: Result<Loaded, ConfigError>) -> Result<Loaded, ConfigError> {
+    let loaded = loaded?;
+    if let Some(path) = &loaded.config.access.file
+        && let Err(text) = check_rules(path)
+    {
+        let origin = loaded.config.effective().iter().find(|of| of.key == "access.file");
+        let origin = origin.map_or(Origin::Default, |of| of.origin.clone());
+        let key = Some("access.file".to_owned());
+        return Err(Problem { key, origin, text, os_error: None }.into());
+    }
+    Ok(loaded)
 }
 
 fn accepted(loaded: &Loaded) -> String {

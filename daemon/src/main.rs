@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `options` | the command line |
 //! | `configuration` | defaults, file, environment and command line, put together |
+//! | `privileges` | gives up what the daemon need not be able to do |
 //! | `check` | `--check`: says whether the configuration is valid |
 //! | `run` | the only file that turns an engine |
 //! | `signals` | SIGTERM and SIGINT to a clean leave |
@@ -18,6 +19,7 @@ mod configuration;
 mod exit;
 mod log;
 mod options;
+mod privileges;
 mod run;
 mod signals;
 mod supervisor;
@@ -32,12 +34,13 @@ use clap::Parser;
 use configuration::Loaded;
 use exit::Exit;
 use options::Options;
+use privileges::Kept;
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let loaded = configuration::load(&options);
     if options.check {
-        return check::report(&loaded, options.json).into();
+        return check::report(&check::with_rules(loaded), options.json).into();
     }
     let loaded = match loaded {
         Ok(loaded) => loaded,
@@ -46,10 +49,17 @@ fn main() -> ExitCode {
             return Exit::Configuration.into();
         }
     };
-    if options.reset_state { reset_state(&loaded.config) } else { serve(loaded) }.into()
+    let kept = match privileges::give_up(&options, &loaded.config) {
+        Ok(kept) => kept,
+        Err((exit, text)) => {
+            eprintln!("{text}");
+            return exit.into();
+        }
+    };
+    if options.reset_state { reset_state(&loaded.config) } else { serve(loaded, kept) }.into()
 }
 
-fn serve(loaded: Loaded) -> Exit {
+fn serve(loaded: Loaded, kept: Kept) -> Exit {
     let started = Instant::now();
     let log = log::start(&loaded.config.log.level);
     anasazi_engine::panics::keep_places(true);
@@ -58,6 +68,8 @@ fn serve(loaded: Loaded) -> Exit {
         None => "none, defaults".to_owned(),
     };
     tracing::info!("anasazid {} starts; configuration file: {source}", env!("CARGO_PKG_VERSION"));
+    tracing::info!("{}", kept.told);
+    kept.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     for warning in loaded.config.warnings() {
         tracing::warn!("configuration: {warning}");
     }

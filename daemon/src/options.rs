@@ -27,6 +27,16 @@ pub(crate) struct Options {
     #[arg(long, requires = "check")]
     pub(crate) json: bool,
 
+    /// As root: become this user before anything is opened, and keep only the capabilities that the
+    /// configuration needs
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+
+    /// Let debuggers attach, and leave core files to the settings of the system: what lies in the
+    /// memory of the daemon, messages and keys, can be read then
+    #[arg(long)]
+    pub(crate) debuggable: bool,
+
     /// Put a state file that cannot be trusted aside, so that the next start begins a new one
     #[arg(long)]
     pub(crate) reset_state: bool,

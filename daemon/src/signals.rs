@@ -35,7 +35,8 @@ impl Caught {
                 let name = signal_name(signal).unwrap_or("signal");
                 if signal == SIGHUP {
                     tracing::warn!(
-                        "{name}: the configuration cannot be reloaded yet; restart to change it"
+                        "{name}: the configuration cannot be reloaded yet; restart to change it; \
+                         access rules are read again by `anasazi access reload`"
                     );
                 } else {
                     tracing::info!("{name}: leaving the cluster; again to stop at once");

@@ -1,6 +1,7 @@
 //! The one door for administration: a JSON object in, a JSON object out. Console, demo and tests
 //! use it like anybody else.
 
+mod access;
 mod contract;
 mod domains;
 mod keys;
@@ -20,13 +21,15 @@ use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
 use crate::storage::Storage;
 use crate::turn::Table;
+pub(crate) use access::By;
 use anasazi_transport::Transport;
 pub(crate) use domains::Addition;
 pub(crate) use keys::KeyChange;
 
-const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains, keys";
+const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains, keys, \
+                       access, access-check";
 const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain, key-stage, \
-                       key-activate, key-retire";
+                       key-activate, key-retire, access-reload";
 /// Those of them that are about one domain: the one that `domain` names, else `default`; groups
 /// without it are those of all.
 const OF_DOMAIN: [&str; 12] = [
@@ -66,6 +69,8 @@ pub(crate) enum Then {
     Add(Box<Addition>),
     Remove(DomainId),
     Keys(DomainId, KeyChange),
+    /// Read the rules of access again.
+    Reread,
 }
 
 /// A request that is refused, and the words for it.
@@ -76,18 +81,18 @@ impl Admin {
         Self { config, journal, started: now }
     }
 
-    /// `trusted`: asked by a user who may do more than ask.
+    /// What a request of somebody comes to.
     pub(crate) fn answer<T: Transport, S: Storage>(
         &self,
         now: Instant,
         json: &[u8],
-        trusted: bool,
+        by: By,
         domains: &mut Table<T, S>,
         sessions: &Sessions,
     ) -> Answer {
         let result = parse(json).and_then(|request| {
-            request.check_allowed(trusted)?;
-            self.carry_out(now, &request, domains, sessions)
+            request.check_allowed(by.trusted)?;
+            self.carry_out(now, &request, by, domains, sessions)
         });
         match result {
             Ok((value, then)) => Answer { status: Status::OK, json: value.to_string(), then },
@@ -102,21 +107,27 @@ impl Admin {
         &self,
         now: Instant,
         request: &Request,
+        by: By,
         domains: &mut Table<T, S>,
         sessions: &Sessions,
     ) -> Result<(Value, Then), Refusal> {
         let done = json!({ "done": true });
         let named = request.domain(domains)?;
         let id = named.unwrap_or_default();
+        let of_domain = format!("{}/*", domains[id].name);
+        if let Request::Query(what, _) = request {
+            by.check(what, &of_domain, sessions)?;
+        }
         let value = match request {
-            Request::Query(what, _) => match what.as_str() {
+            Request::Query(what, arguments) => match what.as_str() {
                 "status" => self.status(now, domains, id, sessions),
                 "members" => json!({ "members": show::members(&domains[id]) }),
                 "groups" => {
                     let these =
                         domains.iter().filter(|(id, _)| named.is_none_or(|named| named == *id));
-                    let groups = these.flat_map(|of| show::groups(of, sessions));
-                    json!({ "groups": groups.collect::<Vec<_>>() })
+                    let groups = these.flat_map(|of| show::groups(of, sessions)).collect();
+                    let whole = named.map_or("*", |_| &of_domain);
+                    json!({ "groups": by.only_allowed(groups, whole, sessions)? })
                 }
                 "sessions" => json!({ "sessions": show::sessions(now, sessions) }),
                 "stats" => {
@@ -126,6 +137,8 @@ impl Admin {
                 }
                 "events" => json!({ "events": self.events() }),
                 "config" => json!({ "config": self.effective_config() }),
+                "access" => access::show(sessions),
+                "access-check" => access::check(arguments, by, sessions)?,
                 "domains" => {
                     let domains = domains.iter().map(|(_, domain)| show::domain(domain));
                     json!({ "domains": domains.collect::<Vec<_>>() })
@@ -146,6 +159,11 @@ impl Admin {
                     let change = self.key_change(what, arguments, &domains[id])?;
                     return Ok((done, Then::Keys(id, change)));
                 }
+                "access-reload" if self.config.access.file.is_none() => {
+                    let text = "there is no file of rules: set access.file, and start again";
+                    return Err(Refusal(Status::ESTATE, text.to_owned()));
+                }
+                "access-reload" => return Ok((done, Then::Reread)),
                 "isolate" | "heal" | "loss" | "break" => {
                     self.inject(what, arguments, &mut domains[id])?;
                     done

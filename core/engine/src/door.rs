@@ -273,7 +273,7 @@ mod tests {
     }
 
     fn over_a_stream() -> Connection {
-        (pair().unwrap().0, Some(Peer::remote(([127, 0, 0, 1], 1).into())))
+        (pair().unwrap().0, Some(Peer::remote(([127, 0, 0, 1], 1).into(), "tcp:".into())))
     }
 
     #[test]

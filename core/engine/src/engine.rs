@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::jumps::Jumps;
 use crate::open::{RealTurn, open};
 use crate::openings::Openings;
+use crate::readings::Readings;
 use crate::session::limits::TAKE_IN_TURN;
 use crate::streams::{self, StreamSessions};
 use crate::sys::intake::Intake;
@@ -43,6 +44,7 @@ pub struct Engine {
     streams: Option<StreamSessions>,
     openings: Openings,
     jumps: Jumps,
+    readings: Readings,
     shared: Arc<Shared>,
     ready: Vec<u64>,
 }
@@ -97,10 +99,11 @@ impl Engine {
         });
         let streams = streams::listen(&config.client, EngineHandle(Arc::clone(&shared)))?;
         let openings = Openings::new(watches.waker());
+        let readings = Readings::new(watches.waker());
         let (turn, ready) = (Ok(turn), Vec::new());
         let jumps = Jumps::new();
         let mut engine =
-            Self { watches, config, turn, door, streams, openings, jumps, shared, ready };
+            Self { watches, config, turn, door, streams, openings, readings, jumps, shared, ready };
         engine.guarded(|engine| engine.run_turn(0))?;
         Ok(engine)
     }
@@ -299,6 +302,7 @@ impl Engine {
     fn run_turn(&mut self, budget: u32) -> Result<bool, EngineError> {
         self.take_in_connections();
         self.change_domains();
+        self.change_rules();
         let Ok(turn) = &mut self.turn else { return self.end_of() };
         if self.shared.stop.load(Ordering::Acquire) {
             turn.stop();
@@ -401,6 +405,15 @@ impl Engine {
             turn.keys_read(read, Instant(now_ns()));
         }
         turn.take_key_orders().into_iter().for_each(|order| openings.read_keys(order));
+    }
+
+    /// Rules of access that were read again are in force, and those are read that are asked for.
+    fn change_rules(&mut self) {
+        let Self { turn: Ok(turn), readings, config, .. } = self else { return };
+        readings.take().for_each(|read| turn.rules_read(read, Instant(now_ns())));
+        if let Some(path) = turn.take_rereading() {
+            readings.start(path, !config.thread.cpus.is_empty());
+        }
     }
 
     fn take_in_connections(&mut self) {

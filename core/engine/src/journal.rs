@@ -96,6 +96,11 @@ impl Journal {
         self.push(now_ns, "domain", text);
     }
 
+    /// Keeps what becomes of the rules of access.
+    pub(crate) fn of_access(&mut self, now_ns: u64, text: String) {
+        self.push(now_ns, "access", text);
+    }
+
     fn push(&mut self, now_ns: u64, kind: &'static str, text: String) {
         if self.entries.len() == EVENTS_MAX {
             self.entries.pop_front();

@@ -8,6 +8,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+mod access;
 mod admin;
 mod boot;
 mod chatter;
@@ -27,6 +28,7 @@ mod key_file;
 mod open;
 mod openings;
 pub mod panics;
+mod readings;
 mod recorder;
 pub mod session;
 pub mod state_file;
@@ -39,6 +41,7 @@ mod watches;
 mod witness;
 mod writer;
 
+pub use access::check as check_rules;
 pub use anasazi_stream::thread::spawn_without_signals;
 pub use domain::life;
 pub use engine::{Engine, EngineHandle};

@@ -6,6 +6,7 @@ use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, limits};
 use anasazi_seal::OVERHEAD_LEN;
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
+use crate::access;
 use crate::boot::{boot, boot_added, random_u64};
 use crate::config::{DomainConfig, TransportConfig, ValidConfig};
 use crate::domains::DEFAULT_NAME;
@@ -31,6 +32,8 @@ pub(crate) fn open(
     waker: &Waker,
 ) -> Result<RealTurn, EngineError> {
     let mut warnings = config.warnings().to_vec();
+    let rules = config.access.file.as_deref().map(access::read).transpose();
+    let rules = rules.map_err(EngineError::Config)?;
     let booted = boot(&config, known)?;
     warnings.extend(booted.warnings);
     let now = Instant(now_ns());
@@ -50,6 +53,7 @@ pub(crate) fn open(
     // Once there is a core, its domain guards it.
     catch_unwind(AssertUnwindSafe(|| {
         let mut turn = Turn::new(parts, now);
+        rules.into_iter().for_each(|rules| turn.put_rules(rules));
         domains.for_each(|domain| _ = turn.add_domain(domain, now));
         turn
     }))

@@ -2,7 +2,7 @@
 //! of this host are.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use anasazi_protocol::Instant;
@@ -38,22 +38,27 @@ impl StreamSessions {
 }
 
 /// Where sessions over streams get into the engine.
-struct Entrance(EngineHandle, Chatter);
+struct Entrance {
+    engine: EngineHandle,
+    /// Where it listens.
+    places: Vec<StreamAddress>,
+    chatter: Chatter,
+}
 
 impl Host for Entrance {
     fn enter(&mut self, door: OwnedFd, origin: Origin<'_>) -> io::Result<()> {
-        self.0.enter(door, Some(peer(origin)?))
+        self.engine.enter(door, Some(peer(origin, &self.places)?))
     }
 
     fn tell(&mut self, importance: Importance, mut what: String) {
         if importance == Importance::Notice {
-            match self.1.next(Instant(now_ns())) {
+            match self.chatter.next(Instant(now_ns())) {
                 Some(None) => {}
                 Some(Some(withheld)) => what += &format!("; {withheld} more were not logged"),
                 None => return,
             }
         }
-        self.0.tell(importance, what);
+        self.engine.tell(importance, what);
     }
 }
 
@@ -90,7 +95,9 @@ pub(crate) fn listen(
         streams_max: config.sessions_max.saturating_add(SPARE_STREAMS),
         ring_len_max: config.stream_ring_len_max,
     };
-    let streams = Streams::start(listening, limits, Box::new(Entrance(engine, Chatter::default())))
+    let places = addresses.clone();
+    let entrance = Entrance { engine, places, chatter: Chatter::default() };
+    let streams = Streams::start(listening, limits, Box::new(entrance))
         .map_err(|error| EngineError::System(format!("cannot serve streams: {error}")))?;
     Ok(Some(StreamSessions { streams, addresses, files }))
 }
@@ -122,10 +129,24 @@ fn open(
     }
 }
 
-fn peer(origin: Origin<'_>) -> io::Result<Peer> {
+fn peer(origin: Origin<'_>, places: &[StreamAddress]) -> io::Result<Peer> {
     match origin {
-        Origin::Unix(stream) => Ok(Peer { way: Way::Unix, ..socket::peer(stream)? }),
-        Origin::Tcp(address) => Ok(Peer::remote(address)),
+        Origin::Unix(stream) => {
+            let path = socket::own_path(stream)?.unwrap_or_default();
+            let socket = format!("unix:{path}").into();
+            Ok(Peer { way: Way::Unix, socket, ..socket::peer(stream)? })
+        }
+        Origin::Tcp { from, to } => {
+            let is_it = |place: &SocketAddr| {
+                place.port() == to.port() && (place.ip() == to.ip() || place.ip().is_unspecified())
+            };
+            let place = places.iter().find_map(|place| match place {
+                StreamAddress::Tcp(place) if is_it(place) => Some(*place),
+                _ => None,
+            });
+            let socket = StreamAddress::Tcp(place.unwrap_or(to)).to_string();
+            Ok(Peer::remote(from, socket.into()))
+        }
     }
 }
 
@@ -139,10 +160,19 @@ mod tests {
     #[test]
     fn whose_a_stream_is_the_kernel_says_where_it_knows() {
         let (near, _far) = UnixStream::pair().expect("a pair");
-        let here = peer(Origin::Unix(near.as_fd())).expect("known");
+        let here = peer(Origin::Unix(near.as_fd()), &[]).expect("known");
         assert_eq!((here.uid, here.way), (socket::own_uid(), Way::Unix));
         assert_eq!(here.pid, std::process::id() as i32);
-        let there = peer(Origin::Tcp("192.0.2.1:9".parse().expect("an address"))).expect("known");
+        let places = ["127.0.0.1:9", "0.0.0.0:10"]
+            .map(|place| StreamAddress::Tcp(place.parse().expect("an address")));
+        let of = |to: &str| {
+            let from = "192.0.2.1:9".parse().expect("an address");
+            let to = to.parse().expect("an address");
+            peer(Origin::Tcp { from, to }, &places).expect("known")
+        };
+        let there = of("192.0.2.7:10");
         assert_eq!((there.pid, there.uid, there.gid), (0, u32::MAX, u32::MAX));
+        assert_eq!(&*there.socket, "tcp://0.0.0.0:10");
+        assert_eq!(&*of("127.0.0.1:9").socket, "tcp://127.0.0.1:9");
     }
 }

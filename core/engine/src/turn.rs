@@ -2,6 +2,7 @@
 //! time and readiness come from. The daemon turns it in an epoll loop, the simulator in virtual
 //! time.
 
+mod access;
 mod addition;
 mod ending;
 mod hand_up;
@@ -20,7 +21,7 @@ use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Instant, NodeId};
 use anasazi_seal::Seal;
 use anasazi_transport::Transport;
 
-use crate::admin::{Admin, Then};
+use crate::admin::{Admin, By, Then};
 use crate::config::ValidConfig;
 use crate::domain::Domain;
 use crate::domains::{DEFAULT_NAME, DomainId};
@@ -31,6 +32,7 @@ use crate::session::{Readiness, Request, SessionLimits, Sessions};
 use crate::storage::Storage;
 use crate::sys::socket::Peer;
 use crate::witness::Witness;
+use access::Rereading;
 use addition::Adding;
 pub(crate) use addition::{Opened, Order, Ready};
 pub(crate) use keys::{KeyOrder, KeysRead};
@@ -91,6 +93,8 @@ pub struct Turn<T, S> {
     adding: Vec<Adding>,
     /// Key files that are to be read.
     key_orders: Vec<KeyOrder>,
+    /// Of the rules of access.
+    rereading: Rereading,
     /// The latest incarnation that this process has in any domain.
     newest: Incarnation,
     stop: Stop,
@@ -127,6 +131,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             clients_return,
             adding: Vec::new(),
             key_orders: Vec::new(),
+            rereading: Rereading::default(),
             newest: process.incarnation,
             stop: Stop::No,
             ended: None,
@@ -224,7 +229,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
         self.sessions.flush(readiness);
         self.say_holds(now, readiness);
-        more |= self.remove_some() || self.has_orders();
+        more |= self.remove_some() || self.has_orders() || self.rereading.is_due();
         match &self.ended {
             Some(result) => result.clone().map(|()| false),
             // The end of a hold may have given somebody a turn, or the end of a session be new.
@@ -358,13 +363,15 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.hand_up(now, readiness);
         for (session, tag, trusted, json) in queries {
             let (domains, sessions) = (&mut self.domains, &self.sessions);
-            let answer = self.admin.answer(now, json.as_bytes(), trusted, domains, sessions);
+            let by = By { session, trusted };
+            let answer = self.admin.answer(now, json.as_bytes(), by, domains, sessions);
             match answer.then {
                 Then::Add(addition) => self.add_for(*addition, (session, tag)),
                 Then::Remove(id) => self.remove_for(id, (session, tag), now),
                 Then::Keys(id, change) => {
                     self.change_keys(id, change, (session, tag), now, readiness);
                 }
+                Then::Reread => self.reread_for((session, tag)),
                 Then::Nothing | Then::Stop => {
                     if matches!(answer.then, Then::Stop) {
                         self.stop();

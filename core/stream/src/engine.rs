@@ -47,8 +47,13 @@ pub enum Listening {
 pub enum Origin<'a> {
     /// A process of this host; the kernel knows whose, by this socket.
     Unix(BorrowedFd<'a>),
-    /// Somebody at this address.
-    Tcp(SocketAddr),
+    /// Somebody at another address.
+    Tcp {
+        /// That address.
+        from: SocketAddr,
+        /// The own one that it called.
+        to: SocketAddr,
+    },
 }
 
 /// What streams may cost.

@@ -28,7 +28,7 @@ const ATTEMPTS: u32 = 3;
 /// A daemon with at most so many descriptors, soft and hard.
 fn start(place: &Place, limits: &str) -> Running {
     let mut command = Command::new("sh");
-    let line = format!("{limits}; exec \"$0\" --config \"$1\"");
+    let line = format!("{limits}; exec \"$0\" --debuggable --config \"$1\"");
     command.args(["-c", &line, env!("CARGO_BIN_EXE_anasazid"), &place.file()]);
     let daemon = place.start(&mut command);
     daemon.wait_for_log("alone");

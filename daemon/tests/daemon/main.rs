@@ -8,8 +8,11 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+mod access;
 mod floods;
+mod guest;
 mod place;
+mod privileges;
 
 use place::{Ended, Place, Running, WAIT_MAX, wait_until};
 

@@ -197,6 +197,8 @@ impl Cluster {
         }
         let listen = format!("client.listen={}", self.socket(name).display());
         command.args(["--set", &listen, "--set", "log.level=error"]).env("NOTIFY_SOCKET", &ready);
+        // Tests look at what it has open, also those that are not run by root.
+        command.arg("--debuggable");
         let daemon = Program::start(&mut command);
         let mut message = [0; 256];
         loop {

@@ -338,9 +338,10 @@ pub const KEYS: &[Key] = &[
         effect: "Where programs open sessions without sharing memory: sockets in the file system, \
                  whose users are checked as those of client.listen are, and TCP ports. Programs \
                  name them by the same URLs.",
-        danger: "TCP has no access control and no encryption: whoever reaches the port can read \
-                 and send everything in every group, and take all of client.sessions_max. Bind it \
-                 to a loopback address, or to a network on which everybody may.",
+        danger: "Over TCP nobody knows who it is, and nothing is encrypted: without rules \
+                 (access.file) whoever reaches the port can read and send everything in every \
+                 group, and take all of client.sessions_max. Bind it to a loopback address, or to \
+                 a network on which everybody may.",
         ..key("client.listen_streams", "")
     },
     Key {
@@ -361,13 +362,15 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Ids,
         effect: "Users (by number) who may open sessions, besides root and the user of the \
                  daemon.",
-        danger: "Sessions can read and send everything in every group.",
+        danger: "They can read and send everything in every group, but for what a rule of \
+                 access.file denies.",
         ..key("client.allow_uids", "")
     },
     Key {
         kind: Kind::Ids,
         effect: "Groups (by number) whose members may open sessions.",
-        danger: "Sessions can read and send everything in every group.",
+        danger: "They can read and send everything in every group, but for what a rule of \
+                 access.file denies.",
         ..key("client.allow_gids", "")
     },
     Key {
@@ -400,6 +403,15 @@ pub const KEYS: &[Key] = &[
                  choose that.",
         danger: "A program that stands still stops its groups at all nodes for so long.",
         ..key("client.hold_max_ms", "10000")
+    },
+    Key {
+        kind: Kind::Path { len_max: 4_000 },
+        effect: "File of rules: who may connect, join, send to or query which groups. It is read \
+                 at the start, and again by `anasazi access reload`. Empty: no rules, and whoever \
+                 may open a session may do everything with it but act. See Access rules.",
+        danger: "With rules nobody is let in over TCP whom no rule allows that. Whoever may write \
+                 the file decides who may do what; the user of the engine must be able to read it.",
+        ..key("access.file", "")
     },
     Key {
         kind: Kind::Ids,

@@ -37,6 +37,6 @@ pub use keys::{KEYS, Key, TakesEffect};
 pub use kind::{Kind, StreamAddress, Value};
 pub use settings::{Effective, Settings};
 pub use valid::{
-    ClientConfig, ConnectConfig, DomainConfig, LogConfig, MessageConfig, NodeConfig, RingConfig,
-    SealConfig, SessionConfig, StateConfig, ThreadConfig, TransportConfig, ValidConfig,
+    AccessConfig, ClientConfig, ConnectConfig, DomainConfig, LogConfig, MessageConfig, NodeConfig,
+    RingConfig, SealConfig, SessionConfig, StateConfig, ThreadConfig, TransportConfig, ValidConfig,
 };

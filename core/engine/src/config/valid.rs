@@ -37,6 +37,8 @@ pub struct ValidConfig {
     pub message: MessageConfig,
     /// `client.*`
     pub client: ClientConfig,
+    /// `access.*`
+    pub access: AccessConfig,
     /// `thread.*`
     pub thread: ThreadConfig,
     /// `log.*`
@@ -216,6 +218,13 @@ pub struct ClientConfig {
     pub hold_max: Duration,
 }
 
+/// Who may do what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessConfig {
+    /// Its rules; `None`: whoever may open a session may do everything.
+    pub file: Option<PathBuf>,
+}
+
 /// Logging.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -300,6 +309,7 @@ impl ValidConfig {
             contract: read.contract(),
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },
             client: read.client(),
+            access: AccessConfig { file: read.path("access.file") },
             thread: read.thread(),
             log: LogConfig { level: read.text("log.level") },
             recorder: RecorderConfig {
@@ -335,10 +345,13 @@ impl ValidConfig {
             warnings.extend(domain.seal.find_warnings(&prefix, &domain.transport));
         }
         let streams = self.client.listen_streams.iter();
-        for open in streams.filter(|stream| matches!(stream, StreamAddress::Tcp(_))) {
+        let is_open = |stream: &&StreamAddress| {
+            matches!(stream, StreamAddress::Tcp(_)) && self.access.file.is_none()
+        };
+        for open in streams.filter(is_open) {
             warnings.push(format!(
                 "client.listen_streams: whoever reaches {open} can read and send everything; \
-                 client.allow_uids and client.allow_gids are not for TCP"
+                 client.allow_uids and client.allow_gids are not for TCP, rules (access.file) are"
             ));
         }
         if self.thread.realtime_priority > 0 && !self.thread.busy_poll.is_zero() {

@@ -81,23 +81,6 @@ impl Sessions {
         }
     }
 
-    pub(super) fn refuse_stranger(&self, peer: &Peer) -> Option<Refusal> {
-        let limits = &self.limits;
-        let is_known = matches!(peer.way, Way::Tcp(_))
-            || self.trusted_uids.contains(&peer.uid)
-            || limits.allow_uids.contains(&peer.uid)
-            || limits.allow_gids.contains(&peer.gid)
-            || peer.groups.iter().any(|group| limits.allow_gids.contains(group));
-        (!is_known).then(|| {
-            let text = format!(
-                "user {} may not use this engine: add it to client.allow_uids, or one of its \
-                 groups to client.allow_gids",
-                peer.uid
-            );
-            Refusal::new(Status::EACCES, text)
-        })
-    }
-
     pub(super) fn greet(&mut self, slot: usize, readiness: &dyn Readiness) {
         let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
         match waiting.greet(&self.limits) {

@@ -14,6 +14,7 @@ use anasazi_queue::status::Status;
 use bytes::Bytes;
 
 use super::Readiness;
+use super::access::Grant;
 use super::backlog::Backlog;
 use super::claims::OpenClaim;
 use super::handshake::Waiting;
@@ -67,11 +68,14 @@ pub(super) struct Handle {
     /// The last regular view that was given out under it, and how many were.
     pub(super) view: ViewId,
     pub(super) views: u32,
+    /// Whether it may be sent to.
+    pub(super) grant: Grant,
 }
 
 impl Handle {
     pub(super) fn new(group: DomainGroup, name: &str, role: Role) -> Self {
-        Self { group, name: Arc::from(name), role, view: ViewId::default(), views: 0 }
+        let (view, grant) = (ViewId::default(), Grant::default());
+        Self { group, name: Arc::from(name), role, view, views: 0, grant }
     }
 }
 

@@ -22,6 +22,7 @@
 //! protocol calls it), by the keys of its descriptors (its slot times two, plus one for the
 //! wake-up).
 
+mod access;
 mod admission;
 mod backlog;
 mod claims;
@@ -61,6 +62,7 @@ use crate::domains::{DEFAULT_NAME, DomainSet};
 use crate::sys::nudge::Nudger;
 use crate::sys::poll::now_ns;
 use crate::sys::socket::{self, Way};
+use access::Access;
 use connection::{Connection, Ending};
 use domains::OfDomain;
 use groups::Groups;
@@ -78,6 +80,8 @@ pub struct Sessions {
     identity: Process,
     /// Users who could stop this process anyway: root and its own.
     trusted_uids: [u32; 2],
+    /// Who may do what.
+    access: Access,
     /// Wakes the clients of all others; made for the first of them.
     nudger: Option<Arc<Nudger>>,
     key_base: u64,
@@ -162,6 +166,7 @@ impl Sessions {
             limits,
             identity,
             trusted_uids: [0, socket::own_uid()],
+            access: Access::default(),
             nudger: None,
             key_base,
             next_id: SessionId::first(identity.incarnation),

@@ -20,6 +20,7 @@ use super::limits::{
 };
 use super::send::send;
 use super::{Sessions, reply_parts};
+use crate::access::Operation;
 use crate::domains::{DomainGroup, DomainId, DomainSet};
 use crate::sys::memory::Taken;
 
@@ -254,7 +255,7 @@ impl Sessions {
             {
                 step
             }
-            request::SEND => send(connection, taken, payload, self.limits.message_len_max, sink),
+            request::SEND => send(self, connection, taken, payload, sink),
             request::PEER => self.peer(connection, &payload),
             request::JOIN => self.join(connection, slot, &payload, sink),
             request::LEAVE => leave(connection, &payload, sink),
@@ -313,13 +314,16 @@ impl Sessions {
             return Err(Ending::new(Status::ENOTSUP, text));
         }
         check_room(connection)?;
+        let is_sender = record.flags & JOIN_SEND_ONLY != 0;
+        let operation = if is_sender { Operation::Send } else { Operation::Join };
+        self.check_access(connection, operation, (domain, short))?;
         let group = domain.group(GroupId::of(short));
         // Through the group, not through all handles: a session may join thousands of groups.
         let is_there = |member: &LocalMember| {
             let handle = connection.handles.get(&member.handle);
             member.session == connection.id && handle.is_some_and(|h| h.role == Role::Member)
         };
-        if record.flags & JOIN_SEND_ONLY == 0 && self.groups.of(group).iter().any(is_there) {
+        if !is_sender && self.groups.of(group).iter().any(is_there) {
             let text = format!("this session is a member of {name:?} already, by another handle");
             return Err(Ending::new(Status::EEXIST, text));
         }
@@ -362,6 +366,7 @@ impl Sessions {
                 self.domain_named(&name)?
             }
         };
+        self.check_access(connection, Operation::Send, (domain, "*"))?;
         Ok((domain, MemberId { node: NodeId(node), session: SessionId(record.to.session) }))
     }
 }

@@ -11,6 +11,7 @@ use anasazi_queue::record::{
 use anasazi_queue::status::Status;
 use bytes::{Buf, Bytes};
 
+use super::Sessions;
 use super::connection::{Connection, Ending, Handle, Role};
 use super::requests::{Sink, Step, cut_short, go_on, offer};
 use crate::domains::{DomainGroup, DomainId};
@@ -18,10 +19,10 @@ use crate::sys::memory::Taken;
 
 /// Carries a send out. `payload` may be only the start of the record.
 pub(super) fn send(
+    sessions: &Sessions,
     connection: &mut Connection,
     taken: Taken,
     mut payload: Bytes,
-    message_len_max: usize,
     sink: Sink<'_>,
 ) -> Step {
     let Some((record, rest)) = SendRecord::split_from(&payload) else { return cut_short() };
@@ -30,11 +31,11 @@ pub(super) fn send(
     let (len, position) = (taken.len, taken.position);
     let message_len = len.saturating_sub(head_len);
     let checked = service(record.service).and_then(|(service, priority)| {
-        let (domain, to) = audience(connection, record, &further)?;
+        let (domain, to) = audience(sessions, connection, record, &further)?;
         let ordered = service.is_ordered();
         // Nobody could tell the sender of one without order what became of it.
         let impossible = !ordered && record.service & SAME_VIEW != 0;
-        let too_long = message_len > message_len_max
+        let too_long = message_len > sessions.limits.message_len_max
             || payload.len() < len
             || !ordered && message_len > to.unordered_len_max();
         match () {
@@ -113,6 +114,7 @@ fn service(word: u32) -> Result<(Service, Priority), Status> {
 
 /// To whom the handles of a send lead, and in which domain: nothing is ordered across domains.
 fn audience(
+    sessions: &Sessions,
     connection: &Connection,
     record: SendRecord,
     further: &[GroupRecord],
@@ -120,6 +122,7 @@ fn audience(
     let same_view = record.service & SAME_VIEW != 0;
     let first = GroupRecord { handle: record.handle, views: record.views };
     let handle = connection.handles.get(&first.handle).ok_or(Status::ENOTMEMBER)?;
+    sessions.may_send(connection, handle)?;
     if let Role::Peer(member) = handle.role {
         let alone = further.is_empty() && !same_view;
         let to = (handle.group.domain, Audience::Member(member));
@@ -133,6 +136,7 @@ fn audience(
     groups.push((group, view));
     for record in further {
         let handle = connection.handles.get(&record.handle).ok_or(Status::ENOTMEMBER)?;
+        sessions.may_send(connection, handle)?;
         let (further, view) = addressed(handle, *record, same_view)?;
         let is_known = groups.iter().any(|(known, _)| *known == further.group);
         if further.domain != domain || is_known {

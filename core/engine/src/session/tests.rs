@@ -1,5 +1,6 @@
 //! Sessions between raw clients and a core that only pretends.
 
+mod access;
 mod claims;
 mod delivery;
 mod domains;

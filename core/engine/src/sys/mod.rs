@@ -3,11 +3,11 @@
 
 pub mod intake;
 pub mod memory;
+pub mod names;
 pub mod nudge;
 mod order;
 pub mod poll;
-#[cfg(test)]
-pub(crate) mod privileges;
+pub mod privileges;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod raw_client;

@@ -34,6 +34,8 @@ pub struct Peer {
     pub groups: Vec<u32>,
     /// How it comes here.
     pub way: Way,
+    /// The socket of the engine that it came in by, as its URL; `inproc` for none, in this process.
+    pub socket: Arc<str>,
     /// Whether its process is there.
     pub life: Life,
 }
@@ -90,11 +92,11 @@ pub enum Way {
 }
 
 impl Peer {
-    /// Somebody of whom only the address is known.
-    pub fn remote(address: SocketAddr) -> Self {
+    /// Somebody of whom only the address is known, and the socket it came in by.
+    pub fn remote(address: SocketAddr, socket: Arc<str>) -> Self {
         let (uid, gid) = (u32::MAX, u32::MAX);
         let (way, life) = (Way::Tcp(address), Life::default());
-        Self { pid: 0, uid, gid, groups: Vec::new(), way, life }
+        Self { pid: 0, uid, gid, groups: Vec::new(), way, socket, life }
     }
 }
 
@@ -176,7 +178,28 @@ pub fn peer(socket: BorrowedFd<'_>) -> io::Result<Peer> {
     check(unsafe { option(socket, libc::SO_PEERCRED, data, &mut len) })?;
     let groups = peer_groups(socket).unwrap_or_default();
     let libc::ucred { pid, uid, gid } = credentials;
-    Ok(Peer { pid, uid, gid, groups, way: Way::Memory, life: Life::of(socket, pid) })
+    let (way, life) = (Way::Memory, Life::of(socket, pid));
+    let socket =
+        own_path(socket)?.map_or_else(|| "inproc".to_owned(), |path| format!("shm:{path}"));
+    Ok(Peer { pid, uid, gid, groups, way, socket: socket.into(), life })
+}
+
+/// Where the listener is that a connection was accepted at; `None` for one that has no place.
+///
+/// # Errors
+/// As getsockname(2).
+pub fn own_path(socket: BorrowedFd<'_>) -> io::Result<Option<String>> {
+    // SAFETY: all zero is a valid address.
+    let mut address: libc::sockaddr_un = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut len = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+    let data = (&raw mut address).cast();
+    // SAFETY: room for `len` bytes.
+    check(unsafe { libc::getsockname(socket.as_raw_fd(), data, &raw mut len) })?;
+    let offset = std::mem::offset_of!(libc::sockaddr_un, sun_path);
+    let len = (len as usize).saturating_sub(offset).min(address.sun_path.len());
+    let path = address.sun_path[..len].iter().map(|byte| *byte as u8);
+    let path: Vec<u8> = path.take_while(|byte| *byte != 0).collect();
+    Ok((!path.is_empty()).then(|| String::from_utf8_lossy(&path).into_owned()))
 }
 
 /// The effective user of this process.

@@ -152,7 +152,10 @@ impl Arrival {
         };
         let origin = match (&self.stream, self.from) {
             (Stream::Unix(socket), _) => Some(Origin::Unix(socket.as_fd())),
-            (Stream::Tcp(_), from) => from.map(Origin::Tcp),
+            // One that has ended meanwhile is of nowhere.
+            (Stream::Tcp(socket), from) => {
+                (from.zip(socket.local_addr().ok())).map(|(from, to)| Origin::Tcp { from, to })
+            }
         };
         match (offered, origin) {
             (Ok((engine, offered)), Some(origin)) => {

@@ -219,6 +219,7 @@ fn strangers_are_refused_unless_listed() {
         gid,
         groups: groups.to_vec(),
         way: Way::Memory,
+        socket: "shm:/a".into(),
         life: socket::Life::default(),
     };
     for known in [peer(0, 5, &[]), peer(1_000, 5, &[]), peer(4_242, 5, &[]), peer(9, 77, &[])] {
