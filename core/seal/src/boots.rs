@@ -39,8 +39,8 @@ pub(crate) struct Known {
     ciphers: VecDeque<(CipherName, Cipher)>,
     /// It has repeated our boot id.
     has_greeted: bool,
-    /// Datagrams since then that it has not.
-    ungreeted: u64,
+    /// Datagrams before that, or for somebody else.
+    strange: u64,
 }
 
 /// Which cipher of a sender.
@@ -68,11 +68,11 @@ impl Known {
         self.has_greeted
     }
 
-    /// One more datagram of a sender that has not greeted; whether to ask it to. Not each time,
-    /// since it may be a recording, which never does.
-    pub(crate) fn asks_again(&mut self) -> bool {
-        self.ungreeted += 1;
-        self.ungreeted.is_power_of_two() || self.ungreeted.is_multiple_of(ASKS_EVERY)
+    /// One more datagram of a sender that has not greeted, or that is not for us; whether to greet
+    /// it. Not each time, since it may be a recording, or somebody may show us what is for others.
+    pub(crate) fn is_greeted_again(&mut self) -> bool {
+        self.strange += 1;
+        self.strange.is_power_of_two() || self.strange.is_multiple_of(ASKS_EVERY)
     }
 
     /// No honest sender is so far ahead of what is known of it.

@@ -134,7 +134,9 @@ impl Opener {
         // Whoever has a datagram for one can show it to all: only that one takes it.
         if header.addressee != 0 && header.addressee != own.addressee() {
             self.counters.misdirected += 1;
-            return Opened::Stranger { sender, from };
+            // Its sender may know who was here before.
+            let is_lost = header.kind == Kind::Content && known.is_greeted_again();
+            return if is_lost { Opened::Stranger { sender, from } } else { Opened::Dropped };
         }
         if header.kind == Kind::Greeting {
             self.counters.opened += 1;
@@ -145,7 +147,7 @@ impl Opener {
             return Opened::Content(Received { from, multicast, bytes: content });
         }
         self.counters.ungreeted += 1;
-        if known.asks_again() { Opened::Stranger { sender, from } } else { Opened::Dropped }
+        if known.is_greeted_again() { Opened::Stranger { sender, from } } else { Opened::Dropped }
     }
 
     /// What can be said without the key: cheap, since anybody can send anything.

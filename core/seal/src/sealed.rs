@@ -1,6 +1,6 @@
 //! A transport whose datagrams are sealed.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::os::fd::RawFd;
 
 use anasazi_transport::{Life, Received, Target, Transport, TransportCounters};
@@ -169,7 +169,9 @@ impl Seal {
     }
 
     fn take_greeting(&mut self, (sender, counter): (Boot, u64), from: SocketAddr, content: &[u8]) {
-        let Some((to, [asks])) = content.split_first_chunk() else { return };
+        let Some((to, rest)) = content.split_first_chunk() else { return };
+        let Some((asks, place)) = rest.split_first() else { return };
+        let Some(place) = read_place(place) else { return };
         if Boot(*to) != self.sealer.boot() {
             return;
         }
@@ -179,7 +181,9 @@ impl Seal {
             self.renew();
             return;
         }
-        self.opener.boots.greeted(sender, counter, from);
+        // Where it says that it is, as far as it knows: anybody can pass a greeting on.
+        let is_known = !place.ip().is_unspecified() && place.port() != 0;
+        self.opener.boots.greeted(sender, counter, if is_known { place } else { from });
         if *asks != 0 {
             self.greet(Greeting { to: from, boot: sender, asks: false });
         }
@@ -194,13 +198,14 @@ impl Seal {
     }
 
     /// The greetings that are due, sealed.
-    fn greetings(&mut self) -> Vec<(Target, Bytes)> {
+    fn greetings(&mut self, own: SocketAddr) -> Vec<(Target, Bytes)> {
         let due = std::mem::take(&mut self.greetings);
         self.opener.counters.greetings_sent += due.len() as u64;
         let sealed = |Greeting { to, boot, asks }| {
-            let mut content = [0; 17];
+            let mut content = [0; GREETING_LEN];
             content[..16].copy_from_slice(&boot.0);
             content[16] = u8::from(asks);
+            content[17..].copy_from_slice(&write_place(own));
             (Target::Unicast(to), self.seal(Kind::Greeting, boot.addressee(), &content))
         };
         due.into_iter().map(sealed).collect()
@@ -227,6 +232,29 @@ impl Seal {
             }
         }
     }
+}
+
+/// Content of a greeting: a boot id, a flag, a place.
+const GREETING_LEN: usize = 16 + 1 + PLACE_LEN;
+const PLACE_LEN: usize = 16 + 2;
+
+/// An address and a port; IPv4 as it is mapped into IPv6.
+fn write_place(place: SocketAddr) -> [u8; PLACE_LEN] {
+    let ip = match place.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv6Addr::UNSPECIFIED,
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut bytes = [0; PLACE_LEN];
+    bytes[..16].copy_from_slice(&ip.octets());
+    bytes[16..].copy_from_slice(&place.port().to_le_bytes());
+    bytes
+}
+
+fn read_place(bytes: &[u8]) -> Option<SocketAddr> {
+    let (ip, port) = bytes.split_first_chunk::<16>()?;
+    let port = u16::from_le_bytes(port.try_into().ok()?);
+    Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::from(*ip)).to_canonical(), port))
 }
 
 /// A transport that seals, or does nothing of its own without a [`Seal`].
@@ -289,7 +317,7 @@ impl<T: Transport> Transport for Sealed<T> {
             seal.open(received, out);
         }
         if !seal.greetings.is_empty() && seal.is_fit() {
-            let greetings = seal.greetings();
+            let greetings = seal.greetings(self.inner.local_address());
             self.inner.send(&greetings);
         }
         drained

@@ -204,7 +204,7 @@ fn what_is_changed_or_cut_changes_nothing_but_one_counter() {
         world.a.send(address(9), "the content of it");
         let boot = world.b.seal().sealer.boot();
         world.a.seal().greet(Greeting { to: address(9), boot, asks: true });
-        let greetings = world.a.seal().greetings();
+        let greetings = world.a.seal().greetings(address(1));
         world.a.wire.inner.send(&greetings);
         let mut kinds = Vec::new();
         while !world.between.receive(256, &mut kinds) {}
@@ -505,30 +505,33 @@ fn all_of_many_know_each_other_soon() {
 #[test]
 fn what_is_for_one_is_for_nobody_else() {
     let mut world = World::known(Mode::Aead);
-    let third = world.network.attach(address(3), true).expect("a free address");
-    let mut third = Node { wire: Sealed::new(third, Some(seal(Mode::Aead, &[1], 3))) };
-    // It comes to know both.
-    for _ in 0..4 {
-        third.wire.send(&[(Target::Multicast, Bytes::from_static(b"hello"))]);
-        for node in [&mut world.a, &mut world.b] {
-            node.wire.send(&[(Target::Multicast, Bytes::from_static(b"hello"))]);
-            _ = node.receive();
-        }
-        _ = third.receive();
-    }
-    let mut seen = Vec::new();
-    while !world.between.receive(256, &mut seen) {}
-    // The one in the middle is where b was heard, so what goes there is for b.
-    world.a.send(address(9), "for b alone");
-    let mut sent = Vec::new();
-    while !world.between.receive(256, &mut sent) {}
-    let secret = sent.pop().expect("it was sent").bytes;
-    world.between.send(&[(Target::Unicast(address(3)), secret.clone())]);
-    let before = third.counters();
-    assert_eq!(third.receive(), [""; 0]);
-    let after = third.counters();
+    let boot = world.b.seal().sealer.boot();
+    let a = world.a.seal();
+    assert_eq!(a.addressee(&Target::Unicast(address(2))), boot.addressee());
+    assert_eq!(a.addressee(&Target::Unicast(address(9))), 0, "nobody is known there");
+    assert_eq!(a.addressee(&Target::Multicast), 0);
+    let other = Boot([9; 16]).addressee();
+    let [for_b, for_other] =
+        [boot.addressee(), other].map(|to| a.seal(Kind::Content, to, b"for one alone"));
+    let before = world.b.counters();
+    // It is told who is here now.
+    assert_eq!(world.inject(2, &for_other), (Vec::new(), 1));
+    let after = world.b.counters();
     assert_eq!((after.misdirected, after.opened), (before.misdirected + 1, before.opened));
-    assert_eq!(world.inject(2, &secret).0, ["for b alone"]);
+    assert_eq!(world.inject(2, &for_b).0, ["for one alone"]);
+}
+
+#[test]
+fn places_are_read_as_they_are_written() {
+    for place in ["10.0.0.1:7", "[fe80::1]:9", "0.0.0.0:0", "[::]:5"] {
+        let place: SocketAddr = place.parse().expect("a place");
+        let read = read_place(&write_place(place)).expect("a place");
+        assert_eq!(read.port(), place.port());
+        assert!(
+            read.ip() == place.ip() || place.ip().is_unspecified() && read.ip().is_unspecified()
+        );
+    }
+    assert!(read_place(&[0; 17]).is_none() && read_place(&[0; 19]).is_none());
 }
 
 /// A key that was replaced by another one of its number opens nothing, not even of those who used
@@ -594,7 +597,7 @@ fn too_many_engines_make_a_new_boot_of_this_one() {
         assert!(others.renew());
         let boot = world.b.seal().sealer.boot();
         others.greet(Greeting { to: address(2), boot, asks: false });
-        for (_, bytes) in others.greetings() {
+        for (_, bytes) in others.greetings(address(1)) {
             assert_eq!(world.inject(2, &bytes), (Vec::new(), 0));
         }
     }
