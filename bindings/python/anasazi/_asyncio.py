@@ -20,6 +20,7 @@ class AsyncioIo:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
         self.core: Core | None = None
         self.fd = -1
         self.is_stalled = False
@@ -54,16 +55,19 @@ class AsyncioIo:
 
     def check(self) -> None:
         """Raises unless this is the loop that the connection was made in."""
-        # Before each event: without what raises where no loop runs.
-        is_here = asyncio._get_running_loop() is self.loop
         if self.core is not None and self.core.session.is_inherited():
             raise _errors.ForkedError("this connection is the parent process's: connect here, too")
-        if is_here:
-            return
-        raise _errors.Busy(
-            "this connection belongs to another event loop, or to one that has ended: use it "
-            "there, or connect in this one"
-        )
+        if asyncio._get_running_loop() is not self.loop:
+            raise _errors.Busy(
+                "this connection belongs to another event loop, or to one that has ended: use it "
+                "there, or connect in this one"
+            )
+
+    def check_loop(self) -> None:
+        """The same, before each event; of forks the queue of events knows. Which loop runs here is
+        not asked for, since up to Python 3.11 that takes a system call."""
+        if threading.get_ident() != self.thread or not self.loop.is_running():
+            self.check()
 
     def on_readable(self) -> None:
         core = self.core

@@ -57,6 +57,8 @@ class TrioIo:
             pass
         raise _errors.Busy("this connection belongs to another run of trio: connect in this one")
 
+    check_loop = check
+
     def resume(self) -> None:
         """There is room again."""
         self.room.set()
