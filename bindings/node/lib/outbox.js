@@ -115,6 +115,7 @@ class Outbox {
   #pending = new Map()
   #waiting = new Set()
   #waitingBytes = 0
+  #freed = new Set()
   /** Groups where `tryMcast()` found no room, or room is awaited. */
   #needing = new Set()
   /** Why nothing is sent now, if so. */
@@ -226,14 +227,23 @@ class Outbox {
 
   #listen (send, signal) {
     send.stopListening = onAbort(signal, () => {
+      let freed
       if (!this.#pending.delete(send.tag)) {
         if (!this.#waiting.has(send)) return
-        const behind = send.groups.filter((group) => group.waiting.first === send)
+        for (const group of send.groups) if (group.waiting.first === send) this.#freed.add(group)
         this.#waitsNoMore(send)
-        for (const group of behind) this.flush(group)
+        freed = this.#flushFreed
       }
       send.fail(signal.reason)
+      return freed
     })
+  }
+
+  /** What is behind those that were first in these groups, and wait no more. */
+  #flushFreed = () => {
+    const groups = [...this.#freed]
+    this.#freed.clear()
+    for (const group of groups) this.flush(group)
   }
 
   /** There may be room for what waits, in order. */

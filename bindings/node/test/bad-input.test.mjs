@@ -34,6 +34,9 @@ test('what cannot be connected to', async () => {
   await invalid(() => connect('inproc:x', null), /object/)
   await invalid(() => connect('inproc:x', { settings: 5 }), /settings/)
   await invalid(() => connect('inproc:x', { settings: { cluster: {} } }), /cluster/)
+  for (const nested of [{ session: { slow_policy: 'x' } }, { session: { slow_policy: {} } }]) {
+    await invalid(() => connect('inproc:x', { settings: nested }), /write 'session.slow_policy' in/)
+  }
   await invalid(() => connect('inproc:x', { setings: {} }), /"setings".*settings/)
   for (const options of [new Map(), [], new URLSearchParams()]) {
     await invalid(() => connect('inproc:x', options), /object/)

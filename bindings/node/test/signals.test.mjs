@@ -43,6 +43,29 @@ test('one signal for thirty thousand sends that wait is listened to once', async
   assert.ok(group.waiting instanceof Line, 'what the last test below is about')
 })
 
+test('of what one signal ends nothing is sent any more, and it ends in order', async (t) => {
+  const { group } = await member(t, 'in-order')
+  while (group.tryMcast(big)) { /* until there is no room for one more */ }
+  const { signal, abort } = ((controller) => ({
+    signal: controller.signal, abort: () => controller.abort()
+  }))(new AbortController())
+  const ended = []
+  // There may be room for those that are behind the first one.
+  const sends = [big, ...Array(2000).fill('small')].map((data, at) =>
+    group.mcast(data, { signal }).catch(({ name }) => ended.push([name, at])))
+  assert.equal(group.waiting.size, sends.length)
+  abort()
+  const end = group.mcast('end')
+  await soon(Promise.all(sends))
+  assert.deepEqual(ended, sends.map((_, at) => ['AbortError', at]))
+  for await (const event of group) {
+    const text = event.type === 'message' && event.data.length < 100 ? `${event.data}` : ''
+    assert.notEqual(text, 'small')
+    if (text === 'end') break
+  }
+  assert.ok(await soon(end) > 0)
+})
+
 test('a signal is not listened to any more once nothing is awaited', async (t) => {
   const { connection, group } = await full(t, 'no-signal')
   const { signal } = new AbortController()
