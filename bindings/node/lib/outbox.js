@@ -334,7 +334,8 @@ function refused (number, groups, service, len) {
     const limit = (service & 0xff) === UNRELIABLE
       ? 'an unreliable one has 1024 at most, less what several groups take: send it by another ' +
         'service, or in parts'
-      : 'the engine takes less (its setting message.len_max): send it in parts'
+      : 'the engine takes less: as many as its setting message.len_max says, 1 MiB if it is not ' +
+        'set. Raise that on all nodes, or send in parts'
     return fromStatus(number, `this message to ${names} has ${len} bytes, and ${limit}`)
   }
   if (number === status.EINVAL && groups.length > 1) {

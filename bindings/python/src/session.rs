@@ -4,7 +4,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use anasazi_sys::generated::{ANZ_EAGAIN, ANZ_EFORKED, ANZ_EINTR, ANZ_EINVAL, ANZ_ETIMEDOUT};
+use anasazi_sys::generated::{
+    ANZ_EAGAIN, ANZ_EFORKED, ANZ_EINTR, ANZ_EINVAL, ANZ_EMSGSIZE, ANZ_ETIMEDOUT, ANZ_UNRELIABLE,
+};
 use anasazi_sys::{Member, Status};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::intern;
@@ -295,6 +297,13 @@ impl<'py> FromPyObject<'_, 'py> for Service {
     }
 }
 
+const LEN: &str = " (the engine takes as many as its setting message.len_max says, 1 MiB if it is \
+                   not set: raise that on all nodes, or send in parts)";
+const UNRELIABLE_LEN: &str = " (an unreliable one has UNRELIABLE_LEN_MAX at most, less what \
+                              several groups take: send it by another service, or in parts)";
+/// Of a service, without what is or-ed to it.
+const LEVEL_MASK: u32 = 0xff;
+
 fn accepted(
     py: Python<'_>,
     sent: Result<(), Status>,
@@ -306,6 +315,10 @@ fn accepted(
         Err(Status(ANZ_EAGAIN)) => Ok(false),
         Err(status) => {
             let mut doing = format!("sending a message of {len} bytes");
+            if status.0 == ANZ_EMSGSIZE {
+                doing +=
+                    if service.0 & LEVEL_MASK == ANZ_UNRELIABLE { UNRELIABLE_LEN } else { LEN };
+            }
             if status.0 == ANZ_EINVAL {
                 doing += &format!(", service {:#x} ({SERVICES})", service.0);
             }
