@@ -24,7 +24,8 @@ type Opened = Result<anasazi_sys::Session, Why>;
 pub struct Opening {
     opened: Arc<Mutex<Option<Opened>>>,
     watch: Option<Watch>,
-    /// Readable once that is done, for which a thread has the other end; open as long as it is watched.
+    /// Readable once that is done, for which a thread has the other end; open as long as it is
+    /// watched.
     end: Option<UnixStream>,
     ticket: Option<Ticket>,
 }

@@ -118,7 +118,8 @@ test('messages that cannot be sent', async (t) => {
     await send.call(group, Buffer.alloc(64 << 20))
   })
   for (const send of huge) {
-    await fails(send, MessageSizeError, 'ANZ_EMSGSIZE', /"room" has 67108864 .*message\.len_max says, 1 MiB/)
+    await fails(send, MessageSizeError, 'ANZ_EMSGSIZE',
+      /"room" has 67108864 .*message\.len_max says, 1 MiB/)
   }
   await fails(() => group.mcast(Buffer.alloc(1025), { service: 'unreliable' }), MessageSizeError,
     'ANZ_EMSGSIZE', /1025 bytes.*unreliable.*1024/)

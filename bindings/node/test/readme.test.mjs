@@ -6,7 +6,9 @@ import ts from 'typescript'
 import { Cluster, script } from './place.mjs'
 
 const text = fs.readFileSync(process.env.ANASAZI_TEST_README, 'utf8')
-const block = /^```(js|ts)\n([^]*?)^```\n(?:\n(?:(?:It|With a daemon .*?) prints:\n\n)?```\n([^]*?)^```\n)?/gm
+// With what it prints, if the text says so.
+const block =
+  /^```(js|ts)\n([^]*?)^```\n(?:\n(?:(?:It|With a .*) prints:\n\n)?```\n([^]*?)^```\n)?/gm
 const blocks = [...text.matchAll(block)]
 const { default: anasazi } = await import('anasazi')
 

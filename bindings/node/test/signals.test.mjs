@@ -45,16 +45,19 @@ test('one signal for thirty thousand sends that wait is listened to once', async
 
 test('of what one signal ends nothing is sent any more, and it ends in order', async (t) => {
   const { group } = await member(t, 'in-order')
-  while (group.tryMcast(big)) { /* until there is no room for one more */ }
-  const { signal, abort } = ((controller) => ({
-    signal: controller.signal, abort: () => controller.abort()
-  }))(new AbortController())
-  const ended = []
+  const abort = new AbortController()
+  const [sends, ended] = [[], []]
+  const send = (data) => {
+    const at = sends.length
+    const sent = group.mcast(data, { signal: abort.signal })
+    sends.push(sent.catch(({ name }) => ended.push([name, at])))
+  }
+  // The engine takes what is sent meanwhile.
+  while (group.waiting.size === 0) send(big)
   // There may be room for those that are behind the first one.
-  const sends = [big, ...Array(2000).fill('small')].map((data, at) =>
-    group.mcast(data, { signal }).catch(({ name }) => ended.push([name, at])))
-  assert.equal(group.waiting.size, sends.length)
-  abort()
+  for (let at = 0; at < 2000; at++) send('small')
+  assert.equal(group.waiting.size, 2001)
+  abort.abort()
   const end = group.mcast('end')
   await soon(Promise.all(sends))
   assert.deepEqual(ended, sends.map((_, at) => ['AbortError', at]))
