@@ -158,8 +158,9 @@ class Demo:
 
     # -- telling -----------------------------------------------------------------------------------
 
-    def say(self, text):
-        seconds = (time.monotonic_ns() - self.start_ns) / 1e9
+    def say(self, text, moment=None):
+        """What was done at that moment, by the monotonic clock; else now."""
+        seconds = ((moment or time.monotonic_ns()) - self.start_ns) / 1e9
         print(f"[{seconds:6.2f} s] {text}", file=sys.stderr if self.json else sys.stdout, flush=True)
 
     def show(self, text=""):
@@ -287,63 +288,68 @@ class Demo:
         survivors = [member for member in self.members if member is not client]
         marks = self.marks()
         moment = victim.kill()
-        self.say("daemon 3 was killed with SIGKILL, while all four were sending")
+        self.say("daemon 3 was killed with SIGKILL, while all four were sending", moment)
         self.await_view([1, 2, 4], {member: marks[member] for member in survivors},
                         "the survivors get a view without node 3")
-        self.figures["killed"] = [
-            self.show_view(member, member.view_of([1, 2, 4], marks[member]), moment, "the kill")
-            for member in survivors]
         self.until(lambda: client.since(marks[client], "suspended"), "cyd notices")
         gone = client.since(marks[client], "suspended")[0]
-        self.say(f"  cyd (node 3): its daemon is gone, noticed after {ms(gone['t'] - moment)}; "
-                 "it waits and looks for it")
+        self.figures["killed"] = self.show_views([1, 2, 4], survivors, marks, moment, "the kill", [
+            (gone["t"], f"  cyd (node 3): its daemon is gone, noticed after "
+                        f"{ms(gone['t'] - moment)}; it waits and looks for it")])
         time.sleep(LOOK)
 
         marks = self.marks()
         moment = time.monotonic_ns()
         victim.start()
-        self.say("daemon 3 was started again")
+        self.say("daemon 3 was started again", moment)
         self.await_view([1, 2, 3, 4], marks, "all four are in one view again")
         back = client.since(marks[client], "resumed")[0]
-        self.say(f"  cyd (node 3): connected again by itself after {ms(back['t'] - moment)}, as "
-                 f"{short(back['self'][0])}, and rejoined")
-        self.figures["restarted"] = [
-            self.show_view(member, member.view_of([1, 2, 3, 4], marks[member]), moment, "the start")
-            for member in self.members]
+        self.figures["restarted"] = self.show_views(
+            [1, 2, 3, 4], self.members, marks, moment, "the start", [
+                (back["t"], "  cyd (node 3): connected again by itself after "
+                            f"{ms(back['t'] - moment)}, as {short(back['self'][0])}, "
+                            "and rejoined")])
 
     def divide_and_heal(self):
         halves = [[1, 2], [3, 4]]
         marks = self.marks()
         moment = time.monotonic_ns()
         self.order({node: ["isolate", *map(str, half)] for half in halves for node in half})
-        self.say("the network was divided: nodes 1 and 2 | nodes 3 and 4")
+        self.say("the network was divided: nodes 1 and 2 | nodes 3 and 4", moment)
         for half in halves:
             inside = {member: marks[member] for member in self.members if member.node in half}
             self.await_view(half, inside, f"nodes {half} get a view of their own")
         self.figures["divided"] = [
-            self.show_view(member, member.view_of(half, marks[member]), moment, "the cut")
-            for half in halves for member in self.members if member.node in half]
+            figure for half in halves for figure in self.show_views(
+                half, [member for member in self.members if member.node in half], marks, moment,
+                "the cut")]
         self.say("  both halves go on, each with an order of its own")
         time.sleep(LOOK)
 
         marks = self.marks()
         moment = time.monotonic_ns()
         self.order({node: ["heal"] for node in self.sockets})
-        self.say("the network was healed")
+        self.say("the network was healed", moment)
         self.await_view([1, 2, 3, 4], marks, "all four are in one view again")
-        self.figures["healed"] = [
-            self.show_view(member, member.view_of([1, 2, 3, 4], marks[member]), moment, "the healing")
-            for member in self.members]
+        self.figures["healed"] = self.show_views(
+            [1, 2, 3, 4], self.members, marks, moment, "the healing")
 
     def await_view(self, nodes, marks, what):
         self.until(lambda: all(member.view_of(nodes, mark) for member, mark in marks.items()), what)
 
-    def show_view(self, member, view, moment, since):
-        after = view["t"] - moment
-        self.say(f"  {member.name} (node {member.node}): view of {len(view['members'])}, "
-                 f"{ms(after)} after {since}, cause {view['cause']}: {view['reason']}")
-        return {"member": member.name, "ms": round(after / 1e6, 3), "cause": view["cause"],
-                "reason": view["reason"], "members": view["members"], "id": view["id"]}
+    def show_views(self, nodes, members, marks, moment, since, further=()):
+        """Tells of the view of these nodes that each of the members got, and of what else there is,
+        by the times that the members wrote; gives the figures."""
+        views = [(member, member.view_of(nodes, marks[member])) for member in members]
+        told = [(view["t"],
+                 f"  {member.name} (node {member.node}): view of {len(view['members'])}, "
+                 f"{ms(view['t'] - moment)} after {since}, cause {view['cause']}: {view['reason']}")
+                for member, view in views]
+        for at, text in sorted([*told, *further]):
+            self.say(text, at)
+        return [{"member": member.name, "ms": round((view["t"] - moment) / 1e6, 3),
+                 "cause": view["cause"], "reason": view["reason"], "members": view["members"],
+                 "id": view["id"]} for member, view in views]
 
     def judge(self):
         self.tell_all("stop")

@@ -87,8 +87,8 @@ def same(what, histories):
 
 def chat(examples, cluster):
     members = start(examples, cluster, "chat", lambda url: ["-u", url, "-n", "15", "room"])
-    for member in members.values():
-        member.expect("* 3 here")
+    same("the chat's view", {language: member.expect("* 3 here")[-1:]
+                             for language, member in members.items()})
     for language, member in members.items():
         member.type("".join(f"{language} {number}\n" for number in range(5)))
     said = {language: [line for line in member.rest() if not line.startswith("*")]

@@ -26,22 +26,26 @@ async function talk () {
   if (messagesLeft === Infinity) await group.leave()
 }
 
-const talking = talk().catch((error) => { if (!group.closed) throw error })
-for await (const event of group) {
+function show (event) {
   switch (event.type) {
     case 'view':
-      console.log(`* ${event.members.length} here: ${event.reason}`)
-      break
+      return console.log(`* ${event.members.length} here: ${event.reason}`)
     case 'message':
       console.log(`${connection.memberName(event.sender)}: ${event.data}`)
       if (--messagesLeft === 0) group.leave()
-      break
+      return
     case 'suspended':
-      console.log(`* ${event.reason}`)
-      break
+      return console.log(`* ${event.reason}`)
     case 'resumed':
-      console.log('* connected again')
+      return console.log('* connected again')
   }
+}
+
+const talking = talk().catch((error) => { if (!group.closed) throw error })
+try {
+  for await (const event of group) show(event)
+} catch (error) {
+  console.log(`* ${error.code}: ${error.message}`)
 }
 lines.close()
 await talking

@@ -107,7 +107,13 @@ class Engine extends EventEmitter {
   }
 
   async #free () {
-    await this.#engine.free()
+    await new Promise((resolve) => {
+      const freeing = this.#engine.free(() => {
+        freeing.done()
+        resolve()
+      })
+      if (freeing === null) resolve()
+    })
     clearInterval(this.#holding)
     open.delete(this)
   }

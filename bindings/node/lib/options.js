@@ -57,11 +57,26 @@ function settingsOf (options) {
     throw invalid(`settings are an object of keys and values, not ${shown(settings)}`)
   }
   return Object.entries(settings).flatMap(([key, value]) => {
+    if (isPlain(value)) throw invalid(nested(key, value))
     if (!['string', 'number', 'boolean', 'bigint'].includes(typeof value)) {
       throw invalid(`the setting ${key} is text, a number or a boolean, not ${shown(value)}`)
     }
     return [key, String(value)]
   })
+}
+
+/** Tables within tables are for files. */
+function nested (key, value) {
+  let name = key
+  while (isPlain(value) && Object.keys(value).length > 0) {
+    const [[inner, one]] = Object.entries(value)
+    name += `.${inner}`
+    value = one
+  }
+  return name === key
+    ? `the setting ${shown(key)} is an empty object: write 'section.key': value`
+    : `settings are one object, without others in it: write '${name}' in place of an object ` +
+      `for ${shown(key)}`
 }
 
 function fileOf (options) {

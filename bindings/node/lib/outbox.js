@@ -115,6 +115,7 @@ class Outbox {
   #pending = new Map()
   #waiting = new Set()
   #waitingBytes = 0
+  #freed = new Set()
   /** Groups where `tryMcast()` found no room, or room is awaited. */
   #needing = new Set()
   /** Why nothing is sent now, if so. */
@@ -226,14 +227,23 @@ class Outbox {
 
   #listen (send, signal) {
     send.stopListening = onAbort(signal, () => {
+      let freed
       if (!this.#pending.delete(send.tag)) {
         if (!this.#waiting.has(send)) return
-        const behind = send.groups.filter((group) => group.waiting.first === send)
+        for (const group of send.groups) if (group.waiting.first === send) this.#freed.add(group)
         this.#waitsNoMore(send)
-        for (const group of behind) this.flush(group)
+        freed = this.#flushFreed
       }
       send.fail(signal.reason)
+      return freed
     })
+  }
+
+  /** What is behind those that were first in these groups, and wait no more. */
+  #flushFreed = () => {
+    const groups = [...this.#freed]
+    this.#freed.clear()
+    for (const group of groups) this.flush(group)
   }
 
   /** There may be room for what waits, in order. */
@@ -324,7 +334,8 @@ function refused (number, groups, service, len) {
     const limit = (service & 0xff) === UNRELIABLE
       ? 'an unreliable one has 1024 at most, less what several groups take: send it by another ' +
         'service, or in parts'
-      : 'the engine takes less (its setting message.len_max): send it in parts'
+      : 'the engine takes less: as many as its setting message.len_max says, 1 MiB if it is not ' +
+        'set. Raise that on all nodes, or send in parts'
     return fromStatus(number, `this message to ${names} has ${len} bytes, and ${limit}`)
   }
   if (number === status.EINVAL && groups.length > 1) {

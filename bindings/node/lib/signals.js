@@ -16,15 +16,18 @@ function checkSignal (signal) {
   if (!isSignal) throw invalid(`signal is an AbortSignal, not ${shown(signal)}`)
 }
 
-/** Calls it once if the signal aborts; gives a function that has it called no more. */
+/** Calls it once if the signal aborts; gives a function that has it called no more. What the call
+ * gives is called, once, when all have been told: what then goes on is not for those to be told. */
 function onAbort (signal, call) {
   let all = calls.get(signal)
   if (all === undefined) {
     all = new Set()
     all.tell = () => {
       calls.delete(signal)
-      for (const each of all) each()
+      const afterwards = new Set()
+      for (const each of all) afterwards.add(each())
       all.clear()
+      for (const after of afterwards) after?.()
     }
     calls.set(signal, all)
     signal.addEventListener('abort', all.tell, { once: true })

@@ -1,15 +1,18 @@
 //! Engines in the process.
 
-use std::sync::Arc;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anasazi_sys::Status;
-use napi::bindgen_prelude::{AsyncTask, Either, Function};
-use napi::{Env, Task};
+use napi::Env;
+use napi::bindgen_prelude::{Either, Function};
 use napi_derive::napi;
 
 use crate::failure::{Failure, number};
 use crate::session::{Session, config};
 use crate::sys::watch::Watch;
+use crate::threads;
 
 /// An engine.
 #[napi]
@@ -97,28 +100,46 @@ impl Engine {
         self.with(anasazi_sys::Engine::stop)
     }
 
-    /// Gives it back, on a thread of libuv's, since a clean leave takes a while.
+    /// Gives it back, in a thread, since a clean leave takes a while, and calls the function then.
     #[napi]
-    pub fn free(&mut self) -> AsyncTask<Free> {
+    pub fn free(
+        &mut self,
+        env: &Env,
+        callback: Function<'_, i32, ()>,
+    ) -> napi::Result<Option<Freeing>> {
         self.watch = None;
-        AsyncTask::new(Free(self.engine.take()))
+        let engine = Arc::new(Mutex::new(self.engine.take()));
+        let place = Arc::clone(&engine);
+        let take = move || place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match threads::now(move || drop(take())) {
+            Ok(end) => {
+                let watch = Watch::new(env, end.as_raw_fd(), &callback, || ())?;
+                Ok(Some(Freeing { watch: Some(watch), end: Some(end) }))
+            }
+            Err(_) => {
+                // Then here.
+                drop(engine.lock().unwrap_or_else(PoisonError::into_inner).take());
+                Ok(None)
+            }
+        }
     }
 }
 
-/// Gives an engine back.
+/// An engine that is given back.
+#[napi]
 #[derive(Debug)]
-pub struct Free(Option<Arc<anasazi_sys::Engine>>);
+pub struct Freeing {
+    watch: Option<Watch>,
+    /// Readable once that is done; open as long as it is watched.
+    end: Option<UnixStream>,
+}
 
-impl Task for Free {
-    type Output = ();
-    type JsValue = ();
-
-    fn compute(&mut self) -> napi::Result<()> {
-        drop(self.0.take());
-        Ok(())
-    }
-
-    fn resolve(&mut self, _env: Env, _done: ()) -> napi::Result<()> {
-        Ok(())
+#[napi]
+impl Freeing {
+    /// It is done: the function was called.
+    #[napi]
+    pub fn done(&mut self) {
+        self.watch = None;
+        self.end = None;
     }
 }

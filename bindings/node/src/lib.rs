@@ -8,6 +8,7 @@
 //! | [`batch`] | how a batch of events is laid out for JavaScript |
 //! | [`engine`] | engines in the process |
 //! | [`failure`] | failures as values, of which JavaScript makes errors |
+//! | `threads` | threads for what takes a while |
 //! | [`sys`] | a descriptor watched on the environment's loop |
 //!
 //! Functions that can fail in a way that is told by a number alone give it (negative); others give
@@ -20,6 +21,7 @@ pub mod failure;
 pub mod opening;
 pub mod session;
 pub mod sys;
+mod threads;
 
 use anasazi_sys::Status;
 use napi_derive::napi;

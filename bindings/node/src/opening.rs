@@ -1,14 +1,10 @@
-//! Sessions that are being opened, each in a thread: that may take as long as
-//! `connect.timeout_ms` says.
-//!
-//! Not in libuv's pool: the end of a process or of a worker waits for what is under way there, and
-//! so do files and names while four engines do not answer.
+//! Sessions that are being opened, in a few threads: that may take as long as `connect.timeout_ms`
+//! says.
 
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use anasazi_sys::{Failure as Why, Status, generated};
 use napi::Env;
@@ -18,6 +14,7 @@ use napi_derive::napi;
 use crate::failure::Failure;
 use crate::session::{Session, config};
 use crate::sys::watch::Watch;
+use crate::threads::{self, Ticket};
 
 type Opened = Result<anasazi_sys::Session, Why>;
 
@@ -27,8 +24,10 @@ type Opened = Result<anasazi_sys::Session, Why>;
 pub struct Opening {
     opened: Arc<Mutex<Option<Opened>>>,
     watch: Option<Watch>,
-    /// Readable once the thread has ended, which has the other end; open as long as it is watched.
+    /// Readable once that is done, for which a thread has the other end; open as long as it is
+    /// watched.
     end: Option<UnixStream>,
+    ticket: Option<Ticket>,
 }
 
 impl Opening {
@@ -58,6 +57,7 @@ impl Opening {
         self.stop_watching();
         // One that is there already; a later one goes with the thread.
         self.opened = Arc::default();
+        self.ticket = None;
     }
 }
 
@@ -77,22 +77,12 @@ pub fn open(
             .and_then(|config| anasazi_sys::Session::connect(url.as_deref(), Some(&config)));
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
     };
-    let end = match in_thread(open) {
-        Ok(end) => end,
+    let (end, ticket) = match threads::soon(open) {
+        Ok(begun) => begun,
         Err(why) => return Ok(Either::B(cannot_open(&why).into())),
     };
     let watch = Watch::new(env, end.as_raw_fd(), &callback, || ())?;
-    Ok(Either::A(Opening { opened, watch: Some(watch), end: Some(end) }))
-}
-
-/// Runs it in a thread. Gives what is readable once it is done.
-fn in_thread(run: impl FnOnce() + Send + 'static) -> io::Result<UnixStream> {
-    let (here, there) = UnixStream::pair()?;
-    thread::Builder::new().name("anasazi-open".to_owned()).spawn(move || {
-        run();
-        drop(there);
-    })?;
-    Ok(here)
+    Ok(Either::A(Opening { opened, watch: Some(watch), end: Some(end), ticket: Some(ticket) }))
 }
 
 fn cannot_open(why: &io::Error) -> Why {

@@ -34,6 +34,9 @@ test('what cannot be connected to', async () => {
   await invalid(() => connect('inproc:x', null), /object/)
   await invalid(() => connect('inproc:x', { settings: 5 }), /settings/)
   await invalid(() => connect('inproc:x', { settings: { cluster: {} } }), /cluster/)
+  for (const nested of [{ session: { slow_policy: 'x' } }, { session: { slow_policy: {} } }]) {
+    await invalid(() => connect('inproc:x', { settings: nested }), /write 'session.slow_policy' in/)
+  }
   await invalid(() => connect('inproc:x', { setings: {} }), /"setings".*settings/)
   for (const options of [new Map(), [], new URLSearchParams()]) {
     await invalid(() => connect('inproc:x', options), /object/)
@@ -115,7 +118,8 @@ test('messages that cannot be sent', async (t) => {
     await send.call(group, Buffer.alloc(64 << 20))
   })
   for (const send of huge) {
-    await fails(send, MessageSizeError, 'ANZ_EMSGSIZE', /"room" has 67108864 .*message\.len_max/)
+    await fails(send, MessageSizeError, 'ANZ_EMSGSIZE',
+      /"room" has 67108864 .*message\.len_max says, 1 MiB/)
   }
   await fails(() => group.mcast(Buffer.alloc(1025), { service: 'unreliable' }), MessageSizeError,
     'ANZ_EMSGSIZE', /1025 bytes.*unreliable.*1024/)

@@ -1,8 +1,9 @@
 // Engines of one's own, in the loop and in a thread.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import fs from 'node:fs/promises'
 import { test } from 'node:test'
-import { Engine } from 'anasazi'
+import { connect, Engine } from 'anasazi'
 import { Cluster, next, script, soon, until } from './place.mjs'
 
 for (const drive of ['loop', 'thread']) {
@@ -24,6 +25,30 @@ for (const drive of ['loop', 'thread']) {
     await engine[Symbol.asyncDispose]()
   })
 }
+
+test('engines that are being closed leave files alone', async (t) => {
+  const cluster = await Cluster.start(t)
+  const settings = Object.fromEntries(cluster.settings.map((setting) => setting.split('=')))
+  const daemon = await cluster.daemon('stopped')
+  const theirs = await connect(cluster.url('stopped'))
+  t.after(() => theirs.close())
+  const room = await theirs.join('room')
+  const engines = Array.from({ length: 6 }, () => new Engine({ drive: 'thread', settings }))
+  for (const engine of engines) await soon((await engine.connect()).join('room'))
+  await until(() => room.view.members.length === 7, 'the view of seven')
+  // Leaving takes a while: somebody does not answer.
+  daemon.child.kill('SIGSTOP')
+  let closed = 0
+  const begun = performance.now()
+  const closing = engines.map((engine) => engine.close().then(() => closed++))
+  await new Promise((resolve) => setTimeout(resolve, 1))
+  await fs.readFile(new URL(import.meta.url))
+  const [readMs, closedThen] = [performance.now() - begun, closed]
+  await soon(Promise.all(closing))
+  const closedMs = performance.now() - begun
+  daemon.child.kill('SIGCONT')
+  assert.ok(closedThen === 0 && readMs < closedMs / 2, `${closedThen}, ${readMs} of ${closedMs} ms`)
+})
 
 test('engines of one process in a cluster, left one after the other', async (t) => {
   const cluster = await Cluster.start(t)

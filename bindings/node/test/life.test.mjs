@@ -224,3 +224,57 @@ for (const [what, [text, status]] of Object.entries(unansweredEnds)) {
     assert.ok(sockets.length > 0)
   })
 }
+
+test('a few threads open however many connections', async (t) => {
+  const socket = path.join(process.cwd(), `silent-${process.pid}-many`)
+  const sockets = []
+  const server = net.createServer((socket) => sockets.push(socket)).listen(socket)
+  await once(server, 'listening')
+  t.after(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
+  const program = script(t, `
+    import { connect } from 'anasazi'
+    import { readdirSync, readFileSync } from 'node:fs'
+    import { Worker } from 'node:worker_threads'
+    const url = 'unix:' + process.argv[2]
+    const settings = { 'connect.timeout_ms': 1500 }
+    const isOpening = (id) => {
+      try {
+        return readFileSync('/proc/self/task/' + id + '/comm', 'utf8') === 'anasazi-open\\n'
+      } catch {
+        return false // It has ended just now.
+      }
+    }
+    const threads = () => readdirSync('/proc/self/task').filter(isOpening).length
+    const abort = new AbortController()
+    const many = (signal) => Array.from({ length: 100 }, () =>
+      connect(url, { settings, signal }).catch(({ name }) => name))
+    const names = many(abort.signal)
+    // A worker's are in the same threads, and end with it.
+    const worker = new Worker(\`
+      const { connect } = require('anasazi')
+      for (let at = 0; at < 100; at++) connect('\${url}').catch(() => {})
+      require('node:worker_threads').parentPort.postMessage('begun')
+    \`, { eval: true })
+    await new Promise((resolve) => worker.once('message', resolve))
+    console.log('threads', threads() >= 2 && threads() <= 8)
+    await worker.terminate()
+    abort.abort()
+    console.log(new Set(await Promise.all(names)))
+    // What was abandoned takes no thread's time any more.
+    const start = performance.now()
+    const own = { cluster: 'many-' + process.pid }
+    const connection = await connect('inproc:many', { settings: own })
+    console.log('waited', performance.now() - start < 4000)
+    await connection.close()
+    // Whoever had to wait is told as well, and threads at what was abandoned are bounded, too.
+    console.log(new Set(await Promise.all(many().slice(0, 20))), threads() <= 64)
+    process.exit()
+  `, [socket])
+  assert.equal(await program.end(60_000), 0, program.errors)
+  assert.deepEqual(program.printed, [
+    'threads true', "Set(1) { 'AbortError' }", 'waited true', "Set(1) { 'TimeoutError' } true"
+  ])
+})

@@ -3,10 +3,12 @@ import assert from 'node:assert/strict'
 import fs from 'node:fs'
 import { test } from 'node:test'
 import ts from 'typescript'
-import { script } from './place.mjs'
+import { Cluster, script } from './place.mjs'
 
 const text = fs.readFileSync(process.env.ANASAZI_TEST_README, 'utf8')
-const block = /^```(js|ts)\n([^]*?)^```\n(?:\n(?:It prints:\n\n)?```\n([^]*?)^```\n)?/gm
+// With what it prints, if the text says so.
+const block =
+  /^```(js|ts)\n([^]*?)^```\n(?:\n(?:(?:It|With a .*) prints:\n\n)?```\n([^]*?)^```\n)?/gm
 const blocks = [...text.matchAll(block)]
 const { default: anasazi } = await import('anasazi')
 
@@ -59,6 +61,16 @@ test('there are a heading and an example, of everything that is exported', () =>
   for (const name of membersOf(Engine)) assert.ok(text.includes(`engine.${name}(`), name)
 })
 
+/** Begun with a daemon, which is gone once it has said something. */
+async function withoutDaemon (t, source) {
+  const cluster = await Cluster.start(t)
+  const daemon = await cluster.daemon('away')
+  const program = script(t, source, [], { ANASAZI_URL: cluster.url('away') })
+  await program.expect('message')
+  daemon.child.kill('SIGKILL')
+  return program
+}
+
 for (const [, kind, code, expected] of blocks) {
   const heading = text.slice(0, text.indexOf(code)).match(/^#+ (.*)$/gm).at(-1)
   test(heading, async (t) => {
@@ -66,7 +78,9 @@ for (const [, kind, code, expected] of blocks) {
     const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext }
     let source = whole(code)
     if (kind === 'ts') source = ts.transpileModule(source, { compilerOptions }).outputText
-    const program = script(t, source)
+    const program = source.includes("'suspended'")
+      ? await withoutDaemon(t, source)
+      : script(t, source)
     assert.equal(await program.end(), 0, program.errors)
     assert.equal(program.printed.join('\n'), (expected ?? '').trimEnd())
   })

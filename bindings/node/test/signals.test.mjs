@@ -43,6 +43,32 @@ test('one signal for thirty thousand sends that wait is listened to once', async
   assert.ok(group.waiting instanceof Line, 'what the last test below is about')
 })
 
+test('of what one signal ends nothing is sent any more, and it ends in order', async (t) => {
+  const { group } = await member(t, 'in-order')
+  const abort = new AbortController()
+  const [sends, ended] = [[], []]
+  const send = (data) => {
+    const at = sends.length
+    const sent = group.mcast(data, { signal: abort.signal })
+    sends.push(sent.catch(({ name }) => ended.push([name, at])))
+  }
+  // The engine takes what is sent meanwhile.
+  while (group.waiting.size === 0) send(big)
+  // There may be room for those that are behind the first one.
+  for (let at = 0; at < 2000; at++) send('small')
+  assert.equal(group.waiting.size, 2001)
+  abort.abort()
+  const end = group.mcast('end')
+  await soon(Promise.all(sends))
+  assert.deepEqual(ended, sends.map((_, at) => ['AbortError', at]))
+  for await (const event of group) {
+    const text = event.type === 'message' && event.data.length < 100 ? `${event.data}` : ''
+    assert.notEqual(text, 'small')
+    if (text === 'end') break
+  }
+  assert.ok(await soon(end) > 0)
+})
+
 test('a signal is not listened to any more once nothing is awaited', async (t) => {
   const { connection, group } = await full(t, 'no-signal')
   const { signal } = new AbortController()

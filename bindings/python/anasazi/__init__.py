@@ -95,3 +95,9 @@ __all__ = [
     "View", "ViewChanged", "ViewId", "WouldBlock", "WrongState", "__version__", "connect",
     "features", "library_path", "library_version", "sync",
 ]  # fmt: skip
+
+for _name in __all__:
+    # Where they are to be had, for tracebacks and for whoever looks.
+    if isinstance(_thing := globals()[_name], type):
+        _thing.__module__ = "anasazi"
+del _name, _thing

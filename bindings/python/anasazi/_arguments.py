@@ -7,6 +7,8 @@ from typing import Any
 from . import _errors
 
 TIMEOUT_S_MAX = 1e6
+SIZE_MAX = (1 << 62) - 1
+"""More than that nobody has."""
 
 
 def check_bound(name: str, bound: int) -> None:
@@ -17,10 +19,12 @@ def check_bound(name: str, bound: int) -> None:
         raise _errors.InvalidArgument(f"{name} is 1 or more, not {bound}")
 
 
-def check_most(most: int | None) -> None:
+def check_most(most: int | None) -> int | None:
     """How many events are to be taken."""
-    if most is not None:
-        check_bound("most", most)
+    if most is None:
+        return None
+    check_bound("most", most)
+    return min(most, SIZE_MAX)
 
 
 def check_service(service: int) -> None:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from . import _errors
+from . import _anasazi, _errors
 from ._core import Core
 
 STALL_S = 5.0
@@ -20,15 +20,16 @@ class AsyncioIo:
 
     def __init__(self) -> None:
         self.loop = asyncio.get_running_loop()
+        self.thread = threading.get_ident()
         self.core: Core | None = None
         self.fd = -1
-        self.is_paused = False
         self.is_stalled = False
         self.progress = 0
+        self.again = _anasazi.Again(self.look_again)
         self.timer: asyncio.TimerHandle | None = None
 
-    def new_waiter(self) -> asyncio.Future[Any]:
-        return self.loop.create_future()
+    def new_waiter(self) -> _anasazi.LoopWaiter:
+        return _anasazi.LoopWaiter(self.loop)
 
     def attach(self, core: Core) -> None:
         self.core = core
@@ -54,53 +55,74 @@ class AsyncioIo:
 
     def check(self) -> None:
         """Raises unless this is the loop that the connection was made in."""
-        # Before each event: without what raises where no loop runs.
-        is_here = asyncio._get_running_loop() is self.loop
         if self.core is not None and self.core.session.is_inherited():
             raise _errors.ForkedError("this connection is the parent process's: connect here, too")
-        if is_here:
-            return
-        raise _errors.Busy(
-            "this connection belongs to another event loop, or to one that has ended: use it "
-            "there, or connect in this one"
-        )
+        if asyncio._get_running_loop() is not self.loop:
+            raise _errors.Busy(
+                "this connection belongs to another event loop, or to one that has ended: use it "
+                "there, or connect in this one"
+            )
+
+    def check_loop(self) -> None:
+        """The same, before each event; of forks the queue of events knows. Which loop runs here is
+        not asked for, since up to Python 3.11 that takes a system call."""
+        if threading.get_ident() != self.thread or not self.loop.is_running():
+            self.check()
 
     def on_readable(self) -> None:
         core = self.core
         if core is None:
             return
-        core.read()
-        if core.failure is not None:
-            self.detach()
-        elif not self.is_paused and core.is_blocked() and self.is_mine():
-            self.is_paused = True
-            self.loop.remove_reader(self.fd)
-            self.watch_progress()
+        # What was received shows no more at the descriptor.
+        with self.again:
+            if not core.wants_room:
+                core.read()
+            if core.failure is not None:
+                self.detach()
+            elif core.is_blocked() and self.is_mine():
+                self.pause(core)
+            elif core.wants_room:
+                self.resume()
 
-    def watch_progress(self) -> None:
-        assert self.core is not None
-        self.progress = self.core.progress()
+    def look_again(self) -> None:
+        """After an exception of a signal's handler. What it had ended is done by the next call."""
+        if not self.loop.is_closed():
+            self.loop.call_soon(self.on_readable)
+
+    def pause(self, core: Core) -> None:
+        core.wants_room = True
+        self.loop.remove_reader(self.fd)
+        if self.timer is None:
+            self.watch_progress(core)
+
+    def watch_progress(self, core: Core) -> None:
+        self.progress = core.backlog.taken
         self.timer = self.loop.call_later(STALL_S, self.look_for_progress)
 
     def look_for_progress(self) -> None:
+        core, self.timer = self.core, None
         # Of what nobody can take is room made, which may end the pause.
-        if self.core is None or not self.core.is_blocked() or not self.is_paused:
+        if core is None or not core.is_blocked() or not core.wants_room:
             return
-        if self.core.progress() == self.progress:
-            self.is_stalled = True
-            self.core.stall()
-        self.watch_progress()
+        try:
+            if core.backlog.taken == self.progress:
+                self.is_stalled = True
+                core.stall()
+        finally:
+            self.watch_progress(core)
 
     def resume(self) -> None:
         """There is room again."""
-        if not self.is_paused or self.fd < 0:
+        core = self.core
+        if core is None or not core.wants_room or self.fd < 0:
             return
-        self.is_paused = self.is_stalled = False
+        if self.is_mine():
+            self.loop.add_reader(self.fd, self.on_readable)
+        self.is_stalled = False
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
-        if self.is_mine():
-            self.loop.add_reader(self.fd, self.on_readable)
+        core.wants_room = False
 
     async def wait(self, waiter: Any) -> Any:
         """For what the core settles; a waiter that is cancelled is let go."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import stat
 import sys
 from typing import Any
 
 from . import _connection
 from ._events import Closed, Left, Message, Resumed, Suspended, View
+
+
+def plain(text: str) -> str:
+    """What others write is not to command this terminal."""
+    return re.sub("[\x00-\x08\x0a-\x1f\x7f-\x9f]", lambda one: f"\\x{ord(one[0]):02x}", text)
 
 
 async def lines(loop: asyncio.AbstractEventLoop) -> asyncio.StreamReader:
@@ -40,15 +46,15 @@ async def chat(options: Any) -> int:
         async for event in group:
             match event:
                 case Message(sender, data):
-                    print(f"[{conn.member_name(sender)}] {data.decode(errors='replace')}")
+                    print(f"[{conn.member_name(sender)}] {plain(data.decode(errors='replace'))}")
                 case View(members=members, reason=reason):
-                    print(f"* {len(members)} here: {reason}")
+                    print(f"* {len(members)} here: {plain(reason)}")
                 case Suspended(reason):
-                    print(f"* {reason}")
+                    print(f"* {plain(reason)}")
                 case Resumed():
                     print("* connected again")
-                case Left() | Closed() if event.error is not None:
-                    print(f"* {event.error}")
+                case Left(reason=reason) | Closed(reason=reason) if event.error is not None:
+                    print(f"* {event.error.name}: {reason}")
                     talking.cancel()
                     return 1
             sys.stdout.flush()

@@ -14,6 +14,7 @@ from ._buffer import Buffer
 from ._core import Core
 from ._events import Event, Member
 from ._handles import SEND_ONLY, ConnectionHandle, GroupHandle, abandon, own_targets
+from ._mistakes import AsyncOnly, Promised, check_json, check_name, check_url
 from ._service import AGREED
 from ._streams import Stream, Target
 from ._waiters import Waiter
@@ -21,6 +22,9 @@ from ._waiters import Waiter
 FIRST_S = 0.3
 ASK_AGAIN_S = 0.01
 CONNECT_S_MAX = 600.0
+TO_BE_AWAITED = (
+    "write 'await' or 'async with'; asyncio.ensure_future() in place of create_task()"
+)
 
 
 class Io(Protocol):
@@ -30,6 +34,7 @@ class Io(Protocol):
     def attach(self, core: Core) -> None: ...
     def detach(self) -> None: ...
     def check(self) -> None: ...
+    def check_loop(self) -> None: ...
     async def wait(self, waiter: Any) -> Any: ...
     async def sleep(self, seconds: float) -> None: ...
     async def run_blocking(self, call: Callable[[], Any]) -> Any: ...
@@ -64,7 +69,7 @@ def is_trio() -> bool:
     return True
 
 
-class Incoming(AsyncIterator[Event]):
+class Incoming(AsyncOnly, AsyncIterator[Event]):
     """Events in order: `async for`, one at a time, or in batches."""
 
     _stream: Stream
@@ -74,13 +79,16 @@ class Incoming(AsyncIterator[Event]):
         return self
 
     async def __anext__(self) -> Event:
-        self._io.check()
-        event = self._stream.take_one()
-        while event is None:
+        self._io.check_loop()
+        stream = self._stream
+        while True:
+            if stream.core.wants_room:
+                stream.make_room(1)
+            # Not next(): see the extension's `queue`.
+            for event in stream.queue:
+                return event
             if not await self._more():
                 raise StopAsyncIteration
-            event = self._stream.take_one()
-        return event
 
     async def recv(self) -> Event:
         """The next event; waits for it.
@@ -97,11 +105,15 @@ class Incoming(AsyncIterator[Event]):
     async def recv_many(self, most: int | None = None) -> list[Event]:
         """All events that are there, `most` at most; waits for one. Empty after the last one."""
         self._io.check()
-        check_most(most)
-        taken = self._stream.take_up_to(most)
-        while not taken and await self._more():
-            taken = self._stream.take_up_to(most)
-        return taken
+        most = check_most(most)
+        stream = self._stream
+        while True:
+            if stream.core.wants_room:
+                stream.make_room(most)
+            for taken in stream.queue.batch(most):
+                return taken
+            if not await self._more():
+                return []
 
     async def batches(self) -> AsyncIterator[list[Event]]:
         """As `async for`, but lists of what is there: for many messages in little time."""
@@ -177,7 +189,7 @@ class Peer(Group):
     _member: Member
 
 
-class Joining:
+class Joining(Promised):
     """What `join()` gives: to be awaited, or for `async with`."""
 
     def __init__(self, connection: Connection, name: str, flags: int) -> None:
@@ -188,6 +200,9 @@ class Joining:
 
     def __await__(self) -> Generator[Any, None, Group]:
         return self._connection._join(self._name, self._flags).__await__()
+
+    def __repr__(self) -> str:
+        return f"<anasazi.Joining {self._name!r}: {TO_BE_AWAITED}>"
 
     async def __aenter__(self) -> Group:
         self._group = await self
@@ -233,6 +248,7 @@ class Connection(Incoming, ConnectionHandle):
         group, without messages and views. Raises `InvalidArgument` for a name that is not valid,
         `AlreadyJoined`, `AccessDenied`, `ConnectionClosed`, `QueueFull`, `Busy`, `ForkedError`.
         """
+        check_name(name)
         return Joining(self, name, SEND_ONLY if send_only else 0)
 
     async def _join(self, name: str, flags: int) -> Group:
@@ -281,6 +297,7 @@ class Connection(Incoming, ConnectionHandle):
 
         Raises `ConnectionClosed`, `Lost`, `QueueFull`, `Busy`, `ForkedError`.
         """
+        check_json(json)
         self._io.check()
         self._core.check()
         while True:
@@ -320,7 +337,7 @@ class Connection(Incoming, ConnectionHandle):
         return f"<anasazi.Connection {'closed' if self.is_closed else 'open'}>"
 
 
-class Connecting:
+class Connecting(Promised):
     """What `connect()` gives: to be awaited, or for `async with`."""
 
     def __init__(
@@ -342,6 +359,9 @@ class Connecting:
 
     def __await__(self) -> Generator[Any, None, Connection]:
         return self._connect().__await__()
+
+    def __repr__(self) -> str:
+        return f"<anasazi.Connecting: {TO_BE_AWAITED}>"
 
     async def _connect(self) -> Connection:
         io = running_io()
@@ -411,7 +431,7 @@ def connect(
     Raises `ConnectionRefused`, `Timeout`, `AccessDenied`, `VersionMismatch`, `ConfigError`,
     `InvalidArgument`.
     """
-
+    check_url(url)
     return Connecting(
         lambda made: _anasazi.Session.connect(url, made), config, timeout, queue_len, queue_bytes
     )

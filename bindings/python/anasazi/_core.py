@@ -16,15 +16,13 @@ take, and is dropped when there is no room.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from operator import length_hint
-from weakref import WeakSet
+from collections.abc import Callable, Iterator
 
 from . import _anasazi, _errors
-from ._arguments import check_bound
-from ._events import Closed, Event, Left, Message, Resumed, Suspended, View
+from ._arguments import SIZE_MAX, check_bound
+from ._events import Closed, Event, Left, Resumed, Suspended, View
 from ._sending import Sending
-from ._streams import OwnStream, Stream, Target
+from ._streams import Stream, Target
 from ._waiters import Waiter, fail, settle, settle_all
 
 QUEUE_LEN = 16384
@@ -45,137 +43,115 @@ class Core:
         check_bound("queue_bytes", queue_bytes)
         self.session = session
         self.new_waiter = new_waiter
-        self.queue_len_max = queue_len
-        self.queue_bytes_max = queue_bytes
-        self.queued_len = 0
-        self.queued_bytes = 0
-        self.taken = 0
+        self.backlog = _anasazi.Backlog(min(queue_len, SIZE_MAX), min(queue_bytes, SIZE_MAX))
+        self.wants_room = False
         self.on_room: Callable[[], object] = lambda: None
-        self.own = OwnStream(self)
-        self.ended: WeakSet[Stream] = WeakSet()
+        """To be called when there is room to read more, if that is wanted."""
+        self.own = Stream(self)
         self.targets: dict[int, Target] = {}
-        self.replies: dict[int, tuple[list[bytes], Waiter]] = {}
+        self.replies: dict[int, tuple[list[tuple[int, bytes, bool]], Waiter]] = {}
         self.opened: list[Waiter] = []
         self.sending = Sending(self)
         self.failure: _errors.AnasaziError | None = None
         self.is_suspended = False
         self.observers: list[Callable[[str | None, Event], object]] = []
-        self.received: list[_anasazi._Received] = []
-        self.is_sorting = False
+        self.told: list[_anasazi._Told] = []
+        """What is to be told of what was received last: empty, but while it is told, or after an
+        exception has ended that."""
         self.is_opening = True
         self.is_end_told = False
+        self.is_ended = False
 
     # Reading.
 
-    def is_full(self) -> bool:
-        return self.queued_len >= self.queue_len_max or self.queued_bytes >= self.queue_bytes_max
-
     def is_blocked(self) -> bool:
-        """Whether it is full even without what nobody can take."""
-        if self.is_full():
+        """Whether there is no room, even without what nobody can take."""
+        if self.backlog.is_full():
             for target in list(self.targets.values()):
                 if target.is_dropped():
                     target.discard()
-        return self.is_full()
+        return self.backlog.is_full()
 
-    def count(self, count: int, size: int) -> None:
-        was_full = self.is_full()
-        self.queued_len += count
-        self.queued_bytes += size
-        if was_full and not self.is_full():
+    def look_for_room(self) -> None:
+        if self.wants_room and not self.backlog.is_full():
             self.on_room()
 
-    def progress(self) -> int:
-        """Grows with every event that is taken."""
-        streams = [self.own, *self.targets.values(), *self.ended]
-        return self.taken - sum(length_hint(stream.current) for stream in streams)
-
     def read(self) -> int:
-        """Receives once; how many events there were."""
+        """Receives once; how many events there were.
+
+        Where an exception of a signal's handler ends this, calling it again goes on there: what was
+        received is in the streams, and what is to be told of it is removed once it is.
+        """
         if self.failure is not None:
+            self.end(self.failure)
             return 0
-        if self.is_sorting:
-            self.end(_errors.ConnectionClosed(
-                "an exception, for instance KeyboardInterrupt, came while received events were "
-                "sorted, and some are lost, so that the connection has ended: connect again",
-                retryable=True,
-            ))  # fmt: skip
-            return 0
-        self.is_sorting = True
-        try:
-            self.session.receive(self.received)
-            count, runs, settled, writable, replies = self.received.pop()
-        except _errors.AnasaziError as error:
-            self.is_sorting = False
-            self.end(error)
-            return 0
-        for key, size, is_plain, events in runs:
-            self.sort(key, size, is_plain, events)
-        for tag, status, seq in settled:
-            waiter = self.sending.pending.pop(tag, None)
-            if waiter is not None:
-                if status:
-                    fail(waiter, _errors.of_status(status, "a message"))
-                else:
-                    settle(waiter, seq)
-        for tag, part, has_more in replies:
-            self.reply(tag, part, has_more)
-        for key in writable:
-            target = self.targets.get(key)
-            if target is not None:
-                self.sending.flush(target)
-        self.is_sorting = False
+        is_begun = bool(self.told)
+        if not is_begun:
+            try:
+                self.session.receive(self.own, self.targets, self.is_opening, self.told)
+            except _errors.AnasaziError as error:
+                self.end(error)
+                return 0
+        count, touched, notes, settled, replies, writable = self.told[0]
+        while touched:
+            touched[-1].wake()
+            touched.pop()
+        while notes:
+            self.note(notes[-1])
+            notes.pop()
+        while settled:
+            self.settle(*settled[-1])
+            settled.pop()
+        while replies:
+            self.reply(replies[-1])
+            replies.pop()
+        while writable:
+            self.sending.flush_all([self.targets.get(writable[-1])])
+            writable.pop()
+        if is_begun:
+            # Whose turn it was is not known any more.
+            self.sending.flush_all(list(self.targets.values()))
+        self.told.clear()
         return count
 
-    def sort(self, key: int, size: int, is_plain: bool, events: list[Event]) -> None:
-        stream = self.targets.get(key) if key else self.own
-        if stream is None:
-            return  # It has ended here already.
-        if is_plain:
-            stream.push(events, size)
+    def settle(self, tag: int, status: int, seq: int) -> None:
+        """Whoever waits for this message of ours is told."""
+        waiter = self.sending.pending.get(tag)
+        if waiter is None:
             return
-        # What concerns the whole connection is told at its place in every stream.
-        if stream is self.own and not all(isinstance(event, Message) for event in events):
-            for event in events:
-                self.note_own(event)
-            return
-        stream.push(events, size)
-        for place, event in enumerate(events, stream.pushed - len(events) + 1):
-            self.note(stream, event, place)
-
-    def note_own(self, event: Event) -> None:
-        if isinstance(event, Resumed) and self.is_opening:
-            self.is_opening = False
-            settle_all(self.opened)
-            return
-        if isinstance(event, Suspended | Resumed):
-            self.own.push_life(event)
+        if status:
+            fail(waiter, _errors.of_status(status, "a message"))
         else:
-            self.own.push([event], len(event) if isinstance(event, Message) else 0)
-        if isinstance(event, Suspended | Resumed | Closed):
-            for target in list(self.targets.values()):
-                if not target.is_address:
-                    target.push([event], 0)
-            self.observe(None, event)
-        if isinstance(event, Suspended):
-            self.is_suspended = True
-        elif isinstance(event, Resumed):
-            self.is_suspended = False
-            for target in list(self.targets.values()):
-                self.sending.flush(target)
-        elif isinstance(event, Closed):
-            self.is_end_told = True
-            self.end(event.error or _errors.ConnectionClosed("the connection has ended"))
+            settle(waiter, seq)
+        self.sending.pending.pop(tag, None)
 
-    def note(self, stream: Stream, event: Event, place: int) -> None:
-        if not isinstance(stream, Target) or isinstance(event, Message):
+    def note(self, note: _anasazi._Note) -> None:
+        stream, event, place, _ = note
+        if stream is self.own:
+            self.note_own(note, event)
             return
+        assert isinstance(stream, Target)
         if isinstance(event, View):
             stream.view, stream.view_end = event, place
             settle_all(stream.opened)
         elif isinstance(event, Left):
             self.end_target(stream, event)
-        self.observe(stream.name, event)
+        self.observe(note, stream.name, event)
+
+    def note_own(self, note: _anasazi._Note, event: Event) -> None:
+        if isinstance(event, Resumed) and self.is_opening:
+            settle_all(self.opened)
+            self.is_opening = False
+            return
+        self.observe(note, None, event)
+        if isinstance(event, Suspended):
+            self.is_suspended = True
+        elif isinstance(event, Resumed):
+            self.is_suspended = False
+            self.sending.flush_all(list(self.targets.values()))
+        elif isinstance(event, Closed):
+            self.is_end_told = True
+            self.end(event.error or _errors.ConnectionClosed("the connection has ended"))
 
     def add_observer(
         self, observer: Callable[[str | None, Event], object]
@@ -190,22 +166,28 @@ class Core:
 
         return undo
 
-    def observe(self, name: str | None, event: Event) -> None:
-        for observer in list(self.observers):
+    def observe(self, note: _anasazi._Note, name: str | None, event: Event) -> None:
+        """Calls each observer once, also if an exception that is none of its own ends this."""
+        rest: Iterator[Callable[[str | None, Event], object]] | None = note[3]
+        if rest is None:
+            note[3] = rest = iter(list(self.observers))
+        for observer in rest:
             try:
                 observer(name, event)
             except Exception as error:
                 sys.excepthook(type(error), error, error.__traceback__)
 
-    def reply(self, tag: int, part: bytes, has_more: bool) -> None:
+    def reply(self, reply: tuple[int, bytes, bool]) -> None:
+        tag, _, has_more = reply
         parts, waiter = self.replies.get(tag, (None, None))
         if parts is None or waiter is None:
             return
-        parts.append(part)
+        if not parts or parts[-1] is not reply:
+            parts.append(reply)
         if not has_more:
-            del self.replies[tag]
-            settle(waiter, b"".join(parts).decode(errors="replace"))
-
+            answer = b"".join(part for _, part, _ in parts)
+            settle(waiter, answer.decode(errors="replace"))
+            self.replies.pop(tag, None)
 
     # Groups and questions.
 
@@ -220,16 +202,21 @@ class Core:
         try:
             self.session.peer(member, target, self.targets)
         except _errors.AlreadyJoined:
-            old = self.find(f"{member[0]}/{member[1]}")
+            targets = list(self.targets.values())
+            old = next((one for one in targets if one.member == tuple(member)), None)
             if old is None or old.is_leaving or not old.is_dropped():
                 raise
             old.begin_again()
             return old
-        target.name = f"{member[0]}/{member[1]}"
+        node, session = member
+        target.member = node, session
+        target.name = f"{node}/{session}"
         return target
 
     def find(self, name: str) -> Target | None:
-        return next((target for target in self.targets.values() if target.name == name), None)
+        """A group of this name."""
+        groups = [target for target in list(self.targets.values()) if target.member is None]
+        return next((target for target in groups if target.name == name), None)
 
     def leave(self, target: Target) -> Waiter:
         """Asks to leave; known at `Left`."""
@@ -265,29 +252,34 @@ class Core:
     def stall(self) -> None:
         """Nobody takes events: whoever waits for some that are not read is told."""
         error = self.full_error()
-        waiters = [*self.sending.pending.values()]
-        waiters += [waiter for _, waiter in self.replies.values()]
+        streams = [self.own, *self.targets.values()]
+        for waiter in [*self.waiters(), *(reader for s in streams for reader in s.readers)]:
+            fail(waiter, error)
         self.sending.pending.clear()
         self.replies.clear()
-        waiters += self.sending.drop_unsent()
+        self.sending.drop_unsent()
+        for stream in streams:
+            stream.readers.clear()
+            if isinstance(stream, Target):
+                stream.opened.clear()
+                stream.ended.clear()
+
+    def waiters(self) -> list[Waiter]:
+        """Whoever waits for more than events."""
+        waiters = [*list(self.sending.pending.values())]
+        waiters += [send.waiter for send in list(self.sending.unsent.values())]
+        waiters += [waiter for _, waiter in list(self.replies.values())]
         for target in list(self.targets.values()):
             waiters += [*target.opened, *target.ended]
-            target.opened, target.ended = [], []
-            waiters += target.readers
-            target.readers = []
-        waiters += self.own.readers
-        self.own.readers = []
-        for waiter in waiters:
-            fail(waiter, error)
+        return waiters
 
     def full_error(self) -> _errors.QueueFull:
-        streams = {target.name: target for target in self.targets.values()}
-        counts = {name: sum(len(run) for run, _ in s.runs) for name, s in streams.items()}
-        counts["the connection"] = sum(len(run) for run, _ in self.own.runs)
+        counts = {target.name: len(target.queue) for target in self.targets.values()}
+        counts["the connection"] = len(self.own.queue)
         name = max(counts, key=lambda name: counts[name])
         return _errors.QueueFull(
-            f"{self.queued_len} events ({self.queued_bytes} bytes) wait to be taken, most of them "
-            f"({counts[name]}) of {name}, and no more are read: iterate over it, or raise "
+            f"{self.backlog.len} events ({self.backlog.bytes} bytes) wait to be taken, most of "
+            f"them ({counts[name]}) of {name}, and no more are read: iterate over it, or raise "
             "queue_len or queue_bytes of connect(). What was sent is on its way", retryable=True,
         )  # fmt: skip
 
@@ -296,44 +288,45 @@ class Core:
         if target.handle is not None:
             self.targets.pop(target.handle.key, None)
         target.finish()
-        others: dict[Target, None] = {}
         for send in list(target.unsent):
             fail(send.waiter, target.error())
-            self.sending.unlink(send)
-            others.update(dict.fromkeys(send.targets))
         for waiter in target.opened:
             fail(waiter, target.error())
-        target.opened = []
+        target.opened.clear()
         settle_all(target.ended)
         # What was for several groups kept back what is behind it in the others.
-        self.sending.flush_all(others)
+        self.sending.flush(target)
 
     def close(self) -> None:
         """Ends it, as the application wants."""
         self.is_end_told = True
+        closed = _errors.ConnectionClosed("the connection was closed")
         try:
-            self.end(_errors.ConnectionClosed("the connection was closed"))
+            self.end(closed)
         finally:
-            self.session.close()
+            try:
+                self.end(closed)  # If an exception came in the middle of it.
+            finally:
+                self.session.close()
 
     def end(self, failure: _errors.AnasaziError) -> None:
-        """The connection has ended, for this reason."""
-        if self.failure is not None:
+        """The connection has ended, for this reason. Again: the rest of it, if there is any."""
+        if self.is_ended:
             return
         # From here on `Sending.attempt()` sees it: another thread may be there, when it is that
         # thread's.
-        self.failure = failure
-        targets = list(self.targets.values())
-        waiters = [*list(self.sending.pending.values()), *self.opened, *self.sending.drop_unsent()]
-        waiters += [waiter for _, waiter in list(self.replies.values())]
-        for target in targets:
-            waiters += target.opened
+        self.failure = failure = self.failure or failure
+        for target in list(self.targets.values()):
             target.finish()
             settle_all(target.ended)
-        self.targets.clear()
         self.own.finish()
-        self.opened = []
+        for waiter in [*self.waiters(), *self.opened]:
+            fail(waiter, _errors.make(failure.code, failure.message, failure.retryable))
+        for target in list(self.targets.values()):
+            target.opened.clear()
+        self.targets.clear()
+        self.opened.clear()
         self.sending.pending.clear()
         self.replies.clear()
-        for waiter in waiters:
-            fail(waiter, _errors.make(failure.code, failure.message, failure.retryable))
+        self.sending.drop_unsent()
+        self.is_ended = True

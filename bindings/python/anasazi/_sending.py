@@ -24,7 +24,9 @@ UNSENT_BYTES_MAX = 64 << 20
 class Send:
     """A message that waits for room."""
 
-    __slots__ = ("data", "len", "service", "tag", "targets", "views", "waiter")
+    __slots__ = (
+        "data", "is_done_with", "is_sent", "len", "service", "tag", "targets", "views", "waiter",
+    )  # fmt: skip
 
     def __init__(
         self, targets: tuple[Target, ...], service: int, data: Any, tag: int, waiter: Waiter
@@ -33,6 +35,8 @@ class Send:
         self.service = service
         self.data = data
         self.len = 0
+        self.is_sent = False
+        self.is_done_with = False
         self.tag = tag
         self.waiter = waiter
         self.views = tuple(target.view for target in targets) if service & SAME_VIEW else ()
@@ -90,6 +94,7 @@ class Sending:
 
     def unlink(self, send: Send) -> None:
         """It waits for room no more."""
+        send.is_done_with = True
         if self.unsent.pop(send.waiter, None) is not None:
             self.unsent_bytes -= send.len
         send.data = None
@@ -103,32 +108,38 @@ class Sending:
             self.unlink(send)
             self.flush_all(send.targets)
 
-    def flush_all(self, targets: Iterable[Target]) -> None:
+    def flush_all(self, targets: Iterable[Target | None]) -> None:
         for target in targets:
-            if not target.is_over:
+            if target is not None and not target.is_over:
                 self.flush(target)
 
     def attempt(self, send: Send) -> bool:
-        if send.tag:
-            self.pending[send.tag] = send.waiter
-        try:
-            is_sent = self.hand_over(send.targets, send.service, send.data, send.tag)
-        except BaseException:
-            self.pending.pop(send.tag, None)
-            raise
-        if not is_sent:
-            self.pending.pop(send.tag, None)
-        elif not send.tag:
+        """Whether it is sent: once, however often an exception ends this and it is done again."""
+        if not send.is_sent:
+            if send.tag:
+                self.pending[send.tag] = send.waiter
+            try:
+                self.hand_over(send.targets, send.service, send.data, send.tag, send)
+            finally:
+                if not send.is_sent:
+                    self.pending.pop(send.tag, None)
+        if not send.is_sent:
+            return False
+        if not send.tag:
             settle(send.waiter, 0)
         elif self.core.failure is not None and self.pending.pop(send.tag, None) is not None:
             self.core.check()  # Another thread has closed it meanwhile, and has not seen this.
-        return is_sent
+        return True
 
-    def hand_over(self, targets: tuple[Target, ...], service: int, data: Any, tag: int) -> bool:
+    def hand_over(
+        self, targets: tuple[Target, ...], service: int, data: Any, tag: int,
+        send: Send | None = None,
+    ) -> bool:
+        """Sends; False: there is no room."""
         if len(targets) == 1:
-            return targets[0].living().send(service, data, tag)
+            return targets[0].living().send(service, data, tag, send)
         handles = tuple(target.living() for target in targets)
-        return self.core.session.send_to(handles, service, data, tag)
+        return self.core.session.send_to(handles, service, data, tag, send)
 
     def try_send(self, targets: tuple[Target, ...], service: int, data: Any, tag: int) -> None:
         """Sends now; `WouldBlock` if there is no room or others wait for some."""
@@ -153,25 +164,23 @@ class Sending:
 
     def flush_one(self, send: Send) -> bool:
         """Whether it is done with: sent, refused, or not wanted any more."""
-        if not send.waiter.done():
+        if not send.is_done_with and (send.is_sent or not send.waiter.done()):
             if any(next(iter(other.unsent)) is not send for other in send.targets):
                 return False
             try:
-                if send.is_outdated():
+                if not send.is_sent and send.is_outdated():
                     raise _errors.of_status(_errors.ViewChanged.default_code, "a message")
                 if not self.attempt(send):
                     return False
-            except Exception as error:
+            except _errors.AnasaziError as error:
                 fail(send.waiter, error)
         self.unlink(send)
         return True
 
-    def drop_unsent(self) -> list[Waiter]:
-        """Nothing waits for room any more; who waited for what did."""
-        sends = list(self.unsent.values())
-        for send in sends:
+    def drop_unsent(self) -> None:
+        """Nothing waits for room any more; who waited knows."""
+        for send in list(self.unsent.values()):
             self.unlink(send)
-        return [send.waiter for send in sends]
 
 
 def check_views(targets: tuple[Target, ...], service: int) -> None:

@@ -57,6 +57,8 @@ class TrioIo:
             pass
         raise _errors.Busy("this connection belongs to another run of trio: connect in this one")
 
+    check_loop = check
+
     def resume(self) -> None:
         """There is room again."""
         self.room.set()
@@ -93,7 +95,10 @@ class TrioIo:
         assert core is not None
         self.is_reading = True
         try:
-            if core.is_blocked():
+            if core.told:
+                # What an exception of a signal's handler had ended.
+                core.read()
+            elif core.is_blocked():
                 await self.wait_for_room(core)
             else:
                 await trio.lowlevel.wait_readable(self.fd)
@@ -104,10 +109,14 @@ class TrioIo:
             self.is_reading = False
 
     async def wait_for_room(self, core: Core) -> None:
-        progress = core.progress()
-        with trio.move_on_after(STALL_S):
-            await self.room.wait()
-        if core.is_blocked() and core.progress() == progress:
+        progress = core.backlog.taken
+        core.wants_room = True
+        try:
+            with trio.move_on_after(STALL_S):
+                await self.room.wait()
+        finally:
+            core.wants_room = False
+        if core.is_blocked() and core.backlog.taken == progress:
             core.stall()
 
     async def sleep(self, seconds: float) -> None:

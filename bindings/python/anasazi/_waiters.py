@@ -1,4 +1,8 @@
-"""What somebody waits for: an `asyncio.Future`, or a `Promise` where asyncio does not wait."""
+"""What somebody waits for: the extension's `LoopWaiter`, or a `Promise` where asyncio does not
+wait.
+
+All of it may be done again, for what a handler of a signal may have ended halfway.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ from typing import Any, Protocol
 
 
 class Waiter(Protocol):
-    """An `asyncio.Future`, or a `Promise`."""
+    """A `LoopWaiter`, or a `Promise`. `tell()` has whoever waits go on, once it is done."""
 
     def done(self) -> bool: ...
     def set_result(self, result: Any, /) -> None: ...
     def set_exception(self, error: BaseException, /) -> None: ...
+    def tell(self) -> None: ...
 
 
 class Promise:
@@ -30,11 +35,13 @@ class Promise:
 
     def set_result(self, result: Any) -> None:
         self._result = result
-        self._settle()
+        self._done = True
+        self.tell()
 
     def set_exception(self, error: BaseException) -> None:
         self._error = error
-        self._settle()
+        self._done = True
+        self.tell()
 
     def cancel(self) -> None:
         """Nobody waits any more."""
@@ -45,15 +52,16 @@ class Promise:
             raise self._error
         return self._result
 
-    def _settle(self) -> None:
-        self._done = True
+    def tell(self) -> None:
         if self.on_done is not None:
             self.on_done()
 
 
 def settle(waiter: Waiter, result: Any = None) -> None:
     try:
-        if not waiter.done():
+        if waiter.done():
+            waiter.tell()
+        else:
             waiter.set_result(result)
     except RuntimeError:
         # It is known now, but its loop is closed: nobody is there to be told.
@@ -69,7 +77,9 @@ def settle_all(waiters: list[Waiter]) -> None:
 
 def fail(waiter: Waiter, error: BaseException) -> None:
     try:
-        if not waiter.done():
+        if waiter.done():
+            waiter.tell()
+        else:
             waiter.set_exception(error)
     except RuntimeError:
         if not waiter.done():

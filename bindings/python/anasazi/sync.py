@@ -24,6 +24,7 @@ from ._connection import ASK_AGAIN_S, FIRST_S, session_settings
 from ._core import Core
 from ._events import Event, Member
 from ._handles import SEND_ONLY, ConnectionHandle, GroupHandle, abandon, own_targets
+from ._mistakes import PlainOnly, check_json, check_name, check_url
 from ._service import AGREED
 from ._streams import Stream, Target
 from ._waiters import Promise, settle
@@ -31,7 +32,7 @@ from ._waiters import Promise, settle
 __all__ = ["Connection", "Group", "Peer", "connect"]
 
 
-class Incoming(Iterator[Event]):
+class Incoming(PlainOnly, Iterator[Event]):
     """Events in order: `for`, one at a time, or in batches."""
 
     _stream: Stream
@@ -41,11 +42,12 @@ class Incoming(Iterator[Event]):
         return self
 
     def __next__(self) -> Event:
-        with self._stream.core.session.turn():
-            event = self._next(None)
-        if event is None:
-            raise StopIteration
-        return event
+        while True:
+            # Not next(): see the extension's `queue`. Who has no turn gets `Busy` there.
+            for event in self._stream.queue:
+                return event
+            if not self._more(None):
+                raise StopIteration
 
     def recv(self, timeout: float | None = None) -> Event:
         """The next event; waits for it, at most so many seconds.
@@ -53,53 +55,50 @@ class Incoming(Iterator[Event]):
         Raises `Timeout`, `ConnectionClosed` after the last one, `QueueFull`, `Busy`, `ForkedError`.
         """
         over = deadline(timeout)
-        with self._stream.core.session.turn():
-            event = self._next(over)
-        if event is None:
-            self._stream.core.check()
-            raise _errors.ConnectionClosed("there are no more events: it has ended")
-        return event
+        while True:
+            for event in self._stream.queue:
+                return event
+            if not self._more(over):
+                self._stream.core.check()
+                raise _errors.ConnectionClosed("there are no more events: it has ended")
 
     def recv_many(self, most: int | None = None, timeout: float | None = None) -> list[Event]:
         """All events that are there, `most` at most; waits for one. Empty after the last one.
 
         Raises as `recv()`.
         """
-        check_most(most)
+        most = check_most(most)
         over = deadline(timeout)
-        with self._stream.core.session.turn():
-            taken = self._stream.take_up_to(most)
-            while not taken and self._more(over):
-                taken = self._stream.take_up_to(most)
-        return taken
+        while True:
+            for taken in self._stream.queue.batch(most):
+                return taken
+            if not self._more(over):
+                return []
 
     def batches(self) -> Iterator[list[Event]]:
         """As `for`, but lists of what is there: for many messages in little time."""
         while events := self.recv_many():
             yield events
 
-    def _next(self, over: float | None) -> Event | None:
-        """In one's turn; None after the last one."""
-        event = self._stream.take_one()
-        while event is None and self._more(over):
-            event = self._stream.take_one()
-        return event
-
     def _more(self, over: float | None) -> bool:
-        """In one's turn: waits until there may be some; False: there will be none."""
-        if self._stream.is_over:
-            self._stream.core.check_end()
-            return False
-        waiter = Promise()
-        self._stream.add_reader(waiter)
-        if self._stream.is_over:
-            settle(waiter)  # Another thread has closed it just now.
-        try:
-            self._connection._wait(waiter, over, "an event")
-        except _errors.ConnectionClosed:
-            self._stream.core.check_end()
-            return False
-        return True
+        """Waits until there may be some, in a turn; False: there will be none."""
+        stream = self._stream
+        with stream.core.session.turn():
+            if len(stream.queue) > 0:
+                return True  # Another thread has received them just now.
+            if stream.is_over:
+                stream.core.check_end()
+                return False
+            waiter = Promise()
+            stream.add_reader(waiter)
+            if stream.is_over:
+                settle(waiter)  # Another thread has closed it just now.
+            try:
+                self._connection._wait(waiter, over, "an event")
+            except _errors.ConnectionClosed:
+                stream.core.check_end()
+                return len(stream.queue) > 0
+            return True
 
 
 class Group(Incoming, GroupHandle):
@@ -180,6 +179,7 @@ class Connection(Incoming, ConnectionHandle):
 
         See `anasazi.Connection.join()`; `Timeout` beside what that raises.
         """
+        check_name(name)
         over = deadline(timeout)
         self._core.check()
         with self._core.session.turn():
@@ -219,6 +219,7 @@ class Connection(Incoming, ConnectionHandle):
 
     def query(self, json: str, timeout: float | None = None) -> str:
         """Asks the engine; question and answer are JSON."""
+        check_json(json)
         self._core.check()
         over = deadline(timeout)
         while True:
@@ -282,6 +283,9 @@ class Connection(Incoming, ConnectionHandle):
     def _read(self, over: float | None, what: str) -> None:
         """Waits, and receives once."""
         core = self._core
+        if core.told:
+            core.read()  # What an exception of a signal's handler had ended.
+            return
         if core.is_blocked():
             raise core.full_error()
         left = None if over is None else over - time.monotonic()
@@ -291,6 +295,7 @@ class Connection(Incoming, ConnectionHandle):
         except _errors.ConnectionClosed:
             pass  # Another thread closed it, and has settled everything.
         core.read()
+
 
 def deadline(timeout: float | None) -> float | None:
     """In seconds of `time.monotonic()`."""
@@ -309,6 +314,7 @@ def connect(
 
     See `anasazi.connect()`.
     """
+    check_url(url)
     return open_connection(
         lambda made: _anasazi.Session.connect(url, made), config, timeout, queue_len, queue_bytes
     )

@@ -25,7 +25,7 @@ async def talk(group: anasazi.Group, stays: bool) -> None:
 async def chat(url: str | None, messages_left: int, room: str) -> int:
     async with anasazi.connect(url) as conn:
         group = await conn.join(room)
-        talking = asyncio.create_task(talk(group, stays=messages_left > 0))
+        tasks = [asyncio.create_task(talk(group, stays=messages_left > 0))]
         async for event in group:
             match event:
                 case View(members, reason=reason):
@@ -34,15 +34,16 @@ async def chat(url: str | None, messages_left: int, room: str) -> int:
                     print(f"{conn.member_name(sender)}: {data.decode(errors='replace')}")
                     messages_left -= 1
                     if messages_left == 0:
-                        break
+                        tasks.append(asyncio.create_task(group.leave()))
                 case Suspended(reason):
                     print(f"* {reason}")
                 case Resumed():
                     print("* connected again")
-                case Left() | Closed() if event.error is not None:
-                    print(f"* {event.error}")
+                case Left(reason=reason) | Closed(reason=reason) if event.error is not None:
+                    print(f"* {event.error.name}: {reason}")
             sys.stdout.flush()
-        talking.cancel()
+        for task in tasks:
+            task.cancel()
     return 0
 
 

@@ -8,21 +8,27 @@
 //! | `configuration`, `engine` | settings, and engines in this process |
 //! | `numbers` | arguments that are numbers |
 //! | `session` | sessions and groups |
+//! | `waiter` | what somebody waits for in asyncio |
 //! | `turn` | whose turn it is with a connection |
-//! | `receiving` | a batch of events, sorted by groups, as objects |
+//! | `receiving` | a batch of events, as objects, sorted into queues |
+//! | `queue` | what nobody has taken yet |
+//! | `again` | what has to be done again if an exception strikes |
 //! | `sys` | messages, which lend their memory to Python, also across a fork |
 //!
 //! Nothing here waits but what says so, and that lets other threads run. No thread of the library
 //! ever comes here. All classes may be used by several threads at once.
 
+mod again;
 mod configuration;
 mod engine;
 mod errors;
 mod numbers;
+mod queue;
 mod receiving;
 mod session;
 mod sys;
 mod turn;
+mod waiter;
 
 use pyo3::exceptions::{PyImportError, PyMemoryError};
 use pyo3::prelude::*;
@@ -44,11 +50,16 @@ fn extension(module: &Bound<'_, PyModule>) -> PyResult<()> {
     if !sys::watch_forks() {
         return Err(PyMemoryError::new_err("no memory to be told of forks"));
     }
+    module.add_class::<again::Again>()?;
     module.add_class::<configuration::Config>()?;
     module.add_class::<engine::Engine>()?;
+    module.add_class::<queue::Backlog>()?;
+    module.add_class::<queue::Queue>()?;
+    module.add_class::<queue::Taking>()?;
     module.add_class::<session::Group>()?;
     module.add_class::<session::Session>()?;
     module.add_class::<turn::Turn>()?;
+    module.add_class::<waiter::LoopWaiter>()?;
     module.add_class::<sys::Message>()?;
     module.add("OWN_TAG", receiving::OWN_TAG)?;
     for function in [

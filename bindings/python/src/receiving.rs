@@ -1,24 +1,29 @@
-//! A batch of events, sorted by groups, as Python objects.
+//! A batch of events, as Python objects, sorted into the queues that they are for.
 //!
-//! `Session.receive()` appends `(count, runs, settled, writable, replies)` to a list. No code that
-//! is written in Python runs meanwhile, so that no handler of a signal can end it halfway:
+//! No code that is written in Python runs meanwhile, so that no handler of a signal can end it
+//! halfway. What is to be told of a batch needs such code: `Session.receive()` appends
+//! `(count, touched, notes, settled, replies, writable)` to a list. All but the count are lists of
+//! what is still to be done, the first at the end, so that whoever has done it removes it.
 //!
 //! - count: how many events there were; 0: none.
-//! - runs: in order, `(key, bytes, is_plain, events)`: events for the group with that key, 0 for
-//!   the session itself; is_plain: all of them are messages.
+//! - touched: those into whose queues something came.
+//! - notes: `[target, event, place, None]` of what is no message; place: the event's in its queue.
+//!   The last one is for who tells it.
 //! - settled: `(tag, status, sequence)` of own messages with a tag that is one of the package's.
-//! - writable: keys of groups that have room again.
 //! - replies: `(tag, part, has_more)`.
+//! - writable: keys of groups that have room again.
 
 use std::collections::HashMap;
 
 use anasazi_sys::{Batch, Event, Kind, Member, Receiver, View};
 use pyo3::IntoPyObjectExt;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use crate::errors::explained;
+use crate::queue::Queue;
 use crate::sys::{Holdings, Message};
 
 /// This bit is set in tags that are the package's own; the others are the application's.
@@ -35,6 +40,7 @@ const MEMBERS_MAX: usize = 4096;
 
 /// The classes of `anasazi._events`.
 struct Classes {
+    causes: HashMap<u32, Py<PyAny>>,
     member: Named,
     view_id: Named,
     view: Class,
@@ -113,7 +119,12 @@ impl Classes {
             let class = |name: &str, fields: &[&str]| Class::of(&module, name, fields);
             const VIEW: [&str; 8] =
                 ["members", "id", "cause", "joined", "left", "together", "sets", "reason"];
+            let causes = module.getattr("Cause")?.try_iter()?.map(|cause| {
+                let cause = cause?;
+                Ok((cause.extract()?, cause.unbind()))
+            });
             Ok(Self {
+                causes: causes.collect::<PyResult<_>>()?,
                 member: Named::of(&module, "Member")?,
                 view_id: Named::of(&module, "ViewId")?,
                 view: class("View", &VIEW)?,
@@ -147,47 +158,69 @@ impl Receiving {
         }
     }
 
-    pub(crate) fn receive(&mut self, into: &Bound<'_, PyList>) -> PyResult<()> {
-        let py = into.py();
+    pub(crate) fn receive(&mut self, into: &Into<'_, '_>) -> PyResult<()> {
+        let py = into.told.py();
         let Self { receiver, members, holdings, ring_len } = self;
         let classes = Classes::get(py)?;
         let mut batch = receiver.receive().map_err(|status| explained(py, status, "receiving"))?;
         let bytes = batch.iter().map(|event| event.data().len() + EVENT_LEN).sum();
         holdings.begin(bytes, *ring_len);
         let mut objects = Objects { py, classes, members, holdings, following: bytes };
-        let mut sorted = Sorted::new(py);
+        let mut sorting = Sorting::new(into);
         for at in 0..batch.len() {
             objects.following -= batch.event(at).data().len() + EVENT_LEN;
-            sorted.take(&mut objects, &mut batch, at)?;
+            sorting.take(&mut objects, &mut batch, at)?;
         }
-        into.append(sorted.finish(batch.len())?)
+        sorting.finish(batch.len())
     }
 }
 
-/// A batch, sorted by groups.
-struct Sorted<'py> {
-    py: Python<'py>,
-    runs: Bound<'py, PyList>,
-    settled: Bound<'py, PyList>,
-    writable: Bound<'py, PyList>,
-    replies: Bound<'py, PyList>,
-    run: Run<'py>,
+/// Where events go.
+pub(crate) struct Into<'a, 'py> {
+    /// The connection as a whole. It and the targets have a `queue`.
+    pub(crate) own: &'a Bound<'py, PyAny>,
+    /// Groups and addresses, by key.
+    pub(crate) targets: &'a Bound<'py, PyDict>,
+    /// Whether the first `Resumed` is the connection's being there, which is no event.
+    pub(crate) is_opening: bool,
+    /// What is to be told.
+    pub(crate) told: &'a Bound<'py, PyList>,
 }
 
-/// Events in succession for one group.
+/// A batch that is being sorted.
+struct Sorting<'a, 'py> {
+    into: &'a Into<'a, 'py>,
+    is_opening: bool,
+    run: Run<'py>,
+    touched: Vec<Bound<'py, PyAny>>,
+    notes: Vec<Bound<'py, PyAny>>,
+    settled: Vec<Bound<'py, PyAny>>,
+    replies: Vec<Bound<'py, PyAny>>,
+    writable: Vec<Bound<'py, PyAny>>,
+}
+
+/// Events in succession for one group, each with how much it counts for.
 #[derive(Default)]
 struct Run<'py> {
     key: usize,
-    bytes: usize,
-    has_others: bool,
-    events: Vec<Bound<'py, PyAny>>,
+    events: Vec<(Bound<'py, PyAny>, usize)>,
 }
 
-impl<'py> Sorted<'py> {
-    fn new(py: Python<'py>) -> Self {
-        let list = || PyList::empty(py);
-        let run = Run::default();
-        Self { py, runs: list(), settled: list(), writable: list(), replies: list(), run }
+/// A target, its queue, and how many events were ever pushed there.
+type Pushed<'py> = (Bound<'py, PyAny>, Bound<'py, Queue>, usize);
+
+impl<'a, 'py> Sorting<'a, 'py> {
+    fn new(into: &'a Into<'a, 'py>) -> Self {
+        Self {
+            into,
+            is_opening: into.is_opening,
+            run: Run::default(),
+            touched: Vec::new(),
+            notes: Vec::new(),
+            settled: Vec::new(),
+            replies: Vec::new(),
+            writable: Vec::new(),
+        }
     }
 
     fn take(
@@ -196,70 +229,149 @@ impl<'py> Sorted<'py> {
         batch: &mut Batch<'_>,
         at: usize,
     ) -> PyResult<()> {
-        let event = batch.event(at);
+        let (py, event) = (objects.py, batch.event(at));
         let (kind, tag, key) = (event.kind(), event.tag(), event.group().unwrap_or(0));
         match kind {
             Kind::Message => {
                 if tag & OWN_TAG != 0 {
-                    self.settled.append((tag, 0, event.sequence()))?;
+                    self.settled.push(value(py, (tag, 0, event.sequence()))?);
                 }
                 let (keys, len) =
                     (event.is_to_several().then(|| event.groups()), event.data().len());
                 let message = objects.message(batch, at)?;
-                for key in keys.unwrap_or_else(|| vec![key]) {
-                    self.push(key, len, false, message.clone())?;
-                }
+                let Some(keys) = keys else { return self.push(key, message, len) };
+                keys.into_iter().try_for_each(|key| self.push(key, message.clone(), len))
             }
             Kind::Receipt if tag & OWN_TAG != 0 => {
                 let status = event.outcome().map_or(0, |outcome| outcome.0);
-                self.settled.append((tag, status, 0))?;
+                self.settled.push(value(py, (tag, status, 0))?);
+                Ok(())
             }
-            Kind::Writable => self.writable.append(key)?,
+            Kind::Writable => {
+                self.writable.push(value(py, key)?);
+                Ok(())
+            }
             Kind::Reply => {
-                self.replies.append((
-                    tag,
-                    PyBytes::new(self.py, event.data()),
-                    event.has_more(),
-                ))?;
+                let part = PyBytes::new(py, event.data());
+                self.replies.push(value(py, (tag, part, event.has_more()))?);
+                Ok(())
             }
-            _ => {
-                if let Some(object) = objects.other(&event)? {
-                    self.push(key, 0, true, object)?;
-                }
-            }
+            _ => match objects.other(&event)? {
+                Some(object) if key == 0 => self.push_own(kind, object),
+                Some(object) => self.push_other(kind, key, object),
+                None => Ok(()),
+            },
         }
-        Ok(())
     }
 
-    fn push(
-        &mut self,
-        key: usize,
-        len: usize,
-        is_other: bool,
-        event: Bound<'py, PyAny>,
-    ) -> PyResult<()> {
+    fn push(&mut self, key: usize, event: Bound<'py, PyAny>, len: usize) -> PyResult<()> {
         if self.run.key != key {
             self.end_run()?;
             self.run.key = key;
         }
-        self.run.bytes += len;
-        self.run.has_others |= is_other;
-        self.run.events.push(event);
+        self.run.events.push((event, len));
         Ok(())
     }
 
-    fn end_run(&mut self) -> PyResult<()> {
-        let Run { key, bytes, has_others, events } = std::mem::take(&mut self.run);
-        if events.is_empty() {
-            return Ok(());
+    /// What is no message, for a group.
+    fn push_other(&mut self, kind: Kind, key: usize, event: Bound<'py, PyAny>) -> PyResult<()> {
+        self.push(key, event.clone(), 0)?;
+        if let Some((target, queue, place)) = self.end_run()? {
+            if kind == Kind::Left {
+                queue.get().finish();
+            }
+            self.note(target, event, place)?;
         }
-        self.runs.append((key, bytes, !has_others, PyList::new(self.py, events)?))
+        Ok(())
     }
 
-    fn finish(mut self, count: usize) -> PyResult<Bound<'py, PyTuple>> {
+    /// What is no message, for the connection: its life is told at its place in every group, too.
+    fn push_own(&mut self, kind: Kind, event: Bound<'py, PyAny>) -> PyResult<()> {
+        let is_life = matches!(kind, Kind::Suspended | Kind::Resumed);
+        if !is_life && kind != Kind::Closed {
+            return self.push(0, event, 0);
+        }
         self.end_run()?;
-        (count, self.runs, self.settled, self.writable, self.replies).into_pyobject(self.py)
+        let own = self.into.own.clone();
+        if kind == Kind::Resumed && std::mem::take(&mut self.is_opening) {
+            return self.note(own, event, 0);
+        }
+        let queue = queue_of(&own)?;
+        if is_life {
+            queue.get().push_life(&event);
+        } else {
+            queue.get().push(vec![(event.clone(), 0)]);
+        }
+        self.touch(&own, &queue);
+        for target in self.into.targets.values() {
+            let queue = queue_of(&target)?;
+            if !queue.get().is_address {
+                queue.get().push(vec![(event.clone(), 0)]);
+                self.touch(&target, &queue);
+            }
+        }
+        self.note(own, event, 0)
     }
+
+    fn note(
+        &mut self,
+        target: Bound<'py, PyAny>,
+        event: Bound<'py, PyAny>,
+        place: usize,
+    ) -> PyResult<()> {
+        let py = target.py();
+        let rest = [target, event, value(py, place)?, py.None().into_bound(py)];
+        self.notes.push(PyList::new(py, rest)?.into_any());
+        Ok(())
+    }
+
+    fn touch(&mut self, target: &Bound<'py, PyAny>, queue: &Bound<'py, Queue>) {
+        if queue.get().touch() {
+            self.touched.push(target.clone());
+        }
+    }
+
+    /// `None`: there was nothing to push, or its group has ended here already.
+    fn end_run(&mut self) -> PyResult<Option<Pushed<'py>>> {
+        let Run { key, events } = std::mem::take(&mut self.run);
+        if events.is_empty() {
+            return Ok(None);
+        }
+        let target = match key {
+            0 => Some(self.into.own.clone()),
+            key => self.into.targets.get_item(key)?,
+        };
+        let Some(target) = target else { return Ok(None) };
+        let queue = queue_of(&target)?;
+        let place = queue.get().push(events);
+        self.touch(&target, &queue);
+        Ok(Some((target, queue, place)))
+    }
+
+    fn finish(mut self, count: usize) -> PyResult<()> {
+        self.end_run()?;
+        for target in &self.touched {
+            queue_of(target)?.get().told();
+        }
+        let py = self.into.told.py();
+        let list = |mut all: Vec<_>| {
+            all.reverse();
+            PyList::new(py, all)
+        };
+        let batch = (
+            count,
+            list(self.touched)?,
+            list(self.notes)?,
+            list(self.settled)?,
+            list(self.replies)?,
+            list(self.writable)?,
+        );
+        self.into.told.append(batch)
+    }
+}
+
+fn queue_of<'py>(target: &Bound<'py, PyAny>) -> PyResult<Bound<'py, Queue>> {
+    Ok(target.getattr(intern!(target.py(), "queue"))?.cast_into()?)
 }
 
 /// Makes objects of events.
@@ -320,7 +432,7 @@ impl<'py> Objects<'py, '_> {
         let values = [
             self.all(view.members())?,
             self.classes.view_id.make(py, view.id())?,
-            value(py, view.cause())?,
+            self.cause(view.cause())?,
             self.all(view.joined())?,
             self.all(view.left())?,
             self.all(view.together())?,
@@ -328,6 +440,14 @@ impl<'py> Objects<'py, '_> {
             value(py, view.reason())?,
         ];
         class.make(py, values)
+    }
+
+    /// One that a newer library has is its number.
+    fn cause(&self, number: u32) -> PyResult<Bound<'py, PyAny>> {
+        match self.classes.causes.get(&number) {
+            Some(cause) => Ok(cause.bind(self.py).clone()),
+            None => value(self.py, number),
+        }
     }
 
     fn all(&mut self, members: Vec<Member>) -> PyResult<Bound<'py, PyAny>> {

@@ -5,18 +5,20 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anasazi_sys::generated::{
-    ANZ_EAGAIN, ANZ_EBUSY, ANZ_EFORKED, ANZ_EINTR, ANZ_EINVAL, ANZ_ETIMEDOUT,
+    ANZ_EAGAIN, ANZ_EFORKED, ANZ_EINTR, ANZ_EINVAL, ANZ_EMSGSIZE, ANZ_ETIMEDOUT, ANZ_UNRELIABLE,
 };
-use anasazi_sys::{Failure, Member, Status};
+use anasazi_sys::{Member, Status};
 use pyo3::exceptions::{PyOverflowError, PyTypeError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::configuration::Config;
 use crate::errors::{busy, exception, explained, text, wrong};
 use crate::numbers::{pair, shown};
-use crate::receiving::Receiving;
-use crate::turn::Turn;
+use crate::queue::{Backlog, Queue};
+use crate::receiving::{Into, Receiving};
+use crate::turn::{Turn, has_turn};
 
 /// A signal that came before the wait began does not end it: look for one so often.
 const LOOK_FOR_SIGNALS: Duration = Duration::from_millis(500);
@@ -157,21 +159,23 @@ impl Session {
         known(peer?, target, targets)
     }
 
-    /// Sends to several groups; False: there is no room.
+    /// Sends to several groups, else as `Group.send()`.
     #[staticmethod]
+    #[pyo3(signature = (groups, service, data, tag, send=None))]
     fn send_to(
         py: Python<'_>,
         groups: &Bound<'_, PyTuple>,
         service: Service,
         data: &Bound<'_, PyAny>,
         tag: u64,
+        send: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         let groups: Vec<Bound<'_, Group>> =
             groups.iter().map(|group| Ok(group.cast_into()?)).collect::<PyResult<_>>()?;
         let groups: Vec<&anasazi_sys::Group> = groups.iter().map(|group| &group.get().0).collect();
         with_bytes(data, |bytes| {
             let sent = anasazi_sys::Session::mcast_groups(&groups, service.0, bytes, tag);
-            accepted(py, sent, service, bytes.len())
+            noted(accepted(py, sent, service, bytes.len())?, send)
         })
     }
 
@@ -182,13 +186,26 @@ impl Session {
         self.session.query(&json, tag).map_err(|status| explained(py, status, "a query"))
     }
 
-    /// Appends what there is, without waiting: see `receiving`.
-    fn receive(&self, into: &Bound<'_, PyList>) -> PyResult<()> {
-        let py = into.py();
+    /// A queue of events of this session: of a group, or of an address, which is told less.
+    #[pyo3(signature = (backlog, is_address=false))]
+    fn queue(&self, backlog: &Bound<'_, Backlog>, is_address: bool) -> Queue {
+        let is_taken = Arc::clone(&self.is_taken);
+        Queue::new(backlog.get(), self.session.clone(), is_taken, is_address)
+    }
+
+    /// Puts what there is into the queues of `own` and `targets`, without waiting, and appends what
+    /// is to be told of it: see `receiving`.
+    fn receive(
+        &self,
+        own: &Bound<'_, PyAny>,
+        targets: &Bound<'_, PyDict>,
+        is_opening: bool,
+        told: &Bound<'_, PyList>,
+    ) -> PyResult<()> {
         let Ok(mut receiving) = self.receiving.try_lock() else {
-            return Err(busy(py, "receiving"));
+            return Err(busy(told.py(), "receiving"));
         };
-        receiving.receive(into)
+        receiving.receive(&Into { own, targets, is_opening, told })
     }
 
     /// Ends the session.
@@ -201,10 +218,7 @@ impl Session {
         if self.session.is_inherited() {
             return Err(explained(py, Status(ANZ_EFORKED), "this connection"));
         }
-        Turn::take(&self.is_taken).ok_or_else(|| {
-            let sentence = "another thread waits for this connection: one at a time may";
-            exception(py, Failure { message: sentence.to_owned(), ..Status(ANZ_EBUSY).into() })
-        })
+        Turn::take(&self.is_taken).ok_or_else(|| has_turn(py))
     }
 
     /// Whether this is a child that was forked since.
@@ -225,16 +239,19 @@ impl Group {
         self.0.key()
     }
 
-    /// Sends; False: there is no room.
+    /// Sends; False: there is no room. `send` knows it before any handler of a signal runs.
+    #[pyo3(signature = (service, data, tag, send=None))]
     fn send(
         &self,
         py: Python<'_>,
         service: Service,
         data: &Bound<'_, PyAny>,
         tag: u64,
+        send: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         with_bytes(data, |bytes| {
-            accepted(py, self.0.mcast(service.0, bytes, tag), service, bytes.len())
+            let sent = self.0.mcast(service.0, bytes, tag);
+            noted(accepted(py, sent, service, bytes.len())?, send)
         })
     }
 
@@ -280,6 +297,13 @@ impl<'py> FromPyObject<'_, 'py> for Service {
     }
 }
 
+const LEN: &str = " (the engine takes as many as its setting message.len_max says, 1 MiB if it is \
+                   not set: raise that on all nodes, or send in parts)";
+const UNRELIABLE_LEN: &str = " (an unreliable one has UNRELIABLE_LEN_MAX at most, less what \
+                              several groups take: send it by another service, or in parts)";
+/// Of a service, without what is or-ed to it.
+const LEVEL_MASK: u32 = 0xff;
+
 fn accepted(
     py: Python<'_>,
     sent: Result<(), Status>,
@@ -291,12 +315,23 @@ fn accepted(
         Err(Status(ANZ_EAGAIN)) => Ok(false),
         Err(status) => {
             let mut doing = format!("sending a message of {len} bytes");
+            if status.0 == ANZ_EMSGSIZE {
+                doing +=
+                    if service.0 & LEVEL_MASK == ANZ_UNRELIABLE { UNRELIABLE_LEN } else { LEN };
+            }
             if status.0 == ANZ_EINVAL {
                 doing += &format!(", service {:#x} ({SERVICES})", service.0);
             }
             Err(explained(py, status, &doing))
         }
     }
+}
+
+fn noted(is_sent: bool, send: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+    if let (true, Some(send)) = (is_sent, send) {
+        send.setattr(intern!(send.py(), "is_sent"), true)?;
+    }
+    Ok(is_sent)
 }
 
 /// Calls with the bytes of whatever has some; what is not `bytes` is copied, since it may change

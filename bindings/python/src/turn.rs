@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anasazi_sys::generated::ANZ_EBUSY;
+use anasazi_sys::{Failure, Status};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+
+use crate::errors::exception;
 
 /// A turn, for `with`. Taking it makes this object and its end gives it back, each within one call:
 /// whichever instruction KeyboardInterrupt comes after, the object goes with what was on Python's
@@ -29,6 +33,12 @@ impl Turn {
             self.is_taken.store(false, Ordering::Release);
         }
     }
+}
+
+/// Somebody else has it.
+pub(crate) fn has_turn(py: Python<'_>) -> PyErr {
+    let sentence = "another thread waits for this connection: one at a time may";
+    exception(py, Failure { message: sentence.to_owned(), ..Status(ANZ_EBUSY).into() })
 }
 
 #[pymethods]

@@ -8,6 +8,7 @@ import errno
 import gc
 import pickle
 import threading
+import traceback
 from typing import Any
 
 import anasazi
@@ -88,7 +89,8 @@ async def test_messages(place: Place) -> None:
             with pytest.raises(anasazi.TooLarge) as large:
                 await send
             assert isinstance(large.value, ValueError) and "67108864 bytes" in str(large.value)
-        with pytest.raises(anasazi.TooLarge):
+            assert "message.len_max says, 1 MiB if" in str(large.value)
+        with pytest.raises(anasazi.TooLarge, match="1025 bytes .*UNRELIABLE_LEN_MAX"):
             group.try_mcast(bytes(anasazi.UNRELIABLE_LEN_MAX + 1), anasazi.UNRELIABLE)
         for service in (6, 99, anasazi.AGREED | anasazi.PRIO_HIGH | anasazi.PRIO_BULK):
             with pytest.raises(anasazi.InvalidArgument):
@@ -258,19 +260,6 @@ async def test_what_no_event_tells_is_raised(place: Place) -> None:
         with pytest.raises(anasazi.InternalError):
             async for _ in group:
                 pass
-
-
-def test_an_interrupt_while_sorting_is_told(place: Place) -> None:
-    def interrupt(name: str | None, event: anasazi.Event) -> None:
-        raise KeyboardInterrupt
-
-    with anasazi.sync.connect(**place.arguments()) as conn:
-        conn.observe(interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            conn.join("room")
-        with pytest.raises(anasazi.ConnectionClosed, match="connect again"):
-            conn.recv(10)
-        assert conn.is_closed
 
 
 async def test_numbers_that_are_none(place: Place) -> None:
@@ -443,3 +432,99 @@ def test_the_sender_of_a_message_that_a_program_makes() -> None:
     pair = Pair((1, 2))
     made = anasazi.Message(pair, b"x")  # type: ignore[arg-type]
     assert type(made.sender) is anasazi.Member and made.sender == (1, 2)
+
+
+async def test_what_is_easily_mistaken(place: Place) -> None:
+    """It is told in a sentence that says what to write."""
+
+    def within(thing: Any) -> None:
+        with thing:
+            pass
+
+    def iterate(thing: Any) -> None:
+        for _ in thing:
+            pass
+
+    connecting: Any = anasazi.connect(**place.arguments())
+    async with connecting as conn, conn.join("room") as group:
+        joining: Any = conn.join("other")
+        for thing in (connecting, conn, joining, group):
+            with pytest.raises(TypeError, match="write 'async with' in place of 'with'"):
+                within(thing)
+            with pytest.raises(TypeError, match="write 'async for' in place of 'for'"):
+                iterate(thing)
+        for thing in (connecting, joining):
+            with pytest.raises(TypeError, match="await it"):
+                async for _ in thing:
+                    pass
+            with pytest.raises(TypeError, match=r"ensure_future\(\) in place of create_task"):
+                asyncio.create_task(thing)
+            assert await asyncio.wait_for(thing, 5)
+        with pytest.raises(AttributeError, match="no 'mcast' yet.*write 'await' or 'async with'"):
+            joining.mcast(b"x")
+        assert not hasattr(joining, "__fspath__")
+        check_arguments(anasazi.connect, conn)
+        with pytest.raises(TypeError, match=r"json.dumps"):
+            await conn.query({})
+
+
+def check_arguments(connect: Any, conn: Any) -> None:
+    with pytest.raises(TypeError, match="a URL is a string such as 'inproc:hello', or None, not 7"):
+        connect(7)
+    with pytest.raises(TypeError, match="a group's name is a string, not 5"):
+        conn.join(5)
+    with pytest.raises(TypeError, match=r"a group's name is a string, not b'room': decode\(\) it"):
+        conn.join(b"room")
+
+
+def test_what_is_easily_mistaken_without_asyncio(place: Place) -> None:
+    async def within(thing: Any) -> None:
+        async with thing:
+            pass
+
+    async def iterate(thing: Any) -> None:
+        async for _ in thing:
+            pass
+
+    async def wait_for(thing: Any) -> None:
+        await thing
+
+    with anasazi.sync.connect(**place.arguments()) as conn, conn.join("room") as group:
+        for thing in (conn, group):
+            with pytest.raises(TypeError, match="write 'with' in place of 'async with'"):
+                asyncio.run(within(thing))
+            with pytest.raises(TypeError, match="write 'for' in place of 'async for'"):
+                asyncio.run(iterate(thing))
+            with pytest.raises(TypeError, match="leave out 'await'"):
+                asyncio.run(wait_for(thing))
+        check_arguments(anasazi.sync.connect, conn)
+        with pytest.raises(TypeError, match=r"json.dumps"):
+            conn.query({})  # type: ignore[arg-type]
+
+
+def test_public_names_are_those_of_the_package() -> None:
+    for name in anasazi.__all__:
+        thing = getattr(anasazi, name)
+        if isinstance(thing, type):
+            assert (thing.__module__, thing.__qualname__) == ("anasazi", name)
+    shown = traceback.format_exception_only(anasazi.Lost("gone"))
+    assert shown == ["anasazi.Lost: gone\n"]
+    assert anasazi.sync.Group.__module__ == "anasazi.sync"
+
+
+async def test_a_view_shows_its_cause(place: Place) -> None:
+    async with anasazi.connect(**place.arguments()) as conn, conn.join("room") as group:
+        assert group.view is not None and group.view.cause is anasazi.Cause.JOIN
+        assert "cause=<Cause.JOIN: 1>" in repr(group.view)
+
+
+async def test_a_group_that_is_called_as_a_member(place: Place) -> None:
+    """An address is that of a member, whatever groups there are."""
+    async with anasazi.connect(**place.arguments()) as conn:
+        member = conn.member
+        name = f"{member.node}/{member.session}"
+        peer: Any = conn.peer(member)
+        target = peer._stream
+        del peer
+        assert conn._core.find(name) is None
+        assert conn.peer(member)._stream is target

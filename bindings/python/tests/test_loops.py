@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+import warnings
+import weakref
 from typing import Any
 
 import anasazi
@@ -124,3 +126,28 @@ async def test_an_engine_that_cannot_answer() -> None:
         with pytest.raises(anasazi.WrongState, match="start_thread"):
             await begin()  # type: ignore[misc]
     idle.close()
+
+
+async def test_nothing_is_left_of_a_connection(place: Place) -> None:
+    """Neither of one that was closed nor of one that somebody waited for when its loop ended."""
+    left: list[weakref.ref[Any]] = []
+
+    async def use() -> None:
+        conn = await anasazi.connect(**place.arguments())
+        group = await conn.join("room")
+        await group.mcast(b"x")
+        left.extend(weakref.ref(one) for one in (conn, conn._core, conn._io, group._stream))
+        waiting = asyncio.create_task(conn.recv())
+        await asyncio.sleep(0.01)
+        left.append(weakref.ref(waiting))
+        if len(left) == 5:
+            waiting.cancel()
+            conn.close()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        await use()
+        await asyncio.to_thread(asyncio.run, use())
+        await asyncio.sleep(0.01)
+        gc.collect()
+    assert len(left) == 10 and not any(one() for one in left), [one() for one in left]

@@ -149,6 +149,8 @@ def test_module_chat(daemon: Daemon, programs: list[Program]) -> None:
         one.expect("* 2 here")
     ada.type("hello ✓\n")
     assert "ada: hello ✓" in ben.expect("hello")
+    ada.type("red \x1b[31m\n")
+    assert "red \\x1b[31m" in ben.expect("red"), "it does not command the terminal"
     ada.finish()
     ben.expect("* 1 here")
     ben.process.send_signal(signal.SIGINT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import anasazi
 import pytest
-from conftest import SOURCE, own_cluster
+from conftest import SOURCE, Daemon, own_cluster
 
 README = (SOURCE / "bindings/python/README.md").read_text()
 PROGRAMS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
@@ -44,11 +45,28 @@ def test_it_has_programs() -> None:
 
 @pytest.mark.parametrize("number", range(len(PROGRAMS)))
 def test_program(number: int) -> None:
+    if "Suspended" in PROGRAMS[number]:
+        return  # See below.
     printed = run(PROGRAMS[number])
     if number < 2:
         says = re.search(r"It prints:\n\n```\n(.*?)```", README, re.DOTALL)
         assert says is not None and printed == says.group(1)
     assert printed
+
+
+def test_the_program_whose_daemon_stays_away(daemon: Daemon) -> None:
+    program = next(program for program in PROGRAMS if "Suspended" in program)
+    says = re.search(r"after the first line it prints:\n\n```\n(.*?)```", README, re.DOTALL)
+    assert says is not None
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", program], stdout=subprocess.PIPE, text=True,
+        env={**os.environ, "ANASAZI_URL": daemon.url},
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        first = running.stdout.readline()
+        daemon.kill()
+        assert first + running.stdout.read() == says.group(1)
+        assert running.wait(10) == 0
 
 
 @pytest.mark.parametrize("name", anasazi.__all__)

@@ -214,7 +214,7 @@ def test_who_is_busy_has_sent_nothing(place: Place) -> None:
 
         def work(number: int) -> None:
             n = 0
-            while time.monotonic() < over:
+            while time.monotonic() < over and n < 4000:
                 n += 1
                 while True:
                     try:
@@ -357,7 +357,7 @@ def test_an_interrupt_while_joining_leaves_nothing_joined(place: Place) -> None:
             break
         else:
             raise AssertionError("it never came to its end")
-        assert not any(e for e in conn._stream.runs), "nothing is told to the connection"
+        assert len(conn._stream.queue) == 0, "nothing is told to the connection"
 
 
 CALLS: dict[str, Callable[[Any, Any], object]] = {
