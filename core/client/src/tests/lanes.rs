@@ -207,9 +207,9 @@ fn a_lane_that_ends_with_a_word_ends_its_groups_alone() {
         session.send(group, 4, &[b"x"], tag).unwrap();
     }
     // The first is done, the second was taken, the third not even that.
-    let up_to = (0..4).map(|_| lane.request()).count() as u64 * 0;
+    (0..4).for_each(|_| _ = lane.request());
     let entry = |tag| TakenEntry { tag, handle: number, ahead: 0 };
-    let record = TakenRecord { up_to };
+    let record = TakenRecord { up_to: 0 };
     lane.push(event::TAKEN, &[record.as_bytes(), entry(1).as_bytes(), entry(2).as_bytes()]);
     lane.push(event::DONE, &[DoneRecord { tag: 1 }.as_bytes()]);
     lane.message(number, 9, b"the last");
@@ -336,13 +336,15 @@ fn closing_and_the_last_word_end_all_lanes() {
     let (session, [engine, lane], _listener, _) = open_in_fast();
     session.close();
     assert_eq!(engine.request().kind, request::CLOSE);
-    (engine.await_end(), lane.await_end());
+    engine.await_end();
+    lane.await_end();
     let (session, [engine, lane], _listener, (group, _)) = open_in_fast();
     engine.closed(Status::ESLOW, "too slow");
     let seen = receive_some(&session);
     assert_eq!(kinds(&seen), [EventKind::Left, EventKind::Closed]);
     assert_eq!((seen[0].group, seen[0].status), (Some(group), Status::ESLOW));
-    (engine.await_end(), lane.await_end());
+    engine.await_end();
+    lane.await_end();
 }
 
 #[test]

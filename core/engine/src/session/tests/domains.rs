@@ -126,14 +126,16 @@ fn nothing_is_sent_to_groups_of_two_domains() {
     client.join(1, "orders");
     fast.join(2, "fast/orders");
     engine.run();
-    (client.drain(), fast.drain());
+    client.drain();
+    fast.drain();
     for (lane, own, other) in [(&client, 1, 2), (&fast, 2, 1)] {
         // A lane has no handles of another one.
         lane.send_to(4, 9, &[(own, 0), (other, 0)], b"to both");
         engine.run();
         assert_eq!(lane.expect_receipt(), (own, Status::ENOTMEMBER, 9));
     }
-    (client.expect_nothing(), fast.expect_nothing());
+    client.expect_nothing();
+    fast.expect_nothing();
 }
 
 #[test]
@@ -149,13 +151,15 @@ fn who_is_addressed_in_a_domain_is_reached_there() {
     let mut domains: Vec<_> = asked(&mut engine, &[]).iter().map(|(domain, _)| *domain).collect();
     domains.sort();
     assert_eq!(domains, [DomainId::DEFAULT, fast]);
-    (client.drain(), lane.drain());
+    client.drain();
+    lane.drain();
     let to = Audience::Member(member(id));
     for (domain, lane, handle) in [(fast, &lane, 1), (DomainId::DEFAULT, &client, 2)] {
         engine.sessions.receipt(domain, id, &to, 5, Fate::NotMember);
         assert_eq!(lane.expect_receipt(), (handle, Status::ENOTMEMBER, 5));
     }
-    (client.expect_nothing(), lane.expect_nothing());
+    client.expect_nothing();
+    lane.expect_nothing();
 }
 
 /// One session in two domains of which one takes nothing: what it wants of the other goes on, in
@@ -169,7 +173,8 @@ fn a_full_domain_holds_up_its_own_lanes_only() {
     client.join(1, "orders");
     lane.join(1, "fast/orders");
     engine.run();
-    (client.drain(), lane.drain());
+    client.drain();
+    lane.drain();
     let domains = |asked: Vec<(DomainId, Command)>| asked.iter().map(|a| a.0).collect::<Vec<_>>();
     for (full, other) in [(default, fast), (fast, default)] {
         client.send(1, 4, 0, b"default");
@@ -225,7 +230,8 @@ fn senders_wait_in_the_domain_where_that_was_asked_for() {
     client.join(1, "orders");
     lane.join(2, "fast/orders");
     engine.run();
-    (client.drain(), lane.drain());
+    client.drain();
+    lane.drain();
     let groups = [GroupId::of("orders")];
     engine.sessions.hold((fast, NodeId(2)), &groups, 250, engine.now);
     assert_eq!(engine.sessions.held_by(fast.group(groups[0])).count(), 1);

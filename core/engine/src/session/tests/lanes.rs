@@ -106,7 +106,9 @@ fn lanes_that_are_nobodys_are_refused_in_words() {
         assert!(status == Status::EINVAL && why.contains("a lane of no session"), "{why}");
     }
     // None of that did anything to those who are there.
-    (lanes[0].expect_nothing(), lanes[1].expect_nothing(), other.expect_nothing());
+    lanes[0].expect_nothing();
+    lanes[1].expect_nothing();
+    other.expect_nothing();
     assert_eq!((engine.sessions.len(), engine.sessions.describe().len()), (2, 3));
 }
 
@@ -174,7 +176,8 @@ fn the_end_of_a_lane_is_the_sessions_end_in_its_domain_alone() {
     client.join(1, "orders");
     lane.join(1, "fast/orders");
     engine.run();
-    (client.drain(), lane.drain());
+    client.drain();
+    lane.drain();
     lane.hang_up();
     assert_eq!(told(&mut engine, &[]), [(fast, "disconnect")]);
     client.send(1, 4, 0, b"still there");
@@ -299,7 +302,7 @@ fn a_removed_domain_ends_its_lanes_when_they_are_read_or_after_a_while() {
         second.drain();
     }
     engine.sessions.retire_domain(fast, "removed by a test");
-    let mut sweep = |engine: &mut Engine| loop {
+    let sweep = |engine: &mut Engine| loop {
         match engine.sessions.sweep_domain(fast, engine.now) {
             Sweep::GoesOn => {}
             sweep => {
