@@ -40,8 +40,8 @@ fn take_descriptors(config: &ValidConfig) {
     let needed = (lanes * each + domains + OTHER_DESCRIPTORS) as u64;
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if limit < needed => tracing::warn!(
-            "at most {limit} file descriptors: too few for client.sessions_max = {} with a lane for \
-             each domain, which takes {needed}; raise LimitNOFILE (ulimit -Hn)",
+            "at most {limit} file descriptors: too few for client.sessions_max = {} with a lane \
+             for each domain, which takes {needed}; raise LimitNOFILE (ulimit -Hn)",
             config.client.sessions_max
         ),
         Ok(_) => {}

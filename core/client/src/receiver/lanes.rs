@@ -5,7 +5,7 @@
 //!           at the time              welcome             socket ends, ring empty
 //!   Idle ----------------> Greeting ---------> Online ----------------------------> (Vacant)
 //!    ^                        | failed           |   with a word: its groups end
-//!    +---- and may pass ------+                  +-> Silent: so does the session soon, or it is lost
+//!    +---- and may pass ------+                  +-> Silent: so does the session, or is lost
 //! ```
 
 use std::ffi::CStr;

@@ -20,9 +20,9 @@
 //! * Every handle ends with exactly one LEFT, or with the CLOSED that ends its lane. CLOSED is the
 //!   last record; room for it is kept free.
 //!
-//! A lane can be looked up in three ways: by slot (where it lies), by domain and [`SessionId`] (what
-//! the protocol calls it), by the keys of its descriptors (its slot times two, plus one for the
-//! wake-up).
+//! A lane can be looked up in three ways: by slot (where it lies), by domain and [`SessionId`]
+//! (what the protocol calls it), by the keys of its descriptors (its slot times two, plus one for
+//! the wake-up).
 
 mod admission;
 mod backlog;

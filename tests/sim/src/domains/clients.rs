@@ -17,7 +17,7 @@ const SAFE: u32 = 5;
 const AGREED: u32 = 4;
 
 impl World {
-    /// The client of a node joins its group in a domain, over a lane of the one session that it has.
+    /// The client of a node joins its group in a domain, over a lane of its one session.
     pub(super) fn connect(&mut self, domain: usize, node: usize) {
         if self.machines[node].session.is_none() {
             let session = self.greet(node, None);
