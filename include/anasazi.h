@@ -146,12 +146,13 @@ typedef int32_t anz_status_t;
 #define ANZ_EV_MESSAGE        1       /* a message, at its place in the order */
 #define ANZ_EV_VIEW           2       /* regular configuration of the group installed */
 #define ANZ_EV_TRANSITIONAL   3       /* transitional signal: guarantees narrow to view->together */
-#define ANZ_EV_WRITABLE       4       /* after ANZ_EAGAIN from a send */
+/* after ANZ_EAGAIN from a send to this group: there is room in its domain's lane */
+#define ANZ_EV_WRITABLE       4
 /* this group handle ends here: own leave, refused join, removed domain; status says why, data in
  * words. Every handle from anz_join() and anz_peer() ends with exactly one, unless its session
  * is closed first. The handle itself goes stale with the next anz_recv(). */
 #define ANZ_EV_LEFT           5
-/* engine lost, reconnecting; sends give ANZ_EAGAIN meanwhile */
+/* engine lost, in all domains; reconnecting; sends give ANZ_EAGAIN meanwhile */
 #define ANZ_EV_SUSPENDED      6
 /* sender = our new identity; groups are being rejoined and announce new views */
 #define ANZ_EV_RESUMED        7
@@ -304,6 +305,9 @@ typedef struct anz_event {
     size_t len;
     const anz_view_t *view;              /* VIEW and TRANSITIONAL; valid until anz_release() */
     uint64_t token;                      /* opaque, for anz_release() */
+    /* the domain that it is of, such as "default"; NULL for events of the whole session and
+     * answers to anz_query(). Valid as long as data */
+    const char *domain;
 } anz_event_t;
 
 /* What one member did with a message. */
@@ -338,9 +342,9 @@ ANZ_API const char *anz_version_string(void);
  * the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
  * "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
  * anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets), "async-signal-safe"
- * (what is tagged AS-Safe is so on this platform: x86-64); not built yet: "receipts" (of
- * delivered messages), and "domains" as a whole: they are configured and named, and every
- * session still has one ring for all of them */
+ * (what is tagged AS-Safe is so on this platform: x86-64), "domains" (a lane for each of them in
+ * every session, and events that say of which they are); not built yet: "receipts" (of delivered
+ * messages) */
 ANZ_API int anz_has(const char *feature);
 
 /* MT-Safe AS-Safe NB: "ANZ_EAGAIN"; static */
@@ -482,8 +486,13 @@ ANZ_API anz_status_t anz_conn_stats(anz_conn_t *c, anz_conn_stats_t *out);
 /* ---- groups ---------------------------------------------------------------------------------- */
 
 /* "name" is in the default domain, "domain/name" in that sub-EVS domain, if the engine has it,
- * else ANZ_EV_LEFT says which it has; 1 to 255 bytes of UTF-8 in all. MT-Safe NB; done at the
- * VIEW that has you; twice: ANZ_EEXIST */
+ * else ANZ_EV_LEFT says which it has; 1 to 255 bytes of UTF-8 in all. Each domain has a lane of
+ * its own: a connection of this session with its own rings, so that a domain that takes nothing,
+ * or whose messages are not read, fills that lane and no other. The first group of another
+ * domain than "default" has anz_recv() make it: until then there is no room to send there, then
+ * ANZ_EV_WRITABLE comes. A lane that the engine refuses, or ends as not read fast enough, ends
+ * the groups of its domain alone: ANZ_EV_LEFT. MT-Safe NB; done at the VIEW that has you; twice:
+ * ANZ_EEXIST */
 ANZ_API anz_status_t anz_join(anz_conn_t *c, const char *name, uint32_t flags, void *user_data,
                               anz_group_t **out);
 
@@ -502,8 +511,8 @@ ANZ_API anz_status_t anz_peer(anz_conn_t *c, const char *domain, anz_member_t to
  * MT-Safe NB */
 ANZ_API anz_status_t anz_group_name(const anz_group_t *g, char *buf, size_t cap);
 
-/* Until there is room to send. BLK, MT-Safe; CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT,
- * ANZ_EINTR */
+/* Until there is room to send; as it receives nothing, it makes no lane. BLK, MT-Safe;
+ * CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT, ANZ_EINTR */
 ANZ_API anz_status_t anz_group_wait_writable(anz_group_t *g, int64_t deadline_ns);
 
 /* ---- send: MT-Safe AS-Safe NB, preserves errno ----------------------------------------------- */
@@ -536,9 +545,10 @@ ANZ_API void anz_abort(anz_group_t *g, anz_claim_t *c);
 
 /* ---- receive --------------------------------------------------------------------------------- */
 
-/* One ordered stream of messages AND views per session. The caller sets struct_size in element
- * 0. Events are borrowed until anz_release(). MT-Owner NB; n>0 events, 0 none, <0 a status:
- * ANZ_ECLOSED after the last one */
+/* One ordered stream of messages AND views per session and domain: those of several domains come
+ * a few of each in turn. It makes the session's lane of a domain when the first group there was
+ * joined. The caller sets struct_size in element 0. Events are borrowed until anz_release().
+ * MT-Owner NB; n>0 events, 0 none, <0 a status: ANZ_ECLOSED after the last one */
 ANZ_API int anz_recv(anz_conn_t *c, anz_event_t *events, size_t max);
 
 /* Gives events back. MT-Safe NB, in any order; what is not held is ignored */

@@ -191,6 +191,7 @@ pub(crate) fn groups(answer: &Value) -> String {
 pub(crate) fn sessions(answer: &Value) -> String {
     let mut table = new_table(&[
         "SESSION",
+        "DOMAIN",
         "PID",
         "UID",
         "BY",
@@ -206,7 +207,7 @@ pub(crate) fn sessions(answer: &Value) -> String {
     for session in list(&answer["sessions"]) {
         let id = session["session"].as_u64().unwrap_or(0);
         let groups = &session["groups"];
-        let mut row = vec![Cell::new(words::session(id))];
+        let mut row = vec![Cell::new(words::session(id)), Cell::new(text(&session["domain"]))];
         // Nobody knows them of who comes over TCP.
         row.extend(
             ["pid", "uid"].map(|key| session[key].as_u64().map_or_else(|| Cell::new("-"), number)),

@@ -31,15 +31,17 @@ pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
     engine.run_with(tick, &mut |engine| supervisor.turned(engine.is_operational())).map_err(failed)
 }
 
-/// As many descriptors as this process may have: sessions take four each, over streams nine.
+/// As many descriptors as this process may have: sessions take four for each domain that they use,
+/// over streams nine.
 fn take_descriptors(config: &ValidConfig) {
     let each = if config.client.listen_streams.is_empty() { 4 } else { 9 };
     let domains = config.domains.len() * DESCRIPTORS_OF_DOMAIN;
-    let needed = (config.client.sessions_max * each + domains + OTHER_DESCRIPTORS) as u64;
+    let lanes = config.client.sessions_max * (1 + config.domains.len());
+    let needed = (lanes * each + domains + OTHER_DESCRIPTORS) as u64;
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(limit) if limit < needed => tracing::warn!(
-            "at most {limit} file descriptors: too few for client.sessions_max = {}, which takes \
-             {needed}; raise LimitNOFILE (ulimit -Hn)",
+            "at most {limit} file descriptors: too few for client.sessions_max = {} with a lane \
+             for each domain, which takes {needed}; raise LimitNOFILE (ulimit -Hn)",
             config.client.sessions_max
         ),
         Ok(_) => {}

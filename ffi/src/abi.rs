@@ -164,13 +164,13 @@ pub const ANZ_EV_MESSAGE: u16 = 1;
 pub const ANZ_EV_VIEW: u16 = 2;
 /// transitional signal: guarantees narrow to view->together
 pub const ANZ_EV_TRANSITIONAL: u16 = 3;
-/// after ANZ_EAGAIN from a send
+/// after ANZ_EAGAIN from a send to this group: there is room in its domain's lane
 pub const ANZ_EV_WRITABLE: u16 = 4;
 /// this group handle ends here: own leave, refused join, removed domain; status says why, data in
 /// words. Every handle from anz_join() and anz_peer() ends with exactly one, unless its session is
 /// closed first. The handle itself goes stale with the next anz_recv().
 pub const ANZ_EV_LEFT: u16 = 5;
-/// engine lost, reconnecting; sends give ANZ_EAGAIN meanwhile
+/// engine lost, in all domains; reconnecting; sends give ANZ_EAGAIN meanwhile
 pub const ANZ_EV_SUSPENDED: u16 = 6;
 /// sender = our new identity; groups are being rejoined and announce new views
 pub const ANZ_EV_RESUMED: u16 = 7;
@@ -298,6 +298,9 @@ pub struct anz_event {
     pub view: *const anz_view_t,
     /// opaque, for anz_release()
     pub token: u64,
+    /// the domain that it is of, such as "default"; NULL for events of the whole session and
+    /// answers to anz_query(). Valid as long as data
+    pub domain: *const c_char,
 }
 #[allow(missing_docs, reason = "said above")]
 pub type anz_event_t = anz_event;
@@ -439,7 +442,7 @@ const _: () = {
     assert!(size_of::<Receipt>() == size_of::<anz_receipt>());
     assert!(size_of::<Member>() == size_of::<anz_member>());
     assert!(size_of::<ViewId>() == size_of::<anz_view_id>());
-    assert!(size_of::<anz_event>() == 96);
+    assert!(size_of::<anz_event>() == 104);
     assert!(size_of::<anz_error>() == 256);
     let version = ANZ_VERSION_MAJOR * 1_000_000 + ANZ_VERSION_MINOR * 1_000 + ANZ_VERSION_PATCH;
     assert!(ANZ_VERSION_NUM == version);

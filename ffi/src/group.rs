@@ -11,8 +11,13 @@ use crate::session::open_session;
 
 /// ---- groups ----
 /// "name" is in the default domain, "domain/name" in that sub-EVS domain, if the engine has it,
-/// else ANZ_EV_LEFT says which it has; 1 to 255 bytes of UTF-8 in all. MT-Safe NB; done at the VIEW
-/// that has you; twice: ANZ_EEXIST
+/// else ANZ_EV_LEFT says which it has; 1 to 255 bytes of UTF-8 in all. Each domain has a lane of
+/// its own: a connection of this session with its own rings, so that a domain that takes nothing,
+/// or whose messages are not read, fills that lane and no other. The first group of another domain
+/// than "default" has anz_recv() make it: until then there is no room to send there, then
+/// ANZ_EV_WRITABLE comes. A lane that the engine refuses, or ends as not read fast enough, ends the
+/// groups of its domain alone: ANZ_EV_LEFT. MT-Safe NB; done at the VIEW that has you; twice:
+/// ANZ_EEXIST
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_join(
     c: *mut anz_conn_t,
@@ -73,8 +78,8 @@ pub unsafe extern "C" fn anz_group_name(
     guarded(|| group(g)?.with_name(|name| unsafe { put_text(name, buf, cap) })?)
 }
 
-/// Until there is room to send. BLK, MT-Safe; CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT,
-/// ANZ_EINTR
+/// Until there is room to send; as it receives nothing, it makes no lane. BLK, MT-Safe;
+/// CLOCK_MONOTONIC, -1 = for ever; OK, ANZ_ETIMEDOUT, ANZ_EINTR
 #[unsafe(no_mangle)]
 pub extern "C" fn anz_group_wait_writable(g: *mut anz_group_t, deadline_ns: i64) -> anz_status_t {
     guarded(|| group(g)?.wait_writable(deadline_ns))

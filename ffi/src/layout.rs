@@ -32,7 +32,7 @@ layouts! {
     }
     anz_event {
         struct_size r#type service status flags group group_user_data sender seq tag data
-        len view token
+        len view token domain
     }
     anz_receipt_member { member outcome reserved }
     anz_receipt { struct_size status tag view members members_len }

@@ -28,9 +28,9 @@ pub extern "C" fn anz_version_string() -> *const c_char {
 /// the caller's loop), "claim" (zero-copy send), "query", "unreliable", "unicast", "multi-group",
 /// "same-view", "api-table", "loop-ops", "notify", "slow-policy" (session.slow_policy), "lag" (in
 /// anz_conn_stats()), "priorities", "unix" and "tcp" (sessions over sockets), "async-signal-safe"
-/// (what is tagged AS-Safe is so on this platform: x86-64); not built yet: "receipts" (of delivered
-/// messages), and "domains" as a whole: they are configured and named, and every session still has
-/// one ring for all of them
+/// (what is tagged AS-Safe is so on this platform: x86-64), "domains" (a lane for each of them in
+/// every session, and events that say of which they are); not built yet: "receipts" (of delivered
+/// messages)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_has(feature: *const c_char) -> c_int {
     // SAFETY: the caller passes NULL or a string.
@@ -109,7 +109,7 @@ static NAMES: [(Status, &CStr, &CStr); 23] = named!(
 const VERSION_TEXT: &CStr = c_text!(concat!("1.0.0 (release ", env!("CARGO_PKG_VERSION"), ")"));
 /// The tests that step through calls, and read their machine code, know this one only.
 const SIGNALS_ARE_PROVEN: bool = cfg!(target_arch = "x86_64");
-const FEATURES: [&str; 18] = [
+const FEATURES: [&str; 19] = [
     "inproc",
     "shm",
     "embed",
@@ -128,6 +128,7 @@ const FEATURES: [&str; 18] = [
     "unix",
     "tcp",
     "async-signal-safe",
+    "domains",
 ];
 
 #[cfg(test)]

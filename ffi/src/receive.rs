@@ -1,7 +1,7 @@
 //! Receiving: one ordered stream of messages and views per session.
 #![allow(non_camel_case_types, reason = "C names")]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
@@ -19,7 +19,9 @@ use crate::fence::{
 use crate::session::{drop_if_done, open_session, session};
 
 /// ---- receive ----
-/// One ordered stream of messages AND views per session. The caller sets struct_size in element 0.
+/// One ordered stream of messages AND views per session and domain: those of several domains come
+/// a few of each in turn. It makes the session's lane of a domain when the first group there was
+/// joined. The caller sets struct_size in element 0.
 /// Events are borrowed until anz_release(). MT-Owner NB; n>0 events, 0 none, <0 a status:
 /// ANZ_ECLOSED after the last one
 #[unsafe(no_mangle)]
@@ -205,11 +207,12 @@ fn filled(event: &Event<'_>, stamp: u64, stride: usize) -> anz_event_t {
         } else {
             event.token
         },
+        domain: event.domain.map_or(ptr::null(), CStr::as_ptr),
     }
 }
 
 static MESSAGES: Table<Box<[u8]>> = Table::new(0xA4);
-/// Of an event's token, what its session knows it by: for two years at a gigabyte a second.
+/// Of an event's token, what its session knows it by.
 const TOKEN_BITS: u32 = 56;
 const STAMP_MASK: u64 = !((1 << TOKEN_BITS) - 1);
 /// What version 1.0 had.

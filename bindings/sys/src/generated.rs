@@ -227,6 +227,7 @@ pub struct anz_event {
     pub len: usize,
     pub view: *const anz_view_t,
     pub token: u64,
+    pub domain: *const ::std::os::raw::c_char,
 }
 pub type anz_event_t = anz_event;
 #[repr(C)]

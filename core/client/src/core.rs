@@ -19,7 +19,7 @@ use crate::receiver::Receiver;
 use crate::session::SessionOptions;
 use crate::sys::fork;
 use crate::sys::link::Link;
-use crate::sys::links::Links;
+use crate::sys::links::{LANES_MAX, Links};
 use crate::sys::lost::Lost;
 use crate::sys::notifier::{Call, Notification};
 use crate::sys::poll::{EventFd, Poll, now_ns};
@@ -43,9 +43,9 @@ pub(crate) struct Core {
     /// Largest message that the engine takes; 0 until it said so.
     pub(crate) message_len_max: AtomicU32,
     /// Somebody was refused for want of room; the receiver looks for it, for messages of
-    /// `room_len`.
-    pub(crate) room_wanted: AtomicBool,
-    pub(crate) room_len: AtomicUsize,
+    /// `room_len`. A bit and a length for each lane.
+    pub(crate) room_wanted: AtomicU64,
+    pub(crate) room_len: [AtomicUsize; LANES_MAX],
     /// Some group is to be joined or left, and the engine does not know yet.
     pub(crate) groups_wait: AtomicBool,
     identity: [AtomicU64; 2],
@@ -106,8 +106,8 @@ impl Core {
             counters: Counters::default(),
             emptied_ns: AtomicI64::new(now_ns()),
             message_len_max: AtomicU32::new(0),
-            room_wanted: AtomicBool::new(false),
-            room_len: AtomicUsize::new(0),
+            room_wanted: AtomicU64::new(0),
+            room_len: [const { AtomicUsize::new(0) }; LANES_MAX],
             groups_wait: AtomicBool::new(false),
             notification: Mutex::default(),
             identity: [const { AtomicU64::new(0) }; 2],
@@ -212,12 +212,14 @@ impl Core {
         self.identity[1].store(member.session, Ordering::SeqCst);
     }
 
-    /// Notes that there was no room for a payload of that length, and asks for a wake-up. Safe in a
-    /// signal handler.
-    pub(crate) fn note_full(&self, link: Option<&Link>, len: usize) {
+    /// Notes that there was no room in that lane for a payload of that length, and asks for a
+    /// wake-up. Safe in a signal handler.
+    pub(crate) fn note_full(&self, lane: usize, link: Option<&Link>, len: usize) {
         self.counters.send_again.fetch_add(1, Ordering::Relaxed);
-        self.room_len.fetch_max(len, Ordering::SeqCst);
-        self.room_wanted.store(true, Ordering::SeqCst);
+        if let Some(room_len) = self.room_len.get(lane) {
+            room_len.fetch_max(len, Ordering::SeqCst);
+            self.room_wanted.fetch_or(1 << lane, Ordering::SeqCst);
+        }
         if link.is_none_or(|link| link.want_room(len)) {
             self.poll.nudge();
         }
@@ -233,28 +235,37 @@ impl Core {
         if let Err(error) = done {
             self.groups_wait.store(true, Ordering::SeqCst);
             if error == PushError::Full {
-                self.note_full(Some(link), JOIN_LEN_MAX);
+                self.note_full(link.lane(), Some(link), JOIN_LEN_MAX);
             }
         }
     }
 
     fn push_join(&self, link: &Link, handle: GroupHandle, group: &Group) -> Result<(), PushError> {
         let serial = link.serial();
-        if !group.undertake_join(serial) {
+        // The lane of another domain by now: the receiver will find its own.
+        if *link.domain() != *group.domain || !group.undertake_join(serial) {
             return Ok(());
         }
         group.views.store(0, Ordering::SeqCst);
         let (handle, flags) = (handle.number(), group.flags);
         let pushed = if let Some(to) = group.peer {
-            let domain = if *group.domain == *DEFAULT_DOMAIN { "" } else { &group.domain };
+            let is_default = *group.domain == *DEFAULT_DOMAIN;
+            let domain = if is_default { &[] } else { group.domain.to_bytes() };
             let record = PeerRecord { handle, reserved: 0, to };
-            link.request(request::PEER, &[record.as_bytes(), domain.as_bytes()])
+            link.request(request::PEER, &[record.as_bytes(), domain])
         } else {
             let record = JoinRecord { handle, flags };
             link.request(request::JOIN, &[record.as_bytes(), group.name.as_bytes()])
         };
         match pushed {
-            Ok(()) => group.set_joined(serial),
+            Ok(()) => {
+                group.set_joined(serial);
+                // Refused when it had no lane yet: now it is owed its `Writable`.
+                if group.saw_full.load(Ordering::SeqCst) {
+                    self.room_wanted.fetch_or(1 << link.lane(), Ordering::SeqCst);
+                    self.poll.nudge();
+                }
+            }
             Err(_) => group.put_join_off(serial),
         }
         // Somebody may have wanted to leave meanwhile, and could not yet.
@@ -281,8 +292,6 @@ impl Core {
     }
 }
 
-/// Longest name of a domain, in bytes.
-pub(crate) const DOMAIN_NAME_LEN_MAX: usize = 32;
 /// Longest name of a group, in bytes.
 pub(crate) const GROUP_NAME_LEN_MAX: usize = 255;
 const JOIN_LEN_MAX: usize = size_of::<JoinRecord>() + GROUP_NAME_LEN_MAX;

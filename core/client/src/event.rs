@@ -1,5 +1,7 @@
 //! What [`Session::receive`](crate::Session::receive) shows.
 
+use std::ffi::CStr;
+
 use anasazi_queue::record::Member;
 use anasazi_queue::status::Status;
 
@@ -36,6 +38,8 @@ pub struct Event<'a> {
     pub data: &'a [u8],
     /// `View` and `Transitional`.
     pub view: Option<&'a View>,
+    /// The domain that it is of; `None` for events of the whole session.
+    pub domain: Option<&'a CStr>,
     /// For [`Session::release`](crate::Session::release) if the event is kept; 0 if there is
     /// nothing to release.
     pub token: u64,
@@ -96,8 +100,14 @@ impl<'a> Event<'a> {
             tag: 0,
             data: &[],
             view: None,
+            domain: None,
             token: 0,
         }
+    }
+
+    /// The name of its domain; empty for events of the whole session.
+    pub fn domain_name(&self) -> &'a str {
+        self.domain.and_then(|name| name.to_str().ok()).unwrap_or_default()
     }
 
     /// The words in `data`, for the kinds that carry words.

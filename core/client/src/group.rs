@@ -1,6 +1,7 @@
 //! Group handles: one table for the whole process, so that a handle alone, of whatever session,
 //! finds its group.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
@@ -20,7 +21,9 @@ pub(crate) struct Group {
     pub(crate) core: Arc<Core>,
     /// As it was asked for.
     pub(crate) name: Box<str>,
-    pub(crate) domain: Box<str>,
+    pub(crate) domain: Arc<CStr>,
+    /// Which lane it goes over, as far as is known; [`NO_LANE`] until one was found.
+    lane: AtomicU8,
     /// `JOIN_*` of the C header.
     pub(crate) flags: u32,
     /// An address for this one session, not of a group.
@@ -57,14 +60,15 @@ impl Group {
     /// `name` is as it was asked for, with its domain or without.
     pub(crate) fn new(
         core: Arc<Core>,
-        (domain, name): (&str, &str),
+        (domain, name): (Arc<CStr>, &str),
         (flags, peer): (u32, Option<Member>),
         user_data: usize,
     ) -> Self {
         Self {
             core,
             name: name.into(),
-            domain: domain.into(),
+            lane: AtomicU8::new(if *domain == *DEFAULT_DOMAIN { 0 } else { NO_LANE }),
+            domain,
             flags,
             peer,
             views: AtomicU32::new(0),
@@ -77,7 +81,7 @@ impl Group {
     }
 
     /// It stands for the same as one of this kind and name in that domain does.
-    pub(crate) fn is_same(&self, domain: &str, name: &str, peer: Option<Member>) -> bool {
+    pub(crate) fn is_same(&self, domain: &CStr, name: &str, peer: Option<Member>) -> bool {
         let within = |name| split_name(name).map_or(name, |(_, within)| within);
         let is_same_name = || within(&self.name) == within(name);
         *self.domain == *domain && self.peer == peer && (peer.is_some() || is_same_name())
@@ -102,6 +106,22 @@ impl Group {
     pub(crate) fn end(&self) -> bool {
         let ended = GroupStage::Ended as u8;
         self.stage.swap(ended, Ordering::SeqCst) != ended
+    }
+
+    /// The number of its lane; no lane has it as long as none was found.
+    pub(crate) fn lane(&self) -> usize {
+        self.lane.load(Ordering::SeqCst).into()
+    }
+
+    /// Its lane, if that is known and it is in this domain.
+    pub(crate) fn lane_for(&self, domain: &CStr) -> Option<usize> {
+        let is_known = self.lane() != NO_LANE.into();
+        (is_known && *self.domain == *domain).then(|| self.lane())
+    }
+
+    /// It goes over this lane.
+    pub(crate) fn set_lane(&self, lane: usize) {
+        self.lane.store(lane as u8, Ordering::SeqCst);
     }
 
     /// Undertakes to join on the connection with this serial; `false` if that is in good hands
@@ -207,7 +227,9 @@ pub(crate) fn split_name(name: &str) -> Option<(&str, &str)> {
 }
 
 /// The domain of groups whose names have none.
-pub(crate) const DEFAULT_DOMAIN: &str = "default";
+pub(crate) const DEFAULT_DOMAIN: &CStr = c"default";
+/// The lane of a group that has none yet.
+pub(crate) const NO_LANE: u8 = u8::MAX;
 static GROUPS: Table<Group> = Table::new(GROUP_TAG);
 /// First byte of every group handle.
 const GROUP_TAG: u8 = 0xA3;

@@ -11,6 +11,7 @@ use anasazi_queue::record::{SESSION_VERSION, ViewRecord};
 use anasazi_queue::ring::{Corrupt, Layout, PushError};
 
 use crate::View;
+use crate::group::DEFAULT_DOMAIN;
 use crate::session::SlowPolicy;
 use crate::sys::link::Link;
 use crate::sys::socket::{self, Answer};
@@ -46,14 +47,33 @@ impl RawSession {
     /// # Errors
     /// No descriptors or no memory; the socket is not connected; the sizes are none
     /// (`InvalidInput`).
-    pub fn greet(
+    pub fn greet(socket: OwnedFd, lens: (u32, u32), slow: SlowPolicy) -> io::Result<Self> {
+        Self::greet_as(socket, lens, slow, Some)
+    }
+
+    /// The same as a lane for a domain of the session that got this welcome.
+    ///
+    /// # Errors
+    /// As [`Self::greet`]; no domain can have such a name (`InvalidInput`).
+    pub fn greet_lane(
+        socket: OwnedFd,
+        lens: (u32, u32),
+        slow: SlowPolicy,
+        (session, domain): (&Welcome, &str),
+    ) -> io::Result<Self> {
+        let (id, key) = (session.session, session.lane_key);
+        Self::greet_as(socket, lens, slow, |hello| hello.into_lane(domain, id, key))
+    }
+
+    fn greet_as(
         socket: OwnedFd,
         (send_len, receive_len): (u32, u32),
         slow: SlowPolicy,
+        change: impl FnOnce(Hello) -> Option<Hello>,
     ) -> io::Result<Self> {
         let layout = Layout::new(send_len, receive_len);
         let layout = layout.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let (link, memory) = Link::create(layout, 1, 0)?;
+        let (link, memory) = Link::create(layout, 1, (0, DEFAULT_DOMAIN.into()), 0)?;
         let hello = Hello {
             magic: MAGIC,
             version_min: SESSION_VERSION,
@@ -61,8 +81,9 @@ impl RawSession {
             send_capacity: send_len,
             receive_capacity: receive_len,
             slow: slow.number(),
-            reserved: 0,
+            ..Hello::default()
         };
+        let hello = change(hello).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let [wake_engine, wake_client] = link.wake_fds();
         let fds = [memory.as_raw_fd(), wake_engine, wake_client];
         socket::send_hello(socket.as_raw_fd(), &hello, fds)?;

@@ -11,10 +11,14 @@
 //!   any --(refused for good, cut off)--> Ended        any --(application closes)--> Down
 //! ```
 //!
+//! That is the session's own connection, the lane of `default`. Those of other domains come and go
+//! beside it (`lanes`), and none of them is there when it is not.
+//!
 //! One thread at a time is in here, and it never waits: what cannot be done now will make the
 //! session's descriptor readable.
 
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -28,13 +32,16 @@ use anasazi_queue::status::Status;
 use crate::core::{Core, Phase};
 use crate::event::{Event, Hold};
 use crate::failure::{Failure, may_pass};
-use crate::group::{GroupHandle, GroupStage};
+use crate::group::{DEFAULT_DOMAIN, GroupHandle, GroupStage};
 use crate::owned::OwnedEvent;
 use crate::sys::link::Link;
+use crate::sys::links::LANES_MAX;
 use crate::sys::poll::{Key, now_ns};
 use crate::sys::socket::{self, Answer};
+use lanes::Side;
 use underway::UnderWay;
 
+mod lanes;
 mod show;
 mod underway;
 
@@ -43,11 +50,18 @@ pub(crate) struct Receiver {
     stage: Stage,
     /// Events that are not from the ring; they come before it.
     local: VecDeque<Local>,
-    under_way: UnderWay,
+    /// What is read from the lanes, by their numbers; the first is the session's own connection.
+    flows: Vec<Flow>,
+    /// The lanes after that one.
+    sides: Vec<Side>,
+    /// What these have to show.
+    lane_key: u64,
+    /// The lane that is read first in the next round.
+    turn_of: usize,
     /// Handles whose `Left` was shown: stale from the next call on.
     ended: Vec<GroupHandle>,
-    /// What the engine said before it hung up.
-    last_word: Option<(Status, String)>,
+    /// Why those ended that were shown in the present call.
+    words: Vec<Arc<str>>,
     /// Why the session ended; written once.
     reason: String,
     /// Why the latest attempt to connect failed.
@@ -56,15 +70,23 @@ pub(crate) struct Receiver {
     pub(crate) put_aside: VecDeque<OwnedEvent>,
     /// Connections made so far.
     serial: u64,
-    token_next: u64,
     attempts: u32,
     /// Until when the first connection must stand, by the monotonic clock.
     give_up_ns: i64,
     was_online: bool,
     /// The descriptor is readable because we made it so.
     nudged: bool,
+}
+
+/// What is read from a lane.
+struct Flow {
+    under_way: UnderWay,
+    /// What the engine said before it hung up.
+    last_word: Option<(Status, String)>,
     /// The ring holds nonsense.
     is_broken: bool,
+    /// From where on the next connection gives out tokens.
+    tokens_from: u64,
 }
 
 enum Stage {
@@ -89,7 +111,8 @@ enum Stage {
 /// Events that the client makes itself.
 enum Local {
     Closed(Status),
-    Left(GroupHandle, Status),
+    /// With the reason in words.
+    Left(GroupHandle, Status, Arc<str>),
     Resumed(Member),
     Suspended(&'static str),
     /// A message with this tag to the group with that number.
@@ -103,25 +126,33 @@ impl Stage {
     }
 }
 
+impl Flow {
+    /// Nothing was read yet.
+    fn new() -> Self {
+        let under_way = UnderWay::default();
+        Self { under_way, last_word: None, is_broken: false, tokens_from: 0 }
+    }
+}
+
 impl Receiver {
     pub(crate) fn new() -> Self {
         Self {
             stage: Stage::Idle,
             local: VecDeque::new(),
-            under_way: UnderWay::default(),
+            flows: vec![Flow::new()],
+            sides: Vec::new(),
+            lane_key: 0,
+            turn_of: 0,
             ended: Vec::new(),
-            last_word: None,
+            words: Vec::new(),
             reason: String::new(),
             failure: None,
             put_aside: VecDeque::new(),
             serial: 0,
-            // 0 is no token.
-            token_next: 8,
             attempts: 0,
             give_up_ns: 0,
             was_online: false,
             nudged: false,
-            is_broken: false,
         }
     }
 
@@ -153,13 +184,12 @@ impl Receiver {
         for handle in self.ended.drain(..) {
             handle.remove();
         }
-        if let Some(link) = core.links.enter().current() {
-            link.stay_awake();
-        }
+        self.words.clear();
+        core.links.enter().present().for_each(Link::stay_awake);
         let mut shown = 0;
         loop {
             shown += self.show_local(core, max - shown, sink);
-            shown += self.show_ring(core, max - shown, sink);
+            shown += self.show_rings(core, max - shown, sink);
             let nothing_more = self.is_over() && self.local.is_empty();
             if core.phase() >= Phase::Closing || nothing_more {
                 core.poll.take();
@@ -177,7 +207,7 @@ impl Receiver {
         }
     }
 
-    /// Does what the descriptors ask for; true if that may have made events. The ring has been
+    /// Does what the descriptors ask for; true if that may have made events. The rings have been
     /// emptied before.
     pub(crate) fn turn(&mut self, core: &Arc<Core>) -> bool {
         let ready = core.poll.take();
@@ -193,7 +223,7 @@ impl Receiver {
             }
             Stage::Online { socket } => {
                 let spoke = || !matches!(socket::receive(socket.as_raw_fd()), Answer::Nothing);
-                if self.is_broken || ready.has(Key::Socket) && spoke() {
+                if self.flows[0].is_broken || ready.has(Key::Socket) && spoke() {
                     self.hang_up(core);
                 }
             }
@@ -201,9 +231,12 @@ impl Receiver {
             _ => {}
         }
         self.tend_groups(core);
+        self.tend_lanes(core, ready.has(Key::LaneSocket));
+        // Over those that stand since then.
+        self.tend_groups(core);
         self.look_for_room(core);
         self.collect_links(core);
-        !self.local.is_empty() || matches!(self.stage, Stage::Hangup)
+        !self.local.is_empty() || matches!(self.stage, Stage::Hangup) || self.any_lane_hung_up()
     }
 
     /// Does what a new connection is still to do: from now on the descriptor is readable for events
@@ -219,7 +252,7 @@ impl Receiver {
         if core.phase() == Phase::Down {
             return;
         }
-        if let Some(link) = core.links.enter().current() {
+        if let Some(link) = core.links.enter().main() {
             // If there is no room even for this, the end of the socket says it, less nicely.
             _ = link.request(request::CLOSE, &[]);
         }
@@ -276,22 +309,26 @@ impl Receiver {
     }
 
     fn greet(&mut self, core: &Core, socket: OwnedFd) -> std::io::Result<Stage> {
-        let (link, memory) = Link::create(core.layout, self.serial + 1, self.token_next)?;
+        let link = self.say_hello(core, &socket, (0, DEFAULT_DOMAIN.into()), &hello(core))?;
+        core.poll.watch(socket.as_raw_fd(), Key::Socket)?;
+        Ok(Stage::Greeting { socket, link })
+    }
+
+    /// Makes the rings of a lane, and offers them over a socket.
+    fn say_hello(
+        &mut self,
+        core: &Core,
+        socket: &OwnedFd,
+        lane: (usize, Arc<CStr>),
+        hello: &Hello,
+    ) -> std::io::Result<Box<Link>> {
+        let from = self.flows[lane.0].tokens_from;
+        let (link, memory) = Link::create(core.layout, self.serial + 1, lane, from)?;
         self.serial += 1;
-        let hello = Hello {
-            magic: MAGIC,
-            version_min: SESSION_VERSION,
-            version_max: SESSION_VERSION,
-            send_capacity: core.options.send_ring_len,
-            receive_capacity: core.options.receive_ring_len,
-            slow: core.options.slow.number(),
-            reserved: 0,
-        };
         let [wake_engine, wake_client] = link.wake_fds();
         let fds = [memory.as_raw_fd(), wake_engine, wake_client];
-        socket::send_hello(socket.as_raw_fd(), &hello, fds)?;
-        core.poll.watch(socket.as_raw_fd(), Key::Socket)?;
-        Ok(Stage::Greeting { socket, link: Box::new(link) })
+        socket::send_hello(socket.as_raw_fd(), hello, fds)?;
+        Ok(Box::new(link))
     }
 
     fn read_answer(&mut self, core: &Arc<Core>) {
@@ -339,7 +376,9 @@ impl Receiver {
         core.message_len_max.store(welcome.message_len_max, Ordering::SeqCst);
         core.poll.set_timer(None);
         self.stage = Stage::Online { socket };
-        self.is_broken = false;
+        self.lane_key = welcome.lane_key;
+        self.renew_lanes(core);
+        self.flows[0].is_broken = false;
         self.attempts = 0;
         if self.was_online || core.options.connect_async {
             self.local.push_back(Local::Resumed(member));
@@ -386,10 +425,10 @@ impl Receiver {
     }
 
     fn suspend(&mut self, core: &Arc<Core>) {
-        let was_broken = self.is_broken;
+        let was_broken = self.flows.iter().any(|flow| flow.is_broken);
         let lost = self.lose(core);
         self.disconnect(core, Stage::Idle);
-        if let Some((status, reason)) = self.last_word.take()
+        if let Some((status, reason)) = self.flows[0].last_word.take()
             && is_about_the_session(status)
         {
             self.local.extend(lost);
@@ -405,7 +444,7 @@ impl Receiver {
         GroupHandle::each_of(core, |handle, group| {
             let leaves = matches!(group.stage(), GroupStage::LeaveWanted | GroupStage::Leaving);
             if leaves && group.end() {
-                self.local.push_back(Local::Left(handle, Status::OK));
+                self.local.push_back(Local::Left(handle, Status::OK, Arc::from("")));
             }
         });
         core.poll.set_timer(Some(Duration::ZERO));
@@ -420,26 +459,34 @@ impl Receiver {
             // A child may have a copy of it, which would keep the session alive.
             socket::shut(socket.as_raw_fd());
         }
-        if let Some(link) = core.links.enter().current() {
+        self.disconnect_lanes(core);
+        self.retire(core, 0);
+        self.stage = next;
+        self.collect_links(core);
+    }
+
+    /// Lets go of the link of a lane.
+    fn retire(&mut self, core: &Core, lane: usize) {
+        let flow = &mut self.flows[lane];
+        if let Some(link) = core.links.enter().current(lane) {
             let [_, wake_client] = link.wake_fds();
             core.poll.forget(wake_client);
-            self.token_next = link.token_after();
+            flow.tokens_from = link.tokens_after();
         }
-        core.links.retire();
-        self.stage = next;
-        self.under_way.clear();
-        self.collect_links(core);
-        self.is_broken = false;
+        core.links.retire(lane);
+        flow.under_way.clear();
+        flow.is_broken = false;
     }
 
     /// The session is over: every group ends, then the session.
     fn end(&mut self, core: &Arc<Core>, status: Status, reason: String) {
         self.disconnect(core, Stage::Ended);
         core.poll.set_timer(None);
+        let words: Arc<str> = Arc::from(&reason[..]);
         self.reason = reason;
         GroupHandle::each_of(core, |handle, group| {
             if group.end() {
-                self.local.push_back(Local::Left(handle, status));
+                self.local.push_back(Local::Left(handle, status, Arc::clone(&words)));
             }
         });
         self.local.push_back(Local::Closed(status));
@@ -454,45 +501,70 @@ impl Receiver {
             return;
         }
         let in_use = core.links.enter();
-        let link = in_use.current();
         GroupHandle::each_of(core, |handle, group| {
+            if group.stage() == GroupStage::Live && !self.is_in_lane(group) {
+                self.find_lane(core, handle, group);
+            }
+            let link = in_use.current(group.lane());
             if let Some(link) = link {
                 core.tend(link, handle, group);
             }
             // Never joined here, so there is nothing to leave.
             let known = link.is_some_and(|link| group.is_join_undertaken(link.serial()));
             if group.stage() == GroupStage::LeaveWanted && !known && group.end() {
-                self.local.push_back(Local::Left(handle, Status::OK));
+                self.local.push_back(Local::Left(handle, Status::OK, Arc::from("")));
             }
         });
     }
 
-    /// Tells the groups that were refused for want of room, if there is room now.
+    /// Tells the groups that were refused for want of room, if there is room now in their lanes.
     fn look_for_room(&mut self, core: &Arc<Core>) {
-        if !core.room_wanted.load(Ordering::SeqCst) {
+        let wanted = core.room_wanted.load(Ordering::SeqCst);
+        if wanted == 0 {
             return;
         }
         let in_use = core.links.enter();
-        let Some(link) = in_use.current() else { return };
-        if !link.want_room(core.room_len.load(Ordering::SeqCst)) {
+        let has_room = |link: &&Link| {
+            let len = core.room_len[link.lane()].load(Ordering::SeqCst);
+            wanted & 1 << link.lane() != 0 && link.want_room(len)
+        };
+        let lanes = in_use.present().filter(has_room).fold(0, |lanes, l| lanes | 1_u64 << l.lane());
+        if lanes == 0 {
             return;
         }
-        core.room_wanted.store(false, Ordering::SeqCst);
-        core.room_len.store(0, Ordering::SeqCst);
+        core.room_wanted.fetch_and(!lanes, Ordering::SeqCst);
+        let with_room = (0..LANES_MAX).filter(|lane| lanes & 1 << lane != 0);
+        with_room.for_each(|lane| core.room_len[lane].store(0, Ordering::SeqCst));
         GroupHandle::each_of(core, |handle, group| {
+            let lane = group.lane();
+            let Some(link) = in_use.current(lane).filter(|_| lanes & 1 << lane != 0) else {
+                return;
+            };
             if group.is_joined_on(link.serial()) && group.saw_full.swap(false, Ordering::SeqCst) {
                 self.local.push_back(Local::Writable(handle));
             } else if group.saw_full.load(Ordering::SeqCst) {
                 // Its join waits for room itself; it looks again when that is in.
-                core.room_wanted.store(true, Ordering::SeqCst);
+                core.room_wanted.fetch_or(1 << lane, Ordering::SeqCst);
             }
         });
     }
 }
 
-/// Whether the engine will wake us; false if there is something in the ring.
+fn hello(core: &Core) -> Hello {
+    Hello {
+        magic: MAGIC,
+        version_min: SESSION_VERSION,
+        version_max: SESSION_VERSION,
+        send_capacity: core.options.send_ring_len,
+        receive_capacity: core.options.receive_ring_len,
+        slow: core.options.slow.number(),
+        ..Hello::default()
+    }
+}
+
+/// Whether the engine will wake us; false if there is something in a ring.
 fn may_sleep(core: &Core) -> bool {
-    core.links.enter().current().is_none_or(Link::may_sleep)
+    core.links.enter().present().all(Link::may_sleep)
 }
 
 /// Whether the engine's last word ends this session, rather than telling of the engine's own end:

@@ -117,7 +117,7 @@ impl GroupHandle {
         check_stage(&group)?;
         check_service(&group, service, 0)?;
         let in_use = group.core.links.enter();
-        if in_use.current().filter(|link| group.is_joined_on(link.serial())).is_none() {
+        if in_use.current(group.lane()).filter(|l| group.is_joined_on(l.serial())).is_none() {
             return Err(refuse(&group.core, &group, None, 0));
         }
         Ok(())
@@ -201,7 +201,7 @@ impl GroupHandle {
         let found = in_use.all().find_map(|link| Some((link, link.reclaim(self.number(), claim)?)));
         let stale = || if self.pin().is_some() { Status::EINVAL } else { Status::ECLOSED };
         let (link, ring_claim) = found.ok_or_else(stale)?;
-        let present = in_use.current().is_some_and(|present| present.serial() == link.serial());
+        let present = in_use.current(link.lane()).is_some_and(|p| p.serial() == link.serial());
         let is_over = group.stage() != GroupStage::Live || group.core.phase() != Phase::Open;
         let result = match (is_over, present) {
             (true, _) => Err(Status::ECLOSED),
@@ -231,7 +231,8 @@ fn with_link<R>(
     let group = checked(handle, service, len)?;
     let core = &*group.core;
     let in_use = core.links.enter();
-    let Some(link) = in_use.current().filter(|link| group.is_joined_on(link.serial())) else {
+    let link = in_use.current(group.lane());
+    let Some(link) = link.filter(|link| group.is_joined_on(link.serial())) else {
         return Err(refuse(core, &group, None, len));
     };
     if len > link.message_len_max() {
@@ -289,7 +290,8 @@ fn refuse(core: &Core, group: &Group, link: Option<&Link>, len: usize) -> Status
         return Status::ECLOSED;
     }
     group.saw_full.store(true, Ordering::SeqCst);
-    core.note_full(link, len);
+    // Only now: whoever gives it a lane looks at what was just said.
+    core.note_full(group.lane(), link, len);
     Status::EAGAIN
 }
 

@@ -1,19 +1,20 @@
 //! The public face of a session.
 
+use std::ffi::{CStr, CString};
 use std::mem;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anasazi_queue::hello::slow;
+use anasazi_queue::hello::{DOMAIN_NAME_LEN_MAX, slow};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{JOIN_SEND_ONLY, Member, QueryRecord, request};
 use anasazi_queue::ring::PushError;
 use anasazi_queue::status::Status;
 
 use crate::connector::Connector;
-use crate::core::{Core, DOMAIN_NAME_LEN_MAX, GROUP_NAME_LEN_MAX, Phase};
+use crate::core::{Core, GROUP_NAME_LEN_MAX, Phase};
 use crate::event::{Event, Hold};
 use crate::failure::Failure;
 use crate::group::{DEFAULT_DOMAIN, Group, GroupHandle, GroupStage, split_name};
@@ -55,7 +56,7 @@ pub struct Session {
     core: Arc<Core>,
 }
 
-/// What a session has done so far, and how full its rings are.
+/// What a session has done so far, and how full its rings are, those of all its lanes together.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(missing_docs, reason = "said by their names")]
 pub struct SessionStats {
@@ -152,7 +153,9 @@ impl Session {
     /// Joins a group. It is done at the view that has this session; if it is refused, the handle's
     /// `Left` says why. The name has 1 to 255 bytes; up to its first slash it says in which domain
     /// the group is, without one that is `default`. With [`JOIN_SEND_ONLY`] the handle is an
-    /// address to send to: no views, no messages.
+    /// address to send to: no views, no messages. Each domain but `default` has a lane of its own
+    /// to the engine, which [`receive`](Self::receive) makes when the first group of the domain is
+    /// joined; sends get `EAGAIN` until then.
     ///
     /// # Errors
     /// `EINVAL`: name or flags. `EEXIST`: this session has a handle for it. `ECLOSED`, `EFORKED`.
@@ -162,7 +165,7 @@ impl Session {
         if name.is_empty() || name.len() > GROUP_NAME_LEN_MAX || flags & !JOIN_SEND_ONLY != 0 {
             return Err(Status::EINVAL);
         }
-        let domain = split_name(name).map_or(DEFAULT_DOMAIN, |(domain, _)| domain);
+        let domain = split_name(name).map(|(domain, _)| domain);
         self.add_group((domain, name), (flags, None), user_data)
     }
 
@@ -180,28 +183,34 @@ impl Session {
             return Err(Status::EINVAL);
         }
         self.check_open()?;
-        let name = match domain {
-            DEFAULT_DOMAIN => format!("{}/{}", to.node, to.session),
-            domain => format!("{domain}/{}/{}", to.node, to.session),
+        let is_default = domain.as_bytes() == DEFAULT_DOMAIN.to_bytes();
+        let name = match is_default {
+            true => format!("{}/{}", to.node, to.session),
+            false => format!("{domain}/{}/{}", to.node, to.session),
         };
-        self.add_group((domain, &name), (0, Some(to)), user_data)
+        self.add_group((Some(domain), &name), (0, Some(to)), user_data)
     }
 
     fn add_group(
         &self,
-        (domain, name): (&str, &str),
+        (domain, name): (Option<&str>, &str),
         kind: (u32, Option<Member>),
         user_data: usize,
     ) -> Result<GroupHandle, Status> {
         let core = self.check_open()?;
-        let mut exists = false;
+        let named = domain.map(CString::new).transpose().map_err(|_| Status::EINVAL)?;
+        let domain: Arc<CStr> = named.map_or_else(|| DEFAULT_DOMAIN.into(), Into::into);
+        let (mut exists, mut lane) = (false, None);
         GroupHandle::each_of(core, |_, group| {
-            exists |= group.is_same(domain, name, kind.1) && group.stage() == GroupStage::Live;
+            exists |= group.is_same(&domain, name, kind.1) && group.stage() == GroupStage::Live;
+            lane = lane.or_else(|| group.lane_for(&domain));
         });
         if exists {
             return Err(Status::EEXIST);
         }
         let group = Group::new(Arc::clone(core), (domain, name), kind, user_data);
+        // That may just have ended: who receives looks whether it is the right one.
+        lane.into_iter().for_each(|lane| group.set_lane(lane));
         let handle = GroupHandle::insert(group).ok_or(Status::ENOMEM)?;
         // Closed meanwhile: then nobody would end this handle.
         if let Err(status) = self.check_open() {
@@ -242,12 +251,12 @@ impl Session {
     pub fn query(&self, json: &[u8], tag: u64) -> Result<(), Status> {
         let core = self.check_open()?;
         let in_use = core.links.enter();
-        let Some(link) = in_use.current() else { return Err(Status::EAGAIN) };
+        let Some(link) = in_use.main() else { return Err(Status::EAGAIN) };
         let record = QueryRecord { tag };
         link.request(request::QUERY, &[record.as_bytes(), json]).map_err(|error| match error {
             PushError::TooLong => Status::EMSGSIZE,
             PushError::Full | PushError::Corrupt => {
-                core.note_full(Some(link), json.len());
+                core.note_full(link.lane(), Some(link), json.len());
                 Status::EAGAIN
             }
         })
@@ -367,7 +376,10 @@ impl Session {
         let core = self.check_open()?;
         let counters = &core.counters;
         let in_use = core.links.enter();
-        let levels = in_use.current().map_or([0; 4], |link| link.fill_levels());
+        let levels = in_use.present().map(Link::fill_levels).fold([0; 4], |mut sum, levels| {
+            sum.iter_mut().zip(levels).for_each(|(sum, level)| *sum += level);
+            sum
+        });
         let [send_ring_used, send_ring_size, receive_ring_used, receive_ring_size] = levels;
         Ok(SessionStats {
             sent_messages: counters.sent_messages.load(Ordering::Relaxed),
@@ -380,7 +392,7 @@ impl Session {
             send_ring_size,
             receive_ring_used,
             receive_ring_size,
-            lag_ns: lag_ns(core, in_use.current()),
+            lag_ns: lag_ns(core, in_use.present().any(Link::has_waiting)),
             reconnects: counters.reconnects.load(Ordering::Relaxed),
         })
     }
@@ -445,13 +457,14 @@ impl GroupHandle {
                 _ => return Err(Status::ENOTMEMBER),
             }
             let in_use = core.links.enter();
-            let link = in_use.current();
+            let link = in_use.current(group.lane());
             let wake_client = link.map(|link| link.wake_fds()[1]);
             let fds: Vec<RawFd> = wake_client.into_iter().chain([core.poll.nudge_fd()]).collect();
             let watch = EdgeWatch::new(&fds).map_err(|_| Status::ENOMEM)?;
             watch.clear();
             let joined = link.filter(|link| group.is_joined_on(link.serial()));
-            if joined.is_some_and(|link| link.want_room(core.room_len.load(Ordering::SeqCst))) {
+            let len = |link: &Link| core.room_len[link.lane()].load(Ordering::SeqCst);
+            if joined.is_some_and(|link| link.want_room(len(link))) {
                 return Ok(());
             }
             if core.phase() != Phase::Open {
@@ -471,10 +484,12 @@ impl Core {
     fn tend_now(&self, handle: GroupHandle) {
         let Some(group) = handle.pin() else { return };
         let in_use = self.links.enter();
-        if let Some(link) = in_use.current() {
+        let link = in_use.current(group.lane());
+        if let Some(link) = link {
             self.tend(link, handle, &group);
         }
-        if group.stage() == GroupStage::LeaveWanted {
+        // Lanes are the business of who receives.
+        if group.lane() != 0 || group.stage() == GroupStage::LeaveWanted {
             self.groups_wait.store(true, Ordering::SeqCst);
             self.poll.nudge();
         }
@@ -495,9 +510,9 @@ impl Drop for Session {
 const TURN_NS: i64 = 2_000_000;
 
 /// How long something has waited, at most: since it was last seen that nothing did.
-fn lag_ns(core: &Core, link: Option<&Link>) -> u64 {
+fn lag_ns(core: &Core, is_waiting: bool) -> u64 {
     let now_ns = now_ns();
-    if link.is_some_and(Link::has_waiting) {
+    if is_waiting {
         let emptied_ns = core.emptied_ns.load(Ordering::Relaxed);
         return now_ns.saturating_sub(emptied_ns).max(0).unsigned_abs();
     }

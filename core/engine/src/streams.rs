@@ -10,6 +10,7 @@ use anasazi_stream::engine::{Host, Importance, Limits, Listening, Origin, Stream
 
 use crate::chatter::Chatter;
 use crate::config::{ClientConfig, StreamAddress};
+use crate::domains::DOMAINS_MAX;
 use crate::engine::EngineHandle;
 use crate::error::EngineError;
 use crate::session::Listener;
@@ -92,7 +93,8 @@ pub(crate) fn listen(
         addresses.push(address);
     }
     let limits = Limits {
-        streams_max: config.sessions_max.saturating_add(SPARE_STREAMS),
+        // Each has a lane for each domain at most; those beyond its limits the engine refuses.
+        streams_max: config.sessions_max.saturating_mul(DOMAINS_MAX).saturating_add(SPARE_STREAMS),
         ring_len_max: config.stream_ring_len_max,
     };
     let places = addresses.clone();

@@ -229,7 +229,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
         self.sessions.flush(readiness);
         self.say_holds(now, readiness);
-        more |= self.remove_some() || self.has_orders() || self.rereading.is_due();
+        more |= self.remove_some(now) || self.has_orders() || self.rereading.is_due();
         match &self.ended {
             Some(result) => result.clone().map(|()| false),
             // The end of a hold may have given somebody a turn, or the end of a session be new.

@@ -4,6 +4,11 @@
 //! rings, the eventfd that wakes the engine, the eventfd that wakes the client. The engine checks
 //! credentials (SO_PEERCRED), seals and size, maps the memory, and answers with [`Welcome`]. After
 //! that the socket carries nothing: its end is the session's end.
+//!
+//! A session has a lane for each domain that it uses. That of `default` is the connection that it
+//! began with. For each other domain it makes one more, with rings and descriptors of its own; its
+//! hello names the session and the domain, and shows the key that the session's own welcome gave
+//! out. A lane ends with its session, and alone when its socket ends.
 
 use crate::status::Status;
 
@@ -38,8 +43,31 @@ pub struct Hello {
     pub receive_capacity: u32,
     /// What becomes of the session if it does not read: one of [`slow`].
     pub slow: u32,
-    /// 0
-    pub reserved: u32,
+    /// Bytes used in `domain`.
+    pub domain_len: u32,
+    /// 0 for a session; else the session that this is to be a lane of.
+    pub lane_of: u64,
+    /// That session's key; 0 for a session.
+    pub lane_key: u64,
+    /// The lane's domain, in UTF-8; empty for a session.
+    pub domain: [u8; DOMAIN_NAME_LEN_MAX],
+}
+
+/// Longest name of a domain, in bytes.
+pub const DOMAIN_NAME_LEN_MAX: usize = 32;
+
+impl Hello {
+    /// The same, of a lane for this domain of that session; `None` if no domain has such a name.
+    pub fn into_lane(self, domain: &str, lane_of: u64, lane_key: u64) -> Option<Self> {
+        let mut name = [0; DOMAIN_NAME_LEN_MAX];
+        name.get_mut(..domain.len())?.copy_from_slice(domain.as_bytes());
+        Some(Self { domain_len: domain.len() as u32, lane_of, lane_key, domain: name, ..self })
+    }
+
+    /// The name of the lane's domain, if it is as long as that says.
+    pub fn domain_name(&self) -> Option<&[u8]> {
+        self.domain.get(..self.domain_len as usize)
+    }
 }
 
 /// What the engine does when a session has not read what the engine may keep for it.
@@ -71,14 +99,20 @@ pub struct Welcome {
     /// The session's identity.
     pub session: u64,
     /// Why it was refused, in UTF-8.
-    pub reason: [u8; 240],
+    pub reason: [u8; REASON_LEN_MAX],
+    /// What the session's lanes are to show; 0 to a lane. Behind all that versions before 7 had, so
+    /// that they read why they are refused.
+    pub lane_key: u64,
 }
+
+/// Longest reason in a [`Welcome`], in bytes.
+pub const REASON_LEN_MAX: usize = 232;
 
 impl Welcome {
     /// The answer to a session that is refused, with as much of the reason as there is room for, in
     /// whole characters.
     pub fn refusal(status: Status, reason: &str) -> Self {
-        let mut room = [0; 240];
+        let mut room = [0; REASON_LEN_MAX];
         let len = reason.floor_char_boundary(room.len());
         if let (Some(to), Some(from)) = (room.get_mut(..len), reason.as_bytes().get(..len)) {
             to.copy_from_slice(from);
@@ -92,6 +126,7 @@ impl Welcome {
             node: 0,
             session: 0,
             reason: room,
+            lane_key: 0,
         }
     }
 }

@@ -4,7 +4,7 @@
 use core::mem::size_of;
 use core::{ptr, slice};
 
-use crate::hello::{Hello, HelloStart, Welcome};
+use crate::hello::{DOMAIN_NAME_LEN_MAX, Hello, HelloStart, REASON_LEN_MAX, Welcome};
 use crate::record::{
     ClosedRecord, DoneRecord, GapRecord, GroupRecord, JoinRecord, LeaveRecord, LeftRecord, Member,
     MessageRecord, MultiRecord, PeerRecord, QueryRecord, ReceiptRecord, ReplyRecord, SendRecord,
@@ -75,13 +75,13 @@ plain! {
     GapRecord = 16 { handle: u32, reserved: u32, count: u64 }
     ClosedRecord = 8 { status: i32, reserved: u32 }
     HelloStart = 8 { magic: u32, version_min: u16, version_max: u16 }
-    Hello = 24 {
+    Hello = 72 {
         magic: u32, version_min: u16, version_max: u16, send_capacity: u32, receive_capacity: u32,
-        slow: u32, reserved: u32,
+        slow: u32, domain_len: u32, lane_of: u64, lane_key: u64, domain: [u8; DOMAIN_NAME_LEN_MAX],
     }
     Welcome = 272 {
         magic: u32, version: u16, reason_len: u16, status: i32, message_len_max: u32, node: u64,
-        session: u64, reason: [u8; 240],
+        session: u64, reason: [u8; REASON_LEN_MAX], lane_key: u64,
     }
 }
 

@@ -11,9 +11,12 @@
 //!
 //! `handle` is a number that the client gives to each group it joins; the engine gives it back and
 //! knows nothing else of it.
+//!
+//! A session has such rings for each domain that it uses (see `hello`): whatever is of a group goes
+//! over those of its domain; replies to queries go over those of `default`.
 
 /// Version of this format and of `hello`.
-pub const SESSION_VERSION: u16 = 6;
+pub const SESSION_VERSION: u16 = 7;
 
 /// Record kinds, client to engine.
 pub mod request {

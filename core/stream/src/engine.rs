@@ -309,7 +309,8 @@ impl Porter {
         if self.guests.len() >= self.limits.streams_max {
             let text = format!(
                 "a stream from {} was closed unheard: there are {} already, as many as \
-                 client.sessions_max allows and some that come and go",
+                 client.sessions_max allows with a lane for each domain, and some that come and \
+                 go",
                 arrival::name(from),
                 self.guests.len()
             );

@@ -23,10 +23,11 @@ static anz_engine_t *engine_with_domains(void)
     return engine;
 }
 
-static void message(anz_group_t *group, const char *text)
+static void message(anz_group_t *group, const char *domain, const char *text)
 {
     anz_event_t ev = next_event(conn);
     CHECK(ev.type == ANZ_EV_MESSAGE && ev.group == group);
+    CHECK(strcmp(ev.domain, domain) == 0);
     CHECK(ev.len == strlen(text) && memcmp(ev.data, text, ev.len) == 0);
     IS(anz_release(conn, &ev, 1), ANZ_OK);
 }
@@ -50,14 +51,15 @@ int main(void)
     conn = connected(engine);
     orders = joined(conn, "orders");
     fast = joined(conn, "fast/orders");
+    CHECK(anz_has("domains") == 1);
     IS(anz_group_name(fast, name, sizeof name), ANZ_OK);
     CHECK(strcmp(name, "fast/orders") == 0);
     IS(anz_join(conn, "default/orders", 0, NULL, &group), ANZ_EEXIST);
 
     IS(anz_mcast(fast, ANZ_SAFE, "fast", 4, 0), ANZ_OK);
-    message(fast, "fast");
+    message(fast, "fast", "fast");
     IS(anz_mcast(orders, ANZ_AGREED, "default", 7, 0), ANZ_OK);
-    message(orders, "default");
+    message(orders, "default", "default");
     groups[0] = orders;
     groups[1] = fast;
     IS(anz_mcast_groups(groups, 2, ANZ_AGREED, "x", 1, 0), ANZ_EINVAL);
@@ -77,7 +79,7 @@ int main(void)
     /* Reached where it is in a group: in the domain of the address. */
     IS(anz_peer(conn, "fast", self, &group), ANZ_OK);
     IS(anz_mcast(group, ANZ_AGREED, "to me", 5, 0), ANZ_OK);
-    message(NULL, "to me");
+    message(NULL, "fast", "to me");
     IS(anz_leave(fast), ANZ_OK);
     IS(anz_leave(groups[0]), ANZ_OK);
     ev = next_of(conn, ANZ_EV_LEFT);
@@ -90,7 +92,7 @@ int main(void)
     IS(ev.status, ANZ_ENOTMEMBER);
     IS(anz_release(conn, &ev, 1), ANZ_OK);
     IS(anz_mcast(orders, ANZ_AGREED, "still here", 10, 0), ANZ_OK);
-    message(orders, "still here");
+    message(orders, "default", "still here");
     anz_engine_free(engine);
     puts("ok");
     return 0;

@@ -37,7 +37,7 @@ _Static_assert(offsetof(anz_view_t, together_len) == 104, "together_len");
 _Static_assert(offsetof(anz_view_t, vs_set) == 112, "vs_set");
 _Static_assert(offsetof(anz_view_t, reason) == 120, "reason");
 
-_Static_assert(sizeof(anz_event_t) == 96, "anz_event");
+_Static_assert(sizeof(anz_event_t) == 104, "anz_event");
 _Static_assert(offsetof(anz_event_t, struct_size) == 0, "struct_size");
 _Static_assert(offsetof(anz_event_t, type) == 4, "type");
 _Static_assert(offsetof(anz_event_t, service) == 6, "service");
@@ -52,6 +52,7 @@ _Static_assert(offsetof(anz_event_t, data) == 64, "data");
 _Static_assert(offsetof(anz_event_t, len) == 72, "len");
 _Static_assert(offsetof(anz_event_t, view) == 80, "view");
 _Static_assert(offsetof(anz_event_t, token) == 88, "token");
+_Static_assert(offsetof(anz_event_t, domain) == 96, "domain");
 
 _Static_assert(sizeof(anz_receipt_member_t) == 24, "anz_receipt_member");
 _Static_assert(offsetof(anz_receipt_member_t, member) == 0, "member");

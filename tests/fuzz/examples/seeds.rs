@@ -260,9 +260,9 @@ fn greetings() -> Inputs {
             send_capacity: capacity,
             receive_capacity: capacity,
             slow: 0,
-            reserved: 0,
+            ..Hello::default()
         };
-        [&24_u32.to_le_bytes(), hello.as_bytes()].concat()
+        [&(hello.as_bytes().len() as u32).to_le_bytes(), hello.as_bytes()].concat()
     };
     vec![hello(64 << 10), hello(1 << 20), hello(4 << 20), hello(5)]
 }
@@ -276,7 +276,8 @@ fn welcomes() -> Inputs {
         message_len_max: 10_000,
         node: 1,
         session: 5,
-        reason: [0; 240],
+        reason: [0; _],
+        lane_key: 77,
     };
     let mut refusal = Welcome { version: 0, status: -13, reason_len: 7, ..honest };
     refusal.reason[..7].copy_from_slice(b"not you");

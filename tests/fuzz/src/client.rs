@@ -90,7 +90,8 @@ fn honest(session: u64) -> Welcome {
         message_len_max: 10_000,
         node: 1,
         session,
-        reason: [0; 240],
+        reason: [0; _],
+        lane_key: 77,
     }
 }
 

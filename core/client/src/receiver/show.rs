@@ -45,11 +45,15 @@ impl Receiver {
                 }
                 Event { status, data: self.reason.as_bytes(), ..Event::bare(EventKind::Closed) }
             }
-            Local::Left(handle, status) => {
+            Local::Left(handle, status, reason) => {
                 let Some(group) = handle.pin() else { return false };
                 self.ended.push(handle);
-                let data = if status == Status::OK { &[] } else { self.reason.as_bytes() };
-                Event { status, data, ..of_group(EventKind::Left, handle, &group) }
+                self.words.push(reason);
+                let data = self.words.last().map_or(&[][..], |words| words.as_bytes());
+                let event = Event { status, data, ..of_group(EventKind::Left, handle, &group) };
+                // Nothing to release.
+                _ = sink(&event);
+                return true;
             }
             Local::Lost(number, tag) => return show_lost(core, number, tag, sink),
             Local::Resumed(sender) => Event { sender, ..Event::bare(EventKind::Resumed) },
@@ -58,7 +62,8 @@ impl Receiver {
             }
             Local::Writable(handle) => match handle.pin() {
                 Some(group) if group.stage() == GroupStage::Live => {
-                    of_group(EventKind::Writable, handle, &group)
+                    _ = sink(&of_group(EventKind::Writable, handle, &group));
+                    return true;
                 }
                 _ => return false,
             },
@@ -73,7 +78,7 @@ impl Receiver {
     fn end_late_groups(&mut self, core: &Arc<Core>, status: Status) -> bool {
         GroupHandle::each_of(core, |handle, group| {
             if group.end() {
-                self.local.push_back(Local::Left(handle, status));
+                self.local.push_back(Local::Left(handle, status, Arc::from(&self.reason[..])));
             }
         });
         let any = !self.local.is_empty();
@@ -83,12 +88,29 @@ impl Receiver {
         any
     }
 
-    /// Shows up to `max` events from the ring.
-    pub(super) fn show_ring(&mut self, core: &Arc<Core>, max: usize, sink: Sink<'_>) -> usize {
+    /// Shows up to `max` events from the rings: a few of each lane in turn, until all are empty.
+    pub(super) fn show_rings(&mut self, core: &Arc<Core>, max: usize, sink: Sink<'_>) -> usize {
+        if self.sides.is_empty() {
+            return self.show_ring(core, 0, max, sink);
+        }
+        let (mut shown, mut empty) = (0, 0);
+        while shown < max && empty < self.flows.len() {
+            let lane = self.turn_of % self.flows.len();
+            let most = (max - shown).min(TURN_EVENTS);
+            let of_lane = self.show_ring(core, lane, most, sink);
+            shown += of_lane;
+            empty = if of_lane == 0 { empty + 1 } else { 0 };
+            self.turn_of = lane + 1;
+        }
+        shown
+    }
+
+    /// Shows up to `max` events from the ring of a lane.
+    fn show_ring(&mut self, core: &Arc<Core>, lane: usize, max: usize, sink: Sink<'_>) -> usize {
         let in_use = core.links.enter();
-        let Some(link) = in_use.current() else { return 0 };
+        let Some(link) = in_use.current(lane) else { return 0 };
         let (mut shown, mut last) = (0, None);
-        while shown < max && !self.is_broken && core.phase() == Phase::Open {
+        while shown < max && !self.flows[lane].is_broken && core.phase() == Phase::Open {
             match link.next() {
                 Ok(None) => break,
                 Ok(Some(taken)) => match self.show_record((core, link), taken, &mut last, sink) {
@@ -96,10 +118,10 @@ impl Receiver {
                     Ok(false) => link.release(std::iter::once(taken.token)),
                     Err(Corrupt) => {
                         link.release(std::iter::once(taken.token));
-                        self.is_broken = true;
+                        self.flows[lane].is_broken = true;
                     }
                 },
-                Err(Corrupt) => self.is_broken = true,
+                Err(Corrupt) => self.flows[lane].is_broken = true,
             }
         }
         shown
@@ -113,7 +135,7 @@ impl Receiver {
         last: &mut Option<Found>,
         sink: Sink<'_>,
     ) -> Result<bool, Corrupt> {
-        self.under_way.look_at(link, &taken)?;
+        self.flows[link.lane()].under_way.look_at(link, &taken)?;
         match taken.kind {
             event::MESSAGE => show_message((core, link), taken, last, sink),
             event::UNICAST => show_unicast(core, link, taken, sink),
@@ -126,8 +148,11 @@ impl Receiver {
             event::CLOSED => {
                 let (record, reason) = ClosedRecord::split_from(taken.bytes).ok_or(Corrupt)?;
                 let reason = String::from_utf8_lossy(reason).into_owned();
-                self.last_word = Some((Status(record.status), reason));
-                self.hang_up(core);
+                self.flows[link.lane()].last_word = Some((Status(record.status), reason));
+                match link.lane() {
+                    0 => self.hang_up(core),
+                    lane => self.hang_up_lane(core, lane),
+                }
                 Ok(false)
             }
             // Of a later version; it cannot matter to us.
@@ -143,7 +168,7 @@ impl Receiver {
         sink: Sink<'_>,
     ) -> Result<bool, Corrupt> {
         let (record, data) = LeftRecord::split_from(taken.bytes).ok_or(Corrupt)?;
-        let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+        let Some((handle, group)) = find(record.handle, (core, link)) else { return Ok(false) };
         if !group.end() {
             return Ok(false);
         }
@@ -164,7 +189,7 @@ fn show_message(
 ) -> Result<bool, Corrupt> {
     let (record, data) = MessageRecord::split_from(taken.bytes).ok_or(Corrupt)?;
     if last.as_ref().is_none_or(|(handle, _)| handle.number() != record.handle) {
-        *last = find(record.handle, core);
+        *last = find(record.handle, (core, link));
     }
     let live = last.as_ref().filter(|(_, group)| group.stage() != GroupStage::Ended);
     let Some((handle, group)) = live else { return Ok(false) };
@@ -214,7 +239,7 @@ fn show_multi(
     let (list, data) = rest.split_at_checked(padded).ok_or(Corrupt)?;
     let numbers = list[..list_len].chunks_exact(size_of::<u32>());
     let numbers = numbers.map(|b| b.try_into().map_or(0, u32::from_ne_bytes));
-    let mut groups: Vec<_> = numbers.map(|number| find(number, core)).collect();
+    let mut groups: Vec<_> = numbers.map(|number| find(number, (core, link))).collect();
     // The position is that in the first; without it, there is none.
     let sequence = if groups.first().is_some_and(Option::is_some) { record.sequence } else { 0 };
     groups.retain(Option::is_some);
@@ -255,7 +280,7 @@ fn show_view(
     sink: Sink<'_>,
 ) -> Result<bool, Corrupt> {
     let (record, view) = View::of(taken.bytes).ok_or(Corrupt)?;
-    let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+    let Some((handle, group)) = find(record.handle, (core, link)) else { return Ok(false) };
     let frame = Frame { token: taken.token, content: Content::View(view) };
     let kept = link.keep(frame).ok_or(Corrupt)?;
     let Content::View(view) = &kept.content else { return Err(Corrupt) };
@@ -293,8 +318,8 @@ fn show_gap(
     let bare = if record.handle == 0 {
         Event::bare(EventKind::Gap)
     } else {
-        let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
-        of_group(EventKind::Gap, handle, &group)
+        let Some((handle, group)) = find(record.handle, (core, link)) else { return Ok(false) };
+        Event { group: Some(handle), user_data: group.user_data, ..Event::bare(EventKind::Gap) }
     };
     let data = &taken.bytes[size_of::<GapRecord>() - size_of::<u64>()..size_of::<GapRecord>()];
     hand_out(link, taken, Event { data, ..bare }, sink);
@@ -308,7 +333,7 @@ fn show_receipt(
     sink: Sink<'_>,
 ) -> Result<bool, Corrupt> {
     let (record, _) = ReceiptRecord::split_from(taken.bytes).ok_or(Corrupt)?;
-    let Some((handle, group)) = find(record.handle, core) else { return Ok(false) };
+    let Some((handle, group)) = find(record.handle, (core, link)) else { return Ok(false) };
     let frame = Frame { token: taken.token, content: Content::Receipt(Receipt::of(record)) };
     let kept = link.keep(frame).ok_or(Corrupt)?;
     let Content::Receipt(receipt) = &kept.content else { return Err(Corrupt) };
@@ -325,13 +350,14 @@ fn show_receipt(
 /// A message that was lost with the engine. Its group may be ending: then that comes after this.
 fn show_lost(core: &Arc<Core>, number: u32, tag: u64, sink: Sink<'_>) -> bool {
     let Some((handle, group)) = GroupHandle::of_number(number, core) else { return false };
-    let Some((token, kept)) = core.lost.add(number, tag) else { return false };
-    let Content::Receipt(receipt) = &kept.content else { return false };
+    let Some((token, kept)) = core.lost.add(number, tag, &group.domain) else { return false };
+    let Content::Lost(receipt, domain) = &kept.content else { return false };
     let event = Event {
         status: Status::ELOST,
         tag,
         data: receipt.as_bytes(),
         token,
+        domain: Some(domain),
         ..of_group(EventKind::Receipt, handle, &group)
     };
     if sink(&event) == Hold::Release {
@@ -342,17 +368,24 @@ fn show_lost(core: &Arc<Core>, number: u32, tag: u64, sink: Sink<'_>) -> bool {
 
 /// Shows an event that lies in the ring.
 fn hand_out(link: &Link, taken: Taken<'_>, event: Event<'_>, sink: Sink<'_>) {
-    let event = Event { token: taken.token, ..event };
+    // A reply is of the whole session.
+    let domain = (event.kind != EventKind::Reply).then(|| link.domain());
+    let event = Event { token: taken.token, domain, ..event };
     if sink(&event) == Hold::Release {
         link.release(std::iter::once(taken.token));
     }
 }
 
-/// The group that the engine means, as long as it has not ended.
-fn find(number: u32, core: &Arc<Core>) -> Option<Found> {
-    GroupHandle::of_number(number, core).filter(|(_, group)| group.stage() != GroupStage::Ended)
+/// The group that the engine means, as long as it has not ended and is of the lane.
+fn find(number: u32, (core, link): (&Arc<Core>, &Link)) -> Option<Found> {
+    GroupHandle::of_number(number, core)
+        .filter(|(_, group)| group.stage() != GroupStage::Ended && group.lane() == link.lane())
 }
 
-fn of_group(kind: EventKind, handle: GroupHandle, group: &Group) -> Event<'static> {
-    Event { group: Some(handle), user_data: group.user_data, ..Event::bare(kind) }
+fn of_group(kind: EventKind, handle: GroupHandle, group: &Group) -> Event<'_> {
+    let domain = Some(&*group.domain);
+    Event { group: Some(handle), user_data: group.user_data, domain, ..Event::bare(kind) }
 }
+
+/// Events of one lane before the next one's turn.
+const TURN_EVENTS: usize = 16;

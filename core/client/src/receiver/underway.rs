@@ -83,10 +83,15 @@ impl Receiver {
     /// The engine is gone: all that it had taken and said nothing of, and all that it had not, is
     /// lost. To be told after the engine's own end.
     pub(super) fn lose(&mut self, core: &Core) -> Vec<Local> {
-        let UnderWay { taken, ahead } = std::mem::take(&mut self.under_way);
+        (0..self.flows.len()).flat_map(|lane| self.lose_lane(core, lane)).collect()
+    }
+
+    /// The same of one lane.
+    pub(super) fn lose_lane(&mut self, core: &Core, lane: usize) -> Vec<Local> {
+        let UnderWay { taken, ahead } = std::mem::take(&mut self.flows[lane].under_way);
         let mut lost: Vec<Local> =
             taken.into_iter().map(|entry| Local::Lost(entry.handle, entry.tag)).collect();
-        if let Some(link) = core.links.enter().current() {
+        if let Some(link) = core.links.enter().current(lane) {
             link.note_lost();
             link.each_left_behind(|position, handle, tag| {
                 if !ahead.contains(&position) {

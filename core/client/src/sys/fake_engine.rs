@@ -33,6 +33,7 @@ pub(crate) struct Listener {
 /// An engine with one session.
 pub(crate) struct FakeEngine {
     socket: OwnedFd,
+    pub(crate) hello: Hello,
     pub(crate) requests: Consumer,
     pub(crate) events: Producer,
     wake_engine: OwnedFd,
@@ -102,6 +103,7 @@ impl Listener {
             assert_eq!(sent, bytes.len() as isize);
             FakeEngine {
                 socket,
+                hello,
                 requests: Consumer::attach(base, layout, Direction::Send),
                 events: Producer::attach(base, layout, Direction::Receive),
                 wake_engine,
@@ -132,6 +134,7 @@ pub(crate) struct Request {
 
 impl FakeEngine {
     /// The client's next record; waits for it, but not for ever.
+    #[track_caller]
     pub(crate) fn request(&self) -> Request {
         loop {
             if let Some(request) = self.poll_request() {
@@ -243,7 +246,8 @@ pub(crate) fn welcome(session: u64) -> Welcome {
         message_len_max: 10_000,
         node: 1,
         session,
-        reason: [0; 240],
+        reason: [0; _],
+        lane_key: 77,
     }
 }
 
@@ -259,6 +263,7 @@ pub(crate) fn is_readable(fd: RawFd) -> bool {
     poll(fd, Duration::ZERO)
 }
 
+#[track_caller]
 fn wait_readable(fd: RawFd) {
     assert!(poll(fd, Duration::from_secs(10)), "nothing came for 10 s");
 }

@@ -18,6 +18,8 @@ pub(crate) struct Frame {
 pub(crate) enum Content {
     View(View),
     Receipt(Receipt),
+    /// The same of a message that was lost, with the name of its domain.
+    Lost(Receipt, Box<CStr>),
     /// The groups of this session that a message was sent to.
     Groups(Box<[GroupHandle]>),
 }

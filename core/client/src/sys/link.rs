@@ -1,10 +1,12 @@
 //! One connection's rings: the memory, the ends that are ours, and the descriptors that wake either
 //! side.
 
+use std::ffi::CStr;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::slice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::group::GroupHandle;
@@ -16,6 +18,7 @@ use anasazi_stream::memory::Mapping;
 use super::frame::{Content, Frame};
 use super::poll::EventFd;
 use super::table::{Pinned, Table};
+use super::tokens::Tokens;
 
 /// The client's half of a connection. Lives as long as anybody uses it, also when the engine has
 /// long gone.
@@ -26,10 +29,9 @@ pub(crate) struct Link {
     wake_client: EventFd,
     /// Counts the connections of a session, from 1.
     serial: u64,
-    /// The token of position 0. Tokens go on from one connection of a session to the next.
-    token_base: u64,
-    /// Above the tokens given out so far.
-    token_end: AtomicU64,
+    /// The name of its lane's domain.
+    domain: Arc<CStr>,
+    tokens: Tokens,
     /// The engine went away with messages of this connection.
     is_lost: AtomicBool,
     /// So that what is in an open claim is in no message by chance.
@@ -93,6 +95,7 @@ impl Link {
     pub(crate) fn create(
         layout: Layout,
         serial: u64,
+        (lane, domain): (usize, Arc<CStr>),
         token_base: u64,
     ) -> io::Result<(Self, OwnedFd)> {
         let (mapping, memory) = Mapping::create(layout.len())?;
@@ -110,8 +113,8 @@ impl Link {
             wake_engine: EventFd::new()?,
             wake_client: EventFd::new()?,
             serial,
-            token_base,
-            token_end: AtomicU64::new(token_base),
+            domain,
+            tokens: Tokens::new(lane, token_base),
             is_lost: AtomicBool::new(false),
             claim_key: RandomState::new().hash_one(serial),
             looked_to: AtomicU64::new(0),
@@ -124,6 +127,15 @@ impl Link {
 
     pub(crate) fn serial(&self) -> u64 {
         self.serial
+    }
+
+    pub(crate) fn lane(&self) -> usize {
+        self.tokens.lane()
+    }
+
+    /// The name of its domain, which stays where it is as long as records of it are held.
+    pub(crate) fn domain(&self) -> &CStr {
+        &self.domain
     }
 
     /// Descriptors that the engine gets beside the memory: the one that wakes it, the one that
@@ -277,9 +289,7 @@ impl Link {
     /// The next record, if any; it stays until it is released.
     pub(crate) fn next(&self) -> Result<Option<Taken<'_>>, Corrupt> {
         let Some(record) = self.consumer.next()? else { return Ok(None) };
-        let token = self.token_base.wrapping_add(record.position);
-        // Who releases it has got it from here.
-        self.token_end.store(token.wrapping_add(1), Ordering::Release);
+        let token = self.tokens.give(record.position);
         // SAFETY: the ring says that the record's bytes lie inside it until it is released, and the
         // ring lives as long as `self`. Who releases it promises (`Session::release`) to have no
         // reference to it any more.
@@ -307,19 +317,18 @@ impl Link {
 
     /// Whether the token is of this connection.
     pub(crate) fn gave_out(&self, token: u64) -> bool {
-        (self.token_base..self.token_end.load(Ordering::Acquire)).contains(&token)
+        self.tokens.gave_out(token)
     }
 
     /// Gives records back to the engine; any thread. Tokens of records that are not held are
     /// ignored.
     pub(crate) fn release(&self, tokens: impl Iterator<Item = u64>) {
-        let base = self.token_base;
         let mut framed = self.frames_len.load(Ordering::SeqCst) > 0;
         self.consumer.release_each(tokens.map(|token| {
             if framed {
                 framed = self.drop_frame(token);
             }
-            token.wrapping_sub(base)
+            self.tokens.position_of(token)
         }));
         if self.consumer.room_wanted() {
             self.wake_engine.wake();
@@ -392,9 +401,9 @@ impl Link {
         self.consumer.held() != 0
     }
 
-    /// The first token for the connection after this one.
-    pub(crate) fn token_after(&self) -> u64 {
-        (self.token_end.load(Ordering::Acquire) | 7).wrapping_add(1)
+    /// From where on the connection after this one gives out tokens.
+    pub(crate) fn tokens_after(&self) -> u64 {
+        self.tokens.after()
     }
 
     /// Something came from the engine that was not taken yet.

@@ -1,5 +1,5 @@
-//! The connections of one session: the present one, and those whose memory somebody still reads or
-//! writes.
+//! The connections of one session: the present one of each lane, and those whose memory somebody
+//! still reads or writes.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
@@ -12,9 +12,14 @@ pub(crate) struct Links {
     /// Calls that are using a link now. One that never ends, because its thread was stopped for
     /// good, keeps memory mapped and does no other harm.
     users: AtomicUsize,
-    current: AtomicPtr<Link>,
-    /// All of them, the present one included.
-    all: [AtomicPtr<Link>; LINKS_MAX],
+    /// By lane.
+    current: [AtomicPtr<Link>; LANES_MAX],
+    /// Lanes from this one on have never had a link.
+    lanes_len: AtomicUsize,
+    /// All of them, the present ones included.
+    all: [AtomicPtr<Link>; PLACES],
+    /// Places from this one on were never used.
+    places_len: AtomicUsize,
 }
 
 /// No link goes away as long as this lives. Getting one is safe in a signal handler.
@@ -24,8 +29,10 @@ impl Links {
     pub(crate) fn new() -> Self {
         Self {
             users: AtomicUsize::new(0),
-            current: AtomicPtr::new(ptr::null_mut()),
-            all: [const { AtomicPtr::new(ptr::null_mut()) }; LINKS_MAX],
+            current: [const { AtomicPtr::new(ptr::null_mut()) }; LANES_MAX],
+            lanes_len: AtomicUsize::new(0),
+            all: [const { AtomicPtr::new(ptr::null_mut()) }; PLACES],
+            places_len: AtomicUsize::new(0),
         }
     }
 
@@ -34,32 +41,41 @@ impl Links {
         InUse(self)
     }
 
-    /// Makes a link the present one; `false`, and the link is dropped, when too many old ones are
-    /// still in use. Owner only; [collect](Self::collect) before.
+    /// Makes a link the present one of its lane; `false`, and the link is dropped, when too many
+    /// old ones are still in use. Owner only; [collect](Self::collect) before.
     pub(crate) fn install(&self, link: Box<Link>) -> bool {
-        let Some(place) = self.all.iter().find(|place| place.load(Ordering::SeqCst).is_null())
-        else {
+        let lane = link.lane();
+        let of_lane = self.enter().all().filter(|link| link.lane() == lane).count();
+        let places = self.all.iter().enumerate();
+        let mut free = places.filter(|(_, place)| place.load(Ordering::SeqCst).is_null());
+        let (Some((at, place)), Some(current)) = (free.next(), self.current.get(lane)) else {
             return false;
         };
+        if of_lane >= LINKS_MAX {
+            return false;
+        }
         let link = Box::into_raw(link);
         place.store(link, Ordering::SeqCst);
-        self.current.store(link, Ordering::SeqCst);
+        self.places_len.fetch_max(at + 1, Ordering::SeqCst);
+        current.store(link, Ordering::SeqCst);
+        self.lanes_len.fetch_max(lane + 1, Ordering::SeqCst);
         true
     }
 
-    /// From now on there is no present link. Owner only; [collect](Self::collect) after.
-    pub(crate) fn retire(&self) {
-        self.current.store(ptr::null_mut(), Ordering::SeqCst);
+    /// From now on the lane has no present link. Owner only; [collect](Self::collect) after.
+    pub(crate) fn retire(&self, lane: usize) {
+        self.current[lane].store(ptr::null_mut(), Ordering::SeqCst);
     }
 
     /// Frees the retired links that nobody uses, each after a last look at it. Owner only.
     pub(crate) fn collect(&self, mut last_look: impl FnMut(&Link)) {
-        let current = self.current.load(Ordering::SeqCst);
-        for place in &self.all {
+        for place in &self.all[..self.places_len.load(Ordering::SeqCst)] {
             let link = place.load(Ordering::SeqCst);
             // SAFETY: what is in `all` was made by `install`, and only the owner, who is here,
             // frees it.
-            if link.is_null() || link == current || unsafe { (*link).is_held() } {
+            let Some(found) = (unsafe { link.as_ref() }) else { continue };
+            let is_current = self.current[found.lane()].load(Ordering::SeqCst) == link;
+            if is_current || found.is_held() {
                 continue;
             }
             // An open claim counts as a use: whoever ends it finds its link at any moment.
@@ -99,9 +115,14 @@ impl Drop for Links {
 }
 
 impl InUse<'_> {
-    /// The present link, unless the engine is away.
-    pub(crate) fn current(&self) -> Option<&Link> {
-        let link = self.0.current.load(Ordering::SeqCst);
+    /// The present link of the session's own connection, unless the engine is away.
+    pub(crate) fn main(&self) -> Option<&Link> {
+        self.current(0)
+    }
+
+    /// The present link of a lane, if it has one.
+    pub(crate) fn current(&self, lane: usize) -> Option<&Link> {
+        let link = self.0.current.get(lane)?.load(Ordering::SeqCst);
         // SAFETY: found after `enter`, so `collect` sees us and lets it be; it was made by
         // `install`.
         unsafe { link.as_ref() }
@@ -112,10 +133,16 @@ impl InUse<'_> {
         self.all().find(|link| link.gave_out(token))
     }
 
+    /// The present links of all lanes.
+    pub(crate) fn present(&self) -> impl Iterator<Item = &Link> {
+        (0..self.0.lanes_len.load(Ordering::SeqCst)).filter_map(|lane| self.current(lane))
+    }
+
     /// Every link, present or retired.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Link> {
+        let used = self.0.places_len.load(Ordering::SeqCst).min(PLACES);
         // SAFETY: as in `current`.
-        self.0.all.iter().filter_map(|place| unsafe { place.load(Ordering::SeqCst).as_ref() })
+        self.0.all[..used].iter().filter_map(|p| unsafe { p.load(Ordering::SeqCst).as_ref() })
     }
 }
 
@@ -137,5 +164,9 @@ impl Drop for InUse<'_> {
     }
 }
 
-/// Connections of a session whose events may be held at the same time.
+/// Lanes of a session: the first is the session's own connection.
+pub(crate) const LANES_MAX: usize = 64;
+/// Connections of a lane whose events may be held at the same time.
 const LINKS_MAX: usize = 16;
+/// The same of all lanes.
+const PLACES: usize = 2 * LANES_MAX;

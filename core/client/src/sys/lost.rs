@@ -1,6 +1,7 @@
 //! Receipts of messages that were lost with their engine: they lie in no ring, and stay until they
 //! are released.
 
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anasazi_queue::record::ReceiptRecord;
@@ -21,9 +22,15 @@ impl Lost {
     }
 
     /// Makes one, and its token; `None` if there is no room for another sixteen million.
-    pub(crate) fn add(&self, handle: u32, tag: u64) -> Option<(u64, Pinned<'_, Frame>)> {
+    pub(crate) fn add(
+        &self,
+        handle: u32,
+        tag: u64,
+        domain: &CStr,
+    ) -> Option<(u64, Pinned<'_, Frame>)> {
         let receipt = Receipt::of(ReceiptRecord { handle, status: Status::ELOST.0, tag });
-        let token = self.receipts.insert(Frame { token: 0, content: Content::Receipt(receipt) })?;
+        let content = Content::Lost(receipt, domain.into());
+        let token = self.receipts.insert(Frame { token: 0, content })?;
         self.held.fetch_add(1, Ordering::SeqCst);
         Some((token, self.receipts.pin(token)?))
     }

@@ -17,3 +17,4 @@ pub(crate) mod poll;
 mod release;
 pub(crate) mod socket;
 pub mod table;
+pub(crate) mod tokens;

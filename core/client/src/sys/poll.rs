@@ -43,8 +43,10 @@ pub(crate) enum Key {
     Nudge,
     /// The engine has put something into a ring, or made room.
     Wake,
-    /// The engine's socket.
+    /// The socket of the session's own connection.
     Socket,
+    /// The socket of another lane.
+    LaneSocket,
     /// The time for the next attempt, or the end of the present one.
     Timer,
 }
@@ -74,10 +76,11 @@ impl Poll {
         Ok(poll)
     }
 
-    /// Watches a descriptor for readability. All but the socket are edge-triggered: nobody reads
-    /// them, a new write or expiry shows again. The socket stays ready until it is read or closed.
+    /// Watches a descriptor for readability. All but sockets are edge-triggered: nobody reads
+    /// them, a new write or expiry shows again. A socket stays ready until it is read or closed.
     pub(crate) fn watch(&self, fd: RawFd, key: Key) -> io::Result<()> {
-        let edge = if matches!(key, Key::Socket) { 0 } else { libc::EPOLLET };
+        let is_socket = matches!(key, Key::Socket | Key::LaneSocket);
+        let edge = if is_socket { 0 } else { libc::EPOLLET };
         add(&self.set, fd, libc::EPOLLIN | edge, key as u64)
     }
 
@@ -86,12 +89,13 @@ impl Poll {
         forget(&self.set, fd);
     }
 
-    /// What became ready since the last time; makes the set unreadable, but for the socket. Never
+    /// What became ready since the last time; makes the set unreadable, but for sockets. Never
     /// blocks.
     pub(crate) fn take(&self) -> Ready {
-        let mut events = [libc::epoll_event { events: 0, u64: 0 }; 4];
-        // SAFETY: room for 4 events is given for 4.
-        let n = unsafe { libc::epoll_wait(self.set.as_raw_fd(), events.as_mut_ptr(), 4, 0) };
+        let mut events = [libc::epoll_event { events: 0, u64: 0 }; READY_MAX];
+        let room = READY_MAX as i32;
+        // SAFETY: as much room is given as there is.
+        let n = unsafe { libc::epoll_wait(self.set.as_raw_fd(), events.as_mut_ptr(), room, 0) };
         let found = events.iter().take(usize::try_from(n).unwrap_or(0));
         Ready(found.fold(0, |ready, event| ready | 1 << (event.u64 & 31)))
     }
@@ -127,6 +131,9 @@ impl AsRawFd for Poll {
         self.set.as_raw_fd()
     }
 }
+
+/// Descriptors that are looked at in one go; of more lanes than that the rest come next.
+const READY_MAX: usize = 16;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use anasazi_queue::status::Status;
 
+use super::tokens;
 use crate::session::Session;
 
 impl Session {
@@ -17,12 +18,14 @@ impl Session {
         let core = self.core();
         core.check_fork()?;
         let in_use = core.links.enter();
-        let tokens = tokens.filter(|token| !core.lost.release(*token));
-        let Some(link) = in_use.current() else {
-            tokens.for_each(|token| release_one(&in_use, token));
+        let mut all = tokens.filter(|token| !core.lost.release(*token)).peekable();
+        // Most are of one lane's present connection: these go back in one go.
+        let first = all.peek().map_or(0, |token| tokens::lane_of(*token));
+        let Some(link) = in_use.current(first) else {
+            all.for_each(|token| release_one(&in_use, token));
             return Ok(());
         };
-        link.release(tokens.filter(|token| {
+        link.release(all.filter(|token| {
             let present = link.gave_out(*token);
             if !present {
                 release_one(&in_use, *token);

@@ -3,6 +3,7 @@
 mod closing;
 mod connecting;
 mod events;
+mod lanes;
 mod losing;
 mod notifying;
 mod reconnecting;
@@ -30,6 +31,7 @@ struct Seen {
     group: Option<GroupHandle>,
     user_data: usize,
     tag: u64,
+    domain: String,
     data: Vec<u8>,
     token: u64,
 }
@@ -58,11 +60,13 @@ fn open() -> (Session, FakeEngine, Arc<Listener>) {
 }
 
 /// Joins a group and returns the engine's number for it too.
+#[track_caller]
 fn join(session: &Session, engine: &FakeEngine, name: &str) -> (GroupHandle, u32) {
     let group = session.join(name, 0, 0x1234).unwrap();
     (group, take_join(engine, name))
 }
 
+#[track_caller]
 fn take_join(engine: &FakeEngine, name: &str) -> u32 {
     let request = engine.request();
     assert_eq!(request.kind, request::JOIN);
@@ -81,6 +85,7 @@ fn receive(session: &Session, hold: Hold) -> Vec<Seen> {
             group: event.group,
             user_data: event.user_data,
             tag: event.tag,
+            domain: event.domain_name().to_owned(),
             data: event.data.to_vec(),
             token: event.token,
         });

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sys::poll::now_ns;
-use anasazi_queue::record::{Member, PeerRecord, SendRecord};
+use anasazi_queue::record::SendRecord;
 
 #[test]
 fn a_send_arrives_whole_with_service_and_tag() {
@@ -224,41 +224,4 @@ fn a_claim_outlives_its_group_its_connection_and_its_session() {
     like_c::fill(&of_closed, 3);
     assert_eq!(stays.commit(&of_closed, 4, 0), Err(Status::ECLOSED));
     assert!(stays.abort(&of_closed).is_err());
-}
-
-#[test]
-fn a_name_says_in_which_domain_its_group_is() {
-    let (session, engine, _) = open();
-    let (orders, _) = join(&session, &engine, "orders");
-    let (fast, _) = join(&session, &engine, "fast/orders");
-    assert_eq!(fast.with_name(str::to_owned).unwrap(), "fast/orders");
-    assert_eq!(session.join("default/orders", 0, 0), Err(Status::EEXIST));
-    assert_eq!(session.join("fast/orders", 1, 0), Err(Status::EEXIST));
-    let (deep, _) = join(&session, &engine, "fast/a/b");
-    let (other, _) = join(&session, &engine, "a/b");
-    let to = |groups: &[GroupHandle]| GroupHandle::send_to_all(groups.iter().copied(), 4, 0, b"x");
-    assert_eq!(to(&[fast, deep]), Ok(()));
-    for groups in [[orders, fast], [fast, orders], [deep, other]] {
-        assert_eq!(to(&groups), Err(Status::EINVAL), "nothing is ordered across domains");
-    }
-    engine.request();
-    assert_eq!(engine.poll_request(), None);
-}
-
-#[test]
-fn an_address_is_in_a_domain() {
-    let (session, engine, _) = open();
-    let to = Member { node: 2, session: 5 };
-    for (domain, sent) in [("default", ""), ("fast", "fast")] {
-        let peer = session.peer(domain, to, 0).unwrap();
-        let request = engine.request();
-        let (record, name) = PeerRecord::split_from(&request.bytes).unwrap();
-        assert_eq!((request.kind, record.to, name), (request::PEER, to, sent.as_bytes()));
-        assert_eq!(record.handle, peer.number());
-        assert_eq!(session.peer(domain, to, 0), Err(Status::EEXIST));
-    }
-    // A group may be called as an address is.
-    join(&session, &engine, "2/5");
-    assert_eq!(session.peer("", to, 0), Err(Status::EINVAL));
-    assert_eq!(session.peer(&"x".repeat(33), to, 0), Err(Status::EINVAL));
 }

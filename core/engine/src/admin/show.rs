@@ -94,6 +94,7 @@ pub(super) fn sessions(now: Instant, sessions: &Sessions) -> Vec<Value> {
     let row = |s: crate::session::SessionInfo| {
         json!({
             "session": s.session.0,
+            "domain": s.domain,
             "pid": s.who.map(|(pid, _)| pid),
             "uid": s.who.map(|(_, uid)| uid),
             "way": s.way,

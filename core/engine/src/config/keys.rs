@@ -376,14 +376,15 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: Kind::Integer { min: 1, max: 16_384, unit: "sessions" },
         effect: "Sessions open at the same time; further ones are refused.",
-        danger: "Each takes four file descriptors, over a stream nine: raise LimitNOFILE with \
-                 it.",
+        danger: "Each takes four file descriptors, over a stream nine, and as many again for each \
+                 further domain that it uses: raise LimitNOFILE with it.",
         ..key("client.sessions_max", "1024")
     },
     Key {
         kind: Kind::Size { min: 1 << 20, max: 4 << 30, power_of_two: false },
         effect: "What the engine keeps for a session that does not read, behind what comes next \
-                 for it. Beyond it the session is closed as slow, unless it chose otherwise \
+                 for it; in each domain, where that ends the session's groups of that domain only. \
+                 Beyond it the session is closed as slow, unless it chose otherwise \
                  (session.slow_policy). At least message.len_max.",
         danger: "Memory, per slow session.",
         ..key("client.backlog_len", "64 MiB")

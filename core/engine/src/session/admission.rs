@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::handshake::{self, Greeting, Offer, Refusal, Waiting};
 use super::limits::{HELLO_TIMEOUT, WAITING_MAX};
 use super::{Readiness, Sessions, Slot};
+use crate::domains::DomainId;
 use crate::sys::memory::ClientWaker;
 use crate::sys::nudge::Nudger;
 use crate::sys::poll::now_ns;
@@ -60,7 +61,8 @@ impl Sessions {
 
     /// When [`Self::expire`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        self.hello_deadline().into_iter().chain(self.holds.deadline()).min()
+        let deadlines = [self.hello_deadline(), self.holds.deadline(), self.lanes_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn hello_deadline(&self) -> Option<Instant> {
@@ -87,18 +89,35 @@ impl Sessions {
             Greeting::NotYet => {}
             Greeting::Gone => drop(self.stop_waiting(slot, readiness)),
             Greeting::Refused(refusal) => self.turn_away(slot, &refusal, readiness),
-            Greeting::Offered(_) if self.by_id.len() >= self.limits.sessions_max => {
-                let text = format!(
-                    "the engine serves {} sessions already, as many as client.sessions_max allows",
-                    self.limits.sessions_max
-                );
-                self.turn_away(slot, &Refusal::new(Status::ENOMEM, text), readiness);
-            }
-            Greeting::Offered(offer) => self.open(slot, *offer, readiness),
+            Greeting::Offered(offer) => match self.identify(&offer, &waiting.peer) {
+                Ok(as_what) => self.open(slot, *offer, as_what, readiness),
+                Err(refusal) => self.turn_away(slot, &refusal, readiness),
+            },
         }
     }
 
-    fn open(&mut self, slot: usize, offer: Offer, readiness: &dyn Readiness) {
+    /// Whose lane of which domain an offer is to be, if it may.
+    fn identify(&self, offer: &Offer, peer: &Peer) -> Result<(SessionId, DomainId), Refusal> {
+        if let Some(lane) = &offer.lane_of {
+            return Ok((lane.session, self.check_lane(lane, peer)?));
+        }
+        if self.count() >= self.limits.sessions_max {
+            let text = format!(
+                "the engine serves {} sessions already, as many as client.sessions_max allows",
+                self.limits.sessions_max
+            );
+            return Err(Refusal::new(Status::ENOMEM, text));
+        }
+        Ok((self.next_id, DomainId::DEFAULT))
+    }
+
+    fn open(
+        &mut self,
+        slot: usize,
+        offer: Offer,
+        (id, domain): (SessionId, DomainId),
+        readiness: &dyn Readiness,
+    ) {
         let Some(Slot::Waiting(waiting)) = self.slots.get(slot) else { return };
         // The descriptors of a stream are of this process.
         let is_trusted = waiting.peer.way != Way::Memory || self.trusts(waiting.peer.uid);
@@ -119,23 +138,27 @@ impl Sessions {
             return;
         };
         self.waiting.retain(|waiting| *waiting != slot);
-        let id = self.next_id;
-        self.next_id = SessionId(id.0 + 1);
+        let is_lane = domain != DomainId::DEFAULT;
+        self.next_id = SessionId(self.next_id.0 + u64::from(!is_lane));
         let total = Arc::clone(&self.backlog_total);
         let backlog = Backlog::new(self.limits.backlog_len_max, total);
         let wakers = (wake_engine, waker);
         let (lane, policy) = (offer.lane, offer.policy);
-        let connection = Connection::new(id, *waiting, (lane, policy), wakers, backlog);
+        let place = (domain, Arc::clone(&self.domains[domain.index()].name));
+        let connection = Connection::new(id, place, *waiting, (lane, policy), wakers, backlog);
         let connection = Box::new(connection);
         let identity = MemberId { node: self.identity.node, session: id };
         let message_len_max = self.limits.message_len_max;
-        if handshake::welcome(&connection.socket, identity, message_len_max).is_err() {
+        let lane_key = if is_lane { 0 } else { self.lane_key(id) };
+        let told = handshake::welcome(&connection.socket, (identity, lane_key), message_len_max);
+        if told.is_err() {
             self.dead.push(connection); // nobody is there to be welcomed
             return;
         }
         let Peer { pid, way, .. } = &connection.peer;
-        tracing::debug!(session = %identity, pid, %way, "session opened");
-        self.by_id.insert(id, slot);
+        let name = connection.domain_name();
+        tracing::debug!(session = %identity, pid, %way, domain = name, "session opened");
+        self.enter(&connection, slot);
         self.put_back(connection, slot);
         self.activate(slot);
     }

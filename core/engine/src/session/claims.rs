@@ -71,9 +71,10 @@ impl Connection {
     }
 
     pub(super) fn name(&self) -> String {
+        let (number, place) = (self.id.number(), self.place());
         match self.peer.way {
-            Way::Tcp(address) => format!("session {} from {address}", self.id.number()),
-            _ => format!("session {} of process {}", self.id.number(), self.peer.pid),
+            Way::Tcp(address) => format!("session {number} from {address}{place}"),
+            _ => format!("session {number} of process {}{place}", self.peer.pid),
         }
     }
 }

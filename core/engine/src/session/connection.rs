@@ -20,13 +20,17 @@ use super::claims::OpenClaim;
 use super::handshake::Waiting;
 use super::limits::{LAST_WORD_LEN, REASON_LEN_MAX};
 use super::slow::{Behind, Gap, Policy};
-use crate::domains::{DomainGroup, DomainSet};
+use crate::domains::{DomainGroup, DomainId};
 use crate::sys::memory::{ClientWaker, Lane};
 use crate::sys::socket::Peer;
 
-/// A session as the engine holds it.
+/// A lane of a session as the engine holds it.
 pub(super) struct Connection {
+    /// The session that it is of.
     pub(super) id: SessionId,
+    /// The domain that it is the lane of, and its name.
+    pub(super) domain: DomainId,
+    domain_name: Arc<str>,
     pub(super) peer: Peer,
     pub(super) socket: OwnedFd,
     pub(super) wake_engine: OwnedFd,
@@ -38,8 +42,8 @@ pub(super) struct Connection {
     pub(super) gap: Gap,
     pub(super) behind: Behind,
     pub(super) handles: BTreeMap<u32, Handle>,
-    /// The domains whose protocols it has asked for a membership.
-    pub(super) joined: DomainSet,
+    /// It has asked the domain's protocol for a membership.
+    pub(super) has_joined: bool,
     /// It has a turn coming.
     pub(super) is_active: bool,
     /// It is to be looked at when flushing.
@@ -121,9 +125,10 @@ impl Ending {
 }
 
 impl Connection {
-    /// A session of the connection `from`, with what its hello brought.
+    /// A session's lane of a domain, of the connection `from`, with what its hello brought.
     pub(super) fn new(
         id: SessionId,
+        (domain, domain_name): (DomainId, Arc<str>),
         from: Waiting,
         (lane, policy): (Lane, Policy),
         wakers: (OwnedFd, ClientWaker),
@@ -131,6 +136,8 @@ impl Connection {
     ) -> Self {
         Self {
             id,
+            domain,
+            domain_name,
             peer: from.peer,
             socket: from.socket,
             wake_engine: wakers.0,
@@ -141,7 +148,7 @@ impl Connection {
             gap: Gap::default(),
             behind: Behind::default(),
             handles: BTreeMap::new(),
-            joined: DomainSet::NONE,
+            has_joined: false,
             is_active: false,
             is_dirty: false,
             legacy: None,
@@ -149,6 +156,18 @@ impl Connection {
             taken: Vec::new(),
             messages_sent: 0,
             messages_received: 0,
+        }
+    }
+
+    pub(super) fn domain_name(&self) -> &str {
+        &self.domain_name
+    }
+
+    /// Where it is, for sentences: nothing of `default`.
+    pub(super) fn place(&self) -> String {
+        match self.domain {
+            DomainId::DEFAULT => String::new(),
+            _ => format!(" in domain {}", self.domain_name),
         }
     }
 
@@ -289,9 +308,10 @@ impl Connection {
 
     fn slow(&self) -> Ending {
         let text = format!(
-            "the session did not read fast enough: its receive ring of {} bytes is full, and \
+            "the session did not read fast enough{}: its receive ring of {} bytes is full, and \
              behind what comes next {} bytes more are waiting, which is all that \
              client.backlog_len allows",
+            self.place(),
             self.lane.receive_fill().1,
             self.backlog.len_behind()
         );

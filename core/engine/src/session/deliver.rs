@@ -46,12 +46,12 @@ impl Sessions {
             Recipients::Groups(groups) => self.deliver_once(message, (domain, groups), is_own),
             Recipients::Session(session) => {
                 let to_sender = Audience::Member(message.sender);
-                self.with(*session, |connection| {
+                self.with((domain, *session), |connection| {
                     if message.no_self && is_own(*session) {
                         return connection.done(message.tag);
                     }
                     let head = message_head(message, (0, 0), is_own(*session));
-                    let find = || sent_under(connection, (domain, &to_sender), Fate::Done);
+                    let find = || sent_under(connection, &to_sender, Fate::Done);
                     let under = (head.tag != 0).then(find).flatten();
                     connection.deliver_message(&Delivery {
                         kind: event::UNICAST,
@@ -162,7 +162,7 @@ impl Sessions {
             Fate::TooLong => Status::EMSGSIZE,
             Fate::Lost => Status::ELOST,
         };
-        self.with(session, |connection| match sent_under(connection, (domain, to), fate) {
+        self.with((domain, session), |connection| match sent_under(connection, to, fate) {
             Some(handle) => connection.receipt(handle, status, tag),
             // Its handle has ended.
             None => connection.done(tag),
@@ -173,7 +173,7 @@ impl Sessions {
     pub fn join_refused(&mut self, session: SessionId, group: DomainGroup, reason: &str) {
         let refused = self.groups.remove_first(group, session, |member| !member.admitted);
         if let Some(member) = refused {
-            self.with(session, |connection| {
+            self.with((group.domain, session), |connection| {
                 connection.handles.remove(&member.handle);
                 connection.left(member.handle, Status::ESTATE, reason)
             });
@@ -189,7 +189,7 @@ impl Sessions {
         let Some(member) = self.groups.remove_first(group, session, |_| true) else { return };
         let is_stopping = self.is_stopping;
         let removed = self.refusal(group.domain);
-        self.with(session, |connection| {
+        self.with((group.domain, session), |connection| {
             let asked = connection
                 .handles
                 .remove(&member.handle)
@@ -232,23 +232,18 @@ impl Sessions {
 
 /// The handle that a message was sent under, if it is still there: a session has two for a group
 /// while it leaves the group and joins it again, or sends to it from outside.
-fn sent_under(
-    connection: &Connection,
-    (domain, to): (DomainId, &Audience),
-    fate: Fate,
-) -> Option<u32> {
-    let is_its = |handle: &Handle| handle.group.domain == domain;
+fn sent_under(connection: &Connection, to: &Audience, fate: Fate) -> Option<u32> {
     if fate == Fate::Lost && !to.groups().any(|(group, _)| group != GroupId::default()) {
         // To some session; which one is not kept for so long.
         let mut handles = connection.handles.iter();
-        return handles.find(|(_, h)| is_its(h) && h.role.is_peer()).map(|(number, _)| *number);
+        return handles.find(|(_, handle)| handle.role.is_peer()).map(|(number, _)| *number);
     }
     if let Audience::Member(member) = to {
-        let is_one = |h: &Handle| h.role == Role::Peer(*member) && is_its(h);
         let mut handles = connection.handles.iter();
+        let is_one = |handle: &Handle| handle.role == Role::Peer(*member);
         return handles.find(|(_, handle)| is_one(handle)).map(|(number, _)| *number);
     }
-    let groups: Vec<_> = to.groups().map(|(group, _)| domain.group(group)).collect();
+    let groups: Vec<_> = to.groups().map(|(group, _)| connection.domain.group(group)).collect();
     let is_one = |handle: &Handle| groups.contains(&handle.group) && !handle.role.is_peer();
     let outside = fate == Fate::Done;
     let fitting = |handle: &Handle| (handle.role == Role::Sender) == outside;

@@ -4,13 +4,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use anasazi_protocol::SessionId;
-use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{JoinRecord, LeaveRecord, SendRecord, request};
+use anasazi_protocol::{Instant, SessionId};
 use anasazi_queue::status::Status;
 
 use super::Sessions;
-use super::connection::{Connection, Ending};
+use super::connection::Ending;
 use super::removal::Presence;
 use crate::domains::{DOMAINS_MAX, DomainId, DomainSet};
 
@@ -23,6 +21,8 @@ pub(super) struct OfDomain {
     pub(super) blocked: VecDeque<(usize, SessionId)>,
     /// Sessions that ended and that it has not heard of yet.
     pub(super) endings: VecDeque<SessionId>,
+    /// It is removed: when the last of its lanes end.
+    pub(super) lanes_until: Option<Instant>,
 }
 
 impl OfDomain {
@@ -32,6 +32,7 @@ impl OfDomain {
             presence: Presence::There,
             blocked: VecDeque::new(),
             endings: VecDeque::new(),
+            lanes_until: None,
         }
     }
 
@@ -96,21 +97,6 @@ impl Sessions {
             known.join(", ")
         );
         Ending::new(Status::EINVAL, text)
-    }
-
-    /// Whom a command is for, by the start of its record; what makes no sense concerns no protocol.
-    pub(super) fn domain_of(&self, connection: &Connection, kind: u16, start: &[u8]) -> DomainId {
-        let of_handle = |number| connection.handles.get(&number).map(|h| h.group.domain);
-        let domain = match kind {
-            request::SEND => SendRecord::split_from(start).and_then(|(r, _)| of_handle(r.handle)),
-            request::LEAVE => LeaveRecord::split_from(start).and_then(|(r, _)| of_handle(r.handle)),
-            request::JOIN => JoinRecord::split_from(start).and_then(|(_, name)| {
-                let domain = &name[..name.iter().position(|byte| *byte == b'/')?];
-                self.find_domain(std::str::from_utf8(domain).ok()?)
-            }),
-            _ => None,
-        };
-        domain.unwrap_or_default()
     }
 
     /// The domains whose protocols take commands.

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use anasazi_protocol::{Instant, MemberId};
+use anasazi_protocol::{Instant, MemberId, SessionId};
 use anasazi_queue::hello::{Hello, HelloStart, MAGIC, Welcome};
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::SESSION_VERSION;
@@ -38,6 +38,16 @@ pub(super) struct Offer {
     pub(super) wake_engine: OwnedFd,
     pub(super) wake_client: OwnedFd,
     pub(super) policy: Policy,
+    /// What it is to be a lane of, if it is no session of its own.
+    pub(super) lane_of: Option<LaneOf>,
+}
+
+/// The lane that a hello asks for.
+pub(super) struct LaneOf {
+    pub(super) session: SessionId,
+    pub(super) key: u64,
+    /// The name of its domain.
+    pub(super) domain: String,
 }
 
 /// What became of a look at the socket.
@@ -92,7 +102,7 @@ impl Waiting {
 /// Tells the client that it is served.
 pub(super) fn welcome(
     socket: &OwnedFd,
-    identity: MemberId,
+    (identity, lane_key): (MemberId, u64),
     message_len_max: usize,
 ) -> std::io::Result<()> {
     let answer = Welcome {
@@ -103,7 +113,8 @@ pub(super) fn welcome(
         message_len_max: u32::try_from(message_len_max).unwrap_or(u32::MAX),
         node: u64::from(identity.node.0),
         session: identity.session.0,
-        reason: [0; 240],
+        reason: [0; _],
+        lane_key,
     };
     socket::send(socket.as_fd(), answer.as_bytes())
 }
@@ -131,9 +142,7 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
     let Some((hello, [])) = Hello::split_from(bytes) else {
         return Err(garbled(&format!("it has {} bytes", bytes.len())));
     };
-    if hello.reserved != 0 {
-        return Err(garbled("what is reserved is not 0"));
-    }
+    let lane_of = lane_of(&hello)?;
     let Some(policy) = Policy::of(hello.slow) else {
         return Err(garbled(&format!("it asks for the unknown policy {}", hello.slow)));
     };
@@ -149,7 +158,20 @@ fn examine(bytes: &[u8], fds: Vec<OwnedFd>, limits: &SessionLimits) -> Result<Of
     check_eventfd(&wake_engine).map_err(invalid)?;
     check_eventfd(&wake_client).map_err(invalid)?;
     let lane = Lane::map(&memory, layout).map_err(invalid)?;
-    Ok(Offer { lane, wake_engine, wake_client, policy })
+    Ok(Offer { lane, wake_engine, wake_client, policy, lane_of })
+}
+
+fn lane_of(hello: &Hello) -> Result<Option<LaneOf>, Refusal> {
+    let Hello { lane_of, lane_key, domain_len, domain, .. } = *hello;
+    if lane_of == 0 {
+        let is_plain = lane_key == 0 && domain_len == 0 && domain == [0; _];
+        return if is_plain { Ok(None) } else { Err(garbled("it is of a lane of no session")) };
+    }
+    let name = hello.domain_name().and_then(|name| std::str::from_utf8(name).ok());
+    let name = name.filter(|name| !name.is_empty());
+    let name = name.ok_or_else(|| garbled("it is of a lane whose domain has no name"))?;
+    let (session, domain) = (SessionId(lane_of), name.to_owned());
+    Ok(Some(LaneOf { session, key: lane_key, domain }))
 }
 
 fn layout(hello: &Hello, limits: &SessionLimits) -> Result<Layout, Refusal> {

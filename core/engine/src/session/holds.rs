@@ -238,8 +238,9 @@ impl Sessions {
 impl Connection {
     fn held_too_long(&self, held_max: Duration) -> Ending {
         let text = format!(
-            "the session let the senders to its groups wait and has read nothing for {} ms, which \
-             is all that client.hold_max_ms allows; {} bytes wait for it",
+            "the session let the senders to its groups{} wait and has read nothing for {} ms, \
+             which is all that client.hold_max_ms allows; {} bytes wait for it",
+            self.place(),
             held_max.as_millis(),
             self.backlog.len()
         );

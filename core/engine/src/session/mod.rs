@@ -7,20 +7,22 @@
 //!   receive ring  <--message, view, join_refused, reply, flush--
 //! ```
 //!
+//! A session has such a connection for each domain that it uses (`lanes`).
+//!
 //! Invariants:
-//! * A session costs bounded memory (its rings, a bounded backlog, a bounded number of handles) and
+//! * A lane costs bounded memory (its rings, a bounded backlog, a bounded number of handles) and
 //!   four descriptors; connections that have not said hello are few and short-lived.
 //! * What a client does to its memory, its socket or its descriptors ends its own session at worst;
 //!   but for what all of them may have waiting together, which ends the one that has the most.
 //!   Every record is copied before it is looked at.
 //! * Nothing here blocks. A session that does not read costs the others nothing; when its backlog
 //!   is full it is cut off, unless it chose to miss messages or to have its groups' senders wait.
-//! * Every handle ends with exactly one LEFT, or with the CLOSED that ends its session. CLOSED is
-//!   the last record; room for it is kept free.
+//! * Every handle ends with exactly one LEFT, or with the CLOSED that ends its lane. CLOSED is the
+//!   last record; room for it is kept free.
 //!
-//! A session can be looked up in three ways: by slot (where it lies), by [`SessionId`] (what the
-//! protocol calls it), by the keys of its descriptors (its slot times two, plus one for the
-//! wake-up).
+//! A lane can be looked up in three ways: by slot (where it lies), by domain and [`SessionId`]
+//! (what the protocol calls it), by the keys of its descriptors (its slot times two, plus one for
+//! the wake-up).
 
 mod access;
 mod admission;
@@ -36,6 +38,7 @@ pub mod fake_core;
 mod groups;
 mod handshake;
 mod holds;
+mod lanes;
 pub(crate) mod limits;
 mod listener;
 mod readiness;
@@ -46,7 +49,8 @@ mod slow;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::RandomState;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -58,7 +62,7 @@ use anasazi_queue::status::Status;
 use bytes::{Bytes, BytesMut};
 
 use crate::chatter::Chatter;
-use crate::domains::{DEFAULT_NAME, DomainSet};
+use crate::domains::{DEFAULT_NAME, DomainId, DomainSet};
 use crate::sys::nudge::Nudger;
 use crate::sys::poll::now_ns;
 use crate::sys::socket::{self, Way};
@@ -72,6 +76,7 @@ pub use limits::SessionLimits;
 use limits::{ARENA_LEN, REPLY_PART_LEN};
 pub use listener::Listener;
 pub use readiness::Readiness;
+pub use removal::Sweep;
 pub use requests::Request;
 
 /// All sessions of one engine.
@@ -87,7 +92,14 @@ pub struct Sessions {
     key_base: u64,
     next_id: SessionId,
     slots: Vec<Slot>,
+    /// Sessions' own connections, which are their lanes of `default`.
     by_id: HashMap<SessionId, usize>,
+    /// Their lanes of other domains.
+    lanes: BTreeMap<(DomainId, SessionId), usize>,
+    /// Lanes of sessions whose own connection has ended.
+    orphans: usize,
+    /// From which the keys of their lanes are made.
+    lane_keys: RandomState,
     groups: Groups,
     /// Slots of connections that have not said hello, oldest first.
     waiting: VecDeque<usize>,
@@ -117,11 +129,13 @@ pub struct Sessions {
     is_stopping: bool,
 }
 
-/// A session, for people.
+/// A lane of a session, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
     /// Its id.
     pub session: SessionId,
+    /// Of which domain this is its lane; what follows is of this lane.
+    pub domain: String,
     /// The process at the other end and its user, if the kernel knows them.
     pub who: Option<(i32, u32)>,
     /// How it comes here: `shared memory`, `unix stream`, or `tcp from ADDRESS`.
@@ -172,6 +186,9 @@ impl Sessions {
             next_id: SessionId::first(identity.incarnation),
             slots: Vec::new(),
             by_id: HashMap::new(),
+            lanes: BTreeMap::new(),
+            orphans: 0,
+            lane_keys: RandomState::new(),
             groups: Groups::default(),
             waiting: VecDeque::new(),
             active: VecDeque::new(),
@@ -243,15 +260,20 @@ impl Sessions {
 
     /// Part of the answer to a query; all parts but the last with `more`. Long ones are divided.
     pub fn reply(&mut self, session: SessionId, tag: u64, status: Status, json: &str, more: bool) {
-        self.with(session, |connection| reply_parts(connection, tag, status, json, more));
+        self.with((DomainId::DEFAULT, session), |connection| {
+            reply_parts(connection, tag, status, json, more)
+        });
     }
 
-    /// Ends all sessions and turns away who waits; each is told why.
+    /// Ends all sessions and turns away who waits; each is told why, over its own connection.
     pub fn close_all(&mut self, status: Status, reason: &str, readiness: &dyn Readiness) {
         let ending = Ending::new(status, reason);
         for slot in 0..self.slots.len() {
             match std::mem::replace(&mut self.slots[slot], Slot::Free) {
-                Slot::Open(connection) => self.end(connection, slot, Some(&ending)),
+                Slot::Open(connection) => {
+                    let is_own = connection.domain == DomainId::DEFAULT;
+                    self.end(connection, slot, is_own.then_some(&ending));
+                }
                 Slot::Waiting(waiting) => {
                     readiness.remove(waiting.socket.as_raw_fd());
                     Refusal::new(status, reason).send(&waiting.socket);
@@ -281,7 +303,7 @@ impl Sessions {
         self.bury(readiness);
     }
 
-    /// All sessions, oldest first.
+    /// All lanes of all sessions, oldest first, each session's own connection first.
     pub fn describe(&self) -> Vec<SessionInfo> {
         let mut all: Vec<_> = self
             .slots
@@ -291,7 +313,7 @@ impl Sessions {
                 _ => None,
             })
             .collect();
-        all.sort_unstable_by_key(|info| info.session);
+        all.sort_by_key(|info| (info.session, info.domain != DEFAULT_NAME));
         all
     }
 
@@ -324,48 +346,49 @@ impl Sessions {
                 }
             }
             _ => {
-                // What it had sent is still carried out; its end comes after that.
                 connection.unwatch(readiness);
-                connection.legacy = Some(connection.lane.send_fill().1);
-                connection.backlog.clear(); // nobody will read it
-                let at = (slot, connection.id);
-                self.holds.mark(at, false);
-                if self.holds.forget(at) {
-                    self.put_to_work(at);
-                }
-                self.activate(slot);
-                self.mark_dirty(slot);
+                self.outlive(slot);
             }
         }
     }
 
-    /// Ends a session: tells it why, if there is anything to tell, and owes the protocol a
-    /// disconnect if it has ever been, or wanted to be, in a group.
+    /// Ends a lane: tells its client why, if there is anything to tell, and owes the domain's
+    /// protocol a disconnect if the session has ever been, or wanted to be, in a group there.
     fn end(&mut self, mut connection: Box<Connection>, slot: usize, ending: Option<&Ending>) {
         let id = connection.id;
-        let (pid, way) = (connection.peer.pid, connection.peer.way);
+        let (pid, way, domain) =
+            (connection.peer.pid, connection.peer.way, connection.domain_name());
         if let Some(ending) = ending {
             let (status, reason) = (ending.status, &ending.reason[..]);
             if status == Status::OK {
-                tracing::debug!(session = id.0, pid, %way, reason, "session closed");
+                tracing::debug!(session = id.0, pid, %way, domain, reason, "session closed");
             } else if let Some(withheld) = self.cuts.next(Instant(now_ns())) {
                 let status = status.name();
-                tracing::info!(session = id.0, pid, %way, status, reason, withheld, "session cut");
+                tracing::info!(
+                    session = id.0,
+                    pid,
+                    %way,
+                    domain,
+                    status,
+                    reason,
+                    withheld,
+                    "session cut"
+                );
             }
             connection.say_last_word(ending);
         } else {
-            tracing::debug!(session = id.0, pid, %way, "session's client is gone");
+            tracing::debug!(session = id.0, pid, %way, domain, "session's client is gone");
         }
         connection.backlog.clear();
         for handle in connection.handles.values().filter(|handle| !handle.role.is_peer()) {
             self.groups.remove_first(handle.group, id, |_| true);
         }
-        self.by_id.remove(&id);
         self.holds.mark((slot, id), false);
-        for domain in connection.joined.iter() {
-            self.domains[domain.index()].endings.push_back(id);
+        if connection.has_joined {
+            self.domains[connection.domain.index()].endings.push_back(id);
         }
         self.slots[slot] = Slot::Free;
+        self.strike(&connection, slot, ending.is_none_or(|ending| ending.status == Status::OK));
         self.dead.push(connection);
     }
 
@@ -375,16 +398,6 @@ impl Sessions {
             connection.unwatch(readiness);
             readiness.remove(connection.wake_engine.as_raw_fd());
         }
-    }
-
-    /// Does something with a session that may have ended meanwhile, and may end by it.
-    fn with(
-        &mut self,
-        session: SessionId,
-        action: impl FnOnce(&mut Connection) -> Result<(), Ending>,
-    ) {
-        let Some(slot) = self.by_id.get(&session).copied() else { return };
-        self.with_slot((slot, session), action);
     }
 
     fn with_slot(
@@ -482,6 +495,7 @@ fn describe(connection: &Connection) -> SessionInfo {
     let (receive_used, receive_capacity) = connection.lane.receive_fill();
     SessionInfo {
         session: connection.id,
+        domain: connection.domain_name().to_owned(),
         who: (!matches!(connection.peer.way, Way::Tcp(_)))
             .then_some((connection.peer.pid, connection.peer.uid)),
         way: connection.peer.way.to_string(),

@@ -1,19 +1,19 @@
 //! A domain that is removed while sessions use it. What its protocol still delivers reaches them in
 //! order; what they ask of it meanwhile is refused. Then they lose what they hold of it, a bounded
-//! number of sessions at a time; and only when nobody holds anything of it, its place is free for
-//! another one.
+//! number of sessions at a time, and their lanes end; and only when nobody has anything of it, its
+//! place is free for another one.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
-use anasazi_protocol::SessionId;
+use anasazi_protocol::{Instant, SessionId};
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{SendRecord, request};
+use anasazi_queue::record::SendRecord;
 use anasazi_queue::status::Status;
 use bytes::Bytes;
 
 use super::connection::{Connection, Ending};
-use super::requests::{Step, cut_short};
+use super::requests::{Step, cut_short, go_on};
 use super::send::refuse;
 use super::{Sessions, Slot};
 use crate::domains::{DomainGroup, DomainId};
@@ -23,6 +23,8 @@ use crate::sys::memory::Taken;
 /// at most.
 const SESSIONS_PER_STEP: usize = 64;
 const HANDLES_PER_STEP: usize = 256;
+/// How long a client may take to read the last of what there is for it in a domain.
+const READING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Whether sessions have a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,17 @@ pub(super) enum Presence {
     Leaving(Arc<str>, usize),
     /// Its place is free.
     Vacant,
+}
+
+/// How far the sessions of a domain that has left are rid of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// There is more to do right now.
+    GoesOn,
+    /// Clients are still to read the last of it.
+    Waits,
+    /// They have nothing of it.
+    Done,
 }
 
 impl Sessions {
@@ -46,10 +59,10 @@ impl Sessions {
         self.active.extend(of.blocked.drain(..));
     }
 
-    /// Ends what some sessions still hold of a domain that has left; true once none does.
-    pub fn sweep_domain(&mut self, domain: DomainId) -> bool {
+    /// Ends what some sessions still hold of a domain that has left, then their lanes.
+    pub fn sweep_domain(&mut self, domain: DomainId, now: Instant) -> Sweep {
         let Presence::Leaving(reason, from) = self.domains[domain.index()].presence.clone() else {
-            return true;
+            return Sweep::Done;
         };
         let (mut next, mut ended) = (from, 0);
         let to = self.slots.len().min(from + SESSIONS_PER_STEP);
@@ -69,8 +82,23 @@ impl Sessions {
                 Err(ending) => self.end(connection, slot, Some(&ending)),
             }
         }
-        self.domains[domain.index()].presence = Presence::Leaving(reason, next);
-        next >= self.slots.len()
+        let of = &mut self.domains[domain.index()];
+        of.presence = Presence::Leaving(Arc::clone(&reason), next);
+        if next < self.slots.len() {
+            return Sweep::GoesOn;
+        }
+        let until = *of.lanes_until.get_or_insert(now + READING_TIMEOUT);
+        let sweep = self.end_lanes(domain, &reason, (now, until));
+        if sweep == Sweep::Done {
+            self.domains[domain.index()].lanes_until = None;
+        }
+        sweep
+    }
+
+    /// The lanes of a domain end alone from now on: when their clients have read what is in them,
+    /// or at that time.
+    pub(super) fn lanes_deadline(&self) -> Option<Instant> {
+        self.domains.iter().filter_map(|of| of.lanes_until).min()
     }
 
     /// The place of a domain of which nobody holds anything is free.
@@ -82,6 +110,7 @@ impl Sessions {
         of.presence = Presence::Vacant;
         of.name = Arc::from("");
         of.endings.clear();
+        of.lanes_until = None;
         self.active.extend(of.blocked.drain(..));
     }
 
@@ -102,21 +131,6 @@ impl Sessions {
         }
     }
 
-    /// A message to a domain that is being removed reaches nobody; `None` if it is for another one.
-    pub(super) fn refuse_send(
-        &self,
-        connection: &mut Connection,
-        taken: &Taken,
-        payload: &Bytes,
-    ) -> Option<Step> {
-        if !self.leaving.contains(self.domain_of(connection, request::SEND, payload)) {
-            return None;
-        }
-        let Some((record, _)) = SendRecord::split_from(payload) else { return Some(cut_short()) };
-        let refused = refuse(connection, record, taken.position, Status::ENOTMEMBER);
-        Some(refused.map(ControlFlow::Continue))
-    }
-
     fn take_from(
         &mut self,
         connection: &mut Connection,
@@ -126,7 +140,7 @@ impl Sessions {
         let is_its = |group: DomainGroup| group.domain == domain;
         let handles = connection.handles.iter().filter(|(_, handle)| is_its(handle.group));
         let handles: Vec<_> = handles.map(|(number, handle)| (*number, handle.group)).collect();
-        connection.joined.remove(domain);
+        connection.has_joined &= connection.domain != domain;
         connection.behind.groups.retain(|group| !is_its(*group));
         for (number, group) in &handles {
             connection.handles.remove(number);
@@ -135,4 +149,11 @@ impl Sessions {
         }
         Ok(handles.len())
     }
+}
+
+/// A message to a domain that is being removed reaches nobody.
+pub(super) fn refuse_send(connection: &mut Connection, taken: &Taken, payload: &Bytes) -> Step {
+    let Some((record, _)) = SendRecord::split_from(payload) else { return cut_short() };
+    refuse(connection, record, taken.position, Status::ENOTMEMBER)?;
+    go_on()
 }

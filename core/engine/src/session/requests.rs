@@ -18,6 +18,7 @@ use super::holds::ADDRESS_LEN_MAX;
 use super::limits::{
     CHARGE_LEN, HANDLES_MAX, QUERIES_PER_POLL, QUERY_LEN_MAX, TURN_LEN_MAX, TURN_RECORDS_MAX,
 };
+use super::removal::refuse_send;
 use super::send::send;
 use super::{Sessions, reply_parts};
 use crate::access::Operation;
@@ -199,14 +200,9 @@ impl Sessions {
                 return Ok(None);
             }
             if !gate.is_open() {
-                let next = match self.domains.len() {
-                    1 => connection.lane.next_kind(),
-                    // Whom it is for, too.
-                    _ => connection.lane.peek(&mut peeked, ADDRESS_LEN_MAX),
-                };
-                let Some(kind) = next.map_err(no_record)? else { return Ok(None) };
-                let domain = self.domain_of(connection, kind, &peeked);
-                if let Some(pause) = gate.stops(kind, domain) {
+                let next = connection.lane.next_kind().map_err(no_record)?;
+                let Some(kind) = next else { return Ok(None) };
+                if let Some(pause) = gate.stops(kind, connection.domain) {
                     return Ok(Some(pause));
                 }
             }
@@ -220,11 +216,8 @@ impl Sessions {
             let taken = connection.lane.take(&mut self.arena, len_max).map_err(no_record)?;
             let Some(taken) = taken else { return Ok(None) };
             let payload = self.arena.split().freeze();
-            if !gate.is_open() {
-                let domain = self.domain_of(connection, taken.kind, &payload);
-                if gate.stops(taken.kind, domain).is_some() {
-                    return Err(Ending::malformed("a record that changed while it was looked at"));
-                }
+            if gate.stops(taken.kind, connection.domain).is_some() {
+                return Err(Ending::malformed("a record that changed while it was looked at"));
             }
             gate.charge(taken);
             records += 1;
@@ -249,11 +242,8 @@ impl Sessions {
         sink: Sink<'_>,
     ) -> Step {
         match taken.kind {
-            request::SEND
-                if !self.leaving.is_empty()
-                    && let Some(step) = self.refuse_send(connection, &taken, &payload) =>
-            {
-                step
+            request::SEND if self.leaving.contains(connection.domain) => {
+                refuse_send(connection, &taken, &payload)
             }
             request::SEND => send(self, connection, taken, payload, sink),
             request::PEER => self.peer(connection, &payload),
@@ -288,7 +278,7 @@ impl Sessions {
                 if is_sender {
                     return go_on();
                 }
-                connection.joined.insert(group.domain);
+                connection.has_joined = true;
                 let session = connection.id;
                 let handle = record.handle;
                 self.groups.add(group, LocalMember { slot, session, handle, admitted: false });
@@ -309,6 +299,7 @@ impl Sessions {
     ) -> Result<(DomainGroup, &'a str, &'a str), Ending> {
         let name = check_name(name)?;
         let (domain, short) = self.resolve(name)?;
+        check_domain(connection, domain, name)?;
         if record.flags & !JOIN_SEND_ONLY != 0 {
             let text = format!("join flags {:#x} are not known to this engine", record.flags);
             return Err(Ending::new(Status::ENOTSUP, text));
@@ -366,9 +357,22 @@ impl Sessions {
                 self.domain_named(&name)?
             }
         };
+        check_domain(connection, domain, "an address")?;
         self.check_access(connection, Operation::Send, (domain, "*"))?;
         Ok((domain, MemberId { node: NodeId(node), session: SessionId(record.to.session) }))
     }
+}
+
+/// What is of a domain goes over its lane.
+fn check_domain(connection: &Connection, domain: DomainId, what: &str) -> Result<(), Ending> {
+    if domain == connection.domain {
+        return Ok(());
+    }
+    let text = format!(
+        "{what:?} is not in domain {}, whose lane this is: each domain has a lane of its own",
+        connection.domain_name()
+    );
+    Err(Ending::new(Status::EINVAL, text))
 }
 
 fn check_room(connection: &Connection) -> Result<(), Ending> {

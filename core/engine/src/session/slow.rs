@@ -86,8 +86,9 @@ impl Sessions {
             let Some(connection) = self.take_out((at, id)) else { continue };
             let text = format!(
                 "all sessions together have {total} bytes waiting, more than client.backlog_total \
-                 = {max} allows, and this one has the most, {len}: read faster, or raise \
-                 client.backlog_total"
+                 = {max} allows, and this one has the most, {len}{}: read faster, or raise \
+                 client.backlog_total",
+                connection.place()
             );
             self.end(connection, at, Some(&Ending::new(Status::ESLOW, text)));
         }

@@ -5,6 +5,7 @@ mod claims;
 mod delivery;
 mod domains;
 mod hostile;
+mod lanes;
 mod listener;
 mod opening;
 mod priorities;
@@ -90,6 +91,19 @@ impl Engine {
         assert_eq!(welcome.status, 0, "{}", text(&welcome.reason));
         assert!(client.consumer.prepare_sleep());
         client
+    }
+
+    /// A lane of the session that was the `number`th to be opened.
+    fn open_lane(&mut self, number: u64, domain: &str) -> RawClient {
+        let hello = self.lane_hello(number, domain);
+        self.open_as(|said| *said = Hello { slow: said.slow, ..hello(said) })
+    }
+
+    /// What makes a hello ask for that.
+    fn lane_hello(&self, number: u64, domain: &str) -> impl FnOnce(&Hello) -> Hello + use<> {
+        let (session, domain) = (session(number), domain.to_owned());
+        let key = self.sessions.lane_key(session);
+        move |hello| hello.into_lane(&domain, session.0, key).expect("a name of a domain")
     }
 
     /// Turns until nothing is left to do.
@@ -188,6 +202,11 @@ impl RawClient {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+}
+
+/// The one that was opened as the `number`th.
+fn session(number: u64) -> SessionId {
+    SessionId((1_000 << 24) + number)
 }
 
 fn member(session: SessionId) -> MemberId {

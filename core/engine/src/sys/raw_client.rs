@@ -85,7 +85,7 @@ impl RawClient {
             send_capacity: self.layout.capacity(Direction::Send),
             receive_capacity: self.layout.capacity(Direction::Receive),
             slow: slow::DISCONNECT,
-            reserved: 0,
+            ..Hello::default()
         }
     }
 

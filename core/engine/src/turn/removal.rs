@@ -11,6 +11,7 @@ use super::Turn;
 use crate::admin::Admin;
 use crate::domain::Domain;
 use crate::domains::DomainId;
+use crate::session::Sweep;
 use crate::storage::Storage;
 
 /// Who asked for something that takes its time: the session, and the tag of its request.
@@ -79,14 +80,15 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     }
 
     /// Goes on with removals; true if more can be done right now.
-    pub(super) fn remove_some(&mut self) -> bool {
+    pub(super) fn remove_some(&mut self, now: Instant) -> bool {
         let mut more = false;
         for id in self.domains.ids() {
             let domain = &mut self.domains[id];
             let (true, Some(removal)) = (domain.is_stopped, &mut domain.removal) else { continue };
             if !removal.is_swept {
-                removal.is_swept = self.sessions.sweep_domain(id);
-                more |= !removal.is_swept;
+                let sweep = self.sessions.sweep_domain(id, now);
+                removal.is_swept = sweep == Sweep::Done;
+                more |= sweep == Sweep::GoesOn;
             }
             removal.is_over = removal.is_swept && domain.storage.close();
             more |= removal.is_over;

@@ -181,6 +181,7 @@ fn what_is_asked_about_domains_is_told() {
         groups.map(|group| group["name"].as_str().unwrap().to_owned()).collect()
     };
     host.run_until("groups", |host| {
+        receive(&session, &mut Vec::new());
         names(&host.ask(0, "groups")) == ["orders", "fast/orders"]
             && names(&of_domain(host, 0, "groups", "fast")) == ["fast/orders"]
             && names(&of_domain(host, 0, "groups", "slow")).is_empty()

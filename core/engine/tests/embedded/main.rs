@@ -6,6 +6,7 @@ mod ending;
 mod errors;
 mod garbage;
 mod host;
+mod lanes;
 mod ring;
 mod sealing;
 mod slow;

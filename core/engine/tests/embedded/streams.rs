@@ -47,7 +47,7 @@ fn engine(directory: &Path) -> (Host, [StreamAddress; 2]) {
     (host, addresses)
 }
 
-fn listening(directory: &Path) -> Settings {
+pub(super) fn listening(directory: &Path) -> Settings {
     let mut settings = settings();
     let unix = directory.join("stream.sock");
     settings.set("message.len_max", "16384").unwrap();
@@ -56,7 +56,7 @@ fn listening(directory: &Path) -> Settings {
     settings
 }
 
-fn addresses(host: &Host) -> [StreamAddress; 2] {
+pub(super) fn addresses(host: &Host) -> [StreamAddress; 2] {
     let engines = host.engines();
     match engines[0].engine.stream_addresses() {
         [Place::Unix(path), Place::Tcp(address)] => {
@@ -77,7 +77,7 @@ fn try_open(host: &Host, address: &StreamAddress, slow: SlowPolicy) -> Result<Se
     Session::open(Arc::new(Over(host.clone(), Stream::new(address.clone(), PATIENCE))), options)
 }
 
-fn open(host: &Host, address: &StreamAddress) -> Session {
+pub(super) fn open(host: &Host, address: &StreamAddress) -> Session {
     let opened = try_open(host, address, SlowPolicy::Disconnect);
     opened.unwrap_or_else(|failure| panic!("{failure:?}"))
 }

@@ -1,9 +1,11 @@
-//! Clients of a node, one in each of its domains: they send in bursts, and read all that there is.
+//! The client of a node, with a lane in each of its domains: it sends in bursts, and reads all that
+//! there is.
 
 use anasazi_client::SlowPolicy;
 use anasazi_client::raw::RawSession;
 use anasazi_engine::sys::socket;
 use anasazi_protocol::{Instant, content_hash};
+use anasazi_queue::hello::Welcome;
 use anasazi_queue::plain::Plain;
 use anasazi_queue::record::{JoinRecord, SendRecord, request};
 use anasazi_queue::ring::CAPACITY_MIN;
@@ -15,26 +17,45 @@ const SAFE: u32 = 5;
 const AGREED: u32 = 4;
 
 impl World {
+    /// The client of a node joins its group in a domain, over a lane of its one session.
     pub(super) fn connect(&mut self, domain: usize, node: usize) {
+        if self.machines[node].session.is_none() {
+            let session = self.greet(node, None);
+            self.machines[node].session = session;
+        }
+        let Some((lane, _)) = self.greet(node, Some(NAMES[domain])) else { return };
+        let machine = &mut self.machines[node];
+        let key = machine.watch.last_keys().1;
+        let name = format!("{}/g", NAMES[domain]);
+        let record = JoinRecord { handle: 1, flags: 0 };
+        lane.request(request::JOIN, &[record.as_bytes(), name.as_bytes()]).expect("an empty ring");
+        machine.ready.push(key);
+        machine.place(domain).client = Some((lane, key));
+        self.turn(node);
+    }
+
+    /// A connection to the engine of a node: a session, or its lane of a domain.
+    fn greet(&mut self, node: usize, lane_of: Option<&str>) -> Option<(RawSession, Welcome)> {
         let now = Instant(self.now);
         let machine = &mut self.machines[node];
         let turn = machine.turn.as_mut().expect("it was just made");
         let (near, far) = socket::pair().expect("descriptors: see ulimit -n");
         let lens = (CAPACITY_MIN * 4, CAPACITY_MIN * 4);
-        let raw = RawSession::greet(near, lens, SlowPolicy::Disconnect).expect("memory");
+        let raw = match (lane_of, &machine.session) {
+            (Some(domain), Some((_, session))) => {
+                RawSession::greet_lane(near, lens, SlowPolicy::Disconnect, (session, domain))
+            }
+            _ => RawSession::greet(near, lens, SlowPolicy::Disconnect),
+        };
+        let raw = raw.expect("memory");
         turn.accept(far, &machine.watch, now);
         let answer = raw.answer().expect("an engine answers at once");
         if answer.status != Status::OK.0 {
             let reason = String::from_utf8_lossy(&answer.reason).into_owned();
-            return self.fail(format!("n{}: turned away: {reason}", node + 1));
+            self.fail(format!("n{}: turned away: {reason}", node + 1));
+            return None;
         }
-        let key = machine.watch.last_keys().1;
-        let name = format!("{}/g", NAMES[domain]);
-        let record = JoinRecord { handle: 1, flags: 0 };
-        raw.request(request::JOIN, &[record.as_bytes(), name.as_bytes()]).expect("an empty ring");
-        machine.ready.push(key);
-        machine.place(domain).client = Some((raw, key));
-        self.turn(node);
+        Some((raw, answer))
     }
 
     pub(super) fn plan_deed(&mut self, domain: usize, node: usize) {

@@ -6,6 +6,7 @@ use anasazi_client::raw::RawSession;
 use anasazi_engine::domains::DomainId;
 use anasazi_engine::turn::Turn;
 use anasazi_protocol::{NodeId, Process, RingId};
+use anasazi_queue::hello::Welcome;
 
 use super::shared::Shared;
 use crate::engine::{Disk, Log, Watch, Wire};
@@ -24,6 +25,8 @@ pub(super) struct Machine {
     pub(super) paused: bool,
     /// What is in each of the world's domains; `None`: the node is not.
     pub(super) places: Vec<Option<Place>>,
+    /// The session of its one client, and what its engine answered to it.
+    pub(super) session: Option<(RawSession, Welcome)>,
     pub(super) watch: Watch,
     /// Keys of descriptors that are ready, for the next turn.
     pub(super) ready: Vec<u64>,
@@ -42,7 +45,7 @@ pub(super) struct Place {
     pub(super) log: Log,
     /// On the disk: no ring number up to this one may be used again.
     pub(super) ring_sequence_max: u64,
-    /// A client in its group, with the key of its wake-up.
+    /// The client's lane of the domain, in its group, with the key of its wake-up.
     pub(super) client: Option<(RawSession, u64)>,
     pub(super) sent: u64,
     /// Of the next record.
@@ -64,6 +67,7 @@ impl Machine {
                 .enumerate()
                 .map(|(domain, is_in)| is_in.then(|| Place::new(domain, index)))
                 .collect(),
+            session: None,
             watch: Watch::default(),
             ready: Vec::new(),
             timer_at: None,

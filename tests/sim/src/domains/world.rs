@@ -380,6 +380,7 @@ impl World {
             return;
         }
         self.machines[node].paused = false;
+        self.machines[node].session = None;
         for domain in 0..NAMES.len() {
             if let Some(place) = &mut self.machines[node].places[domain] {
                 (place.client, place.ring) = (None, None);

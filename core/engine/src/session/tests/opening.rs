@@ -21,7 +21,10 @@ fn refused(engine: &mut Engine, say: impl FnOnce(&RawClient)) -> (Status, String
     (Status(welcome.status), text(reason))
 }
 
-fn refused_hello(engine: &mut Engine, change: impl FnOnce(&mut Hello)) -> (Status, String) {
+pub(super) fn refused_hello(
+    engine: &mut Engine,
+    change: impl FnOnce(&mut Hello),
+) -> (Status, String) {
     refused(engine, |client| {
         let mut hello = client.hello();
         change(&mut hello);

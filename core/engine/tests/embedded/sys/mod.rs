@@ -3,6 +3,8 @@
 use std::os::fd::RawFd;
 use std::time::Duration;
 
+use anasazi_client::Session;
+
 /// Waits until one of the descriptors is readable; tells of each whether it is.
 pub fn poll_readable(fds: &[RawFd], timeout: Duration) -> Vec<bool> {
     let entry = |fd: &RawFd| libc::pollfd { fd: *fd, events: libc::POLLIN, revents: 0 };
@@ -11,4 +13,16 @@ pub fn poll_readable(fds: &[RawFd], timeout: Duration) -> Vec<bool> {
     // SAFETY: as many writable entries as said. When interrupted none is readable, which is true.
     unsafe { libc::poll(entries.as_mut_ptr(), count, timeout_ms) };
     entries.iter().map(|entry| entry.revents != 0).collect()
+}
+
+/// Gives kept events back, of which the tests have only the tokens.
+pub fn release(session: &Session, tokens: &[u64]) {
+    // SAFETY: nobody has a reference to their data.
+    unsafe { session.release(tokens.iter().copied()) }.expect("an own session");
+}
+
+/// Gives the system back what the allocator keeps and nobody uses.
+pub fn trim() {
+    // SAFETY: no pointers.
+    unsafe { libc::malloc_trim(0) };
 }
