@@ -97,8 +97,8 @@ fn open_domain(
         key_file::seal(config).map_err(|error| EngineError::Config(format!("{place}{error}")))?;
     if let Some(seal) = seal.as_ref().filter(|seal| seal.newest() != seal.active()) {
         warnings.push(format!(
-            "{place}key {} seals, since it is the first one in the key file; key {} in it is newer: \
-             when that is in use everywhere, delete the line of the old one",
+            "{place}key {} seals, since it is the first one in the key file; key {} in it is \
+             newer: when that is in use everywhere, delete the line of the old one",
             seal.active(),
             seal.newest()
         ));

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anasazi_client::{
     Connector, GroupHandle, JOIN_SEND_ONLY, OwnedEvent, Session, SessionOptions, SlowPolicy,
@@ -116,13 +116,17 @@ struct Program {
 impl Program {
     fn carry_out(&mut self, order: &str) -> String {
         match order.split_once(' ').expect("an order") {
-            ("join", name) => self.join(name, 0),
-            ("sender", name) => self.join(name, JOIN_SEND_ONLY),
-            ("send", name) => self.send(name),
+            ("join", name) => self.join(name),
+            ("sender", name) => {
+                let group = self.session.join(name, JOIN_SEND_ONLY, 0).expect("a handle");
+                self.groups.insert(name.to_owned(), group);
+                self.refusal_of_sender(group)
+            }
+            ("send", name) => self.send(self.groups[name]).unwrap_or_else(|refusal| refusal),
             ("peer", domain) => {
                 let own = self.session.identity();
                 let group = self.session.peer(domain, own, 0).expect("an address");
-                self.refusal_of(group)
+                self.refusal_of_sender(group)
             }
             ("ask", json) => match self.session.query_blocking(json, WAIT_MAX) {
                 Ok(answer) => format!("OK {answer}"),
@@ -132,45 +136,77 @@ impl Program {
         }
     }
 
-    fn join(&mut self, name: &str, flags: u32) -> String {
-        let group = self.session.join(name, flags, 0).expect("a handle");
-        let refusal = self.refusal_of(group);
-        if refusal == "OK" {
-            self.groups.insert(name.to_owned(), group);
-        }
-        refusal
-    }
-
-    /// Why a handle has ended, if it has by now.
-    fn refusal_of(&mut self, group: GroupHandle) -> String {
-        let left = self.events().into_iter().find_map(|event| match event {
-            OwnedEvent::Left { group: of, status, reason } if of == group => {
-                Some(format!("{} {reason}", status.name()))
-            }
-            _ => None,
+    /// Its first view, or the words that there will be none.
+    fn join(&mut self, name: &str) -> String {
+        let group = self.session.join(name, 0, 0).expect("a handle");
+        let told = self.until(|event| match event {
+            OwnedEvent::View { group: of, .. } if of == group => Some(Ok(())),
+            event => left(event, group).map(Err),
         });
-        left.unwrap_or_else(|| "OK".to_owned())
+        match told {
+            Ok(()) => {
+                self.groups.insert(name.to_owned(), group);
+                "OK".to_owned()
+            }
+            Err(refusal) => refusal,
+        }
     }
 
-    fn send(&mut self, name: &str) -> String {
+    /// Why the handle has ended, if it has before something that was sent over it went its way: who
+    /// is no member has no view.
+    fn refusal_of_sender(&mut self, group: GroupHandle) -> String {
+        match self.send(group) {
+            Err(refusal) if refusal.contains(' ') => refusal,
+            _ => "OK".to_owned(),
+        }
+    }
+
+    /// What becomes of a message: "OK", or a status; an error if the handle has ended.
+    fn send(&mut self, group: GroupHandle) -> Result<String, String> {
         self.tag += 1;
         let own = self.tag;
-        self.session.send(self.groups[name], 4, &[b"hello"], own).expect("room");
-        let receipt = self.events().into_iter().find_map(|event| match event {
-            // One that nobody was there to get is done as well.
-            OwnedEvent::Receipt { status, tag, .. } if tag == own && status != Status::OK => {
-                Some(status.name().to_owned())
+        loop {
+            match self.session.send(group, 4, &[b"hello"], own) {
+                Ok(()) => break,
+                Err(Status::EAGAIN) => self.until(|event| match event {
+                    OwnedEvent::Writable { group: of } if of == group => Some(Ok(())),
+                    event => left(event, group).map(Err),
+                })?,
+                Err(status) => panic!("{}", status.name()),
             }
-            _ => None,
-        });
-        receipt.unwrap_or_else(|| "OK".to_owned())
+        }
+        self.until(|event| match event {
+            // One that nobody was there to get is done as well.
+            OwnedEvent::Receipt { status, tag, .. } if tag == own && status == Status::OK => {
+                Some(Ok("OK".to_owned()))
+            }
+            OwnedEvent::Receipt { status, tag, .. } if tag == own => {
+                Some(Ok(status.name().to_owned()))
+            }
+            OwnedEvent::Message { tag, .. } if tag == own => Some(Ok("OK".to_owned())),
+            event => left(event, group).map(Err),
+        })
     }
 
-    /// All that has come by the time that the engine has done what was asked before.
-    fn events(&mut self) -> Vec<OwnedEvent> {
-        let fence = r#"{"query":"access-check","operation":"connect"}"#;
-        self.session.query_blocking(fence, WAIT_MAX).expect("everybody may ask about itself");
-        let next = || self.session.next_event(Some(Duration::ZERO)).expect("it goes on");
-        std::iter::from_fn(next).collect()
+    /// Takes events until one tells what is waited for.
+    fn until<R>(&mut self, mut tells: impl FnMut(OwnedEvent) -> Option<R>) -> R {
+        let end = Instant::now() + WAIT_MAX;
+        loop {
+            assert!(Instant::now() < end, "nothing is told");
+            let event = self.session.next_event(Some(WAIT_MAX)).expect("it goes on");
+            if let Some(told) = event.and_then(&mut tells) {
+                return told;
+            }
+        }
+    }
+}
+
+/// The words with which the handle has ended.
+fn left(event: OwnedEvent, group: GroupHandle) -> Option<String> {
+    match event {
+        OwnedEvent::Left { group: of, status, reason } if of == group => {
+            Some(format!("{} {reason}", status.name()))
+        }
+        _ => None,
     }
 }
