@@ -43,12 +43,13 @@ fn section<'a>(text: &'a str, name: &str) -> impl Iterator<Item = (usize, &'a st
 }
 
 /// Folder of a crate, and the crates of this project that it may use.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("core/protocol", &[]),
+    ("core/bridge", &["protocol"]),
     ("core/transport", &[]),
     ("core/queue", &[]),
     ("core/stream", &["queue"]),
-    ("core/engine", &["protocol", "transport", "queue", "stream"]),
+    ("core/engine", &["protocol", "bridge", "transport", "queue", "stream"]),
     ("core/client", &["queue", "stream"]),
     ("ffi", &["client", "engine", "queue"]),
     ("daemon", &["engine"]),
