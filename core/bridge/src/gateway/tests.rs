@@ -101,7 +101,8 @@ fn a_standby_goes_on_where_the_active_one_ended() {
     }
     for _ in 0..3 {
         let forward = one.gateway.next(Instant(SECOND)).expect("it has more");
-        (one.take(&forward, true), two.take(&forward, false));
+        one.take(&forward, true);
+        two.take(&forward, false);
     }
     // The fourth is on its way when the first gateway ends; it comes after what the second sends.
     let late = one.gateway.next(Instant(SECOND)).expect("it has more");
