@@ -134,9 +134,15 @@ impl Gateway {
         self.is_active
     }
 
-    /// A view of the source group of which it is a member, or the transitional signal.
-    pub fn source_view(&mut self, segment: Segment, is_signal: bool) {
-        self.history.begin(segment, is_signal);
+    /// A segment of the source group's order begins, of which it is a member; or it comes in the
+    /// middle of one.
+    pub fn source_view(&mut self, segment: Segment) {
+        self.history.begin(segment);
+    }
+
+    /// It has been told where in the source group's order it is.
+    pub fn has_begun(&self) -> bool {
+        !self.history.is_empty()
     }
 
     /// It is no member of the source group any more.

@@ -16,26 +16,25 @@ pub(crate) struct History {
 #[derive(Clone, Copy, Debug)]
 struct Span {
     segment: Segment,
-    first: u64,
-    last: u64,
+    /// The first position, and the last one.
+    seen: Option<(u64, u64)>,
 }
 
 impl History {
-    /// A segment begins: a view, in which positions begin again; or, after a transitional signal,
-    /// the rest of one, in which they go on.
-    pub(crate) fn begin(&mut self, segment: Segment, goes_on: bool) {
-        let before = self.spans.back().filter(|_| goes_on).map_or(0, |span| span.last);
+    /// A segment begins; or is gone on with by who comes in the middle of it.
+    pub(crate) fn begin(&mut self, segment: Segment) {
         if self.spans.len() == SEGMENTS_MAX {
             self.spans.pop_front();
         }
-        self.spans.push_back(Span { segment, first: before + 1, last: before });
+        self.spans.push_back(Span { segment, seen: None });
     }
 
     /// The next message.
     pub(crate) fn reach(&mut self, position: u64) -> Option<Key> {
-        let span = self.spans.back_mut()?;
-        span.last = position;
-        Some(Key { segment: span.segment, position })
+        let Span { segment, seen } = self.spans.back_mut()?;
+        let first = seen.map_or(position, |(first, _)| first);
+        *seen = Some((first, position));
+        Some(Key { segment: *segment, position })
     }
 
     /// The gateway is not a member any more.
@@ -43,10 +42,15 @@ impl History {
         self.spans.clear();
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
     /// This one was seen, and everything after it.
     pub(crate) fn contains(&self, key: Key) -> bool {
         let found = self.spans.iter().rev().find(|span| span.segment == key.segment);
-        found.is_some_and(|span| (span.first..=span.last).contains(&key.position))
+        let seen = found.and_then(|span| span.seen);
+        seen.is_some_and(|(first, last)| (first..=last).contains(&key.position))
     }
 }
 
@@ -59,14 +63,14 @@ mod tests {
     fn it_has_what_was_seen() {
         let mut history = History::default();
         assert_eq!(history.reach(1), None);
-        history.begin(segment(1, 2, 0), false);
+        history.begin(segment(1, 2, 0));
         (1..=3).for_each(|position| assert!(history.reach(position).is_some()));
-        history.begin(segment(2, 0, 0), true);
+        history.begin(segment(2, 0, 0));
         history.reach(4);
         assert!(history.contains(key(1, 3)) && !history.contains(key(1, 4)));
         let rest = |position| Key { segment: segment(2, 0, 0), position };
         assert!(!history.contains(rest(3)) && history.contains(rest(4)));
-        (3..=2 + SEGMENTS_MAX as u64).for_each(|n| history.begin(segment(n, 2, 0), false));
+        (3..=2 + SEGMENTS_MAX as u64).for_each(|n| history.begin(segment(n, 2, 0)));
         assert!(!history.contains(key(1, 3)), "it is bounded");
     }
 }

@@ -12,6 +12,7 @@ use anasazi_protocol::{Instant, NodeId};
 use anasazi_queue::status::Status;
 use serde_json::{Value, json};
 
+use crate::bridges::{Bridges, of_domain};
 use crate::config::{Effective, ValidConfig};
 use crate::domain::Domain;
 use crate::domains::DomainId;
@@ -22,7 +23,7 @@ use crate::turn::Table;
 use anasazi_transport::Transport;
 pub(crate) use domains::Addition;
 
-const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains";
+const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains, bridges";
 const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain";
 /// Those of them that are about one domain: the one that `domain` names, else `default`; groups
 /// without it are those of all.
@@ -67,11 +68,11 @@ impl Admin {
         json: &[u8],
         trusted: bool,
         domains: &mut Table<T, S>,
-        sessions: &Sessions,
+        shown: (&Sessions, &Bridges),
     ) -> Answer {
         let result = parse(json).and_then(|request| {
             request.check_allowed(trusted)?;
-            self.carry_out(now, &request, domains, sessions)
+            self.carry_out(now, &request, domains, shown)
         });
         match result {
             Ok((value, then)) => Answer { status: Status::OK, json: value.to_string(), then },
@@ -87,7 +88,7 @@ impl Admin {
         now: Instant,
         request: &Request,
         domains: &mut Table<T, S>,
-        sessions: &Sessions,
+        (sessions, bridges): (&Sessions, &Bridges),
     ) -> Result<(Value, Then), Refusal> {
         let done = json!({ "done": true });
         let named = request.domain(domains)?;
@@ -111,9 +112,14 @@ impl Admin {
                 "events" => json!({ "events": self.events() }),
                 "config" => json!({ "config": self.effective_config() }),
                 "domains" => {
-                    let domains = domains.iter().map(|(_, domain)| show::domain(domain));
+                    let domains = domains.iter().map(|(_, domain)| {
+                        let mut shown = show::domain(domain);
+                        shown["bridges"] = of_domain(&self.config.bridges, &domain.name).into();
+                        shown
+                    });
                     json!({ "domains": domains.collect::<Vec<_>>() })
                 }
+                "bridges" => json!({ "bridges": bridges.show() }),
                 other => return Err(unknown("query", other, QUERIES)),
             },
             Request::Do(what, arguments) => match what.as_str() {

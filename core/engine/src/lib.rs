@@ -10,6 +10,7 @@
 
 mod admin;
 mod boot;
+mod bridges;
 mod chatter;
 pub mod config;
 mod domain;

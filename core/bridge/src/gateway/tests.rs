@@ -32,7 +32,7 @@ struct Node {
 impl Node {
     fn new(options: Options) -> Self {
         let mut gateway = Gateway::new(options);
-        gateway.source_view(segment(1, 2, 0), false);
+        gateway.source_view(segment(1, 2, 0));
         Self { gateway, receiver: Receiver::default(), got: Vec::new() }
     }
 
@@ -129,13 +129,13 @@ fn who_takes_over_without_having_seen_what_was_forwarded_marks_a_gap() {
     one.source(1, "1");
     run(&mut [&mut one, &mut two], SECOND);
     // Two parts of the source: each goes on after a signal of its own.
-    one.gateway.source_view(segment(2, 0, 0), true);
-    two.gateway.source_view(segment(2, 0, 1), true);
+    one.gateway.source_view(segment(2, 0, 0));
+    two.gateway.source_view(segment(2, 0, 1));
     one.source(2, "a");
     two.source(2, "b");
     run(&mut [&mut one, &mut two], SECOND);
     for node in [&mut one, &mut two] {
-        node.gateway.source_view(segment(3, 2, 0), false);
+        node.gateway.source_view(segment(3, 2, 0));
     }
     two.source(1, "c");
     two.gateway.set_active(true);
@@ -249,7 +249,7 @@ fn who_is_new_to_the_source_begins_there() {
     run(&mut [&mut one], SECOND);
     one.gateway.source_end();
     one.source(2, "while it is no member");
-    one.gateway.source_view(segment(5, 2, 0), false);
+    one.gateway.source_view(segment(5, 2, 0));
     one.source(1, "again");
     run(&mut [&mut one], SECOND);
     assert_eq!(one.got(), "- 1 - again");

@@ -249,6 +249,14 @@ impl ValidConfig {
         &self.effective
     }
 
+    /// What a domain is known by to the other nodes, whether this engine has it or not.
+    pub(crate) fn domain_number(&self, name: &str) -> u64 {
+        match name {
+            DEFAULT_NAME => protocol::hash64(self.cluster.as_bytes()),
+            name => domain::number(&self.cluster, name),
+        }
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -262,7 +270,7 @@ impl ValidConfig {
     pub fn all_domains(&self) -> Vec<DomainConfig> {
         let default = DomainConfig {
             name: DEFAULT_NAME.to_owned(),
-            number: protocol::hash64(self.cluster.as_bytes()),
+            number: self.domain_number(DEFAULT_NAME),
             transport: self.transport.clone(),
             ring: self.ring.clone(),
             contract: self.contract,
