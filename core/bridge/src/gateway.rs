@@ -5,12 +5,12 @@
 use std::collections::VecDeque;
 
 use anasazi_protocol::planted::planted;
-use anasazi_protocol::{Instant, Service};
+use anasazi_protocol::{Instant, Place, Service};
 use bytes::Bytes;
 
 use crate::header::{HOPS_MAX, Header};
 use crate::history::History;
-use crate::key::{Key, Segment};
+use crate::key::Key;
 use crate::queue::{Item, Queue};
 use crate::rate::Rate;
 
@@ -45,8 +45,8 @@ pub struct Options {
 /// A message of the source group.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// Its position in the group's order within the view.
-    pub position: u64,
+    /// Where it is in the source's order.
+    pub place: Place,
     /// How it was sent.
     pub service: Service,
     /// The message.
@@ -134,34 +134,25 @@ impl Gateway {
         self.is_active
     }
 
-    /// A segment of the source group's order begins, of which it is a member; or it comes in the
-    /// middle of one.
-    pub fn source_view(&mut self, segment: Segment) {
-        self.history.begin(segment);
-    }
-
-    /// It has been told where in the source group's order it is.
-    pub fn has_begun(&self) -> bool {
-        !self.history.is_empty()
-    }
-
     /// It is no member of the source group any more.
     pub fn source_end(&mut self) {
         self.history.end();
         self.queue.clear();
     }
 
-    /// A message of the source group, in its order; nothing comes of it before the first view.
+    /// A message of the source group, of which it is a member, in its order.
     pub fn source_message(&mut self, message: &Source<'_>) {
-        let Some(key) = self.history.reach(message.position) else { return };
-        if message.gap {
+        let (from, to) = self.options.domains;
+        let key = Key::from(message.place);
+        self.history.reach(message.place);
+        // All that is missing came from the domain from which this one came here.
+        if message.gap && message.visited.last() != Some(&to) {
             self.broken_at = Some(key);
         }
         if !begins_with(message.pieces, &self.options.prefix) {
             self.counters.filtered += 1;
             return;
         }
-        let (from, to) = self.options.domains;
         let is_back = message.visited.contains(&to) && !planted!("bridge_loops");
         if is_back || message.visited.len() >= self.options.hops_max.min(HOPS_MAX) {
             self.counters.looped += 1;

@@ -2,39 +2,43 @@
 
 use std::collections::VecDeque;
 
-use crate::key::{Key, Segment};
+use anasazi_protocol::Place;
 
-/// Segments that are remembered. Who needs an older one is told that something may be missing.
-const SEGMENTS_MAX: usize = 256;
+use crate::key::Key;
 
-/// What was seen, without a hole.
+/// Stretches that are remembered. Who needs an older one is told that something may be missing.
+const SPANS_MAX: usize = 256;
+
+/// What was seen.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     spans: VecDeque<Span>,
 }
 
+/// From the first to the last of these nothing is missing: all of it was got in the regular
+/// configuration of one ring. In a transitional one others may have got what is missing here, so
+/// each message is a stretch of its own.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    segment: Segment,
-    /// The first position, and the last one.
-    seen: Option<(u64, u64)>,
+    first: Key,
+    last: Key,
+    is_regular: bool,
 }
 
 impl History {
-    /// A segment begins; or is gone on with by who comes in the middle of it.
-    pub(crate) fn begin(&mut self, segment: Segment) {
-        if self.spans.len() == SEGMENTS_MAX {
+    /// The next message.
+    pub(crate) fn reach(&mut self, place: Place) {
+        let (key, is_regular) = (Key::from(place), place.is_regular);
+        if let Some(span) = self.spans.back_mut()
+            && (span.is_regular && is_regular && span.last.ring == key.ring)
+        {
+            span.last = key;
+            return;
+        }
+        if self.spans.len() == SPANS_MAX {
             self.spans.pop_front();
         }
-        self.spans.push_back(Span { segment, seen: None });
-    }
-
-    /// The next message.
-    pub(crate) fn reach(&mut self, position: u64) -> Option<Key> {
-        let Span { segment, seen } = self.spans.back_mut()?;
-        let first = seen.map_or(position, |(first, _)| first);
-        *seen = Some((first, position));
-        Some(Key { segment: *segment, position })
+        self.spans.push_back(Span { first: key, last: key, is_regular });
     }
 
     /// The gateway is not a member any more.
@@ -42,35 +46,33 @@ impl History {
         self.spans.clear();
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.spans.is_empty()
-    }
-
-    /// This one was seen, and everything after it.
+    /// This message, which somebody got in the source, was got here too, as was all after it.
     pub(crate) fn contains(&self, key: Key) -> bool {
-        let found = self.spans.iter().rev().find(|span| span.segment == key.segment);
-        let seen = found.and_then(|span| span.seen);
-        seen.is_some_and(|(first, last)| (first..=last).contains(&key.position))
+        let after = self.spans.partition_point(|span| span.last < key);
+        self.spans.get(after).is_some_and(|span| span.first <= key)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::tests::{key, segment};
+    use crate::key::tests::{key, place};
 
     #[test]
     fn it_has_what_was_seen() {
         let mut history = History::default();
-        assert_eq!(history.reach(1), None);
-        history.begin(segment(1, 2, 0));
-        (1..=3).for_each(|position| assert!(history.reach(position).is_some()));
-        history.begin(segment(2, 0, 0));
-        history.reach(4);
-        assert!(history.contains(key(1, 3)) && !history.contains(key(1, 4)));
-        let rest = |position| Key { segment: segment(2, 0, 0), position };
-        assert!(!history.contains(rest(3)) && history.contains(rest(4)));
-        (3..=2 + SEGMENTS_MAX as u64).for_each(|n| history.begin(segment(n, 2, 0)));
-        assert!(!history.contains(key(1, 3)), "it is bounded");
+        (3..=5).for_each(|ordinal| history.reach(place(1, ordinal)));
+        for ordinal in [7, 9] {
+            history.reach(Place { is_regular: false, ..place(1, ordinal) });
+        }
+        history.reach(place(4, 2));
+        history.reach(place(4, 8));
+        let seen = |ring, ordinals: [u64; 4]| ordinals.map(|at| history.contains(key(ring, at)));
+        assert_eq!(seen(1, [2, 3, 4, 5]), [false, true, true, true]);
+        // In a transitional configuration what is in between may be what others only got.
+        assert_eq!(seen(1, [6, 7, 8, 9]), [false, true, false, true]);
+        assert_eq!(seen(4, [1, 2, 5, 9]), [false, true, true, false]);
+        (5..5 + SPANS_MAX as u64).for_each(|ring| history.reach(place(ring, 1)));
+        assert!(!history.contains(key(4, 2)), "it is bounded");
     }
 }

@@ -24,5 +24,5 @@ mod receiver;
 
 pub use gateway::{Counters, Forward, Gateway, Options, Source};
 pub use header::{HEADER_LEN_MAX, HOPS_MAX, Header};
-pub use key::{Key, Segment};
+pub use key::Key;
 pub use receiver::{Receiver, Verdict};

@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn keys(queue: &mut Queue) -> Vec<u64> {
-        std::iter::from_fn(|| queue.pop()).map(|item| item.key.position).collect()
+        std::iter::from_fn(|| queue.pop()).map(|item| item.key.ordinal).collect()
     }
 
     #[test]

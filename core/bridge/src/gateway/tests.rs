@@ -2,7 +2,7 @@
 //! order of the target.
 
 use super::*;
-use crate::key::tests::{key, segment};
+use crate::key::tests::{key, place};
 use crate::receiver::{Receiver, Verdict};
 
 const SECOND: u64 = 1_000_000_000;
@@ -31,8 +31,7 @@ struct Node {
 
 impl Node {
     fn new(options: Options) -> Self {
-        let mut gateway = Gateway::new(options);
-        gateway.source_view(segment(1, 2, 0));
+        let gateway = Gateway::new(options);
         Self { gateway, receiver: Receiver::default(), got: Vec::new() }
     }
 
@@ -46,10 +45,14 @@ impl Node {
         self.source_of(position, text, &[], false);
     }
 
-    fn source_of(&mut self, position: u64, text: &str, visited: &[u64], gap: bool) {
+    fn source_of(&mut self, ordinal: u64, text: &str, visited: &[u64], gap: bool) {
+        self.source_at(place(1, ordinal), text, visited, gap);
+    }
+
+    fn source_at(&mut self, place: Place, text: &str, visited: &[u64], gap: bool) {
         let pieces = [Bytes::copy_from_slice(text.as_bytes())];
         let service = Service::Agreed;
-        let message = Source { position, service, pieces: &pieces, visited, gap };
+        let message = Source { place, service, pieces: &pieces, visited, gap };
         self.gateway.source_message(&message);
     }
 
@@ -128,19 +131,33 @@ fn who_takes_over_without_having_seen_what_was_forwarded_marks_a_gap() {
     let (mut one, mut two) = (Node::active(options()), Node::new(options()));
     one.source(1, "1");
     run(&mut [&mut one, &mut two], SECOND);
-    // Two parts of the source: each goes on after a signal of its own.
-    one.gateway.source_view(segment(2, 0, 0));
-    two.gateway.source_view(segment(2, 0, 1));
-    one.source(2, "a");
-    two.source(2, "b");
+    // Two parts of the source: each has an order of its own, until they merge.
+    one.source_at(place(2, 1), "a", &[], false);
+    two.source_at(place(3, 1), "b", &[], false);
     run(&mut [&mut one, &mut two], SECOND);
-    for node in [&mut one, &mut two] {
-        node.gateway.source_view(segment(3, 2, 0));
-    }
-    two.source(1, "c");
+    two.source_at(place(4, 1), "c", &[], false);
     two.gateway.set_active(true);
     run(&mut [&mut two], SECOND);
     assert_eq!(two.got(), "- 1 a - b c", "b was never seen by who sent a; c connects with b");
+}
+
+#[test]
+fn what_one_part_of_a_divided_source_got_and_the_other_did_not_is_no_repetition() {
+    let (mut one, mut two) = (Node::active(options()), Node::new(options()));
+    let transitional = |ordinal| Place { is_regular: false, ..place(1, ordinal) };
+    for node in [&mut one, &mut two] {
+        node.source(1, "1");
+    }
+    // One got 2 while all were together, and the other got it, but not 3, when they were not.
+    one.source(2, "2");
+    one.source(3, "3");
+    for (ordinal, text) in [(2, "2"), (4, "4"), (5, "5")] {
+        two.source_at(transitional(ordinal), text, &[], false);
+    }
+    run(&mut [&mut one, &mut two], SECOND);
+    two.gateway.set_active(true);
+    run(&mut [&mut two], SECOND);
+    assert_eq!(two.got(), "- 1 2 3 - 4 5");
 }
 
 #[test]
@@ -224,11 +241,13 @@ fn a_gap_in_the_source_goes_on() {
     let mut one = Node::active(options());
     one.source_of(1, "1", &[], false);
     one.source_of(2, "2", &[5], true);
-    one.source_of(3, "back", &[200], true);
+    one.source_of(3, "back", &[200, 5], true);
     one.source_of(4, "4", &[], false);
-    one.source_of(5, "5", &[], false);
+    // All that came from the target is left out, so it is not missing.
+    one.source_of(5, "back", &[200], true);
+    one.source_of(6, "6", &[], false);
     run(&mut [&mut one], SECOND);
-    assert_eq!(one.got(), "- 1 - 2 - 4 5");
+    assert_eq!(one.got(), "- 1 - 2 - 4 6");
 }
 
 #[test]
@@ -247,11 +266,10 @@ fn who_is_new_to_the_source_begins_there() {
     let mut one = Node::active(options());
     one.source(1, "1");
     run(&mut [&mut one], SECOND);
+    one.source(2, "2");
     one.gateway.source_end();
-    one.source(2, "while it is no member");
-    one.gateway.source_view(segment(5, 2, 0));
-    one.source(1, "again");
+    one.source(9, "again");
     run(&mut [&mut one], SECOND);
     assert_eq!(one.got(), "- 1 - again");
-    assert_eq!(one.receiver.mark(), Some(key(5, 1)));
+    assert_eq!(one.receiver.mark(), Some(key(1, 9)));
 }

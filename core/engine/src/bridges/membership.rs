@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anasazi_bridge::Segment;
 use anasazi_protocol::{Command, GroupView, Instant, MemberId, ViewKind};
 use anasazi_transport::Transport;
 
@@ -20,45 +19,35 @@ pub(super) struct Memberships(BTreeMap<DomainGroup, Membership>);
 enum Membership {
     /// It has asked to join.
     Asked,
-    /// It is a member.
-    Member(Membered),
+    /// It is a member; with all of the last view, in their order.
+    Member(Arc<[MemberId]>),
     /// It has asked to leave.
     Leaving,
     /// It may not join.
     Refused,
 }
 
-/// Of a group of which it is a member.
-#[derive(Clone, Debug)]
-pub(super) struct Membered {
-    /// Where it is in the group's order.
-    pub(super) segment: Segment,
-    /// All of the last view, in their order.
-    pub(super) members: Arc<[MemberId]>,
-}
-
 impl Memberships {
-    /// What it knows of a group of which it is a member.
-    pub(super) fn of(&self, group: DomainGroup) -> Option<&Membered> {
+    /// The members of a group of which it is one.
+    pub(super) fn of(&self, group: DomainGroup) -> Option<&[MemberId]> {
         match self.0.get(&group) {
-            Some(Membership::Member(of)) => Some(of),
+            Some(Membership::Member(members)) => Some(members),
             _ => None,
         }
     }
 
-    /// A view of a group came. False if the engine is not in it, and has not left with it.
+    /// A view of a group came. False if nothing changes for the engine.
     pub(super) fn view(&mut self, group: DomainGroup, me: MemberId, view: &GroupView) -> bool {
         let Some(membership) = self.0.get_mut(&group) else { return false };
         if !view.members.contains(&me) {
             return view.left.contains(&me) && self.0.remove(&group).is_some();
         }
-        let members = match membership {
+        match membership {
             // Those who are gone are so from the next view on.
-            Membership::Member(of) if view.kind == ViewKind::Transitional => of.members.clone(),
+            Membership::Member(_) if view.kind == ViewKind::Transitional => return false,
             Membership::Leaving => return false,
-            _ => view.members.clone(),
-        };
-        *membership = Membership::Member(Membered { segment: Segment::of(view), members });
+            _ => *membership = Membership::Member(view.members.clone()),
+        }
         true
     }
 

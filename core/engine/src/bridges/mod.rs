@@ -59,6 +59,8 @@ struct Bridge {
     gateway: Gateway,
     /// Where both ends are, while it runs.
     ends: Option<Ends>,
+    /// The source, while this engine is a member of it.
+    hears: Option<DomainGroup>,
     /// Why it does not run, or does not get further.
     trouble: Option<String>,
 }
@@ -129,8 +131,8 @@ impl Bridges {
         }
         if !self.bridges.is_empty() {
             let (visited, gap) = (&[][..], false);
-            for (group, position) in message.to.groups() {
-                self.feed(domain.group(group), position, message, (visited, gap));
+            for (group, _) in message.to.groups() {
+                self.feed(domain.group(group), message, (visited, gap));
             }
         }
         Hand::On
@@ -138,7 +140,7 @@ impl Bridges {
 
     /// A message of another engine, or of this one.
     fn forward(&mut self, domain: DomainId, own: Process, message: &mut MessageDelivery) -> Hand {
-        let Recipients::Group(group, position) = message.to else { return Hand::Nobody };
+        let Recipients::Group(group, _) = message.to else { return Hand::Nobody };
         let Some(header) = split(&mut message.payload) else { return Hand::Nobody };
         let to = domain.group(group);
         if self.receivers.len() >= RECEIVERS_MAX
@@ -154,7 +156,7 @@ impl Bridges {
             bridge.gateway.reached(mark, is_own);
         }
         let Verdict::New { gap } = verdict else { return Hand::Nobody };
-        self.feed(to, position, message, (&header.visited, gap));
+        self.feed(to, message, (&header.visited, gap));
         if gap { Hand::OnAfterGap(group) } else { Hand::On }
     }
 
@@ -162,18 +164,13 @@ impl Bridges {
     fn feed(
         &mut self,
         group: DomainGroup,
-        position: u64,
         message: &MessageDelivery,
         (visited, gap): (&[u64], bool),
     ) {
-        let starts_here =
-            |bridge: &&mut Bridge| bridge.ends.is_some_and(|ends| ends.source == group);
-        for bridge in self.bridges.iter_mut().filter(starts_here) {
-            if message.service.is_ordered() {
-                let (service, pieces) = (message.service, &message.payload[..]);
-                let source = Source { position, service, pieces, visited, gap };
-                bridge.gateway.source_message(&source);
-            }
+        let Some(place) = message.place else { return };
+        for bridge in self.bridges.iter_mut().filter(|bridge| bridge.hears == Some(group)) {
+            let (service, pieces) = (message.service, &message.payload[..]);
+            bridge.gateway.source_message(&Source { place, service, pieces, visited, gap });
         }
     }
 
@@ -189,10 +186,7 @@ impl Bridges {
         self.is_stale = true;
         let here = |bridge: &&mut Bridge| bridge.ends.is_some_and(|ends| ends.source == group);
         for bridge in self.bridges.iter_mut().filter(here) {
-            match self.memberships.of(group) {
-                Some(of) => bridge.gateway.source_view(of.segment),
-                None => bridge.gateway.source_end(),
-            }
+            bridge.set_hears(self.memberships.of(group).map(|_| group));
         }
     }
 
@@ -230,11 +224,11 @@ impl Bridges {
             }
             let Some(ends) = bridge.ends else { continue };
             needed.insert(ends.source, bridge.config.from.group.clone());
-            let Some(source) = self.memberships.of(ends.source) else { continue };
-            if !bridge.gateway.has_begun() {
-                // This engine was a member before the bridge could run.
-                bridge.gateway.source_view(source.segment);
+            if self.memberships.of(ends.source).is_none() {
+                continue;
             }
+            // It may have been a member before the bridge could run.
+            bridge.set_hears(Some(ends.source));
             // In this order: who is among the gateways gets what is forwarded.
             needed.insert(ends.target, bridge.config.to.group.clone());
             if self.memberships.of(ends.target).is_some() {
@@ -242,7 +236,7 @@ impl Bridges {
             }
             let me = own_member(domains[ends.target.domain].process);
             let gateways = self.memberships.of(ends.gateways);
-            bridge.gateway.set_active(gateways.is_some_and(|of| of.members.first() == Some(&me)));
+            bridge.gateway.set_active(gateways.is_some_and(|of| of.first() == Some(&me)));
         }
         self.is_stale |= self.memberships.settle(&needed, domains, now);
     }
@@ -287,7 +281,7 @@ impl Bridge {
             queue_len_max: config.queue_len,
             hops_max: config.hops_max,
         };
-        Self { gateway: Gateway::new(options), config, id, ends: None, trouble: None }
+        Self { gateway: Gateway::new(options), config, id, ends: None, hears: None, trouble: None }
     }
 
     /// No client can name it: their names have no NUL.
@@ -326,9 +320,16 @@ impl Bridge {
         }
     }
 
+    fn set_hears(&mut self, hears: Option<DomainGroup>) {
+        self.hears = hears;
+        if hears.is_none() {
+            self.gateway.source_end();
+        }
+    }
+
     fn stop(&mut self) {
         self.ends = None;
-        self.gateway.source_end();
+        self.set_hears(None);
         self.gateway.target_end();
     }
 

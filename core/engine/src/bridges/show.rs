@@ -26,7 +26,7 @@ impl Bridge {
         let counters = self.gateway.counters();
         let members = |group: Option<DomainGroup>| {
             let of = group.and_then(|group| memberships.of(group));
-            of.map_or_else(Vec::new, |of| of.members.to_vec())
+            of.map_or_else(Vec::new, <[_]>::to_vec)
         };
         let gateways = members(self.ends.map(|ends| ends.gateways));
         let source = members(self.ends.map(|ends| ends.source));

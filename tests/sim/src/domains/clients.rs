@@ -1,14 +1,15 @@
 //! Clients of a node, one in each of its domains: they send in bursts, and read all that there is.
 
 use anasazi_client::SlowPolicy;
-use anasazi_client::raw::RawSession;
+use anasazi_client::raw::{RawRecord, RawSession};
 use anasazi_engine::sys::socket;
-use anasazi_protocol::{Instant, content_hash};
+use anasazi_protocol::{Instant, SessionId, content_hash};
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::{JoinRecord, SendRecord, request};
+use anasazi_queue::record::{JoinRecord, MessageRecord, SendRecord, event, request};
 use anasazi_queue::ring::CAPACITY_MIN;
 use anasazi_queue::status::Status;
 
+use super::bridges::{Got, engine_of, is_engine};
 use super::world::{Deed, FAST, Happening, NAMES, SLOW, World};
 
 const SAFE: u32 = 5;
@@ -61,10 +62,11 @@ impl World {
         for _ in 0..count {
             place.sent += 1;
             let mut payload = vec![domain as u8; len as usize];
-            payload[..8].copy_from_slice(&place.sent.to_le_bytes());
+            payload[..8].copy_from_slice(&place.sent.to_be_bytes());
             payload[8..16].copy_from_slice(&process.incarnation.0.to_le_bytes());
             payload[16..20].copy_from_slice(&process.node.0.to_le_bytes());
             let head = SendRecord { handle: 1, service, ..SendRecord::default() };
+            self.judge.sent(content_hash(&payload), &payload);
             // A full ring is no failure: then it is not sent.
             let _ = raw.request(request::SEND, &[head.as_bytes(), &payload]);
         }
@@ -75,15 +77,21 @@ impl World {
 
     /// All clients of a node read all that there is.
     pub(super) fn read(&mut self, node: usize) {
+        let process = self.machines[node].process;
         for domain in [FAST, SLOW] {
             let Some(place) = &mut self.machines[node].places[domain] else { continue };
             let Some((raw, _)) = &mut place.client else { continue };
             loop {
-                match raw.take(|record| (record.kind, content_hash(record.bytes))) {
-                    Ok(Some((kind, content))) if domain == FAST => {
-                        self.fast.push(Deed::Read { time: self.now, node, kind, content });
+                match raw.take(|record| (record.kind, content_hash(record.bytes), got(&record))) {
+                    Ok(Some((kind, content, got))) => {
+                        if domain == FAST {
+                            self.fast.push(Deed::Read { time: self.now, node, kind, content });
+                        }
+                        if let Some(got) = got {
+                            self.busy_at = self.now;
+                            self.judge.got(domain, process, got);
+                        }
                     }
-                    Ok(Some(_)) => {}
                     Ok(None) => break,
                     Err(_) => {
                         let broken = || format!("n{}: a broken ring", node + 1);
@@ -93,5 +101,20 @@ impl World {
                 }
             }
         }
+    }
+}
+
+/// What came over a bridge.
+fn got(record: &RawRecord<'_>) -> Option<Got> {
+    match record.kind {
+        event::GAP => Some(Got::Gap),
+        event::MESSAGE => {
+            let (head, payload) = MessageRecord::split_from(record.bytes)?;
+            let sender = head.sender;
+            let is_forward = is_engine(SessionId(sender.session));
+            let gateway = engine_of(sender.node, sender.session);
+            is_forward.then(|| Got::Message { content: content_hash(payload), gateway })
+        }
+        _ => None,
     }
 }

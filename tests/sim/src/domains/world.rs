@@ -12,11 +12,11 @@ use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 
 use super::Plan;
+use super::bridges::BridgeJudge;
 use super::machine::{DomainsTurn, Machine};
 use super::network::Network;
 use super::shared::Shared;
 use crate::engine::{Disk, Log, Seen, Wire};
-use crate::lifecycle::admin_config;
 use crate::random::Random;
 use crate::schedule::Schedule;
 
@@ -95,6 +95,8 @@ pub(super) enum Happening {
 pub(super) struct Lived {
     pub(super) deliveries: u64,
     pub(super) faults: u64,
+    /// What programs got over bridges.
+    pub(super) forwards: u64,
     /// Everything that was done in `fast`, in order.
     pub(super) fast: Vec<Deed>,
 }
@@ -121,11 +123,12 @@ pub(super) struct World {
     /// When what fails, of all processes and of those in `slow` only.
     processes: [Random; 2],
     checkers: Vec<Checker>,
+    pub(super) judge: BridgeJudge,
     pub(super) fast: Vec<Deed>,
     faults_on: bool,
     pub(super) traffic_on: bool,
     /// Something was sent or delivered then.
-    busy_at: u64,
+    pub(super) busy_at: u64,
     pub(super) failure: Option<String>,
 }
 
@@ -152,6 +155,7 @@ impl World {
             deeds: (0..NAMES.len()).map(|_| random.fork()).collect(),
             processes: [random.fork(), random.fork()],
             checkers: (0..NAMES.len()).map(|_| Checker::new(options.clone())).collect(),
+            judge: BridgeJudge::default(),
             fast: Vec::new(),
             faults_on: true,
             traffic_on: true,
@@ -221,6 +225,8 @@ impl World {
 
     fn finish(self) -> Result<Lived, String> {
         let faults = self.networks.iter().map(|network| network.faults).sum();
+        let last: Vec<_> = self.machines.iter().map(|machine| machine.process).collect();
+        let forwards = self.judge.judge(&self.plan.bridges, &last)?;
         let mut deliveries = 0;
         for (checker, name) in self.checkers.into_iter().zip(NAMES) {
             let summary =
@@ -230,7 +236,7 @@ impl World {
             }
             deliveries += summary.deliveries;
         }
-        Ok(Lived { deliveries, faults, fast: self.fast })
+        Ok(Lived { deliveries, faults, forwards, fast: self.fast })
     }
 
     fn run_until(&mut self, end: u64) -> Result<(), String> {
@@ -337,7 +343,7 @@ impl World {
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),
         };
-        let (config, warnings, temporary) = (admin_config(), Vec::new(), None);
+        let (config, warnings, temporary) = (self.plan.bridges.config(), Vec::new(), None);
         Parts { config, warnings, core, boot, limits, transport, storage, temporary, witness }
     }
 
@@ -511,6 +517,7 @@ impl World {
     }
 
     fn trace(&mut self, domain: usize, node: usize, trace: Trace) {
+        self.judge.trace(domain, self.machines[node].process, &trace);
         let place = self.machines[node].place(domain);
         match &trace {
             Trace::Regular { ring, members } => place.ring = Some((*ring, members.clone())),
