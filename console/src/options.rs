@@ -53,6 +53,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         change: Option<Change>,
     },
+    /// The bridges between domains that this engine is a gateway of
+    Bridges,
     /// The programs that have a session with the engine
     Sessions,
     /// Counters of protocol and transport

@@ -9,7 +9,6 @@ use anasazi_protocol::{Instant, Place, Service};
 use bytes::Bytes;
 
 use crate::header::{HOPS_MAX, Header};
-use crate::history::History;
 use crate::key::Key;
 use crate::queue::{Item, Queue};
 use crate::rate::Rate;
@@ -85,7 +84,8 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Gateway {
     options: Options,
-    history: History,
+    /// The last one of the source that is to be forwarded.
+    last: Option<Key>,
     queue: Queue,
     rate: Rate,
     /// What the target has got, as far as this node has seen.
@@ -96,8 +96,6 @@ pub struct Gateway {
     /// Lengths of what is on its way.
     in_flight: VecDeque<usize>,
     in_flight_len: usize,
-    /// What is before this does not connect with what comes after it, or with itself.
-    broken_at: Option<Key>,
     counters: Counters,
 }
 
@@ -107,14 +105,13 @@ impl Gateway {
         Self {
             rate: Rate::new(options.messages_per_s, options.bytes_per_s),
             options,
-            history: History::default(),
+            last: None,
             queue: Queue::default(),
             mark: None,
             sent: None,
             is_active: false,
             in_flight: VecDeque::new(),
             in_flight_len: 0,
-            broken_at: None,
             counters: Counters::default(),
         }
     }
@@ -136,7 +133,7 @@ impl Gateway {
 
     /// It is no member of the source group any more.
     pub fn source_end(&mut self) {
-        self.history.end();
+        self.last = None;
         self.queue.clear();
     }
 
@@ -144,10 +141,9 @@ impl Gateway {
     pub fn source_message(&mut self, message: &Source<'_>) {
         let (from, to) = self.options.domains;
         let key = Key::from(message.place);
-        self.history.reach(message.place);
         // All that is missing came from the domain from which this one came here.
         if message.gap && message.visited.last() != Some(&to) {
-            self.broken_at = Some(key);
+            self.last = None;
         }
         if !begins_with(message.pieces, &self.options.prefix) {
             self.counters.filtered += 1;
@@ -158,13 +154,14 @@ impl Gateway {
             self.counters.looped += 1;
             return;
         }
+        let after = self.last.replace(key);
         if self.mark.is_some_and(|mark| key <= mark) {
             return;
         }
         let visited = message.visited.iter().copied().chain([from]).collect();
         // A copy: as it is, it may pin down a buffer many times its size.
         let payload = Bytes::from(message.pieces.concat());
-        self.keep(Item { key, service: message.service, visited, payload });
+        self.keep(Item { key, after, service: message.service, visited, payload });
     }
 
     fn keep(&mut self, item: Item) {
@@ -177,13 +174,8 @@ impl Gateway {
         let Options { queue_messages_max, queue_len_max, .. } = self.options;
         while self.queue.count() > queue_messages_max || self.queue.len() > queue_len_max {
             let Some(dropped) = self.queue.pop() else { break };
-            if base >= Some(dropped.key) {
-                continue; // it was sent
-            }
-            self.counters.dropped += 1;
-            if !planted!("bridge_overflow_hidden") {
-                self.broken_at = self.broken_at.max(Some(dropped.key));
-            }
+            // What was sent is not lost by that.
+            self.counters.dropped += u64::from(base < Some(dropped.key));
         }
     }
 
@@ -229,8 +221,7 @@ impl Gateway {
             return None;
         }
         let (key, service, len) = (item.key, item.service, item.payload.len());
-        let connects = |base: &Key| Some(*base) >= self.broken_at && self.history.contains(*base);
-        let after = base.filter(connects);
+        let after = if planted!("bridge_overflow_hidden") { base } else { self.queue.before(item) };
         let header =
             Header { bridge: self.options.bridge, key, after, visited: item.visited.clone() };
         let payload = header.with(&item.payload);

@@ -11,8 +11,8 @@ pub struct Header {
     pub bridge: u64,
     /// Where in the source's order it stands.
     pub key: Key,
-    /// What was forwarded before it, with nothing of the source missing in between that is to be
-    /// forwarded; none: that is not known, or something is missing.
+    /// What comes before it, by what the gateway got and is to be forwarded, whether it was or not;
+    /// none: that is not known.
     pub after: Option<Key>,
     /// The domains that it has come through, where it was sent first, by their numbers.
     pub visited: Vec<u64>,

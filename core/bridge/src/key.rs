@@ -17,7 +17,7 @@ pub struct Key {
 }
 
 impl From<Place> for Key {
-    fn from(Place { ring, ordinal, frame, .. }: Place) -> Self {
+    fn from(Place { ring, ordinal, frame }: Place) -> Self {
         Self { ring, ordinal, frame }
     }
 }
@@ -51,7 +51,7 @@ pub(crate) mod tests {
     pub(crate) fn place(ring: u64, ordinal: u64) -> Place {
         let representative = Process { node: NodeId(1), incarnation: Incarnation(5) };
         let ring = RingId { sequence: ring, representative };
-        Place { ring, ordinal, frame: 1, is_regular: true }
+        Place { ring, ordinal, frame: 1 }
     }
 
     pub(crate) fn key(ring: u64, ordinal: u64) -> Key {

@@ -7,7 +7,6 @@
 //! | `key` | where in the source's order a message stands, comparable everywhere |
 //! | `header` | what travels in front of a forwarded message |
 //! | `receiver` | at every node of the target: what is new, what comes again, what is missing |
-//! | `history` | at a gateway: which part of the source's order it has seen |
 //! | `queue` | at a gateway: what waits, within its bounds |
 //! | `rate` | how much may be sent |
 //! | `gateway` | one gateway: what it forwards, and when |
@@ -16,7 +15,6 @@
 
 mod gateway;
 mod header;
-mod history;
 mod key;
 mod queue;
 mod rate;

@@ -12,6 +12,8 @@ use crate::key::Key;
 #[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) key: Key,
+    /// What came before it.
+    pub(crate) after: Option<Key>,
     pub(crate) service: Service,
     pub(crate) visited: Vec<u64>,
     pub(crate) payload: Bytes,
@@ -31,6 +33,7 @@ pub(crate) struct Queue {
 #[derive(Debug)]
 struct Slot {
     key: Key,
+    after: Option<Key>,
     /// None: a later one of its subject has taken its place.
     item: Option<Item>,
 }
@@ -51,7 +54,7 @@ impl Queue {
         let replaced = before.is_some_and(|key| base < Some(key) && self.remove(key));
         self.count += 1;
         self.len += item.payload.len();
-        self.items.push_back(Slot { key: item.key, item: Some(item) });
+        self.items.push_back(Slot { key: item.key, after: item.after, item: Some(item) });
         replaced
     }
 
@@ -63,9 +66,34 @@ impl Queue {
         self.len -= item.payload.len();
         // Places of what was taken out are given back when they are most.
         if self.items.len() > 2 * self.count + 64 {
-            self.items.retain(|slot| slot.item.is_some());
+            self.compact();
         }
         true
+    }
+
+    fn compact(&mut self) {
+        let mut skipped: Option<Slot> = None;
+        for mut slot in std::mem::take(&mut self.items) {
+            if let Some(skipped) = skipped.take_if(|skipped| slot.after == Some(skipped.key)) {
+                slot.after = skipped.after;
+            }
+            match slot.item {
+                Some(_) => self.items.push_back(slot),
+                None => skipped = Some(slot),
+            }
+        }
+    }
+
+    /// What comes before one that waits, but for what others have taken the place of.
+    pub(crate) fn before(&self, item: &Item) -> Option<Key> {
+        let mut at = item.key;
+        loop {
+            let slot = self.items.get(self.items.partition_point(|slot| slot.key < at));
+            match slot.filter(|slot| slot.key == at) {
+                Some(slot) if slot.key == item.key || slot.item.is_none() => at = slot.after?,
+                _ => return Some(at),
+            }
+        }
     }
 
     /// Takes the oldest one out.
@@ -110,7 +138,8 @@ mod tests {
 
     fn item(position: u64) -> Item {
         let (visited, payload) = (Vec::new(), Bytes::from(vec![0; 10]));
-        Item { key: key(1, position), service: Service::Agreed, visited, payload }
+        let after = Some(key(1, position - 1));
+        Item { key: key(1, position), after, service: Service::Agreed, visited, payload }
     }
 
     fn keys(queue: &mut Queue) -> Vec<u64> {
@@ -126,6 +155,8 @@ mod tests {
         }
         // The first one may be on its way.
         assert_eq!((queue.count(), queue.len()), (4, 40));
+        let before = |at| queue.after(Some(key(1, at))).and_then(|item| queue.before(item));
+        assert_eq!([before(0), before(1), before(4)], [0, 1, 4].map(|at| Some(key(1, at))));
         assert_eq!(keys(&mut queue), [1, 4, 5, 6]);
         assert_eq!((queue.count(), queue.len()), (0, 0));
     }
@@ -137,6 +168,8 @@ mod tests {
             queue.push(item(position), Some(Bytes::new()), None);
             assert!(queue.items.len() <= 66);
         }
+        let left = queue.after(None).expect("one is left");
+        assert_eq!(queue.before(left), Some(key(1, 0)));
         assert_eq!(keys(&mut queue), [10_000]);
     }
 

@@ -164,8 +164,6 @@ pub struct Place {
     pub ordinal: u64,
     /// The frame of the packet, from 1, with which it was complete.
     pub frame: u32,
-    /// It was reached in the regular configuration, of which nobody misses anything before it.
-    pub is_regular: bool,
 }
 
 /// A message in pieces, in order. Most are in one, and cost no list.

@@ -41,8 +41,8 @@ impl Node {
         node
     }
 
-    fn source(&mut self, position: u64, text: &str) {
-        self.source_of(position, text, &[], false);
+    fn source(&mut self, ordinal: u64, text: &str) {
+        self.source_of(ordinal, text, &[], false);
     }
 
     fn source_of(&mut self, ordinal: u64, text: &str, visited: &[u64], gap: bool) {
@@ -144,7 +144,6 @@ fn who_takes_over_without_having_seen_what_was_forwarded_marks_a_gap() {
 #[test]
 fn what_one_part_of_a_divided_source_got_and_the_other_did_not_is_no_repetition() {
     let (mut one, mut two) = (Node::active(options()), Node::new(options()));
-    let transitional = |ordinal| Place { is_regular: false, ..place(1, ordinal) };
     for node in [&mut one, &mut two] {
         node.source(1, "1");
     }
@@ -152,7 +151,7 @@ fn what_one_part_of_a_divided_source_got_and_the_other_did_not_is_no_repetition(
     one.source(2, "2");
     one.source(3, "3");
     for (ordinal, text) in [(2, "2"), (4, "4"), (5, "5")] {
-        two.source_at(transitional(ordinal), text, &[], false);
+        two.source(ordinal, text);
     }
     run(&mut [&mut one, &mut two], SECOND);
     two.gateway.set_active(true);
@@ -192,6 +191,19 @@ fn a_full_queue_drops_the_oldest_and_says_so() {
     run(&mut [&mut one], SECOND);
     assert_eq!(one.got(), "- 1 - 5 6");
     assert_eq!(one.gateway.counters().dropped, 3);
+    // Whom another gateway has sent what was dropped here misses nothing.
+    let mut one = Node::active(options());
+    let mut two = Node::new(Options { queue_messages_max: 1, ..options() });
+    for ordinal in 1..=3 {
+        one.source(ordinal, &ordinal.to_string());
+        two.source(ordinal, &ordinal.to_string());
+    }
+    let first = [(); 2].map(|()| one.gateway.next(Instant(SECOND)).expect("it has more"));
+    first.iter().for_each(|forward| one.take(forward, true));
+    one.gateway.set_active(false);
+    two.gateway.set_active(true);
+    run(&mut [&mut two, &mut one], SECOND);
+    assert_eq!((one.got(), two.got()), ("- 1 2 3".to_owned(), "3".to_owned()));
     let mut short = Node::active(Options { queue_len_max: 4, ..options() });
     short.source(1, "too long");
     short.source(2, "2");

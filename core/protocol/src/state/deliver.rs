@@ -116,9 +116,8 @@ fn emit_message(me: Process, (out, tags): (&mut Outbox, &mut Tags), place: &Plac
     if out.is_tracing() {
         trace_recipients(out, message, (sender, &to), &payload);
     }
-    let is_regular = matches!(place.configuration, Configuration::Regular(_));
     let (ring, ordinal, frame) = (place.configuration.regular(), place.ordinal, place.frame);
-    let place = Some(output::Place { ring, ordinal, frame, is_regular });
+    let place = Some(output::Place { ring, ordinal, frame });
     out.push(Output::Message(MessageDelivery {
         to,
         sender,

@@ -30,6 +30,8 @@ pub(super) struct BridgeJudge {
     targets: BTreeMap<(usize, Process), Vec<Got>>,
     /// What messages are about, by their contents.
     subjects: BTreeMap<u64, u64>,
+    /// Sent when all was well, by domain.
+    last_words: BTreeSet<(usize, u64)>,
 }
 
 #[derive(Default)]
@@ -62,6 +64,10 @@ impl BridgesPlan {
             rate_per_s,
             queue_messages: random.pick(&[many, many, 4]),
         }
+    }
+
+    pub(super) fn are_some(&self) -> bool {
+        !self.ways.is_empty()
     }
 
     /// What happens in `slow` may be seen in `fast`.
@@ -98,7 +104,10 @@ pub(super) fn engine_of(node: u64, session: u64) -> Process {
 
 impl BridgeJudge {
     /// A program sent something about that.
-    pub(super) fn sent(&mut self, content: u64, payload: &[u8]) {
+    pub(super) fn sent(&mut self, domain: usize, (content, payload): (u64, &[u8]), at_end: bool) {
+        if at_end {
+            self.last_words.insert((domain, content));
+        }
         let subject = payload[..7].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         self.subjects.insert(content, subject);
     }
@@ -139,7 +148,7 @@ impl BridgeJudge {
                 judged.map_err(|text| format!("bridge: {} {process}: {text}", NAMES[*to]))?;
                 count += got.len() as u64;
             }
-            self.judge_end(*from, *to, last)?;
+            self.judge_end(plan, (*from, *to), last)?;
         }
         Ok(count)
     }
@@ -200,7 +209,7 @@ impl BridgeJudge {
         let from = before.and_then(find);
         let missing = from.filter(|from| *from < at).map(|from| &history.contents[from + 1..at]);
         if is_gap {
-            if missing.is_some_and(<[u64]>::is_empty) {
+            if missing.is_some_and(<[u64]>::is_empty) && plan.latest_key_len == 0 {
                 return Err(format!("BR4: a gap before {content:x}, where nothing is missing"));
             }
             return Ok(());
@@ -224,21 +233,42 @@ impl BridgeJudge {
         }
     }
 
-    /// Nothing that could be forwarded is left behind.
-    fn judge_end(&self, from: usize, to: usize, last: &[Process]) -> Result<(), String> {
-        let ends: BTreeSet<_> = (last.iter())
-            .filter_map(|process| self.sources.get(&(from, *process))?.contents.last())
-            .collect();
-        for process in last {
-            let Some(got) = self.targets.get(&(to, *process)) else { continue };
-            let end = got.iter().rev().find_map(|got| match got {
-                Got::Message { content, .. } => Some(content),
-                Got::Gap => None,
-            });
-            if !ends.is_empty() && !end.is_some_and(|end| ends.contains(end)) {
+    /// What was sent when all was well is forwarded: the last at least, and all of it where there is
+    /// room for that.
+    fn judge_end(
+        &self,
+        plan: &BridgesPlan,
+        (from, to): (usize, usize),
+        last: &[Process],
+    ) -> Result<(), String> {
+        let sources = last.iter().filter_map(|process| self.sources.get(&(from, *process)));
+        let Some(source) = sources.max_by_key(|source| source.contents.len()) else {
+            return Ok(());
+        };
+        let words =
+            source.contents.iter().filter(|content| self.last_words.contains(&(from, **content)));
+        let words: Vec<_> = words.collect();
+        if words.is_empty() {
+            return Err(format!(
+                "bridge: BR5: no gateway has got the last words of {}",
+                NAMES[from]
+            ));
+        }
+        let is_all = plan.latest_key_len == 0 && plan.queue_messages > words.len();
+        let must = if is_all { &words[..] } else { &words[words.len() - 1..] };
+        let is_there = |process: &&Process| self.sources.contains_key(&(to, **process));
+        for process in last.iter().filter(is_there) {
+            let Some(got) = self.targets.get(&(to, *process)) else {
+                return Err(format!("bridge: {} {process}: BR5: it got nothing", NAMES[to]));
+            };
+            let has = |content: u64| {
+                got.iter()
+                    .any(|got| matches!(got, Got::Message { content: of, .. } if *of == content))
+            };
+            if let Some(missing) = must.iter().find(|content| !has(***content)) {
                 return Err(format!(
-                    "bridge: {} {process}: BR5: the last that it got is not the last of {}",
-                    NAMES[to], NAMES[from]
+                    "bridge: {} {process}: BR5: it has not got {missing:x}, sent when all was well",
+                    NAMES[to]
                 ));
             }
         }
