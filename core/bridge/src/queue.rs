@@ -82,6 +82,8 @@ impl Queue {
                 None => skipped = Some(slot),
             }
         }
+        // Whatever comes next comes after the last one.
+        self.items.extend(skipped);
     }
 
     /// What comes before one that waits, but for what others have taken the place of.

@@ -205,10 +205,11 @@ fn a_full_queue_drops_the_oldest_and_says_so() {
     run(&mut [&mut two, &mut one], SECOND);
     assert_eq!((one.got(), two.got()), ("- 1 2 3".to_owned(), "3".to_owned()));
     let mut short = Node::active(Options { queue_len_max: 4, ..options() });
-    short.source(1, "too long");
-    short.source(2, "2");
-    run(&mut [&mut short], SECOND);
-    assert_eq!(short.got(), "- 2");
+    for (ordinal, text) in (1..).zip(["1", "too long", "3"]) {
+        short.source(ordinal, text);
+        run(&mut [&mut short], SECOND);
+    }
+    assert_eq!(short.got(), "- 1 - 3");
 }
 
 #[test]

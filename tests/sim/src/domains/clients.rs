@@ -91,6 +91,21 @@ impl World {
         self.turn(node);
     }
 
+    /// What waits behind full rings comes too.
+    pub(super) fn read_to_the_end(&mut self) {
+        for node in 0..self.machines.len() {
+            let mut is_read = true;
+            while std::mem::take(&mut is_read) {
+                let machine = &mut self.machines[node];
+                let clients = machine.places.iter().flatten().filter_map(|of| of.client.as_ref());
+                machine.ready.extend(clients.map(|(_, key)| *key));
+                let before = self.records_read;
+                self.turn(node);
+                is_read = self.records_read > before;
+            }
+        }
+    }
+
     /// All clients of a node read all that there is.
     pub(super) fn read(&mut self, node: usize) {
         let process = self.machines[node].process;
@@ -100,6 +115,7 @@ impl World {
             loop {
                 match raw.take(|record| (record.kind, content_hash(record.bytes), got(&record))) {
                     Ok(Some((kind, content, got))) => {
+                        self.records_read += 1;
                         if domain == FAST && !self.is_over {
                             self.fast.push(Deed::Read { time: self.now, node, kind, content });
                         }

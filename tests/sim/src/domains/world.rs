@@ -127,6 +127,8 @@ pub(super) struct World {
     pub(super) fast: Vec<Deed>,
     faults_on: bool,
     pub(super) traffic_on: bool,
+    /// By clients.
+    pub(super) records_read: u64,
     /// Domains are not compared with each other any more.
     pub(super) is_over: bool,
     /// Something was sent or delivered then.
@@ -161,6 +163,7 @@ impl World {
             fast: Vec::new(),
             faults_on: true,
             traffic_on: true,
+            records_read: 0,
             is_over: false,
             busy_at: 0,
             failure: None,
@@ -190,6 +193,7 @@ impl World {
             self.say_last_words();
             self.busy_at = self.now;
             self.rest()?;
+            self.read_to_the_end();
         }
         self.finish()
     }
