@@ -93,7 +93,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn anything_is_read_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        fn anything_is_read_without_a_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
             let mut bytes = Bytes::from(bytes);
             let len = bytes.len();
             if Header::split(&mut bytes).is_none() {

@@ -1,8 +1,8 @@
 //! The bridges of an engine. It is itself a member of the groups at both ends, by a session of its
-//! own in each domain, whose number there is 0: no client has that, and what it sends has the header
-//! of a forward, which every engine takes off, gateway or not. Which engines are gateways, and which
-//! of them is the first, says a group of the target that has nobody else in it; no client can name
-//! it.
+//! own in each domain, whose number there is 0: no client has that, and what it sends has the
+//! header of a forward, which every engine takes off, gateway or not. Which engines are gateways,
+//! and which of them is the first, says a group of the target that has nobody else in it; no client
+//! can name it.
 
 mod membership;
 mod show;

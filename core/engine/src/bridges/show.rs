@@ -16,7 +16,10 @@ impl Bridges {
 /// The names of the bridges that begin or end in a domain.
 pub(crate) fn of_domain(bridges: &[BridgeConfig], domain: &str) -> Vec<Value> {
     let is_its = |of: &&BridgeConfig| of.from.domain == domain || of.to.domain == domain;
-    let show = |of: &BridgeConfig| json!({ "name": of.name, "from": of.from.to_string(), "to": of.to.to_string() });
+    let show = |of: &BridgeConfig| {
+        let (from, to) = (of.from.to_string(), of.to.to_string());
+        json!({ "name": of.name, "from": from, "to": to })
+    };
     bridges.iter().filter(is_its).map(show).collect()
 }
 

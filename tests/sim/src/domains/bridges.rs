@@ -23,8 +23,7 @@ pub(crate) struct BridgesPlan {
 /// What was seen of bridges.
 #[derive(Default)]
 pub(super) struct BridgeJudge {
-    /// By domain and process, while its engine is a member: contents, in order, and what is known of
-    /// their subjects.
+    /// By domain and process, while its engine is a member: contents, in order.
     sources: BTreeMap<(usize, Process), Source>,
     /// By domain and process: what its program got.
     targets: BTreeMap<(usize, Process), Vec<Got>>,
@@ -233,8 +232,8 @@ impl BridgeJudge {
         }
     }
 
-    /// What was sent when all was well is forwarded: the last at least, and all of it where there is
-    /// room for that.
+    /// What was sent when all was well is forwarded: the last at least, and all of it where there
+    /// is room for that.
     fn judge_end(
         &self,
         plan: &BridgesPlan,

@@ -3,8 +3,9 @@
 //!
 //! A seed is run twice: once with all that goes wrong in `slow`, and once without it. What `fast`
 //! did must be the same to the nanosecond in both, since the two share nothing but the thread that
-//! turns them. Processes fail in both runs alike where they are in `fast`, too. Where a bridge leads
-//! from `slow` to `fast` there is one run, since then what happens in `slow` is seen in `fast`.
+//! turns them. Processes fail in both runs alike where they are in `fast`, too. Where a bridge
+//! leads from `slow` to `fast` there is one run, since what happens in `slow` is then seen in
+//! `fast`.
 //!
 //! | file | what |
 //! |---|---|
