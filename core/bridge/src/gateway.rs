@@ -126,6 +126,11 @@ impl Gateway {
         (self.queue.count(), self.queue.len())
     }
 
+    /// It has not seen anything forwarded.
+    pub fn is_new(&self) -> bool {
+        self.base().is_none()
+    }
+
     /// It is the one that forwards.
     pub fn is_active(&self) -> bool {
         self.is_active

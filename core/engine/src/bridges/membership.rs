@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anasazi_protocol::{Command, GroupView, Instant, MemberId, ViewKind};
+use anasazi_protocol::{Command, GroupView, Instant, MemberId, ViewCause, ViewKind};
 use anasazi_transport::Transport;
 
 use super::own_session;
@@ -19,8 +19,8 @@ pub(super) struct Memberships(BTreeMap<DomainGroup, Membership>);
 enum Membership {
     /// It has asked to join.
     Asked,
-    /// It is a member; with all of the last view, in their order.
-    Member(Arc<[MemberId]>),
+    /// It is a member; with all of the last view, in their order, and whether rings merged in it.
+    Member(Arc<[MemberId]>, bool),
     /// It has asked to leave.
     Leaving,
     /// It may not join.
@@ -31,9 +31,14 @@ impl Memberships {
     /// The members of a group of which it is one.
     pub(super) fn of(&self, group: DomainGroup) -> Option<&[MemberId]> {
         match self.0.get(&group) {
-            Some(Membership::Member(members)) => Some(members),
+            Some(Membership::Member(members, _)) => Some(members),
             _ => None,
         }
+    }
+
+    /// Rings merged in its last view.
+    pub(super) fn has_merged(&self, group: DomainGroup) -> bool {
+        matches!(self.0.get(&group), Some(Membership::Member(_, true)))
     }
 
     /// A view of a group came. False if nothing changes for the engine.
@@ -44,9 +49,12 @@ impl Memberships {
         }
         match membership {
             // Those who are gone are so from the next view on.
-            Membership::Member(_) if view.kind == ViewKind::Transitional => return false,
+            Membership::Member(..) if view.kind == ViewKind::Transitional => return false,
             Membership::Leaving => return false,
-            _ => *membership = Membership::Member(view.members.clone()),
+            _ => {
+                let has_merged = view.cause == ViewCause::Merge;
+                *membership = Membership::Member(view.members.clone(), has_merged);
+            }
         }
         true
     }
@@ -84,7 +92,7 @@ impl Memberships {
         let is_refused = |of: &Membership| matches!(of, Membership::Refused);
         self.0.retain(|group, of| needed.contains_key(group) || !is_refused(of));
         let is_over = |(group, of): (&DomainGroup, &mut Membership)| {
-            if needed.contains_key(group) || !matches!(of, Membership::Member(_)) {
+            if needed.contains_key(group) || !matches!(of, Membership::Member(..)) {
                 return;
             }
             let domain = &mut domains[group.domain];

@@ -231,12 +231,17 @@ impl Bridges {
             bridge.set_hears(Some(ends.source));
             // In this order: who is among the gateways gets what is forwarded.
             needed.insert(ends.target, bridge.config.to.group.clone());
-            if self.memberships.of(ends.target).is_some() {
+            let me = own_member(domains[ends.target.domain].process);
+            let gateways = self.memberships.of(ends.gateways).unwrap_or_default();
+            let is_first = gateways.first() == Some(&me);
+            // Who comes to others from a ring of its own has seen less than they have: it leaves,
+            // and joins again behind them.
+            let is_ahead = is_first && gateways.len() > 1 && bridge.gateway.is_new();
+            let goes_back = is_ahead && self.memberships.has_merged(ends.gateways);
+            if self.memberships.of(ends.target).is_some() && !goes_back {
                 needed.insert(ends.gateways, bridge.gateways_name());
             }
-            let me = own_member(domains[ends.target.domain].process);
-            let gateways = self.memberships.of(ends.gateways);
-            bridge.gateway.set_active(gateways.is_some_and(|of| of.first() == Some(&me)));
+            bridge.gateway.set_active(is_first && !goes_back);
         }
         self.is_stale |= self.memberships.settle(&needed, domains, now);
     }
