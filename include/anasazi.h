@@ -163,8 +163,9 @@ typedef int32_t anz_status_t;
 /* messages of the group were skipped here, since this session did not read fast enough and chose
  * that (session.slow_policy = gap): data = their number, a uint64_t. Without a group: messages
  * to this session alone. One to several groups counts in each; one of its own with a tag ends in
- * ANZ_EV_RECEIPT with ANZ_ESLOW, which may come before this. 12 to 31 are reserved: state
- * transfer, primary component, bridges */
+ * ANZ_EV_RECEIPT with ANZ_ESLOW, which may come before this. The number 0: over a bridge from
+ * another domain something is missing here, or may be, nobody knows how much. 12 to 31 are
+ * reserved: state transfer, primary component */
 #define ANZ_EV_GAP            11
 #define ANZ_EVF_MORE          1       /* event flag: further parts follow */
 /* event flag: sent to several groups, see anz_event_groups() */
@@ -297,7 +298,8 @@ typedef struct anz_event {
     void *group_user_data;               /* as given to anz_join() */
     anz_member_t sender;                 /* who sent the message */
     /* position of the message in its group's order within the view: 1, 2, 3 ..., the same number
-     * at every member; 0 for unordered messages, unicast and other events */
+     * at every member; 0 for unordered messages, unicast and other events. What came over a
+     * bridge before is not given again, and its position is left out */
     uint64_t seq;
     /* own messages, receipts and replies: the tag given to the call */
     uint64_t tag;

@@ -61,6 +61,8 @@ pub(crate) enum Command {
     /// The rules that say who may do what: show them, read their file again, ask what they say
     #[command(subcommand)]
     Access(Access),
+    /// The bridges between domains that this engine is a gateway of
+    Bridges,
     /// The programs that have a session with the engine
     Sessions,
     /// Counters of protocol and transport

@@ -102,6 +102,43 @@ fn seal(seal: &Value) -> String {
     }
 }
 
+pub(crate) fn bridges(answer: &Value) -> String {
+    let mut table = new_table(&[
+        "BRIDGE",
+        "FROM",
+        "TO",
+        "STATE",
+        "GATEWAYS",
+        "FAR MEMBERS",
+        "WAITING",
+        "FORWARDED",
+        "LEFT OUT",
+        "DROPPED",
+    ]);
+    for bridge in list(&answer["bridges"]) {
+        let far = list(&bridge["source_members"]).iter().map(words::member_in_json);
+        let gateways = list(&bridge["gateways"]).iter().map(text);
+        let count = |name: &str| bridge[name].as_u64().unwrap_or(0);
+        let state = match bridge["reason"].as_str() {
+            Some(_) => format!("{}: {}", text(&bridge["state"]), text(&bridge["reason"])),
+            None => text(&bridge["state"]),
+        };
+        table.add_row([
+            Cell::new(text(&bridge["name"])),
+            Cell::new(text(&bridge["from"])),
+            Cell::new(text(&bridge["to"])),
+            Cell::new(state),
+            Cell::new(gateways.collect::<Vec<_>>().join(" ")),
+            Cell::new(far.collect::<Vec<_>>().join(" ")),
+            number(count("waiting")),
+            number(count("forwarded")),
+            number(["filtered", "replaced", "looped"].map(count).iter().sum()),
+            number(count("dropped")),
+        ]);
+    }
+    shown(&table)
+}
+
 /// With what makes it last.
 pub(crate) fn added(name: &str, answer: &Value) -> String {
     let (address, note) = (text(&answer["domain"]["address"]), text(&answer["note"]));
@@ -360,9 +397,25 @@ mod tests {
     }
 
     #[test]
+    fn a_bridge_shows_who_is_at_its_other_end() {
+        let bridge = json!({
+            "name": "up", "from": "fast/g", "to": "g", "state": "standby", "gateways": [3, 1],
+            "source_members": [{ "node": 2, "session": (7_u64 << 24) + 5 }], "waiting": 12,
+            "filtered": 1, "replaced": 2, "looped": 4,
+        });
+        let stopped = json!({ "name": "down", "state": "stopped", "reason": "no domain \u{1b}" });
+        let shown = bridges(&json!({ "bridges": [bridge, stopped] }));
+        for part in ["standby", "3 1", "2/5", " 12 ", " 7 ", "stopped: no domain"] {
+            assert!(shown.contains(part), "{shown}");
+        }
+        assert!(!shown.contains('\u{1b}'));
+    }
+
+    #[test]
     fn an_answer_of_another_shape_is_no_panic() {
         for answer in [json!(null), json!([1]), json!({ "members": 1, "groups": [1, null, {}] })] {
-            for show in [status, domains, members, groups, sessions, stats, events, config] {
+            for show in [status, domains, bridges, members, groups, sessions, stats, events, config]
+            {
                 let _ = show(&answer);
             }
         }

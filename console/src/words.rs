@@ -29,6 +29,9 @@ pub(crate) fn happening(event: &OwnedEvent, me: Member) -> Vec<String> {
         OwnedEvent::Resumed { identity } => {
             format!("* the engine is back; you are {} now", member(identity))
         }
+        OwnedEvent::Gap { count: 0, .. } => {
+            "* messages of another domain are missing here, or may be".to_owned()
+        }
         OwnedEvent::Gap { count, .. } => {
             format!("* {count} messages were skipped here: you did not read fast enough")
         }

@@ -183,8 +183,9 @@ pub const ANZ_EV_REPLY: u16 = 10;
 /// messages of the group were skipped here, since this session did not read fast enough and chose
 /// that (session.slow_policy = gap): data = their number, a uint64_t. Without a group: messages to
 /// this session alone. One to several groups counts in each; one of its own with a tag ends in
-/// ANZ_EV_RECEIPT with ANZ_ESLOW, which may come before this. 12 to 31 are reserved: state
-/// transfer, primary component, bridges
+/// ANZ_EV_RECEIPT with ANZ_ESLOW, which may come before this. The number 0: over a bridge from
+/// another domain something is missing here, or may be, nobody knows how much. 12 to 31 are
+/// reserved: state transfer, primary component
 pub const ANZ_EV_GAP: u16 = 11;
 /// event flag: further parts follow
 pub const ANZ_EVF_MORE: u32 = 1;
@@ -286,7 +287,8 @@ pub struct anz_event {
     /// who sent the message
     pub sender: anz_member_t,
     /// position of the message in its group's order within the view: 1, 2, 3 ..., the same number
-    /// at every member; 0 for unordered messages, unicast and other events
+    /// at every member; 0 for unordered messages, unicast and other events. What came over a bridge
+    /// before is not given again, and its position is left out
     pub seq: u64,
     /// own messages, receipts and replies: the tag given to the call
     pub tag: u64,

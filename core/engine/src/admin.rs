@@ -14,6 +14,7 @@ use anasazi_protocol::{Instant, NodeId};
 use anasazi_queue::status::Status;
 use serde_json::{Value, json};
 
+use crate::bridges::{self, Bridges};
 use crate::config::{Effective, ValidConfig};
 use crate::domain::Domain;
 use crate::domains::DomainId;
@@ -27,7 +28,7 @@ pub(crate) use domains::Addition;
 pub(crate) use keys::KeyChange;
 
 const QUERIES: &str = "status, members, groups, sessions, stats, events, config, domains, keys, \
-                       access, access-check";
+                       bridges, access, access-check";
 const ACTIONS: &str = "isolate, heal, loss, break, shutdown, add-domain, remove-domain, key-stage, \
                        key-activate, key-retire, access-reload";
 /// Those of them that are about one domain: the one that `domain` names, else `default`; groups
@@ -88,11 +89,11 @@ impl Admin {
         json: &[u8],
         by: By,
         domains: &mut Table<T, S>,
-        sessions: &Sessions,
+        shown: (&Sessions, &Bridges),
     ) -> Answer {
         let result = parse(json).and_then(|request| {
             request.check_allowed(by.trusted)?;
-            self.carry_out(now, &request, by, domains, sessions)
+            self.carry_out(now, &request, by, domains, shown)
         });
         match result {
             Ok((value, then)) => Answer { status: Status::OK, json: value.to_string(), then },
@@ -109,69 +110,90 @@ impl Admin {
         request: &Request,
         by: By,
         domains: &mut Table<T, S>,
-        sessions: &Sessions,
+        shown: (&Sessions, &Bridges),
     ) -> Result<(Value, Then), Refusal> {
-        let done = json!({ "done": true });
         let named = request.domain(domains)?;
+        match request {
+            Request::Query(what, arguments) => {
+                let value = self.tell((what, arguments), named, (now, by), domains, shown)?;
+                Ok((value, Then::Nothing))
+            }
+            Request::Do(what, arguments) => {
+                let then = self.act((what, arguments), named.unwrap_or_default(), domains)?;
+                Ok((json!({ "done": true }), then))
+            }
+        }
+    }
+
+    fn tell<T: Transport, S: Storage>(
+        &self,
+        (what, arguments): (&str, &Value),
+        named: Option<DomainId>,
+        (now, by): (Instant, By),
+        domains: &Table<T, S>,
+        (sessions, bridges): (&Sessions, &Bridges),
+    ) -> Result<Value, Refusal> {
         let id = named.unwrap_or_default();
         let of_domain = format!("{}/*", domains[id].name);
-        if let Request::Query(what, _) = request {
-            by.check(what, &of_domain, sessions)?;
+        by.check(what, &of_domain, sessions)?;
+        Ok(match what {
+            "status" => self.status(now, domains, id, sessions),
+            "members" => json!({ "members": show::members(&domains[id]) }),
+            "groups" => {
+                let these = domains.iter().filter(|(id, _)| named.is_none_or(|named| named == *id));
+                let groups = these.flat_map(|of| show::groups(of, sessions)).collect();
+                let whole = named.map_or("*", |_| &of_domain);
+                json!({ "groups": by.only_allowed(groups, whole, sessions)? })
+            }
+            "sessions" => json!({ "sessions": show::sessions(now, sessions) }),
+            "stats" => {
+                let domain = &domains[id];
+                let protocol = show::stats(&domain.core.stats());
+                json!({ "protocol": protocol, "transport": show::transport(domain) })
+            }
+            "events" => json!({ "events": self.events() }),
+            "config" => json!({ "config": self.effective_config() }),
+            "access" => access::show(sessions),
+            "access-check" => access::check(arguments, by, sessions)?,
+            "domains" => {
+                let domains = domains.iter().map(|(_, domain)| {
+                    let mut shown = show::domain(domain);
+                    shown["bridges"] =
+                        bridges::of_domain(&self.config.bridges, &domain.name).into();
+                    shown
+                });
+                json!({ "domains": domains.collect::<Vec<_>>() })
+            }
+            "keys" => json!({ "keys": show::keys(&domains[id]) }),
+            "bridges" => json!({ "bridges": bridges.show() }),
+            other => return Err(unknown("query", other, QUERIES)),
+        })
+    }
+
+    fn act<T: Transport, S: Storage>(
+        &self,
+        (what, arguments): (&str, &Value),
+        id: DomainId,
+        domains: &mut Table<T, S>,
+    ) -> Result<Then, Refusal> {
+        match what {
+            "shutdown" => Ok(Then::Stop),
+            "add-domain" => Ok(Then::Add(Box::new(self.add(arguments, domains)?))),
+            "remove-domain" => Ok(Then::Remove(self.remove(arguments, domains)?)),
+            "key-stage" | "key-activate" | "key-retire" => {
+                Ok(Then::Keys(id, self.key_change(what, arguments, &domains[id])?))
+            }
+            "access-reload" if self.config.access.file.is_none() => {
+                let text = "there is no file of rules: set access.file, and start again";
+                Err(Refusal(Status::ESTATE, text.to_owned()))
+            }
+            "access-reload" => Ok(Then::Reread),
+            "isolate" | "heal" | "loss" | "break" => {
+                self.inject(what, arguments, &mut domains[id])?;
+                Ok(Then::Nothing)
+            }
+            other => Err(unknown("do", other, ACTIONS)),
         }
-        let value = match request {
-            Request::Query(what, arguments) => match what.as_str() {
-                "status" => self.status(now, domains, id, sessions),
-                "members" => json!({ "members": show::members(&domains[id]) }),
-                "groups" => {
-                    let these =
-                        domains.iter().filter(|(id, _)| named.is_none_or(|named| named == *id));
-                    let groups = these.flat_map(|of| show::groups(of, sessions)).collect();
-                    let whole = named.map_or("*", |_| &of_domain);
-                    json!({ "groups": by.only_allowed(groups, whole, sessions)? })
-                }
-                "sessions" => json!({ "sessions": show::sessions(now, sessions) }),
-                "stats" => {
-                    let domain = &domains[id];
-                    let protocol = show::stats(&domain.core.stats());
-                    json!({ "protocol": protocol, "transport": show::transport(domain) })
-                }
-                "events" => json!({ "events": self.events() }),
-                "config" => json!({ "config": self.effective_config() }),
-                "access" => access::show(sessions),
-                "access-check" => access::check(arguments, by, sessions)?,
-                "domains" => {
-                    let domains = domains.iter().map(|(_, domain)| show::domain(domain));
-                    json!({ "domains": domains.collect::<Vec<_>>() })
-                }
-                "keys" => json!({ "keys": show::keys(&domains[id]) }),
-                other => return Err(unknown("query", other, QUERIES)),
-            },
-            Request::Do(what, arguments) => match what.as_str() {
-                "shutdown" => return Ok((done, Then::Stop)),
-                "add-domain" => {
-                    let addition = Box::new(self.add(arguments, domains)?);
-                    return Ok((done, Then::Add(addition)));
-                }
-                "remove-domain" => {
-                    return Ok((done, Then::Remove(self.remove(arguments, domains)?)));
-                }
-                "key-stage" | "key-activate" | "key-retire" => {
-                    let change = self.key_change(what, arguments, &domains[id])?;
-                    return Ok((done, Then::Keys(id, change)));
-                }
-                "access-reload" if self.config.access.file.is_none() => {
-                    let text = "there is no file of rules: set access.file, and start again";
-                    return Err(Refusal(Status::ESTATE, text.to_owned()));
-                }
-                "access-reload" => return Ok((done, Then::Reread)),
-                "isolate" | "heal" | "loss" | "break" => {
-                    self.inject(what, arguments, &mut domains[id])?;
-                    done
-                }
-                other => return Err(unknown("do", other, ACTIONS)),
-            },
-        };
-        Ok((value, Then::Nothing))
     }
 
     fn status<T: Transport, S: Storage>(

@@ -104,6 +104,11 @@ impl<T, S> Domain<T, S> {
         place(&self.name)
     }
 
+    /// It has room for commands, and is not about to go.
+    pub(crate) fn takes_commands(&self) -> bool {
+        self.removal.is_none() && !self.is_stopped && self.core.accepts_sends()
+    }
+
     /// A group's name as sessions join it, if the group is known.
     pub(crate) fn full_name(&self, group: GroupId) -> Option<String> {
         self.core.group_name(group).map(|name| self.full(name))

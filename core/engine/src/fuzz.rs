@@ -12,6 +12,7 @@ use anasazi_transport::{Memory, MemoryNetwork};
 use serde_json::Value;
 
 use crate::admin::{Admin, By, Then};
+use crate::bridges::Bridges;
 use crate::config::{Settings, ValidConfig};
 use crate::domain::Domain;
 use crate::domains::DEFAULT_NAME;
@@ -44,6 +45,7 @@ impl Storage for NoDisk {
 /// allowed.
 pub struct Desk {
     admin: Admin,
+    bridges: Bridges,
     domains: Table<Memory, NoDisk>,
     sessions: Sessions,
     now: Instant,
@@ -69,7 +71,14 @@ impl Default for Desk {
         let [domain, _] = domains;
         let sessions = Sessions::new(limits(), domain.process, crate::turn::SESSION_KEYS);
         let domains = Table::new(domain);
-        Self { admin: Admin::new(config(), Journal::default(), BEGIN), domains, sessions, now }
+        let bridges = Bridges::new(&config());
+        Self {
+            admin: Admin::new(config(), Journal::default(), BEGIN),
+            domains,
+            sessions,
+            bridges,
+            now,
+        }
     }
 }
 
@@ -83,10 +92,10 @@ impl Desk {
             // It panics, as it was asked to.
             return false;
         }
-        let Self { admin, domains, sessions, now } = self;
+        let Self { admin, domains, sessions, bridges, now } = self;
         // Of a session that is not there: nothing is kept from it.
         let by = By { session: SessionId(1), trusted };
-        let answer = admin.answer(*now, json, by, domains, sessions);
+        let answer = admin.answer(*now, json, by, domains, (sessions, bridges));
         let Ok(Value::Object(object)) = serde_json::from_str(&answer.json) else {
             panic!("no JSON object: {}", answer.json);
         };

@@ -11,6 +11,7 @@
 mod access;
 mod admin;
 mod boot;
+mod bridges;
 mod chatter;
 pub mod config;
 mod domain;

@@ -22,6 +22,7 @@ use anasazi_seal::Seal;
 use anasazi_transport::Transport;
 
 use crate::admin::{Admin, By, Then};
+use crate::bridges::Bridges;
 use crate::config::ValidConfig;
 use crate::domain::Domain;
 use crate::domains::{DEFAULT_NAME, DomainId};
@@ -86,6 +87,7 @@ pub struct Parts<T, S> {
 pub struct Turn<T, S> {
     domains: Table<T, S>,
     sessions: Sessions,
+    bridges: Bridges,
     admin: Admin,
     /// Clients find another engine at the same place, so that a clean stop only hangs up on them.
     clients_return: bool,
@@ -127,6 +129,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         Self {
             domains: Table::new(begin(default, records.clone(), now)),
             sessions,
+            bridges: Bridges::new(&config),
             admin: Admin::new(config, journal, now),
             clients_return,
             adding: Vec::new(),
@@ -147,6 +150,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     pub fn add_domain(&mut self, parts: DomainParts<T, S>, now: Instant) -> DomainId {
         let domain = self.sessions.add_domain(&parts.name);
         self.domains.put(domain, begin(parts, self.records.clone(), now));
+        self.bridges.look_again();
         domain
     }
 
@@ -221,6 +225,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.sessions.expire_holds(now);
         let budget = if budget == 0 { BUDGET_DEFAULT } else { budget as usize };
         more |= self.take_requests(now, budget, readiness);
+        self.run_bridges(now);
         self.domains.iter_mut().for_each(Domain::flush);
         self.hand_up(now, readiness);
         self.sessions.expire(readiness, now);
@@ -235,6 +240,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             // The end of a hold may have given somebody a turn, or the end of a session be new.
             None => {
                 more |= self.sessions.has_turns(self.domains.full());
+                more |= self.stop == Stop::No && self.bridges.has_more(&self.domains, now);
                 Ok(more || self.stop == Stop::Asked)
             }
         }
@@ -242,7 +248,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
 
     /// When the next turn is due, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        self.domains.deadline().into_iter().chain(self.sessions.deadline()).min()
+        let bridges = self.bridges.deadline(&self.domains).filter(|_| self.stop == Stop::No);
+        self.domains.deadline().into_iter().chain(self.sessions.deadline()).chain(bridges).min()
     }
 
     /// It was stopped and has left, or has ended with a fault.
@@ -325,6 +332,16 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.domains[id].has_arrivals()
     }
 
+    /// What came over bridges, or is to go over them.
+    fn run_bridges(&mut self, now: Instant) {
+        if self.stop == Stop::No {
+            self.bridges.run(&mut self.domains, now);
+            for text in self.bridges.words() {
+                self.admin.journal.of_domain(now.0, text);
+            }
+        }
+    }
+
     /// Has the senders of groups wait for own sessions that chose that.
     fn say_holds(&mut self, now: Instant, readiness: &dyn Readiness) {
         let commands = self.sessions.say_holds(now);
@@ -364,7 +381,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         for (session, tag, trusted, json) in queries {
             let (domains, sessions) = (&mut self.domains, &self.sessions);
             let by = By { session, trusted };
-            let answer = self.admin.answer(now, json.as_bytes(), by, domains, sessions);
+            let shown = (sessions, &self.bridges);
+            let answer = self.admin.answer(now, json.as_bytes(), by, domains, shown);
             match answer.then {
                 Then::Add(addition) => self.add_for(*addition, (session, tag)),
                 Then::Remove(id) => self.remove_for(id, (session, tag), now),

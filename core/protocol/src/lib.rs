@@ -57,7 +57,8 @@ pub use event::{Differing, Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};
 pub use output::{
-    Destination, Fate, GroupView, MessageDelivery, Output, Pieces, Recipients, ViewCause, ViewKind,
+    Destination, Fate, GroupView, MessageDelivery, Output, Pieces, Place, Recipients, ViewCause,
+    ViewKind,
 };
 pub use service::{Audience, Priority, Service};
 pub use state::transitions;

@@ -6,7 +6,7 @@ use core::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::event::Event;
-use crate::id::{GroupId, Incarnation, MemberId, NodeId, Process, SessionId, ViewId};
+use crate::id::{GroupId, Incarnation, MemberId, NodeId, Process, RingId, SessionId, ViewId};
 use crate::service::{Audience, Service};
 use crate::trace::Trace;
 
@@ -155,8 +155,22 @@ pub struct MessageDelivery {
     pub no_self: bool,
     /// The tag given by the sender, if it is a session of this node; else 0.
     pub tag: u64,
+    /// Where it is in the order; none: it has no order.
+    pub place: Option<Place>,
     /// The message.
     pub payload: Pieces,
+}
+
+/// A message's place in the order: the same at every process, of no other message, and behind that
+/// of everything that the process got before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The ring that ordered it.
+    pub ring: RingId,
+    /// Its packet there.
+    pub ordinal: u64,
+    /// The frame of the packet, from 1, with which it was complete.
+    pub frame: u32,
 }
 
 /// A message in pieces, in order. Most are in one, and cost no list.

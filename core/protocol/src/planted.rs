@@ -72,6 +72,12 @@ pub const BUGS: &[(&str, &str)] = &[
     ("reading_unnoticed", "who reads does not stand still"),
     // Domains: in the engine.
     ("one_full_all_wait", "a domain that takes nothing holds up no other one"),
+    // Bridges.
+    ("bridge_repeats", "nobody gets a message over a bridge twice"),
+    ("bridge_gap_hidden", "whoever misses messages of a bridge is told at their place"),
+    ("bridge_overflow_hidden", "what a gateway has no room for is missing"),
+    ("bridge_no_takeover", "when the active gateway is gone, another one goes on"),
+    ("bridge_loops", "what has come from a domain does not go back there"),
 ];
 
 /// Where the name stands in `BUGS`; a name that does not fails the build.

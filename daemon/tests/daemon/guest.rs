@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anasazi_client::{
     Connector, GroupHandle, JOIN_SEND_ONLY, OwnedEvent, Session, SessionOptions, SlowPolicy,

@@ -47,8 +47,8 @@ fn it_has_its_soname_stays_loaded_and_binds_at_once() {
     assert_eq!(fs::read_link(link).expect("a symlink").to_str(), Some("libanasazi.so.1"));
 }
 
-/// What runs when it is loaded is the compiler's, Rust's and the cryptographic library's own, and its
-/// stack is no code.
+/// What runs when it is loaded is the compiler's, Rust's and the cryptographic library's own, and
+/// its stack is no code.
 #[test]
 fn nothing_of_ours_runs_when_it_is_loaded() {
     let headers = inspect("readelf", &["-l", "-W"]);

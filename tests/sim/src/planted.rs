@@ -51,10 +51,16 @@ const BY_CONTRADICTION: &str = "contradiction";
 /// Who was demoted, or taken back, should not be.
 const BY_CONTRACT: &str = "contract";
 
-/// What happened in a domain depended on another one.
-const BY_ISOLATION: &str = "isolation";
-/// Bugs of engines with several domains, which `anasazi-sim domains` runs.
-const OF_DOMAINS: &[&str] = &["one_full_all_wait"];
+/// Bugs of engines with several domains, which `anasazi-sim domains` runs, and what should find
+/// them: what happened in a domain depended on another one, or a bridge broke a promise.
+const OF_DOMAINS: &[(&str, &str)] = &[
+    ("one_full_all_wait", "isolation"),
+    ("bridge_repeats", "bridge"),
+    ("bridge_gap_hidden", "bridge"),
+    ("bridge_overflow_hidden", "bridge"),
+    ("bridge_no_takeover", "bridge"),
+    ("bridge_loops", "bridge"),
+];
 
 /// A bug, and how it was found, if it was.
 type Result = (usize, Option<Found>);
@@ -152,8 +158,10 @@ impl Hunt {
     fn found_by(&self, (bug, is_planted): (usize, bool), seed: u64) -> Option<String> {
         let name = BUGS[bug].0;
         set(is_planted.then_some(name)).ok()?;
-        let found = if OF_DOMAINS.contains(&name) {
-            domains::run(seed).failure.map(|_| BY_ISOLATION.to_owned())
+        let of_domains = OF_DOMAINS.iter().find(|(bug, _)| *bug == name);
+        let found = if let Some((_, by)) = of_domains {
+            let failure = domains::run(seed).failure;
+            failure.filter(|text| !is_planted || text.starts_with(by)).map(|_| (*by).to_owned())
         } else {
             let watch = Watch { trusting: self.axioms, ..Watch::default() };
             let failure = run(Options::new(seed, None), watch).failure;

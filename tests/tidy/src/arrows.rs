@@ -43,13 +43,14 @@ fn section<'a>(text: &'a str, name: &str) -> impl Iterator<Item = (usize, &'a st
 }
 
 /// Folder of a crate, and the crates of this project that it may use.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("core/protocol", &[]),
+    ("core/bridge", &["protocol"]),
     ("core/transport", &[]),
     ("core/seal", &["transport"]),
     ("core/queue", &[]),
     ("core/stream", &["queue"]),
-    ("core/engine", &["protocol", "transport", "seal", "queue", "stream"]),
+    ("core/engine", &["protocol", "bridge", "transport", "seal", "queue", "stream"]),
     ("core/client", &["queue", "stream"]),
     ("ffi", &["client", "engine", "queue"]),
     ("daemon", &["engine"]),

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anasazi_protocol::hash64;
 
+use super::bridge;
 use super::error::{ConfigError, Origin, Problem};
 use super::file::tables;
 use super::keys::{KEYS, Key};
@@ -12,33 +13,42 @@ use super::kind::Value;
 use super::nearest::nearest_key;
 use super::presets::{PRESET, Preset};
 use super::reader::Reader;
-use super::settings::{Setting, Settings, Values};
+use super::settings::{Owner, Setting, Settings, Values};
 use super::valid::{DomainConfig, TraceConfig, TransportConfig, ValidConfig};
 use crate::domains::{DEFAULT_NAME, DOMAINS_MAX};
 
 /// What a dotted name stands for.
-pub(super) enum Named<'a> {
-    /// A key; of a domain, or of the top level.
-    Key(Option<&'a str>, &'static Key),
-    /// A table of keys, or of domains.
+pub(super) enum Named {
+    /// A key of somebody.
+    Key(Owner, &'static Key),
+    /// A table of keys, or of domains or bridges.
     Table,
-    /// The table of a domain.
-    Domain(&'a str),
+    /// The table of a domain or a bridge.
+    Owner(Owner),
     Unknown,
 }
 
 /// Looks a dotted name up.
-pub(super) fn look_up(name: &str) -> Named<'_> {
+pub(super) fn look_up(name: &str) -> Named {
+    if let Some((bridge, rest)) = bridge::split(name) {
+        let owner = Owner::Bridge(bridge.to_owned());
+        return match bridge::find(rest) {
+            _ if rest.is_empty() => Named::Owner(owner),
+            Some(key) => Named::Key(owner, key),
+            None => Named::Unknown,
+        };
+    }
     match split(name) {
-        Some((domain, "")) => Named::Domain(domain),
+        Some((domain, "")) => Named::Owner(Owner::Domain(domain.to_owned())),
         Some((domain, rest)) => match find(rest) {
-            Some(key) => Named::Key(Some(domain), key),
+            Some(key) => Named::Key(Owner::Domain(domain.to_owned()), key),
             None if keys().any(|key| key.table() == rest) => Named::Table,
             None => Named::Unknown,
         },
         None => match Key::find(name) {
-            Some(key) => Named::Key(None, key),
-            None if name == TABLE || tables().any(|table| table == name) => Named::Table,
+            Some(key) => Named::Key(Owner::Top, key),
+            None if name == TABLE || name == bridge::TABLE => Named::Table,
+            None if tables().any(|table| table == name) => Named::Table,
             None => Named::Unknown,
         },
     }

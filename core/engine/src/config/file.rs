@@ -8,19 +8,20 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::bridge;
 use super::domain::{self, Named};
 use super::error::{Origin, Problem};
 use super::keys::{KEYS, Key};
 use super::kind::Written;
 use super::nearest::{nearest, nearest_key};
-use super::settings::Setting;
+use super::settings::{Owner, Setting};
 
 /// What a file says.
 pub(super) enum Entry {
-    /// A key is set, of the top level or of a domain.
-    Value { domain: Option<String>, setting: Setting },
-    /// There is a domain.
-    Domain(String),
+    /// A key of somebody is set.
+    Value { owner: Owner, setting: Setting },
+    /// There is a domain or a bridge.
+    Owner(Owner),
 }
 
 /// The text of the file at `path`.
@@ -87,16 +88,16 @@ impl Reading<'_> {
             return self.problem(name, start, "unknown key: write it without quotes".into());
         }
         match (domain::look_up(name), value.get_ref()) {
-            (Named::Key(domain, key), _) => self.entry(name, domain, key, value),
-            (Named::Domain(domain), DeValue::Table(table)) => match domain::refuse_name(domain) {
+            (Named::Key(owner, key), _) => self.entry(name, owner, key, value),
+            (Named::Owner(owner), DeValue::Table(table)) => match owner.refuse_name() {
                 Some(refusal) => self.problem(name, start, refusal),
                 None => {
-                    self.entries.push(Entry::Domain(domain.to_owned()));
+                    self.entries.push(Entry::Owner(owner));
                     self.table(&format!("{name}."), table);
                 }
             },
             (Named::Table, DeValue::Table(table)) => self.table(&format!("{name}."), table),
-            (Named::Table | Named::Domain(_), other) => {
+            (Named::Table | Named::Owner(_), other) => {
                 let text = format!("{} is not allowed; it is a table: [{name}]", kind(other));
                 self.problem(name, value.span().start, text);
             }
@@ -107,18 +108,12 @@ impl Reading<'_> {
         }
     }
 
-    fn entry(
-        &mut self,
-        name: &str,
-        domain: Option<&str>,
-        key: &'static Key,
-        value: &Spanned<DeValue<'_>>,
-    ) {
+    fn entry(&mut self, name: &str, owner: Owner, key: &'static Key, value: &Spanned<DeValue<'_>>) {
         let start = value.span().start;
         match key.kind.read(written(value.get_ref())) {
             Ok(value) => {
                 let setting = Setting { key, value, origin: self.source.origin(start) };
-                self.entries.push(Entry::Value { domain: domain.map(str::to_owned), setting });
+                self.entries.push(Entry::Value { owner, setting });
             }
             Err(refusal) => {
                 let text = format!("{refusal}; allowed: {}", key.kind.allowed());
@@ -153,7 +148,7 @@ impl Source<'_> {
 
 /// What to say about a name that is no key.
 pub(super) fn unknown(name: &str, is_table: bool) -> String {
-    if let Some(text) = domain::unknown(name, is_table) {
+    if let Some(text) = bridge::unknown(name).or_else(|| domain::unknown(name, is_table)) {
         return text;
     }
     let (what, meant) = if is_table {
@@ -167,7 +162,7 @@ pub(super) fn unknown(name: &str, is_table: bool) -> String {
         None if is_table => format!(
             "unknown table; there are: {}",
             tables()
-                .chain(["domain.NAME"])
+                .chain(["domain.NAME", "bridge.NAME"])
                 .map(|table| format!("[{table}]"))
                 .collect::<Vec<_>>()
                 .join(", ")

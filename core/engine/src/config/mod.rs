@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `keys` | the table of every key: type, range, default, effect, danger |
 //! | `kind` | the types that a key can have, and how text becomes a value |
+//! | `bridge` | tables of bridges |
 //! | `domain` | tables of domains, and what they inherit |
 //! | `presets` | sets of values for kinds of networks |
 //! | `settings` | values collected from defaults, files and calls, each with its origin |
@@ -14,6 +15,7 @@
 //! | `error` | what is wrong, where, and what to do about it |
 //! | `nearest` | the key that was probably meant |
 
+mod bridge;
 mod domain;
 mod error;
 mod file;
@@ -32,6 +34,7 @@ mod reference;
 #[cfg(test)]
 mod tests;
 
+pub use bridge::{BridgeConfig, BridgeEnd};
 pub use error::{ConfigError, Origin, Problem};
 pub use keys::{KEYS, Key, TakesEffect};
 pub use kind::{Kind, StreamAddress, Value};

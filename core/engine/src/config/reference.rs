@@ -5,6 +5,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
+use super::bridge;
 use super::file::tables;
 use super::keys::{KEYS, Key, TakesEffect};
 use super::kind::{Kind, Value};
@@ -91,8 +92,23 @@ fn reference() -> String {
         }
     }
     domains(&mut text);
+    bridges(&mut text);
     text.push('\n');
     text
+}
+
+/// What the keys are in tables of bridges.
+fn bridges(text: &mut String) {
+    let _ = writeln!(text, "\n### `[bridge.NAME]`\n");
+    wrap(text, ["", ""], BRIDGES);
+    for key in bridge::KEYS {
+        let _ = writeln!(text, "\n#### `bridge.NAME.{}`\n", key.name);
+        item(text, &format!("Allowed: {}. Default: {}.", key.kind.allowed(), defaults(key)));
+        item(text, key.effect);
+        if !key.danger.is_empty() {
+            item(text, &format!("**Danger:** {}", key.danger));
+        }
+    }
 }
 
 /// What the keys are in tables of domains.
@@ -205,6 +221,10 @@ domain, with the same port (in IPv6 beside that of the top level; off where that
 `transport.peers` and `trace.file` are empty; `turn.weight` is 1; there is no contract. No two \
 domains may have the same multicast group and port, and none the address and port of another. \
 Nodes that name a domain find each other in it, others do not notice.";
+const BRIDGES: &str = "\
+A bridge NAME, from a group in one domain to a group in another one; up to 64, with names of 1 to \
+32 of a to z, 0 to 9 and -. Two tables make both directions. Every node that has the table is a \
+gateway; it needs both domains. See *Bridges* above.";
 const LINE_WIDTH: usize = 100;
 const FOR_PROGRAMS: &str = "For programs that open sessions; the daemon itself does not use it.";
 const EXAMPLE_END: &str = "
@@ -212,6 +232,10 @@ const EXAMPLE_END: &str = "
 # [domain.NAME], [domain.NAME.transport], [domain.NAME.seal], [domain.NAME.turn],
 # [domain.NAME.ring], [domain.NAME.contract] and [domain.NAME.trace]: more domains, each a ring of
 # its own, with the same keys as above where they are to differ. See OPERATIONS.md.
+
+# [bridge.NAME]: what is sent to a group in one domain, for a group in another one: from, to,
+# prefix, latest_key_len, rate_per_s, bytes_per_s, queue_messages, queue_len, overflow, hops_max.
+# See OPERATIONS.md.
 ";
 const EXAMPLE_HEAD: &str = "\
 # Configuration of the Anasazi daemon. Read from /etc/anasazi/anasazi.toml, or given by --config.

@@ -2,7 +2,7 @@
 
 use super::error::{ConfigError, Origin, Problem};
 use super::kind::{Kind, Value};
-use super::settings::Setting;
+use super::settings::{Owner, Setting};
 use super::valid::ValidConfig;
 use super::{domain, file};
 
@@ -24,14 +24,15 @@ impl ValidConfig {
         all.add_domain(name);
         for (key, value) in settings {
             let key = format!("{table}.{key}");
-            let of_domain = matches!(domain::look_up(&key), domain::Named::Key(Some(_), _));
+            let of_domain =
+                matches!(domain::look_up(&key), domain::Named::Key(Owner::Domain(_), _));
             if !of_domain {
                 let text = file::unknown(&key, false);
                 return Err(Problem::of_key(&key, Origin::Call, text).into());
             }
             all.set(&key, value)?;
         }
-        all.validate()
+        all.validate_running()
     }
 
     /// The same without one of its domains.
@@ -39,7 +40,7 @@ impl ValidConfig {
         let mut all = self.settings().clone();
         all.remove_domain(name);
         // With fewer domains there is less that does not go together.
-        all.validate().unwrap_or_else(|_| self.clone())
+        all.validate_running().unwrap_or_else(|_| self.clone())
     }
 
     /// The table of a domain, as it stands in a configuration file; with what was set for it.

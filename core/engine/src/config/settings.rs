@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::bridge;
 use super::domain::{self, Named};
 use super::error::{ConfigError, Origin, Problem};
 use super::file;
@@ -18,6 +19,17 @@ pub struct Settings {
     values: Values,
     /// What domains have of their own, by name.
     domains: BTreeMap<String, Values>,
+    /// What was set for bridges, by name.
+    bridges: BTreeMap<String, Values>,
+}
+
+/// Whose a setting is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The top level's.
+    Top,
+    Domain(String),
+    Bridge(String),
 }
 
 /// Settings by the names of their keys.
@@ -68,15 +80,15 @@ impl Settings {
 
     /// As [`set`](Self::set), for a value that came from elsewhere than from a call.
     pub fn set_from(&mut self, key: &str, value: &str, origin: Origin) -> Result<(), ConfigError> {
-        let Named::Key(domain, known) = domain::look_up(key) else {
+        let Named::Key(owner, known) = domain::look_up(key) else {
             return Err(Problem::of_key(key, origin, file::unknown(key, false)).into());
         };
-        if let Some(refusal) = domain.and_then(domain::refuse_name) {
+        if let Some(refusal) = owner.refuse_name() {
             return Err(Problem::of_key(key, origin, refusal).into());
         }
         match known.kind.read_text(value) {
             Ok(value) => {
-                self.insert(domain, Setting { key: known, value, origin });
+                self.insert(owner, Setting { key: known, value, origin });
                 Ok(())
             }
             Err(refusal) => {
@@ -102,29 +114,39 @@ impl Settings {
         ConfigError::unless_none(problems)?;
         for entry in entries {
             match entry {
-                file::Entry::Value { domain, setting } => self.insert(domain.as_deref(), setting),
-                file::Entry::Domain(name) => _ = self.domains.entry(name).or_default(),
+                file::Entry::Value { owner, setting } => self.insert(owner, setting),
+                file::Entry::Owner(owner) => _ = self.values_of(owner),
             }
         }
         Ok(())
     }
 
-    fn insert(&mut self, domain: Option<&str>, setting: Setting) {
-        let values = match domain {
-            Some(name) => self.domains.entry(name.to_owned()).or_default(),
-            None => &mut self.values,
-        };
-        values.insert(setting.key.name, setting);
+    fn insert(&mut self, owner: Owner, setting: Setting) {
+        self.values_of(owner).insert(setting.key.name, setting);
+    }
+
+    fn values_of(&mut self, owner: Owner) -> &mut Values {
+        match owner {
+            Owner::Top => &mut self.values,
+            Owner::Domain(name) => self.domains.entry(name).or_default(),
+            Owner::Bridge(name) => self.bridges.entry(name).or_default(),
+        }
     }
 
     /// The typed configuration.
     ///
     /// Errors: values that do not go together, each with both keys and where they were set.
     pub fn validate(&self) -> Result<ValidConfig, ConfigError> {
-        ValidConfig::new(self)
+        ValidConfig::new(self, true)
     }
 
-    /// Every key with its value and origin, in the order of [`KEYS`]; then those of the domains.
+    /// The same of an engine that runs, which may have lost domains to which bridges lead.
+    pub(super) fn validate_running(&self) -> Result<ValidConfig, ConfigError> {
+        ValidConfig::new(self, false)
+    }
+
+    /// Every key with its value and origin, in the order of [`KEYS`]; then those of the domains and
+    /// of the bridges.
     pub fn effective(&self) -> Vec<Effective> {
         let row = |prefix: &str, setting: &Setting| Effective {
             key: format!("{prefix}{}", setting.key.name),
@@ -135,6 +157,10 @@ impl Settings {
         for name in self.domains() {
             let (values, prefix) = (self.of_domain(name), format!("{}.{name}.", domain::TABLE));
             rows.extend(domain::keys().map(|key| row(&prefix, &values[key.name])));
+        }
+        for name in self.bridges() {
+            let (values, prefix) = (self.of_bridge(name), format!("{}.{name}.", bridge::TABLE));
+            rows.extend(bridge::KEYS.iter().map(|key| row(&prefix, &values[key.name])));
         }
         rows
     }
@@ -154,7 +180,17 @@ impl Settings {
         domain::values(&self.values, &self.domains[name], name)
     }
 
-    /// What was set for one of them.
+    /// The bridges that are named, in order.
+    pub(super) fn bridges(&self) -> impl Iterator<Item = &str> {
+        self.bridges.keys().map(String::as_str)
+    }
+
+    /// The values in force of one of them.
+    pub(super) fn of_bridge(&self, name: &str) -> Values {
+        bridge::values(&self.bridges[name])
+    }
+
+    /// What was set for a domain.
     pub(super) fn own_of_domain(&self, name: &str) -> impl Iterator<Item = &Setting> {
         self.domains.get(name).into_iter().flat_map(BTreeMap::values)
     }
@@ -170,7 +206,7 @@ impl Settings {
     fn from_defaults(default: impl Fn(&'static Key) -> &'static str) -> Self {
         let setting = |key: &'static Key| (key.name, Setting::read(key, default(key)));
         let values = KEYS.iter().map(setting).collect();
-        Self { values, domains: BTreeMap::new() }
+        Self { values, domains: BTreeMap::new(), bridges: BTreeMap::new() }
     }
 }
 

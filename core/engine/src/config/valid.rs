@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anasazi_protocol as protocol;
 
+use super::bridge::{self, BridgeConfig};
 use super::domain;
 use super::error::ConfigError;
 use super::kind::StreamAddress;
@@ -53,6 +54,8 @@ pub struct ValidConfig {
     pub session: SessionConfig,
     /// `domain.*`, by name; `default` is the top level.
     pub domains: Vec<DomainConfig>,
+    /// `bridge.*`, by name.
+    pub bridges: Vec<BridgeConfig>,
     /// What it was made of.
     settings: Settings,
     effective: Vec<Effective>,
@@ -272,6 +275,14 @@ impl ValidConfig {
         &self.effective
     }
 
+    /// What a domain is known by to the other nodes, whether this engine has it or not.
+    pub(crate) fn domain_number(&self, name: &str) -> u64 {
+        match name {
+            DEFAULT_NAME => protocol::hash64(self.cluster.as_bytes()),
+            name => domain::number(&self.cluster, name),
+        }
+    }
+
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -285,7 +296,7 @@ impl ValidConfig {
     pub fn all_domains(&self) -> Vec<DomainConfig> {
         let default = DomainConfig {
             name: DEFAULT_NAME.to_owned(),
-            number: protocol::hash64(self.cluster.as_bytes()),
+            number: self.domain_number(DEFAULT_NAME),
             transport: self.transport.clone(),
             seal: self.seal.clone(),
             weight: self.weight,
@@ -296,7 +307,8 @@ impl ValidConfig {
         std::iter::once(default).chain(self.domains.iter().cloned()).collect()
     }
 
-    pub(super) fn new(settings: &Settings) -> Result<Self, ConfigError> {
+    /// `are_there`: domains that bridges name must be among those of the configuration.
+    pub(super) fn new(settings: &Settings, are_there: bool) -> Result<Self, ConfigError> {
         let read = Reader::top(settings);
         let mut config = Self {
             cluster: read.text("cluster"),
@@ -326,12 +338,14 @@ impl ValidConfig {
                 slow_policy: read.text("session.slow_policy"),
             },
             domains: Vec::new(),
+            bridges: Vec::new(),
             settings: settings.clone(),
             effective: settings.effective(),
             warnings: Vec::new(),
         };
         ConfigError::unless_none(read.relations(&config))?;
         config.domains = domain::read_all(settings, &config)?;
+        config.bridges = bridge::read_all(settings, &config, are_there)?;
         config.warnings = config.find_warnings();
         Ok(config)
     }

@@ -139,7 +139,11 @@ impl Sessions {
         };
         self.waiting.retain(|waiting| *waiting != slot);
         let is_lane = domain != DomainId::DEFAULT;
-        self.next_id = SessionId(self.next_id.0 + u64::from(!is_lane));
+        if !is_lane {
+            let next = SessionId(id.0 + 1);
+            // The engine's own has the number 0.
+            self.next_id = if next.number() == 0 { SessionId(next.0 + 1) } else { next };
+        }
         let total = Arc::clone(&self.backlog_total);
         let backlog = Backlog::new(self.limits.backlog_len_max, total);
         let wakers = (wake_engine, waker);

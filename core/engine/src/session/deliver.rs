@@ -7,7 +7,7 @@ use anasazi_protocol::{
     Audience, Fate, GroupId, GroupView, MessageDelivery, Recipients, SessionId, ViewKind,
 };
 use anasazi_queue::plain::Plain;
-use anasazi_queue::record::event;
+use anasazi_queue::record::{GapRecord, event};
 use anasazi_queue::status::Status;
 
 use super::connection::{Connection, Ending, Handle, Role};
@@ -64,6 +64,20 @@ impl Sessions {
                 });
             }
         }
+    }
+
+    /// Messages of another domain are missing here, for all members of a group; how many is not
+    /// known. Then [`Self::flush`].
+    pub fn gap(&mut self, group: DomainGroup) {
+        self.deliver_each(
+            group,
+            |_| true,
+            |connection, member| {
+                let record = GapRecord { handle: member.handle, reserved: 0, count: 0 };
+                connection.tell_gaps()?;
+                connection.deliver(event::GAP, record.as_bytes(), &[])
+            },
+        );
     }
 
     /// To every session that is in any of the groups, once.

@@ -113,7 +113,8 @@ impl FakeCore {
                 let pieces = vec![payload.slice(..half), payload.slice(half..)];
                 let sender = self.member(session);
                 let payload = Pieces::Several(pieces);
-                let message = MessageDelivery { to, sender, service, no_self, tag, payload };
+                let message =
+                    MessageDelivery { to, sender, service, no_self, tag, place: None, payload };
                 sessions.message(domain, &message);
             }
         }

@@ -122,6 +122,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         watched.map(|()| id).map_err(|error| {
             // It has not said anything yet, and nobody knows of it.
             self.sessions.vacate_domain(id);
+            self.bridges.forget(id);
             drop(self.domains.take(id));
             EngineError::System(format!("its sockets cannot be watched: {error}"))
         })

@@ -1,9 +1,10 @@
 //! What domains say to sessions and to the operator.
 
-use anasazi_protocol::{Instant, NodeId};
+use anasazi_protocol::{Instant, MessageDelivery, NodeId};
 use anasazi_transport::Transport;
 
 use super::Turn;
+use crate::bridges::{Hand, is_engine};
 use crate::domain::Upward;
 use crate::domains::{DomainGroup, DomainId};
 use crate::error::EngineError;
@@ -20,10 +21,16 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let mut up = self.domains[domain].take_up();
         for item in up.drain(..) {
             match item {
-                Upward::Message(message) => self.sessions.message(domain, &message),
-                Upward::View(view) => self.sessions.view(domain, &view),
+                Upward::Message(message) => self.hand_message(domain, message),
+                Upward::View(view) => {
+                    self.bridges.view(domain, self.domains[domain].process, &view);
+                    self.sessions.view(domain, &view);
+                }
                 Upward::Receipt { session, to, tag, fate } => {
                     self.sessions.receipt(domain, session, &to, tag, fate);
+                }
+                Upward::JoinRefused { session, group, reason } if is_engine(session) => {
+                    self.bridges.refused(domain.group(group), reason);
                 }
                 Upward::JoinRefused { session, group, reason } => {
                     self.sessions.join_refused(session, domain.group(group), reason);
@@ -67,6 +74,15 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             }
         }
         self.domains[domain].give_back(up);
+    }
+
+    fn hand_message(&mut self, domain: DomainId, mut message: MessageDelivery) {
+        match self.bridges.message(domain, self.domains[domain].process, &mut message) {
+            Hand::On => {}
+            Hand::OnAfterGap(group) => self.sessions.gap(domain.group(group)),
+            Hand::Nobody => return,
+        }
+        self.sessions.message(domain, &message);
     }
 
     fn tell_hold(&mut self, now: Instant, by: NodeId, group: DomainGroup, count: usize) {

@@ -49,6 +49,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
         domain.removal = Some(Removal { asked: Vec::new(), is_swept: false, is_over: false });
         self.sessions.retire_domain(id, reason);
+        self.bridges.look_again();
         self.admin.journal.of_domain(now.0, reason.to_owned());
         let domain = &mut self.domains[id];
         if !domain.is_stopped {
@@ -105,6 +106,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         for id in over {
             let Some(mut domain) = self.domains.take(id) else { continue };
             self.sessions.vacate_domain(id);
+            self.bridges.forget(id);
             self.admin.config = self.admin.config.without_domain(&domain.name);
             let asked = domain.removal.take().map_or(Vec::new(), |removal| removal.asked);
             let answer = Admin::removed(&domain.name);

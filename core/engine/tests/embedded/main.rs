@@ -1,5 +1,6 @@
 //! Engines inside a program of its own, which drives them with `poll` and `Engine::process`.
 
+mod bridges;
 mod changing;
 mod domains;
 mod ending;

@@ -6,7 +6,7 @@ use crate::contract::Keeper;
 use crate::group::{GroupOutput, Place, Whole};
 use crate::id::{Configuration, MemberId, MessageId, Process, content_hash};
 use crate::node::{Node, Outbox, Tags};
-use crate::output::{Fate, MessageDelivery, Output, Recipients, ViewKind};
+use crate::output::{self, Fate, MessageDelivery, Output, Recipients, ViewKind};
 use crate::ring::{Held, Ring};
 use crate::time::Instant;
 use crate::trace::Trace;
@@ -117,7 +117,17 @@ fn emit_message(me: Process, (out, tags): (&mut Outbox, &mut Tags), place: &Plac
     if out.is_tracing() {
         trace_recipients(out, message, (sender, &to), &payload);
     }
-    out.push(Output::Message(MessageDelivery { to, sender, service, no_self, tag, payload }));
+    let (ring, ordinal, frame) = (place.configuration.regular(), place.ordinal, place.frame);
+    let place = Some(output::Place { ring, ordinal, frame });
+    out.push(Output::Message(MessageDelivery {
+        to,
+        sender,
+        service,
+        no_self,
+        tag,
+        place,
+        payload,
+    }));
 }
 
 fn trace_recipients(

@@ -235,7 +235,7 @@ fn give(node: &mut Node, ring: RingId, message: MessageId, letter: Letter) -> Op
     node.out.trace(|| Trace::Unordered { message, ring, hash: hash(), to: to.clone() });
     if let Some(to) = to {
         let (service, payload) = (Service::Unreliable, Pieces::One(payload));
-        let delivery = MessageDelivery { to, sender, service, no_self, tag, payload };
+        let delivery = MessageDelivery { to, sender, service, no_self, tag, place: None, payload };
         node.out.push(Output::Message(delivery));
     }
     fate

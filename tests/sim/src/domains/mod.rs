@@ -3,16 +3,20 @@
 //!
 //! A seed is run twice: once with all that goes wrong in `slow`, and once without it. What `fast`
 //! did must be the same to the nanosecond in both, since the two share nothing but the thread that
-//! turns them. Processes fail in both runs alike where they are in `fast`, too.
+//! turns them. Processes fail in both runs alike where they are in `fast`, too. Where a bridge
+//! leads from `slow` to `fast` there is one run, since what happens in `slow` is then seen in
+//! `fast`.
 //!
 //! | file | what |
 //! |---|---|
+//! | `bridges` | what bridges between domains promise |
 //! | `network` | one domain's network, and what is done to it |
 //! | `machine` | a node with an engine, and what outlives it |
 //! | `clients` | what programs do |
 //! | `world` | all of them in virtual time |
 //! | `shared` | an engine's sockets and disks, held at both ends |
 
+mod bridges;
 mod clients;
 mod machine;
 mod network;
@@ -22,6 +26,7 @@ mod world;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::random::Random;
+use bridges::BridgesPlan;
 use world::World;
 
 /// How a seed ended.
@@ -31,6 +36,8 @@ pub struct Outcome {
     pub seed: u64,
     /// Messages delivered in all domains of the first run, all processes together.
     pub deliveries: u64,
+    /// Messages and gaps that programs got over bridges then.
+    pub forwards: u64,
     /// What went wrong in `slow` in the first run, and in the networks of others.
     pub faults: u64,
     /// Why it failed, if it did.
@@ -56,6 +63,7 @@ pub(crate) struct Plan {
     pub(crate) slow_burst: u64,
     /// Messages that wait in a core of `slow` before it takes no more.
     pub(crate) slow_queue: usize,
+    pub(crate) bridges: BridgesPlan,
 }
 
 impl Plan {
@@ -74,6 +82,7 @@ impl Plan {
             slow_traffic_us: random.pick(&[10_000, 40_000, 100_000]),
             slow_burst: random.pick(&[1, 8, 40]),
             slow_queue: random.pick(&[8, 100, 4_096]),
+            bridges: BridgesPlan::new(&mut random),
         }
     }
 }
@@ -81,10 +90,14 @@ impl Plan {
 /// Runs a seed.
 pub fn run(seed: u64) -> Outcome {
     let plan = Plan::new(seed);
-    let mut outcome = Outcome { seed, deliveries: 0, faults: 0, failure: None };
+    let mut outcome = Outcome { seed, deliveries: 0, forwards: 0, faults: 0, failure: None };
     let result = catch_unwind(AssertUnwindSafe(|| {
         let sick = World::new(plan.clone(), true).live()?;
         (outcome.deliveries, outcome.faults) = (sick.deliveries, sick.faults);
+        outcome.forwards = sick.forwards;
+        if plan.bridges.leads_to_fast() {
+            return Ok(());
+        }
         let well = World::new(plan.clone(), false).live()?;
         // One of the two may have been watched for longer, until slow was well again.
         let mut pairs = sick.fast.iter().zip(&well.fast);
@@ -97,7 +110,7 @@ pub fn run(seed: u64) -> Outcome {
         ))
     }));
     outcome.failure = match result {
-        Ok(result) => result.err(),
+        Ok(result) => result.err().map(|text| format!("{text}\n    {plan:?}")),
         Err(_) => Some("panicked: see the message above".to_owned()),
     };
     outcome

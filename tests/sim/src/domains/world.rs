@@ -12,11 +12,11 @@ use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 
 use super::Plan;
+use super::bridges::BridgeJudge;
 use super::machine::{DomainsTurn, Machine};
 use super::network::Network;
 use super::shared::Shared;
 use crate::engine::{Disk, Log, Seen, Wire};
-use crate::lifecycle::admin_config;
 use crate::random::Random;
 use crate::schedule::Schedule;
 
@@ -95,6 +95,8 @@ pub(super) enum Happening {
 pub(super) struct Lived {
     pub(super) deliveries: u64,
     pub(super) faults: u64,
+    /// What programs got over bridges.
+    pub(super) forwards: u64,
     /// Everything that was done in `fast`, in order.
     pub(super) fast: Vec<Deed>,
 }
@@ -121,11 +123,16 @@ pub(super) struct World {
     /// When what fails, of all processes and of those in `slow` only.
     processes: [Random; 2],
     checkers: Vec<Checker>,
+    pub(super) judge: BridgeJudge,
     pub(super) fast: Vec<Deed>,
     faults_on: bool,
     pub(super) traffic_on: bool,
+    /// By clients.
+    pub(super) records_read: u64,
+    /// Domains are not compared with each other any more.
+    pub(super) is_over: bool,
     /// Something was sent or delivered then.
-    busy_at: u64,
+    pub(super) busy_at: u64,
     pub(super) failure: Option<String>,
 }
 
@@ -152,9 +159,12 @@ impl World {
             deeds: (0..NAMES.len()).map(|_| random.fork()).collect(),
             processes: [random.fork(), random.fork()],
             checkers: (0..NAMES.len()).map(|_| Checker::new(options.clone())).collect(),
+            judge: BridgeJudge::default(),
             fast: Vec::new(),
             faults_on: true,
             traffic_on: true,
+            records_read: 0,
+            is_over: false,
             busy_at: 0,
             failure: None,
             plan,
@@ -179,6 +189,12 @@ impl World {
         self.run_until(self.now + TRAFFIC_AFTER_MS * MS)?;
         self.traffic_on = false;
         self.rest()?;
+        if self.plan.bridges.are_some() {
+            self.say_last_words();
+            self.busy_at = self.now;
+            self.rest()?;
+            self.read_to_the_end();
+        }
         self.finish()
     }
 
@@ -221,6 +237,8 @@ impl World {
 
     fn finish(self) -> Result<Lived, String> {
         let faults = self.networks.iter().map(|network| network.faults).sum();
+        let last: Vec<_> = self.machines.iter().map(|machine| machine.process).collect();
+        let forwards = self.judge.judge(&self.plan.bridges, &last)?;
         let mut deliveries = 0;
         for (checker, name) in self.checkers.into_iter().zip(NAMES) {
             let summary =
@@ -230,7 +248,7 @@ impl World {
             }
             deliveries += summary.deliveries;
         }
-        Ok(Lived { deliveries, faults, fast: self.fast })
+        Ok(Lived { deliveries, faults, forwards, fast: self.fast })
     }
 
     fn run_until(&mut self, end: u64) -> Result<(), String> {
@@ -335,8 +353,8 @@ impl World {
             allow_uids: Vec::new(),
             allow_gids: Vec::new(),
         };
-        let default = self.domain_parts(0, node);
-        Parts { config: admin_config(), warnings: Vec::new(), limits, temporary: None, default }
+        let (default, config) = (self.domain_parts(0, node), self.plan.bridges.config());
+        Parts { config, warnings: Vec::new(), limits, temporary: None, default }
     }
 
     fn domain_parts(
@@ -512,6 +530,7 @@ impl World {
     }
 
     fn trace(&mut self, domain: usize, node: usize, trace: Trace) {
+        self.judge.trace(domain, self.machines[node].process, &trace);
         let place = self.machines[node].place(domain);
         match &trace {
             Trace::Regular { ring, members } => place.ring = Some((*ring, members.clone())),
@@ -532,7 +551,7 @@ impl World {
         if let Err(violation) = self.checkers[domain].observe(&record) {
             self.fail(format!("{}: {violation}", NAMES[domain]));
         }
-        if domain == FAST {
+        if domain == FAST && !self.is_over {
             self.fast.push(Deed::Core(record));
         }
     }

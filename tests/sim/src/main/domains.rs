@@ -37,6 +37,7 @@ pub struct Arguments {
 struct Sums {
     seeds: u64,
     deliveries: u64,
+    forwards: u64,
     faults: u64,
     failed: Vec<u64>,
 }
@@ -82,6 +83,7 @@ impl Sums {
     fn add(&mut self, outcome: Outcome) {
         self.seeds += 1;
         self.deliveries += outcome.deliveries;
+        self.forwards += outcome.forwards;
         self.faults += outcome.faults;
         if let Some(failure) = outcome.failure {
             eprintln!("seed {} FAILED\n{failure}", outcome.seed);
@@ -92,14 +94,19 @@ impl Sums {
     fn report(&self, json: bool) -> bool {
         let (seeds, failed) = (self.seeds, self.failed.len());
         let (deliveries, faults) = (self.deliveries, self.faults);
+        let forwards = self.forwards;
         print(&if json {
             format!(
-                "{{\"seeds\":{seeds},\"deliveries\":{deliveries},\"faults\":{faults},\
+                "{{\"seeds\":{seeds},\"deliveries\":{deliveries},\"forwards\":{forwards},\
+                 \"faults\":{faults},\
                  \"failed\":{:?}}}",
                 self.failed
             )
         } else {
-            format!("seeds={seeds} deliveries={deliveries} faults={faults} failed={failed}")
+            format!(
+                "seeds={seeds} deliveries={deliveries} forwards={forwards} faults={faults} \
+                 failed={failed}"
+            )
         });
         self.failed.is_empty()
     }

@@ -19,6 +19,7 @@ pub(super) fn message(number: u64, len: usize) -> MessageDelivery {
         service: Service::Agreed,
         no_self: false,
         tag: 0,
+        place: None,
         payload: Pieces::One(payload.into()),
     }
 }

@@ -1,0 +1,111 @@
+//! The groups of which the engine itself is a member.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anasazi_protocol::{Command, GroupView, Instant, MemberId, ViewCause, ViewKind};
+use anasazi_transport::Transport;
+
+use super::own_session;
+use crate::domains::{DomainGroup, DomainId};
+use crate::storage::Storage;
+use crate::turn::Table;
+
+/// By group.
+#[derive(Default)]
+pub(super) struct Memberships(BTreeMap<DomainGroup, Membership>);
+
+#[derive(Clone, Debug)]
+enum Membership {
+    /// It has asked to join.
+    Asked,
+    /// It is a member; with all of the last view, in their order, and whether rings merged in it.
+    Member(Arc<[MemberId]>, bool),
+    /// It has asked to leave.
+    Leaving,
+    /// It may not join.
+    Refused,
+}
+
+impl Memberships {
+    /// The members of a group of which it is one.
+    pub(super) fn of(&self, group: DomainGroup) -> Option<&[MemberId]> {
+        match self.0.get(&group) {
+            Some(Membership::Member(members, _)) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// Rings merged in its last view.
+    pub(super) fn has_merged(&self, group: DomainGroup) -> bool {
+        matches!(self.0.get(&group), Some(Membership::Member(_, true)))
+    }
+
+    /// A view of a group came. False if nothing changes for the engine.
+    pub(super) fn view(&mut self, group: DomainGroup, me: MemberId, view: &GroupView) -> bool {
+        let Some(membership) = self.0.get_mut(&group) else { return false };
+        if !view.members.contains(&me) {
+            return view.left.contains(&me) && self.0.remove(&group).is_some();
+        }
+        match membership {
+            // Those who are gone are so from the next view on.
+            Membership::Member(..) if view.kind == ViewKind::Transitional => return false,
+            Membership::Leaving => return false,
+            _ => {
+                let has_merged = view.cause == ViewCause::Merge;
+                *membership = Membership::Member(view.members.clone(), has_merged);
+            }
+        }
+        true
+    }
+
+    pub(super) fn refuse(&mut self, group: DomainGroup) {
+        self.0.insert(group, Membership::Refused);
+    }
+
+    pub(super) fn forget(&mut self, domain: DomainId) {
+        self.0.retain(|group, _| group.domain != domain);
+    }
+
+    /// Joins groups that are needed, and leaves those that are not any more. True if a domain has
+    /// no room for that now.
+    pub(super) fn settle<T: Transport, S: Storage>(
+        &mut self,
+        needed: &BTreeMap<DomainGroup, String>,
+        domains: &mut Table<T, S>,
+        now: Instant,
+    ) -> bool {
+        let mut has_more = false;
+        for (group, name) in needed {
+            if self.0.contains_key(group) {
+                continue;
+            }
+            let domain = &mut domains[group.domain];
+            if domain.takes_commands() {
+                let (session, name) = (own_session(domain.process), name.clone());
+                domain.command(now, Command::Join { session, name });
+                self.0.insert(*group, Membership::Asked);
+            } else {
+                has_more = true;
+            }
+        }
+        let is_refused = |of: &Membership| matches!(of, Membership::Refused);
+        self.0.retain(|group, of| needed.contains_key(group) || !is_refused(of));
+        let is_over = |(group, of): (&DomainGroup, &mut Membership)| {
+            if needed.contains_key(group) || !matches!(of, Membership::Member(..)) {
+                return;
+            }
+            let domain = &mut domains[group.domain];
+            if domain.takes_commands() {
+                let session = own_session(domain.process);
+                domain.command(now, Command::Leave { session, group: group.group });
+                *of = Membership::Leaving;
+            } else {
+                // Of one that is being removed it is put out anyway.
+                has_more |= domain.removal.is_none();
+            }
+        };
+        self.0.iter_mut().for_each(is_over);
+        has_more
+    }
+}
