@@ -103,7 +103,7 @@ pub fn generate(path: &Path) -> Result<MadeKey, String> {
     let made = fill(path, new, &key).and_then(|made| {
         std::fs::rename(&beside, path).map_err(failed)?;
         let directory = path.parent().filter(|of| !of.as_os_str().is_empty());
-        let directory = File::open(directory.unwrap_or(Path::new(".")));
+        let directory = File::open(directory.unwrap_or_else(|| Path::new(".")));
         directory.and_then(|directory| directory.sync_all()).map_err(failed)?;
         Ok(made)
     });
