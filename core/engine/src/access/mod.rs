@@ -43,7 +43,7 @@ pub(crate) struct Subject<'a> {
 pub(crate) enum Standing {
     /// Root, or the engine's own user: they may do more than ask, so that no rule locks them out.
     Trusted,
-    /// In client.allow_uids or client.allow_gids.
+    /// In the engine's own group, client.allow_uids or client.allow_gids.
     Listed,
     /// From another host: nobody knows who it is.
     Remote,

@@ -36,8 +36,8 @@ impl Asked<'_> {
     fn what_would(&self, has_rules: bool) -> String {
         let subject = self.subject;
         if !has_rules {
-            return "add it to client.allow_uids, or one of its groups to client.allow_gids, or \
-                    write a rule (access.file)"
+            return "add it to the engine's own group or to client.allow_uids, or one of its groups \
+                    to client.allow_gids, or write a rule (access.file)"
                 .to_owned();
         }
         let who = match subject.standing {
@@ -57,7 +57,10 @@ impl Standing {
     fn words(self) -> &'static str {
         match self {
             Self::Trusted => "it is root, or the engine's own user",
-            Self::Listed => "it is in client.allow_uids, or in a group of client.allow_gids",
+            Self::Listed => {
+                "it is in the engine's own group, in client.allow_uids or in a group of \
+                 client.allow_gids"
+            }
             Self::Remote => "there are no rules, and client.listen_streams lets everybody in",
             Self::Stranger => "it is not known",
         }

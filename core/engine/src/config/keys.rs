@@ -368,7 +368,8 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         kind: Kind::Ids,
-        effect: "Groups (by number) whose members may open sessions.",
+        effect: "Groups (by number) whose members may open sessions, besides the group of the \
+                 daemon, unless that is root's.",
         danger: "They can read and send everything in every group, but for what a rule of \
                  access.file denies.",
         ..key("client.allow_gids", "")

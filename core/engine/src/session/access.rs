@@ -79,11 +79,10 @@ impl Sessions {
     /// What somebody is by the configuration who came to this engine from this host.
     fn standing(&self, uid: u32, gid: u32, groups: &[u32]) -> Standing {
         let limits = &self.limits;
+        let is_known = |gid: &u32| self.own_gid == Some(*gid) || limits.allow_gids.contains(gid);
         if self.trusted_uids.contains(&uid) {
             Standing::Trusted
-        } else if limits.allow_uids.contains(&uid)
-            || limits.allow_gids.contains(&gid)
-            || groups.iter().any(|group| limits.allow_gids.contains(group))
+        } else if limits.allow_uids.contains(&uid) || is_known(&gid) || groups.iter().any(is_known)
         {
             Standing::Listed
         } else {

@@ -85,6 +85,8 @@ pub struct Sessions {
     identity: Process,
     /// Users who could stop this process anyway: root and its own.
     trusted_uids: [u32; 2],
+    /// The engine's own group, whose members may connect; root's is not for that.
+    own_gid: Option<u32>,
     /// Who may do what.
     access: Access,
     /// Wakes the clients of all others; made for the first of them.
@@ -180,6 +182,7 @@ impl Sessions {
             limits,
             identity,
             trusted_uids: [0, socket::own_uid()],
+            own_gid: Some(socket::own_gid()).filter(|gid| *gid != 0),
             access: Access::default(),
             nudger: None,
             key_base,

@@ -208,6 +208,12 @@ pub fn own_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// The effective group of this process.
+pub fn own_gid() -> u32 {
+    // SAFETY: no pointers, no failure.
+    unsafe { libc::getegid() }
+}
+
 fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     let mut groups = vec![0_u32; 64];
     loop {

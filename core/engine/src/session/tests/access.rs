@@ -67,6 +67,23 @@ fn who_may_connect_is_told_by_the_rules() {
     open(&mut engine, 0);
 }
 
+/// Without rules: root, the engine's own user, and its group, by whichever of somebody's groups.
+#[test]
+fn the_engines_own_group_is_let_in() {
+    let mut engine = Engine::new();
+    engine.sessions.trusted_uids = [0; 2];
+    engine.sessions.own_gid = None;
+    let (_, status, reason) = knock(&mut engine, ALICE);
+    assert_eq!(status, Status::EACCES);
+    assert!(reason.contains("add it to the engine's own group"), "{reason}");
+    for group in [ALICE, 77] {
+        engine.sessions.own_gid = Some(group);
+        open(&mut engine, ALICE);
+    }
+    engine.sessions.own_gid = Some(78);
+    assert_eq!(knock(&mut engine, ALICE).1, Status::EACCES);
+}
+
 #[test]
 fn what_may_not_be_joined_is_left_at_once_in_words() {
     let mut engine = Engine::new();
