@@ -15,7 +15,7 @@ pub const MESSAGE_LEN_DEFAULT: usize = 1 << 20;
 pub const MEMBERS_MAX: usize = 128;
 /// Smallest datagram size, in bytes: what a seal leaves of the 1,200 of UDP payload that may be
 /// configured.
-pub const MTU_MIN: usize = 1_152;
+pub const MTU_MIN: usize = 1_144;
 /// Default datagram size, in bytes of UDP payload.
 pub const MTU_DEFAULT: usize = 1_400;
 /// Wire versions that this code speaks, lowest and highest.

@@ -11,9 +11,6 @@ const START: u64 = 64 * 1024;
 /// Bytes of packets, full ones of the usual size, that a member may send in any case.
 const FLOOR_PACKETS: u64 = 2;
 
-/// Rotations without a word of a token that was passed on, after which it is sent again.
-const REPEAT_ROTATIONS: u32 = 4;
-
 /// How long a rotation took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -43,26 +40,13 @@ impl Rotations {
             (self.since, self.least) = (now, [self.least[1], None]);
         }
         self.least[1] = Some(self.least[1].map_or(took, |least| least.min(took)));
-        let least = self.least().unwrap_or(took);
+        let least = self.least.into_iter().flatten().min().unwrap_or(took);
         let slow = (loss / 2).max(2 * least).min(loss * 3 / 4);
         match took {
             _ if took > slow => Pace::Slow,
             _ if took > slow * 2 / 3 => Pace::AlmostSlow,
             _ => Pace::Quick,
         }
-    }
-
-    /// Of a token that was passed on nothing was heard for so long: it is sent again. As long as
-    /// some rotations take where they are quick, at most `longest`, which is for paths of which
-    /// nothing is known, and at least an eighth of that, for a processor that has other things to
-    /// do.
-    pub(super) fn repeat_after(&self, longest: Duration) -> Duration {
-        let least = self.least().map(|least| least * REPEAT_ROTATIONS);
-        least.map_or(longest, |after| after.clamp(longest / 8, longest))
-    }
-
-    fn least(&self) -> Option<Duration> {
-        self.least.into_iter().flatten().min()
     }
 }
 
@@ -149,21 +133,6 @@ mod tests {
             outlet.rotation(pace, PACKET);
         }
         outlet.bytes
-    }
-
-    #[test]
-    fn a_token_is_repeated_the_sooner_the_quicker_it_goes_round() {
-        let longest = Duration::from_millis(10);
-        let mut rotations = Rotations::default();
-        assert_eq!(rotations.repeat_after(longest), longest, "nothing is known yet");
-        let mut after = |took_us| {
-            rotations.pace(Instant(1), Some(Duration::from_micros(took_us)), LOSS);
-            rotations.repeat_after(longest)
-        };
-        assert_eq!(after(9_000), longest);
-        assert_eq!(after(1_000), Duration::from_millis(4));
-        assert_eq!(after(2_000), Duration::from_millis(4), "the quickest counts");
-        assert_eq!(after(10), longest / 8);
     }
 
     #[test]

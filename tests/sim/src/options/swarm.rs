@@ -148,7 +148,9 @@ impl Options {
     /// Sealed datagrams, where no fault depends on what is in them.
     pub(super) fn add_seal(&mut self, random: &mut Random) {
         let looks_in = |kind: &Kind| matches!(kind, Kind::KindLost | Kind::Hole | Kind::Trap);
-        if !random.permille(400) || self.faults.iter().any(looks_in) {
+        // Nor is it counted how often senders were asked to wait.
+        let counts = self.traffic.throttlers > 0;
+        if !random.permille(400) || counts || self.faults.iter().any(looks_in) {
             return;
         }
         self.seal.mode = Some(random.pick(&[Mode::Aead, Mode::Aead, Mode::Integrity]));
