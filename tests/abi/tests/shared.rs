@@ -147,8 +147,10 @@ int main(void)
         printf("%s: slept %ld times in %ld calls\n", calls[i].name, fewest, THREADS * times(i));
         /* Who waited for an engine, or for a disk, would do it in most of them. */
         slow += !calls[i].waits && fewest > THREADS * times(i) / 100;
+        /* That sleeps are counted: one that waits for the engine's thread has many, even in the
+         * round with the fewest, in which that often answered first. */
         if (strcmp(calls[i].name, "anz_engine_connect") == 0)
-            CHECK(fewest > THREADS * times(i) / 2);
+            CHECK(fewest > THREADS * times(i) / 4);
     }
     CHECK(slow == 0);
     engine = NULL;
