@@ -8,7 +8,7 @@ use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::access;
 use crate::boot::{boot, boot_added, random_u64};
-use crate::config::{DomainConfig, TransportConfig, ValidConfig};
+use crate::config::{BridgeConfig, DomainConfig, TransportConfig, ValidConfig};
 use crate::domains::DEFAULT_NAME;
 use crate::error::EngineError;
 use crate::key_file;
@@ -41,7 +41,7 @@ pub(crate) fn open(
     let mut domains = Vec::new();
     for (of, (boot, file)) in config.all_domains().iter().zip(booted.domains) {
         let storage = file.map(|file| Writer::new(file, waker.clone(), is_pinned));
-        domains.push(open_domain(of, boot, storage, now, &mut warnings)?);
+        domains.push(open_domain((of, &config.bridges), boot, storage, now, &mut warnings)?);
     }
     let temporary = Some(std::env::temp_dir());
     let process = domains[0].boot.process;
@@ -75,12 +75,13 @@ pub(crate) fn open_added(
     let prefix = format!("domain.{name}.");
     let of_config = config.warnings().iter().filter(|warning| warning.starts_with(&prefix));
     warnings.extend(of_config.cloned());
-    let parts = open_domain(of, boot, storage, Instant(now_ns()), &mut warnings)?;
+    let parts =
+        open_domain((of, &config.bridges), boot, storage, Instant(now_ns()), &mut warnings)?;
     Ok(Ready { parts, warnings })
 }
 
 fn open_domain(
-    config: &DomainConfig,
+    (config, bridges): (&DomainConfig, &[BridgeConfig]),
     boot: Boot,
     storage: Option<Writer>,
     now: Instant,
@@ -111,6 +112,7 @@ fn open_domain(
         multicast: transport.has_multicast(),
         mtu: config.transport.mtu - overhead,
         mtu_max: config.transport.mtu_max - overhead,
+        places: bridges.iter().any(|bridge| bridge.from.domain == config.name),
         // The seal is better.
         checksum: seal.is_none(),
         window: window(config, &transport),

@@ -36,6 +36,8 @@ pub struct CoreConfig {
     /// Datagrams carry a CRC32C, and it is checked; not needed where the transport authenticates
     /// them. The same at all nodes.
     pub checksum: bool,
+    /// Messages say where they are in the order.
+    pub places: bool,
     /// When to do what.
     pub timers: Timers,
     /// No ring is formed with who has other times; else that is only said.
@@ -63,6 +65,7 @@ impl Default for CoreConfig {
             wire: limits::WIRE_VERSIONS,
             features: limits::FEATURE_ACCELERATED,
             checksum: true,
+            places: false,
             timers: Timers::default(),
             same_times: false,
             contract: Contract::default(),

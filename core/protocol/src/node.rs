@@ -114,6 +114,8 @@ pub(crate) struct Outbox {
     outputs: VecDeque<Output>,
     pub(crate) stats: Stats,
     tracing: bool,
+    /// Messages say where they are in the order.
+    pub(crate) places: bool,
 }
 
 /// Of the counters only the one that travels decides anything. Outputs are drained whenever a core
@@ -125,8 +127,8 @@ impl Hash for Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(tracing: bool) -> Self {
-        Self { outputs: VecDeque::new(), stats: Stats::default(), tracing }
+    pub(crate) fn new(tracing: bool, places: bool) -> Self {
+        Self { outputs: VecDeque::new(), stats: Stats::default(), tracing, places }
     }
 
     pub(crate) fn push(&mut self, output: Output) {
@@ -162,7 +164,7 @@ impl Node {
             input: In::AtOnce,
             now,
             random: Random::new(config.seed ^ u64::from(boot.process.node.0)),
-            out: Outbox::new(config.trace),
+            out: Outbox::new(config.trace, config.places),
             book: Book::default(),
             links: Links::new(config.timers.beacon),
             paths: Paths::default(),

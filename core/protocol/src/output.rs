@@ -155,8 +155,9 @@ pub struct MessageDelivery {
     pub no_self: bool,
     /// The tag given by the sender, if it is a session of this node; else 0.
     pub tag: u64,
-    /// Where it is in the order; none: it has no order.
-    pub place: Option<Place>,
+    /// Where it is in the order, if [`CoreConfig::places`](crate::CoreConfig::places) asks for it
+    /// and it has an order. Boxed, since few do.
+    pub place: Option<Box<Place>>,
     /// The message.
     pub payload: Pieces,
 }

@@ -167,7 +167,7 @@ impl Bridges {
         message: &MessageDelivery,
         (visited, gap): (&[u64], bool),
     ) {
-        let Some(place) = message.place else { return };
+        let Some(place) = message.place.as_deref().copied() else { return };
         for bridge in self.bridges.iter_mut().filter(|bridge| bridge.hears == Some(group)) {
             let (service, pieces) = (message.service, &message.payload[..]);
             bridge.gateway.source_message(&Source { place, service, pieces, visited, gap });

@@ -117,8 +117,10 @@ fn emit_message(me: Process, (out, tags): (&mut Outbox, &mut Tags), place: &Plac
     if out.is_tracing() {
         trace_recipients(out, message, (sender, &to), &payload);
     }
-    let (ring, ordinal, frame) = (place.configuration.regular(), place.ordinal, place.frame);
-    let place = Some(output::Place { ring, ordinal, frame });
+    let place = out.places.then(|| {
+        let (ring, ordinal, frame) = (place.configuration.regular(), place.ordinal, place.frame);
+        Box::new(output::Place { ring, ordinal, frame })
+    });
     out.push(Output::Message(MessageDelivery {
         to,
         sender,

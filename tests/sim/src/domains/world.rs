@@ -378,6 +378,7 @@ impl World {
                 send_queue_messages_max: if domain == SLOW { self.plan.slow_queue } else { 4_096 },
                 seed: self.plan.seed ^ (node as u64) << 32 ^ life << 48 ^ (domain as u64) << 56,
                 trace: true,
+                places: true,
                 ..CoreConfig::default()
             },
             boot: Boot {
