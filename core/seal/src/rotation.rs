@@ -129,7 +129,7 @@ impl<P: Ord + Copy> Rotation<P> {
 
     /// A regular configuration begins.
     pub fn installed(&mut self, members: Vec<P>) -> Option<RotationOutput<P>> {
-        (self.members, self.asked) = (members, None);
+        self.members = members;
         self.said.clear();
         self.say()
     }
@@ -173,13 +173,14 @@ impl<P: Ord + Copy> Rotation<P> {
     ///
     /// # Errors
     /// Not everybody has it, as far as is known here, or it is not one that can follow.
-    pub fn activate(&mut self, key: KeyId) -> Result<RotationOutput<P>, RotationError<P>> {
+    pub fn activate(&mut self, key: KeyId) -> Result<Option<RotationOutput<P>>, RotationError<P>> {
         let output = self.ask(key)?;
         self.wanted = Some(key);
         Ok(output)
     }
 
-    fn ask(&mut self, key: KeyId) -> Result<RotationOutput<P>, RotationError<P>> {
+    /// Nothing while something asked for here is on its way: at most one word of each kind is.
+    fn ask(&mut self, key: KeyId) -> Result<Option<RotationOutput<P>>, RotationError<P>> {
         let active = self.own.active;
         let Some(info) = self.own.info(key) else { return Err(RotationError::Missing(key)) };
         if key == active {
@@ -192,8 +193,11 @@ impl<P: Ord + Copy> Rotation<P> {
         if !lacking.is_empty() {
             return Err(RotationError::Lacking(key, lacking));
         }
+        if self.asked.is_some() {
+            return Ok(None);
+        }
         self.asked = Some(key);
-        Ok(RotationOutput::Say(encode_activate(info)))
+        Ok(Some(RotationOutput::Say(encode_activate(info))))
     }
 
     fn may_retire(&self, key: KeyId) -> Result<(), RotationError<P>> {
@@ -219,7 +223,11 @@ impl<P: Ord + Copy> Rotation<P> {
                 self.said.insert(by, said);
                 out.extend(self.follow());
             }
-            Some(Words::Activate(info)) => self.reached(info, &mut out),
+            Some(Words::Activate(info)) => {
+                let was_asked = by == self.me && self.asked.take().is_some();
+                self.reached(info, was_asked, &mut out);
+                out.extend(self.follow());
+            }
             None => return (out, false),
         }
         (out, true)
@@ -248,8 +256,7 @@ impl<P: Ord + Copy> Rotation<P> {
     }
 
     /// "Seal with this one" was reached in the order: all who have said alike decide alike.
-    fn reached(&mut self, info: KeyInfo, out: &mut Vec<RotationOutput<P>>) {
-        let was_asked = self.asked.take_if(|asked| *asked == info.id).is_some();
+    fn reached(&mut self, info: KeyInfo, was_asked: bool, out: &mut Vec<RotationOutput<P>>) {
         if !info.id.is_newer_than(self.own.active) {
             return;
         }
@@ -274,10 +281,10 @@ impl<P: Ord + Copy> Rotation<P> {
         let newest = others.chain(self.wanted).fold(self.own.active, |newest, key| {
             if key.is_newer_than(newest) { key } else { newest }
         });
-        if newest == self.own.active || self.asked == Some(newest) {
+        if newest == self.own.active {
             return None;
         }
-        self.ask(newest).ok()
+        self.ask(newest).ok().flatten()
     }
 
     fn lacking(&self, info: KeyInfo) -> Vec<P> {

@@ -74,7 +74,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
     pub(crate) fn activate(&mut self, key: KeyId, now: Instant) -> Result<(), String> {
         let Some((_, keys)) = self.sealing() else { return Err(NOT_SEALED.to_owned()) };
         let output = keys.rotation.activate(key).map_err(in_words)?;
-        self.carry_out(output);
+        output.into_iter().for_each(|output| self.carry_out(output));
         self.say_notices(now);
         Ok(())
     }

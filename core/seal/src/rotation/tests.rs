@@ -85,7 +85,7 @@ impl Ring {
 
     fn activate(&mut self, node: u32, key: u8) {
         let output = self.node(node).activate(KeyId(key)).expect("all have it");
-        self.take_one(node, output);
+        self.take(node, output);
     }
 }
 
@@ -135,6 +135,25 @@ fn a_key_that_goes_while_its_activation_is_on_its_way_stays() {
     assert!(ring.dropped.is_empty(), "{:?}", ring.dropped);
     assert!(ring.nodes[&3].own.info(KeyId(2)).is_some());
     assert!(ring.nodes[&1].said[&3].info(KeyId(2)).is_some(), "and all know it");
+}
+
+/// However often it is asked for, and whatever changes meanwhile.
+#[test]
+fn at_most_one_word_of_each_kind_is_on_its_way() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2])]);
+    for _ in 0..5 {
+        ring.activate(1, 2);
+        ring.begin_to_stage(1, &[1, 2, 3]);
+        ring.begin_to_stage(1, &[1, 2]);
+    }
+    assert_eq!(ring.order.len(), 2);
+    for node in [1, 2] {
+        let output = ring.node(node).installed(vec![1, 2]);
+        ring.take(node, output);
+    }
+    assert_eq!(ring.order.len(), 3, "the other one says what it has");
+    ring.settle();
+    assert_eq!(ring.active(), [2, 2]);
 }
 
 /// What was on its way across a change of configuration is not what is so.

@@ -9,6 +9,8 @@ const AUDIENCE_LEN_MAX: usize = 256;
 
 /// What is more than may be. Sessions that are in a group are signed off whether there is room or
 /// not: `farewells` when the core leaves, and before that those that end by themselves, each once.
+/// An engine that seals has at most two notices of keys on their way: what it has, and what is to be
+/// activated.
 pub(super) fn are_bounded(
     stats: &Stats,
     options: &Options,
@@ -17,10 +19,15 @@ pub(super) fn are_bounded(
     let (messages_max, len_max) = options.machine.queue;
     let (nodes, longest) = (options.nodes, options.message_len_max + AUDIENCE_LEN_MAX);
     let signed_off = farewells + options.traffic.sessions;
+    let notices = if options.seal.mode.is_some() { 2 } else { 0 };
     let links_max = limits::MEMBERS_MAX + nodes * (1 + limits::MEMBERS_MAX);
     let bounds = [
-        ("messages queued", stats.send_queue_messages, messages_max + signed_off),
-        ("bytes queued", stats.send_queue_bytes, len_max + longest),
+        ("messages queued", stats.send_queue_messages, messages_max + signed_off + notices),
+        (
+            "bytes queued",
+            stats.send_queue_bytes,
+            len_max + longest + notices * limits::NOTICE_LEN_MAX,
+        ),
         ("packets stored", stats.store_packets, limits::GAP_MAX as usize),
         ("bytes of parts", stats.part_bytes, nodes * limits::CONTROL_LEN_MAX),
         ("bytes of fragments", stats.fragment_bytes, nodes * longest),
