@@ -9,8 +9,8 @@ const AUDIENCE_LEN_MAX: usize = 256;
 
 /// What is more than may be. Sessions that are in a group are signed off whether there is room or
 /// not: `farewells` when the core leaves, and before that those that end by themselves, each once.
-/// An engine that seals has at most two notices of keys on their way: what it has, and what is to be
-/// activated.
+/// An engine that seals has at most two notices of keys on their way: what it has, and what is to
+/// be activated.
 pub(super) fn are_bounded(
     stats: &Stats,
     options: &Options,
