@@ -390,6 +390,17 @@ fn after_eight_million_datagrams_comes_another_key() {
     assert_ne!(bodies[0], bodies[1]);
 }
 
+/// A part of the cluster that was cut off comes back after the others have sent a lot.
+#[test]
+fn whoever_was_away_for_long_hears_the_others_again() {
+    for mode in [Mode::Aead, Mode::Integrity] {
+        let mut world = World::known(mode);
+        world.a.seal().sealer.skip_to(1_000 << DATAGRAMS_PER_KEY_LOG2);
+        assert_eq!(world.say("where were you?"), ["where were you?"]);
+        assert_eq!(world.b.counters().forged, 0);
+    }
+}
+
 #[test]
 fn what_is_too_late_is_not_taken_and_what_is_near_is() {
     let mut world = World::known(Mode::Integrity);
