@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::keys::KeyId;
-use crate::limits::{ASKS_EVERY, BOOTS_MAX, DATAGRAMS_PER_KEY_LOG2, WAITING_BOOTS_MAX};
+use crate::limits::{ASKS_EVERY, BOOTS_MAX, WAITING_BOOTS_MAX};
 use crate::suite::{Cipher, Suite};
 use crate::window::Window;
 
@@ -73,11 +73,6 @@ impl Known {
     pub(crate) fn is_greeted_again(&mut self) -> bool {
         self.strange += 1;
         self.strange.is_power_of_two() || self.strange.is_multiple_of(ASKS_EVERY)
-    }
-
-    /// No honest sender is so far ahead of what is known of it.
-    pub(crate) fn is_too_far(&self, part: u64) -> bool {
-        part > (self.window.next() >> DATAGRAMS_PER_KEY_LOG2) + 1
     }
 }
 

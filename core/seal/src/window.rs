@@ -23,11 +23,6 @@ pub(crate) enum Counter {
 }
 
 impl Window {
-    /// One above the newest.
-    pub(crate) fn next(&self) -> u64 {
-        self.next
-    }
-
     /// What it is; nothing changes.
     pub(crate) fn look(&self, counter: u64) -> Counter {
         if counter >= self.next {
