@@ -217,7 +217,9 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: milliseconds(1, 10_000),
         effect: "A token that was passed on and of which nothing was heard since is sent again \
-                 after this time.",
+                 after this time at the latest: sooner where it goes round quickly, after four of \
+                 the quickest rotations of the last half minute or two of the last one, whichever \
+                 is longer, but not before an eighth of this time.",
         danger: "Shorter than a round trip: every token is sent twice.",
         ..key("ring.token_repeat_ms", "10")
     },

@@ -149,7 +149,7 @@ impl Ring {
         self.wake_wanted = false;
         self.last_sent = Some(token);
         self.send_token(node, to);
-        let repeat_at = node.now + node.config.timers.token_repeat;
+        let repeat_at = node.now + self.rotations.repeat_after(node.config.timers.token_repeat);
         self.hop = Hop::Unconfirmed { to, repeat_at, repeats: 0 };
     }
 

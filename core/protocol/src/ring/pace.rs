@@ -11,6 +11,14 @@ const START: u64 = 64 * 1024;
 /// Bytes of packets, full ones of the usual size, that a member may send in any case.
 const FLOOR_PACKETS: u64 = 2;
 
+/// Of a token that was passed on nothing is heard: it is sent again after so many of the quickest
+/// rotations, and so many of the last one, whichever is later.
+const REPEAT_AFTER_QUICKEST: u32 = 4;
+const REPEAT_AFTER_LAST: u32 = 2;
+/// But not sooner than after this part of the time that is configured: a processor has other things
+/// to do now and then.
+const REPEAT_SOONEST: u32 = 8;
+
 /// How long a rotation took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pace {
@@ -29,6 +37,8 @@ pub(super) struct Rotations {
     least: [Option<Duration>; 2],
     /// When that while began.
     since: Instant,
+    /// The last one that the token did not rest in.
+    last: Option<Duration>,
 }
 
 impl Rotations {
@@ -36,17 +46,31 @@ impl Rotations {
     /// counts as lost.
     pub(super) fn pace(&mut self, now: Instant, took: Option<Duration>, loss: Duration) -> Pace {
         let Some(took) = took else { return Pace::Quick };
+        self.last = Some(took);
         if now.since(self.since) >= FORGET_AFTER {
             (self.since, self.least) = (now, [self.least[1], None]);
         }
         self.least[1] = Some(self.least[1].map_or(took, |least| least.min(took)));
-        let least = self.least.into_iter().flatten().min().unwrap_or(took);
+        let least = self.least().unwrap_or(took);
         let slow = (loss / 2).max(2 * least).min(loss * 3 / 4);
         match took {
             _ if took > slow => Pace::Slow,
             _ if took > slow * 2 / 3 => Pace::AlmostSlow,
             _ => Pace::Quick,
         }
+    }
+
+    /// How long to wait for a word of a token that was passed on: what rotations take, within the
+    /// time that is configured for paths of which nothing is known. Data that hold the token up
+    /// make the last rotation long, and what is only late needs no repeating.
+    pub(super) fn repeat_after(&self, configured: Duration) -> Duration {
+        let (Some(least), Some(last)) = (self.least(), self.last) else { return configured };
+        let after = (least * REPEAT_AFTER_QUICKEST).max(last * REPEAT_AFTER_LAST);
+        after.clamp(configured / REPEAT_SOONEST, configured)
+    }
+
+    fn least(&self) -> Option<Duration> {
+        self.least.into_iter().flatten().min()
     }
 }
 
@@ -133,6 +157,22 @@ mod tests {
             outlet.rotation(pace, PACKET);
         }
         outlet.bytes
+    }
+
+    #[test]
+    fn a_token_is_repeated_the_sooner_the_quicker_it_goes_round() {
+        let configured = Duration::from_millis(10);
+        let mut rotations = Rotations::default();
+        assert_eq!(rotations.repeat_after(configured), configured, "nothing is known yet");
+        let mut after_us = |took_us| {
+            rotations.pace(Instant(1), Some(Duration::from_micros(took_us)), LOSS);
+            rotations.repeat_after(configured).as_micros()
+        };
+        assert_eq!(after_us(9_000), 10_000);
+        assert_eq!(after_us(1_000), 4_000);
+        assert_eq!(after_us(1_500), 4_000, "the quickest counts");
+        assert_eq!(after_us(3_000), 6_000, "and the last one");
+        assert_eq!(after_us(10), 1_250);
     }
 
     #[test]
