@@ -39,8 +39,9 @@ demo-build: build
 test: ## Every test, 30 minutes on 2 cores (as root it installs missing Debian packages)
 	@$(PYTHON) tests/run.py
 
-fuzz: ## Every fuzz target, SECONDS=140 in all (installs cargo-fuzz; KEEP=1: keep what it finds)
-	@$(PYTHON) -B tests/fuzz/run.py --seconds $(or $(SECONDS),140) $(if $(KEEP),--keep)
+fuzz: ## Fuzz targets, SECONDS=140 in all (TARGETS="a b": only these; KEEP=1: keep what it finds)
+	@$(PYTHON) -B tests/fuzz/run.py --seconds $(or $(SECONDS),140) $(if $(KEEP),--keep) \
+		$(if $(TARGETS),--targets $(TARGETS))
 
 bench: build ## Throughput and latency, beside Corosync if that is installed (QUICK=1: short)
 	@$(PYTHON) -B tests/bench/bench.py --release $(release) --json $(target)/bench/bench.json \

@@ -4,6 +4,7 @@ came of it, and brings the README's figures up to date: sums of the rows since t
 found something.
 
     soak.py simulator --from 1000 --seeds 5000    simulated clusters
+    soak.py domains --from 1000 --seeds 5000      simulated domains and bridges
     soak.py planted                               bugs planted one by one
     soak.py determinism                           seeds twice, in processes of their own
     soak.py chaos --rounds 200                    real daemons in network namespaces (root)
@@ -12,6 +13,7 @@ found something.
     soak.py explore --nodes 2 --depth 12          every order of events, up to so many choices
     soak.py signals                               a minute of signals into sending threads
     soak.py fuzz --seconds 60 --keep              every fuzz target, all together so long
+    soak.py fuzz-seal --seconds 60 --keep         those of sealed datagrams and of key files
     soak.py readme [--check]                      the README's figures from the ledger
 
 A row says what the command itself printed in its last line; a command that fails gets its row, too,
@@ -35,6 +37,7 @@ BEGIN, END = "<!-- ledger: begin -->", "<!-- ledger: end -->"
 TABLES = {
     "simulator": ["from", "seeds", "sim_hours", "faults", "packet_faults", "deliveries", "p99_ms",
                   "violations", "stuck", "failing"],
+    "domains": ["from", "seeds", "deliveries", "forwards", "faults", "failed"],
     "planted": ["planted", "caught", "most_seeds"],
     "determinism": ["seeds", "different"],
     "chaos": ["seed", "rounds", "faults", "kills", "deliveries", "violations", "stuck"],
@@ -44,10 +47,12 @@ TABLES = {
                 "complete", "violations"],
     "signals": ["seconds", "hertz", "handlers", "without_room", "messages"],
     "fuzz": ["targets", "executions", "crashes"],
+    "fuzz-seal": ["targets", "executions", "crashes"],
 }
+SEAL_TARGETS = "sealed_line sealed_anything key_file"
 # Columns that the command need not say: they are options of this program.
 BOUNDS = ["nodes", "depth", "faults", "delays", "messages"]
-GIVEN = {"simulator": {"from": "first"}, "chaos": {"seed": "seed"},
+GIVEN = {"simulator": {"from": "first"}, "domains": {"from": "first"}, "chaos": {"seed": "seed"},
          "quiet": {"minutes": "minutes"},
          "idle": {"only": "only"}, "explore": {name: name for name in BOUNDS}}
 
@@ -56,7 +61,7 @@ GIVEN = {"simulator": {"from": "first"}, "chaos": {"seed": "seed"},
 AMOUNTS = ("seeds", "rounds", "clusters", "executions", "planted", "states", "handlers")
 # What the programs of a campaign are built of, one after the other, as tests/run.py does it.
 PACKAGES = {"chaos": ["anasazid", "anasazi-chaos"], "quiet": ["anasazid", "anasazi-chaos"],
-            "signals": ["anasazi-ffi", "anasazid"], "fuzz": []}
+            "signals": ["anasazi-ffi", "anasazid"], "fuzz": [], "fuzz-seal": []}
 
 
 def main():
@@ -100,8 +105,12 @@ def main():
 
 def commands(arguments):
     sim, chaos = str(TARGET / "release/anasazi-sim"), str(TARGET / "release/anasazi-chaos")
+    fuzz = ["make", "--no-print-directory", "fuzz", f"SECONDS={arguments.seconds}"]
+    fuzz += ["KEEP=1"] if arguments.keep else []
     return {
         "simulator": [sim, "run", "--from", str(arguments.first), "--seeds", str(arguments.seeds)],
+        "domains": [sim, "domains", "--from", str(arguments.first),
+                    "--seeds", str(arguments.seeds)],
         "planted": [sim, "planted"],
         "determinism": [sim, "determinism", "--seeds", str(min(arguments.seeds, 50))],
         "chaos": [chaos, "run", "--rounds", str(arguments.rounds), "--seed", str(arguments.seed)],
@@ -111,8 +120,8 @@ def commands(arguments):
                                        for word in (f"--{name}", str(getattr(arguments, name)))],
         "signals": ["cargo", "test", "--release", "-p", "anasazi-abi", "--test", "programs", "--",
                     "--ignored", "--nocapture", "storm_of_a_minute"],
-        "fuzz": ["make", "--no-print-directory", "fuzz", f"SECONDS={arguments.seconds}"]
-                + (["KEEP=1"] if arguments.keep else []),
+        "fuzz": fuzz,
+        "fuzz-seal": [*fuzz, f"TARGETS={SEAL_TARGETS}"],
     }
 
 
@@ -163,7 +172,7 @@ def rows(campaign):
 
 
 # What must be 0 for a row to be a good one.
-FAILURES = ("violations", "stuck", "crashes", "different", "changes")
+FAILURES = ("violations", "stuck", "crashes", "different", "changes", "failed")
 # As the simulator judges it.
 P99_MS_MAX = 2000
 
@@ -208,6 +217,10 @@ def figures():
             f"and {stuck} that did not come to rest as promised. The seeds that "
             f"failed at {last['commit']}: {last.get('failing', 'not kept').replace(',', ', ')}; "
             "`anasazi-sim replay SEED` tells the story of one.")
+    if good_rows("domains"):
+        sentences.append(
+            f"{count('domains', 'seeds')} seeds of engines in several domains, with "
+            f"{count('domains', 'forwards')} messages over bridges, broke no promise.")
     if planted:
         sentences.append(f"Of {planted[-1]['planted']} bugs planted on purpose the simulator finds "
                          f"{planted[-1]['caught']}.")
