@@ -116,6 +116,8 @@ fn open_domain(
         // The seal is better.
         checksum: seal.is_none(),
         window: window(config, &transport),
+        send_queue_len_max: config.budget.queue_len,
+        send_len_per_s_max: config.budget.send_len_per_s,
         timers: config.ring.timers(),
         // Those of `default` are changed node by node, as they always were.
         same_times: config.name != DEFAULT_NAME,
@@ -126,7 +128,8 @@ fn open_domain(
     };
     let witness = open_trace(config, boot, now)?;
     let (name, weight) = (config.name.clone(), config.weight);
-    Ok(DomainParts { name, core, boot, transport, seal, weight, storage, witness })
+    let backlog_len_max = config.budget.backlog_len;
+    Ok(DomainParts { name, core, boot, transport, seal, weight, backlog_len_max, storage, witness })
 }
 
 fn session_limits(config: &ValidConfig) -> SessionLimits {
@@ -160,6 +163,7 @@ fn udp_options(transport: &TransportConfig) -> UdpOptions {
         multicast_ttl: transport.multicast_ttl,
         receive_buffer_len: transport.receive_buffer_len,
         send_buffer_len: transport.send_buffer_len,
+        dscp: transport.dscp,
         liveness: transport.liveness,
     }
 }

@@ -62,6 +62,8 @@ pub struct DomainParts<T, S> {
     pub seal: Option<Seal>,
     /// Batches of datagrams that it takes in before it is another domain's turn; at least 1.
     pub weight: u32,
+    /// Bytes that are kept for all its sessions that do not read; `None`: no bound of its own.
+    pub backlog_len_max: Option<usize>,
     /// The disk.
     pub storage: S,
     /// Who watches the core, if anybody does.
@@ -124,7 +126,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let clients_return =
             config.client.listen.is_some() || !config.client.listen_streams.is_empty();
         let records = [config.recorder.dir.clone(), temporary];
-        let sessions = Sessions::new(limits, process, SESSION_KEYS);
+        let mut sessions = Sessions::new(limits, process, SESSION_KEYS);
+        sessions.set_budget(DomainId::DEFAULT, default.backlog_len_max);
         let default = DomainParts { name: DEFAULT_NAME.to_owned(), ..default };
         Self {
             domains: Table::new(begin(default, records.clone(), now)),
@@ -148,7 +151,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// # Panics
     /// There are [`DOMAINS_MAX`](crate::domains::DOMAINS_MAX) already.
     pub fn add_domain(&mut self, parts: DomainParts<T, S>, now: Instant) -> DomainId {
-        let domain = self.sessions.add_domain(&parts.name);
+        let domain = self.sessions.add_domain(&parts.name, parts.backlog_len_max);
         self.domains.put(domain, begin(parts, self.records.clone(), now));
         self.bridges.look_again();
         domain
@@ -407,7 +410,7 @@ fn begin<T: Transport, S: Storage>(
     [directory, temporary]: [Option<PathBuf>; 2],
     now: Instant,
 ) -> Domain<T, S> {
-    let DomainParts { name, core, boot, transport, seal, weight, storage, witness } = parts;
+    let DomainParts { name, core, boot, transport, seal, weight, storage, witness, .. } = parts;
     let recorder = Recorder::new(boot.process, directory, temporary);
     let outside = (transport, seal, storage);
     let mut domain = Domain::new(name, (core, boot), outside, recorder, witness, now);

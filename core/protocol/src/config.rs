@@ -28,6 +28,8 @@ pub struct CoreConfig {
     pub send_queue_messages_max: usize,
     /// Bytes waiting to be ordered before sessions are held back; one message may exceed it.
     pub send_queue_len_max: usize,
+    /// Bytes of messages that sessions here may send in a second; 0: no bound.
+    pub send_len_per_s_max: u64,
     /// Wire versions spoken, lowest and highest. Rings without a common version stay apart.
     pub wire: (u8, u8),
     /// Features that a ring uses if all its members have them, one bit each
@@ -62,6 +64,7 @@ impl Default for CoreConfig {
             window: limits::WINDOW_DEFAULT,
             send_queue_messages_max: limits::SEND_QUEUE_MESSAGES_MAX,
             send_queue_len_max: limits::SEND_QUEUE_LEN_MAX,
+            send_len_per_s_max: 0,
             wire: limits::WIRE_VERSIONS,
             features: limits::FEATURE_ACCELERATED,
             checksum: true,

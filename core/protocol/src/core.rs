@@ -141,7 +141,8 @@ impl Core {
             _ => self.node.leaving.map(|since| since + SHUTDOWN_WITHIN),
         };
         let pace = self.node.pace.deadline();
-        [self.state.deadline(&self.node), leave, pace].into_iter().flatten().min()
+        let rate = self.node.send_rate.deadline(self.node.now);
+        [self.state.deadline(&self.node), leave, pace, rate].into_iter().flatten().min()
     }
 
     /// The next input takes longer than others: a ring is installed before it. Others wait for what
@@ -155,6 +156,7 @@ impl Core {
     pub fn accepts_sends(&self) -> bool {
         self.node.queue.has_room(&self.node.config)
             && self.node.pace.has_room()
+            && self.node.send_rate.has_room(self.node.now)
             && self.node.leaving.is_none()
             && !matches!(self.state, State::Stopped)
     }

@@ -42,6 +42,7 @@ mod queue;
 mod random;
 pub mod record;
 mod ring;
+mod send_rate;
 pub mod service;
 mod state;
 mod storage;

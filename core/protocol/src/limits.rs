@@ -41,6 +41,8 @@ pub const SEND_QUEUE_MESSAGES_MAX: usize = 4_096;
 /// Default of the bytes waiting to be ordered before sessions are held back; one message may exceed
 /// it.
 pub const SEND_QUEUE_LEN_MAX: usize = 8 << 20;
+/// What sessions may send at once where their rate is bounded: what it allows in this time.
+pub const SEND_BURST: Duration = Duration::from_millis(20);
 /// Room kept free in every data packet for the recovery wrapper, in bytes.
 pub const ENCAPSULATION_LEN: usize = 64;
 /// Largest control packet (join, plan, beacon) that is put together from parts, in bytes.

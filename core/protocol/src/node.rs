@@ -19,6 +19,7 @@ use crate::output::{Destination, Fate, Output};
 use crate::paths::Paths;
 use crate::queue::{SendQueue, Waiting};
 use crate::random::Random;
+use crate::send_rate::SendRate;
 use crate::service::{Audience, Priority, Service};
 use crate::state::candidates::Candidates;
 use crate::state::transitions::{self, At, In, Why};
@@ -80,6 +81,7 @@ pub(crate) struct Node {
     /// Packets without order sent so far, and how many may be sent now.
     pub(crate) unordered_counter: u64,
     pub(crate) pace: Pace,
+    pub(crate) send_rate: SendRate,
     part_counter: u32,
     /// Kind and hash of the last packet that was sent in parts.
     parts_of: (u8, u64),
@@ -184,6 +186,7 @@ impl Node {
             message_counter: 0,
             unordered_counter: 0,
             pace: Pace::new(now),
+            send_rate: SendRate::new(config.send_len_per_s_max),
             part_counter: 0,
             parts_of: (0, 0),
             tags: Tags::default(),
@@ -359,6 +362,7 @@ impl Node {
         payload: &[u8],
     ) -> MessageId {
         self.message_counter += 1;
+        self.send_rate.take(payload.len(), self.now);
         let message = MessageId { origin: self.me, counter: self.message_counter };
         self.out.stats.messages_accepted += 1;
         self.out.trace(|| Trace::Send {

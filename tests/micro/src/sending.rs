@@ -133,6 +133,7 @@ impl Host {
             transport: network.attach(address, true).expect("a descriptor"),
             seal: None,
             weight: 1,
+            backlog_len_max: None,
             storage: NoDisk,
             witness: None,
         };

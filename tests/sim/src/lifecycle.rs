@@ -96,6 +96,7 @@ impl Cluster {
             transport: Wire::new(n.address, core.multicast),
             seal: self.seal_for(node),
             weight: 1,
+            backlog_len_max: None,
             core,
             boot,
             storage: engine::Disk::default(),

@@ -125,7 +125,8 @@ fn inherited(key: &'static Key, top: &Values, name: &str) -> Setting {
         "preset" | "transport.peers" | "trace.file" => Setting::default_of(key),
         // What members may cost each other is a matter of who they are.
         name if name.starts_with("contract.") => Setting::default_of(key),
-        "turn.weight" => Setting::default_of(key),
+        // A share of what there is.
+        name if name.starts_with("budget.") || name == "turn.weight" => Setting::default_of(key),
         "transport.bind" => match &top[key.name].value {
             Value::Address(bind) => derived(Value::Address(SocketAddr::new(bind.ip(), 0))),
             _ => top[key.name].clone(),
@@ -179,6 +180,7 @@ pub(super) fn read_all(
             transport: read.transport(),
             seal: read.seal(),
             weight: read.weight(),
+            budget: read.budget(),
             ring: read.ring(),
             contract: read.contract(),
             trace: TraceConfig { file: read.path("trace.file") },
@@ -232,7 +234,7 @@ impl DomainConfig {
 /// Table of the domains' tables.
 pub(super) const TABLE: &str = "domain";
 /// Tables of keys that may differ from domain to domain.
-const TABLES: [&str; 6] = ["transport", "seal", "turn", "ring", "contract", "trace"];
+const TABLES: [&str; 7] = ["transport", "seal", "turn", "budget", "ring", "contract", "trace"];
 /// Longest name, in bytes.
 const NAME_LEN_MAX: usize = 32;
 

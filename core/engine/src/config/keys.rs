@@ -172,6 +172,14 @@ pub const KEYS: &[Key] = &[
         ..key("transport.mtu_max", "8900")
     },
     Key {
+        kind: Kind::Integer { min: 0, max: 63, unit: "a code point" },
+        effect: "Differentiated services code point (RFC 2474) of all datagrams: by it switches \
+                 and routers prefer one domain's traffic, if they are told to. 46 is what they \
+                 know as expedited, 8 as what may wait.",
+        danger: "A network may drop what claims more than is granted.",
+        ..key("transport.dscp", "0")
+    },
+    Key {
         kind: Kind::Boolean,
         effect: "Lets administrators cut links and drop datagrams on purpose (isolate, heal, \
                  loss). For tests and demonstrations.",
@@ -202,6 +210,30 @@ pub const KEYS: &[Key] = &[
         danger: "A domain with many times the weight of another one makes that slow while it is \
                  flooded itself.",
         ..key("turn.weight", "1")
+    },
+    Key {
+        kind: Kind::Size { min: 0, max: 1 << 40, power_of_two: false },
+        effect: "Bytes of messages that programs of this node may send in a second. What is over \
+                 that waits in their send rings (ANZ_EAGAIN). 0: no bound.",
+        danger: "Headers and repeated packets come on top, and without multicast a copy for each \
+                 member. Too low and programs wait for seconds after one long message.",
+        ..key("budget.send_len_per_s", "0")
+    },
+    Key {
+        kind: Kind::Size { min: 64 << 10, max: 1 << 30, power_of_two: false },
+        effect: "Memory for messages of this node that wait for the token. Beyond it they stay in \
+                 the send rings of programs. One message may exceed it.",
+        danger: "Longer: more waits before what is sent now, also while a ring is formed.",
+        ..key("budget.queue_len", "8 MiB")
+    },
+    Key {
+        kind: Kind::Size { min: 0, max: 1 << 40, power_of_two: false },
+        effect: "What the engine keeps for all sessions that do not read, of one domain. Beyond it \
+                 the one that most of it is kept for is ended as slow in that domain, so that a \
+                 domain's slow readers cost no other domain's anything. 0: no bound but \
+                 client.backlog_total.",
+        danger: "Memory, per domain. Less than client.backlog_len: no session comes that far.",
+        ..key("budget.backlog_len", "0")
     },
     Key {
         kind: milliseconds(20, 60_000),

@@ -8,7 +8,9 @@ use anasazi_seal::Mode;
 
 use super::kind::Value;
 use super::settings::{Settings, Values};
-use super::valid::{ClientConfig, RingConfig, SealConfig, ThreadConfig, TransportConfig};
+use super::valid::{
+    BudgetConfig, ClientConfig, RingConfig, SealConfig, ThreadConfig, TransportConfig,
+};
 
 /// Reads settings as what they are. Each was read by its kind, so a value of another type is a
 /// mistake in the key table, which the tests of this module find.
@@ -46,6 +48,7 @@ impl<'a> Reader<'a> {
             liveness: self.boolean("transport.liveness"),
             mtu: self.integer("transport.mtu") as usize,
             mtu_max: self.integer("transport.mtu_max") as usize,
+            dscp: self.integer("transport.dscp") as u8,
             allow_faults: self.boolean("transport.allow_faults"),
         }
     }
@@ -62,6 +65,17 @@ impl<'a> Reader<'a> {
 
     pub(super) fn weight(&self) -> u32 {
         self.integer("turn.weight") as u32
+    }
+
+    pub(super) fn budget(&self) -> BudgetConfig {
+        BudgetConfig {
+            send_len_per_s: self.integer("budget.send_len_per_s"),
+            queue_len: self.integer("budget.queue_len") as usize,
+            backlog_len: match self.integer("budget.backlog_len") {
+                0 => None,
+                len => Some(len as usize),
+            },
+        }
     }
 
     pub(super) fn ring(&self) -> RingConfig {

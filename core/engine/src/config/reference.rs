@@ -212,15 +212,15 @@ const BEGIN: &str = "<!-- keys: generated from core/engine/src/config/keys.rs --
 const END: &str = "<!-- end of keys -->";
 const DOMAINS: &str = "\
 A domain NAME, beside `default`, which is what the other tables say: up to 63, with names of 1 to \
-32 of a to z, 0 to 9 and -. It can have all keys of `[transport]`, `[seal]`, `[turn]`, `[ring]` \
-and `[contract]`, and `trace.file`: in tables `[domain.NAME.transport]` and so on, and as \
-`domain.NAME.ring.window` for `--set` and `anz_config_set()`. A key that is not given there is as \
-at the top level, but for these: `transport.bind` is the same address with port 0; \
-`transport.multicast` is a group in 239.192.0.0/16 that follows from the names of cluster and \
+32 of a to z, 0 to 9 and -. It can have all keys of `[transport]`, `[seal]`, `[turn]`, \
+`[budget]`, `[ring]` and `[contract]`, and `trace.file`: in tables `[domain.NAME.transport]` and \
+so on, and as `domain.NAME.ring.window` for `--set` and `anz_config_set()`. A key that is not \
+given there is as at the top level, but for these: `transport.bind` is the same address with port \
+0; `transport.multicast` is a group in 239.192.0.0/16 that follows from the names of cluster and \
 domain, with the same port (in IPv6 beside that of the top level; off where that is off); \
-`transport.peers` and `trace.file` are empty; `turn.weight` is 1; there is no contract. No two \
-domains may have the same multicast group and port, and none the address and port of another. \
-Nodes that name a domain find each other in it, others do not notice.";
+`transport.peers` and `trace.file` are empty; `turn.weight` is 1; there is no budget and no \
+contract. No two domains may have the same multicast group and port, and none the address and \
+port of another. Nodes that name a domain find each other in it, others do not notice.";
 const BRIDGES: &str = "\
 A bridge NAME, from a group in one domain to a group in another one; up to 64, with names of 1 to \
 32 of a to z, 0 to 9 and -. Two tables make both directions. Every node that has the table is a \
@@ -230,8 +230,9 @@ const FOR_PROGRAMS: &str = "For programs that open sessions; the daemon itself d
 const EXAMPLE_END: &str = "
 
 # [domain.NAME], [domain.NAME.transport], [domain.NAME.seal], [domain.NAME.turn],
-# [domain.NAME.ring], [domain.NAME.contract] and [domain.NAME.trace]: more domains, each a ring of
-# its own, with the same keys as above where they are to differ. See OPERATIONS.md.
+# [domain.NAME.budget], [domain.NAME.ring], [domain.NAME.contract] and [domain.NAME.trace]: more
+# domains, each a ring of its own, with the same keys as above where they are to differ. See
+# OPERATIONS.md.
 
 # [bridge.NAME]: what is sent to a group in one domain, for a group in another one: from, to,
 # prefix, latest_key_len, rate_per_s, bytes_per_s, queue_messages, queue_len, overflow, hops_max.

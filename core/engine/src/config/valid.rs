@@ -30,6 +30,8 @@ pub struct ValidConfig {
     pub seal: SealConfig,
     /// `turn.weight`, of `default`
     pub weight: u32,
+    /// `budget.*`, of `default`
+    pub budget: BudgetConfig,
     /// `ring.*`
     pub ring: RingConfig,
     /// `contract.*`, of `default`
@@ -87,6 +89,8 @@ pub struct DomainConfig {
     pub seal: SealConfig,
     /// `domain.NAME.turn.weight`: batches of datagrams in a row.
     pub weight: u32,
+    /// `domain.NAME.budget.*`
+    pub budget: BudgetConfig,
     /// `domain.NAME.ring.*`
     pub ring: RingConfig,
     /// `domain.NAME.contract.*`
@@ -134,6 +138,8 @@ pub struct TransportConfig {
     pub mtu: usize,
     /// Bytes of UDP payload per datagram to probe for.
     pub mtu_max: usize,
+    /// Differentiated services code point.
+    pub dscp: u8,
     /// Administrators may inject faults.
     pub allow_faults: bool,
 }
@@ -145,6 +151,17 @@ pub struct SealConfig {
     pub mode: Option<anasazi_seal::Mode>,
     /// The keys.
     pub key_file: Option<PathBuf>,
+}
+
+/// What a domain may take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetConfig {
+    /// Bytes of messages a second; 0: any number.
+    pub send_len_per_s: u64,
+    /// Bytes that wait for the token.
+    pub queue_len: usize,
+    /// Bytes kept for all its sessions that do not read; `None`: no bound of its own.
+    pub backlog_len: Option<usize>,
 }
 
 /// Times and window of the ring.
@@ -300,6 +317,7 @@ impl ValidConfig {
             transport: self.transport.clone(),
             seal: self.seal.clone(),
             weight: self.weight,
+            budget: self.budget.clone(),
             ring: self.ring.clone(),
             contract: self.contract,
             trace: self.trace.clone(),
@@ -317,6 +335,7 @@ impl ValidConfig {
             transport: read.transport(),
             seal: read.seal(),
             weight: read.weight(),
+            budget: read.budget(),
             ring: read.ring(),
             contract: read.contract(),
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },

@@ -144,8 +144,9 @@ impl Sessions {
             // The engine's own has the number 0.
             self.next_id = if next.number() == 0 { SessionId(next.0 + 1) } else { next };
         }
-        let total = Arc::clone(&self.backlog_total);
-        let backlog = Backlog::new(self.limits.backlog_len_max, total);
+        let of_domain = Arc::clone(&self.domains[domain.index()].kept);
+        let totals = [Arc::clone(&self.backlog_total), of_domain];
+        let backlog = Backlog::new(self.limits.backlog_len_max, totals);
         let wakers = (wake_engine, waker);
         let (lane, policy) = (offer.lane, offer.policy);
         let place = (domain, Arc::clone(&self.domains[domain.index()].name));

@@ -16,8 +16,8 @@ pub(super) struct Backlog {
     entries: VecDeque<Entry>,
     len: usize,
     len_max: usize,
-    /// What all backlogs of the engine cost, this one too.
-    total: Arc<AtomicUsize>,
+    /// What all backlogs of the engine cost, this one too; and all of its domain.
+    totals: [Arc<AtomicUsize>; 2],
     /// How many of them are of the kind TAKEN.
     taken: usize,
 }
@@ -36,9 +36,9 @@ pub(super) struct Entry {
 pub(super) struct Overflow;
 
 impl Backlog {
-    /// Of at most so many bytes behind the first record, all counted in a total as well.
-    pub(super) fn new(len_max: usize, total: Arc<AtomicUsize>) -> Self {
-        Self { entries: VecDeque::new(), len: 0, len_max, total, taken: 0 }
+    /// Of at most so many bytes behind the first record, all counted in both totals as well.
+    pub(super) fn new(len_max: usize, totals: [Arc<AtomicUsize>; 2]) -> Self {
+        Self { entries: VecDeque::new(), len: 0, len_max, totals, taken: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -91,7 +91,7 @@ impl Backlog {
         };
         self.entries.push_back(entry);
         self.len += cost;
-        self.total.fetch_add(cost, Ordering::Relaxed);
+        self.totals.iter().for_each(|total| _ = total.fetch_add(cost, Ordering::Relaxed));
         Ok(())
     }
 
@@ -108,7 +108,7 @@ impl Backlog {
     pub(super) fn pop(&mut self) {
         if let Some(entry) = self.entries.pop_front() {
             self.len -= entry.cost;
-            self.total.fetch_sub(entry.cost, Ordering::Relaxed);
+            self.uncount(entry.cost);
             self.taken -= usize::from(entry.kind == event::TAKEN);
         }
         if self.entries.is_empty() {
@@ -118,8 +118,12 @@ impl Backlog {
 
     pub(super) fn clear(&mut self) {
         self.entries = VecDeque::new();
-        self.total.fetch_sub(self.len, Ordering::Relaxed);
+        self.uncount(self.len);
         (self.len, self.taken) = (0, 0);
+    }
+
+    fn uncount(&self, cost: usize) {
+        self.totals.iter().for_each(|total| _ = total.fetch_sub(cost, Ordering::Relaxed));
     }
 }
 
@@ -147,8 +151,8 @@ mod tests {
 
     #[test]
     fn bounded_and_in_order() {
-        let total = Arc::new(AtomicUsize::new(0));
-        let mut backlog = Backlog::new(2 * ENTRY_LEN + 5, Arc::clone(&total));
+        let totals = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let mut backlog = Backlog::new(2 * ENTRY_LEN + 5, totals.clone());
         let pieces = [Bytes::from_static(b"ab"), Bytes::from_static(b"c")];
         backlog.push(1, b"12", &pieces).expect("room");
         backlog.push(2, b"12345", &[]).expect("room");
@@ -163,17 +167,18 @@ mod tests {
         assert!(backlog.is_empty());
         assert_eq!(backlog.len(), 0);
         backlog.pop();
-        let other = Backlog::new(1_000, Arc::clone(&total));
+        let other = Backlog::new(1_000, totals.clone());
+        let kept = || totals.each_ref().map(|total| total.load(Ordering::Relaxed));
         for mut backlog in [backlog, other] {
             backlog.push(1, b"12", &[]).expect("room");
-            assert_eq!(total.load(Ordering::Relaxed), ENTRY_LEN + 2, "the first one is gone");
+            assert_eq!(kept(), [ENTRY_LEN + 2; 2], "the first one is gone");
         }
-        assert_eq!(total.load(Ordering::Relaxed), 0);
+        assert_eq!(kept(), [0; 2]);
     }
 
     #[test]
     fn long_pieces_are_shared_and_short_ones_are_not() {
-        let mut backlog = Backlog::new(usize::MAX, Arc::default());
+        let mut backlog = Backlog::new(usize::MAX, Default::default());
         let buffer = Bytes::from(vec![7; 2 * SHARED_PIECE_LEN_MIN]);
         let pieces = [buffer.slice(..SHARED_PIECE_LEN_MIN), buffer.slice(10..20)];
         backlog.push(1, b"head", &pieces).expect("room");

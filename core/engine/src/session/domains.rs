@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use anasazi_protocol::{Instant, SessionId};
 use anasazi_queue::status::Status;
@@ -21,6 +22,9 @@ pub(super) struct OfDomain {
     pub(super) blocked: VecDeque<(usize, SessionId)>,
     /// Sessions that ended and that it has not heard of yet.
     pub(super) endings: VecDeque<SessionId>,
+    /// What its backlogs cost, and may.
+    pub(super) kept: Arc<AtomicUsize>,
+    pub(super) kept_max: Option<usize>,
     /// It is removed: when the last of its lanes end.
     pub(super) lanes_until: Option<Instant>,
 }
@@ -32,6 +36,8 @@ impl OfDomain {
             presence: Presence::There,
             blocked: VecDeque::new(),
             endings: VecDeque::new(),
+            kept: Arc::default(),
+            kept_max: None,
             lanes_until: None,
         }
     }
@@ -44,12 +50,12 @@ impl OfDomain {
 
 impl Sessions {
     /// There is one more domain: sessions may name it from now on. It gets the first place that is
-    /// free.
+    /// free. `backlog_len_max`: bytes that are kept for all that do not read there.
     ///
     /// # Panics
     /// There are [`DOMAINS_MAX`] already.
-    pub fn add_domain(&mut self, name: &str) -> DomainId {
-        let of = OfDomain::named(name);
+    pub fn add_domain(&mut self, name: &str, backlog_len_max: Option<usize>) -> DomainId {
+        let of = OfDomain { kept_max: backlog_len_max, ..OfDomain::named(name) };
         match self.domains.iter_mut().position(|of| of.presence == Presence::Vacant) {
             Some(place) => {
                 self.domains[place] = of;
@@ -61,6 +67,11 @@ impl Sessions {
                 DomainId::at(self.domains.len() - 1)
             }
         }
+    }
+
+    /// How many bytes are kept for all that do not read in a domain.
+    pub fn set_budget(&mut self, domain: DomainId, backlog_len_max: Option<usize>) {
+        self.domains[domain.index()].kept_max = backlog_len_max;
     }
 
     /// The domain of a group, and what the group is called there.

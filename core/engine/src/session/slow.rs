@@ -4,7 +4,8 @@
 //! much for.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anasazi_protocol::Instant;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use super::connection::{Connection, Ending};
 use super::limits::{GAP_BEGINS, GAP_ENDS, HOLD_BEGINS};
 use super::{Sessions, Slot};
-use crate::domains::DomainGroup;
+use crate::domains::{DomainGroup, DomainId};
 
 /// What a session wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,28 +67,48 @@ pub(super) struct Delivery<'a> {
 }
 
 impl Sessions {
-    /// Where too much is kept for all sessions together, those with the most of it are ended.
+    /// Where too much is kept for all sessions of a domain together, or for all there are, those
+    /// with the most of it are ended.
     pub(super) fn bound_backlogs(&mut self) {
-        let max = self.limits.backlog_total_max;
-        if self.backlog_total.load(Ordering::Relaxed) <= max {
+        for at in 0..self.domains.len() {
+            if let Some(max) = self.domains[at].kept_max {
+                let kept = Arc::clone(&self.domains[at].kept);
+                self.bound(&kept, max, Some(DomainId::at(at)));
+            }
+        }
+        let kept = Arc::clone(&self.backlog_total);
+        self.bound(&kept, self.limits.backlog_total_max, None);
+    }
+
+    fn bound(&mut self, kept: &AtomicUsize, max: usize, of: Option<DomainId>) {
+        if kept.load(Ordering::Relaxed) <= max {
             return;
         }
         let open = self.slots.iter().enumerate().filter_map(|(at, slot)| match slot {
-            Slot::Open(connection) => Some((connection.backlog.len(), at, connection.id)),
+            Slot::Open(connection) if of.is_none_or(|of| connection.domain == of) => {
+                Some((connection.backlog.len(), at, connection.id))
+            }
             _ => None,
         });
         let mut open: Vec<_> = open.collect();
         open.sort_unstable();
+        let (whose, key) = match of {
+            None => ("all sessions together", "client.backlog_total".to_owned()),
+            Some(DomainId::DEFAULT) => ("all sessions together", "budget.backlog_len".to_owned()),
+            Some(of) => {
+                let name = &self.domains[of.index()].name;
+                ("all sessions of this domain", format!("domain.{name}.budget.backlog_len"))
+            }
+        };
         while let Some((len, at, id)) = open.pop() {
-            let total = self.backlog_total.load(Ordering::Relaxed);
+            let total = kept.load(Ordering::Relaxed);
             if total <= max {
                 return;
             }
             let Some(connection) = self.take_out((at, id)) else { continue };
             let text = format!(
-                "all sessions together have {total} bytes waiting, more than client.backlog_total \
-                 = {max} allows, and this one has the most, {len}{}: read faster, or raise \
-                 client.backlog_total",
+                "{whose} have {total} bytes waiting, more than {key} = {max} allows, and this one \
+                 has the most, {len}{}: read faster, or raise {key}",
                 connection.place()
             );
             self.end(connection, at, Some(&Ending::new(Status::ESLOW, text)));

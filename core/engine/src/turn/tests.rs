@@ -49,6 +49,7 @@ fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
         transport: MemoryNetwork::new().attach(address, true).expect("a transport"),
         seal: None,
         weight: 1,
+        backlog_len_max: None,
         storage: None::<Writer>,
         witness: Some(Box::<Breaks>::default()),
     };
@@ -95,6 +96,7 @@ fn a_domain_that_weighs_more_takes_in_more() {
         transport: network.attach(([127, 0, 0, 1], port).into(), false).expect("a transport"),
         seal: None,
         weight,
+        backlog_len_max: None,
         storage: None::<Writer>,
         witness: None,
     };

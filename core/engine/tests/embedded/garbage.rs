@@ -80,6 +80,7 @@ fn a_burst_is_taken_in_to_the_last_datagram() {
         multicast_ttl: 0,
         receive_buffer_len: 1 << 20,
         send_buffer_len: 1 << 20,
+        dscp: 0,
         liveness: true,
     };
     let (mut udp, _) = Udp::open(&options).unwrap();

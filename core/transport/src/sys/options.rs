@@ -37,6 +37,15 @@ pub(crate) fn enable_error_queue(socket: BorrowedFd<'_>, ipv6: bool) -> io::Resu
     }
 }
 
+/// What routers and switches are to treat it as: the upper six bits of the octet.
+pub(crate) fn set_dscp(socket: BorrowedFd<'_>, ipv6: bool, dscp: u8) -> io::Result<()> {
+    let octet = libc::c_int::from(dscp) << 2;
+    match ipv6 {
+        true => set(socket, libc::IPPROTO_IPV6, libc::IPV6_TCLASS, &octet),
+        false => set(socket, libc::IPPROTO_IP, libc::IP_TOS, &octet),
+    }
+}
+
 /// How datagrams go out that are larger than the path takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TooLarge {

@@ -49,6 +49,8 @@ pub struct UdpOptions {
     pub receive_buffer_len: usize,
     /// Bytes that may wait in the kernel to be sent.
     pub send_buffer_len: usize,
+    /// Differentiated services code point of all that is sent (RFC 2474), 0 to 63.
+    pub dscp: u8,
     /// TCP connections to those that are watched, so that the end of one is known at once.
     pub liveness: bool,
 }

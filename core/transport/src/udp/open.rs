@@ -36,6 +36,8 @@ pub(crate) fn open(options: &UdpOptions) -> Result<(Sockets, Vec<String>), OpenE
     // Whoever wants to know what a path takes sends a probe; all else has to arrive.
     options::set_too_large(unicast.as_fd(), bind.is_ipv6(), TooLarge::Fragment)
         .map_err(OpenError::system("fragments"))?;
+    options::set_dscp(unicast.as_fd(), bind.is_ipv6(), options.dscp)
+        .map_err(OpenError::system("a differentiated services code point (transport.dscp)"))?;
     options::enable_error_queue(unicast.as_fd(), bind.is_ipv6())
         .map_err(OpenError::system("an error queue"))?;
     let mut multicast = None;
@@ -331,3 +333,30 @@ fn no_multicast(group: SocketAddr, interface: &str, error: &io::Error) -> String
 
 /// Free ports tried, until one is free for both kinds.
 const PORTS_TRIED_MAX: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_sent_bears_its_code_point() {
+        for bind in ["127.0.0.1:0", "[::1]:0"] {
+            let options = UdpOptions {
+                bind: bind.parse().expect("an address"),
+                multicast: None,
+                interface: None,
+                multicast_ttl: 1,
+                receive_buffer_len: 100 << 10,
+                send_buffer_len: 100 << 10,
+                dscp: 46,
+                liveness: false,
+            };
+            let (sockets, _) = open(&options).expect("sockets");
+            let octet = match options.bind.is_ipv6() {
+                true => sockets.unicast.tclass_v6(),
+                false => sockets.unicast.tos_v4(),
+            };
+            assert_eq!(octet.expect("an octet"), 46 << 2, "{bind}");
+        }
+    }
+}

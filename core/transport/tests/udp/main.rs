@@ -28,6 +28,7 @@ fn options(bind: &str) -> UdpOptions {
         multicast_ttl: 1,
         receive_buffer_len: 200 << 10,
         send_buffer_len: 200 << 10,
+        dscp: 0,
         liveness: true,
     }
 }

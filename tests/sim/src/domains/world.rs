@@ -389,6 +389,7 @@ impl World {
             transport: place.wire.clone(),
             seal: None,
             weight: 1,
+            backlog_len_max: None,
             storage: place.disk.clone(),
             witness: Some(Box::new(place.log.clone())),
         }

@@ -82,6 +82,7 @@ const OF_A_NODE: &[Known] = &[
     ("mtu", BYTES_IN_A_DATAGRAM),
     ("mtu-max", BYTES_PROBED_FOR),
     ("window", PACKETS),
+    ("send-rate", Allowed::Number(0, 1 << 40)),
     ("token-loss", Allowed::Time(SECOND / 50, 60 * SECOND)),
     ("consensus", Allowed::Time(SECOND / 100, 60 * SECOND)),
 ];
@@ -210,6 +211,7 @@ impl Setting {
             ("mtu", _) => config.mtu = number as usize,
             ("mtu-max", _) => config.mtu_max = number as usize,
             ("window", _) => config.window = number as u32,
+            ("send-rate", _) => config.send_len_per_s_max = number,
             ("token-loss", _) => config.timers.token_loss = Duration::from_nanos(number),
             ("consensus", _) => config.timers.consensus = Duration::from_nanos(number),
             (name, _) => return Err(format!("`{name}` is no setting of one node")),

@@ -9,7 +9,7 @@ use super::*;
 /// An engine that has `fast`, too.
 fn engine() -> (Engine, DomainId) {
     let mut engine = Engine::new();
-    let fast = engine.sessions.add_domain("fast");
+    let fast = engine.sessions.add_domain("fast", None);
     (engine, fast)
 }
 
@@ -281,7 +281,7 @@ fn nothing_of_a_domain_that_is_removed_is_left_for_the_next_one_at_its_place() {
     // Nobody comes in meanwhile.
     assert_eq!(refused_hello(&mut engine, |hello| *hello = late(hello)), (Status::ECLOSED, why));
     engine.sessions.vacate_domain(fast);
-    let slow = engine.sessions.add_domain("slow");
+    let slow = engine.sessions.add_domain("slow", None);
     assert_eq!(slow, fast, "its place is used again");
     assert_eq!(engine.sessions.group_count(), 1);
     let lane = engine.open_lane(2, "slow");

@@ -11,7 +11,7 @@ const DEFAULT: DomainId = DomainId::DEFAULT;
 /// An engine that has `fast`, too, and a session with both lanes.
 fn engine() -> (Engine, DomainId, [RawClient; 2]) {
     let mut engine = Engine::new();
-    let fast = engine.sessions.add_domain("fast");
+    let fast = engine.sessions.add_domain("fast", None);
     let client = engine.open();
     let lane = engine.open_lane(1, "fast");
     (engine, fast, [client, lane])
@@ -40,7 +40,7 @@ fn told(engine: &mut Engine, full: &[DomainId]) -> Vec<(DomainId, &'static str)>
 #[test]
 fn a_session_gets_a_key_for_its_lanes_and_a_lane_is_the_same_session() {
     let mut engine = Engine::new();
-    engine.sessions.add_domain("fast");
+    engine.sessions.add_domain("fast", None);
     let client = engine.connect();
     client.greet();
     engine.run();
@@ -62,7 +62,7 @@ fn a_session_gets_a_key_for_its_lanes_and_a_lane_is_the_same_session() {
 #[test]
 fn lanes_that_are_nobodys_are_refused_in_words() {
     let (mut engine, _, lanes) = engine();
-    engine.sessions.add_domain("slow");
+    engine.sessions.add_domain("slow", None);
     let key = engine.sessions.lane_key(session(1));
     let other = engine.open();
     let lane_of = |domain: &str, number: u64, key: u64| {
@@ -115,7 +115,7 @@ fn lanes_that_are_nobodys_are_refused_in_words() {
 #[test]
 fn a_lane_of_another_users_session_is_refused() {
     let (mut engine, _, _lanes) = engine();
-    engine.sessions.add_domain("slow");
+    engine.sessions.add_domain("slow", None);
     let hello = engine.lane_hello(1, "slow");
     let (near, far) = socket::pair().expect("socketpair");
     let uid = socket::own_uid();
@@ -135,7 +135,7 @@ fn a_lane_of_another_users_session_is_refused() {
 fn a_session_has_one_lane_for_each_domain_and_no_more() {
     let (mut engine, _, lanes) = engine();
     let names: Vec<_> = (2..DOMAINS_MAX).map(|number| format!("d{number}")).collect();
-    names.iter().for_each(|name| _ = engine.sessions.add_domain(name));
+    names.iter().for_each(|name| _ = engine.sessions.add_domain(name, None));
     let more: Vec<_> = names.iter().map(|name| engine.open_lane(1, name)).collect();
     let key = engine.sessions.lane_key(session(1));
     for round in 0..300 {
@@ -265,7 +265,7 @@ fn a_lane_that_is_not_read_fills_and_ends_alone() {
 #[test]
 fn a_lane_misses_messages_alone_and_the_operator_is_told_where() {
     let mut engine = Engine::new();
-    engine.sessions.add_domain("fast");
+    engine.sessions.add_domain("fast", None);
     let client = engine.open();
     let hello = engine.lane_hello(1, "fast");
     let lane = engine.open_as(|said| *said = Hello { slow: slow::GAP, ..hello(said) });
@@ -282,6 +282,43 @@ fn a_lane_misses_messages_alone_and_the_operator_is_told_where() {
     client.send(1, 4, 0, b"default");
     engine.run();
     assert_eq!(client.expect_message().1, b"default");
+}
+
+/// One domain's slow readers cost no other domain's anything, however much is kept there.
+#[test]
+fn a_domain_has_a_budget_of_its_own_for_those_who_do_not_read() {
+    let mut engine = Engine::with(|limits| limits.backlog_len_max = 1 << 20);
+    engine.sessions.add_domain("slow", Some(100_000));
+    let (first, second) = (engine.open(), engine.open());
+    let lanes = [1, 2].map(|session| {
+        let hello = engine.lane_hello(session, "slow");
+        engine.open_as(|said| *said = Hello { slow: slow::GAP, ..hello(said) })
+    });
+    lanes.iter().for_each(|lane| lane.join(1, "slow/orders"));
+    [&first, &second].iter().for_each(|session| session.join(1, "orders"));
+    engine.run();
+    // In the order of sessions, the lanes of each behind it.
+    let kept = |engine: &Engine| engine.sessions.describe()[2].backlog_len;
+    // The sender reads, the other one does not.
+    let mut flood = |sender: &RawClient, until: &dyn Fn(&Engine) -> bool| {
+        for _ in 0..10_000 {
+            sender.drain();
+            if until(&engine) {
+                return kept(&engine);
+            }
+            sender.send(1, 4, 0, &[7; 1_000]);
+            engine.run();
+        }
+        panic!("never enough");
+    };
+    // What is kept in default is more than that, and nobody's matter.
+    let before = flood(&first, &|engine| kept(engine) > 150_000);
+    let after = flood(&lanes[0], &|engine| engine.sessions.describe().len() == 3);
+    assert_eq!(before, after);
+    let (status, why) = lanes[1].closed().expect("told why");
+    assert_eq!(Status(status), Status::ESLOW);
+    assert!(why.contains("more than domain.slow.budget.backlog_len = 100000 allows"), "{why}");
+    assert_eq!(engine.sessions.len(), 2);
 }
 
 /// Who does not read keeps a domain that is removed for a while, and no longer.
