@@ -64,6 +64,10 @@ impl<'a> Reader<'a> {
         self.integer("turn.weight") as u32
     }
 
+    pub(super) fn has_thread(&self) -> bool {
+        self.boolean("turn.thread")
+    }
+
     pub(super) fn ring(&self) -> RingConfig {
         RingConfig {
             token_loss: self.duration("ring.token_loss_ms"),

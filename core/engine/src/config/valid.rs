@@ -30,6 +30,8 @@ pub struct ValidConfig {
     pub seal: SealConfig,
     /// `turn.weight`, of `default`
     pub weight: u32,
+    /// `turn.thread`, of `default`
+    pub has_thread: bool,
     /// `ring.*`
     pub ring: RingConfig,
     /// `contract.*`, of `default`
@@ -87,6 +89,8 @@ pub struct DomainConfig {
     pub seal: SealConfig,
     /// `domain.NAME.turn.weight`: batches of datagrams in a row.
     pub weight: u32,
+    /// `domain.NAME.turn.thread`: a thread of its own.
+    pub has_thread: bool,
     /// `domain.NAME.ring.*`
     pub ring: RingConfig,
     /// `domain.NAME.contract.*`
@@ -300,6 +304,7 @@ impl ValidConfig {
             transport: self.transport.clone(),
             seal: self.seal.clone(),
             weight: self.weight,
+            has_thread: self.has_thread,
             ring: self.ring.clone(),
             contract: self.contract,
             trace: self.trace.clone(),
@@ -317,6 +322,7 @@ impl ValidConfig {
             transport: read.transport(),
             seal: read.seal(),
             weight: read.weight(),
+            has_thread: read.has_thread(),
             ring: read.ring(),
             contract: read.contract(),
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },
