@@ -13,6 +13,8 @@ use crate::ring::set_node;
 
 /// So long a program does not drive its engine.
 const PAUSE: Duration = Duration::from_secs(3);
+/// So often somebody else sends meanwhile: in all, far less than may wait for that program.
+const PACE: Duration = Duration::from_millis(2);
 /// After which a member that says nothing is thrown out of `steady`.
 const PATIENCE_OF_STEADY_MS: &str = "1500";
 
@@ -89,12 +91,13 @@ fn a_program_that_does_not_drive_its_engine_stays_where_there_is_a_thread() {
     let hosts = two_hosts(&with_steady());
     let (sessions, groups, mut told) = join_both(&hosts);
     let before = ring_of(&hosts[0], 0, "steady");
-    let (end, mut sent) = (Instant::now() + PAUSE, 0_u32);
-    while Instant::now() < end {
-        if sessions[0].send(groups[0], 5, &[&sent.to_be_bytes()], 0).is_ok() {
+    let (begin, mut sent) = (Instant::now(), 0_u32);
+    while begin.elapsed() < PAUSE {
+        let is_due = begin.elapsed() > PACE * sent;
+        if is_due && sessions[0].send(groups[0], 5, &[&sent.to_be_bytes()], 0).is_ok() {
             sent += 1;
         }
-        hosts[0].turn(Duration::from_millis(10));
+        hosts[0].turn(PACE);
         receive(&sessions[0], &mut told[0]);
     }
     assert_eq!(ring_of(&hosts[0], 0, "default").1, [1], "it has no thread there");
@@ -168,12 +171,12 @@ fn order_and_receipts_are_those_of_domains_without_threads() {
             for at in 0..2 {
                 let text = |tag: u64| format!("{at} says {tag}");
                 let (session, group) = (&sessions[at], groups[at]);
-                while tags[at] < EACH
-                    && let service = 4 + (tags[at] % 2) as u8
-                    && let next = tags[at] + 1
-                    && session.send(group, service, &[text(next).as_bytes()], next).is_ok()
-                {
-                    tags[at] = next;
+                let send = |tag| {
+                    let service = if tag % 2 == 0 { 4 } else { 5 };
+                    session.send(group, service, &[text(tag).as_bytes()], tag).is_ok()
+                };
+                while tags[at] < EACH && send(tags[at] + 1) {
+                    tags[at] += 1;
                 }
                 receive(session, &mut told[at]);
             }
@@ -256,11 +259,9 @@ fn domains_with_threads_come_and_go_beside_others_that_talk() {
     let other = hosts[0].session(0);
     for round in 0..30 {
         for what in ["add-domain", "remove-domain"] {
-            let settings = json!({ "turn.thread": true });
-            let settings = if what == "add-domain" { settings } else { Value::Null };
             let mut request = json!({ "do": what, "name": "guest" });
-            if !settings.is_null() {
-                request["settings"] = settings;
+            if what == "add-domain" {
+                request["settings"] = json!({ "turn.thread": true });
             }
             admin.query(request.to_string().as_bytes(), 1).unwrap();
             let mut is_done = false;
