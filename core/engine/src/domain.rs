@@ -47,6 +47,8 @@ pub(crate) enum Upward {
     Event(Event),
     /// What the operator should know.
     Told(String),
+    /// What he should do something about.
+    Warned(String),
     /// An invariant of the core broke; it says nothing more.
     Broken {
         fault: String,
@@ -195,6 +197,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             self.handle(now, Input::Persisted { ticket, durable });
         }
         self.written = written;
+        self.up.extend(self.storage.take_failures().into_iter().map(Upward::Warned));
         if self.core.deadline().is_some_and(|at| at <= now) {
             self.handle(now, Input::Timeout);
         }

@@ -27,6 +27,8 @@ pub(crate) struct Writer {
     file: Option<StateFile>,
     jobs: Option<Sender<Job>>,
     done: Arc<Mutex<Vec<Done>>>,
+    /// Why writes failed, as far as nobody was told.
+    failures: Vec<String>,
     /// Of those whom the end of a write matters to.
     wakers: Vec<Waker>,
     /// The engine's thread stays on some processors, on which it may leave no room for this one.
@@ -35,7 +37,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(file: StateFile, wakers: Vec<Waker>, is_pinned: bool) -> Self {
-        Self { file: Some(file), jobs: None, done: Arc::default(), wakers, is_pinned }
+        Self {
+            file: Some(file),
+            jobs: None,
+            done: Arc::default(),
+            failures: Vec::new(),
+            wakers,
+            is_pinned,
+        }
     }
 
     fn finish(&self, ticket: u64, result: Result<(), String>) {
@@ -72,11 +81,13 @@ impl Storage for Writer {
     fn take_written(&mut self, out: &mut Vec<(u64, bool)>) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         for (ticket, result) in done.drain(..) {
-            if let Err(text) = &result {
-                tracing::error!(target: "anasazi::engine", "{text}");
-            }
             out.push((ticket, result.is_ok()));
+            self.failures.extend(result.err());
         }
+    }
+
+    fn take_failures(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.failures)
     }
 
     fn close(&mut self) -> bool {

@@ -286,3 +286,6 @@ impl<T: Transport, S: Storage> Drop for Inside<'_, T, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

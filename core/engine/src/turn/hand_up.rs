@@ -48,6 +48,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     let text = format!("{}{text}", self.domains[domain].words());
                     self.admin.journal.of_domain(now.0, text);
                 }
+                Upward::Warned(text) => {
+                    let text = format!("{}{text}", self.domains[domain].words());
+                    self.admin.journal.warn(text);
+                }
                 Upward::Stopped { fault: Some(fault) } => {
                     if self.drop_added(domain, &fault, now) {
                         self.end_if_all_left(readiness);
