@@ -23,10 +23,11 @@ use crate::writer::Writer;
 
 /// A turn on real sockets and a real disk.
 pub(crate) type RealTurn = Turn<Udp, Option<Writer>>;
+type RealReady = Ready<Udp, Option<Writer>>;
 
 /// Opens sockets and state, and starts the protocol in every domain, above an incarnation that
-/// others know. Threads are given to domains that have them. What one domain cannot have keeps the engine from starting: it is how it was
-/// configured.
+/// others know; with the threads that are to turn them, by place. What one domain cannot have keeps
+/// the engine from starting: it is how it was configured.
 pub(crate) fn open(
     config: ValidConfig,
     known: Option<Incarnation>,
@@ -68,7 +69,7 @@ pub(crate) fn open(
 pub(crate) fn open_added(
     order: &Order,
     waker: &Waker,
-) -> Result<(Ready<Udp, Option<Writer>>, Option<OwnThread>), EngineError> {
+) -> Result<(RealReady, Option<OwnThread>), EngineError> {
     let Order { name, config, node, after } = order;
     let missing = || EngineError::Config(format!("no domain {name:?} is configured"));
     let of = config.domains.iter().find(|of| of.name == *name).ok_or_else(missing)?;
