@@ -393,7 +393,8 @@ ANZ_API anz_status_t anz_config_set_loop(anz_config_t *cfg, const anz_loop_ops_t
 /* ---- engine: standalone, in your loop, or in its own thread ---------------------------------- */
 
 /* Opens sockets and state; waits for the disk, and starts no thread but the one that
- * client.listen_streams takes. MT-Safe BLK; *out is set on success only */
+ * client.listen_streams takes, and one for each domain with turn.thread, which turns it while
+ * nobody drives the engine, too. MT-Safe BLK; *out is set on success only */
 ANZ_API anz_status_t anz_engine_new(const anz_config_t *ANZ_NULLABLE cfg, anz_engine_t **out,
                                     anz_error_t *ANZ_NULLABLE err);
 

@@ -73,6 +73,7 @@ pub(crate) fn domains(answer: &Value) -> String {
         "LOSS",
         "LAG",
         "CONTRACT",
+        "THREAD",
         "ADDRESS",
         "RING",
     ]);
@@ -88,11 +89,20 @@ pub(crate) fn domains(answer: &Value) -> String {
             measured(&worst(domain, "loss_ppm"), |ppm| format!("{:.2} %", ppm as f64 / 1e4)),
             measured(&worst(domain, "lag_us"), milliseconds),
             Cell::new(contract(&domain["contract"])),
+            Cell::new(thread_of_domain(&domain["thread"])),
             Cell::new(text(&domain["address"])),
             Cell::new(if ring.is_null() { "none".to_owned() } else { text(&ring["id"]) }),
         ]);
     }
     shown(&table)
+}
+
+/// Who turns it; with the longest that a thread of its own had to wait for the engine's.
+fn thread_of_domain(thread: &Value) -> String {
+    match thread["waited_us"].as_u64() {
+        Some(waited) => format!("own, waited {}", milliseconds(waited)),
+        None => "the engine's".to_owned(),
+    }
 }
 
 fn seal(seal: &Value) -> String {
@@ -379,6 +389,7 @@ mod tests {
         let domain = json!({
             "name": "fast",
             "ring": { "rotation_us": 250 },
+            "thread": { "waited_us": 1_500, "engine_waited_us": 0 },
             "contract": {
                 "state": "broken",
                 "members": [{ "node": 2, "round_trip_us": 90, "breaks": null }, member],
@@ -388,6 +399,8 @@ mod tests {
         let shown = domains(&json!({ "domains": [domain, { "name": "default" }] }));
         for part in [
             "0.250 ms",
+            "own, waited 1.500 ms",
+            "the engine's",
             "12.345 ms",
             "broken; node 3: round trip 12.3 ms; node 4 is out for 30.000 s",
             "none",

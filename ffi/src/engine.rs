@@ -43,7 +43,8 @@ pub(crate) struct Driven {
 
 /// ---- engine: standalone, in your loop, or in its own thread ----
 /// Opens sockets and state; waits for the disk, and starts no thread but the one that
-/// client.listen_streams takes. MT-Safe BLK; *out is set on success only
+/// client.listen_streams takes, and one for each domain with turn.thread, which turns it while
+/// nobody drives the engine, too. MT-Safe BLK; *out is set on success only
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn anz_engine_new(
     cfg: *const anz_config_t,

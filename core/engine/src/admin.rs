@@ -21,7 +21,7 @@ use crate::domains::DomainId;
 use crate::journal::{Entry, Journal};
 use crate::session::Sessions;
 use crate::storage::Storage;
-use crate::turn::Table;
+use crate::turn::{Place, Table};
 pub(crate) use access::By;
 use anasazi_transport::Transport;
 pub(crate) use domains::Addition;
@@ -138,7 +138,7 @@ impl Admin {
         by.check(what, &of_domain, sessions)?;
         Ok(match what {
             "status" => self.status(now, domains, id, sessions),
-            "members" => json!({ "members": show::members(&domains[id]) }),
+            "members" => json!({ "members": show::members(&domains[id].look()) }),
             "groups" => {
                 let these = domains.iter().filter(|(id, _)| named.is_none_or(|named| named == *id));
                 let groups = these.flat_map(|of| show::groups(of, sessions)).collect();
@@ -147,9 +147,9 @@ impl Admin {
             }
             "sessions" => json!({ "sessions": show::sessions(now, sessions) }),
             "stats" => {
-                let domain = &domains[id];
+                let domain = domains[id].look();
                 let protocol = show::stats(&domain.core.stats());
-                json!({ "protocol": protocol, "transport": show::transport(domain) })
+                json!({ "protocol": protocol, "transport": show::transport(&domain) })
             }
             "events" => json!({ "events": self.events() }),
             "config" => json!({ "config": self.effective_config() }),
@@ -203,13 +203,14 @@ impl Admin {
         id: DomainId,
         sessions: &Sessions,
     ) -> Value {
-        let domain = &domains[id];
+        let place = &domains[id];
+        let domain = place.look();
         let status = domain.core.status();
         let ring = status.ring.map(|ring| {
             json!({
                 "id": ring.to_string(),
                 "sequence": ring.sequence,
-                "members": show::members(domain),
+                "members": show::members(&domain),
                 "rotation_us": status.rotation.map(contract::micros),
                 "multicast": status.multicast,
             })
@@ -220,12 +221,12 @@ impl Admin {
             "name": self.config.node.name,
             "incarnation": domain.process.incarnation.0,
             "version": env!("CARGO_PKG_VERSION"),
-            "domain": domain.name,
+            "domain": place.name,
             "domains": domains.names(),
             "state": status.state,
             "address": domain.transport.local_address().to_string(),
             "ring": ring,
-            "seal": keys::summary(domain),
+            "seal": keys::summary(&domain),
             "uptime_ms": now.since(self.started).as_millis() as u64,
             "sessions": sessions.len(),
             "groups": domain.core.group_count(),
@@ -248,19 +249,20 @@ impl Admin {
     }
 
     /// Faults, for tests: only where the configuration allows them by name.
-    fn inject<T: Transport, S>(
+    fn inject<T: Transport, S: Storage>(
         &self,
         what: &str,
         arguments: &Value,
-        domain: &mut Domain<T, S>,
+        place: &mut Place<T, S>,
     ) -> Result<(), Refusal> {
         let all = self.config.all_domains();
-        let config = all.iter().find(|config| config.name == domain.name);
+        let config = all.iter().find(|config| config.name == place.name);
         if !config.is_some_and(|config| config.transport.allow_faults) {
             let text = "fault injection is not allowed here: it takes transport.allow_faults = \
                         true in the configuration";
             return Err(Refusal(Status::EACCES, text.to_owned()));
         }
+        let mut domain = place.work();
         match what {
             "heal" => {
                 domain.transport.inner_mut().isolate(None);
@@ -280,7 +282,7 @@ impl Admin {
             _ => {
                 let nodes = arguments.get("nodes").and_then(Value::as_array);
                 let nodes = nodes.ok_or_else(|| invalid("`nodes` must be a list of node ids"))?;
-                let addresses = nodes.iter().map(|n| address_of(n, domain));
+                let addresses = nodes.iter().map(|n| address_of(n, &domain));
                 let addresses = addresses.collect::<Result<Vec<Option<SocketAddr>>, _>>()?;
                 domain
                     .transport

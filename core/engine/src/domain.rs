@@ -1,7 +1,9 @@
 //! One domain: its protocol core with the transport and the storage that it needs. Time is an
 //! argument; nothing here is shared with another domain, not even room for what it has to say.
 
+mod limits;
 mod sealing;
+mod shared;
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,19 +16,13 @@ use anasazi_seal::{Seal, Sealed};
 use anasazi_transport::{Faulty, Life, Received, Target, Transport};
 use bytes::Bytes;
 
-use crate::domains::DEFAULT_NAME;
-use crate::journal::place;
 use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::storage::Storage;
-use crate::turn::Removal;
 use crate::witness::Witness;
+use limits::{RECEIVE_BATCH_MAX, SEND_BATCH_MAX};
 use sealing::Keys;
-
-/// Datagrams taken in before what they cause is sent.
-const RECEIVE_BATCH_MAX: usize = 256;
-/// Datagrams that are sent in one go, at the latest.
-const SEND_BATCH_MAX: usize = 64;
+pub(crate) use shared::{Inside, Lease, Shared, Wakers};
 
 /// What a domain has for the rest of the engine, in order.
 pub(crate) enum Upward {
@@ -51,6 +47,8 @@ pub(crate) enum Upward {
     Event(Event),
     /// What the operator should know.
     Told(String),
+    /// What he should do something about.
+    Warned(String),
     /// An invariant of the core broke; it says nothing more.
     Broken {
         fault: String,
@@ -65,8 +63,17 @@ pub(crate) enum Upward {
     },
 }
 
+impl Upward {
+    /// Bytes of messages in it.
+    fn len(&self) -> usize {
+        match self {
+            Self::Message(message) => message.payload.iter().map(Bytes::len).sum(),
+            _ => 0,
+        }
+    }
+}
+
 pub(crate) struct Domain<T, S> {
-    pub(crate) name: String,
     pub(crate) core: Core,
     pub(crate) transport: Sealed<Faulty<T>>,
     pub(crate) storage: S,
@@ -88,42 +95,25 @@ pub(crate) struct Domain<T, S> {
     arrived: bool,
     /// There is certainly more to receive.
     backlog: bool,
-    /// Batches that it takes in before it is another domain's turn.
-    pub(crate) weight: u32,
-    /// It has left.
-    pub(crate) is_stopped: bool,
-    /// It was added while the engine runs.
-    pub(crate) is_added: bool,
-    /// It is being removed.
-    pub(crate) removal: Option<Removal>,
+    /// The latest time that the core was given: it must not go back, whichever thread says it.
+    latest: Instant,
 }
 
 impl<T, S> Domain<T, S> {
-    /// What stands before words about it: nothing for `default`.
-    pub(crate) fn place(&self) -> String {
-        place(&self.name)
+    /// What it has to say, to be drained and given back by [`give_back`](Self::give_back).
+    pub(crate) fn take_up(&mut self) -> Vec<Upward> {
+        core::mem::take(&mut self.up)
     }
 
-    /// It has room for commands, and is not about to go.
-    pub(crate) fn takes_commands(&self) -> bool {
-        self.removal.is_none() && !self.is_stopped && self.core.accepts_sends()
-    }
-
-    /// A group's name as sessions join it, if the group is known.
-    pub(crate) fn full_name(&self, group: GroupId) -> Option<String> {
-        self.core.group_name(group).map(|name| self.full(name))
-    }
-
-    /// The full name of what is called this here.
-    pub(crate) fn full(&self, name: &str) -> String {
-        if self.name == DEFAULT_NAME { name.to_owned() } else { format!("{}/{name}", self.name) }
+    /// The room of what was said, for what comes next.
+    pub(crate) fn give_back(&mut self, up: Vec<Upward>) {
+        self.up = up;
     }
 }
 
 impl<T: Transport, S: Storage> Domain<T, S> {
     /// Starts the core. Its first outputs wait for [`begin`](Self::begin).
     pub(crate) fn new(
-        name: String,
         (config, boot): (CoreConfig, Boot),
         (transport, seal, storage): (T, Option<Seal>, S),
         recorder: Recorder,
@@ -137,7 +127,6 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         // Others may know of the first ring before this one does.
         transport.watch(life(boot.process), &[]);
         Self {
-            name,
             core: Core::new(config, boot, now),
             transport,
             storage,
@@ -154,10 +143,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             up: Vec::new(),
             arrived: false,
             backlog: false,
-            weight: 1,
-            is_stopped: false,
-            is_added: false,
-            removal: None,
+            latest: now,
         }
     }
 
@@ -202,16 +188,6 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         self.arrived || self.backlog
     }
 
-    /// What it has to say, to be drained and given back by [`give_back`](Self::give_back).
-    pub(crate) fn take_up(&mut self) -> Vec<Upward> {
-        core::mem::take(&mut self.up)
-    }
-
-    /// The room of what was said, for what comes next.
-    pub(crate) fn give_back(&mut self, up: Vec<Upward>) {
-        self.up = up;
-    }
-
     /// Timers that are due, and writes that ended.
     pub(crate) fn tick(&mut self, now: Instant) {
         self.renew_after_pause(now);
@@ -221,6 +197,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             self.handle(now, Input::Persisted { ticket, durable });
         }
         self.written = written;
+        self.up.extend(self.storage.take_failures().into_iter().map(Upward::Warned));
         if self.core.deadline().is_some_and(|at| at <= now) {
             self.handle(now, Input::Timeout);
         }
@@ -241,6 +218,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
 
     /// One input, and everything that comes of it.
     fn handle(&mut self, now: Instant, input: Input) {
+        let now = self.not_before(now);
         self.guarded(|domain| {
             domain.recorder.note(now, &input);
             domain.recorder.break_if_asked();
@@ -255,7 +233,14 @@ impl<T: Transport, S: Storage> Domain<T, S> {
 
     /// Says in the order what there is to say of keys.
     fn say_notices(&mut self, now: Instant) {
+        let now = self.not_before(now);
         self.guarded(|domain| domain.say(now));
+    }
+
+    /// Two threads may have read the clock in another order than they come here.
+    fn not_before(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        self.latest
     }
 
     fn say(&mut self, now: Instant) {

@@ -13,18 +13,18 @@ use anasazi_stream::engine::Importance;
 use anasazi_stream::thread::spawn_without_signals;
 use anasazi_transport::Transport;
 
-use crate::config::{StreamAddress, ThreadConfig, ValidConfig};
+use crate::config::{StreamAddress, ValidConfig};
 use crate::door::{Connection, Door, LISTENER_KEY};
 use crate::error::EngineError;
 use crate::jumps::Jumps;
 use crate::open::{RealTurn, open};
 use crate::openings::Openings;
+use crate::own_thread::{self, attend};
 use crate::readings::Readings;
 use crate::session::limits::TAKE_IN_TURN;
 use crate::streams::{self, StreamSessions};
 use crate::sys::intake::Intake;
 use crate::sys::poll::{Waker, now_ns};
-use crate::sys::schedule;
 use crate::sys::socket::{Peer, pair};
 use crate::turn::{SESSION_KEYS, TRANSPORT_KEYS};
 use crate::watches::{HostLoop, Watches};
@@ -68,7 +68,7 @@ pub struct EngineHandle(Arc<Shared>);
 
 impl Engine {
     /// Opens sockets and state, and waits for nothing but the disk. Starts no thread but the one of
-    /// client.listen_streams, if that names any.
+    /// client.listen_streams, if that names any, and one for each domain with turn.thread.
     ///
     /// # Errors
     /// See [`EngineError`]: each names what, where and what to do.
@@ -176,22 +176,8 @@ impl Engine {
 
     /// The calling thread becomes what is configured for the engine's.
     fn settle_in(&mut self) -> Result<(), EngineError> {
-        let ThreadConfig { cpus, realtime_priority, busy_poll } = &self.config.thread;
-        let refused = |key, error, remedy| {
-            EngineError::Config(format!("{key} cannot be had ({error}): {remedy}"))
-        };
-        if *realtime_priority > 0 {
-            let key = format!("thread.realtime_priority = {realtime_priority}");
-            let remedy = "give this process CAP_SYS_NICE or raise its RLIMIT_RTPRIO \
-                          (LimitRTPRIO in a systemd unit), or set it to 0";
-            schedule::be_urgent(*realtime_priority).map_err(|error| refused(key, error, remedy))?;
-        }
-        if !cpus.is_empty() {
-            let remedy = "name processors that this machine has and this process may use";
-            schedule::run_on(cpus)
-                .map_err(|error| refused(format!("thread.cpus = {cpus:?}"), error, remedy))?;
-        }
-        self.watches.set_busy_poll(*busy_poll);
+        own_thread::settle(&self.config.thread)?;
+        self.watches.set_busy_poll(self.config.thread.busy_poll);
         Ok(())
     }
 
@@ -229,7 +215,7 @@ impl Engine {
 
     /// The node is in a ring of `default` and orders messages. Others may be slower.
     pub fn is_operational(&self) -> bool {
-        self.turn.as_ref().is_ok_and(|turn| turn.core().status().state == "operational")
+        self.turn.as_ref().is_ok_and(|turn| turn.state() == "operational")
     }
 
     /// The node's number and the address at which the others reach it, if it runs.
@@ -384,21 +370,13 @@ impl Engine {
     /// Domains that have gone are let go of, and those come that are there now.
     fn change_domains(&mut self) {
         let Self { turn: Ok(turn), watches, openings, .. } = self else { return };
-        for domain in turn.take_removed() {
-            domain.transport.fds().into_iter().for_each(|fd| watches.remove_transport(fd));
+        for place in turn.take_removed() {
+            let fds = place.here().map(|domain| domain.transport.fds());
+            fds.into_iter().flatten().for_each(|fd| watches.remove_transport(fd));
         }
-        for opened in openings.take() {
-            let mut watched = Vec::new();
-            let mut watch = |fd, key| {
-                let result = watches.add_transport(fd, key);
-                watched.push(fd);
-                if result.is_err() {
-                    // It is not to be had then, and its sockets are still open.
-                    watched.drain(..).for_each(|fd| watches.remove_transport(fd));
-                }
-                result
-            };
-            turn.opened(opened, &mut watch, Instant(now_ns()));
+        for (opened, mut thread) in openings.take() {
+            let mut attend = |domains: &mut _, id| attend(domains, id, thread.take(), watches);
+            turn.opened(opened, &mut attend, Instant(now_ns()));
         }
         turn.take_orders().into_iter().for_each(|order| openings.start(order));
         for read in openings.take_keys() {
@@ -518,8 +496,12 @@ fn begin(
     known: Option<Incarnation>,
     watches: &mut Watches,
 ) -> Result<RealTurn, EngineError> {
-    let turn = open(config.clone(), known, &watches.waker())?;
-    let added = turn.transport_fds().try_for_each(|(fd, key)| watches.add_transport(fd, key));
+    let (mut turn, threads) = open(config.clone(), known, &watches.waker())?;
+    let domains = turn.domains_mut();
+    let added = domains
+        .ids()
+        .zip(threads)
+        .try_for_each(|(id, thread)| attend(domains, id, thread, watches));
     if let Err(error) = added {
         // While they are still open.
         turn.transport_fds().for_each(|(fd, _)| watches.remove_transport(fd));

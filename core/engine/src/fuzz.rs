@@ -21,7 +21,7 @@ use crate::recorder::Recorder;
 use crate::session::{SessionLimits, Sessions};
 use crate::state_file::Stored;
 use crate::storage::Storage;
-use crate::turn::Table;
+use crate::turn::{Place, Table};
 
 /// Reads a request of the administration door, and says whether it may be carried out.
 pub fn admin_request(json: &[u8], trusted: bool) -> bool {
@@ -70,7 +70,7 @@ impl Default for Desk {
         }
         let [domain, _] = domains;
         let sessions = Sessions::new(limits(), domain.process, crate::turn::SESSION_KEYS);
-        let domains = Table::new(domain);
+        let domains = Table::new(Place::new(DEFAULT_NAME.to_owned(), domain));
         let bridges = Bridges::new(&config());
         Self {
             admin: Admin::new(config(), Journal::default(), BEGIN),
@@ -121,7 +121,7 @@ fn domain(network: &MemoryNetwork, node: u32) -> Domain<Memory, NoDisk> {
     let recorder = Recorder::new(process, None, None);
     let core = CoreConfig { multicast: true, seed: node.into(), ..CoreConfig::default() };
     let outside = (transport, None, NoDisk);
-    Domain::new(DEFAULT_NAME.to_owned(), (core, boot), outside, recorder, None, BEGIN)
+    Domain::new((core, boot), outside, recorder, None, BEGIN)
 }
 
 fn config() -> ValidConfig {

@@ -28,6 +28,7 @@ mod jumps;
 mod key_file;
 mod open;
 mod openings;
+mod own_thread;
 pub mod panics;
 mod readings;
 mod recorder;

@@ -12,6 +12,7 @@ use crate::config::{BridgeConfig, DomainConfig, TransportConfig, ValidConfig};
 use crate::domains::DEFAULT_NAME;
 use crate::error::EngineError;
 use crate::key_file;
+use crate::own_thread::OwnThread;
 use crate::recorder::Recorder;
 use crate::session::SessionLimits;
 use crate::sys::poll::{Waker, now_ns};
@@ -22,15 +23,16 @@ use crate::writer::Writer;
 
 /// A turn on real sockets and a real disk.
 pub(crate) type RealTurn = Turn<Udp, Option<Writer>>;
+type RealReady = Ready<Udp, Option<Writer>>;
 
 /// Opens sockets and state, and starts the protocol in every domain, above an incarnation that
-/// others know. What one domain cannot have keeps the engine from starting: it is how it was
-/// configured.
+/// others know; with the threads that are to turn them, by place. What one domain cannot have keeps
+/// the engine from starting: it is how it was configured.
 pub(crate) fn open(
     config: ValidConfig,
     known: Option<Incarnation>,
     waker: &Waker,
-) -> Result<RealTurn, EngineError> {
+) -> Result<(RealTurn, Vec<Option<OwnThread>>), EngineError> {
     let mut warnings = config.warnings().to_vec();
     let rules = config.access.file.as_deref().map(access::read).transpose();
     let rules = rules.map_err(EngineError::Config)?;
@@ -38,9 +40,12 @@ pub(crate) fn open(
     warnings.extend(booted.warnings);
     let now = Instant(now_ns());
     let is_pinned = !config.thread.cpus.is_empty();
-    let mut domains = Vec::new();
+    let (mut domains, mut threads) = (Vec::new(), Vec::new());
     for (of, (boot, file)) in config.all_domains().iter().zip(booted.domains) {
-        let storage = file.map(|file| Writer::new(file, waker.clone(), is_pinned));
+        let thread = own_thread(of, &config)?;
+        let wakers = wakers(waker, thread.as_ref());
+        let storage = file.map(|file| Writer::new(file, wakers, is_pinned));
+        threads.push(thread);
         domains.push(open_domain((of, &config.bridges), boot, storage, now, &mut warnings)?);
     }
     let temporary = Some(std::env::temp_dir());
@@ -55,7 +60,7 @@ pub(crate) fn open(
         let mut turn = Turn::new(parts, now);
         rules.into_iter().for_each(|rules| turn.put_rules(rules));
         domains.for_each(|domain| _ = turn.add_domain(domain, now));
-        turn
+        (turn, threads)
     }))
     .map_err(|panic| EngineError::Broken(at_start.broke(&*panic)))
 }
@@ -64,20 +69,32 @@ pub(crate) fn open(
 pub(crate) fn open_added(
     order: &Order,
     waker: &Waker,
-) -> Result<Ready<Udp, Option<Writer>>, EngineError> {
+) -> Result<(RealReady, Option<OwnThread>), EngineError> {
     let Order { name, config, node, after } = order;
     let missing = || EngineError::Config(format!("no domain {name:?} is configured"));
     let of = config.domains.iter().find(|of| of.name == *name).ok_or_else(missing)?;
     let (boot, file, warning) = boot_added(config, name, (*node, *after))?;
     let is_pinned = !config.thread.cpus.is_empty();
-    let storage = file.map(|file| Writer::new(file, waker.clone(), is_pinned));
+    let thread = own_thread(of, config)?;
+    let wakers = wakers(waker, thread.as_ref());
+    let storage = file.map(|file| Writer::new(file, wakers, is_pinned));
     let mut warnings: Vec<_> = warning.into_iter().collect();
     let prefix = format!("domain.{name}.");
     let of_config = config.warnings().iter().filter(|warning| warning.starts_with(&prefix));
     warnings.extend(of_config.cloned());
     let parts =
         open_domain((of, &config.bridges), boot, storage, Instant(now_ns()), &mut warnings)?;
-    Ok(Ready { parts, warnings })
+    Ok((Ready { parts, warnings }, thread))
+}
+
+/// The thread of a domain that has one of its own.
+fn own_thread(of: &DomainConfig, config: &ValidConfig) -> Result<Option<OwnThread>, EngineError> {
+    of.has_thread.then(|| OwnThread::start(&of.name, &config.thread)).transpose()
+}
+
+/// Who waits for a domain's files: whoever turns it, and the engine, which gives them back.
+fn wakers(engine: &Waker, thread: Option<&OwnThread>) -> Vec<Waker> {
+    thread.map(OwnThread::waker).into_iter().chain([engine.clone()]).collect()
 }
 
 fn open_domain(

@@ -11,12 +11,14 @@ use anasazi_transport::Udp;
 use crate::error::EngineError;
 use crate::key_file;
 use crate::open::open_added;
+use crate::own_thread::OwnThread;
 use crate::sys::poll::Waker;
 use crate::sys::schedule;
 use crate::turn::{KeyOrder, KeysRead, Opened, Order};
 use crate::writer::Writer;
 
-type RealOpened = Opened<Udp, Option<Writer>>;
+/// A domain, and its thread, if it has one.
+type RealOpened = (Opened<Udp, Option<Writer>>, Option<OwnThread>);
 
 /// What threads of this engine open.
 pub(crate) struct Openings {
@@ -48,13 +50,17 @@ impl Openings {
             let result = catch_unwind(AssertUnwindSafe(|| open_added(&order, &waker)));
             let broken = || EngineError::System("a bug in Anasazi was caught".to_owned());
             let result = result.unwrap_or_else(|_| Err(broken()));
+            let (result, thread) = match result {
+                Ok((ready, thread)) => (Ok(ready), thread),
+                Err(error) => (Err(error), None),
+            };
             // If the engine has ended, what was opened is closed.
-            _ = sender.send(Opened { name: order.name, result });
+            _ = sender.send((Opened { name: order.name, result }, thread));
             waker.wake();
         };
         if let Err(error) = spawn_without_signals("anasazi-opener", work) {
             let error = EngineError::System(format!("no thread to open it with: {error}"));
-            _ = self.sender.send(Opened { name, result: Err(error) });
+            _ = self.sender.send((Opened { name, result: Err(error) }, None));
             self.waker.wake();
         }
     }

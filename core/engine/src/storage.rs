@@ -12,6 +12,12 @@ pub trait Storage {
     /// Appends the tickets of writes that ended since the last call, and whether they are durable.
     fn take_written(&mut self, out: &mut Vec<(u64, bool)>);
 
+    /// Why writes failed since the last call, in words for the operator; who calls may not be who
+    /// logs.
+    fn take_failures(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Nothing will be written any more; true once what was is done, and the file is given back.
     fn close(&mut self) -> bool {
         true
@@ -30,6 +36,10 @@ impl<S: Storage> Storage for Option<S> {
         if let Some(storage) = self {
             storage.take_written(out);
         }
+    }
+
+    fn take_failures(&mut self) -> Vec<String> {
+        self.as_mut().map(Storage::take_failures).unwrap_or_default()
     }
 
     fn close(&mut self) -> bool {

@@ -7,6 +7,7 @@ mod addition;
 mod ending;
 mod hand_up;
 mod keys;
+mod place;
 mod removal;
 mod table;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use access::Rereading;
 use addition::Adding;
 pub(crate) use addition::{Opened, Order, Ready};
 pub(crate) use keys::{KeyOrder, KeysRead};
+pub(crate) use place::Place;
 pub(crate) use removal::Removal;
 pub(crate) use table::{TRANSPORT_KEYS, Table};
 
@@ -187,7 +189,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
 
     /// The transport of this domain may have something.
     pub fn arrived_in(&mut self, domain: DomainId) {
-        if let Some(domain) = self.domains.get_mut(domain) {
+        if let Some(domain) = self.domains.get_mut(domain).and_then(Place::here_mut) {
             domain.set_arrived();
         }
     }
@@ -215,21 +217,21 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             return result.clone().map(|()| false);
         }
         if arrived {
-            self.domains.iter_mut().for_each(Domain::set_arrived);
+            self.domains.here().for_each(Domain::set_arrived);
         }
         let mut more = self.receive(now, readiness);
-        self.domains.iter_mut().for_each(|domain| domain.tick(now));
+        self.domains.here().for_each(|domain| domain.tick(now));
         if self.stop == Stop::Asked {
             self.stop = Stop::Leaving;
             self.sessions.begin_to_stop();
-            self.domains.iter_mut().for_each(|domain| domain.shutdown(now));
+            self.domains.iter_mut().for_each(|place| place.work().shutdown(now));
         }
         self.hand_up(now, readiness);
         self.sessions.expire_holds(now);
         let budget = if budget == 0 { BUDGET_DEFAULT } else { budget as usize };
         more |= self.take_requests(now, budget, readiness);
         self.run_bridges(now);
-        self.domains.iter_mut().for_each(Domain::flush);
+        self.domains.here().for_each(Domain::flush);
         self.hand_up(now, readiness);
         self.sessions.expire(readiness, now);
         for text in self.sessions.watch(now) {
@@ -242,7 +244,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             Some(result) => result.clone().map(|()| false),
             // The end of a hold may have given somebody a turn, or the end of a session be new.
             None => {
-                more |= self.sessions.has_turns(self.domains.full());
+                more |= self.sessions.has_turns(self.domains.full()) || self.domains.have_said();
                 more |= self.stop == Stop::No && self.bridges.has_more(&self.domains, now);
                 Ok(more || self.stop == Stop::Asked)
             }
@@ -272,16 +274,22 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     }
 
     /// The protocol of `default`, to be looked at.
+    ///
+    /// # Panics
+    /// A thread of its own turns it, as can be with [`Engine`](crate::Engine) only.
     pub fn core(&self) -> &Core {
-        &self.domains[DomainId::DEFAULT].core
+        &self.default_here().core
+    }
+
+    /// What the node is doing in `default`, in a word.
+    pub(crate) fn state(&self) -> &'static str {
+        self.domains[DomainId::DEFAULT].look().core.status().state
     }
 
     /// The node's number, and the address at which the others reach it in `default`.
     pub(crate) fn identity(&self) -> (NodeId, SocketAddr) {
-        (
-            self.domains[DomainId::DEFAULT].process.node,
-            self.domains[DomainId::DEFAULT].transport.local_address(),
-        )
+        let default = &self.domains[DomainId::DEFAULT];
+        (default.process.node, default.look().transport.local_address())
     }
 
     /// The sessions, to be looked at.
@@ -290,17 +298,37 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     }
 
     /// The network that `default` was made with.
+    ///
+    /// # Panics
+    /// As for [`core`](Self::core).
     pub fn transport_mut(&mut self) -> &mut T {
-        self.domains[DomainId::DEFAULT].transport.inner_mut().inner_mut()
+        self.default_here_mut().transport.inner_mut().inner_mut()
     }
 
     /// The disk that `default` was made with.
+    ///
+    /// # Panics
+    /// As for [`core`](Self::core).
     pub fn storage_mut(&mut self) -> &mut S {
-        &mut self.domains[DomainId::DEFAULT].storage
+        &mut self.default_here_mut().storage
     }
 
-    /// Descriptors that are readable while there are datagrams, with the keys to watch them under:
-    /// these say whose they are.
+    fn default_here(&self) -> &Domain<T, S> {
+        let here = self.domains[DomainId::DEFAULT].here();
+        here.unwrap_or_else(|| panic!("a thread of its own turns default"))
+    }
+
+    fn default_here_mut(&mut self) -> &mut Domain<T, S> {
+        let here = self.domains.get_mut(DomainId::DEFAULT).and_then(Place::here_mut);
+        here.unwrap_or_else(|| panic!("a thread of its own turns default"))
+    }
+
+    /// The domains, for whoever watches their descriptors or starts their threads.
+    pub(crate) fn domains_mut(&mut self) -> &mut Table<T, S> {
+        &mut self.domains
+    }
+
+    /// See [`Table::transport_fds`].
     pub(crate) fn transport_fds(&self) -> impl Iterator<Item = (RawFd, u64)> {
         self.domains.transport_fds()
     }
@@ -323,16 +351,15 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// True if there is certainly more.
     fn receive_in(&mut self, id: DomainId, now: Instant, readiness: &dyn Readiness) -> bool {
         for _ in 0..self.domains[id].weight {
-            let domain = &mut self.domains[id];
-            if !domain.has_arrivals() {
+            let Some(domain) = self.domains[id].here_mut().filter(|of| of.has_arrivals()) else {
                 return false;
-            }
+            };
             domain.receive(now);
             // What the token allows leaves at once: everybody waits for it.
             domain.flush();
             self.hand_up_of(id, now, readiness);
         }
-        self.domains[id].has_arrivals()
+        self.domains[id].here().is_some_and(Domain::has_arrivals)
     }
 
     /// What came over bridges, or is to go over them.
@@ -353,10 +380,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
         for (domain, command) in commands {
             if self.domains[domain].removal.is_none() {
-                self.domains[domain].command(now, command);
+                self.domains[domain].work().command(now, command);
             }
         }
-        self.domains.iter_mut().for_each(Domain::flush);
+        self.domains.here().for_each(Domain::flush);
         self.hand_up(now, readiness);
     }
 
@@ -368,11 +395,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let mut queries = Vec::new();
         let more = sessions.poll(budget, full, &mut |request| match request {
             Request::Command(domain, command) => {
-                let domain = &mut domains[domain];
+                let place = &mut domains[domain];
                 // Of one that is being removed nothing more is asked, and nobody waits for it.
-                domain.removal.is_some() || {
-                    domain.command(now, command);
-                    domain.core.accepts_sends()
+                place.removal.is_some() || {
+                    place.work().command(now, command);
+                    place.accepts_sends()
                 }
             }
             Request::Query { session, tag, trusted, json } => {
@@ -409,12 +436,13 @@ fn begin<T: Transport, S: Storage>(
     parts: DomainParts<T, S>,
     [directory, temporary]: [Option<PathBuf>; 2],
     now: Instant,
-) -> Domain<T, S> {
+) -> Place<T, S> {
     let DomainParts { name, core, boot, transport, seal, weight, storage, witness, .. } = parts;
     let recorder = Recorder::new(boot.process, directory, temporary);
     let outside = (transport, seal, storage);
-    let mut domain = Domain::new(name, (core, boot), outside, recorder, witness, now);
-    domain.weight = weight.max(1);
+    let mut domain = Domain::new((core, boot), outside, recorder, witness, now);
     domain.begin(now);
-    domain
+    let mut place = Place::new(name, domain);
+    place.weight = weight.max(1);
+    place
 }

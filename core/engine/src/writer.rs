@@ -27,19 +27,29 @@ pub(crate) struct Writer {
     file: Option<StateFile>,
     jobs: Option<Sender<Job>>,
     done: Arc<Mutex<Vec<Done>>>,
-    waker: Waker,
+    /// Why writes failed, as far as nobody was told.
+    failures: Vec<String>,
+    /// Of those whom the end of a write matters to.
+    wakers: Vec<Waker>,
     /// The engine's thread stays on some processors, on which it may leave no room for this one.
     is_pinned: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(file: StateFile, waker: Waker, is_pinned: bool) -> Self {
-        Self { file: Some(file), jobs: None, done: Arc::default(), waker, is_pinned }
+    pub(crate) fn new(file: StateFile, wakers: Vec<Waker>, is_pinned: bool) -> Self {
+        Self {
+            file: Some(file),
+            jobs: None,
+            done: Arc::default(),
+            failures: Vec::new(),
+            wakers,
+            is_pinned,
+        }
     }
 
     fn finish(&self, ticket: u64, result: Result<(), String>) {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push((ticket, result));
-        self.waker.wake();
+        self.wakers.iter().for_each(Waker::wake);
     }
 }
 
@@ -47,16 +57,16 @@ impl Storage for Writer {
     fn write(&mut self, ticket: u64, stored: Stored) {
         if let Some(file) = self.file.take() {
             let (sender, receiver) = channel();
-            let (done, waker) = (Arc::clone(&self.done), self.waker.clone());
+            let (done, wakers) = (Arc::clone(&self.done), self.wakers.clone());
             let is_pinned = self.is_pinned;
             match spawn_without_signals("anasazi-writer", move || {
                 if is_pinned && let Err(error) = schedule::run_anywhere() {
                     tracing::warn!(target: "anasazi::engine", "the writer is pinned: {error}");
                 }
-                run(file, &receiver, &done, &waker);
+                run(file, &receiver, &done, &wakers);
                 // The file is closed by now, which this tells.
                 drop(done);
-                waker.wake();
+                wakers.iter().for_each(Waker::wake);
             }) {
                 Ok(_) => self.jobs = Some(sender),
                 Err(error) => self.finish(ticket, Err(format!("no thread to write with: {error}"))),
@@ -71,11 +81,13 @@ impl Storage for Writer {
     fn take_written(&mut self, out: &mut Vec<(u64, bool)>) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         for (ticket, result) in done.drain(..) {
-            if let Err(text) = &result {
-                tracing::error!(target: "anasazi::engine", "{text}");
-            }
             out.push((ticket, result.is_ok()));
+            self.failures.extend(result.err());
         }
+    }
+
+    fn take_failures(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.failures)
     }
 
     fn close(&mut self) -> bool {
@@ -85,10 +97,10 @@ impl Storage for Writer {
     }
 }
 
-fn run(mut file: StateFile, jobs: &Receiver<Job>, done: &Mutex<Vec<Done>>, waker: &Waker) {
+fn run(mut file: StateFile, jobs: &Receiver<Job>, done: &Mutex<Vec<Done>>, wakers: &[Waker]) {
     while let Ok(job) = jobs.recv() {
         let result = file.store(&job.stored).map_err(|error| error.to_string());
         done.lock().unwrap_or_else(PoisonError::into_inner).push((job.ticket, result));
-        waker.wake();
+        wakers.iter().for_each(Waker::wake);
     }
 }

@@ -168,11 +168,15 @@ fn finding(file: &File, line: usize, text: &str) -> String {
 }
 
 /// Where there are locks in what an application calls, and why it does not wait for itself there.
-const LOCKS: [(&str, &str); 9] = [
+const LOCKS: [(&str, &str); 10] = [
     ("core/client/src/connector.rs", "between a session's owner and the thread that carries it"),
     ("core/client/src/core.rs", "the owner's; others try, and get EBUSY"),
     ("core/client/src/sys/fake_engine.rs", "a stand-in, for tests"),
     ("core/client/src/sys/notifier.rs", "to wait for a call that is under way, as is said there"),
+    (
+        "core/engine/src/domain/shared.rs",
+        "between the engine and the thread of a domain, for a batch",
+    ),
     ("core/engine/src/engine.rs", "between the engine and the thread of its streams"),
     ("core/engine/src/inproc.rs", "engines by name: the header names anz_connect()"),
     ("core/engine/src/writer.rs", "between the engine and the thread of its disk"),

@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 
 use super::{Admin, Refusal, invalid};
 use crate::domain::Domain;
+use crate::storage::Storage;
+use crate::turn::Place;
 
 /// What is to be done with keys.
 pub(crate) enum KeyChange {
@@ -22,11 +24,11 @@ pub(crate) enum KeyChange {
 
 impl Admin {
     /// What was asked for, as far as it can be refused at once.
-    pub(super) fn key_change<T: Transport, S>(
+    pub(super) fn key_change<T: Transport, S: Storage>(
         &self,
         what: &str,
         arguments: &Value,
-        domain: &Domain<T, S>,
+        place: &Place<T, S>,
     ) -> Result<KeyChange, Refusal> {
         let id = || {
             let id = arguments.get("id").and_then(Value::as_u64);
@@ -38,8 +40,8 @@ impl Admin {
             "key-retire" => KeyChange::Retire(id()?),
             _ => {
                 let all = self.config.all_domains();
-                let config = all.iter().find(|config| config.name == domain.name);
-                let path = config.filter(|_| domain.transport.seal().is_some());
+                let config = all.iter().find(|config| config.name == place.name);
+                let path = config.filter(|_| place.look().transport.seal().is_some());
                 let path = path.and_then(|config| config.seal.key_file.clone());
                 let none = "this domain has no key file: its datagrams are not sealed \
                             (seal.mode, seal.key_file)";
@@ -62,7 +64,8 @@ pub(super) fn summary<T: Transport, S>(domain: &Domain<T, S>) -> Value {
 }
 
 /// All about them; never a key itself.
-pub(crate) fn keys<T: Transport, S>(domain: &Domain<T, S>) -> Value {
+pub(crate) fn keys<T: Transport, S: Storage>(place: &Place<T, S>) -> Value {
+    let domain = &*place.look();
     let mut value = summary(domain);
     let (Some(seal), Some(keys)) = (domain.transport.seal(), &domain.keys) else { return value };
     let members = keys.rotation().members().map(|(node, said)| {
@@ -76,7 +79,7 @@ pub(crate) fn keys<T: Transport, S>(domain: &Domain<T, S>) -> Value {
         seal.missing().map(|(key, from)| json!({ "id": key.0, "used_by": from.to_string() }));
     let (greeted, waiting) = seal.boots_len();
     let more = json!({
-        "domain": domain.name,
+        "domain": place.name,
         "keys": seal.keys().map(info).collect::<Vec<_>>(),
         "members": members.collect::<Vec<_>>(),
         "missing": missing.collect::<Vec<_>>(),

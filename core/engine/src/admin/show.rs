@@ -12,6 +12,8 @@ use super::keys::summary;
 use crate::domain::Domain;
 use crate::domains::DomainId;
 use crate::session::Sessions;
+use crate::storage::Storage;
+use crate::turn::Place;
 
 /// The nodes of a domain's ring.
 pub(super) fn members<T: Transport, S>(domain: &Domain<T, S>) -> Vec<Value> {
@@ -29,8 +31,8 @@ pub(super) fn members<T: Transport, S>(domain: &Domain<T, S>) -> Vec<Value> {
 }
 
 /// The groups of a domain, by the names by which sessions join them.
-pub(super) fn groups<T, S>(
-    (id, domain): (DomainId, &Domain<T, S>),
+pub(super) fn groups<T: Transport, S: Storage>(
+    (id, place): (DomainId, &Place<T, S>),
     sessions: &Sessions,
 ) -> Vec<Value> {
     let group = |g: anasazi_protocol::GroupStatus| {
@@ -38,8 +40,8 @@ pub(super) fn groups<T, S>(
         let member =
             |m: &anasazi_protocol::MemberId| json!({ "node": m.node.0, "session": m.session.0 });
         json!({
-            "name": domain.full(&g.name),
-            "domain": domain.name,
+            "name": place.full(&g.name),
+            "domain": place.name,
             "id": format!("{:016x}", g.id.0),
             "members": g.members.iter().map(member).collect::<Vec<_>>(),
             "view": view(g.view),
@@ -47,7 +49,9 @@ pub(super) fn groups<T, S>(
             "held_by": held_by.map(|node| node.0).collect::<Vec<_>>(),
         })
     };
-    domain.core.groups().map(group).collect()
+    // Its thread does not wait until all are written down.
+    let groups: Vec<_> = place.look().core.groups().collect();
+    groups.into_iter().map(group).collect()
 }
 
 fn view(id: ViewId) -> Value {
@@ -60,7 +64,8 @@ pub(super) fn stats(stats: &Stats) -> Value {
 }
 
 /// A domain in a list of them.
-pub(crate) fn domain<T: Transport, S>(domain: &Domain<T, S>) -> Value {
+pub(crate) fn domain<T: Transport, S: Storage>(place: &Place<T, S>) -> Value {
+    let domain = &*place.look();
     let status = domain.core.status();
     let contract = contract::contract(status.contract.as_ref(), domain.process.node);
     let ring = status.ring.map(|ring| {
@@ -72,9 +77,13 @@ pub(crate) fn domain<T: Transport, S>(domain: &Domain<T, S>) -> Value {
         })
     });
     json!({
-        "name": domain.name,
-        "state": if domain.removal.is_some() { "leaving" } else { status.state },
-        "added": domain.is_added,
+        "name": place.name,
+        "state": if place.removal.is_some() { "leaving" } else { status.state },
+        "added": place.is_added,
+        "thread": place.waited().map(|[own, engine]| json!({
+            "waited_us": contract::micros(own),
+            "engine_waited_us": contract::micros(engine),
+        })),
         "address": domain.transport.local_address().to_string(),
         "ring": ring,
         "groups": domain.core.group_count(),

@@ -83,7 +83,7 @@ impl Memberships {
             let domain = &mut domains[group.domain];
             if domain.takes_commands() {
                 let (session, name) = (own_session(domain.process), name.clone());
-                domain.command(now, Command::Join { session, name });
+                domain.work().command(now, Command::Join { session, name });
                 self.0.insert(*group, Membership::Asked);
             } else {
                 has_more = true;
@@ -98,7 +98,7 @@ impl Memberships {
             let domain = &mut domains[group.domain];
             if domain.takes_commands() {
                 let session = own_session(domain.process);
-                domain.command(now, Command::Leave { session, group: group.group });
+                domain.work().command(now, Command::Leave { session, group: group.group });
                 *of = Membership::Leaving;
             } else {
                 // Of one that is being removed it is put out anyway.

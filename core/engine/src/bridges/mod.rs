@@ -356,7 +356,7 @@ impl Bridge {
                 tag: 0,
                 payload: forward.payload,
             };
-            domain.command(now, command);
+            domain.work().command(now, command);
         }
     }
 }

@@ -125,8 +125,9 @@ fn inherited(key: &'static Key, top: &Values, name: &str) -> Setting {
         "preset" | "transport.peers" | "trace.file" => Setting::default_of(key),
         // What members may cost each other is a matter of who they are.
         name if name.starts_with("contract.") => Setting::default_of(key),
-        // A share of what there is.
-        name if name.starts_with("budget.") || name == "turn.weight" => Setting::default_of(key),
+        // Nor is a share of what there is.
+        name if name.starts_with("budget.") => Setting::default_of(key),
+        "turn.weight" | "turn.thread" => Setting::default_of(key),
         "transport.bind" => match &top[key.name].value {
             Value::Address(bind) => derived(Value::Address(SocketAddr::new(bind.ip(), 0))),
             _ => top[key.name].clone(),
@@ -181,6 +182,7 @@ pub(super) fn read_all(
             seal: read.seal(),
             weight: read.weight(),
             budget: read.budget(),
+            has_thread: read.has_thread(),
             ring: read.ring(),
             contract: read.contract(),
             trace: TraceConfig { file: read.path("trace.file") },

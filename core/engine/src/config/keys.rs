@@ -212,6 +212,17 @@ pub const KEYS: &[Key] = &[
         ..key("turn.weight", "1")
     },
     Key {
+        kind: Kind::Boolean,
+        effect: "The domain has a thread of its own, which takes in and sends its datagrams and \
+                 keeps its times: neither other domains nor sessions, nor a program that does not \
+                 drive its engine for a while, make it late. Sessions stay in the engine's thread. \
+                 Without it, the engine's thread does all of this.",
+        danger: "Each such thread wants a processor while it has much to do: with more of them \
+                 than processors, they take turns as the system sees fit. A message takes a \
+                 wake-up more on its way to a session.",
+        ..key("turn.thread", "false")
+    },
+    Key {
         kind: Kind::Size { min: 0, max: 1 << 40, power_of_two: false },
         effect: "Bytes of messages that programs of this node may send in a second. What is over \
                  that waits in their send rings (ANZ_EAGAIN). 0: no bound.",
@@ -453,7 +464,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Ids,
         effect: "Processors, by number, on which the engine's thread may run: the daemon's, or the \
                  thread that runs an engine of its own program; not a loop of that program which \
-                 calls the engine, here and with the other thread.* keys. Empty: all.",
+                 calls the engine, here and with the other thread.* keys. So may the threads of \
+                 domains that have their own (turn.thread). Empty: all.",
         danger: "A processor that others keep busy holds up the token, and so everybody.",
         ..key("thread.cpus", "")
     },

@@ -67,6 +67,10 @@ impl<'a> Reader<'a> {
         self.integer("turn.weight") as u32
     }
 
+    pub(super) fn has_thread(&self) -> bool {
+        self.boolean("turn.thread")
+    }
+
     pub(super) fn budget(&self) -> BudgetConfig {
         BudgetConfig {
             send_len_per_s: self.integer("budget.send_len_per_s"),

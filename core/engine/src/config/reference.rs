@@ -218,9 +218,9 @@ so on, and as `domain.NAME.ring.window` for `--set` and `anz_config_set()`. A ke
 given there is as at the top level, but for these: `transport.bind` is the same address with port \
 0; `transport.multicast` is a group in 239.192.0.0/16 that follows from the names of cluster and \
 domain, with the same port (in IPv6 beside that of the top level; off where that is off); \
-`transport.peers` and `trace.file` are empty; `turn.weight` is 1; there is no budget and no \
-contract. No two domains may have the same multicast group and port, and none the address and \
-port of another. Nodes that name a domain find each other in it, others do not notice.";
+`transport.peers` and `trace.file` are empty; `turn.weight` is 1, `turn.thread` is false; there is \
+no budget and no contract. No two domains may have the same multicast group and port, and none the \
+address and port of another. Nodes that name a domain find each other in it, others do not notice.";
 const BRIDGES: &str = "\
 A bridge NAME, from a group in one domain to a group in another one; up to 64, with names of 1 to \
 32 of a to z, 0 to 9 and -. Two tables make both directions. Every node that has the table is a \

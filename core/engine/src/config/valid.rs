@@ -32,6 +32,8 @@ pub struct ValidConfig {
     pub weight: u32,
     /// `budget.*`, of `default`
     pub budget: BudgetConfig,
+    /// `turn.thread`, of `default`
+    pub has_thread: bool,
     /// `ring.*`
     pub ring: RingConfig,
     /// `contract.*`, of `default`
@@ -91,6 +93,8 @@ pub struct DomainConfig {
     pub weight: u32,
     /// `domain.NAME.budget.*`
     pub budget: BudgetConfig,
+    /// `domain.NAME.turn.thread`: a thread of its own.
+    pub has_thread: bool,
     /// `domain.NAME.ring.*`
     pub ring: RingConfig,
     /// `domain.NAME.contract.*`
@@ -318,6 +322,7 @@ impl ValidConfig {
             seal: self.seal.clone(),
             weight: self.weight,
             budget: self.budget.clone(),
+            has_thread: self.has_thread,
             ring: self.ring.clone(),
             contract: self.contract,
             trace: self.trace.clone(),
@@ -336,6 +341,7 @@ impl ValidConfig {
             seal: read.seal(),
             weight: read.weight(),
             budget: read.budget(),
+            has_thread: read.has_thread(),
             ring: read.ring(),
             contract: read.contract(),
             message: MessageConfig { len_max: read.integer("message.len_max") as usize },

@@ -3,7 +3,6 @@
 //! brings what was opened.
 
 use std::io;
-use std::os::fd::RawFd;
 
 use anasazi_protocol::{Incarnation, Instant, NodeId};
 use anasazi_queue::status::Status;
@@ -11,7 +10,7 @@ use anasazi_transport::Transport;
 use serde_json::json;
 
 use super::removal::Asker;
-use super::{DomainParts, Stop, Turn};
+use super::{DomainParts, Stop, Table, Turn};
 use crate::admin::{Addition, show};
 use crate::config::ValidConfig;
 use crate::domains::DomainId;
@@ -42,6 +41,9 @@ pub(crate) struct Ready<T, S> {
     /// What the operator should know.
     pub(crate) warnings: Vec<String>,
 }
+
+/// Has a domain turned, by whatever watches its descriptors.
+type Attend<'a, T, S> = &'a mut dyn FnMut(&mut Table<T, S>, DomainId) -> io::Result<()>;
 
 /// A domain that is not there yet.
 pub(super) struct Adding {
@@ -76,11 +78,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.adding.iter().fold(self.admin.config.clone(), without)
     }
 
-    /// An order was carried out. `watch`: from now on a descriptor is watched under a key.
+    /// An order was carried out. `attend`: from now on the domain at a place is turned.
     pub(crate) fn opened(
         &mut self,
         Opened { name, result }: Opened<T, S>,
-        watch: &mut dyn FnMut(RawFd, u64) -> io::Result<()>,
+        attend: Attend<'_, T, S>,
         now: Instant,
     ) {
         let Some(at) = self.adding.iter().position(|adding| adding.name == name) else { return };
@@ -89,7 +91,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let stopped = || EngineError::System("the engine is being stopped".to_owned());
         let result = if stops { Err(stopped()) } else { result };
         let placed = result.and_then(|Ready { parts, warnings }| {
-            let id = self.place(parts, watch, now)?;
+            let id = self.place(parts, attend, now)?;
             warnings.into_iter().for_each(|warning| self.admin.journal.warn(warning));
             Ok(id)
         });
@@ -112,14 +114,13 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     fn place(
         &mut self,
         parts: DomainParts<T, S>,
-        watch: &mut dyn FnMut(RawFd, u64) -> io::Result<()>,
+        attend: Attend<'_, T, S>,
         now: Instant,
     ) -> Result<DomainId, EngineError> {
         self.newest = self.newest.max(parts.boot.process.incarnation);
         let id = self.add_domain(parts, now);
         self.domains[id].is_added = true;
-        let watched = self.domains.fds_of(id).try_for_each(|(fd, key)| watch(fd, key));
-        watched.map(|()| id).map_err(|error| {
+        attend(&mut self.domains, id).map(|()| id).map_err(|error| {
             // It has not said anything yet, and nobody knows of it.
             self.sessions.vacate_domain(id);
             self.bridges.forget(id);

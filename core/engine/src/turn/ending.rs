@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use anasazi_queue::status::Status;
 use anasazi_transport::Transport;
 
-use super::Turn;
+use super::{Place, Turn};
 use crate::domains::DomainId;
 use crate::error::EngineError;
 use crate::session::Readiness;
@@ -17,7 +17,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// comes next could be wrong. Writes the flight record, tells all sessions, and ends.
     pub fn broke(&mut self, panic: &(dyn Any + Send), readiness: &dyn Readiness) {
         if self.ended.is_none() {
-            let fault = self.domains[DomainId::DEFAULT].recorder.broke(panic);
+            let fault = self.domains[DomainId::DEFAULT].work().recorder.broke(panic);
             // What panicked may do so again; then the end of their sockets tells the sessions.
             let end = || self.end(Some(EngineError::Broken(fault)), readiness);
             _ = catch_unwind(AssertUnwindSafe(end));
@@ -50,6 +50,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
             // Who is outdated begins again.
             _ = self.fault.set(fault.clone());
         }
+        // None of them says anything after that.
+        self.domains.iter_mut().for_each(Place::take_back);
         self.ended = Some(fault.map_or(Ok(()), Err));
         // A daemon that stops cleanly is likely to come back, one that is outdated does so at once:
         // its clients' connections just end, and they try again.

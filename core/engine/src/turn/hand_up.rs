@@ -45,14 +45,18 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     self.admin.journal.record(now.0, &self.domains[domain].name, &event);
                 }
                 Upward::Told(text) => {
-                    let text = format!("{}{text}", self.domains[domain].place());
+                    let text = format!("{}{text}", self.domains[domain].words());
                     self.admin.journal.of_domain(now.0, text);
+                }
+                Upward::Warned(text) => {
+                    let text = format!("{}{text}", self.domains[domain].words());
+                    self.admin.journal.warn(text);
                 }
                 Upward::Stopped { fault: Some(fault) } => {
                     if self.drop_added(domain, &fault, now) {
                         self.end_if_all_left(readiness);
                     } else {
-                        let fault = format!("{}{fault}", self.domains[domain].place());
+                        let fault = format!("{}{fault}", self.domains[domain].words());
                         self.end(Some(EngineError::Protocol(fault)), readiness);
                     }
                 }
@@ -68,7 +72,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     }
                 }
                 Upward::Broken { fault } => {
-                    let fault = format!("{}{fault}", self.domains[domain].place());
+                    let fault = format!("{}{fault}", self.domains[domain].words());
                     self.end(Some(EngineError::Broken(fault)), readiness);
                 }
             }

@@ -12,7 +12,6 @@ use serde_json::json;
 use super::Turn;
 use super::removal::Asker;
 use crate::admin::{KeyChange, show};
-use crate::domain::Domain;
 use crate::domains::DomainId;
 use crate::error::EngineError;
 use crate::session::Readiness;
@@ -60,7 +59,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// # Errors
     /// Why it does not.
     pub fn stage_keys(&mut self, id: DomainId, ring: KeyRing, now: Instant) -> Result<(), String> {
-        self.domains[id].stage(ring, now)
+        self.domains[id].work().stage(ring, now)
     }
 
     /// Asks all members of a domain to seal with another key.
@@ -68,7 +67,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// # Errors
     /// Not all have it.
     pub fn activate_key(&mut self, id: DomainId, key: KeyId, now: Instant) -> Result<(), String> {
-        self.domains[id].activate(key, now)
+        self.domains[id].work().activate(key, now)
     }
 
     /// Opens nothing with a key any more.
@@ -76,28 +75,28 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// # Errors
     /// Somebody seals with it.
     pub fn retire_key(&mut self, id: DomainId, key: KeyId, now: Instant) -> Result<(), String> {
-        self.domains[id].retire(key, now)
+        self.domains[id].work().retire(key, now)
     }
 
     /// The key that seals in a domain, if its datagrams are sealed.
     pub fn active_key(&self, id: DomainId) -> Option<KeyId> {
-        self.domains[id].transport.seal().map(Seal::active)
+        self.domains[id].look().transport.seal().map(Seal::active)
     }
 
     /// The newest key that a domain was sent something with and does not have.
     pub fn missing_key(&self, id: DomainId) -> Option<KeyId> {
-        self.domains[id].transport.seal()?.missing().map(|(key, _)| key).last()
+        self.domains[id].look().transport.seal()?.missing().map(|(key, _)| key).last()
     }
 
     /// This process, or the whole machine, may have been copied: it goes on as somebody else in all
     /// domains.
     pub fn renew_seals(&mut self) {
-        self.domains.iter_mut().for_each(Domain::renew_seal);
+        self.domains.iter_mut().for_each(|place| place.work().renew_seal());
     }
 
     /// What has been sealed and opened in a domain, and what has not.
     pub fn seal_counters(&self, id: DomainId) -> Option<SealCounters> {
-        self.domains[id].transport.seal().map(Seal::counters)
+        self.domains[id].look().transport.seal().map(Seal::counters)
     }
 
     /// Key files that are to be read.
@@ -129,7 +128,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         match result {
             Ok(()) => {
                 let by = self.sessions.name_of(asker.0);
-                let place = self.domains[id].place();
+                let place = self.domains[id].words();
                 self.admin.journal.of_domain(now.0, format!("{place}{by} {what}"));
                 let keys = show::keys(&self.domains[id]);
                 self.tell(asker, Status::OK, &json!({ "done": true, "keys": keys }));

@@ -7,9 +7,8 @@ use anasazi_queue::status::Status;
 use anasazi_transport::Transport;
 use serde_json::Value;
 
-use super::Turn;
+use super::{Place, Turn};
 use crate::admin::Admin;
-use crate::domain::Domain;
 use crate::domains::DomainId;
 use crate::session::Sweep;
 use crate::storage::Storage;
@@ -51,9 +50,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.sessions.retire_domain(id, reason);
         self.bridges.look_again();
         self.admin.journal.of_domain(now.0, reason.to_owned());
-        let domain = &mut self.domains[id];
-        if !domain.is_stopped {
-            domain.shutdown(now);
+        let place = &mut self.domains[id];
+        if !place.is_stopped {
+            place.work().shutdown(now);
         }
     }
 
@@ -91,15 +90,18 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                 removal.is_swept = sweep == Sweep::Done;
                 more |= sweep == Sweep::GoesOn;
             }
-            removal.is_over = removal.is_swept && domain.storage.close();
-            more |= removal.is_over;
+            if removal.is_swept {
+                let is_over = domain.work().storage.close();
+                more |= is_over;
+                domain.removal.iter_mut().for_each(|removal| removal.is_over = is_over);
+            }
         }
         more
     }
 
     /// Takes out the domains of which nobody holds anything any more; whose descriptors are still
-    /// watched.
-    pub(crate) fn take_removed(&mut self) -> Vec<Domain<T, S>> {
+    /// watched. Those that have a thread lose it when they are dropped.
+    pub(crate) fn take_removed(&mut self) -> Vec<Place<T, S>> {
         let is_over = |id: &DomainId| matches!(&self.domains[*id].removal, Some(r) if r.is_over);
         let over: Vec<_> = self.domains.ids().filter(is_over).collect();
         let mut taken = Vec::new();

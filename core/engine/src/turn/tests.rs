@@ -115,7 +115,7 @@ fn a_domain_that_weighs_more_takes_in_more() {
         flood.send(&vec![(target, bytes::Bytes::from_static(b"nonsense")); FLOOD]);
     }
     assert_eq!(turn.run(Instant(2), true, 0, &NoSessions), Ok(true));
-    let taken = |id| turn.domains[id].transport.counters().received_datagrams;
+    let taken = |id| turn.domains[id].look().transport.counters().received_datagrams;
     let (light, heavy) = (taken(DomainId::DEFAULT), taken(heavy));
     assert!(light > 0 && heavy == 3 * light && (heavy as usize) < FLOOD, "{light} and {heavy}");
 }

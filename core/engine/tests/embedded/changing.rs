@@ -276,8 +276,9 @@ fn had() -> Had {
     Had { descriptors: count("fd"), threads: count("task"), maps, resident_len: pages * 4096 }
 }
 
-/// Adds and removes a domain again and again, with a session in it; what was had before and after.
-fn come_and_go(rounds: usize) -> (Had, Had) {
+/// Adds and removes a domain again and again, with a session in it, and with a thread of its own or
+/// without; what was had before and after.
+fn come_and_go(rounds: usize, has_thread: bool) -> (Had, Had) {
     let directory = tempfile::tempdir().unwrap();
     let mut settings = set_node(&settings(), 1);
     settings.set("state.dir", directory.path().to_str().unwrap()).unwrap();
@@ -288,7 +289,11 @@ fn come_and_go(rounds: usize) -> (Had, Had) {
     // What allocators and threads keep for good they have after some rounds.
     let warm = rounds / 4;
     let request = |what: &str, told: &mut Told| {
-        let request = json!({ "do": what, "name": "slow" }).to_string();
+        let mut request = json!({ "do": what, "name": "slow" });
+        if what == "add-domain" {
+            request["settings"] = json!({ "turn.thread": has_thread });
+        }
+        let request = request.to_string();
         session.query(request.as_bytes(), 1).unwrap();
         let mut is_done = false;
         host.run_until(what, |_| {
@@ -332,9 +337,9 @@ fn come_and_go(rounds: usize) -> (Had, Had) {
 }
 
 #[allow(clippy::print_stdout, reason = "figures to be recorded")]
-fn expect_nothing_leaked(rounds: usize) {
+fn expect_nothing_leaked(rounds: usize, has_thread: bool) {
     let begin = Instant::now();
-    let (before, after) = come_and_go(rounds);
+    let (before, after) = come_and_go(rounds, has_thread);
     let grown = after.resident_len as isize - before.resident_len as isize;
     println!("{rounds} rounds in {:?}: {before:?}, {after:?}, {grown} bytes", begin.elapsed());
     // Other tests of this program come and go, too, unless it is run alone.
@@ -353,15 +358,17 @@ fn adding_and_removing_leaks_nothing() {
     let mut command = std::process::Command::new(program);
     command.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]);
     command.env("ROUNDS", ROUNDS.to_string());
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains(&format!("{ROUNDS} rounds in ")), "{text}");
+    for has_thread in ["false", "true"] {
+        let output = command.env("THREAD", has_thread).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(text.contains(&format!("{ROUNDS} rounds in ")), "{text}");
+    }
 }
 
 #[test]
 #[ignore = "alone in its process: run with --exact --ignored; takes ten seconds"]
 fn adding_and_removing_many_times_alone() {
     let rounds = std::env::var("ROUNDS").ok().map_or(ROUNDS_LONG, |text| text.parse().unwrap());
-    expect_nothing_leaked(rounds);
+    expect_nothing_leaked(rounds, std::env::var("THREAD").is_ok_and(|text| text == "true"));
 }

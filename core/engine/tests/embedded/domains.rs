@@ -58,7 +58,7 @@ fn of_domain(host: &Host, index: usize, query: &str, domain: &str) -> Value {
     host.request(index, &json!({ "query": query, "domain": domain }))
 }
 
-fn ring_of(host: &Host, index: usize, domain: &str) -> (Value, Vec<u64>) {
+pub(crate) fn ring_of(host: &Host, index: usize, domain: &str) -> (Value, Vec<u64>) {
     let status = of_domain(host, index, "status", domain);
     let members = of_domain(host, index, "members", domain);
     let members = members["members"].as_array().unwrap();

@@ -14,5 +14,6 @@ mod slow;
 mod streams;
 #[allow(unsafe_code)]
 mod sys;
+mod threads;
 
 use host::{Host, PATIENCE, settings};
