@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use anasazi_queue::record::{GroupRecord, JOIN_SEND_ONLY};
+use serde_json::json;
 
 use super::*;
 use crate::access;
+use crate::admin::By;
 use crate::sys::socket::{Life, Way};
 
 const ALICE: u32 = 1_000;
@@ -151,6 +153,34 @@ fn a_message_that_is_refused_has_a_receipt_and_those_behind_it_go_on() {
     client.send(2, 4, 24, b"may be again");
     engine.run();
     assert_eq!(engine.core.log.len(), before + 4);
+}
+
+/// Also to those who may ask about all the others.
+#[test]
+fn groups_that_one_may_not_ask_about_are_not_shown() {
+    let mut engine = Engine::new();
+    put(&mut engine, "allow uid 1000 all");
+    open(&mut engine, ALICE);
+    let by = By { session: session(1), trusted: false };
+    let groups: Vec<_> = [("default", "a"), ("default", "secret/a"), ("fast", "fast/a")]
+        .map(|(domain, name)| json!({ "domain": domain, "name": name }))
+        .to_vec();
+    let mut shown = |rules: &str, whole: &str| {
+        put(&mut engine, rules);
+        let shown = by.only_allowed(groups.clone(), whole, &engine.sessions).ok()?;
+        Some(shown.iter().map(|group| group["name"].to_string()).collect::<Vec<_>>().join(" "))
+    };
+    let all = r#""a" "secret/a" "fast/a""#;
+    assert_eq!(shown("allow uid 1000 query", "*").as_deref(), Some(all));
+    let denied = "deny uid 1000 query default/secret/*\nallow uid 1000 query";
+    assert_eq!(shown(denied, "*").as_deref(), Some(r#""a" "fast/a""#));
+    assert_eq!(shown(denied, "default/*").as_deref(), Some(r#""a" "fast/a""#));
+    let one = "allow uid 1000 query fast/*";
+    assert_eq!(shown(one, "*").as_deref(), Some(r#""fast/a""#));
+    assert_eq!(shown("deny any query", "*"), None);
+    // There is nothing to be shown, and that may be known.
+    let each_denied = "deny any query default/*\ndeny any query fast/*\nallow any query";
+    assert_eq!(shown(each_denied, "*").as_deref(), Some(""));
 }
 
 #[test]
