@@ -5,6 +5,7 @@ use anasazi_queue::hello::slow;
 use super::opening::refused_hello;
 use super::*;
 use crate::domains::DOMAINS_MAX;
+use crate::sys::socket::Way;
 
 const DEFAULT: DomainId = DomainId::DEFAULT;
 
@@ -129,6 +130,55 @@ fn a_lane_of_another_users_session_is_refused() {
     engine.run();
     let welcome = client.welcome().expect("an answer");
     assert_eq!(Status(welcome.status), Status::ESTATE, "{}", text(&welcome.reason));
+}
+
+/// Nor is one that comes in another way, or to a session whose client is gone.
+#[test]
+fn a_lane_comes_as_its_session_did_and_while_that_is_there() {
+    let (mut engine, _, [client, _lane]) = engine();
+    engine.sessions.add_domain("slow");
+    let hello = engine.lane_hello(1, "slow");
+    let (near, far) = socket::pair().expect("socketpair");
+    let peer = socket::peer(near.as_fd()).expect("one of this process");
+    assert!(matches!(peer.way, Way::Memory));
+    let peer = Peer { way: Way::Unix, ..peer };
+    engine.sessions.accept_of(peer, near, &engine.epoll, engine.now);
+    let other = RawClient::new(far);
+    other.say(hello(&other.hello()).as_bytes(), &other.fds());
+    engine.run();
+    let welcome = other.welcome().expect("an answer");
+    assert_eq!(Status(welcome.status), Status::ESTATE, "{}", text(&welcome.reason));
+
+    client.join(1, "orders");
+    engine.run();
+    client.send(1, 4, 0, b"still to be carried out");
+    drop(client);
+    assert_eq!(told(&mut engine, &[DEFAULT]), []);
+    let hello = engine.lane_hello(1, "slow");
+    let late = engine.connect();
+    late.say(hello(&late.hello()).as_bytes(), &late.fds());
+    for _ in 0..3 {
+        assert_eq!(told(&mut engine, &[DEFAULT]), []);
+    }
+    let welcome = late.welcome().expect("an answer");
+    assert_eq!(Status(welcome.status), Status::ESTATE, "{}", text(&welcome.reason));
+    assert_eq!(told(&mut engine, &[]), [(DEFAULT, "send"), (DEFAULT, "disconnect")]);
+}
+
+/// What a lane waited for is not what another one waits for that comes to its place.
+#[test]
+fn a_lane_that_ends_waits_for_nothing() {
+    let (mut engine, fast, [client, lane]) = engine();
+    lane.join(1, "fast/orders");
+    engine.run();
+    lane.drain();
+    lane.send(1, 4, 0, b"waits");
+    assert_eq!(told(&mut engine, &[fast]), []);
+    assert_eq!(engine.sessions.domains[fast.index()].blocked.len(), 1);
+    client.push(99, &[], &[]).expect("room");
+    assert_eq!(told(&mut engine, &[fast]), []);
+    assert!(lane.is_hung_up());
+    assert!(engine.sessions.domains[fast.index()].blocked.is_empty());
 }
 
 #[test]
