@@ -155,6 +155,35 @@ fn a_message_that_is_refused_has_a_receipt_and_those_behind_it_go_on() {
     assert_eq!(engine.core.log.len(), before + 4);
 }
 
+/// Each lane's groups are those of its domain, and single sessions of it are all of it.
+#[test]
+fn a_rule_is_about_the_domain_that_it_names() {
+    let mut engine = Engine::new();
+    engine.sessions.add_domain("fast");
+    put(&mut engine, "allow uid 1000 all");
+    let client = open(&mut engine, ALICE);
+    let hello = engine.lane_hello(1, "fast");
+    let (near, far) = socket::pair().expect("socketpair");
+    engine.sessions.accept_of(peer(ALICE), near, &engine.epoll, engine.now);
+    let lane = RawClient::new(far);
+    lane.say(hello(&lane.hello()).as_bytes(), &lane.fds());
+    engine.run();
+    assert_eq!(lane.welcome().expect("an answer").status, Status::OK.0);
+    lane.peer_in(2, 7, 9, "fast");
+    engine.run();
+    put(&mut engine, "allow uid 1000 join,send fast/f*\n");
+    client.join(1, "five");
+    lane.join(1, "fast/five");
+    engine.run();
+    let (_, status, reason) = client.expect_left();
+    assert_eq!(status, Status::EACCES);
+    assert!(reason.starts_with("user 1000 may not join default/five"), "{reason}");
+    lane.expect_view();
+    lane.send(2, 4, 5, b"to one session");
+    engine.run();
+    assert_eq!(lane.expect_receipt(), (2, Status::EACCES, 5));
+}
+
 /// Also to those who may ask about all the others.
 #[test]
 fn groups_that_one_may_not_ask_about_are_not_shown() {

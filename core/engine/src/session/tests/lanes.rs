@@ -1,5 +1,6 @@
 //! One session's lanes: how they are let in, and what becomes of them.
 
+use anasazi_protocol::GroupId;
 use anasazi_queue::hello::slow;
 
 use super::opening::refused_hello;
@@ -218,6 +219,25 @@ fn what_was_sent_over_a_lane_is_carried_out_when_the_session_is_closed() {
     assert_eq!(told(&mut engine, &[]), [(fast, "send"), (fast, "disconnect")]);
     assert_eq!(engine.sessions.count(), 0);
     assert!(lane.is_hung_up());
+}
+
+/// Nobody reads it any more, and nobody is to be spared by it.
+#[test]
+fn a_lane_whose_client_is_gone_keeps_nothing_for_it_and_waits_for_no_slow_one() {
+    let (mut engine, fast, [client, lane]) = engine();
+    lane.join(1, "fast/orders");
+    engine.run();
+    lane.drain();
+    flood(&mut engine, &lane, |engine| engine.sessions.describe()[1].backlog_len > 0);
+    engine.sessions.hold((fast, NodeId(2)), &[GroupId::of("orders")], 60_000, engine.now);
+    lane.send(1, 4, 0, b"before the end");
+    assert_eq!(told(&mut engine, &[]), [], "it waits for who is slow");
+    client.push(request::CLOSE, &[], &[]).expect("room");
+    assert_eq!(told(&mut engine, &[fast]), []);
+    let slot = engine.sessions.slot_of(session(1), fast).expect("it has something to be done");
+    let Slot::Open(left) = &engine.sessions.slots[slot] else { panic!("it is taken out") };
+    assert!(left.backlog.is_empty());
+    assert_eq!(told(&mut engine, &[]), [(fast, "send"), (fast, "disconnect")]);
 }
 
 #[test]

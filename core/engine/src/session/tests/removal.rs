@@ -83,6 +83,22 @@ fn so_many_handles_end_in_a_step() {
     assert_eq!(lanes[0].drain().len(), 301, "each handle, and the last word");
 }
 
+#[test]
+fn who_waits_for_a_domain_is_told_at_once_that_it_goes() {
+    let mut engine = Engine::new();
+    let fast = engine.sessions.add_domain("fast");
+    let _client = engine.open();
+    let lane = engine.open_lane(1, "fast");
+    lane.join(1, "fast/orders");
+    assert_eq!(told(&mut engine, &[fast]), []);
+    assert!(!engine.sessions.has_turns(DomainSet::NONE));
+    engine.sessions.retire_domain(fast, "removed by a test");
+    assert!(engine.sessions.has_turns(DomainSet::NONE));
+    assert_eq!(told(&mut engine, &[]), []);
+    engine.sessions.flush(&engine.epoll);
+    assert_eq!(lane.expect_left().1, Status::ECLOSED);
+}
+
 /// What is still to be said to a domain that is gone is not said to the next one at its place.
 #[test]
 fn ends_and_holds_of_a_domain_go_with_it() {
@@ -101,6 +117,7 @@ fn ends_and_holds_of_a_domain_go_with_it() {
     // It has no core that could hear of the lanes that ended just now; only of that one before.
     assert_eq!(engine.sessions.domains[fast.index()].endings.len(), 1);
     engine.sessions.vacate_domain(fast);
+    assert_eq!(told(&mut engine, &[]), []);
     let slow = engine.sessions.add_domain("slow");
     assert_eq!(slow, fast);
     assert_eq!(told(&mut engine, &[]), []);
