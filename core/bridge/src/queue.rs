@@ -193,8 +193,9 @@ mod tests {
                 queue.pop();
             }
             assert!(queue.count() <= 11 && queue.latest.len() <= 2 * 11 + 65);
+            // Those of what waits are not.
+            assert!(queue.latest.len() >= queue.count());
         }
-        // Those of what waits are not.
         let again = Bytes::copy_from_slice(&9_999_u64.to_le_bytes());
         assert!(queue.push(item(10_001), Some(again), None));
     }

@@ -269,6 +269,17 @@ fn a_lane_that_is_refused_is_the_end_of_its_groups_in_words() {
 }
 
 #[test]
+fn a_lane_for_which_there_is_no_room_is_not_asked_for_again() {
+    let (session, _engine, listener) = open();
+    let group = session.join("fast/orders", 0, 0).unwrap();
+    accept(&session, &listener, &refusal(Status::ENOMEM, "out of descriptors"));
+    let seen = receive_some(&session);
+    assert_eq!((seen[0].group, seen[0].status), (Some(group), Status::ENOMEM));
+    assert_eq!(seen[0].data, b"out of descriptors");
+    assert!(!listener.has_caller());
+}
+
+#[test]
 fn a_lane_that_may_still_come_is_tried_again_until_its_time_is_up() {
     let listener = listener(welcome(5));
     let short = SessionOptions { connect_timeout: Duration::from_millis(150), ..options() };

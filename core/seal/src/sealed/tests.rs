@@ -366,6 +366,11 @@ fn a_change_of_keys_loses_nothing() {
     assert!(world.a.seal().activate(KeyId(2)));
     assert!(!world.a.seal().activate(KeyId(3)));
     assert_eq!(world.say("under 2"), ["under 1, late", "under 2"]);
+    // Who is behind does not make others forget the newer one.
+    assert!(world.a.seal().activate(KeyId(1)));
+    assert_eq!(world.say("under 1 again"), ["under 1 again"]);
+    assert_eq!(world.b.seal().newest_heard(), Some(KeyId(2)));
+    assert!(world.a.seal().activate(KeyId(2)));
     assert!(!world.a.seal().retire(KeyId(2)), "the active key stays");
     assert!(world.b.seal().activate(KeyId(2)) && world.b.seal().retire(KeyId(1)));
     assert!(!world.b.seal().retire(KeyId(1)));
