@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Incarnation, Process};
 use anasazi_seal::{KeyRing, Mode, Seal};
-use anasazi_transport::{MemoryNetwork, Target};
+use anasazi_transport::{Memory, MemoryNetwork, Target};
 
 use super::*;
 use crate::config::Settings;
@@ -77,30 +77,13 @@ fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
 /// It may have been copied meanwhile, with its counters: each such pause is a new boot, and just one.
 #[test]
 fn whoever_did_not_run_for_long_seals_as_somebody_else() {
-    let drawn = Arc::new(AtomicU8::new(0));
-    let draw = {
-        let drawn = Arc::clone(&drawn);
-        Box::new(move || Some(anasazi_seal::Boot([drawn.fetch_add(1, Ordering::Relaxed); 16])))
-    };
-    let keys = KeyRing::parse(format!("1 {}", "5a".repeat(32)).as_bytes()).expect("a key");
-    let address = "127.0.0.1:1".parse().expect("an address");
-    let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
-    let default = DomainParts {
-        name: String::new(),
-        core: CoreConfig { multicast: false, ..CoreConfig::default() },
-        boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
-        transport: MemoryNetwork::new().attach(address, false).expect("a transport"),
-        seal: Seal::new(Mode::Aead, keys, 7, draw),
-        weight: 1,
-        storage: None::<Writer>,
-        witness: None,
-    };
+    let (drawn, of_other) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)));
     let parts = Parts {
         config: Settings::new().validate().expect("defaults"),
         warnings: Vec::new(),
         limits: limits(),
         temporary: None,
-        default,
+        default: sealed("", &drawn),
     };
     let mut turn = Turn::new(parts, Instant(1));
     let mut drawn_at = |ms: u64| {
@@ -112,6 +95,29 @@ fn whoever_did_not_run_for_long_seals_as_somebody_else() {
     }
     assert_eq!([20_000, 20_001, 20_100].map(&mut drawn_at), [2; 3]);
     assert_eq!(drawn_at(40_000), 3);
+    // Whoever knows that it was copied says so, and that is so in all domains.
+    turn.add_domain(sealed("other", &of_other), Instant(40_000_000_000));
+    turn.renew_seals();
+    assert_eq!([drawn, of_other].map(|of| of.load(Ordering::Relaxed)), [4, 2]);
+}
+
+/// A domain that counts the boots that it has drawn.
+fn sealed(name: &str, drawn: &Arc<AtomicU8>) -> DomainParts<Memory, Option<Writer>> {
+    let drawn = Arc::clone(drawn);
+    let draw = move || Some(anasazi_seal::Boot([drawn.fetch_add(1, Ordering::Relaxed); 16]));
+    let keys = KeyRing::parse(format!("1 {}", "5a".repeat(32)).as_bytes()).expect("a key");
+    let address = "127.0.0.1:1".parse().expect("an address");
+    let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
+    DomainParts {
+        name: name.to_owned(),
+        core: CoreConfig { multicast: false, ..CoreConfig::default() },
+        boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
+        transport: MemoryNetwork::new().attach(address, false).expect("a transport"),
+        seal: Seal::new(Mode::Aead, keys, 7, Box::new(draw)),
+        weight: 1,
+        storage: None::<Writer>,
+        witness: None,
+    }
 }
 
 fn limits() -> SessionLimits {
