@@ -74,7 +74,8 @@ fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
     assert_eq!(turn.run(Instant(3), true, 0, &NoSessions), Err(error));
 }
 
-/// It may have been copied meanwhile, with its counters: each such pause is a new boot, and just one.
+/// It may have been copied meanwhile, with its counters: each such pause is a new boot, and only
+/// one.
 #[test]
 fn whoever_did_not_run_for_long_seals_as_somebody_else() {
     let (drawn, of_other) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)));
