@@ -173,7 +173,8 @@ impl Gateway {
         let base = self.base();
         let subject = match self.options.latest_key_len {
             0 => None,
-            len => Some(item.payload.slice(..len.min(item.payload.len()))),
+            // A copy: it may be remembered for longer than the message.
+            len => Some(Bytes::copy_from_slice(&item.payload[..len.min(item.payload.len())])),
         };
         self.counters.replaced += u64::from(self.queue.push(item, subject, base));
         let Options { queue_messages_max, queue_len_max, .. } = self.options;

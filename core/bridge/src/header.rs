@@ -91,6 +91,13 @@ mod tests {
         }
     }
 
+    #[test]
+    fn more_domains_than_a_message_may_cross_are_refused() {
+        let visited = (0..=HOPS_MAX as u64).collect();
+        let header = Header { bridge: 7, key: key(3, 2), after: None, visited };
+        assert_eq!(Header::split(&mut header.with(b"message")), None);
+    }
+
     proptest! {
         #[test]
         fn anything_is_read_without_a_panic(

@@ -23,7 +23,7 @@ pub(crate) struct Item {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     items: VecDeque<Slot>,
-    /// Where the latest message of each subject waits; with `latest_key_len` only.
+    /// Where the latest message of each subject waits, or waited; with `latest_key_len` only.
     latest: BTreeMap<Bytes, Key>,
     /// Items that are there, and the bytes of their messages.
     count: usize,
@@ -50,6 +50,11 @@ impl Queue {
     /// Puts one behind the others. `subject`: in place of the one about the same that waits behind
     /// `base`, if there is one; then true.
     pub(crate) fn push(&mut self, item: Item, subject: Option<Bytes>, base: Option<Key>) -> bool {
+        // Subjects of which nothing waits any more are forgotten when they are most.
+        if self.latest.len() > 2 * self.count + 64 {
+            let first = self.items.front().map(|slot| slot.key);
+            self.latest.retain(|_, key| first.is_some_and(|first| *key >= first));
+        }
         let before = subject.and_then(|subject| self.latest.insert(subject, item.key));
         let replaced = before.is_some_and(|key| base < Some(key) && self.remove(key));
         self.count += 1;
@@ -173,6 +178,26 @@ mod tests {
         let left = queue.after(None).expect("one is left");
         assert_eq!(queue.before(left), Some(key(1, 0)));
         assert_eq!(keys(&mut queue), [10_000]);
+    }
+
+    /// As long as something waits, too.
+    #[test]
+    fn subjects_are_forgotten() {
+        let mut queue = Queue::default();
+        for position in 1..=10_000_u64 {
+            let subject = Bytes::copy_from_slice(&position.to_le_bytes());
+            queue.push(item(position), Some(subject), None);
+            if position % 2 == 0 {
+                queue.trim(key(1, position.saturating_sub(10)));
+            } else if queue.count() > 10 {
+                queue.pop();
+            }
+            assert!(queue.count() <= 11 && queue.latest.len() <= 2 * 11 + 65);
+            // Those of what waits are not.
+            assert!(queue.latest.len() >= queue.count());
+        }
+        let again = Bytes::copy_from_slice(&9_999_u64.to_le_bytes());
+        assert!(queue.push(item(10_001), Some(again), None));
     }
 
     #[test]

@@ -61,4 +61,15 @@ mod tests {
         assert!((50..=55).contains(&sent(Rate::new(50, 200_000))));
         assert_eq!(sent(Rate::new(0, 0)), 100_000);
     }
+
+    #[test]
+    fn what_was_not_sent_for_a_moment_may_go_at_once() {
+        let (mut rate, now) = (Rate::new(100, 0), Instant(1_000_000_000));
+        let mut count = 0;
+        while rate.next_at() <= now {
+            rate.spend(now, 1);
+            count += 1;
+        }
+        assert_eq!(count, BURST.as_millis() / 10 + 1);
+    }
 }

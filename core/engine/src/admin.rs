@@ -75,7 +75,7 @@ pub(crate) enum Then {
 }
 
 /// A request that is refused, and the words for it.
-struct Refusal(Status, String);
+pub(crate) struct Refusal(Status, String);
 
 impl Admin {
     pub(crate) fn new(config: ValidConfig, journal: Journal, now: Instant) -> Self {

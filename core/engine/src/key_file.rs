@@ -243,6 +243,55 @@ mod tests {
         assert!(generate(&path).expect_err("at work").contains("somebody else makes a key"));
     }
 
+    /// Nothing of it is left out in silence.
+    #[test]
+    fn a_file_that_is_too_long_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        generate(&path).expect("a key");
+        let mut text = std::fs::read(&path).expect("it is there");
+        text.resize(LEN_MAX as usize, b'\n');
+        std::fs::write(&path, &text).expect("written");
+        assert_eq!(read(&path).expect("it is read").infos().count(), 1);
+        text.push(b'\n');
+        std::fs::write(&path, &text).expect("written");
+        let words = refused(&path);
+        assert!(words.contains(&LEN_MAX.to_string()), "{words}");
+    }
+
+    #[test]
+    fn a_key_more_changes_neither_who_has_the_file_nor_who_can_read_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        generate(&path).expect("a key");
+        let permissions = std::fs::Permissions::from_mode(0o640);
+        std::fs::set_permissions(&path, permissions).expect("changed");
+        if own_uid() == 0 {
+            std::os::unix::fs::chown(&path, None, Some(12_345)).expect("given");
+        }
+        let about = || {
+            let about = std::fs::metadata(&path).expect("metadata");
+            (about.mode() & 0o777, about.uid(), about.gid())
+        };
+        let before = about();
+        generate(&path).expect("a key");
+        assert_eq!(about(), before);
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_refused() {
+        if own_uid() != 0 {
+            eprintln!("skipped: only root can give a file away");
+            return;
+        }
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys");
+        generate(&path).expect("a key");
+        std::os::unix::fs::chown(&path, Some(12_345), None).expect("given");
+        let words = refused(&path);
+        assert!(words.contains("belongs to user 12345"), "{words}");
+    }
+
     #[test]
     fn a_mode_is_part_of_what_keys_are_for() {
         assert_ne!(number(7, Mode::Aead), number(7, Mode::Integrity));

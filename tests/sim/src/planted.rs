@@ -264,6 +264,21 @@ mod tests {
         assert_eq!(by_what(&Failure::Client("it sees too much".to_owned())), "client");
     }
 
+    /// Those without one are looked for from the first seed on, each time.
+    #[test]
+    fn every_bug_has_a_seed_that_found_it() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("known.txt");
+        let known = Known::read(&file).unwrap();
+        let missing: Vec<_> = BUGS
+            .iter()
+            .filter(|(bug, _)| !known.0.contains_key(*bug))
+            .map(|(bug, _)| bug)
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}: renew it (`planted --known FILE --out FILE`)");
+        let of_domains = |(bug, _): &&(&str, &str)| BUGS.iter().any(|(of, _)| of == bug);
+        assert!(OF_DOMAINS.iter().all(|bug| of_domains(&bug)), "a name that no bug has");
+    }
+
     #[test]
     fn seeds_are_read_as_they_are_written() {
         let found = |seed| Some(Found { seeds: seed, seed, by: "G3".to_owned() });

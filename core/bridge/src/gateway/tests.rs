@@ -121,6 +121,7 @@ fn what_a_standby_has_not_seen_yet_and_was_forwarded_is_not_sent_again() {
     (1..=4).for_each(|position| one.source(position, &position.to_string()));
     run(&mut [&mut one, &mut two], SECOND);
     (1..=6).for_each(|position| two.source(position, &position.to_string()));
+    assert_eq!(two.gateway.waiting().0, 2, "nor kept");
     two.gateway.set_active(true);
     run(&mut [&mut two], SECOND);
     assert_eq!(two.got(), "- 1 2 3 4 5 6");
@@ -210,6 +211,12 @@ fn a_full_queue_drops_the_oldest_and_says_so() {
         run(&mut [&mut short], SECOND);
     }
     assert_eq!(short.got(), "- 1 - 3");
+    // What is on its way is not lost by that.
+    let mut one = Node::active(Options { queue_messages_max: 1, ..options() });
+    one.source(1, "1");
+    assert!(one.gateway.next(Instant(SECOND)).is_some());
+    one.source(2, "2");
+    assert_eq!(one.gateway.counters().dropped, 0);
 }
 
 #[test]
@@ -285,4 +292,64 @@ fn who_is_new_to_the_source_begins_there() {
     run(&mut [&mut one], SECOND);
     assert_eq!(one.got(), "- 1 - again");
     assert_eq!(one.receiver.mark(), Some(key(1, 9)));
+}
+
+/// Others may have sent meanwhile, and what this one had on its way may be lost.
+#[test]
+fn who_is_active_again_sends_what_nobody_has_seen_come() {
+    let mut one = Node::active(options());
+    (1..=3).for_each(|ordinal| one.source(ordinal, &ordinal.to_string()));
+    while one.gateway.next(Instant(SECOND)).is_some() {}
+    one.gateway.set_active(false);
+    one.gateway.set_active(true);
+    run(&mut [&mut one], SECOND);
+    assert_eq!(one.got(), "- 1 2 3");
+}
+
+#[test]
+fn only_what_it_sent_itself_gives_a_gateway_room() {
+    let mut one = Node::active(options());
+    (1..=200).for_each(|ordinal| one.source(ordinal, "x"));
+    while one.gateway.next(Instant(SECOND)).is_some() {}
+    one.gateway.reached(Some(key(1, 1)), false);
+    assert!(one.gateway.next(Instant(SECOND)).is_none());
+    one.gateway.reached(Some(key(1, 1)), true);
+    assert!(one.gateway.next(Instant(SECOND)).is_some());
+}
+
+#[test]
+fn so_many_bytes_are_on_their_way_and_no_more() {
+    let mut one = Node::active(Options { queue_len_max: usize::MAX, ..options() });
+    let half = "x".repeat(IN_FLIGHT_LEN_MAX / 2);
+    (1..=3).for_each(|ordinal| one.source(ordinal, &half));
+    let sent: Vec<_> = std::iter::from_fn(|| one.gateway.next(Instant(SECOND))).collect();
+    assert_eq!(sent.len(), 2);
+    one.take(&sent[0], true);
+    assert!(one.gateway.next(Instant(SECOND)).is_some());
+}
+
+#[test]
+fn bytes_are_paid_for_as_messages_are() {
+    let mut one = Node::active(Options { bytes_per_s: 1_000, ..options() });
+    (1..=2).for_each(|ordinal| one.source(ordinal, &"x".repeat(1_000)));
+    assert_eq!(run(&mut [&mut one], SECOND), 1);
+    let next_at = one.gateway.deadline().expect("one waits");
+    assert!(next_at > Instant(SECOND + SECOND / 2), "{next_at:?}");
+    assert_eq!(run(&mut [&mut one], next_at.0), 1);
+}
+
+/// Who comes back to the target is new there: it knows neither what its members have got nor what
+/// became of what it sent.
+#[test]
+fn nothing_of_the_target_is_left_of_a_gateway_that_leaves_it() {
+    let mut one = Node::active(options());
+    one.source(1, "1");
+    run(&mut [&mut one], SECOND);
+    (2..=200).for_each(|ordinal| one.source(ordinal, "x"));
+    while one.gateway.next(Instant(SECOND)).is_some() {}
+    assert!(!one.gateway.is_new());
+    one.gateway.target_end();
+    assert!(one.gateway.is_new() && !one.gateway.is_active());
+    one.gateway.set_active(true);
+    assert!(one.gateway.next(Instant(SECOND)).is_some(), "nothing of it is on its way");
 }

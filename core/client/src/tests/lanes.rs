@@ -269,6 +269,17 @@ fn a_lane_that_is_refused_is_the_end_of_its_groups_in_words() {
 }
 
 #[test]
+fn a_lane_for_which_there_is_no_room_is_not_asked_for_again() {
+    let (session, _engine, listener) = open();
+    let group = session.join("fast/orders", 0, 0).unwrap();
+    accept(&session, &listener, &refusal(Status::ENOMEM, "out of descriptors"));
+    let seen = receive_some(&session);
+    assert_eq!((seen[0].group, seen[0].status), (Some(group), Status::ENOMEM));
+    assert_eq!(seen[0].data, b"out of descriptors");
+    assert!(!listener.has_caller());
+}
+
+#[test]
 fn a_lane_that_may_still_come_is_tried_again_until_its_time_is_up() {
     let listener = listener(welcome(5));
     let short = SessionOptions { connect_timeout: Duration::from_millis(150), ..options() };
@@ -290,6 +301,45 @@ fn a_lane_that_may_still_come_is_tried_again_until_its_time_is_up() {
     assert_eq!((seen[0].group, seen[0].status), (Some(group), Status::ETIMEDOUT));
     assert_eq!(seen[0].data, b"too many at once");
     assert!(session.is_open());
+}
+
+/// The engine of the session says that it has none such when it is another one by now, of which the
+/// session is yet to hear.
+#[test]
+fn a_lane_that_is_nobodys_is_tried_again() {
+    let (session, engine, listener) = open();
+    session.join("fast/orders", 0, 0).unwrap();
+    accept(&session, &listener, &refusal(Status::ESTATE, "not here"));
+    assert_eq!(receive(&session, Hold::Release), []);
+    let lane = accept(&session, &listener, &lane_welcome());
+    assert_eq!(receive(&session, Hold::Release), []);
+    take_join(&lane, "fast/orders");
+    assert_eq!(engine.poll_request(), None);
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_not_waited_for_longer_than_allowed() {
+    let listener = listener(welcome(5));
+    let short = SessionOptions { connect_timeout: Duration::from_millis(50), ..options() };
+    let session = Session::open(listener.clone(), short).unwrap();
+    let _engine = listener.accepted.lock().unwrap().pop().unwrap();
+    let group = session.join("fast/orders", 0, 0).unwrap();
+    let seen = receive_some(&session);
+    assert_eq!((seen[0].group, seen[0].status), (Some(group), Status::ETIMEDOUT));
+    assert!(session.is_open());
+}
+
+#[test]
+fn lanes_that_have_ended_make_room_for_others() {
+    let (session, _engine, listener) = open();
+    for number in 0..2 * crate::sys::links::LANES_MAX {
+        let group = session.join(&format!("d{number}/g"), 0, 0).unwrap();
+        let lane = accept(&session, &listener, &lane_welcome());
+        lane.closed(Status::ECLOSED, "removed");
+        drop(lane);
+        let seen = receive_some(&session);
+        assert_eq!((seen[0].group, seen[0].status), (Some(group), Status::ECLOSED));
+    }
 }
 
 #[test]

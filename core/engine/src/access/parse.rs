@@ -31,13 +31,16 @@ type Word<'a> = (usize, &'a str);
 /// # Errors
 /// A line for each thing that is wrong: where, what, and what is allowed.
 pub(super) fn parse(text: &str, name: &str, names: &dyn Names) -> Result<Vec<Rule>, String> {
-    let (mut rules, mut problems) = (Vec::new(), Vec::new());
+    let (mut rules, mut problems, mut wrong) = (Vec::new(), Vec::new(), 0);
     for (index, line) in text.lines().enumerate() {
         let line_number = index + 1;
         match parse_line(line, line_number, names) {
             Ok(rule) => rules.extend(rule),
             Err(Problem(column, text)) => {
-                problems.push(format!("{name}:{line_number}:{column}: {text}"));
+                wrong += 1;
+                if wrong <= PROBLEMS_MAX {
+                    problems.push(format!("{name}:{line_number}:{column}: {text}"));
+                }
             }
         }
         if rules.len() > RULES_MAX {
@@ -48,15 +51,13 @@ pub(super) fn parse(text: &str, name: &str, names: &dyn Names) -> Result<Vec<Rul
             return Err(text);
         }
     }
-    match problems.len() {
-        0 => Ok(rules),
-        count if count > PROBLEMS_MAX => {
-            problems.truncate(PROBLEMS_MAX);
-            problems.push(format!("{name}: and {} lines more", count - PROBLEMS_MAX));
-            Err(problems.join("\n"))
-        }
-        _ => Err(problems.join("\n")),
+    if wrong == 0 {
+        return Ok(rules);
     }
+    if wrong > PROBLEMS_MAX {
+        problems.push(format!("{name}: and {} lines more", wrong - PROBLEMS_MAX));
+    }
+    Err(problems.join("\n"))
 }
 
 fn parse_line(line: &str, number: usize, names: &dyn Names) -> Result<Option<Rule>, Problem> {

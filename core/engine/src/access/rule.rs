@@ -113,7 +113,10 @@ impl Who {
             Self::Any => true,
             Self::Uid(uid) => *uid == subject.uid,
             Self::Gid(gid) => *gid == subject.gid || subject.groups.contains(gid),
-            Self::Socket(url) if url.ends_with(':') => subject.socket.starts_with(&**url),
+            // A path may end like that, too.
+            Self::Socket(url) if url.ends_with(':') && !url.contains('/') => {
+                subject.socket.starts_with(&**url)
+            }
             Self::Socket(url) => **url == *subject.socket,
         }
     }

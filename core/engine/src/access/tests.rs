@@ -99,7 +99,9 @@ fn sockets_are_known_by_their_urls() {
     ] {
         assert!(by(socket, &format!("allow socket {rule} all")), "{socket} {rule}");
     }
-    for (socket, rule) in [("unix:/a", "shm"), ("unix:/a", "unix:/ab"), ("inproc", "tcp")] {
+    for (socket, rule) in
+        [("unix:/a", "shm"), ("unix:/a", "unix:/ab"), ("unix:/a:b", "unix:/a:"), ("inproc", "tcp")]
+    {
         assert!(!by(socket, &format!("allow socket {rule} all")), "{socket} {rule}");
     }
 }
@@ -206,6 +208,11 @@ fn files_that_are_none_are_refused_at_once() {
     std::fs::create_dir(&path).expect("made");
     refused("not a file");
     std::fs::remove_dir(&path).expect("removed");
+    // Nothing would ever come of it.
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+    assert!(made.success());
+    refused("not a file");
+    std::fs::remove_file(&path).expect("removed");
     std::fs::write(&path, b"allow any all\n\xff\n").expect("written");
     refused("not UTF-8 in line 2");
     std::fs::write(&path, vec![b' '; (4 << 20) + 1]).expect("written");

@@ -53,20 +53,23 @@ impl By {
     ///
     /// # Errors
     /// It may ask about none of them, nor about the whole.
-    pub(super) fn only_allowed(
+    pub(crate) fn only_allowed(
         self,
         mut groups: Vec<Value>,
         whole: &str,
         sessions: &Sessions,
     ) -> Result<Vec<Value>, Refusal> {
-        let Err(refusal) = self.check_query(sessions, whole) else { return Ok(groups) };
+        // Who may ask about the whole may still be denied some of it.
         groups.retain(|group| {
             let name = group["name"].as_str().unwrap_or_default();
             let is_default = group["domain"] == DEFAULT_NAME;
             let full = if is_default { format!("{DEFAULT_NAME}/{name}") } else { name.to_owned() };
             self.check_query(sessions, &full).is_ok()
         });
-        if groups.is_empty() { Err(refusal) } else { Ok(groups) }
+        if groups.is_empty() {
+            self.check_query(sessions, whole)?;
+        }
+        Ok(groups)
     }
 }
 

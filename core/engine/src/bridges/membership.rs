@@ -109,3 +109,55 @@ impl Memberships {
         has_more
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use anasazi_protocol::{GroupId, NodeId, SessionId, ViewId};
+
+    use super::*;
+
+    const ME: MemberId = MemberId { node: NodeId(1), session: SessionId(256) };
+    const OTHER: MemberId = MemberId { node: NodeId(2), session: SessionId(256) };
+
+    fn view(
+        kind: ViewKind,
+        cause: ViewCause,
+        members: &[MemberId],
+        left: &[MemberId],
+    ) -> GroupView {
+        GroupView {
+            group: GroupId::of("g"),
+            name: "g".into(),
+            kind,
+            id: ViewId::default(),
+            cause,
+            reason: String::new(),
+            members: members.into(),
+            sets: vec![0; members.len()].into(),
+            joined: Vec::new(),
+            left: left.to_vec(),
+            together: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_engine_is_a_member_from_its_first_view_until_it_asks_to_leave() {
+        use ViewKind::{Regular, Transitional};
+        let (mut all, group) = (Memberships::default(), DomainId::DEFAULT.group(GroupId::of("g")));
+        let both = view(Regular, ViewCause::Join, &[OTHER, ME], &[]);
+        assert!(!all.view(group, ME, &both), "it has not asked");
+        all.0.insert(group, Membership::Asked);
+        assert!(all.view(group, ME, &both));
+        assert_eq!(all.of(group), Some(&[OTHER, ME][..]));
+        // Those who are gone are so from the next view on.
+        assert!(!all.view(group, ME, &view(Transitional, ViewCause::Network, &[ME], &[])));
+        assert_eq!(all.of(group), Some(&[OTHER, ME][..]));
+        assert!(all.view(group, ME, &view(Regular, ViewCause::Merge, &[ME], &[])));
+        assert!(all.of(group) == Some(&[ME]) && all.has_merged(group));
+        all.0.insert(group, Membership::Leaving);
+        assert!(!all.view(group, ME, &both));
+        assert_eq!(all.of(group), None);
+        let gone = view(Regular, ViewCause::Leave, &[OTHER], &[ME]);
+        assert!(all.view(group, ME, &gone) && !all.view(group, ME, &gone));
+    }
+}

@@ -377,3 +377,6 @@ fn split(payload: &mut Pieces) -> Option<Header> {
     *payload = Pieces::One(whole);
     Some(header)
 }
+
+#[cfg(test)]
+mod tests;

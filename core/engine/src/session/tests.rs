@@ -9,6 +9,7 @@ mod lanes;
 mod listener;
 mod opening;
 mod priorities;
+mod removal;
 mod requests;
 mod services;
 mod slow;

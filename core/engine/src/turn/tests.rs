@@ -1,9 +1,13 @@
 //! What a turn does when its core breaks at the very beginning, and in which order it looks at its
 //! domains.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
 use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Incarnation, Process};
-use anasazi_transport::{MemoryNetwork, Target};
+use anasazi_seal::{KeyRing, Mode, Seal};
+use anasazi_transport::{Memory, MemoryNetwork, Target};
 
 use super::*;
 use crate::config::Settings;
@@ -69,6 +73,53 @@ fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
     assert!(text.contains("the first word is wrong"), "{text}");
     assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 1);
     assert_eq!(turn.run(Instant(3), true, 0, &NoSessions), Err(error));
+}
+
+/// It may have been copied meanwhile, with its counters: each such pause is a new boot, and only
+/// one.
+#[test]
+fn whoever_did_not_run_for_long_seals_as_somebody_else() {
+    let (drawn, of_other) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)));
+    let parts = Parts {
+        config: Settings::new().validate().expect("defaults"),
+        warnings: Vec::new(),
+        limits: limits(),
+        temporary: None,
+        default: sealed("", &drawn),
+    };
+    let mut turn = Turn::new(parts, Instant(1));
+    let mut drawn_at = |ms: u64| {
+        turn.run(Instant(ms * 1_000_000), true, 0, &NoSessions).expect("all is well");
+        drawn.load(Ordering::Relaxed)
+    };
+    for ms in (1..3_000).step_by(10) {
+        assert_eq!(drawn_at(ms), 1, "after {ms} ms");
+    }
+    assert_eq!([20_000, 20_001, 20_100].map(&mut drawn_at), [2; 3]);
+    assert_eq!(drawn_at(40_000), 3);
+    // Whoever knows that it was copied says so, and that is so in all domains.
+    turn.add_domain(sealed("other", &of_other), Instant(40_000_000_000));
+    turn.renew_seals();
+    assert_eq!([drawn, of_other].map(|of| of.load(Ordering::Relaxed)), [4, 2]);
+}
+
+/// A domain that counts the boots that it has drawn.
+fn sealed(name: &str, drawn: &Arc<AtomicU8>) -> DomainParts<Memory, Option<Writer>> {
+    let drawn = Arc::clone(drawn);
+    let draw = move || Some(anasazi_seal::Boot([drawn.fetch_add(1, Ordering::Relaxed); 16]));
+    let keys = KeyRing::parse(format!("1 {}", "5a".repeat(32)).as_bytes()).expect("a key");
+    let address = "127.0.0.1:1".parse().expect("an address");
+    let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
+    DomainParts {
+        name: name.to_owned(),
+        core: CoreConfig { multicast: false, ..CoreConfig::default() },
+        boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
+        transport: MemoryNetwork::new().attach(address, false).expect("a transport"),
+        seal: Seal::new(Mode::Aead, keys, 7, Box::new(draw)),
+        weight: 1,
+        storage: None::<Writer>,
+        witness: None,
+    }
 }
 
 fn limits() -> SessionLimits {

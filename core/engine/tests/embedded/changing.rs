@@ -176,6 +176,30 @@ fn what_cannot_be_is_refused_in_words() {
     assert!(!host.ask(0, "config").to_string().contains("domain.slow."));
 }
 
+/// However many ask for the same thing: it is done once, and each is told when it is.
+#[test]
+fn all_who_remove_a_domain_are_told_that_it_is_gone() {
+    let host = Host::with(&set_node(&settings(), 1));
+    expect_done(&add(&host, 0, "slow", &json!({ "transport.liveness": false })));
+    let sessions = [0; 3].map(|index| host.session(index));
+    for session in &sessions {
+        session.query(br#"{"do":"remove-domain","name":"slow"}"#, 1).unwrap();
+    }
+    let mut done = [0; 3];
+    host.run_until("an answer to each", |_| {
+        for (session, done) in sessions.iter().zip(&mut done) {
+            let shown = session.receive(16, &mut |event| {
+                assert_eq!((event.kind, event.status), (EventKind::Reply, Status::OK));
+                *done += 1;
+                Hold::Release
+            });
+            shown.unwrap();
+        }
+        done == [1; 3]
+    });
+    assert!(remove(&host, 0, "slow")["error"].as_str().unwrap().contains("no domain \"slow\""));
+}
+
 /// The next process in a domain is newer than the last one there, and what that has made durable is
 /// respected.
 #[test]

@@ -344,6 +344,32 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_came_later_was_held_as_well() {
+        let (mut gauges, contract) = (Gauges::new(), contract());
+        gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+        assert!(gauges.passed((process(2), process(3)), 8, ms(10)));
+        gauges.arrived(NodeId(3), 9, ms(14));
+        gauges.end(&contract, 0, (ms(100), ms(200)));
+        let shown: Vec<_> = gauges.shown().map(|m| m.hold).collect();
+        assert_eq!(shown, [Some(Duration::from_millis(4)), None]);
+    }
+
+    #[test]
+    fn an_answer_is_awaited_for_as_long_as_it_may_take() {
+        let (mut gauges, mut number) = (Gauges::new(), 0);
+        let contract = Contract { round_trip: Some(Duration::from_millis(250)), ..contract() };
+        gauges.installed(&[process(2)], false, (ms(0), ms(100)));
+        let probes = gauges.probes(&mut number, ms(0));
+        for at in [100, 200] {
+            gauges.end(&contract, 0, (ms(at), ms(at + 100)));
+            assert!(gauges.probes(&mut number, ms(at)).is_empty(), "one is on its way");
+        }
+        gauges.answered(probes[0].0, probes[0].1, &contract, ms(220));
+        let shown = gauges.shown().next().expect("node 2").round_trip;
+        assert_eq!(shown, Some(Duration::from_millis(220)));
+    }
+
+    #[test]
     fn a_lag_lasts_as_long_as_one_member_lacks_what_is_two_rounds_old() {
         let (mut gauges, contract) = (Gauges::new(), contract());
         gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));

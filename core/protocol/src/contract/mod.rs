@@ -400,3 +400,6 @@ impl Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -181,6 +181,7 @@ mod tests {
         let of_two_kinds = [(1, 3, RoundTrip, 900), (2, 3, Loss, 700)];
         assert_eq!(to_go(4, &of_two_kinds), None);
         assert_eq!(to_go(4, &[(9, 3, RoundTrip, 9), (8, 3, RoundTrip, 9)]), None, "strangers");
+        assert!(after(4, &[(1, 9, RoundTrip, 9)]).standing.is_empty(), "of a stranger");
     }
 
     #[test]

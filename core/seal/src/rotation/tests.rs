@@ -217,11 +217,50 @@ fn nothing_is_retired_before_all_have_said_what_they_seal_with() {
 }
 
 #[test]
+fn a_key_in_use_is_not_taken_away_by_a_file_without_it_or_before_a_configuration() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2])]);
+    let refused = ring.node(1).staged(vec![info(2)]);
+    assert_eq!(refused, Err(RotationError::InUse(KeyId(1), vec![1, 2])));
+    let mut alone = Rotation::new(1, KeyId(1), [info(1), info(2)].into_iter());
+    assert_eq!(alone.retire(KeyId(1)), Err(RotationError::InUse(KeyId(1), vec![1])));
+}
+
+/// Two members asked for different keys at the same time, and the older one comes last.
+#[test]
+fn nobody_goes_back_to_an_older_key() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2, 3]), (2, 1, &[1, 2, 3])]);
+    ring.activate(2, 3);
+    ring.settle();
+    let (outputs, is_sound) = ring.node(1).said(2, &encode_activate(info(2)));
+    assert!(is_sound && outputs.is_empty(), "{outputs:?}");
+    assert_eq!(ring.active(), [3, 3]);
+}
+
+#[test]
+fn each_is_told_of_what_became_of_its_own_word() {
+    let mut ring = Ring::new(&[(1, 1, &[1, 2]), (2, 1, &[1, 2]), (3, 1, &[1, 2])]);
+    ring.begin_to_stage(3, &[1]);
+    ring.activate(2, 2);
+    ring.activate(1, 2);
+    ring.settle();
+    let refused = |by| (by, KeyId(2), vec![3]);
+    assert_eq!(ring.refused, [refused(2), refused(1)], "in the order of the words");
+}
+
+#[test]
 fn what_no_member_says_changes_nothing() {
     let mut ring = Ring::new(&[(1, 1, &[1, 2])]);
-    for bytes in
-        [&[][..], &[HAVE], &[HAVE, 1], &[HAVE, 1, 2, 3], &[ACTIVATE, 2], &[7], &[HAVE; 400]]
-    {
+    let too_many = [HAVE; 2 + 9 * (KEYS_MAX + 1)];
+    for bytes in [
+        &[][..],
+        &[HAVE],
+        &[HAVE, 1],
+        &[HAVE, 1, 2, 3],
+        &[ACTIVATE, 2],
+        &[7],
+        &[HAVE; 400],
+        &too_many,
+    ] {
         let (outputs, is_sound) = ring.node(1).said(1, bytes);
         assert!(outputs.is_empty() && !is_sound, "{bytes:?}");
     }

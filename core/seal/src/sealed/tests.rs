@@ -366,6 +366,11 @@ fn a_change_of_keys_loses_nothing() {
     assert!(world.a.seal().activate(KeyId(2)));
     assert!(!world.a.seal().activate(KeyId(3)));
     assert_eq!(world.say("under 2"), ["under 1, late", "under 2"]);
+    // Who is behind does not make others forget the newer one.
+    assert!(world.a.seal().activate(KeyId(1)));
+    assert_eq!(world.say("under 1 again"), ["under 1 again"]);
+    assert_eq!(world.b.seal().newest_heard(), Some(KeyId(2)));
+    assert!(world.a.seal().activate(KeyId(2)));
     assert!(!world.a.seal().retire(KeyId(2)), "the active key stays");
     assert!(world.b.seal().activate(KeyId(2)) && world.b.seal().retire(KeyId(1)));
     assert!(!world.b.seal().retire(KeyId(1)));
@@ -529,7 +534,43 @@ fn what_is_for_one_is_for_nobody_else() {
     assert_eq!(world.inject(2, &for_other), (Vec::new(), 1));
     let after = world.b.counters();
     assert_eq!((after.misdirected, after.opened), (before.misdirected + 1, before.opened));
+    // The same again is a repetition, whomever it is for.
+    assert_eq!(world.inject(2, &for_other), (Vec::new(), 0));
+    assert_eq!(world.b.counters().replayed, after.replayed + 1);
     assert_eq!(world.inject(2, &for_b).0, ["for one alone"]);
+    // Nobody is told because of what was itself said to tell somebody.
+    for _ in 0..2 * ASKS_EVERY {
+        let greeting = world.a.seal().seal(Kind::Greeting, other, &[0; GREETING_LEN]);
+        assert_eq!(world.inject(2, &greeting), (Vec::new(), 0));
+    }
+}
+
+/// What goes to several is for all of them, even if each is known.
+#[test]
+fn the_same_for_several_who_are_known_is_for_all() {
+    let mut world = World::known(Mode::Aead);
+    let bytes = Bytes::from_static(b"for both");
+    let to = |last| Target::Unicast(address(last));
+    world.a.wire.send(&[(to(2), bytes.clone()), (to(9), bytes)]);
+    assert_eq!(world.b.receive(), ["for both"]);
+    world.pass();
+    assert_eq!(world.recorded.last().map(|it| it[24..32].to_vec()), Some(vec![0; 8]));
+}
+
+/// Without randomness nothing is sealed, and nothing is taken for the old boot.
+#[test]
+fn nothing_is_taken_by_whoever_may_have_been_copied_and_cannot_change() {
+    let mut world = World::known(Mode::Aead);
+    world.b.seal().draw = Box::new(|| None);
+    assert!(!world.b.seal().renew());
+    let before = world.b.counters();
+    assert_eq!(world.say("to the old one"), [""; 0]);
+    world.b.send(address(9), "of the old one");
+    assert_eq!((world.pass(), world.b.counters()), (0, before));
+    world.b.seal().draw = draw(7);
+    assert_eq!(world.say("who is it?"), [""; 0]);
+    let got = (0..ASKS_EVERY).find(|_| world.say("to the new one") == ["to the new one"]);
+    assert!(got.is_some());
 }
 
 #[test]
@@ -553,7 +594,9 @@ fn nothing_is_left_of_a_key_that_is_gone() {
     world.say("hello?");
     assert_eq!(world.say("under 1"), ["under 1"]);
     let thief = world.a.seal().sealer.boot();
+    assert_eq!(world.b.seal().newest_heard(), Some(KeyId(1)));
     assert!(world.b.seal().activate(KeyId(2)) && world.b.seal().retire(KeyId(1)));
+    assert_eq!(world.b.seal().newest_heard(), None);
     let other = KeyRing::new(vec![(KeyId(1), secret(99))]).expect("a ring");
     world.b.seal().add_keys(other);
     let mut stolen = seal(Mode::Aead, &[1], 1);

@@ -3,9 +3,11 @@
 use std::path::Path;
 
 use anasazi_queue::record::{GroupRecord, JOIN_SEND_ONLY};
+use serde_json::json;
 
 use super::*;
 use crate::access;
+use crate::admin::By;
 use crate::sys::socket::{Life, Way};
 
 const ALICE: u32 = 1_000;
@@ -151,6 +153,63 @@ fn a_message_that_is_refused_has_a_receipt_and_those_behind_it_go_on() {
     client.send(2, 4, 24, b"may be again");
     engine.run();
     assert_eq!(engine.core.log.len(), before + 4);
+}
+
+/// Each lane's groups are those of its domain, and single sessions of it are all of it.
+#[test]
+fn a_rule_is_about_the_domain_that_it_names() {
+    let mut engine = Engine::new();
+    engine.sessions.add_domain("fast");
+    put(&mut engine, "allow uid 1000 all");
+    let client = open(&mut engine, ALICE);
+    let hello = engine.lane_hello(1, "fast");
+    let (near, far) = socket::pair().expect("socketpair");
+    engine.sessions.accept_of(peer(ALICE), near, &engine.epoll, engine.now);
+    let lane = RawClient::new(far);
+    lane.say(hello(&lane.hello()).as_bytes(), &lane.fds());
+    engine.run();
+    assert_eq!(lane.welcome().expect("an answer").status, Status::OK.0);
+    lane.peer_in(2, 7, 9, "fast");
+    engine.run();
+    put(&mut engine, "allow uid 1000 join,send fast/f*\n");
+    client.join(1, "five");
+    lane.join(1, "fast/five");
+    engine.run();
+    let (_, status, reason) = client.expect_left();
+    assert_eq!(status, Status::EACCES);
+    assert!(reason.starts_with("user 1000 may not join default/five"), "{reason}");
+    lane.expect_view();
+    lane.send(2, 4, 5, b"to one session");
+    engine.run();
+    assert_eq!(lane.expect_receipt(), (2, Status::EACCES, 5));
+}
+
+/// Also to those who may ask about all the others.
+#[test]
+fn groups_that_one_may_not_ask_about_are_not_shown() {
+    let mut engine = Engine::new();
+    put(&mut engine, "allow uid 1000 all");
+    open(&mut engine, ALICE);
+    let by = By { session: session(1), trusted: false };
+    let groups: Vec<_> = [("default", "a"), ("default", "secret/a"), ("fast", "fast/a")]
+        .map(|(domain, name)| json!({ "domain": domain, "name": name }))
+        .to_vec();
+    let mut shown = |rules: &str, whole: &str| {
+        put(&mut engine, rules);
+        let shown = by.only_allowed(groups.clone(), whole, &engine.sessions).ok()?;
+        Some(shown.iter().map(|group| group["name"].to_string()).collect::<Vec<_>>().join(" "))
+    };
+    let all = r#""a" "secret/a" "fast/a""#;
+    assert_eq!(shown("allow uid 1000 query", "*").as_deref(), Some(all));
+    let denied = "deny uid 1000 query default/secret/*\nallow uid 1000 query";
+    assert_eq!(shown(denied, "*").as_deref(), Some(r#""a" "fast/a""#));
+    assert_eq!(shown(denied, "default/*").as_deref(), Some(r#""a" "fast/a""#));
+    let one = "allow uid 1000 query fast/*";
+    assert_eq!(shown(one, "*").as_deref(), Some(r#""fast/a""#));
+    assert_eq!(shown("deny any query", "*"), None);
+    // There is nothing to be shown, and that may be known.
+    let each_denied = "deny any query default/*\ndeny any query fast/*\nallow any query";
+    assert_eq!(shown(each_denied, "*").as_deref(), Some(""));
 }
 
 #[test]

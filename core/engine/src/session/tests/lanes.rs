@@ -1,10 +1,12 @@
 //! One session's lanes: how they are let in, and what becomes of them.
 
+use anasazi_protocol::GroupId;
 use anasazi_queue::hello::slow;
 
 use super::opening::refused_hello;
 use super::*;
 use crate::domains::DOMAINS_MAX;
+use crate::sys::socket::Way;
 
 const DEFAULT: DomainId = DomainId::DEFAULT;
 
@@ -131,6 +133,55 @@ fn a_lane_of_another_users_session_is_refused() {
     assert_eq!(Status(welcome.status), Status::ESTATE, "{}", text(&welcome.reason));
 }
 
+/// Nor is one that comes in another way, or to a session whose client is gone.
+#[test]
+fn a_lane_comes_as_its_session_did_and_while_that_is_there() {
+    let (mut engine, _, [client, _lane]) = engine();
+    engine.sessions.add_domain("slow");
+    let hello = engine.lane_hello(1, "slow");
+    let (near, far) = socket::pair().expect("socketpair");
+    let peer = socket::peer(near.as_fd()).expect("one of this process");
+    assert!(matches!(peer.way, Way::Memory));
+    let peer = Peer { way: Way::Unix, ..peer };
+    engine.sessions.accept_of(peer, near, &engine.epoll, engine.now);
+    let other = RawClient::new(far);
+    other.say(hello(&other.hello()).as_bytes(), &other.fds());
+    engine.run();
+    let welcome = other.welcome().expect("an answer");
+    assert_eq!(Status(welcome.status), Status::ESTATE, "{}", text(&welcome.reason));
+
+    client.join(1, "orders");
+    engine.run();
+    client.send(1, 4, 0, b"still to be carried out");
+    drop(client);
+    assert_eq!(told(&mut engine, &[DEFAULT]), []);
+    let hello = engine.lane_hello(1, "slow");
+    let late = engine.connect();
+    late.say(hello(&late.hello()).as_bytes(), &late.fds());
+    for _ in 0..3 {
+        assert_eq!(told(&mut engine, &[DEFAULT]), []);
+    }
+    let welcome = late.welcome().expect("an answer");
+    assert_eq!(Status(welcome.status), Status::ESTATE, "{}", text(&welcome.reason));
+    assert_eq!(told(&mut engine, &[]), [(DEFAULT, "send"), (DEFAULT, "disconnect")]);
+}
+
+/// What a lane waited for is not what another one waits for that comes to its place.
+#[test]
+fn a_lane_that_ends_waits_for_nothing() {
+    let (mut engine, fast, [client, lane]) = engine();
+    lane.join(1, "fast/orders");
+    engine.run();
+    lane.drain();
+    lane.send(1, 4, 0, b"waits");
+    assert_eq!(told(&mut engine, &[fast]), []);
+    assert_eq!(engine.sessions.domains[fast.index()].blocked.len(), 1);
+    client.push(99, &[], &[]).expect("room");
+    assert_eq!(told(&mut engine, &[fast]), []);
+    assert!(lane.is_hung_up());
+    assert!(engine.sessions.domains[fast.index()].blocked.is_empty());
+}
+
 #[test]
 fn a_session_has_one_lane_for_each_domain_and_no_more() {
     let (mut engine, _, lanes) = engine();
@@ -168,6 +219,25 @@ fn what_was_sent_over_a_lane_is_carried_out_when_the_session_is_closed() {
     assert_eq!(told(&mut engine, &[]), [(fast, "send"), (fast, "disconnect")]);
     assert_eq!(engine.sessions.count(), 0);
     assert!(lane.is_hung_up());
+}
+
+/// Nobody reads it any more, and nobody is to be spared by it.
+#[test]
+fn a_lane_whose_client_is_gone_keeps_nothing_for_it_and_waits_for_no_slow_one() {
+    let (mut engine, fast, [client, lane]) = engine();
+    lane.join(1, "fast/orders");
+    engine.run();
+    lane.drain();
+    flood(&mut engine, &lane, |engine| engine.sessions.describe()[1].backlog_len > 0);
+    engine.sessions.hold((fast, NodeId(2)), &[GroupId::of("orders")], 60_000, engine.now);
+    lane.send(1, 4, 0, b"before the end");
+    assert_eq!(told(&mut engine, &[]), [], "it waits for who is slow");
+    client.push(request::CLOSE, &[], &[]).expect("room");
+    assert_eq!(told(&mut engine, &[fast]), []);
+    let slot = engine.sessions.slot_of(session(1), fast).expect("it has something to be done");
+    let Slot::Open(left) = &engine.sessions.slots[slot] else { panic!("it is taken out") };
+    assert!(left.backlog.is_empty());
+    assert_eq!(told(&mut engine, &[]), [(fast, "send"), (fast, "disconnect")]);
 }
 
 #[test]

@@ -1,0 +1,191 @@
+//! One member's view of its domain's contract: what it says, when it asks for a demotion, and what
+//! it takes from what others say.
+
+use super::*;
+use crate::id::Incarnation;
+
+const PATIENCE_MS: u64 = 1_600;
+/// Sixteen of them are the patience.
+const PERIOD_MS: u64 = 100;
+
+fn ms(ms: u64) -> Instant {
+    Instant(ms * 1_000_000)
+}
+
+fn process(node: u32) -> Process {
+    Process { node: NodeId(node), incarnation: Incarnation(7) }
+}
+
+fn ring(sequence: u64) -> RingId {
+    RingId { sequence, representative: process(1) }
+}
+
+fn install(keeper: &mut Keeper, sequence: u64, members: &[u32], at: u64) {
+    let members: Vec<_> = members.iter().map(|node| process(*node)).collect();
+    keeper.installed(ring(sequence), &members, ms(at));
+}
+
+/// That of a node in ring 1, of so many members.
+fn keeper(me: u32, members: u32) -> Box<Keeper> {
+    let contract = Contract {
+        round_trip: Some(Duration::from_millis(5)),
+        patience: Duration::from_millis(PATIENCE_MS),
+        ..Contract::default()
+    };
+    let mut keeper = Keeper::new(NodeId(me), contract, Duration::from_secs(1)).expect("a bound");
+    install(&mut keeper, 1, &(1..=members).collect::<Vec<_>>(), 0);
+    keeper
+}
+
+fn word(of: u32, says: Says) -> Statement {
+    let breach = Breach { bound: Bound::RoundTrip, measured: 900, allowed: 100 };
+    Statement { ring_sequence: 1, of: NodeId(of), says, breach }
+}
+
+/// These say of one that it breaks the contract.
+fn accuse(keeper: &mut Keeper, by: &[u32], of: u32, at: u64) {
+    for by in by {
+        assert_eq!(keeper.heard(NodeId(*by), &word(of, Says::Breaks), ms(at)), None);
+    }
+}
+
+/// Periods up to `to`, in which the `slow` ones break the round trip; what the member says, and at
+/// which time.
+fn periods(keeper: &mut Keeper, (from, to): (u64, u64), slow: &[u32]) -> Vec<(u64, u32, Says)> {
+    let mut said = Vec::new();
+    for at in (from..=to).step_by(PERIOD_MS as usize) {
+        let period = keeper.period(Present { high: 0, now: ms(at) }).expect("a period has ended");
+        for (process, number) in period.probes {
+            let takes = if slow.contains(&process.node.0) { 12 } else { 1 };
+            assert!(keeper.answered(process, number, ms(at + takes)));
+        }
+        said.extend(period.says.iter().map(|word| (at, word.of.0, word.says)));
+    }
+    said
+}
+
+fn accused(said: &[(u64, u32, Says)]) -> Vec<u32> {
+    said.iter().filter(|(.., says)| *says == Says::Breaks).map(|(_, of, _)| *of).collect()
+}
+
+#[test]
+fn up_to_half_of_the_others_are_accused_and_beyond_that_oneself() {
+    let end = PERIOD_MS * 14;
+    assert_eq!(accused(&periods(&mut keeper(1, 5), (PERIOD_MS, end), &[4, 5])), [4, 5]);
+    assert_eq!(accused(&periods(&mut keeper(1, 5), (PERIOD_MS, end), &[3, 4, 5])), [1]);
+}
+
+#[test]
+fn who_alone_finds_something_for_long_accuses_itself() {
+    let end = PERIOD_MS * 40;
+    assert_eq!(accused(&periods(&mut keeper(1, 4), (PERIOD_MS, end), &[4])), [4, 1]);
+    let mut agreed = keeper(1, 4);
+    accuse(&mut agreed, &[2, 3], 4, 0);
+    assert_eq!(accused(&periods(&mut agreed, (PERIOD_MS, end), &[4])), [4]);
+}
+
+#[test]
+fn a_demotion_is_asked_for_by_one_after_the_other_and_not_at_once() {
+    let asked_at = |me: u32| {
+        let mut keeper = keeper(me, 4);
+        let others: Vec<_> = (1..4).filter(|node| *node != me).collect();
+        accuse(&mut keeper, &others, 4, 0);
+        let said = periods(&mut keeper, (PERIOD_MS, PERIOD_MS * 20), &[]);
+        said.iter().find(|(.., says)| *says == Says::Demote).map(|(at, of, _)| (*at, *of))
+    };
+    let part = PATIENCE_MS / u64::from(HEARING);
+    assert_eq!(asked_at(1), Some((PERIOD_MS + part, 4)));
+    assert_eq!(asked_at(2), Some((PERIOD_MS + 2 * part, 4)));
+    assert_eq!(asked_at(3), Some((PERIOD_MS + 3 * part, 4)));
+    assert_eq!(asked_at(4), None, "nobody asks to be demoted");
+}
+
+#[test]
+fn no_demotion_is_asked_for_while_most_may_be_about_to_be_found() {
+    let is_asked = |slow_periods: u64| {
+        let mut keeper = keeper(1, 5);
+        let slow_to = PERIOD_MS * slow_periods;
+        periods(&mut keeper, (PERIOD_MS, slow_to), &[3, 4]);
+        periods(&mut keeper, (slow_to + PERIOD_MS, 900), &[]);
+        accuse(&mut keeper, &[2, 3, 4], 5, 900);
+        let said = periods(&mut keeper, (1_000, 1_500), &[]);
+        said.contains(&(1_400, 5, Says::Demote))
+    };
+    assert!(is_asked(4));
+    assert!(!is_asked(5));
+}
+
+#[test]
+fn one_is_demoted_in_a_ring_and_by_words_about_it_alone() {
+    let mut keeper = keeper(1, 4);
+    accuse(&mut keeper, &[2, 3], 4, 0);
+    let of_another_ring = Statement { ring_sequence: 2, ..word(4, Says::Demote) };
+    for word in [word(3, Says::Demote), of_another_ring] {
+        assert_eq!(keeper.heard(NodeId(2), &word, ms(1)), None, "{word:?}");
+    }
+    let demoted = keeper.heard(NodeId(2), &word(4, Says::Demote), ms(1));
+    let Some(Event::Demoted { node, stated_by, broken, .. }) = demoted else { panic!() };
+    assert_eq!((node, stated_by, broken), (NodeId(4), vec![NodeId(2), NodeId(3)], 1));
+    assert_eq!(keeper.heard(NodeId(3), &word(4, Says::Demote), ms(2)), None, "it is out");
+    assert_eq!(keeper.deadline(), Some(ms(1)), "the change is due at once");
+}
+
+#[test]
+fn a_demotion_parts_the_demoted_one_from_the_others() {
+    let mut by_order = keeper(1, 4);
+    accuse(&mut by_order, &[2, 3], 4, 0);
+    assert!(by_order.heard(NodeId(2), &word(4, Says::Demote), ms(1)).is_some());
+    let parted = |keeper: &Keeper, together: &[u32]| {
+        let together: Vec<_> = together.iter().map(|node| NodeId(*node)).collect();
+        keeper.parts(&together).map(|(node, breach)| (node.0, breach.is_some()))
+    };
+    assert_eq!(parted(&by_order, &[1, 2, 3]), Some((4, true)));
+    assert_eq!(parted(&by_order, &[4]), Some((4, true)));
+    assert_eq!(parted(&by_order, &[3, 4]), None);
+    // Who did not get there in the order is told, and can say so of itself alone.
+    let mut told = keeper(4, 4);
+    told.told_of_own_demotion(ms(1));
+    assert_eq!(parted(&told, &[4]), Some((4, false)));
+    assert_eq!(parted(&told, &[1, 2, 3]), None);
+}
+
+#[test]
+fn who_is_out_lets_nobody_in_either() {
+    let mut keeper = keeper(4, 4);
+    assert!(!keeper.is_out(NodeId(1), ms(1)));
+    keeper.told_of_own_demotion(ms(1));
+    assert!(keeper.is_out(NodeId(4), ms(2)) && keeper.is_out(NodeId(1), ms(2)));
+    let out = Contract::default().readmit;
+    assert!(!keeper.is_out(NodeId(1), ms(1) + out));
+    // It is told by many, and once is enough.
+    keeper.told_of_own_demotion(ms(2));
+    assert!(!keeper.is_out(NodeId(4), ms(1) + out));
+}
+
+#[test]
+fn a_refusal_is_news_once_until_others_have_come() {
+    let mut keeper = keeper(1, 1);
+    let breach = word(1, Says::Breaks).breach;
+    let other = Breach { bound: Bound::Loss, ..breach };
+    let news = [breach, breach, other, other].map(|breach| keeper.refused(NodeId(2), breach));
+    assert_eq!(news, [true, false, true, false]);
+    install(&mut keeper, 2, &[1], 1);
+    assert_eq!(keeper.status(ms(1)).refused_by, Some((NodeId(2), other)));
+    install(&mut keeper, 3, &[1, 2], 2);
+    assert_eq!(keeper.status(ms(2)).refused_by, None);
+}
+
+#[test]
+fn what_was_measured_stays_in_the_next_ring_unless_one_was_demoted() {
+    for is_demoted in [false, true] {
+        let mut keeper = keeper(1, 4);
+        periods(&mut keeper, (PERIOD_MS, PERIOD_MS * 3), &[]);
+        accuse(&mut keeper, &[2, 3], 4, 400);
+        let says = if is_demoted { Says::Demote } else { Says::Keeps };
+        assert_eq!(keeper.heard(NodeId(2), &word(4, says), ms(400)).is_some(), is_demoted);
+        install(&mut keeper, 2, &[1, 2, 3], 500);
+        let members = keeper.status(ms(500)).members;
+        let two = members.iter().find(|of| of.node == NodeId(2)).expect("it is a member");
+        assert_eq!(two.round_trip.is_none(), is_demoted);
+    }
+}
