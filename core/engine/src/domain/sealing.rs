@@ -154,15 +154,22 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             RotationOutput::Say(bytes) => keys.notices.push(bytes.into()),
             RotationOutput::Activate(key) => {
                 let old = seal.active();
-                let is_here = seal.activate(key);
-                assert!(is_here, "a key that is not here was activated");
-                let text = format!("key {key} seals from now on, no longer key {old}");
+                let text = match seal.activate(key) {
+                    true => format!("key {key} seals from now on, no longer key {old}"),
+                    // Only who holds a key can have said so.
+                    false => format!(
+                        "key {key} was to be activated, which is not here: somebody said in this \
+                         node's name that it is; key {old} seals, as before"
+                    ),
+                };
                 self.up.push(Upward::Told(text));
             }
             RotationOutput::Drop(key) => {
-                let was_here = seal.retire(key);
-                assert!(was_here, "a key that is not here, or is active, was let go of");
-                self.up.push(Upward::Told(format!("key {key} opens nothing here any more")));
+                let text = match seal.retire(key) {
+                    true => format!("key {key} opens nothing here any more"),
+                    false => format!("key {key} was to be retired, which is active, or not here"),
+                };
+                self.up.push(Upward::Told(text));
             }
             RotationOutput::Refused { key, lacking } => {
                 let error = RotationError::Lacking(key, lacking);

@@ -85,7 +85,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
 
     /// The newest key that a domain was sent something with and does not have.
     pub fn missing_key(&self, id: DomainId) -> Option<KeyId> {
-        self.domains[id].look().transport.seal()?.missing().map(|(key, _)| key).last()
+        let domain = self.domains[id].look();
+        let newer =
+            |newest: KeyId, key: KeyId| if key.is_newer_than(newest) { key } else { newest };
+        domain.transport.seal()?.missing().map(|(key, _)| key).reduce(newer)
     }
 
     /// This process, or the whole machine, may have been copied: it goes on as somebody else in all
