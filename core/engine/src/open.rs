@@ -2,18 +2,19 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, limits};
+use anasazi_protocol::{CoreConfig, Incarnation, Instant, limits};
 use anasazi_seal::OVERHEAD_LEN;
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::access;
-use crate::boot::{boot, boot_added, random_u64};
+use crate::boot::{Start, boot, boot_added, random_u64};
 use crate::config::{BridgeConfig, DomainConfig, TransportConfig, ValidConfig};
 use crate::domains::DEFAULT_NAME;
 use crate::error::EngineError;
 use crate::key_file;
 use crate::recorder::Recorder;
 use crate::session::SessionLimits;
+use crate::state_file::StateFile;
 use crate::sys::poll::{Waker, now_ns};
 use crate::trace_file::TraceFile;
 use crate::turn::{DomainParts, Order, Parts, Ready, Turn};
@@ -39,9 +40,9 @@ pub(crate) fn open(
     let now = Instant(now_ns());
     let is_pinned = !config.thread.cpus.is_empty();
     let mut domains = Vec::new();
-    for (of, (boot, file)) in config.all_domains().iter().zip(booted.domains) {
-        let storage = file.map(|file| Writer::new(file, waker.clone(), is_pinned));
-        domains.push(open_domain((of, &config.bridges), boot, storage, now, &mut warnings)?);
+    for (of, start) in config.all_domains().iter().zip(booted.domains) {
+        let writer = |file| Writer::new(file, waker.clone(), is_pinned);
+        domains.push(open_domain((of, &config.bridges), start, writer, now, &mut warnings)?);
     }
     let temporary = Some(std::env::temp_dir());
     let process = domains[0].boot.process;
@@ -68,22 +69,22 @@ pub(crate) fn open_added(
     let Order { name, config, node, after } = order;
     let missing = || EngineError::Config(format!("no domain {name:?} is configured"));
     let of = config.domains.iter().find(|of| of.name == *name).ok_or_else(missing)?;
-    let (boot, file, warning) = boot_added(config, name, (*node, *after))?;
+    let (start, warning) = boot_added(config, name, (*node, *after))?;
     let is_pinned = !config.thread.cpus.is_empty();
-    let storage = file.map(|file| Writer::new(file, waker.clone(), is_pinned));
+    let writer = |file| Writer::new(file, waker.clone(), is_pinned);
     let mut warnings: Vec<_> = warning.into_iter().collect();
     let prefix = format!("domain.{name}.");
     let of_config = config.warnings().iter().filter(|warning| warning.starts_with(&prefix));
     warnings.extend(of_config.cloned());
     let parts =
-        open_domain((of, &config.bridges), boot, storage, Instant(now_ns()), &mut warnings)?;
+        open_domain((of, &config.bridges), start, writer, Instant(now_ns()), &mut warnings)?;
     Ok(Ready { parts, warnings })
 }
 
 fn open_domain(
     (config, bridges): (&DomainConfig, &[BridgeConfig]),
-    boot: Boot,
-    storage: Option<Writer>,
+    start: Start,
+    writer: impl FnOnce(StateFile) -> Writer,
     now: Instant,
     warnings: &mut Vec<String>,
 ) -> Result<DomainParts<Udp, Option<Writer>>, EngineError> {
@@ -124,7 +125,9 @@ fn open_domain(
         trace: config.trace.file.is_some(),
         ..CoreConfig::default()
     };
-    let witness = open_trace(config, boot, now)?;
+    let witness = open_trace(config, &start, now)?;
+    let Start { boot, file, .. } = start;
+    let storage = file.map(writer);
     let (name, weight) = (config.name.clone(), config.weight);
     Ok(DomainParts { name, core, boot, transport, seal, weight, storage, witness })
 }
@@ -143,12 +146,11 @@ fn session_limits(config: &ValidConfig) -> SessionLimits {
 
 fn open_trace(
     config: &DomainConfig,
-    boot: Boot,
+    start: &Start,
     now: Instant,
 ) -> Result<Option<Box<dyn Witness>>, EngineError> {
     let Some(path) = &config.trace.file else { return Ok(None) };
-    let stored = boot.ring_sequence_floor > 0;
-    let file = TraceFile::open(path, boot.process, stored, now.0)?;
+    let file = TraceFile::open(path, start.boot.process, start.is_known, now.0)?;
     Ok(Some(Box::new(file)))
 }
 
