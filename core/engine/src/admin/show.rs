@@ -50,7 +50,8 @@ pub(super) fn groups<T, S>(
     domain.core.groups().map(group).collect()
 }
 
-fn view(id: ViewId) -> Value {
+/// Where a view stands.
+pub(crate) fn view(id: ViewId) -> Value {
     json!({ "ring": id.ring.to_string(), "ordinal": id.ordinal, "sub": id.sub })
 }
 

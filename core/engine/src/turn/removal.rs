@@ -53,6 +53,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.admin.journal.of_domain(now.0, reason.to_owned());
         let domain = &mut self.domains[id];
         if !domain.is_stopped {
+            domain.tell_removal(reason, now);
             domain.shutdown(now);
         }
     }
