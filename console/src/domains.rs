@@ -79,7 +79,7 @@ fn bridge(domain: &str, bridge: &Value) -> String {
         other => other.to_owned(),
     };
     let mut words = vec![state];
-    words.extend(bridge["reason"].as_str().map(|reason| words::plain(reason)));
+    words.extend(bridge["reason"].as_str().map(words::plain));
     for (key, what) in [("waiting", "wait"), ("dropped", "dropped")] {
         let count = bridge[key].as_u64().filter(|count| *count > 0);
         words.extend(count.map(|count| format!("{count} {what}")));
