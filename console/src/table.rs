@@ -83,9 +83,12 @@ pub(crate) fn bridges(answer: &Value) -> String {
         "DROPPED",
     ]);
     for bridge in list(&answer["bridges"]) {
-        let far = list(&bridge["source_members"]).iter().map(words::member_in_json);
         let gateways = list(&bridge["gateways"]).iter().map(text);
-        let count = |name: &str| bridge[name].as_u64().unwrap_or(0);
+        // Of one that others are gateways of that is not known.
+        let count = |names: &[&str]| {
+            let counts: Option<Vec<_>> = names.iter().map(|name| bridge[*name].as_u64()).collect();
+            counts.map_or_else(|| number_cell("-"), |counts| number(counts.iter().sum()))
+        };
         let state = match bridge["reason"].as_str() {
             Some(_) => format!("{}: {}", text(&bridge["state"]), text(&bridge["reason"])),
             None => text(&bridge["state"]),
@@ -96,14 +99,24 @@ pub(crate) fn bridges(answer: &Value) -> String {
             Cell::new(text(&bridge["to"])),
             Cell::new(state),
             Cell::new(gateways.collect::<Vec<_>>().join(" ")),
-            Cell::new(far.collect::<Vec<_>>().join(" ")),
-            number(count("waiting")),
-            number(count("forwarded")),
-            number(["filtered", "replaced", "looped"].map(count).iter().sum()),
-            number(count("dropped")),
+            Cell::new(far_members(bridge)),
+            count(&["waiting"]),
+            count(&["forwarded"]),
+            count(&["filtered", "replaced", "looped"]),
+            count(&["dropped"]),
         ]);
     }
     shown(&table)
+}
+
+/// Those that are named, and how many more there are.
+fn far_members(bridge: &Value) -> String {
+    let members = list(&bridge["source_members"]);
+    let mut words: Vec<_> = members.iter().map(words::member_in_json).collect();
+    let count = bridge["source_count"].as_u64().unwrap_or(0);
+    let more = count.saturating_sub(members.len() as u64);
+    words.extend((more > 0).then(|| format!("and {more} more")));
+    words.join(" ")
 }
 
 pub(crate) fn members(answer: &Value) -> String {
@@ -224,7 +237,11 @@ pub(crate) fn shown(table: &Table) -> String {
 }
 
 pub(crate) fn number(value: u64) -> Cell {
-    Cell::new(value).set_alignment(CellAlignment::Right)
+    number_cell(&value.to_string())
+}
+
+fn number_cell(text: &str) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
 pub(crate) fn list(value: &Value) -> &[Value] {
@@ -293,11 +310,17 @@ mod tests {
             "source_members": [{ "node": 2, "session": (7_u64 << 24) + 5 }], "waiting": 12,
             "filtered": 1, "replaced": 2, "looped": 4,
         });
+        let received = json!({
+            "name": "in", "state": "receiver", "gateways": [6], "source_count": 300,
+            "source_members": [{ "node": 4, "session": (7_u64 << 24) + 1 }],
+        });
         let stopped = json!({ "name": "down", "state": "stopped", "reason": "no domain \u{1b}" });
-        let shown = bridges(&json!({ "bridges": [bridge, stopped] }));
+        let shown = bridges(&json!({ "bridges": [bridge, received, stopped] }));
         for part in ["standby", "3 1", "2/5", " 12 ", " 7 ", "stopped: no domain"] {
             assert!(shown.contains(part), "{shown}");
         }
+        let words: Vec<_> = shown.lines().nth(2).unwrap_or_default().split_whitespace().collect();
+        assert_eq!(words.join(" "), "in receiver 6 4/1 and 299 more - - - -");
         assert!(!shown.contains('\u{1b}'));
     }
 
