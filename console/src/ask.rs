@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::fault::Fault;
 use crate::options::{Access, Change, Command, General};
 use crate::place::{Need, Place};
-use crate::{print, table, words};
+use crate::{domains, print, table, words};
 
 /// Asks, and prints the answer as JSON or laid out.
 pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
@@ -76,9 +76,11 @@ pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Faul
     Ok(match command {
         Command::Members(_) => table::members(&value),
         Command::Groups(_) => table::groups(&value),
-        Command::Domains { change: None } => table::domains(&value),
-        Command::Domains { change: Some(Change::Add { name, .. }) } => table::added(name, &value),
-        Command::Domains { change: Some(Change::Remove { name }) } => table::removed(name, &value),
+        Command::Domains { change: None } => domains::overview(&value),
+        Command::Domains { change: Some(Change::Add { name, .. }) } => domains::added(name, &value),
+        Command::Domains { change: Some(Change::Remove { name }) } => {
+            domains::removed(name, &value)
+        }
         Command::Key(key) => key.for_people(&value),
         Command::Access(Access::Show) => table::rules(&value),
         Command::Access(Access::Reload) => table::reloaded(&value),

@@ -19,6 +19,7 @@
 
 mod ask;
 mod chat;
+mod domains;
 mod fault;
 mod keys;
 mod live;

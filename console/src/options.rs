@@ -61,7 +61,7 @@ pub(crate) enum Command {
     /// The rules that say who may do what: show them, read their file again, ask what they say
     #[command(subcommand)]
     Access(Access),
-    /// The bridges between domains that this engine is a gateway of
+    /// The bridges between domains that this engine is a gateway of, or receives from
     Bridges,
     /// The programs that have a session with the engine
     Sessions,

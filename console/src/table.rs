@@ -62,49 +62,6 @@ pub(crate) fn checked(answer: &Value) -> String {
     format!("{allowed}: {}", text(&answer["why"]))
 }
 
-pub(crate) fn domains(answer: &Value) -> String {
-    let mut table = new_table(&[
-        "DOMAIN",
-        "STATE",
-        "NODES",
-        "GROUPS",
-        "ROTATION",
-        "ROUND TRIP",
-        "LOSS",
-        "LAG",
-        "CONTRACT",
-        "THREAD",
-        "ADDRESS",
-        "RING",
-    ]);
-    for domain in list(&answer["domains"]) {
-        let ring = &domain["ring"];
-        table.add_row([
-            Cell::new(text(&domain["name"])),
-            Cell::new(state_of_domain(domain)),
-            number(ring["members"].as_u64().unwrap_or(0)),
-            number(domain["groups"].as_u64().unwrap_or(0)),
-            measured(&ring["rotation_us"], milliseconds),
-            measured(&worst(domain, "round_trip_us"), milliseconds),
-            measured(&worst(domain, "loss_ppm"), |ppm| format!("{:.2} %", ppm as f64 / 1e4)),
-            measured(&worst(domain, "lag_us"), milliseconds),
-            Cell::new(contract(&domain["contract"])),
-            Cell::new(thread_of_domain(&domain["thread"])),
-            Cell::new(text(&domain["address"])),
-            Cell::new(if ring.is_null() { "none".to_owned() } else { text(&ring["id"]) }),
-        ]);
-    }
-    shown(&table)
-}
-
-/// Who turns it; with the longest that a thread of its own had to wait for the engine's.
-fn thread_of_domain(thread: &Value) -> String {
-    match thread["waited_us"].as_u64() {
-        Some(waited) => format!("own, waited {}", milliseconds(waited)),
-        None => "the engine's".to_owned(),
-    }
-}
-
 fn seal(seal: &Value) -> String {
     match seal["key"].as_u64() {
         Some(key) => format!("{}, {}, key {key}", text(&seal["mode"]), text(&seal["cipher"])),
@@ -126,9 +83,12 @@ pub(crate) fn bridges(answer: &Value) -> String {
         "DROPPED",
     ]);
     for bridge in list(&answer["bridges"]) {
-        let far = list(&bridge["source_members"]).iter().map(words::member_in_json);
         let gateways = list(&bridge["gateways"]).iter().map(text);
-        let count = |name: &str| bridge[name].as_u64().unwrap_or(0);
+        // Of one that others are gateways of that is not known.
+        let count = |names: &[&str]| {
+            let counts: Option<Vec<_>> = names.iter().map(|name| bridge[*name].as_u64()).collect();
+            counts.map_or_else(|| number_cell("-"), |counts| number(counts.iter().sum()))
+        };
         let state = match bridge["reason"].as_str() {
             Some(_) => format!("{}: {}", text(&bridge["state"]), text(&bridge["reason"])),
             None => text(&bridge["state"]),
@@ -139,68 +99,24 @@ pub(crate) fn bridges(answer: &Value) -> String {
             Cell::new(text(&bridge["to"])),
             Cell::new(state),
             Cell::new(gateways.collect::<Vec<_>>().join(" ")),
-            Cell::new(far.collect::<Vec<_>>().join(" ")),
-            number(count("waiting")),
-            number(count("forwarded")),
-            number(["filtered", "replaced", "looped"].map(count).iter().sum()),
-            number(count("dropped")),
+            Cell::new(far_members(bridge)),
+            count(&["waiting"]),
+            count(&["forwarded"]),
+            count(&["filtered", "replaced", "looped"]),
+            count(&["dropped"]),
         ]);
     }
     shown(&table)
 }
 
-/// With what makes it last.
-pub(crate) fn added(name: &str, answer: &Value) -> String {
-    let (address, note) = (text(&answer["domain"]["address"]), text(&answer["note"]));
-    let section = answer["section"].as_str().unwrap_or_default();
-    let section: Vec<_> = section.lines().map(|line| words::text(line.as_bytes())).collect();
-    format!("domain {name} is there, at {address}; {note}:\n\n{}", section.join("\n"))
-}
-
-pub(crate) fn removed(name: &str, answer: &Value) -> String {
-    format!("domain {name} is removed; {}", text(&answer["note"]))
-}
-
-/// Those that are in no configuration file are marked.
-fn state_of_domain(domain: &Value) -> String {
-    let added = if domain["added"] == true { ", added" } else { "" };
-    format!("{}{added}", text(&domain["state"]))
-}
-
-/// The most that was measured of any member.
-fn worst(domain: &Value, key: &str) -> Value {
-    let members = list(&domain["contract"]["members"]).iter();
-    members.filter_map(|member| member[key].as_u64()).max().map_or(Value::Null, Value::from)
-}
-
-fn measured(value: &Value, show: impl Fn(u64) -> String) -> Cell {
-    let shown = value.as_u64().map_or_else(|| "-".to_owned(), show);
-    Cell::new(shown).set_alignment(CellAlignment::Right)
-}
-
-fn milliseconds(us: u64) -> String {
-    format!("{}.{:03} ms", us / 1_000, us % 1_000)
-}
-
-/// How it is kept, and by whom it is not.
-fn contract(contract: &Value) -> String {
-    if contract.is_null() {
-        return "none".to_owned();
-    }
-    let refused = &contract["refused_by"];
-    let breaks = list(&contract["members"]).iter().filter(|m| m["breaks"].is_string());
-    let mut words: Vec<String> = breaks
-        .map(|member| format!("node {}: {}", text(&member["node"]), text(&member["breaks"])))
-        .collect();
-    if refused["reason"].is_string() {
-        words.push(format!("by node {}: {}", text(&refused["node"]), text(&refused["reason"])));
-    }
-    for out in list(&contract["demoted"]) {
-        let back_in = duration(out["back_in_ms"].as_u64().unwrap_or(0));
-        words.push(format!("node {} is out for {back_in}", text(&out["node"])));
-    }
-    let state = text(&contract["state"]);
-    if words.is_empty() { state } else { format!("{state}; {}", words.join("; ")) }
+/// Those that are named, and how many more there are.
+fn far_members(bridge: &Value) -> String {
+    let members = list(&bridge["source_members"]);
+    let mut words: Vec<_> = members.iter().map(words::member_in_json).collect();
+    let count = bridge["source_count"].as_u64().unwrap_or(0);
+    let more = count.saturating_sub(members.len() as u64);
+    words.extend((more > 0).then(|| format!("and {more} more")));
+    words.join(" ")
 }
 
 pub(crate) fn members(answer: &Value) -> String {
@@ -320,8 +236,12 @@ pub(crate) fn shown(table: &Table) -> String {
     lines.collect::<Vec<String>>().join("\n")
 }
 
-fn number(value: u64) -> Cell {
-    Cell::new(value).set_alignment(CellAlignment::Right)
+pub(crate) fn number(value: u64) -> Cell {
+    number_cell(&value.to_string())
+}
+
+fn number_cell(text: &str) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
 pub(crate) fn list(value: &Value) -> &[Value] {
@@ -337,7 +257,7 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
-fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {
         0..60 => format!("{seconds}.{:03} s", ms % 1_000),
@@ -384,51 +304,30 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_shows_how_its_contract_is_kept() {
-        let member = json!({ "node": 3, "round_trip_us": 12_345, "breaks": "round trip 12.3 ms" });
-        let domain = json!({
-            "name": "fast",
-            "ring": { "rotation_us": 250 },
-            "thread": { "waited_us": 1_500, "engine_waited_us": 0 },
-            "contract": {
-                "state": "broken",
-                "members": [{ "node": 2, "round_trip_us": 90, "breaks": null }, member],
-                "demoted": [{ "node": 4, "back_in_ms": 30_000, "times": 1 }],
-            },
-        });
-        let shown = domains(&json!({ "domains": [domain, { "name": "default" }] }));
-        for part in [
-            "0.250 ms",
-            "own, waited 1.500 ms",
-            "the engine's",
-            "12.345 ms",
-            "broken; node 3: round trip 12.3 ms; node 4 is out for 30.000 s",
-            "none",
-        ] {
-            assert!(shown.contains(part), "{shown}");
-        }
-    }
-
-    #[test]
     fn a_bridge_shows_who_is_at_its_other_end() {
         let bridge = json!({
             "name": "up", "from": "fast/g", "to": "g", "state": "standby", "gateways": [3, 1],
             "source_members": [{ "node": 2, "session": (7_u64 << 24) + 5 }], "waiting": 12,
             "filtered": 1, "replaced": 2, "looped": 4,
         });
+        let received = json!({
+            "name": "in", "state": "receiver", "gateways": [6], "source_count": 300,
+            "source_members": [{ "node": 4, "session": (7_u64 << 24) + 1 }],
+        });
         let stopped = json!({ "name": "down", "state": "stopped", "reason": "no domain \u{1b}" });
-        let shown = bridges(&json!({ "bridges": [bridge, stopped] }));
+        let shown = bridges(&json!({ "bridges": [bridge, received, stopped] }));
         for part in ["standby", "3 1", "2/5", " 12 ", " 7 ", "stopped: no domain"] {
             assert!(shown.contains(part), "{shown}");
         }
+        let words: Vec<_> = shown.lines().nth(2).unwrap_or_default().split_whitespace().collect();
+        assert_eq!(words.join(" "), "in receiver 6 4/1 and 299 more - - - -");
         assert!(!shown.contains('\u{1b}'));
     }
 
     #[test]
     fn an_answer_of_another_shape_is_no_panic() {
         for answer in [json!(null), json!([1]), json!({ "members": 1, "groups": [1, null, {}] })] {
-            for show in [status, domains, bridges, members, groups, sessions, stats, events, config]
-            {
+            for show in [status, bridges, members, groups, sessions, stats, events, config] {
                 let _ = show(&answer);
             }
         }

@@ -10,9 +10,11 @@
 //! | `queue` | at a gateway: what waits, within its bounds |
 //! | `rate` | how much may be sent |
 //! | `gateway` | one gateway: what it forwards, and when |
+//! | `far` | what gateways tell of who is in the source |
 
 #![forbid(unsafe_code)]
 
+mod far;
 mod gateway;
 mod header;
 mod key;
@@ -20,6 +22,7 @@ mod queue;
 mod rate;
 mod receiver;
 
+pub use far::{FAR_MEMBERS_MAX, Far, FarPart, FarParts};
 pub use gateway::{Counters, Forward, Gateway, Options, Source};
 pub use header::{HEADER_LEN_MAX, HOPS_MAX, Header};
 pub use key::Key;

@@ -14,7 +14,7 @@ use anasazi_protocol::{Instant, NodeId};
 use anasazi_queue::status::Status;
 use serde_json::{Value, json};
 
-use crate::bridges::{self, Bridges};
+use crate::bridges::Bridges;
 use crate::config::{Effective, ValidConfig};
 use crate::domain::Domain;
 use crate::domains::DomainId;
@@ -156,16 +156,15 @@ impl Admin {
             "access" => access::show(sessions),
             "access-check" => access::check(arguments, by, sessions)?,
             "domains" => {
-                let domains = domains.iter().map(|(_, domain)| {
+                let shown = domains.iter().map(|(_, domain)| {
                     let mut shown = show::domain(domain);
-                    shown["bridges"] =
-                        bridges::of_domain(&self.config.bridges, &domain.name).into();
+                    shown["bridges"] = bridges.of_domain(&domain.name, domains).into();
                     shown
                 });
-                json!({ "domains": domains.collect::<Vec<_>>() })
+                json!({ "domains": shown.collect::<Vec<_>>() })
             }
             "keys" => json!({ "keys": show::keys(&domains[id]) }),
-            "bridges" => json!({ "bridges": bridges.show() }),
+            "bridges" => json!({ "bridges": bridges.show(domains) }),
             other => return Err(unknown("query", other, QUERIES)),
         })
     }

@@ -10,13 +10,33 @@ use crate::state_file::{StateFile, StateFileError, Stored};
 
 /// 2020-01-01 in milliseconds of the Unix epoch: incarnations count from here.
 const EPOCH_MS: u64 = 1_577_836_800_000;
+/// Ring numbers begin with the clock, in this unit, so that a ring in which nobody is left of
+/// another one has a higher number: bridges take what is lower for a repetition. A clock that is
+/// wrong by centuries is no leap that others refuse.
+const RING_NUMBER_MS: u64 = 10;
 
 /// Who this is, in each domain, and what the operator should know.
 pub(crate) struct Booted {
-    /// In the order of `ValidConfig::all_domains`: the boot record, and the open state file if
-    /// there is storage.
-    pub(crate) domains: Vec<(Boot, Option<StateFile>)>,
+    /// In the order of `ValidConfig::all_domains`.
+    pub(crate) domains: Vec<Start>,
     pub(crate) warnings: Vec<String>,
+}
+
+/// Who this is in one domain.
+pub(crate) struct Start {
+    pub(crate) boot: Boot,
+    /// If there is storage.
+    pub(crate) file: Option<StateFile>,
+    /// It has stored how far earlier starts have come.
+    pub(crate) is_known: bool,
+}
+
+impl Start {
+    fn without_storage(process: Process) -> Self {
+        let (ring_sequence_floor, ring_sequence_reserved) = (ring_number_now(), u64::MAX);
+        let boot = Boot { process, ring_sequence_floor, ring_sequence_reserved };
+        Self { boot, file: None, is_known: false }
+    }
 }
 
 /// One process in all domains: the same node in the same incarnation. What rings are called is
@@ -33,8 +53,7 @@ pub(crate) fn boot(
     let Some(dir) = &config.state.dir else {
         let process =
             Process { node: config.node.id.map_or_else(draw_node, Ok)?, incarnation: now };
-        let boot = Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX };
-        let domains = (0..=config.domains.len()).map(|_| (boot, None)).collect();
+        let domains = (0..=config.domains.len()).map(|_| Start::without_storage(process)).collect();
         return Ok(Booted { domains, warnings: Vec::new() });
     };
     let mut files = vec![StateFile::open(dir).map_err(state)?];
@@ -62,20 +81,17 @@ pub(crate) fn boot_added(
     config: &ValidConfig,
     name: &str,
     (node, after): (NodeId, Incarnation),
-) -> Result<(Boot, Option<StateFile>, Option<String>), EngineError> {
+) -> Result<(Start, Option<String>), EngineError> {
     let incarnation = Incarnation(now_ms()).max(Incarnation(after.0 + 1));
     let Some(dir) = &config.state.dir else {
-        let process = Process { node, incarnation };
-        let boot = Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX };
-        return Ok((boot, None, None));
+        return Ok((Start::without_storage(Process { node, incarnation }), None));
     };
     let (file, stored) = StateFile::open_of_domain(dir, name).map_err(state)?;
     node_id(Some(node), &file, stored.as_ref())?;
     let above = stored.map(|stored| Incarnation(stored.incarnation + 1));
     let incarnation = above.map_or(incarnation, |above| above.max(incarnation));
     let warning = file.warning().map(str::to_owned);
-    let (boot, file) = reserve(Process { node, incarnation }, file, stored)?;
-    Ok((boot, file, warning))
+    Ok((reserve(Process { node, incarnation }, file, stored)?, warning))
 }
 
 /// Makes durable who this is, and the first ring numbers.
@@ -83,12 +99,14 @@ fn reserve(
     process: Process,
     mut file: StateFile,
     stored: Option<Stored>,
-) -> Result<(Boot, Option<StateFile>), EngineError> {
-    let floor = stored.map_or(0, |stored| stored.ring_sequence_reserved);
-    let ring_sequence_reserved = floor + limits::RING_SEQUENCE_RESERVE;
+) -> Result<Start, EngineError> {
+    let before = stored.map_or(0, |stored| stored.ring_sequence_reserved);
+    let ring_sequence_floor = before.max(ring_number_now());
+    let ring_sequence_reserved = ring_sequence_floor + limits::RING_SEQUENCE_RESERVE;
     let (node_id, incarnation) = (process.node.0, process.incarnation.0);
     file.store(&Stored { node_id, incarnation, ring_sequence_reserved }).map_err(state)?;
-    Ok((Boot { process, ring_sequence_floor: floor, ring_sequence_reserved }, Some(file)))
+    let boot = Boot { process, ring_sequence_floor, ring_sequence_reserved };
+    Ok(Start { boot, file: Some(file), is_known: before > 0 })
 }
 
 fn state(error: StateFileError) -> EngineError {
@@ -127,6 +145,10 @@ fn now_ms() -> u64 {
     (unix.as_millis() as u64).saturating_sub(EPOCH_MS).max(1)
 }
 
+fn ring_number_now() -> u64 {
+    now_ms() / RING_NUMBER_MS
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -146,19 +168,24 @@ mod tests {
     #[test]
     fn it_is_one_process_in_all_domains_and_each_has_ring_numbers_of_its_own() {
         let directory = tempfile::tempdir().expect("a directory");
-        let of_fast = Stored { node_id: 9, incarnation: 1 << 50, ring_sequence_reserved: 70 };
+        let of_fast = Stored { node_id: 9, incarnation: 1 << 50, ring_sequence_reserved: 1 << 39 };
         let (mut file, _) = StateFile::open_of_domain(directory.path(), "fast").expect("a file");
         file.store(&of_fast).expect("stored");
         drop(file);
         let booted = boot(&config(directory.path(), None), None).expect("it boots");
-        let [(default, _), (fast, _)] = &booted.domains[..] else { panic!("two domains") };
+        let [default, fast] = &booted.domains[..] else { panic!("two domains") };
+        assert_eq!((default.is_known, fast.is_known), (false, true));
+        let [default, fast] = [default.boot, fast.boot];
         assert_eq!(default.process, fast.process);
         let process = Process { node: NodeId(9), incarnation: Incarnation((1 << 50) + 1) };
         assert_eq!(default.process, process);
-        assert_eq!((default.ring_sequence_floor, fast.ring_sequence_floor), (0, 70));
+        assert_eq!(fast.ring_sequence_floor, 1 << 39);
+        // By the clock, and no leap for those whose clock is wrong.
+        let by_clock = default.ring_sequence_floor;
+        assert!((1 << 34..limits::RING_SEQUENCE_LEAP_MAX / 4).contains(&by_clock), "{by_clock}");
         drop(booted);
         let again = boot(&config(directory.path(), None), None).expect("it boots");
-        assert_eq!(again.domains[0].0.process.incarnation, Incarnation((1 << 50) + 2));
+        assert_eq!(again.domains[0].boot.process.incarnation, Incarnation((1 << 50) + 2));
         drop(again);
         let refused = boot(&config(directory.path(), Some("8")), None).err().expect("two nodes");
         let text = refused.to_string();

@@ -2,6 +2,7 @@
 //! argument; nothing here is shared with another domain, not even room for what it has to say.
 
 mod limits;
+mod notices;
 mod sealing;
 mod shared;
 
@@ -21,6 +22,7 @@ use crate::state_file::Stored;
 use crate::storage::Storage;
 use crate::witness::Witness;
 use limits::{RECEIVE_BATCH_MAX, SEND_BATCH_MAX};
+use notices::Removals;
 use sealing::Keys;
 pub(crate) use shared::{Inside, Lease, Shared, Wakers};
 
@@ -43,6 +45,11 @@ pub(crate) enum Upward {
         by: NodeId,
         groups: Vec<GroupId>,
         for_ms: u16,
+    },
+    /// A gateway tells of the source of a bridge.
+    Far {
+        by: Process,
+        part: Bytes,
     },
     Event(Event),
     /// What the operator should know.
@@ -81,6 +88,8 @@ pub(crate) struct Domain<T, S> {
     pub(crate) recorder: Recorder,
     /// Of all members, if datagrams are sealed.
     pub(crate) keys: Option<Box<Keys>>,
+    /// Of others.
+    removals: Removals,
     witness: Option<Box<dyn Witness>>,
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
@@ -133,6 +142,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             process: boot.process,
             recorder,
             keys,
+            removals: Removals::default(),
             witness,
             received: Vec::with_capacity(RECEIVE_BATCH_MAX),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
@@ -273,7 +283,10 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                     self.persist(ticket, ring_sequence_max);
                 }
                 Output::Message(message) => self.up.push(Upward::Message(message)),
-                Output::View(view) => self.up.push(Upward::View(view)),
+                Output::View(mut view) => {
+                    self.removals.explain(&mut view);
+                    self.up.push(Upward::View(view));
+                }
                 Output::Receipt { session, to, tag, fate } => {
                     self.up.push(Upward::Receipt { session, to, tag, fate });
                 }
@@ -283,11 +296,12 @@ impl<T: Transport, S: Storage> Domain<T, S> {
                 Output::Held { by, groups, for_ms } => {
                     self.up.push(Upward::Held { by, groups, for_ms });
                 }
-                Output::Notice { by, content } => self.keys_of(by.node, &content),
+                Output::Notice { by, content } => self.hear_notice(by, &content),
                 Output::Event(event) => {
                     self.recorder.event(now, &event);
                     if let Event::Installed { members, .. } = &event {
                         self.keys_in(members);
+                        self.removals.installed(members);
                     }
                     let begins = matches!(&event, Event::State { to: "recovery", .. });
                     self.has_new_ring |= begins || matches!(&event, Event::Installed { .. });

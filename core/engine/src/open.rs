@@ -2,12 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, limits};
+use anasazi_protocol::{CoreConfig, Incarnation, Instant, limits};
 use anasazi_seal::OVERHEAD_LEN;
 use anasazi_transport::{OpenError, Transport, Udp, UdpOptions};
 
 use crate::access;
-use crate::boot::{boot, boot_added, random_u64};
+use crate::boot::{Start, boot, boot_added, random_u64};
 use crate::config::{BridgeConfig, DomainConfig, TransportConfig, ValidConfig};
 use crate::domains::DEFAULT_NAME;
 use crate::error::EngineError;
@@ -15,6 +15,7 @@ use crate::key_file;
 use crate::own_thread::OwnThread;
 use crate::recorder::Recorder;
 use crate::session::SessionLimits;
+use crate::state_file::StateFile;
 use crate::sys::poll::{Waker, now_ns};
 use crate::trace_file::TraceFile;
 use crate::turn::{DomainParts, Order, Parts, Ready, Turn};
@@ -41,12 +42,12 @@ pub(crate) fn open(
     let now = Instant(now_ns());
     let is_pinned = !config.thread.cpus.is_empty();
     let (mut domains, mut threads) = (Vec::new(), Vec::new());
-    for (of, (boot, file)) in config.all_domains().iter().zip(booted.domains) {
+    for (of, start) in config.all_domains().iter().zip(booted.domains) {
         let thread = own_thread(of, &config)?;
         let wakers = wakers(waker, thread.as_ref());
-        let storage = file.map(|file| Writer::new(file, wakers, is_pinned));
+        let writer = |file| Writer::new(file, wakers, is_pinned);
         threads.push(thread);
-        domains.push(open_domain((of, &config.bridges), boot, storage, now, &mut warnings)?);
+        domains.push(open_domain((of, &config.bridges), start, writer, now, &mut warnings)?);
     }
     let temporary = Some(std::env::temp_dir());
     let process = domains[0].boot.process;
@@ -73,17 +74,17 @@ pub(crate) fn open_added(
     let Order { name, config, node, after } = order;
     let missing = || EngineError::Config(format!("no domain {name:?} is configured"));
     let of = config.domains.iter().find(|of| of.name == *name).ok_or_else(missing)?;
-    let (boot, file, warning) = boot_added(config, name, (*node, *after))?;
+    let (start, warning) = boot_added(config, name, (*node, *after))?;
     let is_pinned = !config.thread.cpus.is_empty();
     let thread = own_thread(of, config)?;
     let wakers = wakers(waker, thread.as_ref());
-    let storage = file.map(|file| Writer::new(file, wakers, is_pinned));
+    let writer = |file| Writer::new(file, wakers, is_pinned);
     let mut warnings: Vec<_> = warning.into_iter().collect();
     let prefix = format!("domain.{name}.");
     let of_config = config.warnings().iter().filter(|warning| warning.starts_with(&prefix));
     warnings.extend(of_config.cloned());
     let parts =
-        open_domain((of, &config.bridges), boot, storage, Instant(now_ns()), &mut warnings)?;
+        open_domain((of, &config.bridges), start, writer, Instant(now_ns()), &mut warnings)?;
     Ok((Ready { parts, warnings }, thread))
 }
 
@@ -99,8 +100,8 @@ fn wakers(engine: &Waker, thread: Option<&OwnThread>) -> Vec<Waker> {
 
 fn open_domain(
     (config, bridges): (&DomainConfig, &[BridgeConfig]),
-    boot: Boot,
-    storage: Option<Writer>,
+    start: Start,
+    writer: impl FnOnce(StateFile) -> Writer,
     now: Instant,
     warnings: &mut Vec<String>,
 ) -> Result<DomainParts<Udp, Option<Writer>>, EngineError> {
@@ -143,7 +144,9 @@ fn open_domain(
         trace: config.trace.file.is_some(),
         ..CoreConfig::default()
     };
-    let witness = open_trace(config, boot, now)?;
+    let witness = open_trace(config, &start, now)?;
+    let Start { boot, file, .. } = start;
+    let storage = file.map(writer);
     let (name, weight) = (config.name.clone(), config.weight);
     let backlog_len_max = config.budget.backlog_len;
     Ok(DomainParts { name, core, boot, transport, seal, weight, backlog_len_max, storage, witness })
@@ -163,12 +166,11 @@ fn session_limits(config: &ValidConfig) -> SessionLimits {
 
 fn open_trace(
     config: &DomainConfig,
-    boot: Boot,
+    start: &Start,
     now: Instant,
 ) -> Result<Option<Box<dyn Witness>>, EngineError> {
     let Some(path) = &config.trace.file else { return Ok(None) };
-    let stored = boot.ring_sequence_floor > 0;
-    let file = TraceFile::open(path, boot.process, stored, now.0)?;
+    let file = TraceFile::open(path, start.boot.process, start.is_known, now.0)?;
     Ok(Some(Box::new(file)))
 }
 

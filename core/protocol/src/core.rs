@@ -213,6 +213,11 @@ impl Core {
         })
     }
 
+    /// It is a member of a group, as this node has it now.
+    pub fn has_member(&self, group: GroupId, member: MemberId) -> bool {
+        self.node.groups.has_member(group, member)
+    }
+
     /// The name of a group, if it is known.
     pub fn group_name(&self, group: GroupId) -> Option<&str> {
         self.node.groups.name(group)

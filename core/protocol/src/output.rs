@@ -257,4 +257,7 @@ pub enum ViewCause {
     Merge,
     /// A node was put out of the ring because it broke the domain's contract.
     Demoted,
+    /// Nodes have removed the domain. The protocol sees that their sessions ended, or that they are
+    /// gone, and says that; this is for whoever knows more.
+    Removed,
 }

@@ -75,6 +75,8 @@ pub mod cause {
     pub const MERGE: u32 = 5;
     /// A node was put out because it broke its domain's contract.
     pub const DEMOTED: u32 = 6;
+    /// The domain was removed.
+    pub const REMOVED: u32 = 7;
 }
 
 /// `request::JOIN`

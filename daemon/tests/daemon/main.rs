@@ -9,10 +9,14 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 mod access;
+mod bridges;
+mod cluster;
+mod contracts;
 mod floods;
 mod guest;
 mod place;
 mod privileges;
+mod removals;
 
 use place::{Ended, Place, Running, WAIT_MAX, wait_until};
 

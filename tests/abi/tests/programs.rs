@@ -65,6 +65,11 @@ fn groups_of_two_domains_know_nothing_of_each_other() {
 }
 
 #[test]
+fn what_comes_over_a_bridge_and_who_is_beyond_it_can_be_told() {
+    passes("bridged");
+}
+
+#[test]
 fn every_cause_of_a_view_and_the_transitional_signal_are_seen() {
     let settings = Cluster::new().settings();
     passes_with("views", &settings.each_ref().map(String::as_str));

@@ -445,6 +445,8 @@ fn cause(number: u32) -> ViewCause {
         2 => ViewCause::Leave,
         3 => ViewCause::Disconnect,
         4 => ViewCause::Network,
+        6 => ViewCause::Demoted,
+        7 => ViewCause::Removed,
         _ => ViewCause::Merge,
     }
 }

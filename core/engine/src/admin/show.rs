@@ -54,7 +54,8 @@ pub(super) fn groups<T: Transport, S: Storage>(
     groups.into_iter().map(group).collect()
 }
 
-fn view(id: ViewId) -> Value {
+/// Where a view stands.
+pub(crate) fn view(id: ViewId) -> Value {
     json!({ "ring": id.ring.to_string(), "ordinal": id.ordinal, "sub": id.sub })
 }
 

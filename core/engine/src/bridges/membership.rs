@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anasazi_protocol::{Command, GroupView, Instant, MemberId, ViewCause, ViewKind};
+use anasazi_protocol::{Command, GroupView, Instant, MemberId, ViewCause, ViewId, ViewKind};
 use anasazi_transport::Transport;
 
 use super::own_session;
@@ -19,8 +19,9 @@ pub(super) struct Memberships(BTreeMap<DomainGroup, Membership>);
 enum Membership {
     /// It has asked to join.
     Asked,
-    /// It is a member; with all of the last view, in their order, and whether rings merged in it.
-    Member(Arc<[MemberId]>, bool),
+    /// It is a member; with the last view, all in it, in their order, and whether rings merged in
+    /// it.
+    Member(ViewId, Arc<[MemberId]>, bool),
     /// It has asked to leave.
     Leaving,
     /// It may not join.
@@ -31,14 +32,22 @@ impl Memberships {
     /// The members of a group of which it is one.
     pub(super) fn of(&self, group: DomainGroup) -> Option<&[MemberId]> {
         match self.0.get(&group) {
-            Some(Membership::Member(members, _)) => Some(members),
+            Some(Membership::Member(_, members, _)) => Some(members),
+            _ => None,
+        }
+    }
+
+    /// The last view of such a group.
+    pub(super) fn view_of(&self, group: DomainGroup) -> Option<ViewId> {
+        match self.0.get(&group) {
+            Some(Membership::Member(view, ..)) => Some(*view),
             _ => None,
         }
     }
 
     /// Rings merged in its last view.
     pub(super) fn has_merged(&self, group: DomainGroup) -> bool {
-        matches!(self.0.get(&group), Some(Membership::Member(_, true)))
+        matches!(self.0.get(&group), Some(Membership::Member(_, _, true)))
     }
 
     /// A view of a group came. False if nothing changes for the engine.
@@ -53,7 +62,7 @@ impl Memberships {
             Membership::Leaving => return false,
             _ => {
                 let has_merged = view.cause == ViewCause::Merge;
-                *membership = Membership::Member(view.members.clone(), has_merged);
+                *membership = Membership::Member(view.id, view.members.clone(), has_merged);
             }
         }
         true

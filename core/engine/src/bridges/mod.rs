@@ -4,12 +4,13 @@
 //! and which of them is the first, says a group of the target that has nobody else in it; no client
 //! can name it.
 
+mod far;
 mod membership;
 mod show;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use anasazi_bridge::{Gateway, Header, Options, Receiver, Source, Verdict};
+use anasazi_bridge::{FAR_MEMBERS_MAX, Far, Gateway, Header, Options, Receiver, Source, Verdict};
 use anasazi_protocol::{
     Audience, Command, GroupId, GroupView, Instant, MemberId, MessageDelivery, Pieces, Priority,
     Process, Recipients, SessionId, hash64,
@@ -21,8 +22,8 @@ use crate::config::{BridgeConfig, BridgeEnd, ValidConfig};
 use crate::domains::{DomainGroup, DomainId};
 use crate::storage::Storage;
 use crate::turn::Table;
+use far::{FarViews, Telling};
 use membership::Memberships;
-pub(crate) use show::of_domain;
 
 /// Forwards of a bridge in one turn.
 const FORWARDS_PER_TURN: usize = 64;
@@ -46,6 +47,7 @@ pub(crate) struct Bridges {
     bridges: Vec<Bridge>,
     memberships: Memberships,
     receivers: BTreeMap<(DomainGroup, u64), Receiver>,
+    far: FarViews,
     /// Domains or memberships have changed since that was last looked at.
     is_stale: bool,
     /// For the operator.
@@ -61,6 +63,7 @@ struct Bridge {
     ends: Option<Ends>,
     /// The source, while this engine is a member of it.
     hears: Option<DomainGroup>,
+    telling: Telling,
     /// Why it does not run, or does not get further.
     trouble: Option<String>,
 }
@@ -94,6 +97,7 @@ impl Bridges {
             bridges: config.bridges.iter().map(bridge).collect(),
             memberships: Memberships::default(),
             receivers: BTreeMap::new(),
+            far: FarViews::default(),
             is_stale: true,
             words: VecDeque::new(),
         }
@@ -108,6 +112,7 @@ impl Bridges {
     pub(crate) fn forget(&mut self, domain: DomainId) {
         self.memberships.forget(domain);
         self.receivers.retain(|(group, _), _| group.domain != domain);
+        self.far.forget(domain);
         let is_its = |ends: Ends| [ends.source.domain, ends.target.domain].contains(&domain);
         let its = self.bridges.iter_mut().filter(|bridge| bridge.ends.is_some_and(is_its));
         its.for_each(Bridge::stop);
@@ -187,7 +192,21 @@ impl Bridges {
         let here = |bridge: &&mut Bridge| bridge.ends.is_some_and(|ends| ends.source == group);
         for bridge in self.bridges.iter_mut().filter(here) {
             bridge.set_hears(self.memberships.of(group).map(|_| group));
+            bridge.telling.set_due();
         }
+    }
+
+    /// A gateway tells of the source of its bridge.
+    pub(crate) fn far(&mut self, domain: DomainId, by: Process, part: &[u8]) {
+        self.far.heard(domain, by, part);
+    }
+
+    /// A ring begins: who is new in it has been told nothing.
+    pub(crate) fn installed(&mut self, domain: DomainId, members: &[Process]) {
+        self.far.installed(domain, members);
+        let ends_here = |of: &&mut Bridge| of.ends.is_some_and(|ends| ends.target.domain == domain);
+        let its = self.bridges.iter_mut().filter(ends_here);
+        its.for_each(|bridge| bridge.telling.set_due());
     }
 
     /// The engine's own join was refused.
@@ -211,6 +230,7 @@ impl Bridges {
             self.settle(domains, now);
         }
         for bridge in &mut self.bridges {
+            bridge.tell(&self.memberships, domains, now);
             bridge.forward_some(domains, now);
         }
     }
@@ -241,7 +261,7 @@ impl Bridges {
             if self.memberships.of(ends.target).is_some() && !goes_back {
                 needed.insert(ends.gateways, bridge.gateways_name());
             }
-            bridge.gateway.set_active(is_first && !goes_back);
+            bridge.set_active(is_first && !goes_back);
         }
         self.is_stale |= self.memberships.settle(&needed, domains, now);
     }
@@ -263,7 +283,9 @@ impl Bridges {
         self.bridges.iter().filter_map(|bridge| {
             let target = bridge.ends?.target.domain;
             let takes = domains[target].takes_commands();
-            bridge.gateway.deadline().filter(|_| takes)
+            let telling = bridge.telling.deadline().filter(|_| bridge.gateway.is_active());
+            let deadlines = [bridge.gateway.deadline(), telling].into_iter().flatten();
+            deadlines.min().filter(|_| takes)
         })
     }
 }
@@ -286,7 +308,15 @@ impl Bridge {
             queue_len_max: config.queue_len,
             hops_max: config.hops_max,
         };
-        Self { gateway: Gateway::new(options), config, id, ends: None, hears: None, trouble: None }
+        Self {
+            gateway: Gateway::new(options),
+            config,
+            id,
+            ends: None,
+            hears: None,
+            telling: Telling::default(),
+            trouble: None,
+        }
     }
 
     /// No client can name it: their names have no NUL.
@@ -332,10 +362,46 @@ impl Bridge {
         }
     }
 
+    fn set_active(&mut self, is_active: bool) {
+        if is_active && !self.gateway.is_active() {
+            self.telling.set_due();
+        }
+        self.gateway.set_active(is_active);
+    }
+
     fn stop(&mut self) {
         self.ends = None;
         self.set_hears(None);
         self.gateway.target_end();
+    }
+
+    /// Tells the engines of the target's domain who is in the source, if that is due.
+    fn tell<T: Transport, S: Storage>(
+        &mut self,
+        memberships: &Memberships,
+        domains: &mut Table<T, S>,
+        now: Instant,
+    ) {
+        let Some(ends) = self.ends.filter(|_| self.gateway.is_active()) else { return };
+        let domain = &mut domains[ends.target.domain];
+        if !domain.takes_commands() || !self.telling.take(now) {
+            return;
+        }
+        let source = memberships.view_of(ends.source).zip(memberships.of(ends.source));
+        let Some((view, members)) = source else { return };
+        let members = clients(members).copied();
+        let far = Far {
+            name: self.config.name.clone(),
+            from: self.config.from.to_string(),
+            to: ends.target.group,
+            view,
+            count: members.clone().count() as u32,
+            members: members.take(FAR_MEMBERS_MAX).collect(),
+        };
+        let mut domain = domain.work();
+        for part in far.parts(self.id) {
+            domain.tell_far(&part, now);
+        }
     }
 
     fn forward_some<T: Transport, S: Storage>(&mut self, domains: &mut Table<T, S>, now: Instant) {
@@ -359,6 +425,11 @@ impl Bridge {
             domain.work().command(now, command);
         }
     }
+}
+
+/// Those that are no engines.
+fn clients(members: &[MemberId]) -> impl Iterator<Item = &MemberId> + Clone {
+    members.iter().filter(|member| !is_engine(member.session))
 }
 
 /// The domain of an end, or the name of one that is not there.

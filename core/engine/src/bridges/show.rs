@@ -1,48 +1,90 @@
-//! Bridges as JSON.
+//! Bridges as JSON: those of this engine, and those of which others tell.
 
+use anasazi_bridge::Far;
+use anasazi_protocol::{MemberId, Process};
+use anasazi_transport::Transport;
 use serde_json::{Value, json};
 
 use super::membership::Memberships;
-use super::{Bridge, Bridges, is_engine};
-use crate::config::BridgeConfig;
-use crate::domains::DomainGroup;
+use super::{Bridge, Bridges, clients, own_member};
+use crate::admin::show;
+use crate::domains::{DomainGroup, DomainId};
+use crate::storage::Storage;
+use crate::turn::Table;
 
 impl Bridges {
-    pub(crate) fn show(&self) -> Value {
-        self.bridges.iter().map(|bridge| bridge.show(&self.memberships)).collect()
+    pub(crate) fn show<T: Transport, S: Storage>(&self, domains: &Table<T, S>) -> Vec<Value> {
+        let own = self.bridges.iter().map(|bridge| bridge.show(&self.memberships));
+        let others = self.others(domains).map(|(domain, by, far)| {
+            json!({
+                "name": far.name,
+                "from": far.from,
+                "to": domains[domain].full_name(far.to),
+                "state": RECEIVER,
+                "reason": null,
+                "gateways": [by.node.0],
+                "source_members": members(far.members.iter()),
+                "source_count": far.count,
+                "source_view": show::view(far.view),
+            })
+        });
+        own.chain(others).collect()
+    }
+
+    /// The bridges that begin or end in a domain, as far as they are known here.
+    pub(crate) fn of_domain<T: Transport, S: Storage>(
+        &self,
+        name: &str,
+        domains: &Table<T, S>,
+    ) -> Vec<Value> {
+        let is_its = |of: &&Bridge| of.config.from.domain == name || of.config.to.domain == name;
+        let own =
+            self.bridges.iter().filter(is_its).map(|bridge| bridge.show_short(&self.memberships));
+        let here = |of: &(DomainId, Process, &Far)| domains[of.0].name == name;
+        let others = self.others(domains).filter(here).map(|(domain, _, far)| {
+            let to = domains[domain].full_name(far.to);
+            json!({ "name": far.name, "from": far.from, "to": to, "state": RECEIVER })
+        });
+        own.chain(others).collect()
+    }
+
+    /// Of which others tell: they are members of the target, and this engine is no gateway.
+    fn others<'a, T: Transport, S: Storage>(
+        &'a self,
+        domains: &'a Table<T, S>,
+    ) -> impl Iterator<Item = (DomainId, Process, &'a Far)> {
+        let told = self.far.iter().filter(|(domain, bridge, by, far)| {
+            let is_member = domains[*domain].look().core.has_member(far.to, own_member(*by));
+            is_member && self.bridges.iter().all(|own| own.id != *bridge)
+        });
+        told.map(|(domain, _, by, far)| (domain, by, far))
     }
 }
 
-/// The names of the bridges that begin or end in a domain.
-pub(crate) fn of_domain(bridges: &[BridgeConfig], domain: &str) -> Vec<Value> {
-    let is_its = |of: &&BridgeConfig| of.from.domain == domain || of.to.domain == domain;
-    let show = |of: &BridgeConfig| {
-        let (from, to) = (of.from.to_string(), of.to.to_string());
-        json!({ "name": of.name, "from": from, "to": to })
-    };
-    bridges.iter().filter(is_its).map(show).collect()
+/// State of one that another engine is a gateway of.
+const RECEIVER: &str = "receiver";
+
+fn members<'a>(of: impl Iterator<Item = &'a MemberId>) -> Vec<Value> {
+    of.map(|member| json!({ "node": member.node.0, "session": member.session.0 })).collect()
 }
 
 impl Bridge {
     fn show(&self, memberships: &Memberships) -> Value {
         let (messages, bytes) = self.gateway.waiting();
         let counters = self.gateway.counters();
-        let members = |group: Option<DomainGroup>| {
-            let of = group.and_then(|group| memberships.of(group));
-            of.map_or_else(Vec::new, <[_]>::to_vec)
-        };
-        let gateways = members(self.ends.map(|ends| ends.gateways));
-        let source = members(self.ends.map(|ends| ends.source));
-        let source = source.iter().filter(|member| !is_engine(member.session));
-        let source = source.map(|m| json!({ "node": m.node.0, "session": m.session.0 }));
+        let of = |group: Option<DomainGroup>| group.and_then(|group| memberships.of(group));
+        let source = self.ends.map(|ends| ends.source);
+        let far = members(clients(of(source).unwrap_or_default()));
         json!({
             "name": self.config.name,
             "from": self.config.from.to_string(),
             "to": self.config.to.to_string(),
-            "state": self.state(!gateways.is_empty()),
+            "state": self.state(memberships),
             "reason": self.trouble,
-            "gateways": gateways.iter().map(|member| member.node.0).collect::<Vec<_>>(),
-            "source_members": source.collect::<Vec<_>>(),
+            "gateways": self.gateways(memberships).iter().map(|of| of.node.0).collect::<Vec<_>>(),
+            "source_count": far.len(),
+            "source_members": far,
+            "source_view": source.and_then(|of| memberships.view_of(of)).map(show::view),
             "waiting": messages,
             "waiting_bytes": bytes,
             "forwarded": counters.forwarded,
@@ -53,12 +95,30 @@ impl Bridge {
         })
     }
 
-    fn state(&self, is_gateway: bool) -> &'static str {
+    /// In a list of domains.
+    fn show_short(&self, memberships: &Memberships) -> Value {
+        json!({
+            "name": self.config.name,
+            "from": self.config.from.to_string(),
+            "to": self.config.to.to_string(),
+            "state": self.state(memberships),
+            "reason": self.trouble,
+            "waiting": self.gateway.waiting().0,
+            "dropped": self.gateway.counters().dropped,
+        })
+    }
+
+    fn gateways<'a>(&self, memberships: &'a Memberships) -> &'a [MemberId] {
+        let group = self.ends.map(|ends| ends.gateways);
+        group.and_then(|group| memberships.of(group)).unwrap_or_default()
+    }
+
+    fn state(&self, memberships: &Memberships) -> &'static str {
         match self.ends {
             None => "stopped",
             Some(_) if self.gateway.is_active() => "active",
             Some(_) if self.trouble.is_some() => "refused",
-            Some(_) if is_gateway => "standby",
+            Some(_) if !self.gateways(memberships).is_empty() => "standby",
             Some(_) => "joining",
         }
     }

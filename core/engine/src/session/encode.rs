@@ -50,6 +50,7 @@ pub(super) fn view_head(view: &GroupView, handle: u32) -> ViewRecord {
             ViewCause::Network => cause::NETWORK,
             ViewCause::Merge => cause::MERGE,
             ViewCause::Demoted => cause::DEMOTED,
+            ViewCause::Removed => cause::REMOVED,
         },
         id: ViewId {
             ring_seq: view.id.ring.sequence,

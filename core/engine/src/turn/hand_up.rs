@@ -1,6 +1,6 @@
 //! What domains say to sessions and to the operator.
 
-use anasazi_protocol::{Instant, MessageDelivery, NodeId};
+use anasazi_protocol::{Event, Instant, MessageDelivery, NodeId};
 use anasazi_transport::Transport;
 
 use super::Turn;
@@ -41,7 +41,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                         self.tell_hold(now, by, domain.group(group), count);
                     }
                 }
+                Upward::Far { by, part } => self.bridges.far(domain, by, &part),
                 Upward::Event(event) => {
+                    if let Event::Installed { members, .. } = &event {
+                        self.bridges.installed(domain, members);
+                    }
                     self.admin.journal.record(now.0, &self.domains[domain].name, &event);
                 }
                 Upward::Told(text) => {

@@ -52,7 +52,9 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         self.admin.journal.of_domain(now.0, reason.to_owned());
         let place = &mut self.domains[id];
         if !place.is_stopped {
-            place.work().shutdown(now);
+            let mut domain = place.work();
+            domain.tell_removal(reason, now);
+            domain.shutdown(now);
         }
     }
 

@@ -117,6 +117,7 @@ fn sealed(name: &str, drawn: &Arc<AtomicU8>) -> DomainParts<Memory, Option<Write
         transport: MemoryNetwork::new().attach(address, false).expect("a transport"),
         seal: Seal::new(Mode::Aead, keys, 7, Box::new(draw)),
         weight: 1,
+        backlog_len_max: None,
         storage: None::<Writer>,
         witness: None,
     }

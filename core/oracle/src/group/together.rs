@@ -83,6 +83,7 @@ pub(super) fn check(process: &ProcessHistory, place: Place, trace: &Trace) -> Ve
         ViewCause::Network | ViewCause::Demoted => {
             *transitional || id.sub == 0 && sets.iter().all(|set| *set == 0)
         }
+        ViewCause::Removed => !has_new,
         ViewCause::Merge => id.sub == 0 && sets.iter().any(|set| *set != 0),
     };
     if !fits {

@@ -97,6 +97,10 @@ impl Groups {
         self.table.iter()
     }
 
+    pub(crate) fn has_member(&self, group: GroupId, member: MemberId) -> bool {
+        self.table.get(&group).is_some_and(|group| group.members.contains(&member))
+    }
+
     pub(crate) fn name(&self, group: GroupId) -> Option<&str> {
         self.table.get(&group).map(|group| &*group.name)
     }

@@ -159,7 +159,7 @@ fn a_message_that_is_refused_has_a_receipt_and_those_behind_it_go_on() {
 #[test]
 fn a_rule_is_about_the_domain_that_it_names() {
     let mut engine = Engine::new();
-    engine.sessions.add_domain("fast");
+    engine.sessions.add_domain("fast", None);
     put(&mut engine, "allow uid 1000 all");
     let client = open(&mut engine, ALICE);
     let hello = engine.lane_hello(1, "fast");

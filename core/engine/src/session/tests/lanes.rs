@@ -137,7 +137,7 @@ fn a_lane_of_another_users_session_is_refused() {
 #[test]
 fn a_lane_comes_as_its_session_did_and_while_that_is_there() {
     let (mut engine, _, [client, _lane]) = engine();
-    engine.sessions.add_domain("slow");
+    engine.sessions.add_domain("slow", None);
     let hello = engine.lane_hello(1, "slow");
     let (near, far) = socket::pair().expect("socketpair");
     let peer = socket::peer(near.as_fd()).expect("one of this process");

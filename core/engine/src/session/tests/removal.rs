@@ -29,7 +29,7 @@ fn sweep_all(engine: &mut Engine, domain: DomainId) {
 #[test]
 fn so_many_sessions_are_looked_at_and_lanes_ended_in_a_step() {
     let mut engine = Engine::with(|limits| limits.sessions_max = 100);
-    let fast = engine.sessions.add_domain("fast");
+    let fast = engine.sessions.add_domain("fast", None);
     let count = STEP + 6;
     let clients: Vec<_> = (0..count).map(|_| engine.open()).collect();
     let lanes: Vec<_> = (1..=count as u64).map(|number| engine.open_lane(number, "fast")).collect();
@@ -63,7 +63,7 @@ fn so_many_sessions_are_looked_at_and_lanes_ended_in_a_step() {
 #[test]
 fn so_many_handles_end_in_a_step() {
     let mut engine = Engine::new();
-    let fast = engine.sessions.add_domain("fast");
+    let fast = engine.sessions.add_domain("fast", None);
     let _clients = [engine.open(), engine.open()];
     let lanes = [1, 2].map(|number| engine.open_lane(number, "fast"));
     for handle in 1..=300 {
@@ -86,7 +86,7 @@ fn so_many_handles_end_in_a_step() {
 #[test]
 fn who_waits_for_a_domain_is_told_at_once_that_it_goes() {
     let mut engine = Engine::new();
-    let fast = engine.sessions.add_domain("fast");
+    let fast = engine.sessions.add_domain("fast", None);
     let _client = engine.open();
     let lane = engine.open_lane(1, "fast");
     lane.join(1, "fast/orders");
@@ -103,7 +103,7 @@ fn who_waits_for_a_domain_is_told_at_once_that_it_goes() {
 #[test]
 fn ends_and_holds_of_a_domain_go_with_it() {
     let mut engine = Engine::new();
-    let fast = engine.sessions.add_domain("fast");
+    let fast = engine.sessions.add_domain("fast", None);
     let (gone, _stays) = (engine.open(), engine.open());
     let lanes = [1, 2].map(|number| engine.open_lane(number, "fast"));
     lanes.iter().for_each(|lane| lane.join(1, "fast/orders"));
@@ -118,7 +118,7 @@ fn ends_and_holds_of_a_domain_go_with_it() {
     assert_eq!(engine.sessions.domains[fast.index()].endings.len(), 1);
     engine.sessions.vacate_domain(fast);
     assert_eq!(told(&mut engine, &[]), []);
-    let slow = engine.sessions.add_domain("slow");
+    let slow = engine.sessions.add_domain("slow", None);
     assert_eq!(slow, fast);
     assert_eq!(told(&mut engine, &[]), []);
     assert_eq!(engine.sessions.held_by(slow.group(groups[0])).count(), 0);

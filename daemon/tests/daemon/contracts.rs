@@ -1,0 +1,147 @@
+//! Contracts between daemons: one of three is stopped again and again for a while.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anasazi_client::{OwnedEvent, OwnedView};
+
+use super::cluster::{Cluster, Domain, Node, Program};
+use super::place::{Running, wait_until};
+
+/// `ANZ_CAUSE_DEMOTED`
+const DEMOTED: u32 = 6;
+const NOBODY: [u64; 0] = [];
+const ALLOWED: &str = "30 ms allowed";
+const FAST: &str = "ring.token_loss_ms = 1500\ncontract.round_trip_us = 30000\n\
+                    contract.patience_ms = 1600\ncontract.readmit_ms = 2000";
+const SLOW: &str = "ring.token_loss_ms = 1500";
+/// Most of the time, and never for as long as a token is waited for.
+const STOPPED: Duration = Duration::from_millis(400);
+const RUNS: Duration = Duration::from_millis(20);
+
+fn cluster() -> Cluster {
+    let domain = |name, keys| Domain::new(name, keys, &[1, 2, 3]);
+    Cluster::new(vec![domain("fast", FAST), domain("slow", SLOW)])
+}
+
+/// Does something while a daemon is stopped most of the time.
+fn while_it_hardly_runs<R>(daemon: &Running, work: impl FnOnce() -> R) -> R {
+    /// Ends it, also when the test fails.
+    struct End<'a>(&'a AtomicBool);
+    impl Drop for End<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                daemon.signal("-STOP");
+                std::thread::sleep(STOPPED);
+                daemon.signal("-CONT");
+                std::thread::sleep(RUNS);
+            }
+        });
+        let _end = End(&is_over);
+        work()
+    })
+}
+
+/// The next view in which others than before are there.
+fn next_view(program: &Program) -> OwnedView {
+    program.wait_for("a view", |event| match event {
+        OwnedEvent::View { view, .. } => Some(view),
+        _ => None,
+    })
+}
+
+fn nodes(view: &OwnedView) -> Vec<u64> {
+    let mut nodes: Vec<_> = view.members.iter().map(|member| member.node).collect();
+    nodes.sort_unstable();
+    nodes
+}
+
+/// A member of a group in a domain at each node, which all have seen.
+fn members(nodes_of: &[Node], group: &str) -> Vec<Program> {
+    let join = |node: &Node| {
+        let program = node.program();
+        program.join(group);
+        program
+    };
+    let programs: Vec<_> = nodes_of.iter().map(join).collect();
+    // Who came last has seen all in its first view.
+    for program in &programs[..programs.len() - 1] {
+        while nodes(&next_view(program)).len() < programs.len() {}
+    }
+    programs
+}
+
+/// The nodes that were lost to a program within a time, by its views.
+fn lost_within(program: &Program, time: Duration) -> Vec<u64> {
+    let (end, mut lost) = (Instant::now() + time, Vec::new());
+    while let Some(event) = program.next(end.saturating_duration_since(Instant::now())) {
+        if let OwnedEvent::View { view, .. } = event {
+            lost.extend(view.left.iter().map(|member| member.node));
+        }
+    }
+    lost
+}
+
+#[test]
+fn who_breaks_the_contract_is_demoted_keeps_its_other_domain_and_comes_back_to_stay() {
+    let cluster = cluster();
+    let all = [1, 2, 3].map(|id| cluster.start(id, ""));
+    for domain in ["fast", "slow"] {
+        all.iter().for_each(|node| node.wait_for_members(domain, 3));
+    }
+    let (fast, slow) = (members(&all, "fast/room"), members(&all, "slow/room"));
+    while_it_hardly_runs(&all[2].daemon, || {
+        for program in &fast[..2] {
+            let view = next_view(program);
+            assert_eq!((view.cause, nodes(&view)), (DEMOTED, vec![1, 2]), "{}", view.reason);
+            let words = ["node 3 is demoted, it breaks the domain's contract: round trip", ALLOWED];
+            assert!(words.iter().all(|word| view.reason.contains(word)), "{}", view.reason);
+        }
+    });
+    let own = next_view(&fast[2]);
+    assert_eq!((own.cause, nodes(&own)), (DEMOTED, vec![3]), "{}", own.reason);
+    assert!(own.reason.contains("node 3 is demoted"), "{}", own.reason);
+    let contract = all[0].domain("fast")["contract"].clone();
+    assert_eq!(contract["demoted"][0]["node"], 3, "{contract}");
+    assert_eq!(all[2].domain("fast")["contract"]["state"], "demoted");
+
+    for program in &fast {
+        assert_eq!(nodes(&next_view(program)), [1, 2, 3], "it is well, and is taken back");
+    }
+    // Longer than it takes to demote somebody.
+    assert_eq!(lost_within(&fast[0], Duration::from_secs(4)), NOBODY);
+    for program in slow.iter().chain(&fast) {
+        assert_eq!(lost_within(program, Duration::ZERO), NOBODY);
+    }
+    all.iter().for_each(|node| node.wait_for_members("slow", 3));
+}
+
+#[test]
+fn who_would_break_the_contract_is_refused_in_numbers_until_it_is_well() {
+    let cluster = cluster();
+    let third = cluster.start(3, "");
+    let others = while_it_hardly_runs(&third.daemon, || {
+        let others = [1, 2].map(|id| cluster.start(id, ""));
+        others[0].wait_for_members("fast", 2);
+        let words = ["node 3 is not let in", "round trip", "measured", ALLOWED];
+        wait_until("words at a member", || others.iter().any(|node| node.has_event(&words)));
+        let words = ["refused by this domain", "round trip", "measured", ALLOWED];
+        wait_until("words at the third", || third.has_event(&words));
+        let contract = third.domain("fast")["contract"].clone();
+        assert_eq!(contract["state"], "refused");
+        let reason = contract["refused_by"]["reason"].as_str().expect("numbers");
+        assert!(reason.contains(ALLOWED), "{reason}");
+        // What it is not let into is one domain.
+        third.wait_for_members("slow", 3);
+        assert_eq!(others[0].domain("fast")["ring"]["members"], 2);
+        others
+    });
+    third.wait_for_members("fast", 3);
+    others[0].wait_for_members("fast", 3);
+}
