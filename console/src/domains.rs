@@ -54,20 +54,17 @@ fn sentences(domain: &Value) -> Vec<String> {
     let added = if domain["added"] == true { ", added" } else { "" };
     let id = if ring.is_null() { "none".to_owned() } else { text(&ring["id"]) };
     let groups = domain["groups"].as_u64().unwrap_or(0);
-    let address = text(&domain["address"]);
-    let thread = thread(&domain["thread"]);
-    let place = format!("at {address}{added}, ring {id}, groups: {groups}{thread}");
+    let place = format!("at {}{added}, ring {id}, groups: {groups}", text(&domain["address"]));
     let bridges = list(&domain["bridges"]).iter().map(|of| bridge(&text(&domain["name"]), of));
     let contract = contract(&domain["contract"]).into_iter();
-    [place].into_iter().chain(contract).chain(bridges).collect()
+    let thread = thread(&domain["thread"]).into_iter();
+    [place].into_iter().chain(thread).chain(contract).chain(bridges).collect()
 }
 
-/// Whether it has one of its own, with the longest that this had to wait for the engine's.
-fn thread(thread: &Value) -> String {
-    let waited = thread["waited_us"].as_u64();
-    waited.map_or_else(String::new, |waited| {
-        format!(", own thread (waited {} at most)", milliseconds(waited))
-    })
+/// That it has one of its own, with the longest that this had to wait for the engine's.
+fn thread(thread: &Value) -> Option<String> {
+    let waited = thread["waited_us"].as_u64()?;
+    Some(format!("its own thread has waited {} for the engine's at most", milliseconds(waited)))
 }
 
 /// The mode and the key; `open` where anybody could speak.
@@ -129,7 +126,7 @@ pub(crate) fn removed(name: &str, answer: &Value) -> String {
 
 /// The most that was measured of any member.
 fn worst(domain: &Value, key: &str) -> Value {
-    let members = list(&domain["contract"]["members"]).iter();
+    let members = list(&domain["measured"]).iter();
     members.filter_map(|member| member[key].as_u64()).max().map_or(Value::Null, Value::from)
 }
 
@@ -171,6 +168,7 @@ mod tests {
             "thread": { "waited_us": 1_500, "engine_waited_us": 0 },
             "ring": { "id": "123456@65535:1a2b3c4d5e6f", "rotation_us": 250, "members": 64 },
             "seal": { "mode": "integrity", "cipher": "AES-256-GMAC", "key": 255 },
+            "measured": [{ "node": 2, "round_trip_us": 90, "breaks": null }, member],
             "contract": {
                 "state": "broken",
                 "members": [{ "node": 2, "round_trip_us": 90, "breaks": null }, member],
@@ -197,8 +195,8 @@ mod tests {
         assert_eq!(words(lines[1]), words(figures), "{text}");
         assert_eq!(words(lines[2]), words("default 0 - - - - open none -"), "{text}");
         for sentence in [
-            "abroad   at 255.255.255.255:65535, added, ring 123456@65535:1a2b3c4d5e6f, groups: 12, \
-             own thread (waited 1.500 ms at most)",
+            "abroad   at 255.255.255.255:65535, added, ring 123456@65535:1a2b3c4d5e6f, groups: 12",
+            "abroad   its own thread has waited 1.500 ms for the engine's at most",
             "abroad   contract broken: node 3: round trip 112 ms measured, 0.5 ms allowed",
             "abroad   contract broken: node 4 is out for 30.000 s",
             "abroad   bridge up to g: active gateway, 12 wait, 3 dropped",

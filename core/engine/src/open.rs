@@ -140,6 +140,7 @@ fn open_domain(
         // Those of `default` are changed node by node, as they always were.
         same_times: config.name != DEFAULT_NAME,
         contract: config.contract,
+        measures: true,
         seed: random_u64()?,
         trace: config.trace.file.is_some(),
         ..CoreConfig::default()

@@ -46,6 +46,8 @@ pub struct CoreConfig {
     pub same_times: bool,
     /// What members may cost each other.
     pub contract: Contract,
+    /// Members are measured even if no contract says what they may cost each other.
+    pub measures: bool,
     /// Seed of every random choice.
     pub seed: u64,
     /// Emit `Output::Trace`.
@@ -72,6 +74,7 @@ impl Default for CoreConfig {
             timers: Timers::default(),
             same_times: false,
             contract: Contract::default(),
+            measures: false,
             seed: 1,
             trace: false,
         }

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use crate::contract::ContractStatus;
+use crate::contract::{ContractStatus, Measured};
 use crate::event::{Cause, Event, Stats};
 use crate::id::{GroupId, Incarnation, MemberId, Process, RingId, SessionId, ViewId};
 use crate::input::{Command, Evidence, Input};
@@ -60,6 +60,8 @@ pub struct Status {
     pub wire_version: u8,
     /// How long the token was away from this node when it last came; `None` for a ring of one.
     pub rotation: Option<Duration>,
+    /// What is measured of the other members, if that is asked for or there is a contract.
+    pub measured: Vec<Measured>,
     /// How the domain's contract is kept, if it has one.
     pub contract: Option<ContractStatus>,
 }
@@ -179,7 +181,7 @@ impl Core {
 
     /// Where it is.
     pub fn status(&self) -> Status {
-        let ring = self.state.ring();
+        let (ring, keeper) = (self.state.ring(), self.node.contract.as_ref());
         let address = |p: &Process| (*p, self.node.book.address(*p));
         Status {
             state: self.state.at().name(),
@@ -188,7 +190,8 @@ impl Core {
             multicast: ring.is_some_and(|r| r.multicast),
             wire_version: ring.map_or(0, |r| r.dialect.version()),
             rotation: ring.filter(|r| !r.is_alone()).map(Ring::rotation),
-            contract: self.node.contract.as_ref().map(|keeper| keeper.status(self.node.now)),
+            measured: keeper.map(|keeper| keeper.measured()).unwrap_or_default(),
+            contract: keeper.filter(|of| of.is_binding()).map(|of| of.status(self.node.now)),
         }
     }
 

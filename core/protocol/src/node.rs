@@ -178,7 +178,7 @@ impl Node {
             ring_mtu: config.mtu,
             ring_window: config.window,
             flaps: Flaps::new(config.timers.beacon),
-            contract: Keeper::new(boot.process.node, config.contract, config.timers.beacon),
+            contract: Keeper::new(boot.process.node, &config),
             blamed: BTreeMap::new(),
             attempts: 0,
             leaving: None,

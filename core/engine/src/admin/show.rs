@@ -88,6 +88,7 @@ pub(crate) fn domain<T: Transport, S: Storage>(place: &Place<T, S>) -> Value {
         "address": domain.transport.local_address().to_string(),
         "ring": ring,
         "groups": domain.core.group_count(),
+        "measured": status.measured.iter().map(contract::measured).collect::<Vec<_>>(),
         "contract": contract,
         "seal": summary(domain),
     })

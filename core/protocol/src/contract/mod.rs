@@ -1,6 +1,7 @@
 //! Contracts of domains: who would come in is measured before, who is in is measured all the time,
 //! and whoever breaks the contract for long enough is put out by an ordered change
-//! (docs/PROTOCOL.md, contracts). A domain without a bound has nothing of this.
+//! (docs/PROTOCOL.md, contracts). A domain without a bound has nothing of this but measurements,
+//! which are for people, if it is told to make them.
 //!
 //! | file | what |
 //! |---|---|
@@ -19,6 +20,7 @@ mod trials;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::config::CoreConfig;
 use crate::event::Event;
 use crate::id::{NodeId, Process, RingId};
 use crate::time::Instant;
@@ -37,6 +39,11 @@ const HEARING: u32 = 4;
 /// Probes of contracts have numbers from here on; those of bad links are below.
 const PROBES_FROM: u32 = 1 << 31;
 
+/// Where there is no contract, members are measured once in so many beacon intervals.
+const WATCHED_EVERY: u32 = 2;
+/// And less often by as many times as the ring has so many.
+const WATCHED_AT_ONCE: usize = 8;
+
 /// The number after this one, of a probe of a contract.
 fn after(number: u32) -> u32 {
     number.wrapping_add(1) | PROBES_FROM
@@ -47,6 +54,9 @@ fn after(number: u32) -> u32 {
 pub(crate) struct Keeper {
     me: NodeId,
     contract: Contract,
+    beacon: Duration,
+    /// Of measuring.
+    period: Duration,
     ring: RingId,
     gauges: Gauges,
     trials: Trials,
@@ -85,12 +95,15 @@ pub(crate) struct Present {
 }
 
 impl Keeper {
-    /// `beacon`: time between beacons.
-    pub(crate) fn new(me: NodeId, contract: Contract, beacon: Duration) -> Option<Box<Self>> {
-        contract.is_binding().then(|| {
+    /// `None`: nothing is to be measured.
+    pub(crate) fn new(me: NodeId, config: &CoreConfig) -> Option<Box<Self>> {
+        let (contract, beacon) = (config.contract, config.timers.beacon);
+        (contract.is_binding() || config.measures).then(|| {
             Box::new(Self {
                 me,
                 contract,
+                beacon,
+                period: contract.period(),
                 ring: RingId::default(),
                 gauges: Gauges::new(),
                 trials: Trials::new(beacon),
@@ -112,7 +125,12 @@ impl Keeper {
     /// A ring begins.
     pub(crate) fn installed(&mut self, ring: RingId, members: &[Process], now: Instant) {
         let others: Vec<Process> = members.iter().copied().filter(|p| p.node != self.me).collect();
-        let end = now + self.contract.period();
+        if !self.is_binding() {
+            // All probe all others.
+            let times = 1 + members.len() / WATCHED_AT_ONCE;
+            self.period = self.beacon * WATCHED_EVERY * times as u32;
+        }
+        let end = now + self.period;
         self.gauges.installed(&others, self.demoted.is_some(), (now, end));
         self.trials.blame_nobody(now);
         self.ring = ring;
@@ -154,7 +172,7 @@ impl Keeper {
             return None;
         }
         let now = present.now;
-        let next = now + self.contract.period();
+        let next = now + self.period;
         self.gauges.end(&self.contract, present.high, (now, next));
         let probes = self.gauges.probes(&mut self.number, now);
         let mut says = self.news_of_others(now);
@@ -360,14 +378,18 @@ impl Keeper {
 impl Keeper {
     /// One of another ring would; this node speaks for its ring and has to know.
     pub(crate) fn consider(&mut self, process: Process, now: Instant) -> Admission {
-        if self.statements.is_void() {
+        if self.admits_all() {
             return Admission::Granted;
         }
         self.trials.consider(process, now)
     }
 
     pub(crate) fn known(&self, process: Process) -> Admission {
-        if self.statements.is_void() { Admission::Granted } else { self.trials.known(process) }
+        if self.admits_all() { Admission::Granted } else { self.trials.known(process) }
+    }
+
+    fn admits_all(&self) -> bool {
+        self.statements.is_void() || !self.is_binding()
     }
 
     /// It was demoted and has to wait; or this node has.
@@ -384,6 +406,16 @@ impl Keeper {
     pub(crate) fn refused(&mut self, by: NodeId, breach: Breach) -> bool {
         let before = self.refused_by.replace((by, breach));
         before.is_none_or(|(node, known)| (node, known.bound) != (by, breach.bound))
+    }
+
+    /// There is a contract, and not only curiosity.
+    pub(crate) fn is_binding(&self) -> bool {
+        self.contract.is_binding()
+    }
+
+    /// What was measured of the others.
+    pub(crate) fn measured(&self) -> Vec<Measured> {
+        self.gauges.shown().collect()
     }
 
     pub(crate) fn status(&self, now: Instant) -> ContractStatus {

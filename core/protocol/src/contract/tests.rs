@@ -32,7 +32,8 @@ fn keeper(me: u32, members: u32) -> Box<Keeper> {
         patience: Duration::from_millis(PATIENCE_MS),
         ..Contract::default()
     };
-    let mut keeper = Keeper::new(NodeId(me), contract, Duration::from_secs(1)).expect("a bound");
+    let config = CoreConfig { contract, ..CoreConfig::default() };
+    let mut keeper = Keeper::new(NodeId(me), &config).expect("a bound");
     install(&mut keeper, 1, &(1..=members).collect::<Vec<_>>(), 0);
     keeper
 }
@@ -188,4 +189,28 @@ fn what_was_measured_stays_in_the_next_ring_unless_one_was_demoted() {
         let two = members.iter().find(|of| of.node == NodeId(2)).expect("it is a member");
         assert_eq!(two.round_trip.is_none(), is_demoted);
     }
+}
+
+/// Where nothing is asked of members, they are measured, and everybody comes in.
+#[test]
+fn without_a_bound_members_are_measured_and_nothing_follows() {
+    let config = CoreConfig { measures: true, ..CoreConfig::default() };
+    assert!(Keeper::new(NodeId(1), &CoreConfig::default()).is_none());
+    let mut keeper = Keeper::new(NodeId(1), &config).expect("it measures");
+    install(&mut keeper, 1, &[1, 2], 0);
+    let stranger = Process { node: NodeId(9), incarnation: Incarnation(1) };
+    assert_eq!(keeper.consider(stranger, ms(1)), Admission::Granted);
+    assert_eq!(keeper.known(stranger), Admission::Granted);
+    let every = config.timers.beacon.as_millis() as u64 * u64::from(WATCHED_EVERY);
+    assert_eq!(keeper.deadline(), Some(ms(every)), "no trial has begun");
+    for at in (every..40 * every).step_by(every as usize) {
+        let period = keeper.period(Present { high: at, now: ms(at) }).expect("a period has ended");
+        assert!(period.says.is_empty() && period.news.is_empty());
+        for (process, number) in period.probes {
+            assert!(keeper.answered(process, number, ms(at + 12)));
+        }
+    }
+    let measured = keeper.measured();
+    assert_eq!(measured[0].round_trip, Some(Duration::from_millis(12)));
+    assert!(!keeper.is_binding() && keeper.demoted().is_none());
 }

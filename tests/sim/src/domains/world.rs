@@ -379,6 +379,7 @@ impl World {
                 seed: self.plan.seed ^ (node as u64) << 32 ^ life << 48 ^ (domain as u64) << 56,
                 trace: true,
                 places: true,
+                measures: true,
                 ..CoreConfig::default()
             },
             boot: Boot {
