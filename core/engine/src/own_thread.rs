@@ -152,8 +152,8 @@ fn turn(poller: &mut Poller, shared: &RealShared, fds: &[RawFd]) -> io::Result<(
         }
         if step.is_deaf != is_deaf {
             is_deaf = step.is_deaf;
-            // Those of a domain that was taken back just now may be closed.
-            _ = if is_deaf { ignore(poller, fds) } else { hear(poller, fds) };
+            // Those of a domain that was taken back just now may be closed: nobody is told then.
+            if is_deaf { ignore(poller, fds) } else { hear(poller, fds) }?;
         }
         poller.set_timer(step.deadline.map(|Instant(ns)| ns))?;
         poller.wait(&mut ready, None)?;

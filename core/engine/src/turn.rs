@@ -4,6 +4,7 @@
 
 mod access;
 mod addition;
+mod batch;
 mod ending;
 mod hand_up;
 mod keys;
@@ -37,6 +38,7 @@ use crate::witness::Witness;
 use access::Rereading;
 use addition::Adding;
 pub(crate) use addition::{Opened, Order, Ready};
+use batch::Batch;
 pub(crate) use keys::{KeyOrder, KeysRead};
 pub(crate) use place::Place;
 pub(crate) use removal::Removal;
@@ -392,21 +394,26 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     fn take_requests(&mut self, now: Instant, budget: usize, readiness: &dyn Readiness) -> bool {
         let full = self.domains.full();
         let Self { sessions, domains, .. } = self;
-        let mut queries = Vec::new();
+        let (mut queries, mut batch) = (Vec::new(), Batch::default());
         let more = sessions.poll(budget, full, &mut |request| match request {
             Request::Command(domain, command) => {
                 let place = &mut domains[domain];
                 // Of one that is being removed nothing more is asked, and nobody waits for it.
-                place.removal.is_some() || {
-                    place.work().command(now, command);
-                    place.accepts_sends()
-                }
+                place.removal.is_some()
+                    || match place.here_mut() {
+                        Some(here) => {
+                            here.command(now, command);
+                            here.core.accepts_sends()
+                        }
+                        None => batch.add(domains, (domain, command), now),
+                    }
             }
             Request::Query { session, tag, trusted, json } => {
                 queries.push((session, tag, trusted, json));
                 true
             }
         });
+        batch.carry_out(domains, now);
         self.hand_up(now, readiness);
         for (session, tag, trusted, json) in queries {
             let (domains, sessions) = (&mut self.domains, &self.sessions);

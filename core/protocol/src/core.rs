@@ -138,10 +138,10 @@ impl Core {
 
     /// When to give `Input::Timeout`, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        let leave = match self.state {
-            State::Stopped => None,
-            _ => self.node.leaving.map(|since| since + SHUTDOWN_WITHIN),
-        };
+        if let State::Stopped = self.state {
+            return None;
+        }
+        let leave = self.node.leaving.map(|since| since + SHUTDOWN_WITHIN);
         let pace = self.node.pace.deadline();
         let rate = self.node.send_rate.deadline(self.node.now);
         [self.state.deadline(&self.node), leave, pace, rate].into_iter().flatten().min()

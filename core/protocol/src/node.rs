@@ -362,7 +362,6 @@ impl Node {
         payload: &[u8],
     ) -> MessageId {
         self.message_counter += 1;
-        self.send_rate.take(payload.len(), self.now);
         let message = MessageId { origin: self.me, counter: self.message_counter };
         self.out.stats.messages_accepted += 1;
         self.out.trace(|| Trace::Send {
@@ -384,6 +383,7 @@ impl Node {
         (service, priority, no_self, tag): (Service, Priority, bool, u64),
         payload: Bytes,
     ) {
+        self.send_rate.take(payload.len(), self.now);
         let priority = Some(priority);
         let counter = self.accepted(session, to, (service, priority), &payload).counter;
         let group = to.groups().next().map_or_else(GroupId::default, |(group, _)| group);

@@ -7,7 +7,7 @@ use anasazi_protocol::{Command, GroupView, Instant, MemberId, ViewCause, ViewId,
 use anasazi_transport::Transport;
 
 use super::own_session;
-use crate::domains::{DomainGroup, DomainId};
+use crate::domains::{DomainGroup, DomainId, DomainSet};
 use crate::storage::Storage;
 use crate::turn::Table;
 
@@ -76,15 +76,15 @@ impl Memberships {
         self.0.retain(|group, _| group.domain != domain);
     }
 
-    /// Joins groups that are needed, and leaves those that are not any more. True if a domain has
-    /// no room for that now.
+    /// Joins groups that are needed, and leaves those that are not any more. Which domains have no
+    /// room for that now.
     pub(super) fn settle<T: Transport, S: Storage>(
         &mut self,
         needed: &BTreeMap<DomainGroup, String>,
         domains: &mut Table<T, S>,
         now: Instant,
-    ) -> bool {
-        let mut has_more = false;
+    ) -> DomainSet {
+        let mut full = DomainSet::NONE;
         for (group, name) in needed {
             if self.0.contains_key(group) {
                 continue;
@@ -95,7 +95,7 @@ impl Memberships {
                 domain.work().command(now, Command::Join { session, name });
                 self.0.insert(*group, Membership::Asked);
             } else {
-                has_more = true;
+                full.insert(group.domain);
             }
         }
         let is_refused = |of: &Membership| matches!(of, Membership::Refused);
@@ -109,13 +109,13 @@ impl Memberships {
                 let session = own_session(domain.process);
                 domain.work().command(now, Command::Leave { session, group: group.group });
                 *of = Membership::Leaving;
-            } else {
+            } else if domain.removal.is_none() {
                 // Of one that is being removed it is put out anyway.
-                has_more |= domain.removal.is_none();
+                full.insert(group.domain);
             }
         };
         self.0.iter_mut().for_each(is_over);
-        has_more
+        full
     }
 }
 

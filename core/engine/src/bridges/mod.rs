@@ -19,7 +19,7 @@ use anasazi_transport::Transport;
 use bytes::Bytes;
 
 use crate::config::{BridgeConfig, BridgeEnd, ValidConfig};
-use crate::domains::{DomainGroup, DomainId};
+use crate::domains::{DomainGroup, DomainId, DomainSet};
 use crate::storage::Storage;
 use crate::turn::Table;
 use far::{FarViews, Telling};
@@ -50,6 +50,8 @@ pub(crate) struct Bridges {
     far: FarViews,
     /// Domains or memberships have changed since that was last looked at.
     is_stale: bool,
+    /// Domains that had no room for a join or a leave; each says itself when it has.
+    waits_for: DomainSet,
     /// For the operator.
     words: VecDeque<String>,
 }
@@ -99,6 +101,7 @@ impl Bridges {
             receivers: BTreeMap::new(),
             far: FarViews::default(),
             is_stale: true,
+            waits_for: DomainSet::NONE,
             words: VecDeque::new(),
         }
     }
@@ -226,7 +229,8 @@ impl Bridges {
         domains: &mut Table<T, S>,
         now: Instant,
     ) {
-        if std::mem::take(&mut self.is_stale) {
+        if self.has_to_settle(domains) {
+            self.is_stale = false;
             self.settle(domains, now);
         }
         for bridge in &mut self.bridges {
@@ -263,12 +267,16 @@ impl Bridges {
             }
             bridge.set_active(is_first && !goes_back);
         }
-        self.is_stale |= self.memberships.settle(&needed, domains, now);
+        self.waits_for = self.memberships.settle(&needed, domains, now);
+    }
+
+    fn has_to_settle<T, S>(&self, domains: &Table<T, S>) -> bool {
+        self.is_stale || self.waits_for.iter().any(|of| domains.takes_commands(of))
     }
 
     /// More can be done right now.
     pub(crate) fn has_more<T, S>(&self, domains: &Table<T, S>, now: Instant) -> bool {
-        self.is_stale && !self.bridges.is_empty()
+        self.has_to_settle(domains) && !self.bridges.is_empty()
             || self.waits(domains).any(|deadline| deadline <= now)
     }
 
@@ -407,9 +415,13 @@ impl Bridge {
     fn forward_some<T: Transport, S: Storage>(&mut self, domains: &mut Table<T, S>, now: Instant) {
         let Some(ends) = self.ends else { return };
         let domain = &mut domains[ends.target.domain];
+        if !domain.takes_commands() {
+            return;
+        }
         let session = own_session(domain.process);
+        let mut domain = domain.work();
         for _ in 0..FORWARDS_PER_TURN {
-            if !domain.takes_commands() {
+            if !domain.core.accepts_sends() {
                 break;
             }
             let Some(forward) = self.gateway.next(now) else { break };
@@ -422,7 +434,7 @@ impl Bridge {
                 tag: 0,
                 payload: forward.payload,
             };
-            domain.work().command(now, command);
+            domain.command(now, command);
         }
     }
 }

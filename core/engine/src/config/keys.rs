@@ -225,9 +225,11 @@ pub const KEYS: &[Key] = &[
     Key {
         kind: Kind::Size { min: 0, max: 1 << 40, power_of_two: false },
         effect: "Bytes of messages that programs of this node may send in a second. What is over \
-                 that waits in their send rings (ANZ_EAGAIN). 0: no bound.",
+                 that waits in their send rings (ANZ_EAGAIN), and what they do after it, too. 0: \
+                 no bound.",
         danger: "Headers and repeated packets come on top, and without multicast a copy for each \
-                 member. Too low and programs wait for seconds after one long message.",
+                 member. After one message that is long for it, all of this node's programs wait, \
+                 and others see late that one of them joins, leaves or ends.",
         ..key("budget.send_len_per_s", "0")
     },
     Key {
@@ -241,8 +243,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Size { min: 0, max: 1 << 40, power_of_two: false },
         effect: "What the engine keeps for all sessions that do not read, of one domain. Beyond it \
                  the one that most of it is kept for is ended as slow in that domain, so that a \
-                 domain's slow readers cost no other domain's anything. 0: no bound but \
-                 client.backlog_total.",
+                 domain's slow readers cost no other domain's anything; in default that ends the \
+                 session, with all of its domains. 0: no bound but client.backlog_total.",
         danger: "Memory, per domain. Less than client.backlog_len: no session comes that far.",
         ..key("budget.backlog_len", "0")
     },
@@ -322,7 +324,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Integer { min: 0, max: 60_000_000, unit: "microseconds" },
         effect: "Longest round trip between members of this domain, as they measure it. Whoever \
                  is above it is not let in, or demoted. 0: no bound; a domain without any bound \
-                 measures nothing. A contract is of one domain: others do not have it, too.",
+                 is measured for people only. A contract is of one domain: others do not have it, \
+                 too.",
         danger: "A bound that the network cannot meet keeps nodes apart: each is told why. Set \
                  contracts equal on all nodes.",
         ..key("contract.round_trip_us", "0")

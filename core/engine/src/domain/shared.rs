@@ -30,6 +30,10 @@ pub(crate) struct Shared<T, S> {
     has_said: AtomicBool,
     /// The core took commands when it was left last.
     accepts_sends: AtomicBool,
+    /// As much was said as may wait to be heard.
+    is_full: AtomicBool,
+    /// The engine has it no more, though it could not take it back.
+    is_over: AtomicBool,
     wakers: Wakers,
     /// The longest that its own thread, and the engine's, had to wait for the other one, in
     /// nanoseconds.
@@ -87,14 +91,17 @@ impl<T, S> Shared<T, S> {
             said: Mutex::default(),
             has_said: AtomicBool::new(false),
             accepts_sends,
+            is_full: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             wakers,
             waited: Default::default(),
         }
     }
 
-    /// There is room for commands; not asked of the core, in which its thread may be.
+    /// There is room for commands, and for what they bring about; not asked of the core, in which
+    /// its thread may be.
     pub(crate) fn accepts_sends(&self) -> bool {
-        self.accepts_sends.load(Ordering::Acquire)
+        self.accepts_sends.load(Ordering::Acquire) && !self.is_full.load(Ordering::Acquire)
     }
 
     /// There is something to be heard.
@@ -113,6 +120,7 @@ impl<T, S> Shared<T, S> {
         out.extend(said.items.drain(..count));
         said.len -= out[out.len() - count..].iter().map(Upward::len).sum::<usize>();
         self.has_said.store(!said.items.is_empty(), Ordering::Release);
+        self.is_full.store(said.is_full(), Ordering::Release);
         let hears_again = was_full && !said.is_full();
         drop(said);
         if hears_again {
@@ -144,12 +152,15 @@ impl<T, S> Shared<T, S> {
         let mut said = self.said.lock();
         said.len += domain.up.iter().map(Upward::len).sum::<usize>();
         said.items.extend(domain.up.drain(..));
+        self.is_full.store(said.is_full(), Ordering::Release);
         !self.has_said.swap(true, Ordering::AcqRel) || opens
     }
 
-    /// From now on its thread has no part in it, and ends.
+    /// From now on its thread has no part in it, and ends. `None`: it is inside for longer than
+    /// that, and drops the domain when it comes out.
     fn take_back(&self, wait: Duration) -> Option<Box<Domain<T, S>>> {
-        let domain = self.state.try_lock_for(wait)?.domain.take();
+        self.is_over.store(true, Ordering::Release);
+        let domain = self.state.try_lock_for(wait).and_then(|mut state| state.domain.take());
         self.wakers.own.wake();
         domain
     }
@@ -167,6 +178,9 @@ impl<T: Transport, S: Storage> Shared<T, S> {
     pub(crate) fn step(&self, arrived: bool, is_copy: bool) -> Option<Step> {
         let is_deaf = self.said.lock().is_full();
         let mut state = self.lock(OWN);
+        if self.is_over.load(Ordering::Acquire) {
+            drop(state.domain.take());
+        }
         let domain = state.domain.as_deref_mut()?;
         // Read here: whoever was inside before may have read it later than before the wait.
         let now = Instant(now_ns());

@@ -57,6 +57,11 @@ impl<T, S> Table<T, S> {
         self.0.iter_mut().flatten()
     }
 
+    /// There is one at this place, and it has room for commands.
+    pub(crate) fn takes_commands(&self, id: DomainId) -> bool {
+        self.0.get(id.index()).and_then(Option::as_ref).is_some_and(Place::takes_commands)
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<DomainId> {
         self.iter().find(|(_, domain)| domain.name == name).map(|(id, _)| id)
     }

@@ -329,7 +329,9 @@ impl Keeper {
         statement: &Statement,
         now: Instant,
     ) -> Option<Event> {
-        if statement.ring_sequence != self.ring.sequence || self.demoted.is_some() {
+        // Who has no contract takes no part in those of others.
+        let is_about_this = statement.ring_sequence == self.ring.sequence && self.is_binding();
+        if !is_about_this || self.demoted.is_some() {
             return None;
         }
         self.statements.heard(by, statement);
@@ -350,7 +352,7 @@ impl Keeper {
 
     /// Others have gone on without this member.
     pub(crate) fn told_of_own_demotion(&mut self, now: Instant) {
-        if !self.is_told && self.demoted.is_none() {
+        if self.is_binding() && !self.is_told && self.demoted.is_none() {
             (self.is_told, self.heard_at) = (true, now);
             self.bans.add(self.me, &self.contract, now);
         }
@@ -404,6 +406,7 @@ impl Keeper {
 
     /// Another ring does not admit this node. True if that is news.
     pub(crate) fn refused(&mut self, by: NodeId, breach: Breach) -> bool {
+        // It is told even without a contract of its own: it stays outside.
         let before = self.refused_by.replace((by, breach));
         before.is_none_or(|(node, known)| (node, known.bound) != (by, breach.bound))
     }

@@ -101,6 +101,7 @@ impl Window {
 /// Sends a letter in the ring, if there is one that turns.
 pub(crate) fn send(node: &mut Node, ring: Option<&Ring>, letter: Letter) {
     let Letter { session, to, no_self, tag, payload } = letter;
+    node.send_rate.take(payload.len(), node.now);
     let message =
         node.accepted(session, &to, (Service::Unreliable, Some(Priority::Normal)), &payload);
     node.out.stats.unordered_accepted += 1;

@@ -17,7 +17,7 @@ pub(crate) struct BridgesPlan {
     pub(crate) ways: &'static [(usize, usize)],
     latest_key_len: usize,
     rate_per_s: u64,
-    queue_messages: usize,
+    pub(super) queue_messages: usize,
 }
 
 /// What was seen of bridges.

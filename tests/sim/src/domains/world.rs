@@ -31,8 +31,9 @@ const EPOCH_MS: u64 = 190_000_000_000;
 const TRAFFIC_AFTER_MS: u64 = 1_000;
 /// Then all come together within this, and stay so.
 const WHOLE_WITHIN_MS: u64 = 20_000;
-/// What thousands of messages take that wait for a bridge into a domain with a short queue.
-const REST_WITHIN_MS: u64 = 300_000;
+/// What a message takes that waits for a bridge into a slow domain with a short queue: eight in a
+/// rotation of 200 ms.
+const WAITING_MESSAGE_MS: u64 = 25;
 const WHOLE_FOR_MS: u64 = 2_000;
 const LOOK_EVERY_MS: u64 = 250;
 /// Ring numbers that a start reserves.
@@ -203,7 +204,8 @@ impl World {
     /// Until all are whole and at rest, and have been so for a while.
     fn rest(&mut self) -> Result<(), String> {
         let limit = self.now + WHOLE_WITHIN_MS * MS;
-        let rest_limit = self.now + REST_WITHIN_MS * MS;
+        let waiting_max = self.plan.bridges.queue_messages as u64;
+        let rest_limit = limit + (WHOLE_WITHIN_MS + waiting_max * WAITING_MESSAGE_MS) * MS;
         let mut since = None;
         loop {
             self.run_until(self.now + LOOK_EVERY_MS * MS)?;
