@@ -64,6 +64,8 @@ fn a_ring_that_never_comes_to_rest_is_found() {
     let bounds = Bounds { nodes, start, budget, depth, settle_every, limit: None };
     let report = explore(bounds).expect("the start is reached");
     let failure = report.failure.as_ref().expect("the bug is found");
-    assert!(failure.what.contains("no common ring"), "{report}");
+    // Whether nothing else happens meanwhile depends on when tokens are repeated.
+    let never_rests = ["no common ring", "without a choice, and no end"];
+    assert!(never_rests.iter().any(|what| failure.what.contains(what)), "{report}");
     assert!(report.states < 50_000, "it takes {} states", report.states);
 }

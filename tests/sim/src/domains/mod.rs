@@ -131,6 +131,15 @@ mod tests {
         }
     }
 
+    /// A bridge that waited for room to join kept its engine turning.
+    #[test]
+    fn seeds_that_once_failed() {
+        for seed in [301_795, 301_900, 303_712] {
+            let outcome = run(seed);
+            assert!(outcome.failure.is_none(), "seed {seed}: {outcome:?}");
+        }
+    }
+
     #[test]
     fn a_domain_that_holds_up_another_is_found() {
         planted::set(Some("one_full_all_wait")).expect("a planted bug");
