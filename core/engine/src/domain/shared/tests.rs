@@ -125,6 +125,34 @@ fn who_is_not_heard_is_deaf_until_he_is() {
     }
 }
 
+/// Alone in its ring a core orders what it is given at once, and has room always.
+#[test]
+fn who_is_not_heard_takes_no_commands_either() {
+    let world = world();
+    world.shared.hear(usize::MAX, &mut Vec::new());
+    assert!(world.shared.accepts_sends());
+    let mut inside = world.shared.enter();
+    inside.up.extend((0..SAID_MAX).map(|_| Upward::Told(String::new())));
+    drop(inside);
+    assert!(!world.shared.accepts_sends() && world.shared.enter().core.accepts_sends());
+    world.shared.hear(1, &mut Vec::new());
+    assert!(world.shared.accepts_sends());
+}
+
+/// The engine does not wait for ever for a thread that is inside, which finds out later.
+#[test]
+fn a_lease_that_cannot_be_taken_back_ends_the_thread_all_the_same() {
+    let world = world();
+    let lease = Lease::new(Arc::clone(&world.shared));
+    let inside = world.shared.state.lock();
+    assert!(world.shared.take_back(Duration::from_millis(1)).is_none());
+    assert!(inside.domain.is_some());
+    drop(inside);
+    assert!(world.shared.step(true, false).is_none());
+    assert!(world.shared.state.lock().domain.is_none(), "its sockets are closed");
+    drop(lease);
+}
+
 #[test]
 fn time_does_not_go_back_for_who_read_the_clock_earlier() {
     let world = world();
