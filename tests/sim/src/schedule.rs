@@ -14,6 +14,7 @@ pub struct Schedule<T> {
 #[derive(Debug)]
 struct Planned<T> {
     time: u64,
+    rank: usize,
     sequence: u64,
     what: T,
 }
@@ -27,8 +28,13 @@ impl<T> Default for Schedule<T> {
 impl<T> Schedule<T> {
     /// Plans something, in nanoseconds of virtual time.
     pub fn plan(&mut self, time: u64, what: T) {
+        self.plan_behind(time, 0, what);
+    }
+
+    /// The same, behind all that falls on that time with a lower rank, whenever that was planned.
+    pub(crate) fn plan_behind(&mut self, time: u64, rank: usize, what: T) {
         self.sequence += 1;
-        self.heap.push(Reverse(Planned { time, sequence: self.sequence, what }));
+        self.heap.push(Reverse(Planned { time, rank, sequence: self.sequence, what }));
     }
 
     /// When the next thing happens.
@@ -44,7 +50,8 @@ impl<T> Schedule<T> {
 
 impl<T> Ord for Planned<T> {
     fn cmp(&self, other: &Self) -> Ordering {
-        (self.time, self.sequence).cmp(&(other.time, other.sequence))
+        let key = |of: &Self| (of.time, of.rank, of.sequence);
+        key(self).cmp(&key(other))
     }
 }
 

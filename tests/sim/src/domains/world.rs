@@ -511,9 +511,9 @@ impl World {
         }
         machine.timer_at = Some(deadline.0);
         let (life, at) = (machine.life, deadline.0);
-        // Of two that are due at the same time the one goes first that was set first, which may be
-        // for the sake of another domain: so no two machines wake in the same nanosecond.
-        self.schedule.plan(at + node as u64, Happening::Timer { node, life, at });
+        // Whose timer goes first in the same nanosecond is not for another domain to say, for the
+        // sake of which it may have been set earlier.
+        self.schedule.plan_behind(at, 1 + node, Happening::Timer { node, life, at });
     }
 
     /// Carries out what an engine wanted during its turn.
