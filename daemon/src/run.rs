@@ -28,7 +28,9 @@ pub(crate) fn serve(config: ValidConfig) -> Result<(), (Exit, String)> {
         })
         .map_err(|error| (Exit::Engine, format!("no thread for signals: {error}")))?;
     let tick = supervisor.tick();
-    engine.run_with(tick, &mut |engine| supervisor.turned(engine.is_operational())).map_err(failed)
+    let mut turned =
+        |engine: &Engine| supervisor.turned(engine.is_operational(), || engine.latest_domain());
+    engine.run_with(tick, &mut turned).map_err(failed)
 }
 
 /// As many descriptors as this process may have: sessions take four for each domain that they use,

@@ -1,5 +1,5 @@
-//! What systemd is told: READY=1 once the engine is operational, WATCHDOG=1 while it turns,
-//! STOPPING=1 when it leaves. Without systemd nothing is sent.
+//! What systemd is told: READY=1 once the engine is operational, WATCHDOG=1 while it turns and the
+//! threads of its domains do, STOPPING=1 when it leaves. Without systemd nothing is sent.
 
 use std::sync::mpsc::{self, SyncSender};
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anasazi_engine::spawn_without_signals;
 use sd_notify::NotifyState;
 
-/// Sends what systemd waits for. Called from the engine's own loop, so that an engine that hangs
-/// stops sending and is restarted by the watchdog.
+/// Sends what systemd waits for. Called from the engine's own loop, so that an engine that hangs, or
+/// that has a domain whose thread hangs, stops sending and is restarted by the watchdog.
 pub(crate) struct Supervisor {
     notices: SyncSender<NotifyState<'static>>,
     watchdog: Option<Duration>,
@@ -43,17 +43,31 @@ impl Supervisor {
         self.watchdog.map_or(TICK_MAX, |watchdog| TICK_MAX.min(watchdog / 4))
     }
 
-    /// The engine's loop has come round.
-    pub(crate) fn turned(&mut self, is_operational: bool) {
+    /// The engine's loop has come round. `latest`: the domain whose own thread is late, and by how
+    /// much.
+    pub(crate) fn turned<'a>(
+        &mut self,
+        is_operational: bool,
+        latest: impl FnOnce() -> Option<(&'a str, Duration)>,
+    ) {
         if is_operational && !self.ready {
             self.ready = true;
             self.tell(NotifyState::Ready);
         }
         // Due at a quarter of the limit, so that with the next tick it is half of it at most.
         let now = Instant::now();
-        if self.watchdog.is_some_and(|watchdog| now - self.last_sign_of_life >= watchdog / 4) {
-            self.last_sign_of_life = now;
-            self.tell(NotifyState::Watchdog);
+        let Some(watchdog) = self.watchdog else { return };
+        if now - self.last_sign_of_life < watchdog / 4 {
+            return;
+        }
+        self.last_sign_of_life = now;
+        match latest().filter(|(_, lateness)| *lateness >= watchdog / 2) {
+            None => self.tell(NotifyState::Watchdog),
+            Some((domain, lateness)) => tracing::error!(
+                "the thread of the domain {domain:?} should have run {} ms ago: systemd is not \
+                 told that this daemon is well",
+                lateness.as_millis()
+            ),
         }
     }
 
@@ -71,3 +85,32 @@ impl Supervisor {
 
 const TICK_MAX: Duration = Duration::from_millis(100);
 const NOTICES_WAITING_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::Receiver;
+
+    use super::*;
+
+    const WATCHDOG: Duration = Duration::from_millis(40);
+
+    fn supervisor() -> (Supervisor, Receiver<NotifyState<'static>>) {
+        let (notices, received) = mpsc::sync_channel(NOTICES_WAITING_MAX);
+        let last_sign_of_life = Instant::now();
+        let watchdog = Some(WATCHDOG);
+        (Supervisor { notices, watchdog, last_sign_of_life, ready: true }, received)
+    }
+
+    #[test]
+    fn the_watchdog_is_not_fed_while_a_domains_thread_hangs() {
+        let (mut supervisor, told) = supervisor();
+        let mut fed = |lateness: Duration| {
+            std::thread::sleep(WATCHDOG / 3);
+            supervisor.turned(true, || Some(("fast", lateness)));
+            told.try_iter().count()
+        };
+        assert_eq!(fed(Duration::ZERO), 1);
+        assert_eq!(fed(WATCHDOG / 2), 0);
+        assert_eq!(fed(WATCHDOG / 3), 1, "it only had to wait");
+    }
+}

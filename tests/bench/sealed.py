@@ -4,14 +4,16 @@
     sealed.py --release DIRECTORY [--json FILE] [--quick]
 
 Four hosts (network namespaces on one bridge, so root's). Clusters with each mode of seal.mode take
-turns, beside Corosync with aes256 and sha256 where that is installed: as many messages as it takes,
-and paced ones, in many short rounds, for what a seal adds to their latency. Then a stranger sends
+turns, beside Corosync with aes256 and sha256 where that is installed; each has the machine for
+itself, is started for its turn and ended after it. As many messages as it takes, and paced ones, in
+many short rounds, for what a seal adds to their latency. Then a stranger sends
 100,000 datagrams a second to the multicast group of a cluster, with a key of its own, and with the
 header of one that is ours: what that costs in processor time of a daemon, and what it does to the
 cluster's messages. As many to a port where nobody listens show what is only the machine's.
 Exit status: 0 if all members always had the same order, 1 if not."""
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -31,7 +33,7 @@ from hosts import Namespaces, Trouble
 HOSTS = 4
 LENGTHS = (64, 1024, 65536)
 PACE, PACED_LEN = 1000, 256
-PACED_ROUNDS, PACED_S = 20, 1.5
+PACED_ROUNDS, PACED_S = 40, 1.5
 STRANGERS_S, STRANGERS_RATE = 5, 100_000
 # As a stranger's key of the same number has it.
 STRANGE_HINT = "deadbeef"
@@ -82,15 +84,12 @@ def main():
     with tempfile.TemporaryDirectory(prefix="anasazi-sealed-") as place:
         place = pathlib.Path(place)
         hosts = Namespaces(HOSTS)
-        clusters = []
         try:
-            clusters = start_all(arguments, hosts, place)
+            clusters = all_clusters(arguments, hosts, place)
             rows = measure_floods(arguments, clusters)
             rounds = measure_paced(arguments, clusters)
-            strangers = measure_strangers(arguments, clusters, hosts, place)
+            strangers = measure_strangers(clusters, hosts, place)
         finally:
-            for cluster in clusters:
-                cluster.stop()
             hosts.remove()
     rows += paced_rows(clusters, rounds)
     added = [added_by(mode, rounds) for mode in ("integrity", "aead")]
@@ -114,7 +113,7 @@ def parse():
     return arguments
 
 
-def start_all(arguments, hosts, place):
+def all_clusters(arguments, hosts, place):
     clusters = []
     for mode in ("checksum", "integrity", "aead"):
         (place / mode).mkdir()
@@ -126,47 +125,58 @@ def start_all(arguments, hosts, place):
         clusters.append(SealedCorosync(place, hosts))
     for cluster in clusters:
         compile_member("flood.c", cluster, place, arguments)
-        say(f"starting {cluster.name}")
-        cluster.start()
     return clusters
+
+
+@contextlib.contextmanager
+def running(cluster):
+    cluster.start()
+    try:
+        yield
+    finally:
+        cluster.stop()
 
 
 def measure_floods(arguments, clusters):
     """Each row is the best of several rounds, in which the clusters take turns."""
-    rows = []
-    for length in LENGTHS:
-        test = {"length": length, "rate": 0, "safe": False, "one": False}
-        runs = {cluster.name: [] for cluster in clusters}
-        for number in range(arguments.rounds):
-            for cluster in clusters:
-                run = floods.measure(cluster, test, arguments.seconds)
-                runs[cluster.name].append(run)
-                say(f"{length} B, round {number + 1}, {cluster.name}: {run['messages_s']:,.0f}/s")
+    tests = [{"length": length, "rate": 0, "safe": False, "one": False} for length in LENGTHS]
+    runs = {(cluster.name, test["length"]): [] for cluster in clusters for test in tests}
+    for number in range(arguments.rounds):
         for cluster in clusters:
-            rows.append({"cluster": cluster.name, **test, **floods.best(test, runs[cluster.name])})
-    return rows
+            with running(cluster):
+                for test in tests:
+                    run = floods.measure(cluster, test, arguments.seconds)
+                    runs[cluster.name, test["length"]].append(run)
+                    say(f"round {number + 1}, {cluster.name}, {test['length']} B: "
+                        f"{run['messages_s']:,.0f}/s")
+    return [{"cluster": cluster.name, **test,
+             **floods.best(test, runs[cluster.name, test["length"]])}
+            for test in tests for cluster in clusters]
 
 
 PACED = {"length": PACED_LEN, "rate": PACE, "safe": False, "one": False}
 
 
 def measure_paced(arguments, clusters):
-    """Runs of each round, by the cluster's name; who is first changes from round to round."""
+    """Runs of each round, by the cluster's name; who is first changes from round to round. A few
+    rounds of Corosync are enough to have its latency beside ours."""
     rounds = []
     for number in range(arguments.paced_rounds):
-        turns = number % len(clusters)
-        runs = {cluster.name: floods.measure(cluster, PACED, PACED_S)
-                for cluster in clusters[turns:] + clusters[:turns]}
+        present = [c for c in clusters if isinstance(c, WithSeal) or number < arguments.rounds]
+        turns = number % len(present)
+        runs = {}
+        for cluster in present[turns:] + present[:turns]:
+            with running(cluster):
+                runs[cluster.name] = floods.measure(cluster, PACED, PACED_S)
         rounds.append(runs)
         say(f"{PACED_LEN} B at {PACE}/s of each, round {number + 1}, p50: "
-            + ", ".join(f"{cluster.name} {runs[cluster.name]['p50_us']:,.0f} us"
-                        for cluster in clusters))
+            + ", ".join(f"{name} {run['p50_us']:,.0f} us" for name, run in sorted(runs.items())))
     return rounds
 
 
 def paced_rows(clusters, rounds):
     return [{"cluster": cluster.name, **PACED,
-             **floods.best(PACED, [runs[cluster.name] for runs in rounds])}
+             **floods.best(PACED, [runs[cluster.name] for runs in rounds if cluster.name in runs])}
             for cluster in clusters]
 
 
@@ -200,43 +210,49 @@ def ratios(rows):
     return lines
 
 
-def measure_strangers(arguments, clusters, hosts, place):
+def measure_strangers(clusters, hosts, place):
     """A flood from the last host, against the sealed cluster's group."""
     cluster = next(c for c in clusters if c.name == "aead")
     stranger = place / "strangers"
     compile_c("strangers.c", stranger)
-    boot, hint = os.urandom(16).hex(), hint_on_the_network(cluster)
-    nobody = free_port(hosts)
-    # Kinds: to which port, what stands in front, and where the number is that changes.
-    kinds = {
-        "none": None,
-        "to nobody": (nobody, header(hint, boot), COUNTER_AT),
-        "another key": (cluster.group_port, header(STRANGE_HINT, boot), COUNTER_AT),
-        "our header, one boot": (cluster.group_port, header(hint, boot), COUNTER_AT),
-        "our header, many boots": (cluster.group_port, header(hint, boot), BOOT_AT),
-    }
-    rows = []
-    for what, kind in kinds.items():
-        before, started = cpu_s(cluster.daemons[0].pid), time.monotonic()
-        sender = None
-        if kind:
-            port, beginning, number_at = kind
-            command = [str(stranger), "239.192.77.1", str(port), Namespaces.address(HOSTS - 1),
-                       beginning, str(number_at), str(STRANGERS_RATE), str(STRANGERS_S + 2)]
-            sender = subprocess.Popen(hosts.command(HOSTS - 1, command), stdout=subprocess.PIPE,
-                                      text=True)
-        try:
-            test = {"length": PACED_LEN, "rate": 100, "safe": False, "one": False}
-            run = floods.measure(cluster, test, STRANGERS_S)
-            share = (cpu_s(cluster.daemons[0].pid) - before) / (time.monotonic() - started)
-        finally:
-            sent = int(sender.communicate()[0]) if sender else 0
-        rows.append({"strangers": what, "sent_s": sent / (STRANGERS_S + 2), "cpu": share, **run})
-        say(strangers_line(rows[-1]))
-    views = {json.dumps(cluster.keys(index)["members"]) for index in range(HOSTS)}
+    with running(cluster):
+        boot, hint = os.urandom(16).hex(), hint_on_the_network(cluster)
+        # Kinds: to which port, what stands in front, and where the number is that changes.
+        kinds = {
+            "none": None,
+            "to nobody": (free_port(hosts), header(hint, boot), COUNTER_AT),
+            "another key": (cluster.group_port, header(STRANGE_HINT, boot), COUNTER_AT),
+            "our header, one boot": (cluster.group_port, header(hint, boot), COUNTER_AT),
+            "our header, many boots": (cluster.group_port, header(hint, boot), BOOT_AT),
+        }
+        rows = []
+        for what, kind in kinds.items():
+            rows.append(measure_beside(cluster, hosts, stranger, (what, kind)))
+            say(strangers_line(rows[-1]))
+        views = {json.dumps(cluster.keys(index)["members"]) for index in range(HOSTS)}
     if len(views) != 1:
         raise Trouble("the members of the sealed cluster do not agree any more")
     return rows
+
+
+def measure_beside(cluster, hosts, stranger, strangers):
+    """Messages, and a daemon's processor time, while one kind of strangers send."""
+    what, kind = strangers
+    before, started = cpu_s(cluster.daemons[0].pid), time.monotonic()
+    sender = None
+    if kind:
+        port, beginning, number_at = kind
+        command = [str(stranger), "239.192.77.1", str(port), Namespaces.address(HOSTS - 1),
+                   beginning, str(number_at), str(STRANGERS_RATE), str(STRANGERS_S + 2)]
+        sender = subprocess.Popen(hosts.command(HOSTS - 1, command), stdout=subprocess.PIPE,
+                                  text=True)
+    try:
+        test = {"length": PACED_LEN, "rate": 100, "safe": False, "one": False}
+        run = floods.measure(cluster, test, STRANGERS_S)
+        share = (cpu_s(cluster.daemons[0].pid) - before) / (time.monotonic() - started)
+    finally:
+        sent = int(sender.communicate()[0]) if sender else 0
+    return {"strangers": what, "sent_s": sent / (STRANGERS_S + 2), "cpu": share, **run}
 
 
 def header(hint, boot):

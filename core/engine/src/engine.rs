@@ -218,6 +218,13 @@ impl Engine {
         self.turn.as_ref().is_ok_and(|turn| turn.state() == "operational")
     }
 
+    /// Of the domains with a thread of their own, the one whose thread should have come by for the
+    /// longest time, and for how long: far more than its host takes to run a thread that is due
+    /// means that it hangs.
+    pub fn latest_domain(&self) -> Option<(&str, Duration)> {
+        self.turn.as_ref().ok().and_then(RealTurn::latest_domain)
+    }
+
     /// The node's number and the address at which the others reach it, if it runs.
     pub fn identity(&self) -> Option<(NodeId, SocketAddr)> {
         self.turn.as_ref().ok().map(RealTurn::identity)

@@ -233,10 +233,9 @@ fn describe_contract(event: &Event) -> (&'static str, String) {
 
 /// The key as it is configured, with both values.
 fn differs(domain: &str, of: &Differing) -> String {
-    let Differing { name, theirs, ours } = of;
+    let Differing { key, theirs, ours } = of;
     let table = if domain == DEFAULT_NAME { String::new() } else { format!("domain.{domain}.") };
-    let (theirs, ours) = (theirs.as_millis(), ours.as_millis());
-    format!("{table}ring.{name}_ms = {theirs} (here {ours})")
+    format!("{table}{key} = {theirs} (here {ours})")
 }
 
 fn nodes(members: &[Process]) -> String {
@@ -283,8 +282,7 @@ mod tests {
 
     #[test]
     fn keys_that_differ_are_named_as_they_are_configured_until_the_node_fits() {
-        let ms = std::time::Duration::from_millis;
-        let differing = vec![Differing { name: "token_loss", theirs: ms(500), ours: ms(300) }];
+        let differing = vec![Differing { key: "ring.token_loss_ms", theirs: 500, ours: 300 }];
         let address = "10.0.0.7:7745".parse().expect("an address");
         let event = Event::SettingsDiffer { node: NodeId(1), address, differing };
         let mut journal = Journal::default();

@@ -138,7 +138,7 @@ fn open_domain(
         send_len_per_s_max: config.budget.send_len_per_s,
         timers: config.ring.timers(),
         // Those of `default` are changed node by node, as they always were.
-        same_times: config.name != DEFAULT_NAME,
+        same_terms: config.name != DEFAULT_NAME,
         contract: config.contract,
         measures: true,
         seed: random_u64()?,

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anasazi_protocol::{Boot, Core, CoreConfig, Incarnation, Instant, NodeId};
 use anasazi_seal::Seal;
@@ -286,6 +287,11 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     /// What the node is doing in `default`, in a word.
     pub(crate) fn state(&self) -> &'static str {
         self.domains[DomainId::DEFAULT].look().core.status().state
+    }
+
+    /// The domain whose own thread is late the most, and for how long.
+    pub(crate) fn latest_domain(&self) -> Option<(&str, Duration)> {
+        self.domains.latest()
     }
 
     /// The node's number, and the address at which the others reach it in `default`.

@@ -42,8 +42,8 @@ pub struct CoreConfig {
     pub places: bool,
     /// When to do what.
     pub timers: Timers,
-    /// No ring is formed with who has other times; else that is only said.
-    pub same_times: bool,
+    /// No ring is formed with who has other times, or another contract; else that is only said.
+    pub same_terms: bool,
     /// What members may cost each other.
     pub contract: Contract,
     /// Members are measured even if no contract says what they may cost each other.
@@ -72,7 +72,7 @@ impl Default for CoreConfig {
             checksum: true,
             places: false,
             timers: Timers::default(),
-            same_times: false,
+            same_terms: false,
             contract: Contract::default(),
             measures: false,
             seed: 1,

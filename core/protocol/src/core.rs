@@ -504,8 +504,8 @@ impl Core {
         true
     }
 
-    /// Where all must have the same times, what a process with others says leads to nothing, but
-    /// that an older one of its node is gone.
+    /// Where all must have the same times and contract, what a process with others says leads to
+    /// nothing, but that an older one of its node is gone.
     fn is_stranger(
         &mut self,
         input: In,
@@ -515,7 +515,7 @@ impl Core {
         let (ours, now) = (self.node.terms(), self.node.now);
         let (is_one, event) = self.strangers.judge((process, address), &ours, theirs, now);
         event.into_iter().for_each(|event| self.node.out.event(event));
-        let is_one = is_one && self.node.config.same_times;
+        let is_one = is_one && self.node.config.same_terms;
         if is_one && let Some(older) = self.state.older_of(process) {
             self.step(input, |state, node| state.on_gone(node, older, Gone::Restarted));
         }

@@ -163,8 +163,8 @@ pub enum Event {
         /// Ours.
         ours: u8,
     },
-    /// A node has other times; no ring is formed with it where all must have the same. Said again
-    /// every minute.
+    /// A node has other times, or another contract; no ring is formed with it where all must have
+    /// the same. Said again every minute.
     SettingsDiffer {
         /// The node.
         node: NodeId,
@@ -235,15 +235,15 @@ pub enum Event {
     },
 }
 
-/// A time of [`Timers`](crate::Timers) that is not the same at two nodes.
+/// A setting that is not the same at two nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Differing {
-    /// The field's name.
-    pub name: &'static str,
-    /// At the other node.
-    pub theirs: Duration,
+    /// Its key within a domain, as it is configured.
+    pub key: &'static str,
+    /// At the other node, in the key's unit.
+    pub theirs: u32,
     /// Here.
-    pub ours: Duration,
+    pub ours: u32,
 }
 
 /// Makes the struct and the list of its fields from one table, so that no counter can be missing

@@ -212,7 +212,7 @@ impl Node {
     }
 
     pub(crate) fn terms(&self) -> Terms {
-        Terms::of(&self.config.timers)
+        Terms::of(&self.config)
     }
 
     pub(crate) fn header(&mut self, kind: u8) -> Header {

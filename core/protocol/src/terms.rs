@@ -1,15 +1,15 @@
 //! What all members of a ring should have set alike, and must where the configuration asks for it.
-//! Each of these times is one in which a member waits for what the others do by theirs: a ring of
+//! Each of the times is one in which a member waits for what the others do by theirs: a ring of
 //! different ones would be thrown over by whoever waits least for whoever takes longest, and keep
-//! the promises of nobody's configuration. What members may have differently is not among them:
-//! sizes and windows are agreed on when a ring is formed, beacons and probation concern their
-//! sender.
+//! the promises of nobody's configuration. By different contracts one member would let in whom the
+//! next one puts out. What members may have differently is not among them: sizes and windows are
+//! agreed on when a ring is formed, beacons and probation concern their sender.
 
 use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use crate::config::Timers;
+use crate::config::CoreConfig;
 use crate::event::{Differing, Event};
 use crate::id::Process;
 use crate::time::Instant;
@@ -22,32 +22,63 @@ const TOLD_EVERY: Duration = Duration::from_secs(60);
 /// Processes of which it was said.
 const TOLD_MAX: usize = 64;
 
-/// The values, in microseconds, in the order of [`NAMES`].
+/// The values, in the order of [`TERMS`]. New ones come at the end, so that who does not know them
+/// compares the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Terms(Vec<u32>);
 
-const NAMES: [&str; 7] =
-    ["token_loss", "token_repeat", "idle_rotate", "join_repeat", "consensus", "commit", "recovery"];
+/// By which key each is configured, and how many units of the wire are one of the key's.
+const TERMS: [(&str, u32); 14] = [
+    ("ring.token_loss_ms", 1_000),
+    ("ring.token_repeat_ms", 1_000),
+    ("ring.idle_rotate_ms", 1_000),
+    ("ring.join_repeat_ms", 1_000),
+    ("ring.consensus_ms", 1_000),
+    ("ring.commit_ms", 1_000),
+    ("ring.recovery_ms", 1_000),
+    ("contract.round_trip_us", 1),
+    ("contract.hold_us", 1),
+    ("contract.loss_ppm", 1),
+    ("contract.lag_ms", 1),
+    ("contract.patience_ms", 1),
+    ("contract.readmit_ms", 1),
+    ("contract.readmit_max_ms", 1),
+];
 
 impl Terms {
-    pub(crate) fn of(timers: &Timers) -> Self {
-        let Timers { token_loss, token_repeat, idle_rotate, join_repeat, .. } = timers;
-        let Timers { consensus, commit, recovery, .. } = timers;
-        let all: [&Duration; NAMES.len()] =
-            [token_loss, token_repeat, idle_rotate, join_repeat, consensus, commit, recovery];
-        Self(all.iter().map(|time| time.as_micros().try_into().unwrap_or(u32::MAX)).collect())
+    pub(crate) fn of(config: &CoreConfig) -> Self {
+        let number = |value: u128| u32::try_from(value).unwrap_or(u32::MAX);
+        let us = |time: Duration| number(time.as_micros());
+        let ms = |time: Duration| number(time.as_millis());
+        let (t, c) = (&config.timers, &config.contract);
+        let all: [u32; TERMS.len()] = [
+            us(t.token_loss),
+            us(t.token_repeat),
+            us(t.idle_rotate),
+            us(t.join_repeat),
+            us(t.consensus),
+            us(t.commit),
+            us(t.recovery),
+            c.round_trip.map_or(0, us),
+            c.hold.map_or(0, us),
+            c.loss_ppm.unwrap_or(0),
+            c.lag.map_or(0, ms),
+            ms(c.patience),
+            ms(c.readmit),
+            ms(c.readmit_max),
+        ];
+        Self(all.to_vec())
     }
 
     /// Where others have other values. What only one side knows of counts for nothing.
     fn differing(&self, theirs: &Self) -> Vec<Differing> {
-        let pairs = NAMES.iter().zip(self.0.iter().zip(&theirs.0));
-        let time = |micros: &u32| Duration::from_micros((*micros).into());
+        let pairs = TERMS.iter().zip(self.0.iter().zip(&theirs.0));
         pairs
             .filter(|(_, (ours, theirs))| ours != theirs)
-            .map(|(name, (ours, theirs))| Differing {
-                name,
-                theirs: time(theirs),
-                ours: time(ours),
+            .map(|(&(key, unit), (ours, theirs))| Differing {
+                key,
+                theirs: theirs / unit,
+                ours: ours / unit,
             })
             .collect()
     }
@@ -99,8 +130,10 @@ mod tests {
 
     #[test]
     fn what_differs_is_named_once_a_minute() {
-        let ours = Terms::of(&Timers::default());
-        let other = Timers { consensus: Duration::from_secs(7), ..Timers::default() };
+        let ours = Terms::of(&CoreConfig::default());
+        let mut other = CoreConfig::default();
+        other.timers.consensus = Duration::from_secs(7);
+        other.contract.loss_ppm = Some(100);
         let theirs = Terms::of(&other);
         let process = Process { node: NodeId(7), incarnation: Incarnation(1) };
         let from = (process, SocketAddr::from(([10, 0, 0, 7], 7_000)));
@@ -113,18 +146,25 @@ mod tests {
             panic!("nothing was said");
         };
         assert!(refused);
-        let ms = Duration::from_millis;
-        assert_eq!(differing, [Differing { name: "consensus", theirs: ms(7_000), ours: ms(150) }]);
+        let times = Differing { key: "ring.consensus_ms", theirs: 7_000, ours: 150 };
+        let contract = Differing { key: "contract.loss_ppm", theirs: 100, ours: 0 };
+        assert_eq!(differing, [times, contract]);
         assert_eq!(judge(&theirs, 60), (true, None));
         assert!(judge(&theirs, 61).1.is_some());
     }
 
     #[test]
     fn who_says_more_or_less_is_asked_for_what_both_know() {
-        let ours = Terms::of(&Timers::default());
+        let ours = Terms::of(&CoreConfig::default());
         let mut more = ours.clone();
         more.0.push(9);
         assert!(ours.differing(&more).is_empty() && more.differing(&ours).is_empty());
         assert!(ours.differing(&Terms::default()).is_empty());
+        // Before contracts were among them.
+        let mut older = Terms(ours.0[..7].to_vec());
+        assert!(ours.differing(&older).is_empty());
+        older.0[6] += 2_000;
+        let recovery = Differing { key: "ring.recovery_ms", theirs: 1_002, ours: 1_000 };
+        assert_eq!(ours.differing(&older), [recovery]);
     }
 }

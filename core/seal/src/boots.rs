@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::keys::KeyId;
-use crate::limits::{ASKS_EVERY, BOOTS_MAX, WAITING_BOOTS_MAX};
+use crate::limits::{ASKS_EVERY, BOOTS_MAX, DATAGRAMS_PER_KEY_LOG2, WAITING_BOOTS_MAX};
 use crate::suite::{Cipher, Suite};
 use crate::window::Window;
 
@@ -29,8 +29,16 @@ impl fmt::Debug for Boot {
     }
 }
 
+/// Which lot of its sender's datagrams it belongs to.
+pub(crate) fn part(counter: u64) -> u64 {
+    counter >> DATAGRAMS_PER_KEY_LOG2
+}
+
 /// Ciphers that are kept of a sender: around a change of keys, and of the lot of datagrams.
 const CIPHERS_MAX: usize = 4;
+
+/// Derives a cipher, if its key is here.
+pub(crate) type Derive<'a> = &'a dyn Fn(Boot, CipherName) -> Option<Cipher>;
 
 /// What is known of a sender.
 #[derive(Default)]
@@ -62,6 +70,19 @@ impl Known {
             self.ciphers.pop_back();
         }
         self.ciphers.push_front((name, cipher));
+    }
+
+    /// Has this cipher of the suite that it seals with, too.
+    fn foresee(&mut self, boot: Boot, key: KeyId, part: u64, derive: Derive) {
+        let Some((CipherName { suite, .. }, _)) = self.ciphers.front() else { return };
+        let name = CipherName { key, suite: *suite, part };
+        if self.cipher(name).is_none()
+            && let Some(cipher) = derive(boot, name)
+        {
+            // Behind the one in use, which is looked for first.
+            self.ciphers.truncate(CIPHERS_MAX - 1);
+            self.ciphers.insert(1, (name, cipher));
+        }
     }
 
     pub(crate) fn has_greeted(&self) -> bool {
@@ -103,6 +124,21 @@ impl Boots {
             self.waiting.push_back(boot);
         }
         self.known.entry(boot).or_default()
+    }
+
+    /// Who has greeted will seal with this key: its first datagram with it is opened at once,
+    /// whatever strangers send.
+    pub(crate) fn foresee_key(&mut self, key: KeyId, derive: Derive) {
+        for (boot, known) in self.known.iter_mut().filter(|(_, known)| known.has_greeted) {
+            known.foresee(*boot, key, part(known.window.next()), derive);
+        }
+    }
+
+    /// The same for the next lot of its datagrams.
+    pub(crate) fn foresee_part(&mut self, boot: Boot, key: KeyId, part: u64, derive: Derive) {
+        if let Some(known) = self.known.get_mut(&boot).filter(|known| known.has_greeted) {
+            known.foresee(boot, key, part, derive);
+        }
     }
 
     /// It is alive, there, and knew us when it sealed the datagram with this counter.

@@ -33,9 +33,14 @@ pub(crate) const ASKS_EVERY: u64 = 16;
 /// not counted.
 pub(crate) const QUESTIONS_PER_BATCH_MAX: usize = 128;
 
-/// Keys derived while one batch is received, so that strangers who copy what stands in front of our
-/// datagrams do not take all of the time.
+/// Keys derived while one batch is received.
 pub(crate) const DERIVATIONS_PER_BATCH_MAX: usize = 64;
+
+/// Those of them that may turn out to be in vain, so that strangers who copy what stands in front
+/// of our datagrams do not take the time of a token that stands behind theirs. They get in the way
+/// of a newcomer, who has to be lucky with one of his datagrams; newcomers alone do not get into
+/// each other's.
+pub(crate) const VAIN_DERIVATIONS_PER_BATCH_MAX: usize = 8;
 
 /// Bytes of a key file.
 pub const KEY_FILE_LEN_MAX: usize = 64 << 10;

@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use anasazi_transport::Received;
 use bytes::{Bytes, BytesMut};
 
-use crate::boots::{Boot, Boots, CipherName};
+use crate::boots::{Boot, Boots, CipherName, part};
 use crate::counters::SealCounters;
 use crate::header::{Header, Kind, NotSealed};
 use crate::keys::{KeyId, KeyRing};
-use crate::limits::{DATAGRAMS_PER_KEY_LOG2, DERIVATIONS_PER_BATCH_MAX, HEADER_LEN};
-use crate::limits::{OVERHEAD_LEN, TAG_LEN};
+use crate::limits::{DATAGRAMS_PER_KEY_LOG2, HEADER_LEN, OVERHEAD_LEN, TAG_LEN};
+use crate::limits::{DERIVATIONS_PER_BATCH_MAX, VAIN_DERIVATIONS_PER_BATCH_MAX};
 use crate::suite::{Cipher, Mode, Suite, hint};
 use crate::window::Counter;
 
@@ -52,6 +52,10 @@ impl DomainKeys {
     pub(crate) fn cipher(&self, key: KeyId, suite: Suite, boot: Boot, part: u64) -> Option<Cipher> {
         Some(Cipher::derive(self.ring.get(key)?, suite, boot, self.domain, part))
     }
+
+    fn cipher_of(&self, boot: Boot, name: CipherName) -> Option<Cipher> {
+        self.cipher(name.key, name.suite, boot, name.part)
+    }
 }
 
 /// What came of a datagram.
@@ -74,9 +78,18 @@ pub(crate) struct Opener {
     pub(crate) missing: BTreeMap<KeyId, SocketAddr>,
     /// The newest key that others seal with.
     pub(crate) newest_heard: Option<KeyId>,
-    /// Keys that may still be derived in this batch.
-    derivations: usize,
+    derivations: Derivations,
     arena: BytesMut,
+}
+
+/// How many keys may still be derived in this batch.
+struct Derivations {
+    any: usize,
+    vain: usize,
+}
+
+impl Derivations {
+    const ALL: Self = Self { any: DERIVATIONS_PER_BATCH_MAX, vain: VAIN_DERIVATIONS_PER_BATCH_MAX };
 }
 
 /// Whether a datagram was made with the key that it names.
@@ -95,14 +108,19 @@ impl Opener {
             counters: SealCounters::default(),
             missing: BTreeMap::new(),
             newest_heard: None,
-            derivations: DERIVATIONS_PER_BATCH_MAX,
+            derivations: Derivations::ALL,
             arena: BytesMut::new(),
         }
     }
 
     /// A batch of datagrams begins.
     pub(crate) fn begin_batch(&mut self) {
-        self.derivations = DERIVATIONS_PER_BATCH_MAX;
+        self.derivations = Derivations::ALL;
+    }
+
+    /// Others will seal with this key.
+    pub(crate) fn foresee_key(&mut self, keys: &DomainKeys, key: KeyId) {
+        self.boots.foresee_key(key, &|boot, name| keys.cipher_of(boot, name));
     }
 
     /// A key is gone: nothing is left that was derived from it.
@@ -127,6 +145,11 @@ impl Opener {
         };
         if self.newest_heard.is_none_or(|newest| header.key.is_newer_than(newest)) {
             self.newest_heard = Some(header.key);
+        }
+        if is_near_end(header.counter) {
+            let derive = |boot, name| keys.cipher_of(boot, name);
+            let next = part(header.counter) + 1;
+            self.boots.foresee_part(header.boot, header.key, next, &derive);
         }
         let Received { from, multicast, .. } = received;
         let (sender, known) = (header.boot, self.boots.get_or_begin(header.boot));
@@ -186,8 +209,8 @@ impl Opener {
     }
 
     fn authentic(&mut self, keys: &DomainKeys, header: &Header, datagram: &Bytes) -> Authentic {
-        let part = part(header);
         let Header { key, suite, boot, counter, .. } = *header;
+        let part = part(counter);
         let name = CipherName { key, suite, part };
         let is_encrypted = suite.mode() == Mode::Aead;
         let len = if is_encrypted { datagram.len() - OVERHEAD_LEN } else { 0 };
@@ -197,15 +220,19 @@ impl Opener {
         self.arena.resize(len, 0);
         let is_authentic = match self.boots.get(boot).and_then(|known| known.cipher(name)) {
             Some(cipher) => cipher.open(datagram, counter, &mut self.arena),
-            None if self.derivations == 0 => return Authentic::Unknown,
+            None if self.derivations.any == 0 || self.derivations.vain == 0 => {
+                return Authentic::Unknown;
+            }
             None => {
-                self.derivations -= 1;
-                let Some(cipher) = keys.cipher(key, suite, boot, part) else {
+                let Some(cipher) = keys.cipher_of(boot, name) else {
                     return Authentic::No;
                 };
                 let is_authentic = cipher.open(datagram, counter, &mut self.arena);
+                self.derivations.any -= 1;
                 if is_authentic {
                     self.boots.get_or_begin(boot).keep_cipher(name, cipher);
+                } else {
+                    self.derivations.vain -= 1;
                 }
                 is_authentic
             }
@@ -218,7 +245,8 @@ impl Opener {
     }
 }
 
-/// Which lot of its sender's datagrams it belongs to.
-fn part(header: &Header) -> u64 {
-    header.counter >> DATAGRAMS_PER_KEY_LOG2
+/// The last sixteenth of its sender's lot of datagrams has begun.
+fn is_near_end(counter: u64) -> bool {
+    const LOT: u64 = 1 << DATAGRAMS_PER_KEY_LOG2;
+    counter % LOT >= LOT - LOT / 16
 }

@@ -97,6 +97,7 @@ impl Seal {
     /// Takes in the keys whose numbers are not here yet.
     pub fn add_keys(&mut self, ring: KeyRing) {
         self.keys.add(ring);
+        self.opener.foresee_key(&self.keys, self.keys.ring.newest());
         let ring = &self.keys.ring;
         self.opener.missing.retain(|key, _| !ring.has(*key));
     }
@@ -114,6 +115,7 @@ impl Seal {
     /// Seals with another key from now on. False: it is not here.
     #[must_use]
     pub fn activate(&mut self, key: KeyId) -> bool {
+        self.opener.foresee_key(&self.keys, key);
         self.sealer.set_key(&self.keys, key)
     }
 

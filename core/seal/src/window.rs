@@ -35,6 +35,11 @@ impl Window {
         if seen { Counter::Seen } else { Counter::New }
     }
 
+    /// One above the newest.
+    pub(crate) fn next(&self) -> u64 {
+        self.next
+    }
+
     /// It has been seen from now on. Only after it was authenticated.
     pub(crate) fn mark(&mut self, counter: u64) {
         let seen = self.seen.get_or_insert_with(|| Box::new([0; WORDS]));

@@ -3,7 +3,7 @@
 
 mod scene;
 
-use anasazi_protocol::limits;
+use anasazi_protocol::{CoreConfig, limits};
 use anasazi_sim::cluster::Cluster;
 use anasazi_sim::options::Options;
 use scene::{Scene, ms};
@@ -106,11 +106,22 @@ fn another_cluster_on_the_same_network_is_not_met() {
 /// A ring has one set of times: who is set up otherwise stays apart, and both sides can say why.
 #[test]
 fn nodes_with_other_times_are_not_merged_with() {
+    stay_apart("ring.token_loss_ms", |config| config.timers.token_loss *= 2);
+}
+
+/// And one contract.
+#[test]
+fn nodes_with_another_contract_are_not_merged_with() {
+    stay_apart("contract.lag_ms", |config| config.contract.lag = Some(ms(300)));
+}
+
+/// Two of four nodes are set up otherwise.
+fn stay_apart(key: &str, otherwise: fn(&mut CoreConfig)) {
     let mut cluster = Cluster::new(Options::quiet(4));
-    cluster.configure = Some(Box::new(|node, config| {
-        config.same_times = true;
+    cluster.configure = Some(Box::new(move |node, config| {
+        config.same_terms = true;
         if node >= 2 {
-            config.timers.token_loss *= 2;
+            otherwise(config);
         }
     }));
     (0..4).for_each(|node| cluster.boot(node));
@@ -124,7 +135,7 @@ fn nodes_with_other_times_are_not_merged_with() {
             let id = cluster.nodes[*other].id;
             told(&cluster, node, &format!("SettingsDiffer {{ node: {id:?}"))
         });
-        assert!(of_other && told(&cluster, node, "token_loss"), "{}", cluster.last_lines());
+        assert!(of_other && told(&cluster, node, key), "{}", cluster.last_lines());
         let begin = |line: &&String| line.contains("SettingsDiffer");
         let said = cluster.nodes[node].lines.iter().filter(begin).count();
         assert!(said <= 2, "node {node} said it {said} times");

@@ -15,7 +15,7 @@ use crate::turn::Table;
 impl Bridges {
     pub(crate) fn show<T: Transport, S: Storage>(&self, domains: &Table<T, S>) -> Vec<Value> {
         let own = self.bridges.iter().map(|bridge| bridge.show(&self.memberships));
-        let others = self.others(domains).map(|(domain, by, far)| {
+        let others = self.others(domains, |_| true).map(|(domain, by, far)| {
             json!({
                 "name": far.name,
                 "from": far.from,
@@ -40,20 +40,26 @@ impl Bridges {
         let is_its = |of: &&Bridge| of.config.from.domain == name || of.config.to.domain == name;
         let own =
             self.bridges.iter().filter(is_its).map(|bridge| bridge.show_short(&self.memberships));
-        let here = |of: &(DomainId, Process, &Far)| domains[of.0].name == name;
-        let others = self.others(domains).filter(here).map(|(domain, _, far)| {
+        let others = self.others(domains, |domain| domains[domain].name == name);
+        let others = others.map(|(domain, _, far)| {
             let to = domains[domain].full_name(far.to);
             json!({ "name": far.name, "from": far.from, "to": to, "state": RECEIVER })
         });
         own.chain(others).collect()
     }
 
-    /// Of which others tell: they are members of the target, and this engine is no gateway.
+    /// Of which others tell, in some domains: they are members of the target, and this engine is no
+    /// gateway.
     fn others<'a, T: Transport, S: Storage>(
         &'a self,
         domains: &'a Table<T, S>,
+        is_wanted: impl Fn(DomainId) -> bool + 'a,
     ) -> impl Iterator<Item = (DomainId, Process, &'a Far)> {
-        let told = self.far.iter().filter(|(domain, bridge, by, far)| {
+        let told = self.far.iter().filter(move |(domain, bridge, by, far)| {
+            // A domain with a thread of its own is looked at only if it has to be.
+            if !is_wanted(*domain) {
+                return false;
+            }
             let is_member = domains[*domain].look().core.has_member(far.to, own_member(*by));
             // One that cannot run here knows no more than others do.
             let is_own = |own: &Bridge| own.id == *bridge && own.ends.is_some();

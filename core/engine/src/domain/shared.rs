@@ -35,6 +35,8 @@ pub(crate) struct Shared<T, S> {
     /// The engine has it no more, though it could not take it back.
     is_over: AtomicBool,
     wakers: Wakers,
+    /// When its own thread has to have come by, in nanoseconds.
+    due: AtomicU64,
     /// The longest that its own thread, and the engine's, had to wait for the other one, in
     /// nanoseconds.
     waited: [AtomicU64; 2],
@@ -94,6 +96,7 @@ impl<T, S> Shared<T, S> {
             is_full: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             wakers,
+            due: AtomicU64::new(now_ns()),
             waited: Default::default(),
         }
     }
@@ -131,6 +134,15 @@ impl<T, S> Shared<T, S> {
     /// The longest that its own thread, and the engine's, had to wait for the other one.
     pub(crate) fn waited(&self) -> [Duration; 2] {
         self.waited.each_ref().map(|ns| Duration::from_nanos(ns.load(Ordering::Relaxed)))
+    }
+
+    /// For how long its own thread should have come by and has not.
+    pub(crate) fn lateness(&self) -> Duration {
+        Duration::from_nanos(now_ns().saturating_sub(self.due.load(Ordering::Relaxed)))
+    }
+
+    fn set_due(&self, at: Option<Instant>) {
+        self.due.store(at.map_or(u64::MAX, |Instant(ns)| ns), Ordering::Relaxed);
     }
 
     fn lock(&self, who: usize) -> MutexGuard<'_, State<T, S>> {
@@ -200,6 +212,7 @@ impl<T: Transport, S: Storage> Shared<T, S> {
         let (is_broken, more) = (domain.recorder.is_broken(), domain.has_arrivals() && !is_deaf);
         let deadline = domain.core.deadline();
         state.sleeps_until = deadline;
+        self.set_due(if more { Some(now) } else { deadline });
         // In a flood it would come back before the engine's thread has noticed that it was gone.
         MutexGuard::unlock_fair(state);
         if has_news {
@@ -292,6 +305,7 @@ impl<T: Transport, S: Storage> Drop for Inside<'_, T, S> {
             is_early = deadline.is_some_and(|at| sleeps_until.is_none_or(|until| at < until));
             if is_early {
                 *sleeps_until = deadline;
+                self.shared.set_due(deadline);
             }
         }
         MutexGuard::unlock_fair(state);

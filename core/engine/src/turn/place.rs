@@ -111,6 +111,14 @@ impl<T, S> Place<T, S> {
         }
     }
 
+    /// For how long its own thread should have come by and has not.
+    pub(crate) fn lateness(&self) -> Duration {
+        match &self.held {
+            Held::Here(_) => Duration::ZERO,
+            Held::There(lease) => lease.lateness(),
+        }
+    }
+
     pub(crate) fn accepts_sends(&self) -> bool {
         match &self.held {
             Held::Here(domain) => domain.core.accepts_sends(),

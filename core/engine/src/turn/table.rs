@@ -3,6 +3,7 @@
 use std::ops::{Index, IndexMut};
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anasazi_protocol::Instant;
 use anasazi_protocol::planted::planted;
@@ -110,6 +111,12 @@ impl<T: Transport, S: Storage> Table<T, S> {
 
     /// Descriptors that are readable while there are datagrams for the engine's thread, with the
     /// keys to watch them under: these say whose they are.
+    /// The domain whose own thread is late the most, and for how long.
+    pub(super) fn latest(&self) -> Option<(&str, Duration)> {
+        let all = self.iter().map(|(_, place)| (place.name.as_str(), place.lateness()));
+        all.max_by_key(|(_, lateness)| *lateness)
+    }
+
     pub(super) fn transport_fds(&self) -> impl Iterator<Item = (RawFd, u64)> {
         self.ids().flat_map(|id| self.fds_of(id))
     }

@@ -128,7 +128,7 @@ fn limits() -> SessionLimits {
         sessions_max: 1,
         backlog_len_max: 1 << 20,
         backlog_total_max: 1 << 30,
-        hold_max: std::time::Duration::from_secs(1),
+        hold_max: Duration::from_secs(1),
         message_len_max: 1 << 20,
         allow_uids: Vec::new(),
         allow_gids: Vec::new(),

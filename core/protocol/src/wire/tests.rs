@@ -4,7 +4,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::Timers;
+use crate::config::CoreConfig;
 use crate::contract::{Bound, Breach};
 use crate::id::{GroupId, Incarnation, NodeId, Process, RingId};
 use crate::limits;
@@ -84,7 +84,7 @@ fn packets() -> Vec<Packet> {
     let join = Join {
         process: process(2),
         dialect: Dialect::new((2, 2), 1),
-        terms: Terms::of(&Timers::default()),
+        terms: Terms::of(&CoreConfig::default()),
         attempt: 3,
         merging: Some((process(1), 9)),
         ring_sequence_max: 12,
@@ -103,7 +103,7 @@ fn packets() -> Vec<Packet> {
     let beacon = Beacon {
         process: process(1),
         dialect: Dialect::new((1, 9), u32::MAX),
-        terms: Terms::of(&Timers::default()),
+        terms: Terms::of(&CoreConfig::default()),
         probation: true,
         ring: ring(),
         members: vec![process(1), process(2)],

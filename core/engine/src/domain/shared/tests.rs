@@ -94,6 +94,22 @@ fn its_thread_tells_the_engine_once_and_the_engine_itself_never() {
     assert_eq!(told.collect::<Vec<_>>(), ["by its thread 0", "by its thread 1"]);
 }
 
+#[test]
+fn a_thread_that_does_not_come_by_is_late() {
+    let world = world();
+    let tick = Duration::from_millis(1);
+    std::thread::sleep(2 * tick);
+    assert!(world.shared.lateness() >= tick, "it never came");
+    let step = world.shared.step(true, false).expect("it goes on");
+    assert!(!step.more && step.deadline > Some(Instant(now_ns())));
+    assert_eq!(world.shared.lateness(), Duration::ZERO);
+    world.shared.set_due(Some(Instant(now_ns())));
+    std::thread::sleep(2 * tick);
+    assert!(world.shared.lateness() >= tick, "it does not come again");
+    world.shared.set_due(None);
+    assert_eq!(world.shared.lateness(), Duration::ZERO, "nothing is due");
+}
+
 /// It takes in no datagrams, and does not forget that there are some.
 #[test]
 fn who_is_not_heard_is_deaf_until_he_is() {
