@@ -17,7 +17,7 @@ const BOTH_WAYS: &str = "[bridge.up]\nfrom = \"fast/prices\"\nto = \"slow/prices
 fn cluster() -> Cluster {
     Cluster::new(vec![
         Domain::new("fast", "preset = \"lan\"", &[1, 2]),
-        Domain::new("slow", "preset = \"lan\"", &[1, 2, 3]),
+        Domain::new("slow", "preset = \"lan\"\nturn.thread = true", &[1, 2, 3]),
     ])
 }
 

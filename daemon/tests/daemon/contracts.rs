@@ -1,4 +1,5 @@
-//! Contracts between daemons: one of three is stopped again and again for a while.
+//! Contracts between daemons: one of three is stopped again and again for a while, or loses what it
+//! is sent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -6,13 +7,13 @@ use std::time::{Duration, Instant};
 use anasazi_client::{OwnedEvent, OwnedView};
 
 use super::cluster::{Cluster, Domain, Node, Program};
-use super::place::{Running, wait_until};
+use super::place::{Running, WAIT_MAX, wait_until};
 
 /// `ANZ_CAUSE_DEMOTED`
 const DEMOTED: u32 = 6;
 const NOBODY: [u64; 0] = [];
 const ALLOWED: &str = "30 ms allowed";
-const FAST: &str = "ring.token_loss_ms = 1500\ncontract.round_trip_us = 30000\n\
+const FAST: &str = "turn.thread = true\nring.token_loss_ms = 1500\ncontract.round_trip_us = 30000\n\
                     contract.patience_ms = 1600\ncontract.readmit_ms = 2000";
 const SLOW: &str = "ring.token_loss_ms = 1500";
 /// Most of the time, and never for as long as a token is waited for.
@@ -46,6 +47,59 @@ fn while_it_hardly_runs<R>(daemon: &Running, work: impl FnOnce() -> R) -> R {
         let _end = End(&is_over);
         work()
     })
+}
+
+/// The third of three nodes is made sick, and demoted in words that begin so, while all send to each
+/// other; it keeps its other domain.
+fn is_demoted(bounds: &'static str, sick: impl FnOnce(&Node, &mut dyn FnMut()), words: [&str; 2]) {
+    const TIMES: &str = "ring.token_loss_ms = 1500\ncontract.patience_ms = 1600\n\
+                         contract.readmit_ms = 60000\ntransport.allow_faults = true\n";
+    let fast = Box::leak(format!("{TIMES}{bounds}").into_boxed_str());
+    let domain = |name, keys| Domain::new(name, keys, &[1, 2, 3]);
+    let cluster = Cluster::new(vec![domain("fast", fast), domain("slow", SLOW)]);
+    let all = [1, 2, 3].map(|id| cluster.start(id, ""));
+    for domain in ["fast", "slow"] {
+        all.iter().for_each(|node| node.wait_for_members(domain, 3));
+    }
+    let slow = members(&all, "slow/room");
+    let mut talking = Vec::new();
+    for node in &all[..2] {
+        let program = node.program();
+        let group = program.join("fast/room");
+        talking.push((program, group));
+    }
+    let is_out = |view: &OwnedView| view.cause == DEMOTED;
+    let third = all[2].program();
+    third.join("fast/room");
+    let mut until_demoted = || {
+        let end = Instant::now() + WAIT_MAX;
+        let view = loop {
+            assert!(Instant::now() < end, "nobody is demoted: {}", all[0].domain("fast"));
+            talking.iter().for_each(|(program, group)| program.send(*group, "talk"));
+            let next = |(program, _): &(Program, _)| program.next(Duration::from_millis(2));
+            let events: Vec<_> = talking.iter().filter_map(next).collect();
+            let view = events.into_iter().find_map(|event| match event {
+                OwnedEvent::View { view, .. } if is_out(&view) => Some(view),
+                _ => None,
+            });
+            if let Some(view) = view {
+                break view;
+            }
+        };
+        assert_eq!(nodes(&view), [1, 2], "{}", view.reason);
+        let begin = format!("node 3 is demoted, it breaks the domain's contract: {}", words[0]);
+        assert!(view.reason.starts_with(&begin) && view.reason.contains(words[1]), "{}", view.reason);
+    };
+    sick(&all[2], &mut until_demoted);
+    let own = third.wait_for("its own demotion", |event| match event {
+        OwnedEvent::View { view, .. } if is_out(&view) => Some(view),
+        _ => None,
+    });
+    assert!(own.reason.contains(words[0]), "{}", own.reason);
+    for program in &slow {
+        assert_eq!(lost_within(program, Duration::ZERO), NOBODY);
+    }
+    all.iter().for_each(|node| node.wait_for_members("slow", 3));
 }
 
 /// The next view in which others than before are there.
@@ -144,4 +198,32 @@ fn who_would_break_the_contract_is_refused_in_numbers_until_it_is_well() {
     });
     third.wait_for_members("fast", 3);
     others[0].wait_for_members("fast", 3);
+}
+
+#[test]
+fn who_keeps_the_token_for_too_long_is_demoted() {
+    let hardly_runs = |node: &Node, work: &mut dyn FnMut()| {
+        while_it_hardly_runs(&node.daemon, work);
+    };
+    let words = ["token hold", "30 ms allowed"];
+    is_demoted("contract.hold_us = 30000", hardly_runs, words);
+}
+
+#[test]
+fn who_gets_everything_too_late_is_demoted() {
+    let hardly_runs = |node: &Node, work: &mut dyn FnMut()| {
+        while_it_hardly_runs(&node.daemon, work);
+    };
+    let words = ["receive lag", "100 ms allowed"];
+    is_demoted("contract.lag_ms = 100", hardly_runs, words);
+}
+
+#[test]
+fn who_loses_too_much_is_demoted() {
+    let loses = |node: &Node, work: &mut dyn FnMut()| {
+        node.program().ask(r#"{"do":"loss","domain":"fast","permille":150}"#);
+        work();
+        node.program().ask(r#"{"do":"heal","domain":"fast"}"#);
+    };
+    is_demoted("contract.loss_ppm = 50000", loses, ["loss", "5 % allowed"]);
 }

@@ -326,8 +326,8 @@ pub const KEYS: &[Key] = &[
                  is above it is not let in, or demoted. 0: no bound; a domain without any bound \
                  is measured for people only. A contract is of one domain: others do not have it, \
                  too.",
-        danger: "A bound that the network cannot meet keeps nodes apart: each is told why. Set \
-                 contracts equal on all nodes.",
+        danger: "A bound that the network cannot meet keeps nodes apart: each is told why. All \
+                 of contract.* must be equal on all nodes: others form no ring with this one.",
         ..key("contract.round_trip_us", "0")
     },
     Key {

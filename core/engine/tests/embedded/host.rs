@@ -1,7 +1,7 @@
 //! A program with engines in it: one thread, one `poll`.
 
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -10,10 +10,10 @@ use anasazi_client::{
     Connector, EventKind, Failure, Hold, Session, SessionOptions, SlowPolicy, Status,
 };
 use anasazi_engine::config::Settings;
-use anasazi_engine::{Engine, EngineError};
+use anasazi_engine::{Engine, EngineError, HostLoop};
 use serde_json::{Value, json};
 
-use crate::sys::poll_readable;
+use crate::sys::{poll_readable, until};
 
 /// Far beyond anything that should happen: what is awaited for this long did not come.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,6 +50,46 @@ pub struct Host(Arc<Mutex<Vec<Driven>>>);
 pub struct Driven {
     pub engine: Engine,
     pub error: Option<EngineError>,
+    /// What it has watched for itself, if this program does that.
+    watched: Option<Watched>,
+}
+
+/// Descriptors and a timer that an engine has asked this program to watch.
+#[derive(Clone, Default)]
+struct Watched(Arc<Mutex<(Vec<RawFd>, Option<u64>)>>);
+
+impl HostLoop for Watched {
+    fn watch(&self, fd: RawFd, _: u32, new: u32) -> Result<(), i32> {
+        let (fds, _) = &mut *self.0.lock().unwrap();
+        fds.retain(|watched| *watched != fd);
+        fds.extend((new != 0).then_some(fd));
+        Ok(())
+    }
+
+    fn timer(&self, deadline_ns: Option<u64>) {
+        self.0.lock().unwrap().1 = deadline_ns;
+    }
+}
+
+impl Driven {
+    /// What it waits for, and until when at most.
+    fn waits(&self) -> (Vec<RawFd>, Option<u64>) {
+        match &self.watched {
+            Some(watched) => watched.0.lock().unwrap().clone(),
+            None => (vec![self.engine.fd()], None),
+        }
+    }
+
+    fn work(&mut self, ready: &[RawFd], is_due: bool) {
+        let is_hosted = self.watched.is_some();
+        for fd in ready.iter().copied().map(Some).chain(is_due.then_some(None)) {
+            let done = match is_hosted {
+                true => self.engine.process_fd(fd),
+                false => self.engine.process(0),
+            };
+            self.error = done.err().or(self.error.take());
+        }
+    }
 }
 
 impl Host {
@@ -63,8 +103,20 @@ impl Host {
     /// Adds an engine; its index.
     pub fn add(&self, settings: &Settings) -> usize {
         let engine = Engine::new(settings.validate().unwrap()).unwrap();
+        self.push(Driven { engine, error: None, watched: None })
+    }
+
+    /// Adds an engine that has its descriptors watched one by one; its index.
+    pub fn add_hosted(&self, settings: &Settings) -> usize {
+        let watched = Watched::default();
+        let valid = settings.validate().unwrap();
+        let engine = Engine::hosted(valid, Box::new(watched.clone())).unwrap();
+        self.push(Driven { engine, error: None, watched: Some(watched) })
+    }
+
+    fn push(&self, driven: Driven) -> usize {
         let mut engines = self.engines();
-        engines.push(Driven { engine, error: None });
+        engines.push(driven);
         engines.len() - 1
     }
 
@@ -75,11 +127,15 @@ impl Host {
     /// Waits for work, at most that long, and has it done.
     pub fn turn(&self, wait: Duration) {
         let mut engines = self.engines();
-        let fds: Vec<_> = engines.iter().map(|driven| driven.engine.fd()).collect();
-        for (driven, is_ready) in engines.iter_mut().zip(poll_readable(&fds, wait)) {
-            if is_ready && let Err(error) = driven.engine.process(0) {
-                driven.error = Some(error);
-            }
+        let waits: Vec<_> = engines.iter().map(Driven::waits).collect();
+        let fds: Vec<_> = waits.iter().flat_map(|(fds, _)| fds).copied().collect();
+        let due = waits.iter().filter_map(|(_, due)| *due).min();
+        let wait = due.map_or(wait, |due| wait.min(until(due)));
+        let mut ready = fds.iter().zip(poll_readable(&fds, wait));
+        for (driven, (own, due)) in engines.iter_mut().zip(&waits) {
+            let own: Vec<_> = ready.by_ref().take(own.len()).collect();
+            let own: Vec<_> = own.iter().filter(|(_, is)| *is).map(|(fd, _)| **fd).collect();
+            driven.work(&own, due.is_some_and(|due| until(due).is_zero()));
         }
     }
 

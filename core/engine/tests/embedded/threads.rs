@@ -190,6 +190,49 @@ fn order_and_receipts_are_those_of_domains_without_threads() {
     }
 }
 
+/// Three engines: one has its descriptors watched one by one, of which those of the domain with a
+/// thread are none; the second has threads for all; the third has none.
+#[test]
+fn with_and_without_threads_and_a_loop_of_the_hosts_it_is_one_order() {
+    const EACH: usize = 500;
+    let with = with_steady();
+    let (mut all, mut none) = (with.clone(), with.clone());
+    all.set("turn.thread", "true").unwrap();
+    none.set("domain.steady.turn.thread", "false").unwrap();
+    let host = Host::default();
+    host.add_hosted(&set_node(&with, 1));
+    host.add(&set_node(&all, 2));
+    host.add(&set_node(&none, 3));
+    for domain in ["default", "steady"] {
+        host.run_until("a ring of three", |host| {
+            (0..3).all(|index| ring_of(host, index, domain).1 == [1, 2, 3])
+        });
+    }
+    for name in ["orders", "steady/orders"] {
+        let sessions = [0, 1, 2].map(|index| host.session(index));
+        let groups = sessions.each_ref().map(|session| session.join(name, 0, 0).unwrap());
+        let mut told = [(); 3].map(|()| Told::default());
+        host.run_until("views of three", |_| {
+            sessions.iter().zip(&mut told).for_each(|(session, told)| receive(session, told));
+            told.iter().all(|told| told.members == Some(3))
+        });
+        let mut sent = [0; 3];
+        host.run_until("all messages", |_| {
+            for at in 0..3 {
+                while sent[at] < EACH
+                    && sessions[at].send(groups[at], 5, &[&[at as u8, sent[at] as u8]], 0).is_ok()
+                {
+                    sent[at] += 1;
+                }
+                receive(&sessions[at], &mut told[at]);
+            }
+            told.iter().all(|told| told.messages.len() == 3 * EACH)
+        });
+        assert!(told[0].messages == told[1].messages, "two orders in {name}");
+        assert!(told[0].messages == told[2].messages, "two orders in {name}");
+    }
+}
+
 #[test]
 fn who_has_a_thread_is_told() {
     let host = Host::with(&set_node(&with_steady(), 1));

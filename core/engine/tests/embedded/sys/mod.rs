@@ -15,6 +15,15 @@ pub fn poll_readable(fds: &[RawFd], timeout: Duration) -> Vec<bool> {
     entries.iter().map(|entry| entry.revents != 0).collect()
 }
 
+/// From now until a time of CLOCK_MONOTONIC, rounded up to what `poll` can wait.
+pub fn until(deadline_ns: u64) -> Duration {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: one writable struct.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let now_ns = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+    Duration::from_millis(deadline_ns.saturating_sub(now_ns).div_ceil(1_000_000))
+}
+
 /// Gives kept events back, of which the tests have only the tokens.
 pub fn release(session: &Session, tokens: &[u64]) {
     // SAFETY: nobody has a reference to their data.
