@@ -165,7 +165,10 @@ def percentile(counted, share):
 
 
 def interval(ratios):
-    """The geometric mean, and the 95 % interval of it."""
+    """The geometric mean, and the 95 % interval of it. Without a bound where nothing at all came in
+    some halves, in which there is nothing to be compared."""
+    if any(math.isnan(ratio) for ratio in ratios):
+        return [math.inf, None, None]
     logs = [math.log(ratio) for ratio in ratios]
     mean = statistics.fmean(logs)
     if len(logs) < 2:
@@ -235,6 +238,8 @@ def told(halves):
 def line(result):
     def ratio(what):
         mean, low, high = result["ratios"][what]
+        if math.isinf(mean):
+            return "without bound"
         return f"{mean:.3f}" + (f" ({low:.3f} to {high:.3f})" if low else "")
     return (f"{result['cluster']:10} {len(result['pairs']):3} pairs: sick beside well, p50 "
             f"{ratio('p50_us')}, p99 {ratio('p99_us')}; {result['views']} views")
@@ -246,7 +251,7 @@ def verdict(result):
     for what, most in (("p50_us", P50_MAX), ("p99_us", P99_MAX)):
         high = result["ratios"][what][2]
         if high is None:
-            reasons.append(f"{what[:3]}: one pair gives no interval")
+            reasons.append(f"{what[:3]}: no interval, of one pair or with nothing in a half")
         elif high > most:
             reasons.append(f"{what[:3]} is within {high} of what it was, {most} are allowed")
     if result["views"]:
