@@ -72,6 +72,17 @@ impl Known {
         self.ciphers.push_front((name, cipher));
     }
 
+    /// Something was opened with it again: those that are not used go first.
+    pub(crate) fn use_cipher(&mut self, name: CipherName) {
+        let is_it = |(of, _): &(CipherName, Cipher)| *of == name;
+        if !self.ciphers.front().is_some_and(is_it)
+            && let Some(at) = self.ciphers.iter().position(is_it)
+            && let Some(used) = self.ciphers.remove(at)
+        {
+            self.ciphers.push_front(used);
+        }
+    }
+
     /// Has this cipher of the suite that it seals with, too.
     fn foresee(&mut self, boot: Boot, key: KeyId, part: u64, derive: Derive) {
         let Some((CipherName { suite, .. }, _)) = self.ciphers.front() else { return };
@@ -79,7 +90,7 @@ impl Known {
         if self.cipher(name).is_none()
             && let Some(cipher) = derive(boot, name)
         {
-            // Behind the one in use, which is looked for first.
+            // Behind the one in use.
             self.ciphers.truncate(CIPHERS_MAX - 1);
             self.ciphers.insert(1, (name, cipher));
         }

@@ -154,6 +154,7 @@ impl Opener {
         let Received { from, multicast, .. } = received;
         let (sender, known) = (header.boot, self.boots.get_or_begin(header.boot));
         known.window.mark(header.counter);
+        known.use_cipher(header.cipher());
         // Whoever has a datagram for one can show it to all: only that one takes it.
         if header.addressee != 0 && header.addressee != own.addressee() {
             self.counters.misdirected += 1;
@@ -209,9 +210,8 @@ impl Opener {
     }
 
     fn authentic(&mut self, keys: &DomainKeys, header: &Header, datagram: &Bytes) -> Authentic {
-        let Header { key, suite, boot, counter, .. } = *header;
-        let part = part(counter);
-        let name = CipherName { key, suite, part };
+        let Header { suite, boot, counter, .. } = *header;
+        let name = header.cipher();
         let is_encrypted = suite.mode() == Mode::Aead;
         let len = if is_encrypted { datagram.len() - OVERHEAD_LEN } else { 0 };
         if self.arena.capacity() < len {
@@ -242,6 +242,13 @@ impl Opener {
             (true, true) => Authentic::Yes(self.arena.split().freeze()),
             (true, false) => Authentic::Yes(datagram.slice(HEADER_LEN..datagram.len() - TAG_LEN)),
         }
+    }
+}
+
+impl Header {
+    /// The cipher that it was sealed with.
+    fn cipher(&self) -> CipherName {
+        CipherName { key: self.key, suite: self.suite, part: part(self.counter) }
     }
 }
 

@@ -661,6 +661,12 @@ fn strangers_do_not_get_in_the_way_of_a_known_member() {
     }
     assert!(world.a.seal().activate(KeyId(2)));
     assert_eq!(strangers(&mut world, 2), ["hello"]);
+    // However many are staged, the one in use is not forgotten for them.
+    for newest in 3..9 {
+        let keys: Vec<u8> = (1..=newest).collect();
+        world.b.seal().add_keys(ring(&keys));
+        assert_eq!(strangers(&mut world, 2), ["hello"]);
+    }
     let evil = Boot([50; 16]);
     assert!(world.b.seal().opener.boots.get(evil).is_none());
 }
