@@ -48,7 +48,7 @@ bench: build ## Throughput and latency, beside Corosync if that is installed (QU
 		--plots $(target)/bench $(if $(QUICK),--quick) \
 		$(if $(FAIL_OVERS),--fail-overs $(FAIL_OVERS))
 
-bench-domains: build ## What a sick host costs a domain that it is not in: quarter of an hour, root
+bench-domains: build ## What a sick host costs a domain that it is not in: 40 minutes, root (PAIRS=)
 	@$(PYTHON) -B tests/bench/domains.py --release $(release) \
 		--json $(target)/bench/domains.json --plots $(target)/bench \
 		$(if $(PAIRS),--pairs $(PAIRS))

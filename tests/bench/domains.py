@@ -283,7 +283,7 @@ def parse():
     parser.add_argument("--include", type=pathlib.Path, default=HERE.parent.parent / "include")
     parser.add_argument("--json", type=pathlib.Path, help="write the figures there, too")
     parser.add_argument("--plots", type=pathlib.Path, help="draw them into this directory")
-    parser.add_argument("--pairs", type=int, default=20, help="of the domains (20)")
+    parser.add_argument("--pairs", type=int, default=60, help="of the domains (60)")
     parser.add_argument("--others", type=int, default=5, help="pairs of all others (5)")
     arguments = parser.parse_args()
     arguments.release = arguments.release.resolve()
