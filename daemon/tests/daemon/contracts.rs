@@ -88,7 +88,11 @@ fn is_demoted(bounds: &'static str, sick: impl FnOnce(&Node, &mut dyn FnMut()), 
         };
         assert_eq!(nodes(&view), [1, 2], "{}", view.reason);
         let begin = format!("node 3 is demoted, it breaks the domain's contract: {}", words[0]);
-        assert!(view.reason.starts_with(&begin) && view.reason.contains(words[1]), "{}", view.reason);
+        assert!(
+            view.reason.starts_with(&begin) && view.reason.contains(words[1]),
+            "{}",
+            view.reason
+        );
     };
     sick(&all[2], &mut until_demoted);
     let own = third.wait_for("its own demotion", |event| match event {
