@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anasazi_client::{GroupHandle, OwnedEvent, Session, SessionOptions, SlowPolicy, SocketFile};
+use anasazi_client::{
+    GroupHandle, OwnedEvent, Session, SessionOptions, SlowPolicy, SocketFile, Status,
+};
 use serde_json::Value;
 
 use super::place::{Place, Running, WAIT_MAX, wait_until};
@@ -139,6 +141,12 @@ impl Program {
 
     pub(crate) fn send(&self, group: GroupHandle, text: &str) {
         self.session.send(group, 4, &[text.as_bytes()], 0).expect("sent");
+    }
+
+    /// As [`send`](Self::send), if there is room.
+    pub(crate) fn offer(&self, group: GroupHandle, text: &str) {
+        let sent = self.session.send(group, 4, &[text.as_bytes()], 0);
+        assert!(matches!(sent, Ok(()) | Err(Status::EAGAIN)), "{sent:?}");
     }
 
     /// Its number, as others see it.

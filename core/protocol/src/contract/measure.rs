@@ -58,13 +58,35 @@ struct Gauge {
     lost: [u32; SHARED],
 }
 
+/// A token on its way through a member, as far as it is not known to have left it.
+#[derive(Clone, Copy, Hash)]
+struct Hop {
+    holder: NodeId,
+    /// Where it goes from there, with this number.
+    next: Process,
+    number: u64,
+    /// When it was passed on.
+    at: Instant,
+    /// When `next` was asked last whether it has come.
+    asked_at: Option<Instant>,
+    /// Of the last question to which `next` has said that it has not.
+    awaited_at: Option<Instant>,
+}
+
+impl Hop {
+    /// For how long it was certainly held: what `next` does later says nothing of the holder.
+    fn certain(&self) -> Option<Duration> {
+        self.awaited_at.map(|at| at.since(self.at))
+    }
+}
+
 /// All of them.
 #[derive(Clone, Hash)]
 pub(super) struct Gauges {
     gauges: BTreeMap<Process, Gauge>,
-    /// The token that was passed on in this period, and of which it is to be heard where it goes
-    /// next: who has it then, whom was asked, its number there, and when it was passed on.
-    hop: Option<(NodeId, NodeId, u64, Instant)>,
+    /// The token that was passed on last, or in this period the first one.
+    hop: Option<Hop>,
+    /// Where the next one goes is to be asked.
     hop_due: bool,
     /// Who lowers the aru below what was given out two rounds before, and since when.
     behind: Option<(NodeId, Instant)>,
@@ -148,25 +170,54 @@ impl Gauges {
         number: u64,
         now: Instant,
     ) -> bool {
-        if !core::mem::replace(&mut self.hop_due, false) {
-            return false;
+        let is_asked = core::mem::replace(&mut self.hop_due, false);
+        let is_awaited = self.hop.is_some_and(|hop| hop.asked_at == Some(hop.at));
+        if is_asked || !is_awaited {
+            self.end_hop(self.hop.and_then(|hop| hop.certain()));
+            let asked_at = is_asked.then_some(now);
+            let (holder, at, awaited_at) = (holder.node, now, None);
+            self.hop = Some(Hop { holder, next, number, at, asked_at, awaited_at });
         }
-        self.hop = Some((holder.node, next.node, number, now));
-        true
+        is_asked
     }
 
-    /// `next` has a token with this number.
-    pub(super) fn arrived(&mut self, next: NodeId, number: u64, now: Instant) {
-        let Some((holder, asked, expected, at)) = self.hop else { return };
-        if asked != next || number < expected {
+    /// `from` has had tokens up to this number.
+    pub(super) fn arrived(&mut self, from: NodeId, number: u64, now: Instant) {
+        let Some(hop) = self.hop.as_mut().filter(|hop| hop.next.node == from) else { return };
+        if number < hop.number {
+            hop.awaited_at = hop.asked_at;
             return;
         }
-        self.hop = None;
-        let way = self.of_node(next).and_then(|g| g.records[Bound::RoundTrip as usize].value);
-        let hold = now.since(at).saturating_sub(Duration::from_nanos(way.unwrap_or(0)));
-        if let Some(gauge) = self.of_node(holder) {
-            gauge.hold = Some(hold);
+        let hold = if hop.asked_at == Some(hop.at) {
+            let at = hop.at;
+            let way = self.of_node(from).and_then(|g| g.records[Bound::RoundTrip as usize].value);
+            Some(now.since(at).saturating_sub(Duration::from_nanos(way.unwrap_or(0))))
+        } else {
+            hop.certain()
+        };
+        self.end_hop(hold);
+    }
+
+    /// It is over, and took so long, if that is known.
+    fn end_hop(&mut self, hold: Option<Duration>) {
+        let Some(hop) = self.hop.take() else { return };
+        if let Some(gauge) = self.of_node(hop.holder) {
+            gauge.hold = gauge.hold.max(hold);
         }
+    }
+
+    /// The period ends while a token has been away for longer than it may be held: whether it is
+    /// still with its holder is asked where it goes next, again in each period.
+    fn watch_hop(&mut self, contract: &Contract, now: Instant) -> Option<(Process, u64)> {
+        let allowed = contract.hold?;
+        let hop = self.hop.as_mut().filter(|hop| now.since(hop.at) > allowed)?;
+        let certain = hop.certain();
+        (hop.asked_at, hop.awaited_at) = (Some(now), None);
+        let (holder, question) = (hop.holder, (hop.next, hop.number));
+        if let Some(gauge) = self.of_node(holder) {
+            gauge.hold = gauge.hold.max(certain);
+        }
+        Some(question)
     }
 
     /// The token as it leaves.
@@ -192,8 +243,15 @@ impl Gauges {
         }
     }
 
-    /// The period ends, with this as the highest ordinal given out.
-    pub(super) fn end(&mut self, contract: &Contract, high: u64, (now, next): (Instant, Instant)) {
+    /// The period ends, with this as the highest ordinal given out. Who is to be asked whether it
+    /// has had the token with this number.
+    pub(super) fn end(
+        &mut self,
+        contract: &Contract,
+        high: u64,
+        (now, next): (Instant, Instant),
+    ) -> Option<(Process, u64)> {
+        let question = self.watch_hop(contract, now);
         let ordered = high.saturating_sub(core::mem::replace(&mut self.high, high));
         self.ordered.rotate_right(1);
         self.ordered[0] = ordered;
@@ -224,6 +282,7 @@ impl Gauges {
             gauge.lost[0] = 0;
         }
         (self.hop_due, self.ends_at) = (true, next);
+        question
     }
 
     /// Whom to probe now, with numbers after this one.

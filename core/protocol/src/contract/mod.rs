@@ -173,11 +173,11 @@ impl Keeper {
         }
         let now = present.now;
         let next = now + self.period;
-        self.gauges.end(&self.contract, present.high, (now, next));
+        let question = self.gauges.end(&self.contract, present.high, (now, next));
         let probes = self.gauges.probes(&mut self.number, now);
         let mut says = self.news_of_others(now);
         says.extend(self.demand(now));
-        Some(Period { probes, says, news: self.news() })
+        Some(Period { probes, question, says, news: self.news() })
     }
 
     /// A probe was answered. True if it was one of these.
@@ -191,6 +191,8 @@ impl Keeper {
 /// What a period brings.
 pub(crate) struct Period {
     pub(crate) probes: Vec<(Process, u32)>,
+    /// Who is to be asked whether it has had the token with this number.
+    pub(crate) question: Option<(Process, u64)>,
     pub(crate) says: Vec<Statement>,
     pub(crate) news: Vec<News>,
 }
@@ -203,7 +205,7 @@ impl Keeper {
         self.gauges.passed(hop, number, now)
     }
 
-    /// That member has had it.
+    /// That member has had tokens up to this number.
     pub(crate) fn arrived(&mut self, at: NodeId, number: u64, now: Instant) {
         self.gauges.arrived(at, number, now);
     }

@@ -84,10 +84,15 @@ impl Ring {
         }
     }
 
-    /// A member wants to know when a token with this number has come here.
+    /// A member wants to know when a token with this number has come here, and whether it is still
+    /// awaited.
     pub(crate) fn tell_when_come(&mut self, node: &mut Node, asks: Process, token_sequence: u64) {
         self.gauge = Some((asks, token_sequence));
         self.tell_who_gauges(node);
+        if self.gauge.is_some() {
+            let token_sequence = self.accepted;
+            node.send_to(asks, &Packet::TokenAck { ring: self.id, token_sequence });
+        }
     }
 
     /// Who has the token that was just passed on and who gets it next, and its number there, if it

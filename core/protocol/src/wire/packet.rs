@@ -67,7 +67,8 @@ pub(crate) enum Packet {
         for_ms: u16,
         groups: Vec<GroupId>,
     },
-    /// "Say when you have had the token with this number", with a `TokenAck`.
+    /// "Say when you have had the token with this number", with a `TokenAck`; one with a lower
+    /// number comes at once if that is awaited.
     Gauge {
         ring: RingId,
         token_sequence: u64,

@@ -22,6 +22,9 @@ impl Operational {
             says = !period.says.is_empty();
             period.says.iter().for_each(|statement| node.accept_statement(statement));
             period.news.into_iter().for_each(|news| tell(node, news));
+            if let Some((next, token_sequence)) = period.question {
+                node.send_to(next, &Packet::Gauge { ring: self.ring.id, token_sequence });
+            }
         }
         for (process, number) in probes {
             node.send_to(process, &Packet::Probe(Probe { process: node.me, number }));
