@@ -413,6 +413,52 @@ mod tests {
         assert_eq!(shown, [Some(Duration::from_millis(4)), None]);
     }
 
+    /// What is known of the holds of nodes 2 and 3 after a period in which a token was away for
+    /// longer than the 30 ms that are allowed. `answers`: of node 3, when, and up to which number.
+    fn held(is_asked: bool, answers: &[(u64, u64)]) -> Vec<Option<Duration>> {
+        let hold = Some(Duration::from_millis(30));
+        let (mut gauges, contract) = (Gauges::new(), Contract { hold, ..contract() });
+        gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+        if !is_asked {
+            gauges.passed((process(2), process(3)), 4, ms(1));
+            gauges.arrived(NodeId(3), 4, ms(1));
+        }
+        assert_eq!(gauges.passed((process(2), process(3)), 8, ms(10)), is_asked);
+        for end in 1..=4 {
+            let question = gauges.end(&contract, 0, (ms(end * 100), ms(end * 100 + 100)));
+            let is_over = answers.iter().any(|(at, number)| *number >= 8 && *at < end * 100);
+            assert_eq!(question, (!is_over).then_some((process(3), 8)));
+            for (at, number) in answers.iter().filter(|(at, _)| at / 100 == end) {
+                gauges.arrived(NodeId(3), *number, ms(*at));
+            }
+        }
+        gauges.end(&contract, 0, (ms(500), ms(600)));
+        gauges.shown().map(|m| m.hold).collect()
+    }
+
+    #[test]
+    fn who_has_a_token_that_is_awaited_elsewhere_is_seen_in_each_period() {
+        for is_asked in [false, true] {
+            let seen = held(is_asked, &[(101, 4), (201, 4), (301, 4), (401, 4)]);
+            assert_eq!(seen, [Some(Duration::from_millis(390)), None]);
+            let seen = held(is_asked, &[(101, 4), (201, 4), (301, 4), (401, 8)]);
+            assert_eq!(seen, [Some(Duration::from_millis(290)), None], "it came then");
+        }
+    }
+
+    #[test]
+    fn whoever_does_not_answer_says_nothing_of_another_one() {
+        let nothing = if_asked_before();
+        assert_eq!(held(false, &[]), nothing, "it is silent");
+        assert_eq!(held(false, &[(450, 8)]), nothing, "it sleeps, and has had it");
+        assert_eq!(held(true, &[(450, 8)]), [None, None]);
+    }
+
+    /// Of the hop before, which took no time.
+    fn if_asked_before() -> [Option<Duration>; 2] {
+        [Some(Duration::ZERO), None]
+    }
+
     #[test]
     fn an_answer_is_awaited_for_as_long_as_it_may_take() {
         let (mut gauges, mut number) = (Gauges::new(), 0);
