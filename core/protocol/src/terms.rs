@@ -45,12 +45,18 @@ const TERMS: [(&str, u32); 14] = [
     ("contract.readmit_max_ms", 1),
 ];
 
+/// 0 where there is no bound.
+const OF_BOUNDS: [&str; 3] =
+    ["contract.patience_ms", "contract.readmit_ms", "contract.readmit_max_ms"];
+
 impl Terms {
     pub(crate) fn of(config: &CoreConfig) -> Self {
         let number = |value: u128| u32::try_from(value).unwrap_or(u32::MAX);
         let us = |time: Duration| number(time.as_micros());
         let ms = |time: Duration| number(time.as_millis());
         let (t, c) = (&config.timers, &config.contract);
+        // What becomes of who breaks a bound says nothing where there is none.
+        let if_bound = |time: Duration| if c.is_binding() { ms(time) } else { 0 };
         let all: [u32; TERMS.len()] = [
             us(t.token_loss),
             us(t.token_repeat),
@@ -63,18 +69,23 @@ impl Terms {
             c.hold.map_or(0, us),
             c.loss_ppm.unwrap_or(0),
             c.lag.map_or(0, ms),
-            ms(c.patience),
-            ms(c.readmit),
-            ms(c.readmit_max),
+            if_bound(c.patience),
+            if_bound(c.readmit),
+            if_bound(c.readmit_max),
         ];
         Self(all.to_vec())
     }
 
-    /// Where others have other values. What only one side knows of counts for nothing.
+    /// Where others have other values. What only one side knows of counts for nothing, nor does what
+    /// becomes of who breaks a bound if only one side has one: then that is what differs.
     fn differing(&self, theirs: &Self) -> Vec<Differing> {
         let pairs = TERMS.iter().zip(self.0.iter().zip(&theirs.0));
+        let has_meaning = |key: &str, value: u32| value != 0 || !OF_BOUNDS.contains(&key);
         pairs
             .filter(|(_, (ours, theirs))| ours != theirs)
+            .filter(|((key, _), (ours, theirs))| {
+                has_meaning(key, **ours) && has_meaning(key, **theirs)
+            })
             .map(|(&(key, unit), (ours, theirs))| Differing {
                 key,
                 theirs: theirs / unit,
@@ -160,6 +171,16 @@ mod tests {
         more.0.push(9);
         assert!(ours.differing(&more).is_empty() && more.differing(&ours).is_empty());
         assert!(ours.differing(&Terms::default()).is_empty());
+        let mut patient = CoreConfig::default();
+        patient.contract.patience *= 2;
+        assert!(ours.differing(&Terms::of(&patient)).is_empty(), "there is no contract");
+        let mut bound = CoreConfig::default();
+        for config in [&mut patient, &mut bound] {
+            config.contract.lag = Some(Duration::from_millis(20));
+        }
+        let differing = Terms::of(&bound).differing(&Terms::of(&patient));
+        let patience = Differing { key: "contract.patience_ms", theirs: 20_000, ours: 10_000 };
+        assert_eq!(differing, [patience]);
         // Before contracts were among them.
         let mut older = Terms(ours.0[..7].to_vec());
         assert!(ours.differing(&older).is_empty());

@@ -137,11 +137,17 @@ impl Boots {
         self.known.entry(boot).or_default()
     }
 
-    /// Who has greeted will seal with this key: its first datagram with it is opened at once,
-    /// whatever strangers send.
+    /// Those who are alive, as far as is known, will seal with this key: their first datagrams with
+    /// it are opened at once, whatever strangers send.
     pub(crate) fn foresee_key(&mut self, key: KeyId, derive: Derive) {
-        for (boot, known) in self.known.iter_mut().filter(|(_, known)| known.has_greeted) {
-            known.foresee(*boot, key, part(known.window.next()), derive);
+        let alive: Vec<Boot> = self.addresses.values().copied().collect();
+        alive.into_iter().for_each(|boot| self.foresee_key_of(boot, key, derive));
+    }
+
+    /// The same for one of them.
+    pub(crate) fn foresee_key_of(&mut self, boot: Boot, key: KeyId, derive: Derive) {
+        if let Some(known) = self.known.get_mut(&boot).filter(|known| known.has_greeted) {
+            known.foresee(boot, key, part(known.window.next()), derive);
         }
     }
 

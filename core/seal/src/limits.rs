@@ -38,8 +38,8 @@ pub(crate) const DERIVATIONS_PER_BATCH_MAX: usize = 64;
 
 /// Those of them that may turn out to be in vain, so that strangers who copy what stands in front
 /// of our datagrams do not take the time of a token that stands behind theirs. They get in the way
-/// of a newcomer, who has to be lucky with one of his datagrams; newcomers alone do not get into
-/// each other's.
+/// of a newcomer, and of a member whose key was not foreseen, who have to be lucky with one of
+/// their datagrams; newcomers alone do not get into each other's.
 pub(crate) const VAIN_DERIVATIONS_PER_BATCH_MAX: usize = 8;
 
 /// Bytes of a key file.

@@ -118,6 +118,18 @@ impl Opener {
         self.derivations = Derivations::ALL;
     }
 
+    /// It is alive, there, and knew us when it sealed the datagram with this counter.
+    pub(crate) fn greeted(
+        &mut self,
+        keys: &DomainKeys,
+        (boot, counter): (Boot, u64),
+        from: SocketAddr,
+    ) {
+        self.boots.greeted(boot, counter, from);
+        let derive = |boot, name| keys.cipher_of(boot, name);
+        self.boots.foresee_key_of(boot, keys.ring.newest(), &derive);
+    }
+
     /// Others will seal with this key.
     pub(crate) fn foresee_key(&mut self, keys: &DomainKeys, key: KeyId) {
         self.boots.foresee_key(key, &|boot, name| keys.cipher_of(boot, name));
@@ -143,9 +155,6 @@ impl Opener {
                 return Opened::Dropped;
             }
         };
-        if self.newest_heard.is_none_or(|newest| header.key.is_newer_than(newest)) {
-            self.newest_heard = Some(header.key);
-        }
         if is_near_end(header.counter) {
             let derive = |boot, name| keys.cipher_of(boot, name);
             let next = part(header.counter) + 1;
@@ -167,6 +176,9 @@ impl Opener {
             return Opened::Greeting { sender, counter: header.counter, from, content };
         }
         if known.has_greeted() {
+            if self.newest_heard.is_none_or(|newest| header.key.is_newer_than(newest)) {
+                self.newest_heard = Some(header.key);
+            }
             self.counters.opened += 1;
             return Opened::Content(Received { from, multicast, bytes: content });
         }

@@ -185,7 +185,8 @@ impl Seal {
         }
         // Where it says that it is, as far as it knows: anybody can pass a greeting on.
         let is_known = !place.ip().is_unspecified() && place.port() != 0;
-        self.opener.boots.greeted(sender, counter, if is_known { place } else { from });
+        let place = if is_known { place } else { from };
+        self.opener.greeted(&self.keys, (sender, counter), place);
         if *asks != 0 {
             self.greet(Greeting { to: from, boot: sender, asks: false });
         }

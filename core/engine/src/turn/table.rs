@@ -109,14 +109,14 @@ impl<T: Transport, S: Storage> Table<T, S> {
         self.iter().filter_map(|(_, place)| place.here()?.core.deadline()).min()
     }
 
-    /// Descriptors that are readable while there are datagrams for the engine's thread, with the
-    /// keys to watch them under: these say whose they are.
     /// The domain whose own thread is late the most, and for how long.
     pub(super) fn latest(&self) -> Option<(&str, Duration)> {
         let all = self.iter().map(|(_, place)| (place.name.as_str(), place.lateness()));
         all.max_by_key(|(_, lateness)| *lateness)
     }
 
+    /// Descriptors that are readable while there are datagrams for the engine's thread, with the
+    /// keys to watch them under: these say whose they are.
     pub(super) fn transport_fds(&self) -> impl Iterator<Item = (RawFd, u64)> {
         self.ids().flat_map(|id| self.fds_of(id))
     }

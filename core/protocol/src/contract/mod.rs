@@ -75,6 +75,8 @@ pub(crate) struct Keeper {
     /// Of whom, and of what, it was told in this ring.
     told: Vec<NodeId>,
     void_told: bool,
+    /// The members of the next ring, while what remains of the present one is delivered.
+    next: Vec<NodeId>,
     refused_by: Option<(NodeId, Breach)>,
     number: u32,
 }
@@ -116,6 +118,7 @@ impl Keeper {
                 is_told: false,
                 told: Vec::new(),
                 void_told: false,
+                next: Vec::new(),
                 refused_by: None,
                 number: 0,
             })
@@ -137,6 +140,7 @@ impl Keeper {
         self.statements = Statements::new(members.iter().map(|p| p.node).collect());
         self.said.clear();
         self.told.clear();
+        self.next.clear();
         (self.going_since, self.demoted, self.is_told) = (None, None, false);
         if !others.is_empty() {
             self.refused_by = None;
@@ -341,6 +345,10 @@ impl Keeper {
         if statement.says != Says::Demote || statement.of != of {
             return None;
         }
+        // It is in the next ring already, which nobody can change any more, and which measures all.
+        if self.next.len() > 1 && self.next.contains(&of) {
+            return None;
+        }
         (self.demoted, self.heard_at) = (Some((of, breach)), now);
         Some(Event::Demoted {
             node: of,
@@ -350,6 +358,11 @@ impl Keeper {
             members: self.statements.members.clone(),
             out_for: self.bans.add(of, &self.contract, now),
         })
+    }
+
+    /// The next ring has these members: what is heard from now on is the rest of the present one.
+    pub(crate) fn moves_to(&mut self, members: &[Process]) {
+        self.next = members.iter().map(|member| member.node).collect();
     }
 
     /// Others have gone on without this member.

@@ -131,6 +131,20 @@ fn one_is_demoted_in_a_ring_and_by_words_about_it_alone() {
     assert_eq!(keeper.deadline(), Some(ms(1)), "the change is due at once");
 }
 
+/// What has its place only while the next ring is installed cannot keep anybody out of that: then
+/// nobody is told, and nobody has to wait, of whom all see that he is in.
+#[test]
+fn nobody_is_demoted_who_is_in_the_next_ring_already() {
+    for (next, is_demoted) in [(&[1, 3, 4][..], false), (&[1, 2, 3], true), (&[4], true)] {
+        let mut keeper = keeper(1, 4);
+        accuse(&mut keeper, &[2, 3], 4, 0);
+        keeper.moves_to(&next.iter().map(|node| process(*node)).collect::<Vec<_>>());
+        let heard = keeper.heard(NodeId(2), &word(4, Says::Demote), ms(1));
+        assert_eq!(heard.is_some(), is_demoted, "{next:?}");
+        assert_eq!(keeper.is_out(NodeId(4), ms(2)), is_demoted);
+    }
+}
+
 #[test]
 fn a_demotion_parts_the_demoted_one_from_the_others() {
     let mut by_order = keeper(1, 4);

@@ -36,6 +36,9 @@ impl Recovery {
         }
         let (regular, transitional) = self.configurations();
         let ordinal = token.last_recovery.unwrap_or(0);
+        if let Some(keeper) = &mut node.contract {
+            keeper.moves_to(&self.ring.members);
+        }
         // What is delivered may say why the ring is left.
         self.deliver_remaining(node, regular, &remaining.regular);
         self.signal_transition(node, &self.change(node, ordinal));
