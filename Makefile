@@ -53,6 +53,7 @@ bench-domains: build ## What a sick host costs a domain that it is not in: 40 mi
 		--json $(target)/bench/domains.json --plots $(target)/bench \
 		$(if $(PAIRS),--pairs $(PAIRS))
 	@$(PYTHON) -B tests/bench/many.py --release $(release) --json $(target)/bench/many.json
+	@$(PYTHON) -B tests/bench/beside.py --release $(release) --json $(target)/bench/beside.json
 	@$(PYTHON) -B tests/bench/threads.py --release $(release) --json $(target)/bench/threads.json
 
 bench-sealed: build ## What a seal costs beside none and beside Corosync's, and what strangers do (root)
