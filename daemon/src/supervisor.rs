@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use anasazi_engine::spawn_without_signals;
 use sd_notify::NotifyState;
 
-/// Sends what systemd waits for. Called from the engine's own loop, so that an engine that hangs, or
-/// that has a domain whose thread hangs, stops sending and is restarted by the watchdog.
+/// Sends what systemd waits for. Called from the engine's own loop, so that an engine that hangs,
+/// or that has a domain whose thread hangs, stops sending and is restarted by the watchdog.
 pub(crate) struct Supervisor {
     notices: SyncSender<NotifyState<'static>>,
     watchdog: Option<Duration>,

@@ -76,8 +76,8 @@ impl Terms {
         Self(all.to_vec())
     }
 
-    /// Where others have other values. What only one side knows of counts for nothing, nor does what
-    /// becomes of who breaks a bound if only one side has one: then that is what differs.
+    /// Where others have other values. What only one side knows of counts for nothing, nor does
+    /// what becomes of who breaks a bound if only one side has one: then that is what differs.
     fn differing(&self, theirs: &Self) -> Vec<Differing> {
         let pairs = TERMS.iter().zip(self.0.iter().zip(&theirs.0));
         let has_meaning = |key: &str, value: u32| value != 0 || !OF_BOUNDS.contains(&key);

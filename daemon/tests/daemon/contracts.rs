@@ -49,8 +49,8 @@ fn while_it_hardly_runs<R>(daemon: &Running, work: impl FnOnce() -> R) -> R {
     })
 }
 
-/// The third of three nodes is made sick, and demoted in words that begin so, while all send to each
-/// other; it keeps its other domain.
+/// The third of three nodes is made sick, and demoted in words that begin so, while all send to
+/// each other; it keeps its other domain.
 fn is_demoted(bounds: &'static str, sick: impl FnOnce(&Node, &mut dyn FnMut()), words: [&str; 2]) {
     const TIMES: &str = "ring.token_loss_ms = 1500\ncontract.patience_ms = 1600\n\
                          contract.readmit_ms = 60000\ntransport.allow_faults = true\n";

@@ -1,5 +1,5 @@
 //! Keys change under load, again and again: no configuration may change and nothing may be lost;
-//! then the same while a node is stopped, which comes back to find another key in use.
+//! then the same while a node is stopped, or cut off, which comes back to find another key in use.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, NODES, Setup};
+use crate::network::Filter;
 use crate::pace::Pace;
 use crate::trouble::Trouble;
 use crate::verdict;
@@ -16,10 +17,11 @@ const RATE: u64 = 200;
 /// A step of a change of keys takes no longer than this.
 const STEP_MAX: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_millis(5);
-/// One in so many changes has a stopped node, in the second part.
-const STOPPED_ONE_IN: u64 = 10;
+/// For so many changes there is one in the second part with a stopped node, and one with a node
+/// that is cut off.
+const AWAY_ONE_IN: u64 = 10;
 /// Long enough that the others go on without it.
-const STOPPED: Duration = Duration::from_millis(1_000);
+const AWAY: Duration = Duration::from_millis(1_000);
 
 /// What was seen.
 #[derive(Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct Keys {
     pub(crate) changes: u64,
     /// Changes of keys while a node was stopped.
     pub(crate) with_stopped: u64,
+    /// And while one was cut off, and went on in a ring of its own.
+    pub(crate) with_cut: u64,
     pub(crate) deliveries: u64,
 }
 
@@ -56,6 +60,13 @@ pub(crate) fn run(
     result
 }
 
+/// How a node misses a change.
+#[derive(Clone, Copy)]
+enum Away {
+    Stopped,
+    Cut,
+}
+
 /// Whoever has the keys.
 struct Owner<'a> {
     cluster: &'a mut Cluster,
@@ -80,31 +91,51 @@ impl Owner<'_> {
             return Err(Trouble::Stuck("not all daemons answer".to_owned()));
         }
         let changes = after.iter().map(|(node, count)| count - before[node]).sum();
-        let with_stopped = rotations.div_ceil(STOPPED_ONE_IN);
-        for number in 0..with_stopped {
-            self.change_with_stopped((number % NODES as u64) as usize)?;
+        let away = rotations.div_ceil(AWAY_ONE_IN);
+        for number in 0..away {
+            let node = (number % NODES as u64) as usize;
+            self.change_without(node, Away::Stopped)?;
+            self.change_without(node, Away::Cut)?;
         }
+        let (with_stopped, with_cut) = (away, away);
         let seconds = started.elapsed().as_secs_f64();
         self.cluster.rest(1)?;
         self.pace.wait(Duration::from_secs(1))?;
         let verdict = verdict::judge(self.cluster.place.path(), true)?;
-        Ok(Keys { seconds, rotations, changes, with_stopped, deliveries: verdict.deliveries })
+        let deliveries = verdict.deliveries;
+        Ok(Keys { seconds, rotations, changes, with_stopped, with_cut, deliveries })
     }
 
     fn next(&self) -> u8 {
         self.key.checked_add(1).unwrap_or(1)
     }
 
-    /// It has the next key before it is stopped; the others forget the old one meanwhile.
-    fn change_with_stopped(&mut self, node: usize) -> Result<(), Trouble> {
+    /// It has the next key before it goes away; the others use that meanwhile.
+    fn change_without(&mut self, node: usize, away: Away) -> Result<(), Trouble> {
         self.stage(self.key, self.next())?;
-        self.cluster.daemons[node].signal(libc::SIGSTOP);
-        self.pace.wait(STOPPED)?;
+        match away {
+            Away::Stopped => self.cluster.daemons[node].signal(libc::SIGSTOP),
+            Away::Cut => self.cut_off(node)?,
+        }
+        self.pace.wait(AWAY)?;
         self.activate(self.next(), Some(node))?;
-        self.cluster.daemons[node].signal(libc::SIGCONT);
+        match away {
+            Away::Stopped => self.cluster.daemons[node].signal(libc::SIGCONT),
+            Away::Cut => self.cluster.network.heal()?,
+        }
         self.cluster.await_one_ring()?;
         self.await_key(self.next(), None)?;
         self.retire()
+    }
+
+    /// It hears nobody, and nobody hears it.
+    fn cut_off(&mut self, node: usize) -> Result<(), Trouble> {
+        for other in 0..NODES {
+            let all_others = (0..NODES).filter(|of| *of != node).collect();
+            let deaf_to = if other == node { all_others } else { [node].into() };
+            self.cluster.network.filter(other, &Filter { deaf_to, lost_percent: 0 })?;
+        }
+        Ok(())
     }
 
     /// All have both keys.
@@ -116,10 +147,10 @@ impl Owner<'_> {
         Ok(())
     }
 
-    fn activate(&mut self, key: u8, stopped: Option<usize>) -> Result<(), Trouble> {
-        let asked = usize::from(stopped == Some(0));
+    fn activate(&mut self, key: u8, away: Option<usize>) -> Result<(), Trouble> {
+        let asked = usize::from(away == Some(0));
         self.until(asked, &json!({ "do": "key-activate", "id": key }))?;
-        self.await_key(key, stopped)
+        self.await_key(key, away)
     }
 
     /// Everybody forgets the old key.
@@ -132,9 +163,9 @@ impl Owner<'_> {
         Ok(())
     }
 
-    fn await_key(&mut self, key: u8, stopped: Option<usize>) -> Result<(), Trouble> {
+    fn await_key(&mut self, key: u8, away: Option<usize>) -> Result<(), Trouble> {
         let started = Instant::now();
-        for node in (0..NODES).filter(|node| Some(*node) != stopped) {
+        for node in (0..NODES).filter(|node| Some(*node) != away) {
             loop {
                 let keys = self.cluster.daemons[node].ask("keys").unwrap_or_default();
                 if keys["keys"]["key"] == key {

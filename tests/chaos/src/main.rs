@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `campaign` | rounds: steady, faults, healing, one ring, rest, verdict |
-//! | `keys` | keys change under load, and while a node is stopped |
+//! | `keys` | keys change under load, and while a node is stopped or cut off |
 //! | `quiet` | no faults but no time either: nothing may change |
 //! | `faults`, `nemesis` | what goes wrong, and how |
 //! | `cluster`, `daemon`, `clients` | the processes, from outside |
@@ -75,8 +75,8 @@ enum Action {
         #[command(flatten)]
         shared: Shared,
     },
-    /// Changes of keys under load, a tenth as many more with a stopped node: fails if any
-    /// configuration changes but for that, or anything is lost.
+    /// Changes of keys under load, a tenth as many more with a stopped node, and with one that is
+    /// cut off: fails if any configuration changes but for that, or anything is lost.
     Keys {
         /// How many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
@@ -210,12 +210,18 @@ fn change_keys(rotations: u64, shared: Shared) -> Result<bool, Trouble> {
     if shared.json {
         let sums = json!({ "seconds": keys.seconds, "rotations": keys.rotations,
             "changes": keys.changes, "with_stopped": keys.with_stopped,
+            "with_cut": keys.with_cut,
             "deliveries": keys.deliveries });
         print(&sums.to_string());
     } else {
         print(&format!(
-            "seconds={:.0} rotations={} with_stopped={} deliveries={} changes={}",
-            keys.seconds, keys.rotations, keys.with_stopped, keys.deliveries, keys.changes
+            "seconds={:.0} rotations={} with_stopped={} with_cut={} deliveries={} changes={}",
+            keys.seconds,
+            keys.rotations,
+            keys.with_stopped,
+            keys.with_cut,
+            keys.deliveries,
+            keys.changes
         ));
     }
     Ok(keys.changes == 0)

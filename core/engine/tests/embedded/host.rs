@@ -87,7 +87,7 @@ impl Driven {
                 true => self.engine.process_fd(fd),
                 false => self.engine.process(0),
             };
-            self.error = done.err().or(self.error.take());
+            self.error = done.err().or_else(|| self.error.take());
         }
     }
 }
