@@ -1,6 +1,9 @@
 //! Rules of access: shown, read again, explained, and obeyed.
 
-use crate::place::Place;
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::place::{Place, console};
 
 #[test]
 fn rules_are_shown_read_again_and_explained() {
@@ -36,4 +39,53 @@ fn rules_are_shown_read_again_and_explained() {
     let wrong = format!("{path}:1:11: \"sned\" is not allowed");
     place.run(&["access", "reload"]).expect(1, &[&wrong, "stay as they were"]);
     place.run(&["send", "quiet", "text"]).expect(0, &[]);
+}
+
+/// Each domain but `default` has a way of its own to the engine: an answer that comes over another
+/// one says nothing of what was sent.
+#[test]
+fn a_refused_message_to_another_domain_is_exit_code_1() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("rules");
+    std::fs::write(&file, "deny any send fast/quiet\nallow any all").expect("written");
+    let path = file.to_str().expect("UTF-8");
+    let place = Place::with(&[("access.file", path), ("domain.fast.turn.thread", "true")]);
+    for _ in 0..20 {
+        let ended = place.run(&["--json", "send", "fast/quiet", "text"]);
+        ended.expect(1, &["\\\"deny any send fast/quiet\\\""]);
+        assert_eq!(ended.stdout, "");
+        place.run(&["--json", "send", "fast/loud", "text"]).expect(0, &["{\"sent\":1}"]);
+    }
+}
+
+/// Rules that come while it sends: then receipts say it, which have no words.
+#[test]
+fn a_batch_of_which_a_message_is_refused_is_exit_code_1() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("rules");
+    let write = |text: &str| std::fs::write(&file, text).expect("written");
+    write("allow any all");
+    let path = file.to_str().expect("UTF-8");
+    let place = Place::with(&[("access.file", path), ("domain.fast.ring.window", "64")]);
+    for group in ["room", "fast/room"] {
+        let mut monitor = place.start(&["--json", "monitor", group]);
+        monitor.await_json(&["\"view\""]);
+        let mut command = console(&["--url", &place.url(), "send", group, "-"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut send = command.spawn().expect("a console");
+        let mut input = send.stdin.take().expect("a pipe");
+        writeln!(input, "first").expect("it listens");
+        monitor.await_json(&["first"]);
+        write("deny any send default/room\ndeny any send fast/room\nallow any all");
+        place.run(&["access", "reload"]).expect(0, &[]);
+        writeln!(input, "second").expect("it listens");
+        drop(input);
+        let output = send.wait_with_output().expect("an end");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}");
+        assert!(words.contains("1 of 2 messages were refused"), "{words}");
+        assert!(words.contains("\"deny any send "), "{words}");
+        write("allow any all");
+        place.run(&["access", "reload"]).expect(0, &[]);
+    }
 }
