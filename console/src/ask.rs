@@ -24,7 +24,19 @@ pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
     let text =
         if general.json { words::plain_json(&answer) } else { for_people(command, &answer)? };
     print::line(text.trim_end())?;
-    Ok(())
+    check_verdict(command, &answer)
+}
+
+/// A question that was answered with a no is none that was done.
+fn check_verdict(command: &Command, answer: &str) -> Result<(), Fault> {
+    if !matches!(command, Command::Access(Access::Check { .. })) {
+        return Ok(());
+    }
+    let answer: Value = serde_json::from_str(answer).map_err(Fault::of_answer)?;
+    match answer["allowed"].as_bool() {
+        Some(true) => Ok(()),
+        _ => Err(Fault::failed("it may not")),
+    }
 }
 
 fn request(command: &Command) -> String {

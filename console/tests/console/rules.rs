@@ -12,7 +12,7 @@ fn rules_are_shown_read_again_and_explained() {
     place.run(&["access", "reload"]).expect(1, &["set access.file"]);
     place.run(&["access", "check", "join", "x"]).expect(0, &["allowed: ", "join default/x"]);
     let check = ["access", "check", "--uid", "61000", "connect"];
-    place.run(&check).expect(0, &["refused: user 61000 may not", "client.allow_uids"]);
+    place.run(&check).expect(1, &["refused: user 61000 may not", "client.allow_uids"]);
 
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("rules");
@@ -25,12 +25,21 @@ fn rules_are_shown_read_again_and_explained() {
     place.run(&["send", "quiet", "text"]).expect(1, &["\"deny any send default/quiet\""]);
     let of = |more: &[&str]| place.run(&[&["access", "check", "--uid", "61000"], more].concat());
     of(&["send", "fast/x"]).expect(0, &["allowed: user 61000 may send to fast/x", ":2, \"allow"]);
-    of(&["send", "x"]).expect(0, &["refused: ", "\"allow uid 61000 send default/x\""]);
+    of(&["send", "x"]).expect(1, &["refused: ", "\"allow uid 61000 send default/x\""]);
     of(&["--gid", "5", "--gid", "6", "connect"]).expect(0, &["allowed: "]);
     of(&["sned", "x"]).expect(1, &["`operation` must be one of connect, join, send, query"]);
     of(&["send"]).expect(1, &["`name` must be"]);
     let tcp = ["access", "check", "--socket", "tcp://127.0.0.1:1", "connect"];
-    place.run(&tcp).expect(0, &["refused: who comes by tcp://127.0.0.1:1"]);
+    place.run(&tcp).expect(1, &["refused: who comes by tcp://127.0.0.1:1"]);
+    let in_json = place.run(&["--json", "access", "check", "--uid", "61000", "send", "x"]);
+    in_json.expect(1, &[]);
+    assert!(in_json.stdout.contains("\"allowed\":false"), "{}", in_json.stdout);
+    for socket in ["foo", "shm:a.sock", "tcp://localhost:1", "tcp://127.0.0.1", "http://x", ""] {
+        let check = ["access", "check", "--socket", socket, "connect"];
+        place.run(&check).expect(2, &["allowed: shm:/path, unix:/path, tcp://ip:port or inproc"]);
+    }
+    let inproc = ["access", "check", "--socket", "inproc", "--gid", "5", "send", "fast/x"];
+    place.run(&inproc).expect(1, &["refused: "]);
 
     write("allow any send *");
     place.run(&["access", "reload"]).expect(0, &[&format!("1 rules of {path} are in force now")]);
