@@ -1,8 +1,9 @@
 //! `send`: a message, or a line of standard input each, to a group.
 //!
 //! Through a daemon the sender stays outside the group, and is done when the daemon has taken the
-//! messages, or refused them. An engine of this process ends with it and knows nobody at first, so there the sender
-//! joins, waits for somebody else to be in the group, and is done when its messages are delivered.
+//! messages, or refused them. An engine of this process ends with it and knows nobody at first, so
+//! there the sender joins, waits for somebody else to be in the group, and is done when its messages
+//! are delivered.
 
 use std::time::Duration;
 
@@ -84,8 +85,8 @@ fn deliver(live: &Live, place: &Place, options: &Send, outbox: &mut Outbox) -> R
     Ok(())
 }
 
-/// Sends everything, and leaves. That goes the way of the messages, behind them: when it is done the
-/// engine has taken each, or has said that it refused it.
+/// Sends everything, and leaves. That goes the way of the messages, behind them: when it is done,
+/// the engine has taken each, or has said that it refused it.
 fn hand_over(
     live: &Live,
     place: &Place,
