@@ -2,8 +2,8 @@
 //!
 //! Through a daemon the sender stays outside the group, and is done when the daemon has taken the
 //! messages, or refused them. An engine of this process ends with it and knows nobody at first, so
-//! there the sender joins, waits for somebody else to be in the group, and is done when its messages
-//! are delivered.
+//! there the sender joins, waits for somebody else to be in the group, and is done when its
+//! messages are delivered.
 
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::place::{Place, console};
+use crate::place::{Place, console, run};
 
 #[test]
 fn rules_are_shown_read_again_and_explained() {
@@ -58,12 +58,20 @@ fn a_refused_message_to_another_domain_is_exit_code_1() {
     let file = directory.path().join("rules");
     std::fs::write(&file, "deny any send fast/quiet\nallow any all").expect("written");
     let path = file.to_str().expect("UTF-8");
-    let place = Place::with(&[("access.file", path), ("domain.fast.turn.thread", "true")]);
-    for _ in 0..20 {
-        let ended = place.run(&["--json", "send", "fast/quiet", "text"]);
-        ended.expect(1, &["\\\"deny any send fast/quiet\\\""]);
-        assert_eq!(ended.stdout, "");
-        place.run(&["--json", "send", "fast/loud", "text"]).expect(0, &["{\"sent\":1}"]);
+    let stream = format!("unix:{}", directory.path().join("stream").display());
+    let place = Place::with(&[
+        ("access.file", path),
+        ("client.listen_streams", &stream),
+        ("domain.fast.turn.thread", "true"),
+    ]);
+    for url in [place.url(), stream] {
+        let send = |group| run(&["--url", &url, "--json", "send", group, "text"]);
+        for _ in 0..10 {
+            let refused = send("fast/quiet");
+            refused.expect(1, &["\\\"deny any send fast/quiet\\\""]);
+            assert_eq!(refused.stdout, "");
+            send("fast/loud").expect(0, &["{\"sent\":1}"]);
+        }
     }
 }
 
