@@ -24,7 +24,19 @@ pub(crate) fn run(general: &General, command: &Command) -> Result<(), Fault> {
     let text =
         if general.json { words::plain_json(&answer) } else { for_people(command, &answer)? };
     print::line(text.trim_end())?;
-    Ok(())
+    check_verdict(command, &answer)
+}
+
+/// A question that was answered with a no is none that was done.
+fn check_verdict(command: &Command, answer: &str) -> Result<(), Fault> {
+    if !matches!(command, Command::Access(Access::Check { .. })) {
+        return Ok(());
+    }
+    let answer: Value = serde_json::from_str(answer).map_err(Fault::of_answer)?;
+    match answer["allowed"].as_bool() {
+        Some(true) => Ok(()),
+        _ => Err(Fault::failed("it may not")),
+    }
 }
 
 fn request(command: &Command) -> String {
@@ -33,7 +45,6 @@ fn request(command: &Command) -> String {
         Command::Members(_) => json!({ "query": "members" }),
         Command::Groups(_) => json!({ "query": "groups" }),
         Command::Domains { change } => of_domains(change.as_ref()),
-        Command::Key(key) => key.request(),
         Command::Access(access) => of_access(access),
         Command::Bridges => json!({ "query": "bridges" }),
         Command::Sessions => json!({ "query": "sessions" }),
@@ -44,11 +55,13 @@ fn request(command: &Command) -> String {
         Command::Heal(_) => json!({ "do": "heal" }),
         Command::Loss { permille, .. } => json!({ "do": "loss", "permille": permille }),
         Command::Shutdown => json!({ "do": "shutdown" }),
-        // The commands that take part in a group, and those that read files, ask nothing.
+        // The commands that take part in a group, and those that read files, ask nothing; those
+        // about keys ask for themselves.
         Command::Status(_)
         | Command::Monitor(_)
         | Command::Send(_)
         | Command::Chat(_)
+        | Command::Key(_)
         | Command::Trace(_) => json!({ "query": "status" }),
     };
     if let Command::Status(of)
@@ -62,17 +75,11 @@ fn request(command: &Command) -> String {
     {
         value["domain"] = json!(name);
     }
-    if let Command::Key(key) = command
-        && let Some(name) = key.domain()
-    {
-        value["domain"] = json!(name);
-    }
     value.to_string()
 }
 
 pub(crate) fn for_people(command: &Command, answer: &str) -> Result<String, Fault> {
-    let value: Value = serde_json::from_str(answer)
-        .map_err(|error| Fault::failed(format!("the engine's answer is no JSON: {error}")))?;
+    let value: Value = serde_json::from_str(answer).map_err(Fault::of_answer)?;
     Ok(match command {
         Command::Members(_) => table::members(&value),
         Command::Groups(_) => table::groups(&value),
@@ -133,6 +140,6 @@ fn of_access(access: &Access) -> Value {
     }
 }
 
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// An orderly leave takes some seconds where others do not answer.
 const CHANGE_MAX: Duration = Duration::from_secs(20);

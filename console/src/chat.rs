@@ -24,7 +24,7 @@ fn join_and_talk(place: &Place, general: &General, options: &Chat) -> Result<(),
     let mut talk = Talk::new(&place.session, group, options, general.json);
     let result = talk.until_the_end(&live);
     live.leave(group);
-    result.and_then(|()| talk.outbox.check_lost())
+    result.and_then(|()| talk.outbox.check_fates())
 }
 
 /// A conversation.

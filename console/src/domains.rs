@@ -24,7 +24,6 @@ pub(crate) fn overview(answer: &Value) -> String {
     let mut words = new_table(&[]);
     for domain in domains {
         let (ring, bridges) = (&domain["ring"], list(&domain["bridges"]).len());
-        let contract = &domain["contract"];
         table.add_row([
             Cell::new(text(&domain["name"])),
             Cell::new(text(&domain["state"])),
@@ -34,11 +33,7 @@ pub(crate) fn overview(answer: &Value) -> String {
             measured(&worst(domain, "loss_ppm"), percent),
             measured(&worst(domain, "lag_us"), milliseconds),
             Cell::new(seal(&domain["seal"])),
-            Cell::new(if contract.is_null() {
-                "none".to_owned()
-            } else {
-                text(&contract["state"])
-            }),
+            Cell::new(contract_word(&domain["contract"], ring)),
             measured(&Value::from((bridges > 0).then_some(bridges)), |count| count.to_string()),
         ]);
         for sentence in sentences(domain) {
@@ -65,6 +60,17 @@ fn sentences(domain: &Value) -> Vec<String> {
 fn thread(thread: &Value) -> Option<String> {
     let waited = thread["waited_us"].as_u64()?;
     Some(format!("its own thread has waited {} for the engine's at most", milliseconds(waited)))
+}
+
+/// A node that is alone measures nobody, and can keep nothing.
+fn contract_word(contract: &Value, ring: &Value) -> String {
+    let state = text(&contract["state"]);
+    let is_alone = ring["members"].as_u64().is_none_or(|members| members < 2);
+    match &*state {
+        _ if contract.is_null() => "none".to_owned(),
+        "kept" if is_alone => "-".to_owned(),
+        _ => state,
+    }
 }
 
 /// The mode and the key; `open` where anybody could speak.
@@ -206,6 +212,18 @@ mod tests {
         }
         assert!(text.contains("bridge down from h: stopped, this engine has no domain"), "{text}");
         assert!(!text.contains('\u{1b}'), "{text}");
+    }
+
+    #[test]
+    fn a_node_that_is_alone_keeps_no_contract() {
+        let word = |state: &str, ring: Value| contract_word(&json!({ "state": state }), &ring);
+        assert_eq!(word("kept", json!({ "members": 2 })), "kept");
+        for alone in [json!({ "members": 1 }), Value::Null] {
+            assert_eq!(word("kept", alone.clone()), "-");
+            assert_eq!(word("refused", alone.clone()), "refused");
+            assert_eq!(word("demoted", alone.clone()), "demoted");
+            assert_eq!(contract_word(&Value::Null, &alone), "none");
+        }
     }
 
     #[test]

@@ -68,6 +68,16 @@ impl Fault {
         Self::new(exit_of(failure.status), words.unwrap_or(&failure.message))
     }
 
+    /// What the engine answered is not what engines answer.
+    pub(crate) fn of_answer(error: serde_json::Error) -> Self {
+        Self::failed(format!("the engine's answer is no JSON: {error}"))
+    }
+
+    /// In a sentence.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Says it on standard error.
     pub(crate) fn report(&self, as_json: bool) {
         if as_json {

@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::fault::Fault;
-use crate::options::{General, OfDomain};
+use crate::options::General;
 use crate::print;
 use crate::table::{list, new_table, shown, text};
 
 /// Keys for sealed datagrams. To change them while all runs: `generate` adds a key to a file, which
 /// is then copied to all nodes; `stage` on each of them; `activate` on one; `retire` the old one on
-/// each, and delete its line.
+/// each, and delete its line once `status` shows it in no domain. Without --domain that is done in
+/// every domain that is sealed.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Make a key: a new file, or one more line of a file that is there
@@ -21,16 +22,16 @@ pub(crate) enum Key {
         file: PathBuf,
     },
     /// Which keys there are, who has them, and what came sealed with others
-    Status(OfDomain),
+    Status(OfDomains),
     /// Have the engine read its key file again
-    Stage(OfDomain),
+    Stage(OfDomains),
     /// Have all members seal with a key that all of them have
     Activate {
         /// Its number
         #[arg(value_parser = clap::value_parser!(u8).range(1..))]
         id: u8,
         #[command(flatten)]
-        of: OfDomain,
+        of: OfDomains,
     },
     /// Have this engine open nothing with a key any more
     Retire {
@@ -38,11 +39,23 @@ pub(crate) enum Key {
         #[arg(value_parser = clap::value_parser!(u8).range(1..))]
         id: u8,
         #[command(flatten)]
-        of: OfDomain,
+        of: OfDomains,
     },
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct OfDomains {
+    /// One of the engine's domains [default: all of them, one after the other]
+    #[arg(long, value_name = "NAME")]
+    domain: Option<String>,
+}
+
 impl Key {
+    /// Keys are not only shown.
+    pub(crate) fn is_change(&self) -> bool {
+        !matches!(self, Self::Generate { .. } | Self::Status(_))
+    }
+
     /// What is asked of the engine.
     pub(crate) fn request(&self) -> Value {
         match self {
@@ -71,8 +84,8 @@ impl Key {
                 format!("all members are asked to seal with key {id}, and do so together")
             }
             Self::Retire { id, .. } => format!(
-                "key {id} opens nothing here any more: delete its line in the key file, or the \
-                 next start has it again"
+                "key {id} opens nothing here any more: once `anasazi key status` shows it in no \
+                 domain, delete its line in the key file, or the next start has it again"
             ),
         };
         format!("{done}\n\n{}", keys(&answer["keys"]))

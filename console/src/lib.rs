@@ -8,6 +8,7 @@
 //! | `ask` | questions and actions: one request, one answer |
 //! | `table` | answers laid out for people |
 //! | `keys` | makes keys, and has them changed |
+//! | `key_domains` | in which domains, and what came of it in each |
 //! | `live` | a session's stream of events beside signals, input and a deadline |
 //! | `outbox` | messages on their way to their own delivery |
 //! | `monitor`, `chat`, `send` | the commands that take part in a group |
@@ -21,6 +22,7 @@ mod ask;
 mod chat;
 mod domains;
 mod fault;
+mod key_domains;
 mod keys;
 mod live;
 mod monitor;
@@ -61,6 +63,7 @@ fn run(options: &Options) -> Result<(), Fault> {
         Command::Send(send) => send::run(general, send),
         Command::Trace(Trace::Check(check)) => trace::check(general, check),
         Command::Key(Key::Generate { file }) => keys::generate(general, file),
+        Command::Key(key) => key_domains::run(general, key),
         question => ask::run(general, question),
     }
 }

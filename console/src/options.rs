@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -142,7 +143,8 @@ pub(crate) enum Access {
     /// Read the file of rules again, for whatever is asked for from now on; if a rule is wrong, all
     /// stay as they were
     Reload,
-    /// Whether somebody may do something, and which rule says so; without options: this program
+    /// Whether somebody may do something, and which rule says so: exit code 0 if so, 1 if not;
+    /// without options: this program
     Check {
         /// Number of a user
         #[arg(long, value_name = "N")]
@@ -151,7 +153,7 @@ pub(crate) enum Access {
         #[arg(long, value_name = "N")]
         gid: Vec<u32>,
         /// The socket that it comes by, as in a rule: shm:/path, unix:/path, tcp://ip:port, inproc
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", value_parser = socket)]
         socket: Option<String>,
         /// connect, join, send or query
         operation: String,
@@ -230,6 +232,17 @@ fn pair(text: &str) -> Result<(String, String), String> {
     let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
     let (key, value) = pair.ok_or("not KEY=VALUE, such as preset=wan")?;
     Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// Written as the engine names the sockets of its sessions.
+fn socket(text: &str) -> Result<String, String> {
+    let is_path = |scheme| text.strip_prefix(scheme).is_some_and(|path| path.starts_with('/'));
+    if text == "inproc" || is_path("shm:") || is_path("unix:") {
+        return Ok(text.to_owned());
+    }
+    let address = text.strip_prefix("tcp://").and_then(|of| of.parse::<SocketAddr>().ok());
+    let address = address.ok_or("allowed: shm:/path, unix:/path, tcp://ip:port or inproc")?;
+    Ok(format!("tcp://{address}"))
 }
 
 /// Its words are the engine's business.

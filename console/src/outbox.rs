@@ -1,5 +1,5 @@
 //! Messages on their way: waiting for room, sent, and at the end of their way, which is their own
-//! delivery or the word that they were lost.
+//! delivery or the word that they were lost or refused.
 
 use std::collections::VecDeque;
 
@@ -15,6 +15,9 @@ pub(crate) struct Outbox {
     sent: u64,
     settled: u64,
     lost: u64,
+    refused: u64,
+    /// Why the latest of those was.
+    refusal: Option<Status>,
     /// The highest tag that went with an engine.
     lost_up_to: u64,
 }
@@ -28,6 +31,8 @@ impl Outbox {
             sent: 0,
             settled: 0,
             lost: 0,
+            refused: 0,
+            refusal: None,
             lost_up_to: 0,
         }
     }
@@ -71,7 +76,14 @@ impl Outbox {
             }
             OwnedEvent::Receipt { status, tag, .. } if *tag > self.lost_up_to => {
                 self.settled += 1;
-                self.lost += u64::from(*status != Status::OK);
+                match *status {
+                    Status::OK => {}
+                    Status::ELOST => self.lost += 1,
+                    status => {
+                        self.refused += 1;
+                        self.refusal = Some(status);
+                    }
+                }
             }
             _ => {}
         }
@@ -97,11 +109,20 @@ impl Outbox {
         self.waiting.is_empty() && self.settled >= self.sent
     }
 
-    /// Messages that the engine took and lost, as a fault.
-    pub(crate) fn check_lost(&self) -> Result<(), Fault> {
-        match self.lost {
-            0 => Ok(()),
-            lost => Err(Fault::failed(format!(
+    /// Why a message was refused, if one was.
+    pub(crate) fn refused(&self) -> Option<Status> {
+        self.refusal
+    }
+
+    /// Messages that the engine refused, or took and lost, as a fault.
+    pub(crate) fn check_fates(&self) -> Result<(), Fault> {
+        match (self.lost, self.refusal) {
+            (0, None) => Ok(()),
+            (_, Some(status)) => {
+                let what = format!("{} of {} messages were refused", self.refused, self.sent);
+                Err(Fault::of_status(&what, status))
+            }
+            (lost, None) => Err(Fault::failed(format!(
                 "{lost} of {} messages may be lost: the engine went away before their delivery",
                 self.sent
             ))),

@@ -1,14 +1,16 @@
 //! `send`: a message, or a line of standard input each, to a group.
 //!
 //! Through a daemon the sender stays outside the group, and is done when the daemon has taken the
-//! messages. An engine of this process ends with it and knows nobody at first, so there the sender
-//! joins, waits for somebody else to be in the group, and is done when its messages are delivered.
+//! messages, or refused them. An engine of this process ends with it and knows nobody at first, so
+//! there the sender joins, waits for somebody else to be in the group, and is done when its
+//! messages are delivered.
 
 use std::time::Duration;
 
-use anasazi_client::{JOIN_SEND_ONLY, OwnedEvent, Status};
-use serde_json::json;
+use anasazi_client::{GroupHandle, JOIN_SEND_ONLY, OwnedEvent, Status};
+use serde_json::{Value, json};
 
+use crate::ask::ANSWER_MAX;
 use crate::fault::{Exit, Fault};
 use crate::live::{self, Live, Step};
 use crate::options::{General, Send};
@@ -38,10 +40,14 @@ fn join_and_send(place: &Place, general: &General, options: &Send) -> Result<(),
         find_company(&mut live, general, options)
             .and_then(|()| deliver(&live, place, options, &mut outbox))
     } else {
-        hand_over(&live, place, options, &mut outbox)
+        hand_over(&live, place, options, (group, &mut outbox))
     };
     live.leave(group);
-    result.and_then(|()| outbox.check_lost())?;
+    result?;
+    outbox.check_fates().map_err(|fault| match outbox.refused() {
+        Some(Status::EACCES) => explain(fault, place, options),
+        _ => fault,
+    })?;
     if general.json {
         print::line(&json!({ "sent": outbox.sent() }).to_string())?;
     }
@@ -79,9 +85,14 @@ fn deliver(live: &Live, place: &Place, options: &Send, outbox: &mut Outbox) -> R
     Ok(())
 }
 
-/// Sends everything, and asks a question: the answer says that the engine has taken what came
-/// before.
-fn hand_over(live: &Live, place: &Place, options: &Send, outbox: &mut Outbox) -> Result<(), Fault> {
+/// Sends everything, and leaves. That goes the way of the messages, behind them: when it is done,
+/// the engine has taken each, or has said that it refused it.
+fn hand_over(
+    live: &Live,
+    place: &Place,
+    options: &Send,
+    (group, outbox): (GroupHandle, &mut Outbox),
+) -> Result<(), Fault> {
     let mut has_all = options.text != FROM_INPUT;
     loop {
         outbox.pump(&place.session)?;
@@ -90,29 +101,34 @@ fn hand_over(live: &Live, place: &Place, options: &Send, outbox: &mut Outbox) ->
         }
         has_all |= take_in(live, place, options, outbox)?;
     }
-    confirm(live, place, options)
-}
-
-fn confirm(live: &Live, place: &Place, options: &Send) -> Result<(), Fault> {
-    let mut is_asked = false;
+    // Where that is refused the group has ended, as some event says.
+    let _ = place.session.leave(group);
     loop {
-        if !is_asked {
-            is_asked = match place.session.query(QUESTION, 0) {
-                Ok(()) => true,
-                // No room, or no engine at the moment: some event tells when to try again.
-                Err(Status::EAGAIN) => false,
-                Err(status) => return Err(Fault::of_status("asking the engine", status)),
-            };
-        }
         match live.next(false)? {
-            Step::Event(OwnedEvent::Reply { .. }) => return Ok(()),
+            Step::Event(OwnedEvent::Left { status: Status::OK, .. }) => return Ok(()),
             Step::Event(OwnedEvent::Suspended { reason }) => {
                 let text = format!("the engine went away ({reason}); not everything may be sent");
                 return Err(Fault::failed(text));
             }
-            Step::Event(event) => live::check_end(&event, &options.group)?,
+            Step::Event(event) => {
+                outbox.note(&event, &place.session);
+                live::check_end(&event, &options.group)?;
+            }
             _ => return Err(interrupted()),
         }
+    }
+}
+
+/// A receipt has no words: the engine is asked for the rule.
+fn explain(fault: Fault, place: &Place, options: &Send) -> Fault {
+    let question =
+        json!({ "query": "access-check", "operation": "send", "name": options.group }).to_string();
+    let answer = place.session.query_blocking(&question, ANSWER_MAX).unwrap_or_default();
+    let answer = serde_json::from_str::<Value>(&answer).unwrap_or_default();
+    // There may be other rules by now.
+    match answer["why"].as_str().filter(|_| answer["allowed"] == false) {
+        Some(why) => Fault::new(fault.exit, format!("{}: {why}", fault.text())),
+        None => fault,
     }
 }
 
@@ -141,4 +157,3 @@ const AGREED: u32 = 4;
 const SAFE: u32 = 5;
 /// How long an engine of this process looks for others.
 const COMPANY_MAX: Duration = Duration::from_secs(5);
-const QUESTION: &[u8] = br#"{"query":"status"}"#;

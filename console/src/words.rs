@@ -1,6 +1,6 @@
 //! Members, views and messages in words for people, and as JSON for programs.
 
-use anasazi_client::{Member, OwnedEvent, OwnedView};
+use anasazi_client::{Member, OwnedEvent, OwnedView, Status};
 use serde_json::{Value, json};
 
 /// A member as people see it: node and session. The session's number is shown without the start
@@ -36,7 +36,8 @@ pub(crate) fn happening(event: &OwnedEvent, me: Member) -> Vec<String> {
             format!("* {count} messages were skipped here: you did not read fast enough")
         }
         OwnedEvent::Receipt { status, .. } => {
-            format!("* a message of yours was lost: {}", status.text())
+            let fate = if *status == Status::ELOST { "lost" } else { "refused" };
+            format!("* a message of yours was {fate}: {}", status.text())
         }
         _ => return Vec::new(),
     };

@@ -1,187 +1,21 @@
 //! The console as people and scripts meet it: the real program, against a real engine.
 
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+mod keys;
+mod place;
+mod rules;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anasazi_client::{Session, SessionOptions, SlowPolicy, SocketFile};
-use anasazi_engine::config::Settings;
-use anasazi_engine::{Engine, EngineHandle};
 use serde_json::Value;
-use tempfile::TempDir;
 
-const WAIT_MAX: Duration = Duration::from_secs(20);
-
-/// An engine that meets nobody, and listens.
-struct Place {
-    directory: TempDir,
-    engine: EngineHandle,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self::with(&[])
-    }
-
-    /// With keys that are set to other values.
-    fn with(values: &[(&str, &str)]) -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let socket = directory.path().join("anasazi.sock");
-        let mut settings = Settings::new();
-        values.iter().for_each(|(key, value)| settings.set(key, value).unwrap());
-        settings.set("transport.multicast", "off").unwrap();
-        settings.set("client.listen", socket.to_str().unwrap()).unwrap();
-        let engine = Engine::new(settings.validate().unwrap()).unwrap();
-        let engine = engine.spawn("engine").unwrap();
-        Self { directory, engine }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("anasazi.sock")
-    }
-
-    fn url(&self) -> String {
-        format!("shm:{}", self.socket().display())
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        run(&[&["--url", &self.url()], arguments].concat())
-    }
-
-    fn start(&self, arguments: &[&str]) -> Running {
-        Running::start(&[&["--url", &self.url()], arguments].concat())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.engine.stop();
-    }
-}
-
-fn console(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_anasazi"));
-    command.env_remove("ANASAZI_URL").args(arguments);
-    command
-}
-
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Ended {
-    #[track_caller]
-    fn expect(&self, code: i32, words: &[&str]) {
-        let all = format!("{}{}", self.stdout, self.stderr);
-        assert_eq!(self.code, Some(code), "{all}");
-        for word in words {
-            assert!(all.contains(word), "no {word:?} in: {all}");
-        }
-        assert!(!all.contains("panicked"), "{all}");
-    }
-}
-
-/// Runs a command that is expected to end by itself; without input.
-fn run(arguments: &[&str]) -> Ended {
-    let output = console(arguments).stdin(Stdio::null()).output().expect("a run");
-    let Output { status, stdout, stderr } = output;
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    Ended { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
-}
-
-/// A console that talks; it ends with the test.
-struct Running {
-    child: Child,
-    input: Option<ChildStdin>,
-    lines: Receiver<String>,
-    seen: Vec<String>,
-}
-
-impl Running {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = console(arguments);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
-        let mut child = command.spawn().expect("a console");
-        let (sender, lines) = channel();
-        let output = BufReader::new(child.stdout.take().expect("a pipe"));
-        thread::spawn(move || {
-            for line in output.lines() {
-                let Ok(line) = line else { return };
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        let input = child.stdin.take();
-        Self { child, input, lines, seen: Vec::new() }
-    }
-
-    fn say(&mut self, line: &str) {
-        let input = self.input.as_mut().expect("not closed");
-        writeln!(input, "{line}").and_then(|()| input.flush()).expect("it listens");
-    }
-
-    fn end_of_input(&mut self) {
-        self.input = None;
-    }
-
-    /// The next line with all these words.
-    #[track_caller]
-    fn await_line(&mut self, words: &[&str]) -> String {
-        let until = Instant::now() + WAIT_MAX;
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            match self.lines.recv_timeout(left) {
-                Ok(line) => {
-                    self.seen.push(line.clone());
-                    if words.iter().all(|word| line.contains(word)) {
-                        return line;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    panic!("no line with {words:?}; there were: {:#?}", self.seen)
-                }
-            }
-        }
-    }
-
-    #[track_caller]
-    fn await_json(&mut self, words: &[&str]) -> Value {
-        serde_json::from_str(&self.await_line(words)).expect("JSON")
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        let status = Command::new("kill").args([name, &pid]).status().expect("kill(1)");
-        assert!(status.success());
-    }
-
-    /// Its exit code.
-    #[track_caller]
-    fn await_end(&mut self) -> Option<i32> {
-        let until = Instant::now() + WAIT_MAX;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status.code();
-            }
-            assert!(Instant::now() < until, "it does not end");
-            thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+use place::{Place, Running, WAIT_MAX, console, run};
 
 /// Arguments for an engine of the console's own, in a cluster of this test's own.
 fn embedded(test: &str) -> Vec<String> {
@@ -436,42 +270,6 @@ fn domains_are_added_and_removed() {
     let unknown = ["did you mean domain.slow.ring.window?"];
     place.run(&["domains", "add", "slow", "ring.windo=64"]).expect(1, &unknown);
     place.run(&["--json", "domains"]).expect(0, &["\"added\":false"]);
-}
-
-#[test]
-fn rules_are_shown_read_again_and_explained() {
-    let place = Place::new();
-    place.run(&["access", "show"]).expect(0, &["no rules", "access.file"]);
-    place.run(&["access", "reload"]).expect(1, &["set access.file"]);
-    place.run(&["access", "check", "join", "x"]).expect(0, &["allowed: ", "join default/x"]);
-    let check = ["access", "check", "--uid", "61000", "connect"];
-    place.run(&check).expect(0, &["refused: user 61000 may not", "client.allow_uids"]);
-
-    let directory = tempfile::tempdir().expect("a directory");
-    let file = directory.path().join("rules");
-    let write = |text: &str| std::fs::write(&file, text).expect("written");
-    write("deny any send default/quiet\nallow  uid 61000 join,send fast/*\n");
-    let path = file.to_str().expect("UTF-8");
-    let place = Place::with(&[("access.file", path)]);
-    let line = format!("{path}:2: allow uid 61000 join,send fast/*");
-    place.run(&["access", "show"]).expect(0, &[&line]);
-    place.run(&["send", "quiet", "text"]).expect(1, &["\"deny any send default/quiet\""]);
-    let of = |more: &[&str]| place.run(&[&["access", "check", "--uid", "61000"], more].concat());
-    of(&["send", "fast/x"]).expect(0, &["allowed: user 61000 may send to fast/x", ":2, \"allow"]);
-    of(&["send", "x"]).expect(0, &["refused: ", "\"allow uid 61000 send default/x\""]);
-    of(&["--gid", "5", "--gid", "6", "connect"]).expect(0, &["allowed: "]);
-    of(&["sned", "x"]).expect(1, &["`operation` must be one of connect, join, send, query"]);
-    of(&["send"]).expect(1, &["`name` must be"]);
-    let tcp = ["access", "check", "--socket", "tcp://127.0.0.1:1", "connect"];
-    place.run(&tcp).expect(0, &["refused: who comes by tcp://127.0.0.1:1"]);
-
-    write("allow any send *");
-    place.run(&["access", "reload"]).expect(0, &[&format!("1 rules of {path} are in force now")]);
-    place.run(&["send", "quiet", "text"]).expect(0, &[]);
-    write("allow any sned *");
-    let wrong = format!("{path}:1:11: \"sned\" is not allowed");
-    place.run(&["access", "reload"]).expect(1, &[&wrong, "stay as they were"]);
-    place.run(&["send", "quiet", "text"]).expect(0, &[]);
 }
 
 #[test]
