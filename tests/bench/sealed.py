@@ -61,7 +61,7 @@ class WithSeal(Anasazi):
         """What a daemon says of its keys."""
         out = subprocess.run(self.hosts.command(index, [
             str(self.release / "anasazi"), "--url", f"shm:{self._socket(index)}", "--json", "key",
-            "status"]), check=True, capture_output=True, text=True).stdout
+            "status", "--domain", "default"]), check=True, capture_output=True, text=True).stdout
         return json.loads(out)["keys"]
 
 
