@@ -108,7 +108,7 @@ impl Keeper {
                 period: contract.period(),
                 ring: RingId::default(),
                 gauges: Gauges::new(),
-                trials: Trials::new(beacon),
+                trials: Trials::new(beacon, config.timers.token_loss),
                 bans: Bans::default(),
                 statements: Statements::default(),
                 said: BTreeMap::new(),

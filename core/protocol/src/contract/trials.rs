@@ -15,8 +15,9 @@ const LOST_MIN: usize = 3;
 /// Between two probes, as a part of a beacon interval.
 const SPACING: u32 = 50;
 /// After the last one it is waited for so long for answers, as a part of a beacon interval, at
-/// least.
+/// least; and for as long as members wait for a token, up to so many beacon intervals.
 const WAIT: u32 = 5;
+const WAIT_MAX: u32 = 3;
 /// Who may come in may do so for so many beacon intervals; who may not is tried again after one,
 /// and after twice as many each time.
 const LASTS: u32 = 4;
@@ -35,6 +36,8 @@ struct Trial {
 #[derive(Clone, Hash)]
 pub(super) struct Trials {
     beacon: Duration,
+    /// What has not come by then is lost.
+    wait: Duration,
     trials: BTreeMap<Process, Trial>,
 }
 
@@ -48,9 +51,10 @@ pub(crate) enum Admission {
 }
 
 impl Trials {
-    /// `beacon`: time between beacons.
-    pub(super) fn new(beacon: Duration) -> Self {
-        Self { beacon, trials: BTreeMap::new() }
+    /// `beacon`: time between beacons. `token_loss`: for how long members wait for each other.
+    pub(super) fn new(beacon: Duration, token_loss: Duration) -> Self {
+        let wait = (beacon / WAIT).max(token_loss.min(beacon * WAIT_MAX));
+        Self { beacon, wait, trials: BTreeMap::new() }
     }
 
     /// What is known of it; if nothing is, a trial begins.
@@ -99,7 +103,7 @@ impl Trials {
         number: &mut u32,
         now: Instant,
     ) -> Vec<(Process, u32)> {
-        let beacon = self.beacon;
+        let Self { beacon, wait, .. } = *self;
         let mut probes = Vec::new();
         for (process, trial) in &mut self.trials {
             if trial.result.is_some() || trial.at > now {
@@ -111,7 +115,7 @@ impl Trials {
             }
             *number = super::after(*number);
             trial.probes.push((*number, now, None));
-            let wait = (beacon / WAIT).max(2 * contract.round_trip.unwrap_or_default());
+            let wait = wait.max(2 * contract.round_trip.unwrap_or_default());
             let pause = if trial.probes.len() == PROBES { wait } else { beacon / SPACING };
             trial.at = now + pause;
             probes.push((*process, *number));
@@ -195,6 +199,30 @@ mod tests {
         Instant(ms * 1_000_000)
     }
 
+    fn trials(token_loss_ms: u64) -> Trials {
+        Trials::new(Duration::from_secs(1), Duration::from_millis(token_loss_ms))
+    }
+
+    /// What is on its way for longer than a part of a beacon interval is not lost, where members
+    /// wait for longer for each other (seed 9300471).
+    #[test]
+    fn an_answer_is_lost_only_after_the_time_that_a_token_may_take() {
+        let contract = Contract { loss_ppm: Some(100), ..Contract::default() };
+        for (token_loss_ms, admission_is) in [(250, false), (900, true)] {
+            let mut trials = trials(token_loss_ms);
+            trials.consider(WHO, at(0));
+            let (mut number, mut coming) = (7, Vec::new());
+            for ms in 0..1_500 {
+                let sent = trials.probes(&contract, &mut number, at(ms));
+                coming.extend(sent.into_iter().map(|(to, number)| (ms + 600, to, number)));
+                for (_, to, number) in coming.iter().filter(|(when, ..)| *when == ms) {
+                    trials.answered(*to, *number, &contract, at(ms));
+                }
+            }
+            assert_eq!(trials.known(WHO) == Admission::Granted, admission_is);
+        }
+    }
+
     /// Runs a trial from `start`; answers take that many milliseconds each, or are lost.
     fn run(trials: &mut Trials, start: u64, takes: [Option<u64>; PROBES]) -> Admission {
         let contract = Contract {
@@ -218,7 +246,7 @@ mod tests {
 
     #[test]
     fn who_answers_in_time_comes_in() {
-        let mut trials = Trials::new(Duration::from_secs(1));
+        let mut trials = trials(250);
         assert_eq!(run(&mut trials, 0, [Some(2); PROBES]), Admission::Granted);
         assert_eq!(trials.consider(WHO, at(2_000)), Admission::Granted);
         let mixed = [Some(2), None, Some(4), Some(3), None, Some(2), Some(2), Some(90)];
@@ -228,7 +256,7 @@ mod tests {
 
     #[test]
     fn who_does_not_is_told_why_once_and_tried_again_later_each_time() {
-        let mut trials = Trials::new(Duration::from_secs(1));
+        let mut trials = trials(250);
         let Admission::Refused(slow) = run(&mut trials, 0, [Some(12); PROBES]) else { panic!() };
         assert_eq!(slow.to_string(), "round trip 12 ms measured, 5 ms allowed");
         assert_eq!((trials.failed(), trials.failed()), (vec![(WHO, slow)], vec![]));
