@@ -230,7 +230,7 @@ impl Admin {
             "sessions": sessions.len(),
             "groups": domain.core.group_count(),
             "contract": contract::contract(status.contract.as_ref(), domain.process.node),
-            "warnings": self.journal.warnings(),
+            "warnings": self.journal.warnings(now.0).collect::<Vec<_>>(),
         })
     }
 
