@@ -61,14 +61,28 @@ impl Journal {
         self.entries.iter()
     }
 
-    pub(crate) fn warnings(&self, now_ns: u64) -> impl Iterator<Item = &str> {
-        let holds = move |warning: &&Warning| warning.until_ns.is_none_or(|until| now_ns < until);
+    /// The warnings that hold. `of`: those of that domain and of the engine, else all.
+    pub(crate) fn warnings(&self, now_ns: u64, of: Option<&str>) -> impl Iterator<Item = &str> {
+        let holds = move |warning: &&Warning| {
+            let is_of = match (&warning.domain, of) {
+                (Some(domain), Some(of)) => domain == of,
+                _ => true,
+            };
+            is_of && warning.until_ns.is_none_or(|until| now_ns < until)
+        };
         self.warnings.iter().filter(holds).map(|warning| &warning.text[..])
     }
 
+    /// A warning of the engine; or of a domain, if it begins with the name of one.
     pub(crate) fn warn(&mut self, text: String) {
         warn!(target: "anasazi::engine", "{text}");
-        self.keep(Warning { domain: None, subject: Subject::Other, text, until_ns: None });
+        let domain = domain_in(&text).map(str::to_owned);
+        self.keep(Warning { domain, subject: Subject::Other, text, until_ns: None });
+    }
+
+    /// A domain is gone, and what was wrong with it.
+    pub(crate) fn forget(&mut self, domain: &str) {
+        self.warnings.retain(|warning| warning.domain.as_deref() != Some(domain));
     }
 
     /// Keeps a warning, instead of the one of the same; the oldest gives way.
@@ -168,6 +182,14 @@ const MULTICAST_UNUSABLE: &str = "multicast does not reach everyone";
 /// What stands before words about a domain: nothing for `default`.
 pub(crate) fn place(domain: &str) -> String {
     if domain == DEFAULT_NAME { String::new() } else { format!("domain {domain}: ") }
+}
+
+/// The name of the domain with which words about one begin (see [`place`]), or a key of it.
+fn domain_in(text: &str) -> Option<&str> {
+    let of_words = || text.strip_prefix("domain ")?.split_once(": ");
+    let of_key = || text.strip_prefix("domain.")?.split_once('.');
+    let (name, _) = of_words().or_else(of_key)?;
+    (!name.contains(' ')).then_some(name)
 }
 
 fn describe(domain: &str, event: &Event) -> (&'static str, String) {
@@ -299,7 +321,7 @@ mod tests {
     use super::*;
 
     fn warnings(journal: &Journal, now_ns: u64) -> Vec<&str> {
-        journal.warnings(now_ns).collect()
+        journal.warnings(now_ns, None).collect()
     }
 
     fn installed(multicast: bool) -> Event {
@@ -331,7 +353,7 @@ mod tests {
         assert_eq!(warnings(&journal, 0).len(), 2);
         (0..100).for_each(|number| journal.warn(format!("{number}.")));
         assert_eq!(warnings(&journal, 0).len(), WARNINGS_MAX);
-        assert_eq!(journal.warnings(0).last(), Some("99."));
+        assert_eq!(journal.warnings(0, None).last(), Some("99."));
     }
 
     #[test]
@@ -375,5 +397,25 @@ mod tests {
         assert!(shown[2] == "10.0.0.8:1 is open", "{shown:?}");
         let shown = warnings(&journal, last + 3 * MINUTE);
         assert!(matches!(shown[..], [of] if of.contains("state file")), "{shown:?}");
+    }
+
+    #[test]
+    fn warnings_of_a_domain_are_shown_with_it_and_go_with_it() {
+        let mut journal = Journal::default();
+        journal.warn("the engine is old".to_owned());
+        journal.warn("domain slow was removed: it is late".to_owned());
+        journal.warn("domain slow: its buffer is small".to_owned());
+        journal.warn("domain.slow.transport.allow_faults is true".to_owned());
+        journal.record(0, "slow", &Event::StorageLost);
+        journal.record(0, DEFAULT_NAME, &Event::StorageLost);
+        let count = |journal: &Journal, of| journal.warnings(0, of).count();
+        assert_eq!(count(&journal, None), 6);
+        assert_eq!(count(&journal, Some("slow")), 5);
+        assert_eq!(count(&journal, Some(DEFAULT_NAME)), 3);
+        assert_eq!(count(&journal, Some("slo")), 2);
+        journal.forget("slow");
+        assert_eq!(count(&journal, None), 3);
+        let own = journal.warnings(0, Some("slow")).collect::<Vec<_>>();
+        assert_eq!(own, ["the engine is old", "domain slow was removed: it is late"]);
     }
 }
