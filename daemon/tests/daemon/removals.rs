@@ -66,6 +66,7 @@ fn warnings_of_a_domain_are_shown_with_it_and_go_with_it() {
     assert!(warns("") && warns(",\"domain\":\"slow\"") && !warns(of_default));
     program.ask("{\"do\":\"remove-domain\",\"name\":\"slow\"}");
     assert!(!warns(""));
-    program.ask("{\"do\":\"add-domain\",\"name\":\"slow\"}");
+    let settings = "{\"transport.allow_faults\":true}";
+    program.ask(&format!("{{\"do\":\"add-domain\",\"name\":\"slow\",\"settings\":{settings}}}"));
     assert!(warns("") && !warns(of_default));
 }

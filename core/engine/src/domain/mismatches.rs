@@ -31,8 +31,8 @@ impl Told {
 }
 
 impl<T: Transport, S: Storage> Domain<T, S> {
-    /// Tells of those who were heard just now. What is not due is forgotten, so that nothing is told
-    /// that was put right meanwhile.
+    /// Tells of those who were heard just now. What is not due is forgotten: nothing is told that
+    /// was put right meanwhile.
     pub(super) fn tell_mismatches(&mut self, now: Instant) {
         for (mismatch, from) in self.transport.take_mismatches() {
             let kind = kind(mismatch);
