@@ -2,12 +2,15 @@
 
 use std::io::Write;
 
-use anasazi_engine::check_rules;
 use anasazi_engine::config::{ConfigError, Origin, Problem};
+use anasazi_engine::domains::DEFAULT_NAME;
+use anasazi_engine::{check_keys, check_rules};
 use serde_json::{Value, json};
 
 use crate::configuration::Loaded;
 use crate::exit::Exit;
+use crate::options::Options;
+use crate::privileges;
 
 pub(crate) fn report(loaded: &Result<Loaded, ConfigError>, as_json: bool) -> Exit {
     let text = match loaded {
@@ -24,16 +27,35 @@ pub(crate) fn report(loaded: &Result<Loaded, ConfigError>, as_json: bool) -> Exi
     if loaded.is_ok() { Exit::Clean } else { Exit::Configuration }
 }
 
-/// The same, refused if the rules of access are.
-pub(crate) fn with_rules(loaded: Result<Loaded, ConfigError>) -> Result<Loaded, ConfigError> {
+/// The same, refused if files that it names are not in order: the rules of access, and keys. They
+/// are read as the user that would run, since others may read other files.
+pub(crate) fn with_files(
+    loaded: Result<Loaded, ConfigError>,
+    options: &Options,
+) -> Result<Loaded, ConfigError> {
     let loaded = loaded?;
-    if let Some(path) = &loaded.config.access.file
-        && let Err(text) = check_rules(path)
-    {
-        let origin = loaded.config.effective().iter().find(|of| of.key == "access.file");
+    let config = &loaded.config;
+    privileges::give_up(options, config).map_err(|(_, text)| Problem {
+        key: None,
+        origin: Origin::Call,
+        text,
+        os_error: None,
+    })?;
+    let problem = |key: String, text: String| {
+        let origin = config.effective().iter().find(|of| of.key == key);
         let origin = origin.map_or(Origin::Default, |of| of.origin.clone());
-        let key = Some("access.file".to_owned());
-        return Err(Problem { key, origin, text, os_error: None }.into());
+        Problem { key: Some(key), origin, text, os_error: None }
+    };
+    if let Some(path) = &config.access.file {
+        check_rules(path).map_err(|text| problem("access.file".to_owned(), text))?;
+    }
+    for domain in config.all_domains() {
+        let table = match &domain.name[..] {
+            DEFAULT_NAME => String::new(),
+            name => format!("domain.{name}."),
+        };
+        let key = format!("{table}seal.key_file");
+        check_keys(&domain.seal).map_err(|text| problem(key, text))?;
     }
     Ok(loaded)
 }

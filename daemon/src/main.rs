@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let loaded = configuration::load(&options);
     if options.check {
-        return check::report(&check::with_rules(loaded), options.json).into();
+        return check::report(&check::with_files(loaded, &options), options.json).into();
     }
     let loaded = match loaded {
         Ok(loaded) => loaded,

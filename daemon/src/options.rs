@@ -19,7 +19,8 @@ pub(crate) struct Options {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
 
-    /// Say whether the configuration is valid, and exit with 0 or 2
+    /// Say whether the configuration and the files of keys and rules are in order, for the user
+    /// that this runs as or that --user names, and exit with 0 or 2
     #[arg(long, conflicts_with = "reset_state")]
     pub(crate) check: bool,
 

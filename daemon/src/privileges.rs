@@ -25,7 +25,7 @@ pub(crate) struct Kept {
 pub(crate) fn give_up(options: &Options, config: &ValidConfig) -> Result<Kept, (Exit, String)> {
     let mut warnings = Vec::new();
     let who = match &options.user {
-        Some(name) => become_user(name, config)?,
+        Some(name) => become_user(name, config, !options.check)?,
         None if own_uid() == 0 => {
             "runs as root, with all its privileges; --user NAME gives them up".to_owned()
         }
@@ -49,7 +49,12 @@ pub(crate) fn give_up(options: &Options, config: &ValidConfig) -> Result<Kept, (
     Ok(Kept { told: format!("{who}; no new privileges, no debuggers, no core files"), warnings })
 }
 
-fn become_user(name: &str, config: &ValidConfig) -> Result<String, (Exit, String)> {
+/// `makes_places`: with the directories that it will need.
+fn become_user(
+    name: &str,
+    config: &ValidConfig,
+    makes_places: bool,
+) -> Result<String, (Exit, String)> {
     let refused = |text: String| (Exit::Configuration, format!("--user {name}: {text}"));
     let looked_up = names::user(name);
     let user = looked_up
@@ -67,7 +72,7 @@ fn become_user(name: &str, config: &ValidConfig) -> Result<String, (Exit, String
     }
     let groups = names::groups_of(name, user.gid)
         .map_err(|error| refused(format!("its groups cannot be looked up: {error}")))?;
-    for place in places(config) {
+    for place in places(config).filter(|_| makes_places) {
         make_directory(place, &user).map_err(|error| {
             let place = place.display();
             (Exit::Socket, format!("{place} cannot be made for --user {name}: {error}"))

@@ -92,7 +92,7 @@ impl Admin {
         shown: (&Sessions, &Bridges),
     ) -> Answer {
         let result = parse(json).and_then(|request| {
-            request.check_allowed(by.trusted)?;
+            request.check_allowed(by.trusted, by.is_remote(shown.0))?;
             self.carry_out(now, &request, by, domains, shown)
         });
         match result {
@@ -137,7 +137,7 @@ impl Admin {
         let of_domain = format!("{}/*", domains[id].name);
         by.check(what, &of_domain, sessions)?;
         Ok(match what {
-            "status" => self.status(now, domains, id, sessions),
+            "status" => self.status(now, domains, named, sessions),
             "members" => json!({ "members": show::members(&domains[id].look()) }),
             "groups" => {
                 let these = domains.iter().filter(|(id, _)| named.is_none_or(|named| named == *id));
@@ -199,10 +199,11 @@ impl Admin {
         &self,
         now: Instant,
         domains: &Table<T, S>,
-        id: DomainId,
+        named: Option<DomainId>,
         sessions: &Sessions,
     ) -> Value {
-        let place = &domains[id];
+        let place = &domains[named.unwrap_or_default()];
+        let of = named.map(|_| &place.name[..]);
         let domain = place.look();
         let status = domain.core.status();
         let ring = status.ring.map(|ring| {
@@ -230,7 +231,7 @@ impl Admin {
             "sessions": sessions.len(),
             "groups": domain.core.group_count(),
             "contract": contract::contract(status.contract.as_ref(), domain.process.node),
-            "warnings": self.journal.warnings(),
+            "warnings": self.journal.warnings(now.0, of).collect::<Vec<_>>(),
         })
     }
 
@@ -301,12 +302,18 @@ enum Request {
 
 impl Request {
     /// Actions are for those who could stop this process anyway.
-    fn check_allowed(&self, trusted: bool) -> Result<(), Refusal> {
+    fn check_allowed(&self, trusted: bool, is_remote: bool) -> Result<(), Refusal> {
         match self {
             Self::Do(what, _) if !trusted => {
+                let advice = match is_remote {
+                    true => {
+                        "not over TCP, where nobody can tell who it is; use the local socket \
+                             (shm:PATH of client.listen)"
+                    }
+                    false => "run the command as one of them",
+                };
                 let text = format!(
-                    "{what:?} may be asked for by root and by the engine's own user only: run the \
-                     command as one of them"
+                    "{what:?} may be asked for by root and by the engine's own user only: {advice}"
                 );
                 Err(Refusal(Status::EACCES, text))
             }
@@ -347,7 +354,7 @@ fn parse(json: &[u8]) -> Result<Request, Refusal> {
 /// The request can be read, and is allowed to its sender.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn may_carry_out(json: &[u8], trusted: bool) -> bool {
-    parse(json).and_then(|request| request.check_allowed(trusted)).is_ok()
+    parse(json).and_then(|request| request.check_allowed(trusted, false)).is_ok()
 }
 
 fn invalid(text: &str) -> Refusal {
@@ -379,7 +386,7 @@ mod tests {
     #[test]
     fn actions_are_for_the_trusted() {
         let check = |json: &str, trusted| {
-            parse(json.as_bytes()).and_then(|request| request.check_allowed(trusted))
+            parse(json.as_bytes()).and_then(|request| request.check_allowed(trusted, false))
         };
         for action in ACTIONS.split(", ") {
             let json = json!({ "do": action }).to_string();

@@ -2,6 +2,7 @@
 //! argument; nothing here is shared with another domain, not even room for what it has to say.
 
 mod limits;
+mod mismatches;
 mod notices;
 mod sealing;
 mod shared;
@@ -22,6 +23,7 @@ use crate::state_file::Stored;
 use crate::storage::Storage;
 use crate::witness::Witness;
 use limits::{RECEIVE_BATCH_MAX, SEND_BATCH_MAX};
+use mismatches::Told;
 use notices::Removals;
 use sealing::Keys;
 pub(crate) use shared::{Inside, Lease, Shared, Wakers};
@@ -56,6 +58,11 @@ pub(crate) enum Upward {
     Told(String),
     /// What he should do something about.
     Warned(String),
+    /// Somebody seals in another way: a word for programs, and a sentence.
+    Mismatch {
+        kind: &'static str,
+        text: String,
+    },
     /// An invariant of the core broke; it says nothing more.
     Broken {
         fault: String,
@@ -90,6 +97,8 @@ pub(crate) struct Domain<T, S> {
     pub(crate) keys: Option<Box<Keys>>,
     /// Of others.
     removals: Removals,
+    /// Of those who seal in another way.
+    told: Told,
     witness: Option<Box<dyn Witness>>,
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
@@ -143,6 +152,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             recorder,
             keys,
             removals: Removals::default(),
+            told: Told::default(),
             witness,
             received: Vec::with_capacity(RECEIVE_BATCH_MAX),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
@@ -169,6 +179,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         }
         self.received = received;
         self.hear_keys();
+        self.tell_mismatches(now);
         if !self.backlog {
             self.handle(now, Input::Drained);
         }

@@ -11,6 +11,9 @@ use crate::domains::DEFAULT_NAME;
 const EVENTS_MAX: usize = 256;
 /// Warnings kept.
 const WARNINGS_MAX: usize = 32;
+/// A warning of somebody who is said to be set up differently again every minute, as long as he is
+/// heard, is over after this time.
+const HEARD_WITHIN_NS: u64 = 3 * 60 * 1_000_000_000;
 
 /// One event in words.
 #[derive(Clone, Debug)]
@@ -23,11 +26,34 @@ pub(crate) struct Entry {
     pub(crate) text: String,
 }
 
+/// What the operator should do something about.
+struct Warning {
+    /// `None`: the engine.
+    domain: Option<String>,
+    /// A domain has one warning of each.
+    subject: Subject,
+    text: String,
+    /// It no longer holds then, on the clock of the events.
+    until_ns: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Multicast,
+    Storage,
+    /// Of another node.
+    Settings(NodeId),
+    /// Who seals in another way, by its kind.
+    Seal(&'static str),
+    /// What it says in its words.
+    Other,
+}
+
 /// The last events, and the warnings that still hold.
 #[derive(Default)]
 pub(crate) struct Journal {
     entries: VecDeque<Entry>,
-    warnings: Vec<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Journal {
@@ -35,22 +61,40 @@ impl Journal {
         self.entries.iter()
     }
 
-    pub(crate) fn warnings(&self) -> &[String] {
-        &self.warnings
+    /// The warnings that hold. `of`: those of that domain and of the engine, else all.
+    pub(crate) fn warnings(&self, now_ns: u64, of: Option<&str>) -> impl Iterator<Item = &str> {
+        let holds = move |warning: &&Warning| {
+            let is_of = match (&warning.domain, of) {
+                (Some(domain), Some(of)) => domain == of,
+                _ => true,
+            };
+            is_of && warning.until_ns.is_none_or(|until| now_ns < until)
+        };
+        self.warnings.iter().filter(holds).map(|warning| &warning.text[..])
     }
 
+    /// A warning of the engine; or of a domain, if it begins with the name of one.
     pub(crate) fn warn(&mut self, text: String) {
         warn!(target: "anasazi::engine", "{text}");
-        self.keep(&text.clone(), text);
+        let domain = domain_in(&text).map(str::to_owned);
+        self.keep(Warning { domain, subject: Subject::Other, text, until_ns: None });
     }
 
-    /// Keeps a warning, instead of those that begin as it does; the oldest gives way.
-    fn keep(&mut self, beginning: &str, text: String) {
-        self.warnings.retain(|warning| !warning.starts_with(beginning));
+    /// A domain is gone, and what was wrong with it.
+    pub(crate) fn forget(&mut self, domain: &str) {
+        self.warnings.retain(|warning| warning.domain.as_deref() != Some(domain));
+    }
+
+    /// Keeps a warning, instead of the one of the same; the oldest gives way.
+    fn keep(&mut self, warning: Warning) {
+        self.warnings.retain(|other| {
+            let is_same = other.domain == warning.domain && other.subject == warning.subject;
+            !is_same || warning.subject == Subject::Other && other.text != warning.text
+        });
         if self.warnings.len() == WARNINGS_MAX {
             self.warnings.remove(0);
         }
-        self.warnings.push(text);
+        self.warnings.push(warning);
     }
 
     /// Logs an event of the domain of this name, and keeps it.
@@ -58,7 +102,6 @@ impl Journal {
         let place = &place(domain);
         let (kind, text) = describe(domain, event);
         let text = format!("{place}{text}");
-        let unusable = format!("{place}{MULTICAST_UNUSABLE}");
         match event {
             Event::State { .. } => debug!(target: "anasazi::protocol", kind, "{text}"),
             Event::Installed { .. } => info!(target: "anasazi::protocol", kind, "{text}"),
@@ -66,21 +109,46 @@ impl Journal {
             _ => warn!(target: "anasazi::protocol", kind, "{text}"),
         }
         match event {
-            Event::MulticastUnusable { .. } => self.keep(&unusable, text.clone()),
-            Event::StorageLost => self.keep(&text, text.clone()),
+            Event::MulticastUnusable { .. } => {
+                self.keep_of(domain, Subject::Multicast, &text, None)
+            }
+            Event::StorageLost => self.keep_of(domain, Subject::Storage, &text, None),
             Event::SettingsDiffer { node, .. } => {
-                self.keep(&format!("{place}{}", stranger(*node)), text.clone());
+                self.keep_of(domain, Subject::Settings(*node), &text, Some(now_ns));
             }
             Event::Installed { members, multicast, .. } => {
-                let fits = |node| format!("{place}{}", stranger(node));
-                let fit: Vec<_> = members.iter().map(|member| fits(member.node)).collect();
-                self.warnings.retain(|w| !fit.iter().any(|begin| w.starts_with(begin)));
-                if *multicast {
-                    self.warnings.retain(|w| !w.starts_with(&unusable));
-                }
+                self.warnings.retain(|warning| {
+                    let is_over = match warning.subject {
+                        Subject::Multicast => *multicast,
+                        Subject::Settings(node) => members.iter().any(|of| of.node == node),
+                        _ => false,
+                    };
+                    !is_over || warning.domain.as_deref() != Some(domain)
+                });
             }
             _ => {}
         }
+        self.push(now_ns, kind, text);
+    }
+
+    /// Keeps a warning of a domain. `heard_ns`: it is of somebody who was heard then.
+    fn keep_of(&mut self, domain: &str, subject: Subject, text: &str, heard_ns: Option<u64>) {
+        let until_ns = heard_ns.map(|at| at.saturating_add(HEARD_WITHIN_NS));
+        let (domain, text) = (Some(domain.to_owned()), text.to_owned());
+        self.keep(Warning { domain, subject, text, until_ns });
+    }
+
+    /// Logs and keeps that somebody seals in another way than this node does in a domain.
+    pub(crate) fn of_mismatch(
+        &mut self,
+        now_ns: u64,
+        domain: &str,
+        kind: &'static str,
+        text: &str,
+    ) {
+        let text = format!("{}{text}", place(domain));
+        warn!(target: "anasazi::engine", kind, "{text}");
+        self.keep_of(domain, Subject::Seal(kind), &text, Some(now_ns));
         self.push(now_ns, kind, text);
     }
 
@@ -116,9 +184,12 @@ pub(crate) fn place(domain: &str) -> String {
     if domain == DEFAULT_NAME { String::new() } else { format!("domain {domain}: ") }
 }
 
-/// How a warning of a node that is set up differently begins.
-fn stranger(node: NodeId) -> String {
-    format!("node {node} at ")
+/// The name of the domain with which words about one begin (see [`place`]), or a key of it.
+fn domain_in(text: &str) -> Option<&str> {
+    let of_words = || text.strip_prefix("domain ")?.split_once(": ");
+    let of_key = || text.strip_prefix("domain.")?.split_once('.');
+    let (name, _) = of_words().or_else(of_key)?;
+    (!name.contains(' ')).then_some(name)
 }
 
 fn describe(domain: &str, event: &Event) -> (&'static str, String) {
@@ -160,7 +231,7 @@ fn describe(domain: &str, event: &Event) -> (&'static str, String) {
         ),
         Event::SettingsDiffer { node, address, differing } => {
             let differing: Vec<_> = differing.iter().map(|of| differs(domain, of)).collect();
-            let what = format!("{}{address} has {}", stranger(*node), differing.join(", "));
+            let what = format!("node {node} at {address} has {}", differing.join(", "));
             let consequence = match domain {
                 DEFAULT_NAME => "",
                 _ => "no ring is formed with it until they are equal; ",
@@ -249,6 +320,10 @@ mod tests {
 
     use super::*;
 
+    fn warnings(journal: &Journal, now_ns: u64) -> Vec<&str> {
+        journal.warnings(now_ns, None).collect()
+    }
+
     fn installed(multicast: bool) -> Event {
         let process = Process { node: NodeId(1), incarnation: Incarnation(1) };
         Event::Installed {
@@ -269,15 +344,16 @@ mod tests {
             journal.record(0, DEFAULT_NAME, &Event::MulticastUnusable { node: NodeId(node) });
             journal.record(0, DEFAULT_NAME, &Event::StorageLost);
         }
-        assert_eq!(journal.warnings().len(), 3);
-        assert!(journal.warnings()[1].contains("node 49"), "{:?}", journal.warnings());
+        assert_eq!(warnings(&journal, 0).len(), 3);
+        let shown = warnings(&journal, 0);
+        assert!(shown[1].contains("node 49"), "{shown:?}");
         journal.record(0, DEFAULT_NAME, &installed(false));
-        assert_eq!(journal.warnings().len(), 3);
+        assert_eq!(warnings(&journal, 0).len(), 3);
         journal.record(0, DEFAULT_NAME, &installed(true));
-        assert_eq!(journal.warnings().len(), 2);
+        assert_eq!(warnings(&journal, 0).len(), 2);
         (0..100).for_each(|number| journal.warn(format!("{number}.")));
-        assert_eq!(journal.warnings().len(), WARNINGS_MAX);
-        assert_eq!(journal.warnings().last().map(String::as_str), Some("99."));
+        assert_eq!(warnings(&journal, 0).len(), WARNINGS_MAX);
+        assert_eq!(journal.warnings(0, None).last(), Some("99."));
     }
 
     #[test]
@@ -289,13 +365,57 @@ mod tests {
         journal.record(0, "slow", &event);
         journal.record(0, "slow", &event);
         journal.record(0, DEFAULT_NAME, &event);
-        let [slow, default] = journal.warnings() else { panic!("{:?}", journal.warnings()) };
+        let shown = warnings(&journal, 0);
+        let [slow, default] = shown[..] else { panic!("{shown:?}") };
         let begin = "domain slow: node 1 at 10.0.0.7:7745 has domain.slow.ring.token_loss_ms = 500 \
                      (here 300): no ring is formed";
         assert!(slow.starts_with(begin), "{slow}");
         let begin = "node 1 at 10.0.0.7:7745 has ring.token_loss_ms = 500 (here 300):";
         assert!(default.starts_with(begin), "{default}");
         journal.record(0, "slow", &installed(false));
-        assert_eq!(journal.warnings().len(), 1);
+        assert_eq!(warnings(&journal, 0).len(), 1);
+    }
+
+    /// What was put right is not warned of for ever; what goes on is.
+    #[test]
+    fn warnings_of_others_go_when_these_are_not_heard_any_more() {
+        const MINUTE: u64 = 60 * 1_000_000_000;
+        let differing = vec![Differing { key: "ring.token_loss_ms", theirs: 500, ours: 300 }];
+        let address = "10.0.0.7:7745".parse().expect("an address");
+        let event = Event::SettingsDiffer { node: NodeId(7), address, differing };
+        let mut journal = Journal::default();
+        for minute in 0..10 {
+            journal.record(minute * MINUTE, "slow", &event);
+            journal.of_mismatch(minute * MINUTE, "slow", "unsealed", "10.0.0.7:7745 is open");
+            journal.of_mismatch(minute * MINUTE, DEFAULT_NAME, "unsealed", "10.0.0.8:1 is open");
+        }
+        journal.record(10 * MINUTE, "slow", &Event::StorageLost);
+        let last = 9 * MINUTE;
+        let shown = warnings(&journal, last + 3 * MINUTE - 1);
+        assert_eq!(shown.len(), 4, "{shown:?}");
+        assert!(shown[1] == "domain slow: 10.0.0.7:7745 is open", "{shown:?}");
+        assert!(shown[2] == "10.0.0.8:1 is open", "{shown:?}");
+        let shown = warnings(&journal, last + 3 * MINUTE);
+        assert!(matches!(shown[..], [of] if of.contains("state file")), "{shown:?}");
+    }
+
+    #[test]
+    fn warnings_of_a_domain_are_shown_with_it_and_go_with_it() {
+        let mut journal = Journal::default();
+        journal.warn("the engine is old".to_owned());
+        journal.warn("domain slow was removed: it is late".to_owned());
+        journal.warn("domain slow: its buffer is small".to_owned());
+        journal.warn("domain.slow.transport.allow_faults is true".to_owned());
+        journal.record(0, "slow", &Event::StorageLost);
+        journal.record(0, DEFAULT_NAME, &Event::StorageLost);
+        let count = |journal: &Journal, of| journal.warnings(0, of).count();
+        assert_eq!(count(&journal, None), 6);
+        assert_eq!(count(&journal, Some("slow")), 5);
+        assert_eq!(count(&journal, Some(DEFAULT_NAME)), 3);
+        assert_eq!(count(&journal, Some("slo")), 2);
+        journal.forget("slow");
+        assert_eq!(count(&journal, None), 3);
+        let own = journal.warnings(0, Some("slow")).collect::<Vec<_>>();
+        assert_eq!(own, ["the engine is old", "domain slow was removed: it is late"]);
     }
 }

@@ -28,6 +28,19 @@ pub(crate) fn read(path: &Path) -> Result<KeyRing, EngineError> {
     KeyRing::parse(&text).map_err(wrong)
 }
 
+/// Whether the keys of a domain can be had, as they are when an engine starts.
+///
+/// # Errors
+/// Why not, in words, with the path.
+pub fn check(seal: &SealConfig) -> Result<(), String> {
+    match seal {
+        SealConfig { mode: Some(_), key_file: Some(path) } => {
+            read(path).map(drop).map_err(|error| error.to_string())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What stands in a file that may be trusted.
 fn open(path: &Path) -> Result<(Metadata, Zeroizing<Vec<u8>>), EngineError> {
     let place = path.display();
@@ -37,6 +50,10 @@ fn open(path: &Path) -> Result<(Metadata, Zeroizing<Vec<u8>>), EngineError> {
             "it is not there: make one with `anasazi key generate`, or copy another node's here"
                 .to_owned(),
         ),
+        std::io::ErrorKind::PermissionDenied => wrong(format!(
+            "permission denied: the daemon's user must be able to read it: `chgrp GROUP {place}` \
+             with a group of that user, and `chmod 0640 {place}`; and to enter its directory"
+        )),
         _ => wrong(format!("it cannot be read: {error}")),
     };
     // What is no file might have this wait for ever.

@@ -48,7 +48,7 @@ pub use anasazi_stream::thread::spawn_without_signals;
 pub use domain::life;
 pub use engine::{Engine, EngineHandle};
 pub use error::EngineError;
-pub use key_file::{MadeKey, generate as generate_key};
+pub use key_file::{MadeKey, check as check_keys, generate as generate_key};
 pub use storage::Storage;
 pub use watches::HostLoop;
 pub use witness::Witness;

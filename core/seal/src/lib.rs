@@ -10,7 +10,8 @@
 //!   header.rs    the 32 bytes in front                  window.rs   what has been seen
 //!   suite.rs     the ciphers, and which key each gets   boots.rs    who is believed to be alive
 //!   keys.rs      the keys that there are                file.rs     as they are written down
-//!   rotation.rs  when a new key is sealed with          sys/        memory that is not swapped
+//!   rotation.rs  when a new key is sealed with          mismatch.rs who seals in another way
+//!   sys/         memory that is not swapped
 //! ```
 //!
 //! Time, randomness and files are the caller's: a boot id is an argument.
@@ -22,6 +23,7 @@ mod file;
 mod header;
 mod keys;
 mod limits;
+mod mismatch;
 mod opener;
 mod rotation;
 mod sealed;
@@ -36,6 +38,7 @@ pub use file::KeyFileError;
 pub use header::{is_sealed, nonce_of};
 pub use keys::{KeyId, KeyInfo, KeyRing};
 pub use limits::{KEY_FILE_LEN_MAX, OVERHEAD_LEN};
+pub use mismatch::Mismatch;
 pub use rotation::{Rotation, RotationError, RotationOutput};
 pub use sealed::{Seal, Sealed};
 pub use suite::Mode;

@@ -13,6 +13,7 @@ use crate::header::{Header, Kind, NotSealed};
 use crate::keys::{KeyId, KeyRing};
 use crate::limits::{DATAGRAMS_PER_KEY_LOG2, HEADER_LEN, OVERHEAD_LEN, TAG_LEN};
 use crate::limits::{DERIVATIONS_PER_BATCH_MAX, VAIN_DERIVATIONS_PER_BATCH_MAX};
+use crate::mismatch::{Mismatch, Mismatches};
 use crate::suite::{Cipher, Mode, Suite, hint};
 use crate::window::Counter;
 
@@ -76,6 +77,7 @@ pub(crate) struct Opener {
     pub(crate) counters: SealCounters,
     /// Keys that were missing, and who sealed with them last.
     pub(crate) missing: BTreeMap<KeyId, SocketAddr>,
+    pub(crate) mismatches: Mismatches,
     /// The newest key that others seal with.
     pub(crate) newest_heard: Option<KeyId>,
     derivations: Derivations,
@@ -107,6 +109,7 @@ impl Opener {
             boots: Boots::default(),
             counters: SealCounters::default(),
             missing: BTreeMap::new(),
+            mismatches: Mismatches::default(),
             newest_heard: None,
             derivations: Derivations::ALL,
             arena: BytesMut::new(),
@@ -188,11 +191,12 @@ impl Opener {
 
     /// What can be said without the key: cheap, since anybody can send anything.
     fn plausible(&mut self, keys: &DomainKeys, own: Boot, received: &Received) -> Option<Header> {
-        let counters = &mut self.counters;
+        let (counters, from) = (&mut self.counters, received.from);
         let header = match Header::of(&received.bytes) {
             Ok(header) => header,
             Err(NotSealed::Unsealed) => {
                 counters.unsealed += 1;
+                self.mismatches.note(Mismatch::Unsealed, from);
                 return None;
             }
             Err(NotSealed::Malformed) => {
@@ -201,12 +205,18 @@ impl Opener {
             }
         };
         let dropped = match keys.hint(header.key) {
-            _ if header.suite.mode() != self.mode => &mut counters.other_mode,
+            _ if header.suite.mode() != self.mode => {
+                self.mismatches.note(Mismatch::Mode(header.suite.mode()), from);
+                &mut counters.other_mode
+            }
             None => {
-                self.missing.insert(header.key, received.from);
+                self.missing.insert(header.key, from);
                 &mut counters.key_missing
             }
-            Some(hint) if hint != header.hint => &mut counters.key_other,
+            Some(hint) if hint != header.hint => {
+                self.mismatches.note(Mismatch::Key(header.key), from);
+                &mut counters.key_other
+            }
             Some(_) if header.boot == own => &mut counters.replayed,
             Some(_) => match self.boots.get(header.boot) {
                 None => return Some(header),

@@ -11,6 +11,7 @@ use crate::counters::SealCounters;
 use crate::header::Kind;
 use crate::keys::{KeyId, KeyInfo, KeyRing};
 use crate::limits::QUESTIONS_PER_BATCH_MAX;
+use crate::mismatch::{Mismatch, Mismatches};
 use crate::opener::{DomainKeys, Opened, Opener};
 use crate::sealer::Sealer;
 use crate::suite::Mode;
@@ -264,6 +265,8 @@ fn read_place(bytes: &[u8]) -> Option<SocketAddr> {
 pub struct Sealed<T> {
     inner: T,
     seal: Option<Seal>,
+    /// Without a seal: of those who have one.
+    mismatches: Mismatches,
     received: Vec<Received>,
     sending: Vec<(Target, Bytes)>,
 }
@@ -271,7 +274,8 @@ pub struct Sealed<T> {
 impl<T: Transport> Sealed<T> {
     /// Wraps a transport.
     pub fn new(inner: T, seal: Option<Seal>) -> Self {
-        Self { inner, seal, received: Vec::new(), sending: Vec::new() }
+        let mismatches = Mismatches::default();
+        Self { inner, seal, mismatches, received: Vec::new(), sending: Vec::new() }
     }
 
     /// The wrapped transport.
@@ -293,6 +297,15 @@ impl<T: Transport> Sealed<T> {
     pub fn seal_mut(&mut self) -> Option<&mut Seal> {
         self.seal.as_mut()
     }
+
+    /// How those seal who were heard since the last call and do it in another way; the last one of
+    /// each kind. They may be strangers.
+    pub fn take_mismatches(&mut self) -> Vec<(Mismatch, SocketAddr)> {
+        match &mut self.seal {
+            Some(seal) => seal.opener.mismatches.take(),
+            None => self.mismatches.take(),
+        }
+    }
 }
 
 impl<T: Transport> Transport for Sealed<T> {
@@ -309,7 +322,14 @@ impl<T: Transport> Transport for Sealed<T> {
     }
 
     fn receive(&mut self, max: usize, out: &mut Vec<Received>) -> bool {
-        let Some(seal) = &mut self.seal else { return self.inner.receive(max, out) };
+        let Some(seal) = &mut self.seal else {
+            let before = out.len();
+            let drained = self.inner.receive(max, out);
+            for Received { from, bytes, .. } in &out[before..] {
+                self.mismatches.note_sealed(bytes, *from);
+            }
+            return drained;
+        };
         let drained = self.inner.receive(max, &mut self.received);
         if !seal.is_fit() {
             self.received.clear();

@@ -174,6 +174,8 @@ fn sockets_have_rules_of_their_own() {
     assert_eq!(remote.asks("join a"), "OK");
     assert_eq!(remote.asks("send a"), "ANZ_EACCES");
     refused(&remote.asks("sender b"), &["who comes by ", &format!("allow socket {tcp} send")]);
+    let act = r#"ask {"do":"access-reload"}"#;
+    refused(&remote.asks(act), &["not over TCP", "shm:"]);
     let (_, welcome) = Guest::new(&place, &url(&place), ALICE, ALICE);
     refused(&welcome, &["no rule allows it"]);
 }

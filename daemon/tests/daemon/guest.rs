@@ -35,7 +35,11 @@ impl Guest {
         fs::set_permissions(place.directory.path(), Permissions::from_mode(0o755)).expect("open");
         let program = place.path("guest");
         if !program.exists() {
-            fs::copy(std::env::current_exe().expect("this program"), &program).expect("copied");
+            // By another process: what this one has open to write, a child of another test may have
+            // as well for a moment, and the program cannot be run then.
+            let own = std::env::current_exe().expect("this program");
+            let copied = Command::new("cp").arg(own).arg(&program).status().expect("cp");
+            assert!(copied.success());
         }
         let mut command = Command::new(program);
         command.args(["--exact", "guest::a_guest", "--ignored", "--nocapture"]);

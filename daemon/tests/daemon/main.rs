@@ -17,6 +17,7 @@ mod guest;
 mod place;
 mod privileges;
 mod removals;
+mod seals;
 
 use place::{Ended, Place, Running, WAIT_MAX, wait_until};
 

@@ -49,3 +49,24 @@ fn those_who_stay_are_told_that_the_domain_was_removed() {
     let view = view_without(&programs[0], 2);
     assert_eq!(view.cause, DISCONNECT, "{}", view.reason);
 }
+
+/// What is wrong with a domain is nobody's business who asks for another one, nor is it any more
+/// when the domain is gone.
+#[test]
+fn warnings_of_a_domain_are_shown_with_it_and_go_with_it() {
+    let keys = "preset = \"lan\"\ntransport.allow_faults = true";
+    let cluster = Cluster::new(vec![Domain::new("slow", keys, &[1])]);
+    let node = cluster.start(1, "");
+    let program = node.program();
+    let warns = |of: &str| {
+        let status = program.ask(&format!("{{\"query\":\"status\"{of}}}"));
+        status["warnings"].to_string().contains("domain.slow.transport.allow_faults")
+    };
+    let of_default = ",\"domain\":\"default\"";
+    assert!(warns("") && warns(",\"domain\":\"slow\"") && !warns(of_default));
+    program.ask("{\"do\":\"remove-domain\",\"name\":\"slow\"}");
+    assert!(!warns(""));
+    let settings = "{\"transport.allow_faults\":true}";
+    program.ask(&format!("{{\"do\":\"add-domain\",\"name\":\"slow\",\"settings\":{settings}}}"));
+    assert!(warns("") && !warns(of_default));
+}

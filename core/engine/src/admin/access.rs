@@ -5,7 +5,7 @@ use anasazi_queue::status::Status;
 use serde_json::{Value, json};
 
 use super::{Refusal, invalid};
-use crate::access::{Asked, Operation, Rule, Subject};
+use crate::access::{Asked, Operation, Rule, Standing, Subject};
 use crate::domains::DEFAULT_NAME;
 use crate::session::Sessions;
 
@@ -18,6 +18,11 @@ pub(crate) struct By {
 }
 
 impl By {
+    /// Comes from where nobody can tell who it is.
+    pub(super) fn is_remote(self, sessions: &Sessions) -> bool {
+        sessions.subject_of(self.session).is_some_and(|of| of.standing == Standing::Remote)
+    }
+
     /// May ask this. `of_domain`: what it is about, if it is about a domain.
     pub(super) fn check(
         self,

@@ -1,6 +1,5 @@
 //! Bridges: tables `[bridge.NAME]`. Each is one direction; two tables make both.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use anasazi_protocol::limits::GROUP_NAME_LEN_MAX;
@@ -200,7 +199,7 @@ impl BridgeConfig {
     /// The other bridges already lead from one end to the other, in whatever direction: then
     /// messages would come round, or arrive twice. The same way back is no circle, for nothing goes
     /// back where it has come from.
-    fn circle(&self, read: &Reader<'_>, others: &[Self]) -> Option<Problem> {
+    fn circle<'a>(&'a self, read: &Reader<'_>, others: &'a [Self]) -> Option<Problem> {
         let same = |other: &&Self| (&other.from, &other.to) == (&self.from, &self.to);
         let overlaps = |other: &&Self| {
             other.prefix.starts_with(&self.prefix) || self.prefix.starts_with(&other.prefix)
@@ -213,39 +212,63 @@ impl BridgeConfig {
             );
             return Some(read.problem("to", text));
         }
-        let pair = |from: &BridgeEnd, to: &BridgeEnd| {
-            if from < to { (from.clone(), to.clone()) } else { (to.clone(), from.clone()) }
+        let (from, to) = (&self.from, &self.to);
+        let is_other = |other: &&Self| {
+            let ends = (&other.from, &other.to);
+            ends != (from, to) && ends != (to, from)
         };
-        let own = pair(&self.from, &self.to);
-        let mut parts: BTreeMap<BridgeEnd, BridgeEnd> = BTreeMap::new();
-        for other in others.iter().filter(|other| pair(&other.from, &other.to) != own) {
-            let (one, two) = (root(&parts, &other.from), root(&parts, &other.to));
-            if one != two {
-                parts.insert(one, two);
-            }
-        }
-        let is_closed = root(&parts, &self.from) == root(&parts, &self.to);
-        is_closed.then(|| {
-            let names: Vec<_> = others.iter().map(|other| &other.name[..]).collect();
-            let text = format!(
-                "other bridges ({}) lead from {} to {} already, so messages would come round or \
-                 arrive twice; allowed: bridges without a circle",
-                names.join(", "),
-                self.from,
-                self.to
-            );
-            read.problem("to", text)
-        })
+        let others: Vec<_> = others.iter().filter(is_other).collect();
+        let (verb, way) = if let Some(way) = way(&others, [to, from], Direction::Forward) {
+            (format!("lead from {to} back to {from}: a circle, messages would come round"), way)
+        } else if let Some(way) = way(&others, [from, to], Direction::Forward) {
+            (format!("lead from {from} to {to} already: messages would arrive twice"), way)
+        } else {
+            let way = way(&others, [from, to], Direction::Any)?;
+            (format!("join {from} and {to} already: messages would arrive twice"), way)
+        };
+        let names: Vec<_> = way.iter().map(|other| &other.name[..]).collect();
+        let steps = way.iter().map(|of| format!("{}: {} -> {}", of.name, of.from, of.to));
+        let text = format!(
+            "bridges {} {verb} ({}); allowed: bridges without a circle",
+            names.join(", "),
+            steps.collect::<Vec<_>>().join(", ")
+        );
+        Some(read.problem("to", text))
     }
 }
 
-/// By what the part is known in which an end is.
-fn root(parts: &BTreeMap<BridgeEnd, BridgeEnd>, end: &BridgeEnd) -> BridgeEnd {
-    let mut at = end;
-    while let Some(next) = parts.get(at) {
-        at = next;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Forward,
+    /// Bridges are taken backwards as well.
+    Any,
+}
+
+/// The bridges of a shortest way from one end to another, one after the other.
+fn way<'a>(
+    bridges: &[&'a BridgeConfig],
+    [from, to]: [&'a BridgeEnd; 2],
+    direction: Direction,
+) -> Option<Vec<&'a BridgeConfig>> {
+    let mut ways = vec![(from, Vec::new())];
+    let mut at = 0;
+    while let Some((end, way)) = ways.get(at).cloned() {
+        if end == to {
+            return Some(way);
+        }
+        for bridge in bridges {
+            let next = match direction {
+                _ if bridge.from == *end => &bridge.to,
+                Direction::Any if bridge.to == *end => &bridge.from,
+                _ => continue,
+            };
+            if ways.iter().all(|(known, _)| *known != next) {
+                ways.push((next, [&way[..], &[*bridge]].concat()));
+            }
+        }
+        at += 1;
     }
-    at.clone()
+    None
 }
 
 /// Table of the bridges' tables.

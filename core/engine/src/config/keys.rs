@@ -183,7 +183,8 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Boolean,
         effect: "Lets administrators cut links and drop datagrams on purpose (isolate, heal, \
                  loss). For tests and demonstrations.",
-        danger: "Never true in production: whoever may open a session can partition the cluster.",
+        danger: "Never true in production: root and the engine's own user can partition the \
+                 cluster.",
         ..key("transport.allow_faults", "false")
     },
     Key {

@@ -447,8 +447,8 @@ impl TransportConfig {
         }
         if self.allow_faults {
             warnings.push(format!(
-                "{prefix}transport.allow_faults is true: whoever may open a session can partition \
-                 the cluster"
+                "{prefix}transport.allow_faults is true: root and the engine's own user can \
+                 partition the cluster"
             ));
         }
         warnings

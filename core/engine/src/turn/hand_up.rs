@@ -56,6 +56,10 @@ impl<T: Transport, S: Storage> Turn<T, S> {
                     let text = format!("{}{text}", self.domains[domain].words());
                     self.admin.journal.warn(text);
                 }
+                Upward::Mismatch { kind, text } => {
+                    let name = &self.domains[domain].name;
+                    self.admin.journal.of_mismatch(now.0, name, kind, &text);
+                }
                 Upward::Stopped { fault: Some(fault) } => {
                     if self.drop_added(domain, &fault, now) {
                         self.end_if_all_left(readiness);

@@ -325,17 +325,21 @@ fn strangers_are_told_apart_by_what_is_wrong_with_them() {
     let other_key = KeyRing::new(vec![(KeyId(1), secret(99))]).expect("a ring");
     let other_key = Seal::new(Mode::Aead, other_key, DOMAIN, draw(3)).expect("randomness");
     type Count = fn(&SealCounters) -> u64;
-    let counts: [(Seal, Count); 3] = [
-        (other_key, |c: &SealCounters| c.key_other),
-        (seal(Mode::Aead, &[7, 1], 4), |c: &SealCounters| c.key_missing),
-        (seal(Mode::Integrity, &[1], 5), |c: &SealCounters| c.other_mode),
+    let (key, mode) = (Mismatch::Key(KeyId(1)), Mismatch::Mode(Mode::Integrity));
+    let counts: [(Seal, Count, Option<Mismatch>); 3] = [
+        (other_key, |c: &SealCounters| c.key_other, Some(key)),
+        (seal(Mode::Aead, &[7, 1], 4), |c: &SealCounters| c.key_missing, None),
+        (seal(Mode::Integrity, &[1], 5), |c: &SealCounters| c.other_mode, Some(mode)),
     ];
-    for (stranger, count) in counts {
+    for (stranger, count, mismatch) in counts {
         let mut world = World::with(stranger, seal(Mode::Aead, &[1], 2));
         assert_eq!(world.say("let me in"), [""; 0]);
         let counters = world.b.counters();
         assert_eq!((count(&counters), counters.dropped()), (1, 1));
         assert_eq!(world.recorded.len(), 1, "nobody is answered");
+        let noted: Vec<_> = mismatch.into_iter().map(|of| (of, address(9))).collect();
+        assert_eq!(world.b.wire.take_mismatches(), noted);
+        assert_eq!(world.b.wire.take_mismatches(), [], "once");
     }
     let mut world = World::new(Mode::Aead);
     world.inject(2, &Bytes::from_static(&[0xA1; 80]));
@@ -345,6 +349,7 @@ fn strangers_are_told_apart_by_what_is_wrong_with_them() {
     );
     let counters = world.b.counters();
     assert_eq!((counters.unsealed, counters.malformed), (1, 1));
+    assert_eq!(world.b.wire.take_mismatches(), [(Mismatch::Unsealed, address(9))]);
     let mut world = World::with(seal(Mode::Aead, &[7, 1], 1), seal(Mode::Aead, &[1], 2));
     world.say("let me in");
     assert_eq!(world.b.seal().missing().collect::<Vec<_>>(), [(KeyId(7), address(9))]);
@@ -353,6 +358,36 @@ fn strangers_are_told_apart_by_what_is_wrong_with_them() {
     world.say("who is it?");
     assert_eq!(world.say("now"), ["now"]);
     assert_eq!(world.b.seal().newest_heard(), Some(KeyId(7)));
+}
+
+#[test]
+fn of_a_flood_of_strangers_the_last_one_of_each_kind_is_known() {
+    let mut world = World::with(seal(Mode::Integrity, &[1], 1), seal(Mode::Aead, &[1], 2));
+    for last in 20..120 {
+        let mut stranger = world.network.attach(address(last), true).expect("a free address");
+        let bytes = Bytes::from_static(&[0xA1; 80]);
+        stranger.send(&[(Target::Unicast(address(2)), bytes)]);
+        assert_eq!(world.b.receive(), [""; 0]);
+        world.say("in another mode");
+    }
+    let expected =
+        [(Mismatch::Unsealed, address(119)), (Mismatch::Mode(Mode::Integrity), address(9))];
+    assert_eq!(world.b.wire.take_mismatches(), expected);
+}
+
+#[test]
+fn who_does_not_seal_knows_of_those_who_do() {
+    let mut world = World::new(Mode::Integrity);
+    world.b.wire.seal = None;
+    world.say("sealed");
+    let expected = [(Mismatch::Mode(Mode::Integrity), address(9))];
+    assert_eq!(world.b.wire.take_mismatches(), expected);
+    // Of others, and what only begins like a sealed one.
+    for bytes in [&[0xA1; 80], &[0xB1; 80]] {
+        world.inject(2, &Bytes::copy_from_slice(bytes));
+    }
+    world.b.receive();
+    assert_eq!(world.b.wire.take_mismatches(), []);
 }
 
 #[test]

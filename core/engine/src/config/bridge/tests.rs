@@ -57,10 +57,20 @@ fn circles_are_refused() {
     };
     let way = bridge("a", "fast/g", "slow/g", "") + &bridge("b", "slow/g", "far/g", "");
     assert!(read(&way).is_ok());
-    for (from, to) in [("far/g", "fast/g"), ("fast/g", "far/g")] {
+    // What leads elsewhere has no part in it.
+    let way = way + &bridge("aside", "fast/h", "slow/h", "");
+    for (from, to, words) in [
+        ("far/g", "fast/g", "bridges a, b lead from fast/g back to far/g: a circle"),
+        ("fast/g", "far/g", "bridges a, b lead from fast/g to far/g already"),
+    ] {
         let text = refused(&(way.clone() + &bridge("c", from, to, "")));
-        assert!(text.contains("bridge.c.to: other bridges (a, b) lead from"), "{text}");
+        assert!(text.contains(&format!("bridge.c.to: {words}")), "{text}");
+        assert!(text.contains("(a: fast/g -> slow/g, b: slow/g -> far/g)"), "{text}");
     }
+    let apart = bridge("a", "fast/g", "slow/g", "") + &bridge("b", "far/g", "slow/g", "");
+    let text = refused(&(apart + &bridge("c", "far/g", "fast/g", "")));
+    let words = "bridges b, a join far/g and fast/g already: messages would arrive twice";
+    assert!(text.contains(words), "{text}");
     assert!(read(&(way.clone() + &bridge("c", "far/h", "fast/g", ""))).is_ok());
     let twice = bridge("a", "fast/g", "slow/g", "EUR") + &bridge("b", "fast/g", "slow/g", "EURUSD");
     assert!(refused(&twice).contains("arrive twice"));
