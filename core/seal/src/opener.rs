@@ -158,6 +158,10 @@ impl Opener {
                 return Opened::Dropped;
             }
         };
+        // Also of who has not greeted: it may not hear this engine's key any more (seed 37).
+        if self.newest_heard.is_none_or(|newest| header.key.is_newer_than(newest)) {
+            self.newest_heard = Some(header.key);
+        }
         if is_near_end(header.counter) {
             let derive = |boot, name| keys.cipher_of(boot, name);
             let next = part(header.counter) + 1;
@@ -179,9 +183,6 @@ impl Opener {
             return Opened::Greeting { sender, counter: header.counter, from, content };
         }
         if known.has_greeted() {
-            if self.newest_heard.is_none_or(|newest| header.key.is_newer_than(newest)) {
-                self.newest_heard = Some(header.key);
-            }
             self.counters.opened += 1;
             return Opened::Content(Received { from, multicast, bytes: content });
         }
