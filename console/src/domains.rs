@@ -43,6 +43,9 @@ pub(crate) fn overview(answer: &Value) -> String {
     format!("{}\n\n{}", shown(&table), shown(&words))
 }
 
+/// Members that are named; how many there are says the line of figures.
+const NODES_NAMED_MAX: usize = 12;
+
 /// What its line has no room for.
 fn sentences(domain: &Value) -> Vec<String> {
     let ring = &domain["ring"];
@@ -51,9 +54,18 @@ fn sentences(domain: &Value) -> Vec<String> {
     let groups = domain["groups"].as_u64().unwrap_or(0);
     let place = format!("at {}{added}, ring {id}, groups: {groups}", text(&domain["address"]));
     let bridges = list(&domain["bridges"]).iter().map(|of| bridge(&text(&domain["name"]), of));
+    let nodes = nodes(list(&ring["nodes"])).into_iter();
     let contract = contract(&domain["contract"]).into_iter();
     let thread = thread(&domain["thread"]).into_iter();
-    [place].into_iter().chain(thread).chain(contract).chain(bridges).collect()
+    [place].into_iter().chain(nodes).chain(thread).chain(contract).chain(bridges).collect()
+}
+
+/// Who is in its ring.
+fn nodes(nodes: &[Value]) -> Option<String> {
+    let named: Vec<_> = nodes.iter().take(NODES_NAMED_MAX).map(text).collect();
+    let more = nodes.len() - named.len();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    (!named.is_empty()).then(|| format!("nodes {}{rest}", named.join(", ")))
 }
 
 /// That it has one of its own, with the longest that this had to wait for the engine's.
@@ -172,7 +184,8 @@ mod tests {
             "name": "abroad", "state": "operational", "added": true, "groups": 12,
             "address": "255.255.255.255:65535",
             "thread": { "waited_us": 1_500, "engine_waited_us": 0 },
-            "ring": { "id": "123456@65535:1a2b3c4d5e6f", "rotation_us": 250, "members": 64 },
+            "ring": { "id": "123456@65535:1a2b3c4d5e6f", "rotation_us": 250, "members": 64,
+                      "nodes": (1..=64).collect::<Vec<_>>() },
             "seal": { "mode": "integrity", "cipher": "AES-256-GMAC", "key": 255 },
             "measured": [{ "node": 2, "round_trip_us": 90, "breaks": null }, member],
             "contract": {
@@ -202,6 +215,7 @@ mod tests {
         assert_eq!(words(lines[2]), words("default 0 - - - - open none -"), "{text}");
         for sentence in [
             "abroad   at 255.255.255.255:65535, added, ring 123456@65535:1a2b3c4d5e6f, groups: 12",
+            "abroad   nodes 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 52 more",
             "abroad   its own thread has waited 1.500 ms for the engine's at most",
             "abroad   contract broken: node 3: round trip 112 ms measured, 0.5 ms allowed",
             "abroad   contract broken: node 4 is out for 30.000 s",

@@ -74,6 +74,7 @@ pub(crate) fn domain<T: Transport, S: Storage>(place: &Place<T, S>) -> Value {
             "id": ring.to_string(),
             "rotation_us": status.rotation.map(contract::micros),
             "members": status.members.len(),
+            "nodes": status.members.iter().map(|(of, _)| of.node.0).collect::<Vec<_>>(),
             "multicast": status.multicast,
         })
     });
