@@ -296,6 +296,19 @@ def idle_line(one):
             f"{one['own_mb']:.1f} MB of its own, {one['resident_mb']:.1f} MB resident")
 
 
+def options_of(description, rounds):
+    """What small benchmarks are told; `rounds`: how many there are, if nobody says."""
+    parser = argparse.ArgumentParser(description=description,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--release", type=pathlib.Path, required=True)
+    parser.add_argument("--include", type=pathlib.Path, default=HERE.parent.parent / "include")
+    parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    arguments = parser.parse_args()
+    arguments.release, arguments.plots = arguments.release.resolve(), None
+    return arguments
+
+
 def write(arguments, figures):
     about = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
              "kernel": platform.release(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}

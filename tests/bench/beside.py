@@ -10,7 +10,6 @@ thread turns, or which has a thread of its own (turn.thread). Printed are the la
 member, medians of all rounds. Exit status: 0 if all members always had the same order and a domain
 of its own was better than the same one in every round's p50, 1 if not."""
 
-import argparse
 import os
 import pathlib
 import signal
@@ -21,7 +20,7 @@ import tempfile
 import time
 
 import floods
-from bench import HERE, compile_member, say, write
+from bench import compile_member, options_of, say, write
 from clusters import Anasazi
 from hosts import Namespaces, Trouble
 
@@ -90,7 +89,7 @@ def all_ways(clusters):
 
 
 def main():
-    arguments = parse()
+    arguments = options_of(__doc__, rounds=5)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.geteuid():
         sys.exit("beside.py makes hosts of its own (network namespaces): run it as root")
@@ -137,18 +136,6 @@ def verdict(runs):
         if not all(apart["p50_us"] < same["p50_us"] for apart, same in pairs):
             reasons.append(f"{name} did not help in every round")
     return reasons
-
-
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--release", type=pathlib.Path, required=True)
-    parser.add_argument("--include", type=pathlib.Path, default=HERE.parent.parent / "include")
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    arguments.release, arguments.plots = arguments.release.resolve(), None
-    return arguments
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ programs on each that send as much as they can: all in groups of `default`, and 
 own, in turns. The sums of what they deliver are compared; 0.8 is the least. Exit status: 0 if it is
 reached and all members always had the same order, 1 if not."""
 
-import argparse
 import json
 import os
 import pathlib
@@ -19,7 +18,7 @@ import tempfile
 import time
 
 import floods
-from bench import HERE, compile_member, say, write
+from bench import compile_member, options_of, say, write
 from clusters import Anasazi
 from hosts import Namespaces, Trouble
 
@@ -67,7 +66,7 @@ def flood(cluster, groups):
 
 
 def main():
-    arguments = parse()
+    arguments = options_of(__doc__, rounds=3)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if os.geteuid():
         sys.exit("many.py makes hosts of its own (network namespaces): run it as root")
@@ -97,18 +96,6 @@ def main():
     if ratio < LEAST:
         print(f"FAILED: {LEAST} is the least", flush=True)
     return 0 if ratio >= LEAST and ordered else 1
-
-
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--release", type=pathlib.Path, required=True)
-    parser.add_argument("--include", type=pathlib.Path, default=HERE.parent.parent / "include")
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--rounds", type=int, default=3)
-    arguments = parser.parse_args()
-    arguments.release, arguments.plots = arguments.release.resolve(), None
-    return arguments
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 Two pairs of daemons on loopback, one with the thread and one without, take turns: as many messages
 as each takes, and paced ones. Exit status: 0 if all members always had the same order, 1 if not."""
 
-import argparse
 import pathlib
 import signal
 import statistics
@@ -14,7 +13,7 @@ import sys
 import tempfile
 
 import floods
-from bench import HERE, compile_member, say, write
+from bench import compile_member, options_of, say, write
 from clusters import Anasazi
 from hosts import Loopback, Trouble
 
@@ -38,7 +37,7 @@ class WithThread(Anasazi):
 
 
 def main():
-    arguments = parse()
+    arguments = options_of(__doc__, rounds=5)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="anasazi-threads-") as place:
         clusters = []
@@ -84,18 +83,6 @@ def line(row):
         return (f"{row['length']} B at {row['rate']}/s of each: p50 in us {beside('p50_us')}; "
                 f"p99 {beside('p99_us')}")
     return f"{row['length']} B: messages/s {beside('messages_s')}"
-
-
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--release", type=pathlib.Path, required=True)
-    parser.add_argument("--include", type=pathlib.Path, default=HERE.parent.parent / "include")
-    parser.add_argument("--json", type=pathlib.Path)
-    parser.add_argument("--rounds", type=int, default=5)
-    arguments = parser.parse_args()
-    arguments.release, arguments.plots = arguments.release.resolve(), None
-    return arguments
 
 
 if __name__ == "__main__":

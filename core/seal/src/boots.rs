@@ -146,8 +146,8 @@ impl Boots {
 
     /// The same for one of them.
     pub(crate) fn foresee_key_of(&mut self, boot: Boot, key: KeyId, derive: Derive) {
-        if let Some(known) = self.known.get_mut(&boot).filter(|known| known.has_greeted) {
-            known.foresee(boot, key, part(known.window.next()), derive);
+        if let Some(known) = self.known.get(&boot) {
+            self.foresee_part(boot, key, part(known.window.next()), derive);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::boots::Boot;
+use crate::boots::{Boot, part};
 use crate::header::{Header, Kind};
 use crate::keys::KeyId;
-use crate::limits::{DATAGRAMS_PER_KEY_LOG2, OVERHEAD_LEN};
+use crate::limits::OVERHEAD_LEN;
 use crate::opener::DomainKeys;
 use crate::suite::{Cipher, Suite};
 
@@ -73,7 +73,7 @@ impl Sealer {
     ) -> Bytes {
         let counter = self.counter;
         self.counter += 1;
-        let part = counter >> DATAGRAMS_PER_KEY_LOG2;
+        let part = part(counter);
         if part != self.part {
             self.part = part;
             let cipher = keys.cipher(self.key, self.suite, self.boot, part);
