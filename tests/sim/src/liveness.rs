@@ -228,16 +228,30 @@ impl Cluster {
         if self.lasting == Lasting::Links { self.rings_are_as_large_as_can_be() } else { Ok(()) }
     }
 
-    /// L1 where links stay bad, of what the network really is. What is larger than both rings has
-    /// members of both.
-    fn rings_are_as_large_as_can_be(&self) -> Result<(), String> {
+    /// The rings of nodes that run.
+    fn rings(&self) -> Vec<(RingId, Vec<usize>)> {
         let mut rings: BTreeMap<RingId, Vec<usize>> = BTreeMap::new();
         for (at, node) in self.nodes.iter().enumerate().filter(|(_, n)| n.runs()) {
             let ring = node.ring.as_ref().map(|(ring, _)| *ring).unwrap_or_default();
             rings.entry(ring).or_default().push(at);
         }
-        let rings: Vec<(RingId, Vec<usize>)> = rings.into_iter().collect();
-        let bad = |a, b| self.network.is_cut_for_good(a, b) || self.network.is_cut_for_good(b, a);
+        rings.into_iter().collect()
+    }
+
+    fn is_bad(&self, a: usize, b: usize) -> bool {
+        self.network.is_cut_for_good(a, b) || self.network.is_cut_for_good(b, a)
+    }
+
+    /// Whether two members of a ring cannot talk to each other, which they find when they have to.
+    pub(crate) fn has_bad_link_in_a_ring(&self) -> bool {
+        self.rings().iter().any(|(_, of)| of.iter().any(|a| of.iter().any(|b| self.is_bad(*a, *b))))
+    }
+
+    /// L1 where links stay bad, of what the network really is. What is larger than both rings has
+    /// members of both.
+    fn rings_are_as_large_as_can_be(&self) -> Result<(), String> {
+        let rings = self.rings();
+        let bad = |a, b| self.is_bad(a, b);
         for (index, (first, ours)) in rings.iter().enumerate() {
             for (second, theirs) in &rings[index + 1..] {
                 let all: Vec<usize> = ours.iter().chain(theirs).copied().collect();
