@@ -265,7 +265,8 @@ pub const KEYS: &[Key] = &[
         effect: "A token that was passed on and of which nothing was heard since is sent again \
                  after this time at the latest: sooner where it goes round quickly, after four of \
                  the quickest rotations of the last half minute or two of the last one, whichever \
-                 is longer, but not before an eighth of this time.",
+                 is longer, but not before an eighth of this time. Each further wait is twice \
+                 as long, up to four times this time. A parked token is asked for alike.",
         danger: "Shorter than a round trip: every token is sent twice.",
         ..key("ring.token_repeat_ms", "10")
     },

@@ -3,6 +3,8 @@
 //! acknowledged. A token that is received twice is never passed on twice: that would set a second
 //! token going round. A lost token is missed and made anew, so it comes round (axiom L2).
 
+use core::time::Duration;
+
 use super::Ring;
 use crate::id::{NodeId, Process};
 use crate::limits;
@@ -32,6 +34,15 @@ pub(crate) enum Hop {
         /// When it goes on its round, at the latest.
         until: Instant,
     },
+}
+
+/// This node has something to send and has asked for the token, which is parked elsewhere.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Wake {
+    /// When to ask again.
+    again_at: Instant,
+    /// How often it was asked for again.
+    repeats: u32,
 }
 
 impl Hop {
@@ -68,7 +79,7 @@ impl Ring {
         self.accepted = token.token_sequence;
         self.away = node.now.since(self.token_at);
         self.token_at = node.now;
-        self.wake_at = None;
+        self.wake = None;
         self.overdue_after_a_round(node);
         self.hop.confirmed();
         node.out.stats.tokens_received += 1;
@@ -154,8 +165,12 @@ impl Ring {
         self.wake_wanted = false;
         self.last_sent = Some(token);
         self.send_token(node, to);
-        let repeat_at = node.now + self.rotations.repeat_after(node.config.timers.token_repeat);
+        let repeat_at = node.now + self.repeat_after(node, 0);
         self.hop = Hop::Unconfirmed { to, repeat_at, repeats: 0 };
+    }
+
+    fn repeat_after(&self, node: &Node, repeats: u32) -> Duration {
+        self.rotations.repeat_after(node.config.timers.token_repeat, repeats)
     }
 
     fn send_token(&self, node: &mut Node, to: usize) {
@@ -214,13 +229,13 @@ impl Ring {
     pub(crate) fn want_token(&mut self, node: &mut Node) {
         let resting = self.last_sent.as_ref().is_some_and(|t| t.idle_hops > 0);
         let here = self.arrived.is_some() || matches!(self.hop, Hop::Parked { .. });
-        if resting && self.wake_at.is_none() && !here {
-            self.send_wake(node);
+        if resting && self.wake.is_none() && !here {
+            self.send_wake(node, 0);
         }
     }
 
-    fn send_wake(&mut self, node: &mut Node) {
-        self.wake_at = Some(node.now + node.config.timers.token_repeat);
+    fn send_wake(&mut self, node: &mut Node, repeats: u32) {
+        self.wake = Some(Wake { again_at: node.now + self.repeat_after(node, repeats), repeats });
         let keeper = self.last_sent.as_ref().map_or(self.me, |token| self.keeper(token));
         if keeper != self.me {
             node.send_to(self.members[keeper], &Packet::Wake { ring: self.id });
@@ -230,8 +245,10 @@ impl Ring {
     /// What is due by now: a token to be sent again, a wake-up to be repeated, a parked token's
     /// round.
     pub(crate) fn on_timeout(&mut self, node: &mut Node) {
-        if self.wake_at.is_some_and(|at| at <= node.now) {
-            if node.queue.is_empty() { self.wake_at = None } else { self.send_wake(node) }
+        if let Some(wake) = self.wake.take_if(|wake| wake.again_at <= node.now)
+            && !node.queue.is_empty()
+        {
+            self.send_wake(node, wake.repeats + 1);
         }
         if self.probe_at.is_some_and(|at| at <= node.now) {
             self.probe_at = None;
@@ -239,16 +256,15 @@ impl Ring {
                 node.send_to(self.predecessor(), &Packet::Wake { ring: self.id });
             }
         }
-        match &mut self.hop {
-            Hop::Unconfirmed { to, repeat_at, repeats } if *repeat_at <= node.now => {
-                let to = *to;
-                *repeats += 1;
-                let wait = node.config.timers.token_repeat * (1 << (*repeats).min(2));
-                *repeat_at = node.now + wait;
+        match self.hop {
+            Hop::Unconfirmed { to, repeat_at, repeats } if repeat_at <= node.now => {
+                let repeats = repeats + 1;
+                let repeat_at = node.now + self.repeat_after(node, repeats);
+                self.hop = Hop::Unconfirmed { to, repeat_at, repeats };
                 node.out.stats.tokens_repeated += 1;
                 self.send_token(node, to);
             }
-            Hop::Parked { until, .. } if *until <= node.now => {
+            Hop::Parked { until, .. } if until <= node.now => {
                 if let Some(token) = self.unpark(node) {
                     self.pass(node, token);
                 }
@@ -268,7 +284,8 @@ impl Ring {
             Hop::Unconfirmed { repeat_at, .. } => (*repeat_at).min(loss),
             Hop::Parked { until, .. } => *until,
         };
-        [Some(hop), self.wake_at, self.probe_at, self.token_due_at()].into_iter().flatten().min()
+        let wake = self.wake.map(|wake| wake.again_at);
+        [Some(hop), wake, self.probe_at, self.token_due_at()].into_iter().flatten().min()
     }
 
     fn loss_at(&self, node: &Node) -> Instant {

@@ -27,6 +27,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 pub(crate) use hop::Hop;
+use hop::Wake;
 pub(crate) use store::{Held, Store};
 pub(crate) use token::{Outgoing, Source};
 
@@ -103,9 +104,8 @@ pub(crate) struct Ring {
     probe_at: Option<Instant>,
     /// Who wants to know when a token with this number has come.
     gauge: Option<(Process, u64)>,
-    /// When to ask for the token again, while this node has something to send and the token is
-    /// parked elsewhere.
-    wake_at: Option<Instant>,
+    /// Asking for a token that is parked elsewhere.
+    wake: Option<Wake>,
 }
 
 /// What a member added to the token: packets sent, packets sent again, packets waiting.
@@ -150,7 +150,7 @@ impl Ring {
             lacking: (0, 0),
             probe_at: None,
             gauge: None,
-            wake_at: None,
+            wake: None,
         }
     }
 

@@ -18,6 +18,8 @@ const REPEAT_AFTER_LAST: u32 = 2;
 /// But not sooner than after this part of the time that is configured: a processor has other things
 /// to do now and then.
 const REPEAT_SOONEST: u32 = 8;
+/// Each further wait is twice as long, up to so many times what is configured.
+const REPEAT_LATEST: u32 = 4;
 
 /// How long a rotation took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +62,20 @@ impl Rotations {
         }
     }
 
-    /// How long to wait for a word of a token that was passed on: what rotations take, within the
-    /// time that is configured for paths of which nothing is known. Data that hold the token up
-    /// make the last rotation long, and what is only late needs no repeating.
-    pub(super) fn repeat_after(&self, configured: Duration) -> Duration {
-        let (Some(least), Some(last)) = (self.least(), self.last) else { return configured };
-        let after = (least * REPEAT_AFTER_QUICKEST).max(last * REPEAT_AFTER_LAST);
-        after.clamp(configured / REPEAT_SOONEST, configured)
+    /// How long to wait for a word of a token that was passed on, or that was asked for, and after
+    /// so many `repeats` of that: at first what rotations take, within the time that is configured
+    /// for paths of which nothing is known. Data that hold the token up make the last rotation
+    /// long, and what is only late needs no repeating.
+    pub(super) fn repeat_after(&self, configured: Duration, repeats: u32) -> Duration {
+        let after = match (self.least(), self.last) {
+            (Some(least), Some(last)) => {
+                (least * REPEAT_AFTER_QUICKEST).max(last * REPEAT_AFTER_LAST)
+            }
+            _ => configured,
+        };
+        let first = after.clamp(configured / REPEAT_SOONEST, configured);
+        let doublings = repeats.min((REPEAT_SOONEST * REPEAT_LATEST).ilog2());
+        (first * (1 << doublings)).min(configured * REPEAT_LATEST)
     }
 
     fn least(&self) -> Option<Duration> {
@@ -163,16 +172,29 @@ mod tests {
     fn a_token_is_repeated_the_sooner_the_quicker_it_goes_round() {
         let configured = Duration::from_millis(10);
         let mut rotations = Rotations::default();
-        assert_eq!(rotations.repeat_after(configured), configured, "nothing is known yet");
+        assert_eq!(rotations.repeat_after(configured, 0), configured, "nothing is known yet");
         let mut after_us = |took_us| {
             rotations.pace(Instant(1), Some(Duration::from_micros(took_us)), LOSS);
-            rotations.repeat_after(configured).as_micros()
+            rotations.repeat_after(configured, 0).as_micros()
         };
         assert_eq!(after_us(9_000), 10_000);
         assert_eq!(after_us(1_000), 4_000);
         assert_eq!(after_us(1_500), 4_000, "the quickest counts");
         assert_eq!(after_us(3_000), 6_000, "and the last one");
         assert_eq!(after_us(10), 1_250);
+    }
+
+    #[test]
+    fn each_wait_for_a_token_is_twice_the_one_before_up_to_four_times_what_is_configured() {
+        let configured = Duration::from_millis(10);
+        let waits = |rotations: &Rotations| {
+            [0, 1, 2, 3, 4, 5, 6, 99].map(|n| rotations.repeat_after(configured, n).as_micros())
+        };
+        let mut rotations = Rotations::default();
+        assert_eq!(waits(&rotations)[..4], [10_000, 20_000, 40_000, 40_000]);
+        rotations.pace(Instant(1), Some(Duration::from_micros(10)), LOSS);
+        let quick = [1_250, 2_500, 5_000, 10_000, 20_000, 40_000, 40_000, 40_000];
+        assert_eq!(waits(&rotations), quick);
     }
 
     #[test]
