@@ -13,6 +13,8 @@ use crate::suite::Mode;
 pub enum Mismatch {
     /// Its key has the number of one that is here, and is another one, or is for another domain.
     Key(KeyId),
+    /// Its key has a number that none of those here has.
+    Missing(KeyId),
     /// It is sealed in this mode, and here another one is used, or none.
     Mode(Mode),
     /// It is not sealed.

@@ -212,6 +212,7 @@ impl Opener {
             }
             None => {
                 self.missing.insert(header.key, from);
+                self.mismatches.note(Mismatch::Missing(header.key), from);
                 &mut counters.key_missing
             }
             Some(hint) if hint != header.hint => {

@@ -48,6 +48,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
 fn kind(mismatch: Mismatch) -> &'static str {
     match mismatch {
         Mismatch::Key(_) => "seal-key",
+        Mismatch::Missing(_) => "seal-key-missing",
         Mismatch::Mode(_) => "seal-mode",
         Mismatch::Unsealed => "unsealed",
     }
@@ -59,6 +60,10 @@ fn words(mismatch: Mismatch, from: SocketAddr, ours: Option<Mode>) -> String {
         (Mismatch::Key(id), _) => (
             format!("seals with another key of number {id}, or for another cluster or domain"),
             "compare seal.key_file (DIGEST in `anasazi key status`)",
+        ),
+        (Mismatch::Missing(id), _) => (
+            format!("seals with key {id}, which is not here"),
+            "add the key to seal.key_file and have it read (`anasazi key stage`)",
         ),
         (Mismatch::Mode(theirs), None) => (
             format!(
@@ -107,6 +112,9 @@ mod tests {
         let key = said(Mismatch::Key(KeyId(2)), Some(Mode::Aead));
         assert!(key.contains("seals with another key of number 2"), "{key}");
         assert!(key.contains("compare seal.key_file"), "{key}");
+        let missing = said(Mismatch::Missing(KeyId(3)), Some(Mode::Aead));
+        assert!(missing.contains("seals with key 3, which is not here"), "{missing}");
+        assert!(missing.contains("add the key to seal.key_file"), "{missing}");
         let mode = said(Mismatch::Mode(Mode::Integrity), Some(Mode::Aead));
         assert!(mode.contains("seals in mode integrity, this node in aead"), "{mode}");
         let sealed = said(Mismatch::Mode(Mode::Aead), None);

@@ -123,6 +123,11 @@ fn a_stranger_is_left_out_and_knows_which_key_it_lacks() {
         let missing = |index| of(&host.ask(index, "keys"), "missing")[0]["id"].clone();
         (missing(0), missing(1)) == (2.into(), 1.into())
     });
+    for (index, lacks) in [(0, 2), (1, 1)] {
+        let warnings = host.ask(index, "status")["warnings"].to_string();
+        let words = format!("seals with key {lacks}, which is not here: no ring is formed with it");
+        assert!(warnings.contains(&words), "{warnings}");
+    }
     let alone = |host: &Host| [host.nodes(0), host.nodes(1)] == [vec![1], vec![2]];
     host.run_until("each has a ring of its own", alone);
     // Longer than it takes to find each other.
