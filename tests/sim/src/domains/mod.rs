@@ -4,8 +4,8 @@
 //! A seed is run twice: once with all that goes wrong in `slow`, and once without it. What `fast`
 //! did must be the same to the nanosecond in both, since the two share nothing but the thread that
 //! turns them. Processes fail in both runs alike where they are in `fast`, too. Where a bridge
-//! leads from `slow` to `fast` there is one run, since what happens in `slow` is then seen in
-//! `fast`.
+//! leads from `slow` to `fast`, what happens in `slow` is seen in `fast`: there it must have the
+//! same configurations, if nothing goes wrong in `fast` itself.
 //!
 //! | file | what |
 //! |---|---|
@@ -23,11 +23,16 @@ mod network;
 mod shared;
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anasazi_oracle::{Entry, Record};
+use anasazi_protocol::Process;
+use anasazi_protocol::trace::Trace;
 
 use crate::random::Random;
 use bridges::BridgesPlan;
-use world::World;
+use world::{Deed, World};
 
 /// How a seed ended.
 #[derive(Debug)]
@@ -95,10 +100,14 @@ pub fn run(seed: u64) -> Outcome {
         let sick = World::new(plan.clone(), true).live()?;
         (outcome.deliveries, outcome.faults) = (sick.deliveries, sick.faults);
         outcome.forwards = sick.forwards;
-        if plan.bridges.leads_to_fast() {
+        let is_bridged = plan.bridges.leads_to_fast();
+        if is_bridged && plan.fast_faults_ms + plan.process_faults_ms > 0 {
             return Ok(());
         }
         let well = World::new(plan.clone(), false).live()?;
+        if is_bridged {
+            return same_configurations(&sick.fast, &well.fast);
+        }
         // One of the two may have been watched for longer, until slow was well again.
         let mut pairs = sick.fast.iter().zip(&well.fast);
         let Some((with, without)) = pairs.find(|(one, other)| one != other) else {
@@ -114,6 +123,29 @@ pub fn run(seed: u64) -> Outcome {
         Err(_) => Some("panicked: see the message above".to_owned()),
     };
     outcome
+}
+
+/// Whether each process had the same ones, whenever that was.
+fn same_configurations(sick: &[Deed], well: &[Deed]) -> Result<(), String> {
+    let of = |deeds: &[Deed]| {
+        let mut all: BTreeMap<Process, Vec<Vec<Process>>> = BTreeMap::new();
+        for deed in deeds {
+            if let Deed::Core(Record { process, entry: Entry::Trace(trace), .. }) = deed
+                && let Trace::Regular { members, .. } = trace
+            {
+                all.entry(*process).or_default().push(members.clone());
+            }
+        }
+        all
+    };
+    let (sick, well) = (of(sick), of(well));
+    if sick == well {
+        return Ok(());
+    }
+    Err(format!(
+        "isolation: fast has other configurations with faults in slow than without:\n    with     \
+         {sick:?}\n    without  {well:?}"
+    ))
 }
 
 #[cfg(test)]
