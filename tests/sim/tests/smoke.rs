@@ -35,3 +35,14 @@ fn clients_that_stand_still_get_what_they_chose() {
     }
     assert!(outcomes[0].missed > 0 && outcomes[1].holds > 0, "{outcomes:?}");
 }
+
+/// - 511482: one of two had been away when the key that it seals with was retired, and the other
+///   one did not know where it is.
+/// - 511602: a contract that nobody can meet, of which half of the members were found at a time.
+#[test]
+fn seeds_that_once_failed() {
+    for seed in [511_482, 511_602] {
+        let outcome = run(Options::new(seed, None), Watch::default());
+        assert!(outcome.failure.is_none(), "seed {seed}: {}", outcome.failure.unwrap());
+    }
+}
