@@ -27,6 +27,9 @@ pub(crate) enum Kind {
     /// "I have heard of you": the content is the boot id of whom it is for, and whether the sender
     /// asks for the same in return.
     Greeting = 1,
+    /// "I have this key, too": without content, sealed with a key that the sender does not seal
+    /// with yet, for those who seal with nothing else any more.
+    Offer = 2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +89,7 @@ impl Header {
         let kind = match kind {
             0 => Kind::Content,
             1 => Kind::Greeting,
+            2 => Kind::Offer,
             _ => return Err(NotSealed::Malformed),
         };
         let suite = Suite::of(*suite).ok_or(NotSealed::Malformed)?;

@@ -29,6 +29,10 @@ pub(crate) const WAITING_BOOTS_MAX: usize = 4_096;
 /// and then at each of so many.
 pub(crate) const ASKS_EVERY: u64 = 16;
 
+/// While a newer key is here than the one that seals, whoever is not known is offered it with each
+/// datagram, and the others with one of so many: they may not hear the one that seals any more.
+pub(crate) const OFFERS_EVERY: u64 = 17;
+
 /// Questions sent while one batch is received. Answers, which go to who has proved to be alive, are
 /// not counted.
 pub(crate) const QUESTIONS_PER_BATCH_MAX: usize = 128;

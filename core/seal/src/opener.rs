@@ -65,6 +65,8 @@ pub(crate) enum Opened {
     Content(Received),
     /// Its sender does not know this boot, so that it has to be told. Dropped.
     Stranger { sender: Boot, from: SocketAddr },
+    /// Its sender has this key and seals with another one.
+    Offer { sender: Boot, key: KeyId, from: SocketAddr },
     /// To us, if it is for our boot.
     Greeting { sender: Boot, counter: u64, from: SocketAddr, content: Bytes },
     /// Counted.
@@ -159,7 +161,8 @@ impl Opener {
             }
         };
         // Also of who has not greeted: it may not hear this engine's key any more (seed 37).
-        if self.newest_heard.is_none_or(|newest| header.key.is_newer_than(newest)) {
+        let is_used = header.kind != Kind::Offer;
+        if is_used && self.newest_heard.is_none_or(|newest| header.key.is_newer_than(newest)) {
             self.newest_heard = Some(header.key);
         }
         if is_near_end(header.counter) {
@@ -177,6 +180,12 @@ impl Opener {
             // Its sender may know who was here before.
             let is_lost = header.kind == Kind::Content && known.is_greeted_again();
             return if is_lost { Opened::Stranger { sender, from } } else { Opened::Dropped };
+        }
+        if header.kind == Kind::Offer {
+            self.counters.opened += 1;
+            let is_due = known.is_greeted_again();
+            let offer = Opened::Offer { sender, key: header.key, from };
+            return if is_due { offer } else { Opened::Dropped };
         }
         if header.kind == Kind::Greeting {
             self.counters.opened += 1;

@@ -10,7 +10,7 @@ use crate::boots::{Boot, Known};
 use crate::counters::SealCounters;
 use crate::header::Kind;
 use crate::keys::{KeyId, KeyInfo, KeyRing};
-use crate::limits::QUESTIONS_PER_BATCH_MAX;
+use crate::limits::{OFFERS_EVERY, QUESTIONS_PER_BATCH_MAX};
 use crate::mismatch::{Mismatch, Mismatches};
 use crate::opener::{DomainKeys, Opened, Opener};
 use crate::sealer::Sealer;
@@ -30,6 +30,8 @@ pub struct Seal {
     is_void: bool,
     /// Answers and questions to engines that are not known, to be sent.
     greetings: Vec<Greeting>,
+    /// Datagrams for one engine since a newer key came than the one that seals.
+    unheard: u64,
 }
 
 struct Greeting {
@@ -47,7 +49,7 @@ impl Seal {
         let keys = DomainKeys::new(ring, domain);
         let sealer = Sealer::new(&keys, mode.suite(), boot);
         let (opener, is_void, greetings) = (Opener::new(mode), false, Vec::new());
-        Some(Self { keys, sealer, opener, draw, is_void, greetings })
+        Some(Self { keys, sealer, opener, draw, is_void, greetings, unheard: 0 })
     }
 
     /// Encrypted, or only authenticated.
@@ -164,6 +166,11 @@ impl Seal {
                 let asks = !known.is_some_and(Known::has_greeted);
                 self.greet(Greeting { to: from, boot: sender, asks });
             }
+            // It hears from the answer that this key is in use.
+            Opened::Offer { sender, key, from } if key == self.active() => {
+                self.greet(Greeting { to: from, boot: sender, asks: true });
+            }
+            Opened::Offer { .. } => {}
             Opened::Greeting { sender, counter, from, content } => {
                 self.take_greeting((sender, counter), from, &content);
             }
@@ -233,6 +240,25 @@ impl Seal {
                     }
                 };
                 out.push((*target, sealed));
+            }
+        }
+        if self.newest() != self.active() {
+            self.offer_newest(batch, out);
+        }
+    }
+
+    /// Those who seal with the newest key only, and do not know where this engine is, would never
+    /// hear of it, nor it of the key (seed 511482).
+    fn offer_newest(&mut self, batch: &[(Target, Bytes)], out: &mut Vec<(Target, Bytes)>) {
+        for (target, _) in batch {
+            let Target::Unicast(to) = target else { continue };
+            self.unheard += 1;
+            let is_due = self.unheard.is_multiple_of(OFFERS_EVERY);
+            if (is_due || self.opener.boots.at(*to).is_none())
+                && let Some(offer) = self.sealer.offer(&self.keys, self.newest())
+            {
+                self.opener.counters.sealed += 1;
+                out.push((*target, offer));
             }
         }
     }

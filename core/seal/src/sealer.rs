@@ -90,4 +90,17 @@ impl Sealer {
         self.cipher.seal(&header.encode(), counter, content, &mut self.arena);
         self.arena.split().freeze()
     }
+
+    /// Says to whoever hears it that this engine has a key that it does not seal with. `None`:
+    /// there is no such key.
+    pub(crate) fn offer(&mut self, keys: &DomainKeys, key: KeyId) -> Option<Bytes> {
+        let (suite, boot, counter) = (self.suite, self.boot, self.counter);
+        let cipher = keys.cipher(key, suite, boot, part(counter))?;
+        let (kind, hint) = (Kind::Offer, keys.hint(key)?);
+        let header = Header { suite, kind, key, hint, boot, addressee: 0, counter };
+        self.counter += 1;
+        let mut bytes = [0; OVERHEAD_LEN];
+        cipher.seal(&header.encode(), counter, &[], &mut bytes);
+        Some(Bytes::copy_from_slice(&bytes))
+    }
 }

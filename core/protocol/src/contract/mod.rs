@@ -66,6 +66,8 @@ pub(crate) struct Keeper {
     said: BTreeMap<(NodeId, Bound), Instant>,
     /// Since when somebody is to go, as this member sees it; or since it last said so.
     going_since: Option<Instant>,
+    /// Before that this member has nobody put out.
+    demands_from: Instant,
     /// Who is demoted, by the order of the present ring.
     demoted: Option<(NodeId, Breach)>,
     /// When this member heard that somebody is demoted.
@@ -113,6 +115,7 @@ impl Keeper {
                 statements: Statements::default(),
                 said: BTreeMap::new(),
                 going_since: None,
+                demands_from: Instant::default(),
                 demoted: None,
                 heard_at: Instant::default(),
                 is_told: false,
@@ -135,6 +138,11 @@ impl Keeper {
         }
         let end = now + self.period;
         self.gauges.installed(&others, self.demoted.is_some(), (now, end));
+        // Who was alone has measured nobody; and where most broke the contract, all are to be
+        // measured once more, or one after the other would be put out (seed 511602).
+        if self.is_alone() || self.statements.is_void() {
+            self.demands_from = now + self.contract.patience;
+        }
         self.trials.blame_nobody(now);
         self.ring = ring;
         self.statements = Statements::new(members.iter().map(|p| p.node).collect());
@@ -291,7 +299,7 @@ impl Keeper {
         // Where most are about to be found, it is not for one of them to go.
         let found = self.statements.found().into_iter().map(|(node, _)| node);
         let doubtful: BTreeSet<NodeId> = self.gauges.doubtful().chain(found).collect();
-        if 2 * doubtful.len() > self.statements.members.len() {
+        if 2 * doubtful.len() > self.statements.members.len() || now < self.demands_from {
             return None;
         }
         let rank = self.statements.rank(self.me)? as u32;

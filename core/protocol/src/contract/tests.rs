@@ -25,7 +25,7 @@ fn install(keeper: &mut Keeper, sequence: u64, members: &[u32], at: u64) {
     keeper.installed(ring(sequence), &members, ms(at));
 }
 
-/// That of a node in ring 1, of so many members.
+/// That of a node in ring 1, of so many members, which has been with them for long.
 fn keeper(me: u32, members: u32) -> Box<Keeper> {
     let contract = Contract {
         round_trip: Some(Duration::from_millis(5)),
@@ -35,6 +35,7 @@ fn keeper(me: u32, members: u32) -> Box<Keeper> {
     let config = CoreConfig { contract, ..CoreConfig::default() };
     let mut keeper = Keeper::new(NodeId(me), &config).expect("a bound");
     install(&mut keeper, 1, &(1..=members).collect::<Vec<_>>(), 0);
+    keeper.demands_from = ms(0);
     keeper
 }
 
@@ -99,6 +100,26 @@ fn a_demotion_is_asked_for_by_one_after_the_other_and_not_at_once() {
     assert_eq!(asked_at(2), Some((PERIOD_MS + 2 * part, 4)));
     assert_eq!(asked_at(3), Some((PERIOD_MS + 3 * part, 4)));
     assert_eq!(asked_at(4), None, "nobody asks to be demoted");
+}
+
+/// One after the other would be put out where nobody can keep the contract.
+#[test]
+fn who_was_alone_and_who_broke_it_with_most_others_asks_for_no_demotion_for_a_while() {
+    let asked_after = |before: &[u32], accused: &[u32]| {
+        let mut keeper = keeper(1, 4);
+        install(&mut keeper, 1, before, 0);
+        accused.iter().for_each(|of| accuse(&mut keeper, &[1, 2, 3, 4], *of, 0));
+        install(&mut keeper, 1, &[1, 2, 3, 4], 0);
+        accuse(&mut keeper, &[2, 3], 4, 0);
+        let said = periods(&mut keeper, (PERIOD_MS, 2 * PATIENCE_MS), &[]);
+        let asked = said.iter().find(|(.., says)| *says == Says::Demote);
+        asked.expect("it is asked for at last").0
+    };
+    let soon = PERIOD_MS + PATIENCE_MS / u64::from(HEARING);
+    assert_eq!(asked_after(&[1, 2, 3], &[]), soon);
+    assert_eq!(asked_after(&[1, 2, 3], &[3]), soon);
+    assert_eq!(asked_after(&[1, 2, 3], &[2, 3]), PATIENCE_MS, "most broke it");
+    assert_eq!(asked_after(&[1], &[]), PATIENCE_MS, "it was alone");
 }
 
 #[test]

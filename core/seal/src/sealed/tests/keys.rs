@@ -101,3 +101,29 @@ fn two_processors_with_different_ciphers_understand_each_other() {
     assert_eq!(world.a.seal().suite_name(), "ChaCha20-Poly1305");
     assert_eq!(world.recorded[0].len(), "slowly".len() + OVERHEAD_LEN);
 }
+
+/// It was away while the others went over to a key that it has, and took the old one away; they do
+/// not know where it is.
+#[test]
+fn who_seals_with_a_key_that_is_gone_hears_that_its_newer_one_is_in_use() {
+    let mut world = World::with(seal(Mode::Aead, &[1, 2], 1), seal(Mode::Aead, &[2], 2));
+    assert_eq!(world.say("here I am"), [""; 0]);
+    assert!(world.b.counters().key_missing > 0);
+    assert_eq!(world.a.seal().newest_heard(), Some(KeyId(2)));
+    assert!(world.a.seal().activate(KeyId(2)));
+    world.say("with the new one");
+    assert_eq!(world.say("again"), ["again"]);
+}
+
+/// Whoever has the newer key only in its file does not make others believe that it is in use.
+#[test]
+fn an_offer_is_no_use() {
+    let mut world = World::with(seal(Mode::Aead, &[1, 2], 1), seal(Mode::Aead, &[1, 2], 2));
+    for _ in 0..40 {
+        world.say("under 1");
+    }
+    let opened = |bytes: &&Bytes| bytes[2] == Kind::Offer as u8;
+    assert!(world.recorded.iter().filter(opened).count() > 2, "some were offered");
+    assert_eq!(world.b.seal().newest_heard(), Some(KeyId(1)));
+    assert_eq!(world.say("and on"), ["and on"]);
+}
