@@ -59,6 +59,8 @@ bench-domains: build ## What a sick host costs a domain that it is not in: 40 mi
 bench-sealed: build ## What a seal costs beside none and beside Corosync's, and what strangers do (root)
 	@$(PYTHON) -B tests/bench/sealed.py --release $(release) --json $(target)/bench/sealed.json \
 		$(if $(QUICK),--quick)
+	@$(PYTHON) -B tests/bench/strangers.py --release $(release) \
+		--json $(target)/bench/strangers.json $(if $(QUICK),--rounds 1)
 
 bench-micro: ## Rings, codec and the ordering step by themselves, timed (ONLY=ring: of that name)
 	nice $(CARGO) bench --locked -p anasazi-micro -- $(ONLY)

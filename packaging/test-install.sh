@@ -123,6 +123,8 @@ if [ -e /usr/include/ev.h ]; then includes c anasazi/adapters/libev.h; fi
 if [ -e /usr/include/asio.hpp ]; then includes cc anasazi/adapters/asio.hpp; fi
 echo "ok: all other headers"
 
+# Whatever else looks for libraries would be built anew because it could find others.
+unset PKG_CONFIG_PATH
 if command -v cmake > /dev/null; then
     cat > "$place/CMakeLists.txt" <<'SOURCE'
 cmake_minimum_required(VERSION 3.16)

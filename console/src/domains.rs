@@ -139,7 +139,11 @@ pub(crate) fn added(name: &str, answer: &Value) -> String {
 }
 
 pub(crate) fn removed(name: &str, answer: &Value) -> String {
-    format!("domain {name} is removed; {}", text(&answer["note"]))
+    let ended = match answer["memberships_ended"].as_u64() {
+        Some(0) | None => "no session here was in a group of it".to_owned(),
+        Some(count) => format!("which ended {count} memberships of sessions here"),
+    };
+    format!("domain {name} is removed, {ended}; {}", text(&answer["note"]))
 }
 
 /// The most that was measured of any member.

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""What many domains of one engine carry together, beside one that carries the same.
+"""What many domains of one engine carry together, beside one that carries the same; and what is left
+of a domain that is added to a daemon and removed again, a thousand times.
 
     many.py --release DIRECTORY [--json FILE] [--rounds N]
 
 Two hosts (network namespaces on one bridge, so root's), an engine with 16 domains on each, and 16
 programs on each that send as much as they can: all in groups of `default`, and each in a domain of its
-own, in turns. The sums of what they deliver are compared; 0.8 is the least. Exit status: 0 if it is
-reached and all members always had the same order, 1 if not."""
+own, in turns. The sums of what they deliver are compared; 0.8 is the least. Then a domain comes and
+goes at both hosts, and the memory, descriptors and threads of a daemon are compared with those after
+the first times. Exit status: 0 if that is reached, nothing has leaked, and all members always had
+the same order, 1 if not."""
 
 import json
 import os
@@ -19,12 +22,15 @@ import time
 
 import floods
 from bench import compile_member, options_of, say, write
-from clusters import Anasazi
+from clusters import Anasazi, memory
 from hosts import Namespaces, Trouble
 
 HOSTS, DOMAINS = 2, 16
 LEN, SECONDS, WINDOW = 1024, 3, 500
 LEAST = 0.8
+# How often a domain comes and goes, how often before that is compared, and what may be kept in all:
+# records of what happened fill their room once.
+ADDITIONS, ADDITIONS_BEFORE, KEPT_KIB_MAX = 1000, 100, 4096
 
 
 class Many(Anasazi):
@@ -38,6 +44,10 @@ class Many(Anasazi):
             for number in range(2, DOMAINS + 1):
                 file.write(f"[domain.d{number}]\n")
         return config
+
+    def at(self, index):
+        """Options of the console for this host."""
+        return ["--url", f"shm:{self._socket(index)}"]
 
 
 def flood(cluster, groups):
@@ -65,6 +75,31 @@ def flood(cluster, groups):
             "same_order": all(one["same_order"] for one in each)}
 
 
+def use(pid):
+    """What a process has of what can leak."""
+    tasks, descriptors = (sum(1 for _ in pathlib.Path(f"/proc/{pid}/{of}").iterdir())
+                          for of in ("task", "fd"))
+    return {"kib": memory(pid)["own"], "descriptors": descriptors, "threads": tasks}
+
+
+def add_and_remove(cluster):
+    """What a daemon has before and after."""
+    def ask(*words):
+        for index in range(HOSTS):
+            subprocess.run(cluster.hosts.command(index, [
+                str(cluster.release / "anasazi"), *cluster.at(index), "domains", *words]),
+                check=True, capture_output=True)
+    pid, uses = cluster.daemons[0].pid, []
+    for number in range(ADDITIONS_BEFORE + ADDITIONS):
+        if number == ADDITIONS_BEFORE:
+            uses.append(use(pid))
+        ask("add", "passing")
+        ask("remove", "passing")
+        if number % 100 == 99:
+            say(f"{number + 1} domains have come and gone: {use(pid)}")
+    return [*uses, use(pid)]
+
+
 def main():
     arguments = options_of(__doc__, rounds=3)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -85,17 +120,24 @@ def main():
                     runs[name].append(run)
                     say(f"round {number + 1}, {name}: {run['messages_s']:,.0f} messages/s at each "
                         f"host, {run['least_s']:,.0f} in the least of them")
+            before, after = add_and_remove(cluster)
         finally:
             cluster.stop()
             hosts.remove()
     best = {name: max(all_of, key=lambda run: run["messages_s"]) for name, all_of in runs.items()}
     ratio = best["16 domains"]["messages_s"] / best["one domain"]["messages_s"]
     print(f"16 domains carry {ratio:.2f} of what one carries with the same programs", flush=True)
-    write(arguments, {"runs": runs, "ratio": ratio})
+    kept = {what: after[what] - before[what] for what in after}
+    print(f"{ADDITIONS} domains that came and went left {kept['kib']} KiB, "
+          f"{kept['descriptors']} descriptors and {kept['threads']} threads", flush=True)
+    write(arguments, {"runs": runs, "ratio": ratio, "additions": ADDITIONS, "kept": kept})
     ordered = all(run["same_order"] for all_of in runs.values() for run in all_of)
     if ratio < LEAST:
         print(f"FAILED: {LEAST} is the least", flush=True)
-    return 0 if ratio >= LEAST and ordered else 1
+    leaks = kept["kib"] > KEPT_KIB_MAX or kept["descriptors"] > 0 or kept["threads"] > 0
+    if leaks:
+        print(f"FAILED: {KEPT_KIB_MAX} KiB are the most, and nothing else", flush=True)
+    return 0 if ratio >= LEAST and ordered and not leaks else 1
 
 
 if __name__ == "__main__":

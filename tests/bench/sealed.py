@@ -1,15 +1,12 @@
 #!/usr/bin/env python3
-"""What a seal costs, and what strangers do.
+"""What a seal costs.
 
     sealed.py --release DIRECTORY [--json FILE] [--quick]
 
 Four hosts (network namespaces on one bridge, so root's). Clusters with each mode of seal.mode take
 turns, beside Corosync with aes256 and sha256 where that is installed; each has the machine for
 itself, is started for its turn and ended after it. As many messages as it takes, and paced ones, in
-many short rounds, for what a seal adds to their latency. Then a stranger sends
-100,000 datagrams a second to the multicast group of a cluster, with a key of its own, and with the
-header of one that is ours: what that costs in processor time of a daemon, and what it does to the
-cluster's messages. As many to a port where nobody listens show what is only the machine's.
+many short rounds, for what a seal adds to their latency.
 Exit status: 0 if all members always had the same order, 1 if not."""
 
 import argparse
@@ -21,24 +18,18 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from random import Random
 from statistics import median
 
 import floods
-from bench import HERE, compile_c, compile_member, of_ours, say, write
-from clusters import Anasazi, Corosync, cpu_s
+from bench import HERE, compile_member, say, write
+from clusters import Anasazi, Corosync
 from hosts import Namespaces, Trouble
 
 HOSTS = 4
 LENGTHS = (64, 1024, 65536)
 PACE, PACED_LEN = 1000, 256
 PACED_ROUNDS, PACED_S = 40, 1.5
-STRANGERS_S, STRANGERS_RATE = 5, 100_000
-# As a stranger's key of the same number has it.
-STRANGE_HINT = "deadbeef"
-# Where in the header whose datagram it is stands, and which one of his.
-BOOT_AT, COUNTER_AT = 8, 32
 
 
 class WithSeal(Anasazi):
@@ -57,12 +48,12 @@ class WithSeal(Anasazi):
                            stdout=subprocess.DEVNULL)
         return f'[seal]\nmode = "{self.mode}"\nkey_file = "{keys}"\n'
 
-    def keys(self, index):
-        """What a daemon says of its keys."""
+    def asked(self, index, words):
+        """What a daemon answers the console."""
         out = subprocess.run(self.hosts.command(index, [
-            str(self.release / "anasazi"), "--url", f"shm:{self._socket(index)}", "--json", "key",
-            "status", "--domain", "default"]), check=True, capture_output=True, text=True).stdout
-        return json.loads(out)["keys"]
+            str(self.release / "anasazi"), "--url", f"shm:{self._socket(index)}", "--json", *words]),
+            check=True, capture_output=True, text=True).stdout
+        return json.loads(out)
 
 
 class SealedCorosync(Corosync):
@@ -88,15 +79,14 @@ def main():
             clusters = all_clusters(arguments, hosts, place)
             rows = measure_floods(arguments, clusters)
             rounds = measure_paced(arguments, clusters)
-            strangers = measure_strangers(clusters, hosts, place)
         finally:
             hosts.remove()
     rows += paced_rows(clusters, rounds)
     added = [added_by(mode, rounds) for mode in ("integrity", "aead")]
     print("\n".join([floods.HEADINGS, *map(floods.line, rows), "", *ratios(rows),
-                     *map(added_line, added), *map(strangers_line, strangers)]), flush=True)
-    write(arguments, {"rows": rows, "added": added, "strangers": strangers})
-    return 0 if all(row["same_order"] for row in [*rows, *strangers]) else 1
+                     *map(added_line, added)]), flush=True)
+    write(arguments, {"rows": rows, "added": added})
+    return 0 if all(row["same_order"] for row in rows) else 1
 
 
 def parse():
@@ -208,85 +198,6 @@ def ratios(rows):
             line += f", {row['messages_s'] / of['corosync aes']['messages_s']:.1f} x Corosync"
         lines.append(line)
     return lines
-
-
-def measure_strangers(clusters, hosts, place):
-    """A flood from the last host, against the sealed cluster's group."""
-    cluster = next(c for c in clusters if c.name == "aead")
-    stranger = place / "strangers"
-    compile_c("strangers.c", stranger)
-    with running(cluster):
-        boot, hint = os.urandom(16).hex(), hint_on_the_network(cluster)
-        # Kinds: to which port, what stands in front, and where the number is that changes.
-        kinds = {
-            "none": None,
-            "to nobody": (free_port(hosts), header(hint, boot), COUNTER_AT),
-            "another key": (cluster.group_port, header(STRANGE_HINT, boot), COUNTER_AT),
-            "our header, one boot": (cluster.group_port, header(hint, boot), COUNTER_AT),
-            "our header, many boots": (cluster.group_port, header(hint, boot), BOOT_AT),
-        }
-        rows = []
-        for what, kind in kinds.items():
-            rows.append(measure_beside(cluster, hosts, stranger, (what, kind)))
-            say(strangers_line(rows[-1]))
-        views = {json.dumps(cluster.keys(index)["members"]) for index in range(HOSTS)}
-    if len(views) != 1:
-        raise Trouble("the members of the sealed cluster do not agree any more")
-    return rows
-
-
-def measure_beside(cluster, hosts, stranger, strangers):
-    """Messages, and a daemon's processor time, while one kind of strangers send."""
-    what, kind = strangers
-    before, started = cpu_s(cluster.daemons[0].pid), time.monotonic()
-    sender = None
-    if kind:
-        port, beginning, number_at = kind
-        command = [str(stranger), "239.192.77.1", str(port), Namespaces.address(HOSTS - 1),
-                   beginning, str(number_at), str(STRANGERS_RATE), str(STRANGERS_S + 2)]
-        sender = subprocess.Popen(hosts.command(HOSTS - 1, command), stdout=subprocess.PIPE,
-                                  text=True)
-    try:
-        test = {"length": PACED_LEN, "rate": 100, "safe": False, "one": False}
-        run = floods.measure(cluster, test, STRANGERS_S)
-        share = (cpu_s(cluster.daemons[0].pid) - before) / (time.monotonic() - started)
-    finally:
-        sent = int(sender.communicate()[0]) if sender else 0
-    return {"strangers": what, "sent_s": sent / (STRANGERS_S + 2), "cpu": share, **run}
-
-
-def header(hint, boot):
-    """What stands in front of a sealed datagram: key 1, AES-256-GCM, for all."""
-    return f"b1010001{hint}{boot}{bytes(16).hex()}"
-
-
-def free_port(hosts):
-    script = "import socket\ns=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n" \
-             "s.bind(('',0))\nprint(s.getsockname()[1])"
-    return int(subprocess.run(hosts.command(0, [sys.executable, "-c", script]), check=True,
-                              capture_output=True, text=True).stdout)
-
-
-def hint_on_the_network(cluster):
-    """The first bytes of a datagram of the cluster's, as anybody can see them."""
-    hosts, index = cluster.hosts, HOSTS - 1
-    script = ("import socket,struct,sys\n"
-              "s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM)\n"
-              "s.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)\n"
-              f"s.bind(('239.192.77.1',{cluster.group_port}))\n"
-              "s.setsockopt(socket.IPPROTO_IP,socket.IP_ADD_MEMBERSHIP,"
-              "socket.inet_aton('239.192.77.1')"
-              f"+socket.inet_aton('{Namespaces.address(index)}'))\n"
-              "s.settimeout(20)\n"
-              "print(s.recv(2048)[4:8].hex())\n")
-    return subprocess.run(hosts.command(index, [sys.executable, "-c", script]), check=True,
-                          capture_output=True, text=True).stdout.strip()
-
-
-def strangers_line(row):
-    return (f"strangers, {row['strangers']}: {row['sent_s']:,.0f}/s; a daemon takes "
-            f"{row['cpu']:.1%} of a core; messages at 100/s of each: p50 {row['p50_us']:,.0f} us, "
-            f"p99 {row['p99_us']:,.0f} us")
 
 
 if __name__ == "__main__":

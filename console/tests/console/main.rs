@@ -265,6 +265,9 @@ fn domains_are_added_and_removed() {
     place.run(&["send", "slow/room", "text"]).expect(0, &[]);
     place.run(&["--json", "domains", "remove", "slow"]).expect(0, &["\"removed\":\"slow\""]);
     place.run(&["domains", "remove", "slow"]).expect(1, &["no domain \"slow\"", "default"]);
+    place.run(&add).expect(0, &section);
+    let removed = ["slow is removed, no session here was in a group of it"];
+    place.run(&["domains", "remove", "slow"]).expect(0, &removed);
     place.run(&["domains", "remove", "default"]).expect(1, &["cannot be removed"]);
     place.run(&["domains", "add", "slow", "window"]).expect(2, &["KEY=VALUE"]);
     let unknown = ["did you mean domain.slow.ring.window?"];

@@ -298,7 +298,8 @@ fn describe_contract(event: &Event) -> (&'static str, String) {
             "refused",
             format!(
                 "refused by this domain (node {by} measured): {breach}; this node stays alone in \
-                 it until it does better"
+                 it until it does better. If all nodes are refused, none can meet the contract: \
+                 its bounds are wrong, or the network is"
             ),
         ),
         _ => ("contract", format!("{event:?}")),

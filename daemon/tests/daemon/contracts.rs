@@ -235,3 +235,23 @@ fn who_gets_everything_too_late_is_demoted() {
 fn who_loses_too_much_is_demoted() {
     is_demoted("contract.loss_ppm = 50000", losing(150), ["loss", "5 % allowed"]);
 }
+
+#[test]
+fn where_no_member_can_meet_the_contract_each_stays_alone_and_is_told() {
+    const FAST: &str = "contract.loss_ppm = 1000\ntransport.allow_faults = true";
+    let domain = |name, keys| Domain::new(name, keys, &[1, 2]);
+    let cluster = Cluster::new(vec![domain("fast", FAST), domain("slow", SLOW)]);
+    let first = cluster.start(1, "");
+    losing(900)(&first, &mut || {
+        let second = cluster.start(2, "");
+        losing(900)(&second, &mut || {
+            let nodes = [&first, &second];
+            let words = ["refused by this domain", "loss", "none can meet the contract"];
+            for node in nodes {
+                wait_until("words", || node.has_event(&words));
+                node.wait_for_members("slow", 2);
+                assert_eq!(node.domain("fast")["ring"]["members"], 1);
+            }
+        });
+    });
+}

@@ -32,6 +32,7 @@ fn those_who_stay_are_told_that_the_domain_was_removed() {
     });
     let answer = third.program().ask("{\"do\":\"remove-domain\",\"name\":\"slow\"}");
     assert_eq!(answer["removed"], "slow");
+    assert_eq!(answer["memberships_ended"], 1);
     for program in &programs[..2] {
         let view = view_without(program, 3);
         assert_eq!(view.cause, REMOVED, "{}", view.reason);

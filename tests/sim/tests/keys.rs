@@ -52,7 +52,7 @@ fn a_hundred_changes_under_load_lose_nothing_and_change_no_view() {
 /// of whoever owns the keys now and then, if there is one.
 fn divide(scene: &mut Scene, has_owner: bool) {
     let halves: &[&[usize]] = &[&[0, 1], &[2, 3]];
-    let mut work = |scene: &mut Scene, time_ms: usize| {
+    let work = |scene: &mut Scene, time_ms: usize| {
         for at in 0..time_ms / 20 {
             scene.load(2, 1_000);
             if has_owner {

@@ -69,12 +69,12 @@ impl Admin {
     }
 
     /// What whoever has removed one is told.
-    pub(crate) fn removed(name: &str) -> Value {
+    pub(crate) fn removed(name: &str, memberships: usize) -> Value {
         let note = format!(
             "the configuration file is as it was: if it has a section [domain.{name}], the next \
              engine will have the domain again"
         );
-        json!({ "done": true, "removed": name, "note": note })
+        json!({ "done": true, "removed": name, "memberships_ended": memberships, "note": note })
     }
 }
 

@@ -203,6 +203,7 @@ impl Sessions {
         let Some(member) = self.groups.remove_first(group, session, |_| true) else { return };
         let is_stopping = self.is_stopping;
         let removed = self.refusal(group.domain);
+        self.domains[group.domain.index()].ended += usize::from(removed.is_some());
         self.with((group.domain, session), |connection| {
             let asked = connection
                 .handles

@@ -27,6 +27,8 @@ pub(super) struct OfDomain {
     pub(super) kept_max: Option<usize>,
     /// It is removed: when the last of its lanes end.
     pub(super) lanes_until: Option<Instant>,
+    /// The same: how many memberships have ended so far.
+    pub(super) ended: usize,
 }
 
 impl OfDomain {
@@ -39,6 +41,7 @@ impl OfDomain {
             kept: Arc::default(),
             kept_max: None,
             lanes_until: None,
+            ended: 0,
         }
     }
 

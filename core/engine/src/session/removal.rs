@@ -76,6 +76,7 @@ impl Sessions {
             match result {
                 Ok(count) => {
                     ended += count;
+                    self.domains[domain.index()].ended += count;
                     self.put_back(connection, slot);
                     self.mark_dirty(slot);
                 }
@@ -101,8 +102,9 @@ impl Sessions {
         self.domains.iter().filter_map(|of| of.lanes_until).min()
     }
 
-    /// The place of a domain of which nobody holds anything is free.
-    pub fn vacate_domain(&mut self, domain: DomainId) {
+    /// The place of a domain of which nobody holds anything is free. How many memberships have
+    /// ended because of that.
+    pub fn vacate_domain(&mut self, domain: DomainId) -> usize {
         self.holds.forget_domain(domain);
         self.let_go();
         self.leaving.remove(domain);
@@ -112,6 +114,7 @@ impl Sessions {
         of.endings.clear();
         of.lanes_until = None;
         self.active.extend(of.blocked.drain(..));
+        std::mem::take(&mut of.ended)
     }
 
     /// Who asked for something, for people.

@@ -109,12 +109,12 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         let mut taken = Vec::new();
         for id in over {
             let Some(mut domain) = self.domains.take(id) else { continue };
-            self.sessions.vacate_domain(id);
+            let ended = self.sessions.vacate_domain(id);
             self.bridges.forget(id);
             self.admin.journal.forget(&domain.name);
             self.admin.config = self.admin.config.without_domain(&domain.name);
             let asked = domain.removal.take().map_or(Vec::new(), |removal| removal.asked);
-            let answer = Admin::removed(&domain.name);
+            let answer = Admin::removed(&domain.name, ended);
             asked.into_iter().for_each(|asker| self.tell(asker, Status::OK, &answer));
             taken.push(domain);
         }
