@@ -140,10 +140,11 @@ pub(crate) fn added(name: &str, answer: &Value) -> String {
 
 pub(crate) fn removed(name: &str, answer: &Value) -> String {
     let ended = match answer["memberships_ended"].as_u64() {
-        Some(0) | None => "no session here was in a group of it".to_owned(),
-        Some(count) => format!("which ended {count} memberships of sessions here"),
+        Some(0) => ", no session here was in a group of it".to_owned(),
+        Some(count) => format!(", which ended {count} memberships of sessions here"),
+        None => String::new(),
     };
-    format!("domain {name} is removed, {ended}; {}", text(&answer["note"]))
+    format!("domain {name} is removed{ended}; {}", text(&answer["note"]))
 }
 
 /// The most that was measured of any member.

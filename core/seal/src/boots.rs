@@ -49,6 +49,8 @@ pub(crate) struct Known {
     has_greeted: bool,
     /// Datagrams before that, or for somebody else.
     strange: u64,
+    /// Offers of keys.
+    offers: u64,
 }
 
 /// Which cipher of a sender.
@@ -103,9 +105,19 @@ impl Known {
     /// One more datagram of a sender that has not greeted, or that is not for us; whether to greet
     /// it. Not each time, since it may be a recording, or somebody may show us what is for others.
     pub(crate) fn is_greeted_again(&mut self) -> bool {
-        self.strange += 1;
-        self.strange.is_power_of_two() || self.strange.is_multiple_of(ASKS_EVERY)
+        is_due_again(&mut self.strange)
     }
+
+    /// The same for one more offer of a key. They are counted by themselves: datagrams and offers
+    /// that alternate would otherwise have all answers go to the ones (seed 521145).
+    pub(crate) fn is_answered_again(&mut self) -> bool {
+        is_due_again(&mut self.offers)
+    }
+}
+
+fn is_due_again(count: &mut u64) -> bool {
+    *count += 1;
+    count.is_power_of_two() || count.is_multiple_of(ASKS_EVERY)
 }
 
 /// All that are known.

@@ -1,5 +1,5 @@
 //! Opens what others have sent. Nothing changes because of a datagram that was not authenticated,
-//! but a counter.
+//! but a counter, and what people are told of who may be there.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -66,7 +66,7 @@ pub(crate) enum Opened {
     /// Its sender does not know this boot, so that it has to be told. Dropped.
     Stranger { sender: Boot, from: SocketAddr },
     /// Its sender has this key and seals with another one.
-    Offer { sender: Boot, key: KeyId, from: SocketAddr },
+    Offer { sender: Boot, from: SocketAddr },
     /// To us, if it is for our boot.
     Greeting { sender: Boot, counter: u64, from: SocketAddr, content: Bytes },
     /// Counted.
@@ -183,9 +183,8 @@ impl Opener {
         }
         if header.kind == Kind::Offer {
             self.counters.opened += 1;
-            let is_due = known.is_greeted_again();
-            let offer = Opened::Offer { sender, key: header.key, from };
-            return if is_due { offer } else { Opened::Dropped };
+            let is_due = known.is_answered_again();
+            return if is_due { Opened::Offer { sender, from } } else { Opened::Dropped };
         }
         if header.kind == Kind::Greeting {
             self.counters.opened += 1;
@@ -219,6 +218,8 @@ impl Opener {
                 self.mismatches.note(Mismatch::Mode(header.suite.mode()), from);
                 &mut counters.other_mode
             }
+            // Not in use, and so not missed.
+            None if header.kind == Kind::Offer => &mut counters.key_missing,
             None => {
                 self.missing.insert(header.key, from);
                 self.mismatches.note(Mismatch::Missing(header.key), from);

@@ -30,8 +30,9 @@ pub struct Seal {
     is_void: bool,
     /// Answers and questions to engines that are not known, to be sent.
     greetings: Vec<Greeting>,
-    /// Datagrams for one engine since a newer key came than the one that seals.
+    /// Datagrams for one engine, while a newer key is here than the one that seals; and offers.
     unheard: u64,
+    offers: usize,
 }
 
 struct Greeting {
@@ -49,7 +50,7 @@ impl Seal {
         let keys = DomainKeys::new(ring, domain);
         let sealer = Sealer::new(&keys, mode.suite(), boot);
         let (opener, is_void, greetings) = (Opener::new(mode), false, Vec::new());
-        Some(Self { keys, sealer, opener, draw, is_void, greetings, unheard: 0 })
+        Some(Self { keys, sealer, opener, draw, is_void, greetings, unheard: 0, offers: 0 })
     }
 
     /// Encrypted, or only authenticated.
@@ -166,11 +167,10 @@ impl Seal {
                 let asks = !known.is_some_and(Known::has_greeted);
                 self.greet(Greeting { to: from, boot: sender, asks });
             }
-            // It hears from the answer that this key is in use.
-            Opened::Offer { sender, key, from } if key == self.active() => {
+            // It hears from the answer which key is in use.
+            Opened::Offer { sender, from } => {
                 self.greet(Greeting { to: from, boot: sender, asks: true });
             }
-            Opened::Offer { .. } => {}
             Opened::Greeting { sender, counter, from, content } => {
                 self.take_greeting((sender, counter), from, &content);
             }
@@ -243,20 +243,24 @@ impl Seal {
             }
         }
         if self.newest() != self.active() {
-            self.offer_newest(batch, out);
+            self.offer_keys(batch, out);
         }
     }
 
-    /// Those who seal with the newest key only, and do not know where this engine is, would never
-    /// hear of it, nor it of the key (seed 511482).
-    fn offer_newest(&mut self, batch: &[(Target, Bytes)], out: &mut Vec<(Target, Bytes)>) {
+    /// Those who seal with a newer key only, and do not know where this engine is, would never hear
+    /// of it, nor it of the key (seed 511482). It may be any that is here: they take turns.
+    fn offer_keys(&mut self, batch: &[(Target, Bytes)], out: &mut Vec<(Target, Bytes)>) {
+        let active = self.active();
+        let newer: Vec<KeyId> =
+            self.keys().map(|info| info.id).filter(|id| id.is_newer_than(active)).collect();
         for (target, _) in batch {
             let Target::Unicast(to) = target else { continue };
             self.unheard += 1;
             let is_due = self.unheard.is_multiple_of(OFFERS_EVERY);
-            if (is_due || self.opener.boots.at(*to).is_none())
-                && let Some(offer) = self.sealer.offer(&self.keys, self.newest())
-            {
+            if is_due || self.opener.boots.at(*to).is_none() {
+                self.offers += 1;
+                let key = newer[self.offers % newer.len()];
+                let offer = self.sealer.offer(&self.keys, key).expect("the key is here");
                 self.opener.counters.sealed += 1;
                 out.push((*target, offer));
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anasazi_seal::{KeyId, Mode};
+use anasazi_seal::{KeyId, Mode, OVERHEAD_LEN};
 use anasazi_sim::options::Options;
 use bytes::Bytes;
 use scene::{Scene, ms};
@@ -197,7 +197,10 @@ const LEN_MAX: usize = 700;
 fn a_live_node_does_nothing_about_what_is_changed_or_cut() {
     for mode in [Mode::Aead, Mode::Integrity] {
         let mut scene = sealed(3, mode);
+        // Who has a newer key offers it.
+        (0..3).for_each(|node| scene.cluster.give_keys(node, &[1, 2]));
         let overheard = overheard(&mut scene);
+        assert!(overheard.contains_key(&OVERHEAD_LEN), "an offer is empty");
         assert!(overheard.len() > 15, "too few kinds: {:?}", overheard.keys());
         let mut count = 0;
         for (from, whole) in overheard.into_values() {

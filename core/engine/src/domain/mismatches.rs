@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anasazi_protocol::Instant;
-use anasazi_seal::{Mismatch, Mode};
+use anasazi_seal::{KeyId, Mismatch, Mode};
 use anasazi_transport::Transport;
 
 use super::{Domain, Upward};
@@ -37,7 +37,8 @@ impl<T: Transport, S: Storage> Domain<T, S> {
         for (mismatch, from) in self.transport.take_mismatches() {
             let kind = kind(mismatch);
             if self.told.is_due(kind, now) {
-                let text = words(mismatch, from, self.transport.seal().map(|seal| seal.mode()));
+                let seal = self.transport.seal().map(|seal| (seal.mode(), seal.active()));
+                let text = words(mismatch, from, seal);
                 self.up.push(Upward::Mismatch { kind, text });
             }
         }
@@ -54,12 +55,17 @@ fn kind(mismatch: Mismatch) -> &'static str {
     }
 }
 
-fn words(mismatch: Mismatch, from: SocketAddr, ours: Option<Mode>) -> String {
-    let mode = ours.map_or("checksum", Mode::name);
+/// `ours`: how this node seals, and with which key.
+fn words(mismatch: Mismatch, from: SocketAddr, ours: Option<(Mode, KeyId)>) -> String {
+    let mode = ours.map_or("checksum", |(mode, _)| mode.name());
     let (what, advice) = match (mismatch, ours) {
         (Mismatch::Key(id), _) => (
             format!("seals with another key of number {id}, or for another cluster or domain"),
             "compare seal.key_file (DIGEST in `anasazi key status`)",
+        ),
+        (Mismatch::Missing(id), Some((_, active))) if active.is_newer_than(id) => (
+            format!("seals with key {id}, which is not here any more, this node with key {active}"),
+            "give it the newer keys, too, and have it read them (`anasazi key stage` there)",
         ),
         (Mismatch::Missing(id), _) => (
             format!("seals with key {id}, which is not here"),
@@ -86,8 +92,6 @@ const SAME_MODE: &str = "set the same seal.mode at all nodes of the domain";
 
 #[cfg(test)]
 mod tests {
-    use anasazi_seal::KeyId;
-
     use super::*;
 
     #[test]
@@ -102,8 +106,8 @@ mod tests {
     #[test]
     fn words_say_who_it_is_what_is_different_and_where_to_look() {
         let from = "10.0.0.7:7745".parse().expect("an address");
-        let said = |mismatch, ours| {
-            let text = words(mismatch, from, ours);
+        let said = |mismatch, ours: Option<Mode>| {
+            let text = words(mismatch, from, ours.map(|mode| (mode, KeyId(2))));
             assert!(text.starts_with("10.0.0.7:7745 "), "{text}");
             assert!(text.contains("no ring is formed with it"), "{text}");
             assert!(text.contains("may be a stranger"), "{text}");
@@ -115,6 +119,9 @@ mod tests {
         let missing = said(Mismatch::Missing(KeyId(3)), Some(Mode::Aead));
         assert!(missing.contains("seals with key 3, which is not here"), "{missing}");
         assert!(missing.contains("add the key to seal.key_file"), "{missing}");
+        let old = said(Mismatch::Missing(KeyId(1)), Some(Mode::Aead));
+        assert!(old.contains("seals with key 1, which is not here any more"), "{old}");
+        assert!(old.contains("give it the newer keys"), "{old}");
         let mode = said(Mismatch::Mode(Mode::Integrity), Some(Mode::Aead));
         assert!(mode.contains("seals in mode integrity, this node in aead"), "{mode}");
         let sealed = said(Mismatch::Mode(Mode::Aead), None);

@@ -203,7 +203,7 @@ impl Sessions {
         let Some(member) = self.groups.remove_first(group, session, |_| true) else { return };
         let is_stopping = self.is_stopping;
         let removed = self.refusal(group.domain);
-        self.domains[group.domain.index()].ended += usize::from(removed.is_some());
+        let mut has_ended = false;
         self.with((group.domain, session), |connection| {
             let asked = connection
                 .handles
@@ -212,10 +212,12 @@ impl Sessions {
             if is_stopping && !asked {
                 return Ok(());
             }
+            has_ended = removed.is_some() && !asked;
             let status = if asked { Status::OK } else { Status::ECLOSED };
             let reason = removed.filter(|_| !asked).map(|removed| removed.reason);
             connection.left(member.handle, status, reason.as_ref().unwrap_or(&view.reason))
         });
+        self.domains[group.domain.index()].ended += usize::from(has_ended);
     }
 
     /// Gives every admitted member of a group that is wanted something; one whose session ends by

@@ -12,7 +12,7 @@ use anasazi_queue::record::SendRecord;
 use anasazi_queue::status::Status;
 use bytes::Bytes;
 
-use super::connection::{Connection, Ending};
+use super::connection::{Connection, Ending, Role};
 use super::requests::{Step, cut_short, go_on};
 use super::send::refuse;
 use super::{Sessions, Slot};
@@ -76,7 +76,6 @@ impl Sessions {
             match result {
                 Ok(count) => {
                     ended += count;
-                    self.domains[domain.index()].ended += count;
                     self.put_back(connection, slot);
                     self.mark_dirty(slot);
                 }
@@ -143,6 +142,10 @@ impl Sessions {
         let is_its = |group: DomainGroup| group.domain == domain;
         let handles = connection.handles.iter().filter(|(_, handle)| is_its(handle.group));
         let handles: Vec<_> = handles.map(|(number, handle)| (*number, handle.group)).collect();
+        let is_member = |role: &Role| *role == Role::Member;
+        let members =
+            connection.handles.values().filter(|of| is_its(of.group) && is_member(&of.role));
+        self.domains[domain.index()].ended += members.count();
         connection.has_joined &= connection.domain != domain;
         connection.behind.groups.retain(|group| !is_its(*group));
         for (number, group) in &handles {

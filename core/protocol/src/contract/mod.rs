@@ -64,6 +64,9 @@ pub(crate) struct Keeper {
     statements: Statements,
     /// What this member has said in the present ring, and since when.
     said: BTreeMap<(NodeId, Bound), Instant>,
+    /// How much of that has no place in the order yet. Until all has, nothing more is said: what
+    /// waits for a token would only become more and more.
+    unheard: usize,
     /// Since when somebody is to go, as this member sees it; or since it last said so.
     going_since: Option<Instant>,
     /// Before that this member has nobody put out.
@@ -114,6 +117,7 @@ impl Keeper {
                 bans: Bans::default(),
                 statements: Statements::default(),
                 said: BTreeMap::new(),
+                unheard: 0,
                 going_since: None,
                 demands_from: Instant::default(),
                 demoted: None,
@@ -146,7 +150,7 @@ impl Keeper {
         self.trials.blame_nobody(now);
         self.ring = ring;
         self.statements = Statements::new(members.iter().map(|p| p.node).collect());
-        self.said.clear();
+        (self.unheard, self.said) = (0, BTreeMap::new());
         self.told.clear();
         self.next.clear();
         (self.going_since, self.demoted, self.is_told) = (None, None, false);
@@ -187,8 +191,12 @@ impl Keeper {
         let next = now + self.period;
         let question = self.gauges.end(&self.contract, present.high, (now, next));
         let probes = self.gauges.probes(&mut self.number, now);
-        let mut says = self.news_of_others(now);
-        says.extend(self.demand(now));
+        let mut says = Vec::new();
+        if self.unheard == 0 {
+            says.extend(self.news_of_others(now));
+            says.extend(self.demand(now));
+            self.unheard = says.len();
+        }
         Some(Period { probes, question, says, news: self.news() })
     }
 
@@ -345,6 +353,9 @@ impl Keeper {
     ) -> Option<Event> {
         // Who has no contract takes no part in those of others.
         let is_about_this = statement.ring_sequence == self.ring.sequence && self.is_binding();
+        if is_about_this && by == self.me {
+            self.unheard = self.unheard.saturating_sub(1);
+        }
         if !is_about_this || self.demoted.is_some() {
             return None;
         }

@@ -62,6 +62,7 @@ fn periods(keeper: &mut Keeper, (from, to): (u64, u64), slow: &[u32]) -> Vec<(u6
             assert!(keeper.answered(process, number, ms(at + takes)));
         }
         said.extend(period.says.iter().map(|word| (at, word.of.0, word.says)));
+        period.says.iter().for_each(|word| drop(keeper.heard(keeper.me, word, ms(at))));
     }
     said
 }
@@ -75,6 +76,28 @@ fn up_to_half_of_the_others_are_accused_and_beyond_that_oneself() {
     let end = PERIOD_MS * 14;
     assert_eq!(accused(&periods(&mut keeper(1, 5), (PERIOD_MS, end), &[4, 5])), [4, 5]);
     assert_eq!(accused(&periods(&mut keeper(1, 5), (PERIOD_MS, end), &[3, 4, 5])), [1]);
+}
+
+/// What cannot be said now is not said several times over later (seed 520346).
+#[test]
+fn nothing_more_is_said_until_what_was_said_has_its_place() {
+    let mut keeper = keeper(1, 5);
+    let mut says = |at: u64, slow: &[u32]| {
+        let period = keeper.period(Present { high: 0, now: ms(at) }).expect("a period has ended");
+        for (process, number) in period.probes {
+            let takes = if slow.contains(&process.node.0) { 12 } else { 1 };
+            assert!(keeper.answered(process, number, ms(at + takes)));
+        }
+        period.says
+    };
+    let all: Vec<_> = (1..=40).flat_map(|n| says(n * PERIOD_MS, &[5])).collect();
+    assert_eq!(all.len(), 1, "{all:?}");
+    let more: Vec<_> = (41..=80).flat_map(|n| says(n * PERIOD_MS, &[])).collect();
+    assert!(more.is_empty(), "{more:?}");
+    assert_eq!(keeper.heard(NodeId(1), &all[0], ms(8_000)), None);
+    let period = keeper.period(Present { high: 0, now: ms(8_100) }).expect("a period has ended");
+    let words: Vec<_> = period.says.iter().map(|word| (word.of.0, word.says)).collect();
+    assert_eq!(words, [(5, Says::Keeps)]);
 }
 
 #[test]

@@ -6,11 +6,14 @@ use crate::options::Options;
 
 /// What a message says of those whom it is for, in bytes, at most.
 const AUDIENCE_LEN_MAX: usize = 256;
+/// Of a contract.
+const BOUNDS: usize = 4;
 
 /// What is more than may be. Sessions that are in a group are signed off whether there is room or
 /// not: `farewells` when the core leaves, and before that those that end by themselves, each once.
 /// An engine that seals has at most two notices of keys on their way: what it has, and what is to
-/// be activated.
+/// be activated. With a contract, a member has said of each one what it finds of each bound, and who
+/// is to go, in this ring and perhaps in the one before.
 pub(super) fn are_bounded(
     stats: &Stats,
     options: &Options,
@@ -20,9 +23,14 @@ pub(super) fn are_bounded(
     let (nodes, longest) = (options.nodes, options.message_len_max + AUDIENCE_LEN_MAX);
     let signed_off = farewells + options.traffic.sessions;
     let notices = if options.seal.mode.is_some() { 2 } else { 0 };
+    let findings = if options.contract.is_binding() { 2 * (1 + BOUNDS * options.nodes) } else { 0 };
     let links_max = limits::MEMBERS_MAX + nodes * (1 + limits::MEMBERS_MAX);
     let bounds = [
-        ("messages queued", stats.send_queue_messages, messages_max + signed_off + notices),
+        (
+            "messages queued",
+            stats.send_queue_messages,
+            messages_max + signed_off + notices + findings,
+        ),
         (
             "bytes queued",
             stats.send_queue_bytes,

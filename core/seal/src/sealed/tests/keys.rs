@@ -105,25 +105,41 @@ fn two_processors_with_different_ciphers_understand_each_other() {
 /// It was away while the others went over to a key that it has, and took the old one away; they do
 /// not know where it is.
 #[test]
-fn who_seals_with_a_key_that_is_gone_hears_that_its_newer_one_is_in_use() {
-    let mut world = World::with(seal(Mode::Aead, &[1, 2], 1), seal(Mode::Aead, &[2], 2));
-    assert_eq!(world.say("here I am"), [""; 0]);
-    assert!(world.b.counters().key_missing > 0);
-    assert_eq!(world.a.seal().newest_heard(), Some(KeyId(2)));
-    assert!(world.a.seal().activate(KeyId(2)));
-    world.say("with the new one");
-    assert_eq!(world.say("again"), ["again"]);
+fn who_seals_with_a_key_that_is_gone_hears_which_of_its_newer_ones_is_in_use() {
+    for (away, others) in [(&[1, 2][..], &[2][..]), (&[1, 2, 3], &[2]), (&[1, 2, 3], &[2, 3])] {
+        let mut world = World::with(seal(Mode::Aead, away, 1), seal(Mode::Aead, others, 2));
+        for _ in 0..4 {
+            assert_eq!(world.say("here I am"), [""; 0]);
+        }
+        assert_eq!(world.a.seal().newest_heard(), Some(KeyId(2)), "{away:?}, {others:?}");
+        assert!(world.a.seal().activate(KeyId(2)));
+        (0..4).for_each(|_| drop(world.say("with the new one")));
+        assert_eq!(world.say("again"), ["again"]);
+    }
 }
 
-/// Whoever has the newer key only in its file does not make others believe that it is in use.
+/// It has not got the key that is in use, but one that is not: it hears which one it lacks.
+#[test]
+fn who_lacks_the_key_in_use_hears_so() {
+    let mut world = World::with(seal(Mode::Aead, &[1, 2], 1), seal(Mode::Aead, &[3, 2], 2));
+    world.say("here I am");
+    assert_eq!(world.a.seal().missing().map(|(key, _)| key).collect::<Vec<_>>(), [KeyId(3)]);
+    assert_eq!(world.a.wire.take_mismatches(), [(Mismatch::Missing(KeyId(3)), address(9))]);
+}
+
+/// Whoever has the newer key only in its file does not make others believe that it is in use, be
+/// it there or not.
 #[test]
 fn an_offer_is_no_use() {
-    let mut world = World::with(seal(Mode::Aead, &[1, 2], 1), seal(Mode::Aead, &[1, 2], 2));
-    for _ in 0..40 {
-        world.say("under 1");
+    for others in [&[1, 2][..], &[1]] {
+        let mut world = World::with(seal(Mode::Aead, &[1, 2], 1), seal(Mode::Aead, others, 2));
+        for _ in 0..40 {
+            world.say("under 1");
+        }
+        let is_offer = |bytes: &&Bytes| bytes[2] == Kind::Offer as u8;
+        assert!(world.recorded.iter().filter(is_offer).count() > 2, "some were offered");
+        assert_eq!(world.b.seal().newest_heard(), Some(KeyId(1)));
+        assert_eq!((world.b.seal().missing().count(), world.b.wire.take_mismatches()), (0, vec![]));
+        assert_eq!(world.say("and on"), ["and on"]);
     }
-    let opened = |bytes: &&Bytes| bytes[2] == Kind::Offer as u8;
-    assert!(world.recorded.iter().filter(opened).count() > 2, "some were offered");
-    assert_eq!(world.b.seal().newest_heard(), Some(KeyId(1)));
-    assert_eq!(world.say("and on"), ["and on"]);
 }
