@@ -9,6 +9,7 @@ found something.
     soak.py determinism                           seeds twice, in processes of their own
     soak.py chaos --rounds 200                    real daemons in network namespaces (root)
     soak.py quiet --minutes 5                     real daemons beside busy loops (root)
+    soak.py keys --rounds 100                     keys of real daemons that change under load (root)
     soak.py idle --hours 10 --only "32 nodes"      simulated hours without faults
     soak.py explore --nodes 2 --depth 12          every order of events, up to so many choices
     soak.py signals                               a minute of signals into sending threads
@@ -42,6 +43,7 @@ TABLES = {
     "determinism": ["seeds", "different"],
     "chaos": ["seed", "rounds", "faults", "kills", "deliveries", "violations", "stuck"],
     "quiet": ["minutes", "changes", "gap_max_ms"],
+    "keys": ["rotations", "with_stopped", "with_cut", "deliveries", "changes"],
     "idle": ["only", "clusters", "sim_hours", "deliveries", "changes", "violations", "stuck"],
     "explore": ["nodes", "depth", "faults", "delays", "messages", "states", "steps", "paths",
                 "complete", "violations"],
@@ -58,9 +60,11 @@ GIVEN = {"simulator": {"from": "first"}, "domains": {"from": "first"}, "chaos": 
 
 
 # Of a campaign that has tried something, none of these is 0.
-AMOUNTS = ("seeds", "rounds", "clusters", "executions", "planted", "states", "handlers")
+AMOUNTS = ("seeds", "rounds", "clusters", "executions", "planted", "states", "handlers",
+           "rotations")
 # What the programs of a campaign are built of, one after the other, as tests/run.py does it.
 PACKAGES = {"chaos": ["anasazid", "anasazi-chaos"], "quiet": ["anasazid", "anasazi-chaos"],
+            "keys": ["anasazid", "anasazi-chaos"],
             "signals": ["anasazi-ffi", "anasazid"], "fuzz": [], "fuzz-seal": []}
 
 
@@ -115,6 +119,7 @@ def commands(arguments):
         "determinism": [sim, "determinism", "--seeds", str(min(arguments.seeds, 50))],
         "chaos": [chaos, "run", "--rounds", str(arguments.rounds), "--seed", str(arguments.seed)],
         "quiet": [chaos, "quiet", "--minutes", str(arguments.minutes)],
+        "keys": [chaos, "keys", "--rotations", str(arguments.rounds)],
         "idle": [sim, "idle", "--hours", str(arguments.hours), "--only", arguments.only],
         "explore": [sim, "explore"] + [word for name in BOUNDS
                                        for word in (f"--{name}", str(getattr(arguments, name)))],

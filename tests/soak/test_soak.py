@@ -17,6 +17,7 @@ import soak  # noqa: E402
 SOURCES = {"simulator": "tests/sim/src/campaign.rs", "planted": "tests/sim/src/planted.rs",
            "determinism": "tests/sim/src/main.rs", "idle": "tests/sim/src/main/idle.rs",
            "chaos": "tests/chaos/src/main.rs", "quiet": "tests/chaos/src/main.rs",
+           "keys": "tests/chaos/src/main.rs",
            "explore": "tests/sim/src/explore/mod.rs", "fuzz": "tests/fuzz/run.py",
            "signals": "tests/abi/c/storm.c", "domains": "tests/sim/src/main/domains.rs",
            "fuzz-seal": "tests/fuzz/run.py"}

@@ -242,9 +242,12 @@ impl Cluster {
         self.network.is_cut_for_good(a, b) || self.network.is_cut_for_good(b, a)
     }
 
-    /// Whether two members of a ring cannot talk to each other, which they find when they have to.
-    pub(crate) fn has_bad_link_in_a_ring(&self) -> bool {
-        self.rings().iter().any(|(_, of)| of.iter().any(|a| of.iter().any(|b| self.is_bad(*a, *b))))
+    /// Pairs that cannot talk to each other within a ring, each twice: they find it when they have to.
+    pub(crate) fn bad_links_in_rings(&self) -> usize {
+        let of_ring = |of: &[usize]| {
+            of.iter().map(|a| of.iter().filter(|b| self.is_bad(*a, **b)).count()).sum::<usize>()
+        };
+        self.rings().iter().map(|(_, of)| of_ring(of)).sum()
     }
 
     /// L1 where links stay bad, of what the network really is. What is larger than both rings has
