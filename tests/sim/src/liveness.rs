@@ -242,7 +242,8 @@ impl Cluster {
         self.network.is_cut_for_good(a, b) || self.network.is_cut_for_good(b, a)
     }
 
-    /// Pairs that cannot talk to each other within a ring, each twice: they find it when they have to.
+    /// Pairs that cannot talk to each other within a ring, each twice: they find it when they have
+    /// to.
     pub(crate) fn bad_links_in_rings(&self) -> usize {
         let of_ring = |of: &[usize]| {
             of.iter().map(|a| of.iter().filter(|b| self.is_bad(*a, **b)).count()).sum::<usize>()

@@ -12,8 +12,8 @@ const BOUNDS: usize = 4;
 /// What is more than may be. Sessions that are in a group are signed off whether there is room or
 /// not: `farewells` when the core leaves, and before that those that end by themselves, each once.
 /// An engine that seals has at most two notices of keys on their way: what it has, and what is to
-/// be activated. With a contract, a member has said of each one what it finds of each bound, and who
-/// is to go, in this ring and perhaps in the one before.
+/// be activated. With a contract, a member has said of each one what it finds of each bound, and
+/// who is to go, in this ring and perhaps in the one before.
 pub(super) fn are_bounded(
     stats: &Stats,
     options: &Options,
