@@ -98,8 +98,9 @@ def ring(cluster):
     limit = time.monotonic() + 30
     while True:
         rings = [cluster.asked(index, ["status"])["ring"] for index in range(HOSTS)]
-        if all(len(one["members"]) == HOSTS for one in rings) and rings[0] == rings[-1]:
-            return rings[0]["id"]
+        ids = {one["id"] for one in rings}
+        if len(ids) == 1 and all(len(one["members"]) == HOSTS for one in rings):
+            return ids.pop()
         if time.monotonic() > limit:
             raise Trouble(f"{cluster.name} is not in one ring: {json.dumps(rings)}")
         time.sleep(0.1)
@@ -141,7 +142,7 @@ def beside(measured, kind, stranger):
     before, started = [cpu_s(pid) for pid in pids], time.monotonic()
     try:
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            flood = pool.submit(floods.measure, kind.floods, FLOOD, SECONDS) if kind.floods else None
+            flood = kind.floods and pool.submit(floods.measure, kind.floods, FLOOD, SECONDS)
             runs = list(pool.map(lambda c: floods.measure(c, PACED, SECONDS), measured))
             took = time.monotonic() - started
             shares = [(cpu_s(pid) - was) / took for pid, was in zip(pids, before)]
