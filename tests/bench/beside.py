@@ -6,7 +6,8 @@
 Two hosts (network namespaces on one bridge, so root's), an engine on each, which has `default` and
 `fast`. A program on each host sends at a steady pace, in turns: with nothing beside it; beside a
 flood in the same domain; beside the same flood in `default` while it is in `fast`, which the same
-thread turns, or which has a thread of its own (turn.thread). Printed are the latencies at the slower
+thread turns, or which has a thread of its own (turn.thread); and beside the flood in other engines
+on the same hosts, which share nothing with it but processors. Printed are the latencies at the slower
 member, medians of all rounds. Exit status: 0 if all members always had the same order and a domain
 of its own was better than the same one in every round's p50, 1 if not."""
 
@@ -55,10 +56,10 @@ def start(cluster, test):
 
 
 def measure(cluster, group, flooded):
-    """The paced ones' figures, in this group, beside a flood or nothing."""
+    """The paced ones' figures, in this group, beside a flood in that cluster or nothing."""
     programs = []
     try:
-        flood = start(cluster, FLOOD) if flooded else []
+        flood = start(flooded, FLOOD) if flooded else []
         programs += flood
         if flooded:
             time.sleep(HEAD_START_S)
@@ -80,12 +81,13 @@ def measure(cluster, group, flooded):
 
 
 def all_ways(clusters):
-    """Name, cluster, group of the paced, whether there is a flood."""
+    """Name, cluster and group of the paced ones, and the cluster that is flooded, if one is."""
     one, own = clusters
-    return [("nothing beside", one, PACED["group"], False),
-            ("the same domain", one, "paced", True),
-            ("a domain of its own", one, PACED["group"], True),
-            ("a domain and a thread", own, PACED["group"], True)]
+    return [("nothing beside", one, PACED["group"], None),
+            ("the same domain", one, "paced", one),
+            ("a domain of its own", one, PACED["group"], one),
+            ("a domain and a thread", own, PACED["group"], own),
+            ("another engine", own, PACED["group"], one)]
 
 
 def main():
