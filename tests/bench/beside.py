@@ -8,9 +8,11 @@ Two hosts (network namespaces on one bridge, so root's), an engine on each, whic
 flood in the same domain; beside the same flood in `default` while it is in `fast`, which the same
 thread turns, or which has a thread of its own (turn.thread); and beside the flood in other engines
 on the same hosts, which share nothing with it but processors. Printed are the latencies at the slower
-member, medians of all rounds. Exit status: 0 if all members always had the same order and a domain
+member and how long rotations of the paced domain's token took, medians of all rounds. Exit status: 0 if all members always had the same order and a domain
 of its own was better than the same one in every round's p50, 1 if not."""
 
+import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -18,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import floods
@@ -30,6 +33,8 @@ PACED = {"group": "fast/paced", "length": 256, "rate": 500, "window": 500, "seco
 # It begins before and ends after what is measured.
 FLOOD = {"group": "flood", "length": 8192, "rate": 0, "window": 500, "seconds": 6}
 HEAD_START_S = 1.5
+# How often an engine is asked for the last rotation, once the paced ones are at it.
+ASKS_EVERY_S, ASKS_AFTER_S = 0.15, 1
 
 
 class Beside(Anasazi):
@@ -44,6 +49,34 @@ class Beside(Anasazi):
         with open(config, "a", encoding="utf-8") as file:
             file.write(f"[domain.fast]\nturn.thread = {str(self.has_thread).lower()}\n")
         return config
+
+    def rotation_us(self, domain):
+        """How long the last rotation of a domain's token took at the first host."""
+        out = subprocess.run(self.hosts.command(0, [
+            str(self.release / "anasazi"), "--url", f"shm:{self._socket(0)}", "--json", "domains"]),
+            check=True, capture_output=True, text=True).stdout
+        of = next(one for one in json.loads(out)["domains"] if one["name"] == domain)
+        return of["ring"]["rotation_us"]
+
+
+@contextlib.contextmanager
+def rotations(cluster, domain):
+    """What it says meanwhile."""
+    all_us, is_over = [], threading.Event()
+
+    def ask():
+        wait_s = ASKS_AFTER_S
+        while not is_over.wait(wait_s):
+            all_us.append(cluster.rotation_us(domain) or 0)
+            wait_s = ASKS_EVERY_S
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield all_us
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def start(cluster, test):
@@ -66,7 +99,9 @@ def measure(cluster, group, flooded):
         paced = start(cluster, {**PACED, "group": group})
         programs += paced
         limit = time.monotonic() + FLOOD["seconds"] + floods.SETTLE_S_MAX
-        run = floods.figures([floods.result(cluster, p, limit) for p in paced], 0)
+        domain = "fast" if group.startswith("fast/") else "default"
+        with rotations(cluster, domain) as rotations_us:
+            run = floods.figures([floods.result(cluster, p, limit) for p in paced], 0)
         if flooded and any(p.poll() is not None for p in flood):
             raise Trouble("the flood was over before what it is measured beside")
         beside = [floods.result(cluster, p, limit) for p in flood]
@@ -77,7 +112,8 @@ def measure(cluster, group, flooded):
                 program.wait()
     orders = [run["same_order"], *([floods.figures(beside, 0)["same_order"]] if beside else [])]
     flood_mb_s = sum(report["mb_s"] for report in beside) / HOSTS
-    return {**run, "same_order": all(orders), "flood_mb_s": flood_mb_s}
+    return {**run, "same_order": all(orders), "flood_mb_s": flood_mb_s,
+            "rotation_us": statistics.median(rotations_us)}
 
 
 def all_ways(clusters):
@@ -110,7 +146,8 @@ def main():
                     run = measure(cluster, group, flooded)
                     runs.setdefault(name, []).append(run)
                     say(f"round {number + 1}, {name}: p50 {run['p50_us']:,.0f} us, p99 "
-                        f"{run['p99_us']:,.0f}, flood {run['flood_mb_s']:,.0f} MB/s")
+                        f"{run['p99_us']:,.0f}, rotation {run['rotation_us']:,.0f} us, flood "
+                        f"{run['flood_mb_s']:,.0f} MB/s")
         finally:
             for cluster in clusters:
                 cluster.stop()
@@ -124,9 +161,10 @@ def main():
 
 
 def line(name, runs):
-    p50, p99, flood = (statistics.median(run[what] for run in runs)
-                       for what in ("p50_us", "p99_us", "flood_mb_s"))
-    return f"{name:22} p50 {p50:9,.0f} us, p99 {p99:9,.0f} us, beside {flood:5,.0f} MB/s"
+    p50, p99, rotation, flood = (statistics.median(run[what] for run in runs)
+                                 for what in ("p50_us", "p99_us", "rotation_us", "flood_mb_s"))
+    return (f"{name:22} p50 {p50:9,.0f} us, p99 {p99:9,.0f} us, rotation {rotation:7,.0f} us, "
+            f"beside {flood:5,.0f} MB/s")
 
 
 def verdict(runs):
