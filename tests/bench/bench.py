@@ -309,6 +309,15 @@ def options_of(description, rounds):
     return arguments
 
 
+def run_main(main):
+    """Ends the program with the exit status of `main`, or in words if something went wrong."""
+    try:
+        sys.exit(main())
+    except Trouble as trouble:
+        print(f"FAILED: {trouble}", file=sys.stderr)
+        sys.exit(1)
+
+
 def write(arguments, figures):
     about = {"time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
              "kernel": platform.release(), "cores": os.cpu_count(), "load": os.getloadavg()[0]}

@@ -24,7 +24,7 @@ import threading
 import time
 
 import floods
-from bench import compile_member, options_of, say, write
+from bench import compile_member, options_of, run_main, say, write
 from clusters import Anasazi
 from hosts import Namespaces, Trouble
 
@@ -179,8 +179,4 @@ def verdict(runs):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Trouble as trouble:
-        print(f"FAILED: {trouble}", file=sys.stderr)
-        sys.exit(1)
+    run_main(main)

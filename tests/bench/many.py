@@ -11,7 +11,6 @@ goes at both hosts, and the memory, descriptors and threads of a daemon are comp
 the first times. Exit status: 0 if that is reached, nothing has leaked, and all members always had
 the same order, 1 if not."""
 
-import json
 import os
 import pathlib
 import signal
@@ -21,9 +20,9 @@ import tempfile
 import time
 
 import floods
-from bench import compile_member, options_of, say, write
+from bench import compile_member, options_of, run_main, say, write
 from clusters import Anasazi, memory
-from hosts import Namespaces, Trouble
+from hosts import Namespaces
 
 HOSTS, DOMAINS = 2, 16
 LEN, SECONDS, WINDOW = 1024, 3, 500
@@ -144,8 +143,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Trouble as trouble:
-        print(f"FAILED: {trouble}", file=sys.stderr)
-        sys.exit(1)
+    run_main(main)

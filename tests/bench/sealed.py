@@ -22,9 +22,9 @@ from random import Random
 from statistics import median
 
 import floods
-from bench import HERE, compile_member, say, write
+from bench import HERE, compile_member, run_main, say, write
 from clusters import Anasazi, Corosync
-from hosts import Namespaces, Trouble
+from hosts import Namespaces
 
 HOSTS = 4
 LENGTHS = (64, 1024, 65536)
@@ -201,8 +201,4 @@ def ratios(rows):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Trouble as trouble:
-        print(f"FAILED: {trouble}", file=sys.stderr)
-        sys.exit(1)
+    run_main(main)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import floods
-from bench import compile_c, compile_member, options_of, say, write
+from bench import compile_c, compile_member, options_of, run_main, say, write
 from clusters import cpu_s
 from hosts import Namespaces, Trouble
 from sealed import WithSeal
@@ -199,8 +199,4 @@ def line(row):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Trouble as trouble:
-        print(f"FAILED: {trouble}", file=sys.stderr)
-        sys.exit(1)
+    run_main(main)

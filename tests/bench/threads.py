@@ -13,9 +13,9 @@ import sys
 import tempfile
 
 import floods
-from bench import compile_member, options_of, say, write
+from bench import compile_member, options_of, run_main, say, write
 from clusters import Anasazi
-from hosts import Loopback, Trouble
+from hosts import Loopback
 
 HOSTS, SECONDS = 2, 3.0
 TESTS = [{"length": length, "rate": rate, "safe": False, "one": False}
@@ -86,8 +86,4 @@ def line(row):
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Trouble as trouble:
-        print(f"FAILED: {trouble}", file=sys.stderr)
-        sys.exit(1)
+    run_main(main)
