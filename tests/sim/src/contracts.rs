@@ -1,6 +1,6 @@
 //! What is asked of demotions, beyond the axioms: nobody is put out but by the word of enough
-//! members, nobody where most break the contract or two are left, and who was put out is not taken
-//! back before its time.
+//! members, nobody where most break the contract or two are left, nobody for what nobody can keep,
+//! and who was put out is not taken back before its time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,9 @@ use anasazi_protocol::{Bound, Event, NodeId, Process};
 
 use crate::cluster::Cluster;
 use crate::story::Failure;
+
+/// In nanoseconds: less than any packet takes.
+const NOBODY_HOLDS_LESS: u64 = 1_000;
 
 /// Demotions as the nodes heard of them.
 #[derive(Debug, Default)]
@@ -49,6 +52,9 @@ impl Cluster {
             () if !by_one && !by_most => Some(format!("by the word of {stated_by:?} alone")),
             () if 2 * broken > members.len() => Some(format!("though {broken} are no better")),
             () if members.len() <= 2 => Some("though no two are left".to_owned()),
+            () if breach.bound == Bound::Hold && breach.allowed <= NOBODY_HOLDS_LESS => {
+                Some("for a hold that nobody can keep".to_owned())
+            }
             () => None,
         };
         if let Some(wrong) = wrong {

@@ -10,6 +10,8 @@ use crate::time::Instant;
 /// Of the last 16 periods so many above the bound are a breach; so few are none any more.
 const BROKEN: u32 = 12;
 const KEPT: u32 = 4;
+/// It takes so many periods to say of a member that it keeps a bound: at most a quarter above it.
+const KNOWN: u32 = 4;
 
 /// A packet is lost in one period and comes in another: loss is a share of what was ordered in so
 /// many, the present one among them.
@@ -20,6 +22,8 @@ const SHARED: usize = 4;
 struct Record {
     /// A bit for each, 1 if it was above the bound.
     above: u16,
+    /// How many periods that is, up to 16.
+    known: u8,
     /// Of the last period in which it was measured.
     value: Option<u64>,
     /// What was measured above the bound, the newer the more.
@@ -37,11 +41,18 @@ impl Record {
             self.mean_above = before - before / 4 + value / 4;
         }
         self.above = self.above << 1 | u16::from(is_above);
+        self.known = (self.known + 1).min(u16::BITS as u8);
         match self.above.count_ones() {
             BROKEN.. => self.is_broken = true,
             ..=KEPT => self.is_broken = false,
             _ => {}
         }
+    }
+
+    /// It was measured often enough to say that the bound is kept.
+    fn is_kept(&self) -> bool {
+        let known = u32::from(self.known);
+        !self.is_broken && known >= KNOWN && KNOWN * self.above.count_ones() <= known
     }
 }
 
@@ -311,6 +322,12 @@ impl Gauges {
             .collect()
     }
 
+    /// This member keeps the bound, as far as this one can tell.
+    pub(super) fn keeps(&self, node: NodeId, bound: Bound) -> bool {
+        let mut of_node = self.gauges.iter().filter(|(process, _)| process.node == node);
+        of_node.any(|(_, gauge)| gauge.records[bound as usize].is_kept())
+    }
+
     /// Who is above some bound in more periods than one that keeps the contract.
     pub(super) fn doubtful(&self) -> impl Iterator<Item = NodeId> {
         let is_doubtful = |g: &Gauge| g.records.iter().any(|r| r.above.count_ones() > KEPT);
@@ -384,6 +401,19 @@ mod tests {
         assert!(!now_and_then.contains(&true), "11 of 16 at most");
         let well_again = answers((0..40).map(|n| if n < 16 { Some(50) } else { Some(1) }));
         assert_eq!(well_again.iter().rposition(|broken| *broken), Some(26));
+    }
+
+    #[test]
+    fn a_bound_is_kept_by_who_was_measured_often_and_is_rarely_above_it() {
+        let keeps = |values: &[u64]| {
+            let mut record = Record::default();
+            values.iter().for_each(|value| record.note(*value, Some(100)));
+            record.is_kept()
+        };
+        assert!(!keeps(&[1; 3]) && keeps(&[1; 4]) && keeps(&[1, 1, 900, 1]));
+        assert!(!keeps(&[1, 900, 900, 1]) && !keeps(&[900; 16]));
+        let again = [[900; 12], [1; 12]].concat();
+        assert!(keeps(&again) && !keeps(&again[..23]), "five of sixteen");
     }
 
     #[test]

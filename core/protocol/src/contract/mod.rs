@@ -293,6 +293,11 @@ impl Keeper {
             }
             stands
         });
+        if let Some(next) = self.statements.asked_for_hold(self.me)
+            && self.gauges.keeps(next, Bound::Hold)
+        {
+            says.push((next, Says::Keeps, Breach { bound: Bound::Hold, measured: 0, allowed: 0 }));
+        }
         says.into_iter().map(|(of, what, breach)| self.statement(of, what, breach)).collect()
     }
 
@@ -304,10 +309,7 @@ impl Keeper {
             return None;
         };
         let since = *self.going_since.get_or_insert(now);
-        // Where most are about to be found, it is not for one of them to go.
-        let found = self.statements.found().into_iter().map(|(node, _)| node);
-        let doubtful: BTreeSet<NodeId> = self.gauges.doubtful().chain(found).collect();
-        if 2 * doubtful.len() > self.statements.members.len() || now < self.demands_from {
+        if self.most_may_break_it(now) || now < self.demands_from {
             return None;
         }
         let rank = self.statements.rank(self.me)? as u32;
@@ -316,6 +318,16 @@ impl Keeper {
         }
         self.going_since = Some(now);
         Some(self.statement(of, Says::Demote, breach))
+    }
+
+    /// Most of those that are here, or are out for it, are found or about to be: it is not for one
+    /// of them to go. So one after the other goes until half of them are out, and no further.
+    fn most_may_break_it(&self, now: Instant) -> bool {
+        let members = &self.statements.members;
+        let found = self.statements.found().into_iter().map(|(node, _)| node);
+        let doubtful: BTreeSet<NodeId> = self.gauges.doubtful().chain(found).collect();
+        let out = self.bans.all(now).filter(|(node, ..)| !members.contains(node)).count();
+        2 * (doubtful.len() + out) > members.len() + out
     }
 
     fn statement(&self, of: NodeId, says: Says, breach: Breach) -> Statement {

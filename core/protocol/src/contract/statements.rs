@@ -1,7 +1,7 @@
 //! What members say in the order of how the others keep the contract, and what follows from it: the
 //! same at all of them, at the same place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::terms::{Bound, Breach};
 use crate::id::NodeId;
@@ -59,11 +59,13 @@ pub(super) struct Statements {
     pub(super) members: Vec<NodeId>,
     /// By whom, of whom, and what.
     standing: BTreeMap<(NodeId, NodeId, Bound), Breach>,
+    /// By whom, and of whom it is known that it keeps the bound.
+    kept: BTreeSet<(NodeId, NodeId, Bound)>,
 }
 
 impl Statements {
     pub(super) fn new(members: Vec<NodeId>) -> Self {
-        Self { members, standing: BTreeMap::new() }
+        Self { members, ..Self::default() }
     }
 
     pub(super) fn heard(&mut self, by: NodeId, statement: &Statement) {
@@ -71,17 +73,30 @@ impl Statements {
         if !self.members.contains(&by) || !self.members.contains(&of) {
             return;
         }
+        let what = (by, of, breach.bound);
         match says {
-            Says::Breaks => drop(self.standing.insert((by, of, breach.bound), breach)),
-            Says::Keeps => drop(self.standing.remove(&(by, of, breach.bound))),
+            Says::Breaks => {
+                self.kept.remove(&what);
+                self.standing.insert(what, breach);
+            }
+            Says::Keeps => {
+                self.kept.insert(what);
+                self.standing.remove(&what);
+            }
             Says::Demote => {}
         }
     }
 
     /// Members that break the contract by what all know, each with its worst breach.
     pub(super) fn found(&self) -> Vec<(NodeId, Breach)> {
+        self.worst(|_, _| true)
+    }
+
+    /// The worst breach of each member, of those bounds that count for it.
+    fn worst(&self, counts: impl Fn(NodeId, Bound) -> bool) -> Vec<(NodeId, Breach)> {
         let worst = |of: &NodeId| {
-            let breaches = Bound::ALL.iter().filter_map(|bound| self.breach(*of, *bound));
+            let counting = Bound::ALL.iter().filter(|bound| counts(*of, **bound));
+            let breaches = counting.filter_map(|bound| self.breach(*of, *bound));
             Some((*of, breaches.max_by_key(Breach::severity)?))
         };
         self.members.iter().filter_map(worst).collect()
@@ -102,6 +117,21 @@ impl Statements {
         };
         let breaches = by.into_iter().filter(|_| enough).map(|(_, breach)| breach);
         breaches.min_by_key(Breach::severity)
+    }
+
+    /// Most of the others are known to keep the hold, so that it can be kept: each is measured by its
+    /// predecessor alone, one earlier than the other, and where nobody can keep it one would be put
+    /// out after the other, each in a ring of its own (seed 540250). What this member says does not
+    /// count, nor what it was passed.
+    fn others_keep_the_hold(&self, of: NodeId) -> bool {
+        let others = self.members.iter().filter(|member| **member != of);
+        let hops = others.filter_map(|other| Some((self.predecessor(*other)?, *other)));
+        let (mut all, mut kept) = (0, 0);
+        for (before, other) in hops.filter(|(before, _)| *before != of) {
+            all += 1;
+            kept += usize::from(self.kept.contains(&(before, other, Bound::Hold)));
+        }
+        2 * kept > all
     }
 
     /// Who says that it breaks this bound.
@@ -128,7 +158,18 @@ impl Statements {
         if self.members.len() <= 2 || self.is_void() {
             return None;
         }
-        self.found().into_iter().max_by_key(|(node, breach)| (breach.severity(), *node))
+        let counts = |of, bound| bound != Bound::Hold || self.others_keep_the_hold(of);
+        let found = self.worst(counts).into_iter();
+        found.max_by_key(|(node, breach)| (breach.severity(), *node))
+    }
+
+    /// The member after this one, if its word is needed on how that one holds the token: somebody
+    /// is found to hold it for too long.
+    pub(super) fn asked_for_hold(&self, me: NodeId) -> Option<NodeId> {
+        let is_asked = self.members.iter().any(|of| self.breach(*of, Bound::Hold).is_some());
+        let next = self.members.iter().find(|m| self.predecessor(**m) == Some(me));
+        let said = |next: &&NodeId| self.kept.contains(&(me, **next, Bound::Hold));
+        next.filter(|next| is_asked && !said(next)).copied()
     }
 
     /// The place of a member among those that are not found themselves.
@@ -186,10 +227,42 @@ mod tests {
 
     #[test]
     fn ones_own_word_is_enough_and_a_predecessors_for_the_hold() {
-        assert_eq!(to_go(5, &[(3, 3, Loss, 900)]), Some(3));
-        assert_eq!(to_go(5, &[(2, 3, Hold, 900)]), Some(3));
-        assert_eq!(to_go(5, &[(5, 1, Hold, 900)]), Some(1));
-        assert_eq!(to_go(5, &[(1, 3, Hold, 900)]), None);
+        let found = |said| after(5, &[said]).found().first().map(|(node, _)| node.0);
+        assert_eq!(found((3, 3, Loss, 900)), Some(3));
+        assert_eq!(found((2, 3, Hold, 900)), Some(3));
+        assert_eq!(found((5, 1, Hold, 900)), Some(1));
+        assert_eq!(found((1, 3, Hold, 900)), None);
+    }
+
+    /// The members of a ring are found to hold the token too long one after the other.
+    #[test]
+    fn for_the_hold_one_goes_only_if_most_others_are_known_to_keep_it() {
+        let slow = (2, 3, Hold, 900);
+        let keeps = |by, of| (by, of, Hold, 0);
+        // Of 5 there are three hops that neither begin nor end at 3.
+        let goes = |kept: &[_]| to_go(5, &[&[slow], kept].concat());
+        assert_eq!(goes(&[]), None);
+        assert_eq!(goes(&[keeps(1, 2)]), None);
+        assert_eq!(goes(&[keeps(1, 2), keeps(5, 1)]), Some(3));
+        assert_eq!(goes(&[keeps(1, 2), keeps(3, 4)]), None, "the word of 3");
+        assert_eq!(goes(&[keeps(1, 2), keeps(2, 3)]), None, "its own hop: taken back");
+        assert_eq!(goes(&[keeps(1, 2), keeps(2, 5)]), None, "it does not pass it to 5");
+        assert_eq!(goes(&[keeps(1, 2), (1, 5, Loss, 0)]), None, "another bound");
+        assert_eq!(goes(&[keeps(1, 2), keeps(5, 1), (5, 1, Hold, 300)]), None, "no more");
+        assert_eq!(to_go(3, &[slow, keeps(1, 2)]), Some(3));
+        // What it breaks besides counts as ever.
+        assert_eq!(goes(&[(3, 3, Loss, 200)]), Some(3));
+        let (_, breach) = after(5, &[slow, (3, 3, Loss, 200)]).to_go().expect("3");
+        assert_eq!(breach.bound, Loss);
+    }
+
+    #[test]
+    fn who_has_not_said_that_the_next_one_keeps_the_hold_is_asked_when_one_does_not() {
+        let asked = |me, said: &[_]| after(4, said).asked_for_hold(NodeId(me)).map(|next| next.0);
+        assert_eq!(asked(4, &[]), None);
+        assert_eq!(asked(4, &[(3, 3, Loss, 900)]), None);
+        assert_eq!(asked(4, &[(2, 3, Hold, 900)]), Some(1));
+        assert_eq!(asked(4, &[(2, 3, Hold, 900), (4, 1, Hold, 0)]), None);
     }
 
     #[test]

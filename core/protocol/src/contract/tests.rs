@@ -160,6 +160,51 @@ fn no_demotion_is_asked_for_while_most_may_be_about_to_be_found() {
     assert!(!is_asked(5));
 }
 
+/// With each of them in a ring of its own, half of the members can go, and no further one.
+#[test]
+fn those_that_are_out_count_among_those_that_break_it() {
+    let is_asked = |out: &[u32]| {
+        let mut keeper = keeper(1, 5);
+        for node in out {
+            keeper.bans.add(NodeId(*node), &Contract::default(), ms(0));
+        }
+        accuse(&mut keeper, &[2, 3, 4], 5, 0);
+        let said = periods(&mut keeper, (PERIOD_MS, PATIENCE_MS), &[]);
+        said.iter().any(|(.., says)| *says == Says::Demote)
+    };
+    assert!(is_asked(&[6]), "2 of 6");
+    assert!(is_asked(&[6, 7, 8]), "4 of 8");
+    assert!(!is_asked(&[6, 7, 8, 9]), "5 of 9");
+    assert!(is_asked(&[3, 4, 6, 7]), "who is in is not out");
+}
+
+/// Each can measure one other alone.
+#[test]
+fn it_is_said_of_the_next_one_that_it_keeps_the_hold_when_another_one_does_not() {
+    let mut keeper = keeper(1, 4);
+    keeper.contract.hold = Some(Duration::from_millis(5));
+    let hold = |of, says| {
+        let breach = Breach { bound: Bound::Hold, measured: 900, allowed: 5 };
+        Statement { breach, ..word(of, says) }
+    };
+    // The token goes to 2, and comes to 3 after two milliseconds.
+    let mut turn = |at: u64| {
+        keeper.passed((process(2), process(3)), at, ms(at));
+        keeper.arrived(NodeId(3), at, ms(at + 2));
+        if at == 5 * PERIOD_MS {
+            assert_eq!(keeper.heard(NodeId(3), &hold(4, Says::Breaks), ms(at)), None);
+        }
+        let period = keeper.period(Present { high: 0, now: ms(at + PERIOD_MS) });
+        let says = period.expect("a period has ended").says;
+        says.iter().for_each(|word| drop(keeper.heard(NodeId(1), word, ms(at + PERIOD_MS))));
+        says.iter().map(|word| (word.of.0, word.says, word.breach.bound)).collect::<Vec<_>>()
+    };
+    let said: Vec<_> = (1..10).map(|n| turn(n * PERIOD_MS)).collect();
+    let first = said.iter().position(|says| !says.is_empty());
+    assert_eq!(first, Some(4), "{said:?}");
+    assert_eq!(said.concat(), [(2, Says::Keeps, Bound::Hold)]);
+}
+
 #[test]
 fn one_is_demoted_in_a_ring_and_by_words_about_it_alone() {
     let mut keeper = keeper(1, 4);
