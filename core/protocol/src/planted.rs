@@ -60,6 +60,7 @@ pub const BUGS: &[(&str, &str)] = &[
     // Contracts.
     ("one_accuser_is_enough", "who is put out is found to break the contract by most"),
     ("contract_over_most", "where most break the contract nobody is put out"),
+    ("hold_needs_no_evidence", "nobody is put out for a hold that nobody can keep"),
     ("readmitted_at_once", "who was put out stays out for a while, longer each time"),
     // Buffers.
     ("store_never_forgets", "what every member holds is dropped"),

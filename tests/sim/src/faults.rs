@@ -1,8 +1,9 @@
 //! The nemesis: faults that come, stay for a while, and go. `kind` has their kinds, `network` those
-//! of the network.
+//! of the network, `strain` those that break contracts.
 
 mod kind;
 mod network;
+mod strain;
 
 use anasazi_protocol::SessionId;
 
@@ -24,6 +25,7 @@ pub(crate) enum Undo {
     Boot(usize),
     Read(usize, SessionId),
     Replace { node: usize, newer: bool },
+    Strain(Vec<usize>),
 }
 
 impl Cluster {
@@ -131,8 +133,9 @@ impl Cluster {
             Kind::MulticastOutage => self.multicast_outage(last),
             Kind::Crash | Kind::CrashLosingDisk => self.random_crash(kind, last),
             Kind::Pause => self.random_pause(last),
-            // It has its own time.
+            // These have their own time.
             Kind::Ambush => {}
+            Kind::Strain => self.strain(),
             Kind::Leave => self.random_leave(last),
             Kind::ColdStart => self.cold_start(last),
             Kind::Narrow => self.narrow(last),
@@ -157,6 +160,7 @@ impl Cluster {
             Undo::Boot(node) => self.try_to_boot(node),
             Undo::Replace { node, newer } => self.replace_daemon(node, newer),
             Undo::Read(node, session) => self.read_again(node, session),
+            Undo::Strain(nodes) => self.relieve(&nodes),
         }
     }
 

@@ -45,6 +45,15 @@ impl Default for Carries {
     }
 }
 
+/// How far away a node is for a while.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Far {
+    /// Added to the way of each datagram to it and from it, in nanoseconds.
+    pub delay_ns: u64,
+    /// So many of a thousand of these are lost.
+    pub loss: u32,
+}
+
 /// What stays cut after everything else is healed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasting {
@@ -68,6 +77,7 @@ pub struct Network {
     sender_free: Vec<u64>,
     /// Until when half of what each node sends gets no buffer.
     sends_fail_until: Vec<u64>,
+    far: Vec<Far>,
     /// Packet faults so far: lost, doubled, damaged, repeated, held up.
     pub faults: u64,
 }
@@ -100,6 +110,7 @@ impl Network {
             links,
             sender_free: vec![0; nodes],
             sends_fail_until: vec![0; nodes],
+            far: vec![Far::default(); nodes],
             faults: 0,
         }
     }
@@ -168,6 +179,11 @@ impl Network {
         self.sends_fail_until[from] = until;
     }
 
+    /// From now on a node is so far away from all others.
+    pub fn set_far(&mut self, node: usize, far: Far) {
+        self.far[node] = far;
+    }
+
     /// Keeps multicast from passing, or not any more.
     pub fn set_outage(&mut self, from: usize, to: usize, outage: bool) {
         self.link(from, to).outage = outage;
@@ -177,6 +193,7 @@ impl Network {
     pub fn heal(&mut self, now: u64) {
         self.options = self.options.healed();
         self.sends_fail_until.fill(0);
+        self.far.fill(Far::default());
         for link in &mut self.links {
             link.cuts = u32::from(link.for_good);
             link.outage = false;
@@ -230,7 +247,12 @@ impl Network {
             self.faults += 1;
             return arrivals;
         }
-        if from != to && (self.random.permille(self.options.loss) || self.spoiled(&link, left)) {
+        let is_lost = from != to
+            && (self.random.permille(self.options.loss)
+                || self.spoiled(&link, left)
+                || self.is_lost_far_away(from)
+                || self.is_lost_far_away(to));
+        if is_lost {
             self.faults += 1;
             return arrivals;
         }
@@ -251,6 +273,10 @@ impl Network {
         arrivals
     }
 
+    fn is_lost_far_away(&mut self, node: usize) -> bool {
+        self.far[node].loss > 0 && self.random.permille(self.far[node].loss)
+    }
+
     fn spoiled(&mut self, link: &Link, now: u64) -> bool {
         now < link.bad_until && self.random.permille(900)
     }
@@ -259,7 +285,9 @@ impl Network {
         let options = &self.options;
         let (reorder, late) = (options.reorder, options.late);
         let (delay, jitter) = (options.delay_us * US, options.jitter_us * US);
-        let mut time = left + if from == to { 5 * US } else { delay + self.random.around(jitter) };
+        let far = self.far[from].delay_ns + self.far[to].delay_ns;
+        let mut time =
+            left + if from == to { 5 * US } else { delay + self.random.around(jitter) + far };
         if self.random.permille(late.0) {
             self.faults += 1;
             time += self.random.below(late.1 * US + 1);
@@ -313,6 +341,23 @@ mod tests {
         assert_eq!(network.carry(0, (1, 0), &bytes, false).len(), 1);
         network.join(0, 1);
         assert_eq!(network.carry(0, (0, 1), &bytes, false).len(), 1);
+    }
+
+    #[test]
+    fn who_is_far_away_takes_longer_both_ways_and_loses_its_share() {
+        let (mut network, bytes) = (network(), Bytes::from_static(b"x"));
+        let time = |network: &mut Network, from, to| {
+            network.carry(0, (from, to), &bytes, false).first().map(|arrival| arrival.time)
+        };
+        let near = time(&mut network, 0, 1).expect("it arrives");
+        network.set_far(1, Far { delay_ns: 1_000_000_000, loss: 0 });
+        for (from, to) in [(0, 1), (1, 0)] {
+            let far = time(&mut network, from, to).expect("it arrives");
+            assert!(far >= 1_000_000_000 && far < 1_000_000_000 + 2 * near, "{near} {far}");
+        }
+        assert!(time(&mut network, 1, 1) < Some(1_000_000), "not from itself");
+        network.set_far(1, Far { delay_ns: 0, loss: 1_000 });
+        assert_eq!(time(&mut network, 0, 1), None);
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl Options {
             self.lasting = Lasting::Links;
         }
         self.add_contract(&mut Random::new(seed.rotate_left(7)));
+        self.strain_contract(&mut Random::new(seed.rotate_left(31)));
         self.add_seal(&mut Random::new(seed.rotate_left(3)));
     }
 

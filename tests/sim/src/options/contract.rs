@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Options;
+use crate::faults::Kind;
 use crate::network::Lasting;
 use crate::random::Random;
 
@@ -18,6 +19,38 @@ impl Options {
         if !random.permille(300) || !is_well || self.nodes < 2 {
             return;
         }
+        self.draw_contract(random);
+        if random.permille(200) {
+            // Nobody can keep it, so nobody is put out for it.
+            self.contract.hold = Some(Duration::from_micros(1));
+        }
+    }
+
+    /// Now and then a contract that some break for a while.
+    pub(super) fn strain_contract(&mut self, random: &mut Random) {
+        let fits = self.lasting == Lasting::None && !self.restless && self.narrow.0 == 0;
+        if !random.permille(120) || !fits || self.nodes < 3 || self.traps() {
+            return;
+        }
+        (self.network.residual_loss, self.network.bytes_per_ms) = (0, 0);
+        if !self.contract.is_binding() {
+            self.draw_contract(random);
+        }
+        // What is broken has to last, and rings as well.
+        let patience_ms = self.contract.patience.as_millis() as u64;
+        self.fault_interval_ms = patience_ms * random.between(2, 6);
+        self.fault_time_ms = patience_ms * random.between(20, 60);
+        self.faults.retain(|kind| *kind != Kind::Ambush);
+        let others = self.faults.len().max(1);
+        self.faults.extend(std::iter::repeat_n(Kind::Strain, random.pick(&[1, 3, 9]) * others));
+    }
+
+    fn traps(&self) -> bool {
+        self.faults == [Kind::Trap]
+    }
+
+    fn draw_contract(&mut self, random: &mut Random) {
+        let network = &self.network;
         // All of these are means of exponential times, but for the first and the last.
         let least_us = network.delay_us
             + 16 * (network.jitter_us + self.machine.turn_us)
@@ -34,9 +67,5 @@ impl Options {
         contract.patience = ms(random.pick(&[300, 1_000]) * scale);
         contract.readmit = ms(random.pick(&[300, 1_000]) * scale);
         contract.readmit_max = contract.readmit * 4;
-        if random.permille(200) {
-            // Nobody can keep it, so nobody is put out for it.
-            contract.hold = Some(us(1));
-        }
     }
 }
