@@ -1,12 +1,14 @@
 //! What is asked of demotions, beyond the axioms: nobody is put out but by the word of enough
 //! members, nobody where most break the contract or two are left, nobody for what nobody can keep,
-//! and who was put out is not taken back before its time.
+//! and who was put out is not taken back before its time. Where one node at a time breaks the
+//! contract for certain, and nothing else goes wrong, that one goes, and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anasazi_protocol::{Bound, Event, NodeId, Process};
 
 use crate::cluster::Cluster;
+use crate::node::Node;
 use crate::story::Failure;
 
 /// In nanoseconds: less than any packet takes.
@@ -52,6 +54,9 @@ impl Cluster {
             () if !by_one && !by_most => Some(format!("by the word of {stated_by:?} alone")),
             () if 2 * broken > members.len() => Some(format!("though {broken} are no better")),
             () if members.len() <= 2 => Some("though no two are left".to_owned()),
+            () if self.is_well(*node) => {
+                Some("though it is well, and one at most is not".to_owned())
+            }
             () if breach.bound == Bound::Hold && breach.allowed <= NOBODY_HOLDS_LESS => {
                 Some("for a hold that nobody can keep".to_owned())
             }
@@ -69,6 +74,28 @@ impl Cluster {
         *times += 1;
         if *times > 1 {
             let what = format!("node {node} is demoted again after all was healed");
+            self.fail(Failure::Contract(what));
+        }
+    }
+
+    /// It was well for so long that nobody remembers anything else.
+    fn is_well(&self, node: NodeId) -> bool {
+        let patience = self.options.contract.patience.as_nanos() as u64;
+        let of_node = self.nodes.iter().find(|n| n.process.node == node);
+        let until = of_node.map_or(0, |node| node.strained_until);
+        self.options.strains_one && self.now > until + 2 * patience
+    }
+
+    /// The end of a time in which this node, and no other, broke the contract.
+    pub(crate) fn judge_strained(&mut self, nodes: &[usize]) {
+        let [strained] = nodes else { return };
+        let process = self.nodes[*strained].process;
+        let has_it = |members: &[Process]| members.len() > 2 && members.contains(&process);
+        let is_in = |(at, node): (usize, &Node)| {
+            at != *strained && node.ring.as_ref().is_some_and(|(_, members)| has_it(members))
+        };
+        if self.options.strains_one && self.nodes.iter().enumerate().any(is_in) {
+            let what = format!("node {} breaks the contract for long and stays", process.node);
             self.fail(Failure::Contract(what));
         }
     }

@@ -24,8 +24,12 @@ pub(crate) enum Undo {
     Resume(usize),
     Boot(usize),
     Read(usize, SessionId),
-    Replace { node: usize, newer: bool },
-    Strain(Vec<usize>),
+    Replace {
+        node: usize,
+        newer: bool,
+    },
+    /// Of these nodes, by the fault with this number.
+    Strain(Vec<usize>, u64),
 }
 
 impl Cluster {
@@ -160,7 +164,7 @@ impl Cluster {
             Undo::Boot(node) => self.try_to_boot(node),
             Undo::Replace { node, newer } => self.replace_daemon(node, newer),
             Undo::Read(node, session) => self.read_again(node, session),
-            Undo::Strain(nodes) => self.relieve(&nodes),
+            Undo::Strain(nodes, number) => self.relieve(&nodes, number),
         }
     }
 

@@ -49,6 +49,10 @@ pub struct Node {
     pub(crate) log: Log,
     /// Mean time that a turn takes, in nanoseconds.
     pub(crate) turn_ns: u64,
+    /// Number of the fault that has it far away, or did so last.
+    pub(crate) strain: u64,
+    /// For how long it is that, or was.
+    pub(crate) strained_until: u64,
     /// Its ring goes by unicast.
     pub(crate) by_unicast: bool,
     /// Its last turn ends then.
@@ -164,6 +168,8 @@ impl Node {
             watch: Watch::default(),
             log: Log::default(),
             turn_ns: 0,
+            strain: 0,
+            strained_until: 0,
             by_unicast: false,
             busy_until: 0,
             turn_at: None,

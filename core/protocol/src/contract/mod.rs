@@ -134,7 +134,9 @@ impl Keeper {
 
     /// A ring begins.
     pub(crate) fn installed(&mut self, ring: RingId, members: &[Process], now: Instant) {
-        let others: Vec<Process> = members.iter().copied().filter(|p| p.node != self.me).collect();
+        let at = members.iter().position(|p| p.node == self.me).unwrap_or(0);
+        let after = members[at..].iter().skip(1).chain(&members[..at]);
+        let others: Vec<Process> = after.copied().collect();
         if !self.is_binding() {
             // All probe all others.
             let times = 1 + members.len() / WATCHED_AT_ONCE;
@@ -231,8 +233,14 @@ impl Keeper {
     }
 
     /// The token as it leaves.
-    pub(crate) fn visited(&mut self, aru: u64, by: Option<NodeId>, seq: u64, now: Instant) {
-        self.gauges.visited(aru, by.filter(|by| *by != self.me), seq, now);
+    pub(crate) fn visited(
+        &mut self,
+        (aru, by): (u64, Option<NodeId>),
+        own_aru: u64,
+        seq: u64,
+        now: Instant,
+    ) {
+        self.gauges.visited((aru, by.filter(|by| *by != self.me)), own_aru, seq, now);
     }
 
     /// A packet of that member came only because it was asked for.
@@ -289,16 +297,28 @@ impl Keeper {
             let stands = stands(*of, *bound);
             if !stands {
                 let breach = Breach { bound: *bound, measured: 0, allowed: 0 };
-                says.push((*of, Says::Keeps, breach));
+                let is_sure = *bound != Bound::Hold || self.gauges.keeps_hold(*of, false);
+                says.push((*of, if is_sure { Says::Keeps } else { Says::Doubts }, breach));
             }
             stands
         });
-        if let Some(next) = self.statements.asked_for_hold(self.me)
-            && self.gauges.keeps(next, Bound::Hold)
-        {
-            says.push((next, Says::Keeps, Breach { bound: Bound::Hold, measured: 0, allowed: 0 }));
-        }
+        says.extend(self.word_on_hold(&says));
         says.into_iter().map(|(of, what, breach)| self.statement(of, what, breach)).collect()
+    }
+
+    /// Whether the next member keeps the hold, if that is asked and news.
+    fn word_on_hold(&self, says: &[(NodeId, Says, Breach)]) -> Option<(NodeId, Says, Breach)> {
+        let breach = Breach { bound: Bound::Hold, measured: 0, allowed: 0 };
+        let next = self.gauges.next()?;
+        if says.iter().any(|(of, _, said)| (*of, said.bound) == (next, breach.bound)) {
+            return None;
+        }
+        let was = self.statements.says_holds_well(self.me, next);
+        match self.gauges.keeps_hold(next, was) {
+            true if !was && self.statements.asks_for_holds() => Some((next, Says::Keeps, breach)),
+            false if was => Some((next, Says::Doubts, breach)),
+            _ => None,
+        }
     }
 
     /// Somebody is to go, and all have had time to say what they have found. The others wait for

@@ -6,34 +6,79 @@ use super::{MS, Undo};
 use crate::cluster::Cluster;
 use crate::network::Far;
 
+/// Less than this no packet takes: a bound of it is broken without any strain.
+const LEAST: Duration = Duration::from_millis(1);
+/// Of a thousand packets to and from who is to break a bound on loss or lag.
+const LOSS: u32 = 300;
+
 impl Cluster {
     /// Mostly one; sometimes so many that nobody is to go for it.
     pub(super) fn strain(&mut self) {
-        let contract = self.options.contract;
-        let bounds = [contract.round_trip, contract.hold, contract.lag].into_iter().flatten();
-        let least = bounds.min().unwrap_or(Duration::from_millis(10)).as_nanos() as u64;
-        let last = self.options.timers().token_loss.as_nanos() as u64;
         let n = self.nodes.len();
+        if self.options.strains_one {
+            return self.strain_one(n);
+        }
         let nodes: Vec<usize> = match self.random.below(10) {
             0..6 => vec![self.random.index(n)],
             6..9 => (0..n).filter(|_| self.random.permille(400)).collect(),
             _ => (0..n).collect(),
         };
-        // Both ways; a rotation passes it twice and must not take until the token counts as lost.
-        let delay_ns = (least / 4 * self.random.pick(&[0, 1, 3, 5])).min(last / 6);
-        let loses = contract.loss_ppm.is_some() && self.random.coin();
-        let far = Far { delay_ns, loss: if loses { 300 } else { 0 } };
-        let patience = contract.patience.as_nanos() as u64;
+        let far = self.draw_far(nodes.len().max(1) as u64);
+        let patience = self.options.contract.patience.as_nanos() as u64;
         let time = patience * self.random.between(2, 12) / 2;
+        self.strain_for(time, nodes, far);
+    }
+
+    /// It is to be demoted, and nobody else: see `contracts`.
+    fn strain_one(&mut self, n: usize) {
+        let patience = self.options.contract.patience.as_nanos() as u64;
+        let node = self.random.index(n);
+        if self.nodes.iter().any(|node| node.strained_until + 2 * patience > self.now) {
+            return;
+        }
+        let bound = self.options.contract.round_trip.unwrap_or_default();
+        let far = Far { delay_ns: bound.as_nanos() as u64, loss: 0 };
+        let time = patience * self.random.between(4, 8);
+        self.strain_for(time, vec![node], far);
+    }
+
+    fn strain_for(&mut self, time: u64, nodes: Vec<usize>, far: Far) {
         let names: Vec<_> = nodes.iter().map(|node| format!("n{}", node + 1)).collect();
         let (names, ms) = (names.join(" "), time / MS);
         self.tell(None, &format!("STRAIN: {names} {far:?} for {ms} ms"));
-        nodes.iter().for_each(|node| self.network.set_far(*node, far));
-        self.plan_undo(time, Undo::Strain(nodes));
+        let number = self.fault_number;
+        for node in &nodes {
+            self.network.set_far(*node, far);
+            let until = self.now + time;
+            (self.nodes[*node].strain, self.nodes[*node].strained_until) = (number, until);
+        }
+        self.plan_undo(time, Undo::Strain(nodes, number));
     }
 
-    pub(super) fn relieve(&mut self, nodes: &[usize]) {
+    /// What breaks one of the bounds, or comes close to it.
+    fn draw_far(&mut self, nodes: u64) -> Far {
+        let contract = self.options.contract;
+        let times = [contract.round_trip, contract.hold].into_iter().flatten();
+        let least = times.filter(|bound| *bound > LEAST).min();
+        let may_lose = contract.loss_ppm.is_some() || contract.lag.is_some();
+        match least {
+            Some(least) if !may_lose || self.random.coin() => {
+                // Both ways. A rotation passes each of them twice, and must not take until the
+                // token counts as lost.
+                let last = self.options.timers().token_loss.as_nanos() as u64;
+                let delay_ns = least.as_nanos() as u64 / 4 * self.random.pick(&[1, 3, 5]);
+                Far { delay_ns: delay_ns.min(last / (3 * (nodes + 1))), loss: 0 }
+            }
+            _ => Far { delay_ns: 0, loss: LOSS },
+        }
+    }
+
+    /// It is over, unless another one has come.
+    pub(super) fn relieve(&mut self, nodes: &[usize], number: u64) {
         self.tell(None, "the strain is over");
-        nodes.iter().for_each(|node| self.network.set_far(*node, Far::default()));
+        self.judge_strained(nodes);
+        for node in nodes.iter().filter(|node| self.nodes[**node].strain == number) {
+            self.network.set_far(*node, Far::default());
+        }
     }
 }

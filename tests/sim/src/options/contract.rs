@@ -28,13 +28,19 @@ impl Options {
 
     /// Now and then a contract that some break for a while.
     pub(super) fn strain_contract(&mut self, random: &mut Random) {
-        let fits = self.lasting == Lasting::None && !self.restless && self.narrow.0 == 0;
-        if !random.permille(120) || !fits || self.nodes < 3 || self.traps() {
+        let is_other = self.restless || self.faults.contains(&Kind::Trap) || self.narrow.0 > 0;
+        if !random.permille(120) || is_other || self.lasting != Lasting::None || self.nodes < 3 {
             return;
         }
         (self.network.residual_loss, self.network.bytes_per_ms) = (0, 0);
         if !self.contract.is_binding() {
             self.draw_contract(random);
+        }
+        if !self.contract.is_binding() {
+            return;
+        }
+        if random.permille(300) && self.nodes > 3 {
+            return self.strain_one(random);
         }
         // What is broken has to last, and rings as well.
         let patience_ms = self.contract.patience.as_millis() as u64;
@@ -45,8 +51,22 @@ impl Options {
         self.faults.extend(std::iter::repeat_n(Kind::Strain, random.pick(&[1, 3, 9]) * others));
     }
 
-    fn traps(&self) -> bool {
-        self.faults == [Kind::Trap]
+    fn strain_one(&mut self, random: &mut Random) {
+        self.draw_contract(random);
+        let (scale, contract) = (u64::from(self.timer_scale), &mut self.contract);
+        let common_us = 2 * self.network.delay_us + 16 * self.network.jitter_us;
+        let least = Duration::from_micros(common_us + self.machine.timer_late_us);
+        contract.round_trip = Some(least + Duration::from_millis(5 * scale));
+        (contract.loss_ppm, contract.lag) = (None, None);
+        self.strains_one = true;
+        self.network = self.network.healed();
+        (self.machine.persist_failure, self.machine.boots_cut) = (0, 0);
+        (self.machine.turn_us, self.machine.slow_nodes) = (0, 0);
+        self.software.clear();
+        self.faults = vec![Kind::Strain];
+        let patience_ms = self.contract.patience.as_millis() as u64;
+        self.fault_interval_ms = patience_ms * random.between(4, 10);
+        self.fault_time_ms = patience_ms * random.between(40, 80);
     }
 
     fn draw_contract(&mut self, random: &mut Random) {

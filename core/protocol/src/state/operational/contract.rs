@@ -72,7 +72,7 @@ impl Operational {
     /// The token leaves, or rests here: what it says of the others.
     pub(super) fn read_token(&self, node: &mut Node, token: &Token) {
         if let Some(keeper) = &mut node.contract {
-            keeper.visited(token.aru, token.aru_by, token.seq, node.now);
+            keeper.visited((token.aru, token.aru_by), self.ring.aru, token.seq, node.now);
         }
     }
 

@@ -1,0 +1,251 @@
+//! What periods bring, and what is known after them.
+
+use super::*;
+use crate::id::Incarnation;
+
+fn process(node: u32) -> Process {
+    Process { node: NodeId(node), incarnation: Incarnation(7) }
+}
+
+fn ms(ms: u64) -> Instant {
+    Instant(ms * 1_000_000)
+}
+
+fn contract() -> Contract {
+    Contract {
+        round_trip: Some(Duration::from_millis(5)),
+        hold: Some(Duration::from_millis(1)),
+        loss_ppm: Some(10_000),
+        lag: Some(Duration::from_millis(50)),
+        patience: Duration::from_millis(1_600),
+        ..Contract::default()
+    }
+}
+
+/// Periods of 100 ms, in each of which node 2 answers after so many.
+fn answers(took: impl IntoIterator<Item = Option<u64>>) -> Vec<bool> {
+    let (mut gauges, contract, mut number) = (Gauges::new(), contract(), 0);
+    gauges.installed(&[process(2)], false, (ms(0), ms(100)));
+    let mut at = 0;
+    let period = |took: Option<u64>| {
+        for (to, number) in gauges.probes(&mut number, ms(at)) {
+            if let Some(took) = took {
+                gauges.answered(to, number, &contract, ms(at + took));
+            }
+        }
+        at += 100;
+        gauges.end(&contract, 0, (ms(at), ms(at + 100)));
+        !gauges.broken(Bound::RoundTrip, &contract).is_empty()
+    };
+    took.into_iter().map(period).collect()
+}
+
+#[test]
+fn twelve_periods_of_sixteen_are_a_breach_and_four_are_none_any_more() {
+    let slow = answers([Some(12); 12]);
+    assert!(slow[11] && !slow[10]);
+    let silent = answers([None; 12]);
+    assert!(silent[11] && !silent[10]);
+    let now_and_then = answers((0..200).map(|n| if n % 3 == 0 { Some(1) } else { None }));
+    assert!(!now_and_then.contains(&true), "11 of 16 at most");
+    let well_again = answers((0..40).map(|n| if n < 16 { Some(50) } else { Some(1) }));
+    assert_eq!(well_again.iter().rposition(|broken| *broken), Some(26));
+}
+
+#[test]
+fn a_bound_is_kept_by_who_was_below_it_for_long_until_it_is_above_it_often() {
+    let keeps = |values: &[u64], was: bool| {
+        let mut record = Record::default();
+        values.iter().for_each(|value| record.note(*value, Some(100)));
+        record.is_kept(was)
+    };
+    assert!(!keeps(&[1; 15], false) && keeps(&[1; 16], false));
+    let once = [[900; 1].as_slice(), &[1; 15]].concat();
+    assert!(!keeps(&once, false) && keeps(&once, true), "once of sixteen");
+    assert!(keeps(&[1, 900, 900, 900, 900], true) && !keeps(&[900; 5], true));
+    let again = [[900; 16], [1; 16]].concat();
+    assert!(keeps(&again, false) && !keeps(&again[..31], false));
+    assert!(!keeps(&[900; 16], true));
+}
+
+#[test]
+fn a_hold_is_what_is_left_of_the_way_through_a_member() {
+    let (mut gauges, contract, mut number) = (Gauges::new(), contract(), 0);
+    gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+    for (to, number) in gauges.probes(&mut number, ms(0)) {
+        gauges.answered(to, number, &contract, ms(2));
+    }
+    assert!(gauges.passed((process(2), process(3)), 8, ms(10)));
+    assert!(!gauges.passed((process(2), process(3)), 11, ms(20)), "once in a period");
+    gauges.arrived(NodeId(3), 7, ms(12));
+    gauges.arrived(NodeId(3), 8, ms(17));
+    gauges.end(&contract, 0, (ms(100), ms(200)));
+    let shown: Vec<_> = gauges.shown().map(|m| m.hold).collect();
+    assert_eq!(shown, [Some(Duration::from_millis(5)), None]);
+}
+
+#[test]
+fn a_token_that_came_later_was_held_as_well() {
+    let (mut gauges, contract) = (Gauges::new(), contract());
+    gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+    assert!(gauges.passed((process(2), process(3)), 8, ms(10)));
+    gauges.arrived(NodeId(3), 9, ms(14));
+    gauges.end(&contract, 0, (ms(100), ms(200)));
+    let shown: Vec<_> = gauges.shown().map(|m| m.hold).collect();
+    assert_eq!(shown, [Some(Duration::from_millis(4)), None]);
+}
+
+/// What is known of the holds of nodes 2 and 3 after a period in which a token was away for
+/// longer than the 30 ms that are allowed. `answers`: of node 3, when, and up to which number.
+fn held(is_asked: bool, answers: &[(u64, u64)]) -> Vec<Option<Duration>> {
+    let hold = Some(Duration::from_millis(30));
+    let (mut gauges, contract) = (Gauges::new(), Contract { hold, ..contract() });
+    gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+    if !is_asked {
+        gauges.passed((process(2), process(3)), 4, ms(1));
+        gauges.arrived(NodeId(3), 4, ms(1));
+    }
+    assert_eq!(gauges.passed((process(2), process(3)), 8, ms(10)), is_asked);
+    let mut is_open = is_asked;
+    for end in 1..=5 {
+        for (at, number) in answers.iter().filter(|(at, _)| at / 100 == end - 1) {
+            gauges.arrived(NodeId(3), *number, ms(*at));
+            is_open = false;
+        }
+        let question = gauges.end(&contract, 0, (ms(end * 100), ms(end * 100 + 100)));
+        let is_over = answers.iter().any(|(at, number)| *number >= 8 && *at < end * 100);
+        let is_due = !is_over && !is_open;
+        assert_eq!(question, is_due.then_some((process(3), 8)));
+        is_open |= is_due;
+    }
+    gauges.shown().map(|m| m.hold).collect()
+}
+
+#[test]
+fn who_has_a_token_that_is_awaited_elsewhere_is_seen_in_each_period() {
+    for is_asked in [false, true] {
+        let first = if is_asked { vec![(11, 4)] } else { Vec::new() };
+        let after = |later: [(u64, u64); 4]| [&first[..], &later].concat();
+        let seen = held(is_asked, &after([(101, 4), (201, 4), (301, 4), (401, 4)]));
+        assert_eq!(seen, [Some(Duration::from_millis(390)), None]);
+        let seen = held(is_asked, &after([(101, 4), (201, 4), (301, 4), (401, 8)]));
+        assert_eq!(seen, [Some(Duration::from_millis(290)), None], "it came then");
+    }
+}
+
+#[test]
+fn whoever_does_not_answer_says_nothing_of_another_one() {
+    let nothing = if_asked_before();
+    assert_eq!(held(false, &[]), nothing, "it is silent");
+    assert_eq!(held(false, &[(450, 8)]), nothing, "it sleeps, and has had it");
+    assert_eq!(held(true, &[(450, 8)]), [None, None]);
+}
+
+/// Of the hop before, which took no time.
+fn if_asked_before() -> [Option<Duration>; 2] {
+    [Some(Duration::ZERO), None]
+}
+
+#[test]
+fn an_answer_is_awaited_for_as_long_as_it_may_take() {
+    let (mut gauges, mut number) = (Gauges::new(), 0);
+    let contract = Contract { round_trip: Some(Duration::from_millis(250)), ..contract() };
+    gauges.installed(&[process(2)], false, (ms(0), ms(100)));
+    let probes = gauges.probes(&mut number, ms(0));
+    for at in [100, 200] {
+        gauges.end(&contract, 0, (ms(at), ms(at + 100)));
+        assert!(gauges.probes(&mut number, ms(at)).is_empty(), "one is on its way");
+    }
+    gauges.answered(probes[0].0, probes[0].1, &contract, ms(220));
+    let shown = gauges.shown().next().expect("node 2").round_trip;
+    assert_eq!(shown, Some(Duration::from_millis(220)));
+}
+
+#[test]
+fn a_lag_lasts_as_long_as_one_member_lacks_what_is_two_rounds_old() {
+    let (mut gauges, contract) = (Gauges::new(), contract());
+    gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+    let (two, three) = (Some(NodeId(2)), Some(NodeId(3)));
+    let visits = [(10, 5, two), (20, 15, two), (30, 19, two), (40, 19, three)];
+    for (at, (seq, aru, by)) in visits.into_iter().enumerate() {
+        gauges.visited((aru, by), 60, seq, ms(10 * at as u64));
+    }
+    let mut lags = || {
+        gauges.end(&contract, 50, (ms(100), ms(200)));
+        gauges.shown().map(|m| m.lag.expect("measured").as_millis()).collect::<Vec<_>>()
+    };
+    assert_eq!(lags(), [0, 0], "the packets of two rounds ago are there but for one moment");
+    for at in 0..6 {
+        gauges.visited((19, two), 60, 60, ms(100 + 10 * at));
+    }
+    gauges.end(&contract, 60, (ms(200), ms(300)));
+    let lags: Vec<_> = gauges.shown().map(|m| m.lag.expect("measured").as_millis()).collect();
+    assert_eq!(lags, [50, 0]);
+}
+
+/// What a sender's own link loses nobody has, and the first one that lacks it lowers the aru.
+#[test]
+fn who_lacks_the_same_itself_says_of_nobody_that_it_lags() {
+    let contract = contract();
+    let lag_of_two = |own_aru: u64| {
+        let mut gauges = Gauges::new();
+        gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+        for at in 0..6 {
+            gauges.visited((19, Some(NodeId(2))), own_aru, 60, ms(10 * at));
+        }
+        gauges.end(&contract, 60, (ms(100), ms(200)));
+        gauges.shown().next().expect("node 2").lag
+    };
+    assert_eq!(lag_of_two(60), Some(Duration::from_millis(30)));
+    assert_eq!(lag_of_two(59), Some(Duration::ZERO));
+}
+
+/// Who slept answers old questions when it wakes.
+#[test]
+fn a_late_answer_says_nothing_of_the_time_after_the_question() {
+    let (mut gauges, contract) = (Gauges::new(), contract());
+    gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+    assert!(gauges.passed((process(2), process(3)), 8, ms(10)));
+    let questions = [100, 200, 300].map(|at| gauges.end(&contract, 0, (ms(at), ms(at + 100))));
+    assert_eq!(questions, [None; 3], "the first one is not answered");
+    gauges.arrived(NodeId(3), 7, ms(310));
+    assert_eq!(gauges.hop.expect("a token is away").certain(), Some(Duration::ZERO));
+    let question = gauges.end(&contract, 0, (ms(400), ms(500)));
+    assert_eq!(question, Some((process(3), 8)));
+    gauges.arrived(NodeId(3), 7, ms(410));
+    gauges.end(&contract, 0, (ms(500), ms(600)));
+    assert_eq!(gauges.shown().next().expect("node 2").hold, Some(Duration::from_millis(390)));
+}
+
+#[test]
+fn the_hold_of_one_that_was_not_the_next_one_is_forgotten() {
+    let (mut gauges, contract) = (Gauges::new(), contract());
+    let shown = |gauges: &Gauges| {
+        let of_three = gauges.shown().find(|m| m.node == NodeId(3)).expect("node 3");
+        of_three.hold
+    };
+    gauges.installed(&[process(3), process(4)], false, (ms(0), ms(100)));
+    gauges.passed((process(3), process(4)), 8, ms(10));
+    gauges.arrived(NodeId(4), 8, ms(60));
+    gauges.end(&contract, 0, (ms(100), ms(200)));
+    gauges.installed(&[process(3), process(4), process(5)], false, (ms(200), ms(300)));
+    assert_eq!(shown(&gauges), Some(Duration::from_millis(50)), "it still is");
+    gauges.installed(&[process(2), process(3), process(4)], false, (ms(300), ms(400)));
+    assert_eq!(shown(&gauges), None);
+}
+
+#[test]
+fn loss_is_a_share_of_what_was_ordered() {
+    let (mut gauges, contract) = (Gauges::new(), contract());
+    gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+    (0..3).for_each(|_| gauges.lost(NodeId(3)));
+    gauges.end(&contract, 200, (ms(100), ms(200)));
+    let shown: Vec<_> = gauges.shown().map(|m| m.loss_ppm).collect();
+    assert_eq!(shown, [Some(0), Some(15_000)]);
+    gauges.end(&contract, 200, (ms(200), ms(300)));
+    assert_eq!(gauges.shown().last().expect("node 3").loss_ppm, Some(15_000), "nothing new");
+    for (at, expected) in [(0, 7_500), (1, 5_000), (2, 0), (3, 0)] {
+        gauges.end(&contract, 400 + at * 200, (ms(300 + at * 100), ms(400 + at * 100)));
+        assert_eq!(gauges.shown().last().expect("node 3").loss_ppm, Some(expected));
+    }
+}
