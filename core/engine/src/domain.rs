@@ -22,7 +22,7 @@ use crate::recorder::Recorder;
 use crate::state_file::Stored;
 use crate::storage::Storage;
 use crate::witness::Witness;
-use limits::{RECEIVE_BATCH_MAX, SEND_BATCH_MAX};
+use limits::SEND_BATCH_MAX;
 use mismatches::Told;
 use notices::Removals;
 use sealing::Keys;
@@ -154,7 +154,7 @@ impl<T: Transport, S: Storage> Domain<T, S> {
             removals: Removals::default(),
             told: Told::default(),
             witness,
-            received: Vec::with_capacity(RECEIVE_BATCH_MAX),
+            received: Vec::new(),
             sending: Vec::with_capacity(SEND_BATCH_MAX),
             unreachable: Vec::new(),
             ended: Vec::new(),
@@ -168,12 +168,12 @@ impl<T: Transport, S: Storage> Domain<T, S> {
     }
 
     /// Takes in datagrams and evidence. True if there is certainly more.
-    pub(crate) fn receive(&mut self, now: Instant) -> bool {
+    pub(crate) fn receive(&mut self, max: usize, now: Instant) -> bool {
         self.arrived = false;
         // Before anything is opened or sealed as whoever it was before.
         self.renew_after_pause(now);
         let mut received = core::mem::take(&mut self.received);
-        self.backlog = !self.transport.receive(RECEIVE_BATCH_MAX, &mut received);
+        self.backlog = !self.transport.receive(max, &mut received);
         for Received { from, multicast, bytes } in received.drain(..) {
             self.handle(now, Input::Datagram { from, multicast, bytes });
         }

@@ -10,6 +10,7 @@ mod hand_up;
 mod keys;
 mod place;
 mod removal;
+mod share;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -43,15 +44,11 @@ use batch::Batch;
 pub(crate) use keys::{KeyOrder, KeysRead};
 pub(crate) use place::Place;
 pub(crate) use removal::Removal;
+pub(crate) use share::Share;
 pub(crate) use table::{TRANSPORT_KEYS, Table};
 
 /// Keys from here on are those of sessions, see [`Turn::session_ready`].
 pub const SESSION_KEYS: u64 = 1 << 32;
-/// Requests of sessions taken in per turn, if the caller does not say.
-const BUDGET_DEFAULT: usize = 1_024;
-/// Rounds of receiving per turn, so that a flood cannot keep the timers and the sessions from their
-/// turn.
-const RECEIVE_ROUNDS_MAX: usize = 4;
 
 /// What a domain is made of.
 pub struct DomainParts<T, S> {
@@ -222,7 +219,8 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         if arrived {
             self.domains.here().for_each(Domain::set_arrived);
         }
-        let mut more = self.receive(now, readiness);
+        let share = self.domains.share_of_turn();
+        let mut more = self.receive(share, now, readiness);
         self.domains.here().for_each(|domain| domain.tick(now));
         if self.stop == Stop::Asked {
             self.stop = Stop::Leaving;
@@ -231,7 +229,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
         }
         self.hand_up(now, readiness);
         self.sessions.expire_holds(now);
-        let budget = if budget == 0 { BUDGET_DEFAULT } else { budget as usize };
+        let budget = if budget == 0 { share.requests } else { budget as usize };
         more |= self.take_requests(now, budget, readiness);
         self.run_bridges(now);
         self.domains.here().for_each(Domain::flush);
@@ -343,26 +341,32 @@ impl<T: Transport, S: Storage> Turn<T, S> {
 
     /// As many batches as it weighs of each domain in turn, so that none waits for all that another
     /// one has.
-    fn receive(&mut self, now: Instant, readiness: &dyn Readiness) -> bool {
+    fn receive(&mut self, share: &Share, now: Instant, readiness: &dyn Readiness) -> bool {
         let mut more = true;
-        for _ in 0..RECEIVE_ROUNDS_MAX {
+        for _ in 0..share.rounds {
             if !core::mem::take(&mut more) {
                 break;
             }
             for id in self.domains.ids() {
-                more |= self.receive_in(id, now, readiness);
+                more |= self.receive_in(id, share.batch, now, readiness);
             }
         }
         more
     }
 
     /// True if there is certainly more.
-    fn receive_in(&mut self, id: DomainId, now: Instant, readiness: &dyn Readiness) -> bool {
+    fn receive_in(
+        &mut self,
+        id: DomainId,
+        batch: usize,
+        now: Instant,
+        readiness: &dyn Readiness,
+    ) -> bool {
         for _ in 0..self.domains[id].weight {
             let Some(domain) = self.domains[id].here_mut().filter(|of| of.has_arrivals()) else {
                 return false;
             };
-            domain.receive(now);
+            domain.receive(batch, now);
             // What the token allows leaves at once: everybody waits for it.
             domain.flush();
             self.hand_up_of(id, now, readiness);

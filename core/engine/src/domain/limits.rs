@@ -1,7 +1,7 @@
 //! What bounds the work of a domain, and what waits in it.
 
-/// Datagrams taken in before what they cause is sent.
-pub(super) const RECEIVE_BATCH_MAX: usize = 256;
+/// Datagrams that a thread of the domain's own takes in before it lets the engine's go in.
+pub(super) const STEP_BATCH_MAX: usize = 256;
 /// Datagrams that are sent in one go, at the latest.
 pub(super) const SEND_BATCH_MAX: usize = 64;
 /// What a domain with a thread of its own may have said while the engine does not listen: with so

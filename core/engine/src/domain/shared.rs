@@ -13,7 +13,7 @@ use anasazi_protocol::Instant;
 use anasazi_transport::Transport;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::limits::{SAID_LEN_MAX, SAID_MAX};
+use super::limits::{SAID_LEN_MAX, SAID_MAX, STEP_BATCH_MAX};
 use super::{Domain, Upward};
 use crate::storage::Storage;
 use crate::sys::poll::{Waker, now_ns};
@@ -203,7 +203,7 @@ impl<T: Transport, S: Storage> Shared<T, S> {
             domain.set_arrived();
         }
         if domain.has_arrivals() && !is_deaf {
-            domain.receive(now);
+            domain.receive(STEP_BATCH_MAX, now);
             domain.flush();
         }
         domain.tick(now);

@@ -18,7 +18,7 @@ impl<T: Transport, S: Storage> Turn<T, S> {
     }
 
     pub(super) fn hand_up_of(&mut self, domain: DomainId, now: Instant, readiness: &dyn Readiness) {
-        let mut up = self.domains[domain].take_up();
+        let mut up = self.domains.take_up(domain);
         for item in up.drain(..) {
             match item {
                 Upward::Message(message) => self.hand_message(domain, message),

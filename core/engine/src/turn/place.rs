@@ -14,10 +14,6 @@ use crate::domains::DEFAULT_NAME;
 use crate::journal;
 use crate::storage::Storage;
 
-/// Of a domain with a thread of its own, so much is heard at a time for each batch that it weighs:
-/// the others wait meanwhile.
-const HEARD_MAX: usize = 256;
-
 pub(crate) struct Place<T, S> {
     pub(crate) name: String,
     pub(crate) process: Process,
@@ -136,13 +132,14 @@ impl<T, S> Place<T, S> {
         matches!(&self.held, Held::There(lease) if lease.has_said())
     }
 
-    /// What it has to say, to be drained and given back by [`give_back`](Self::give_back).
-    pub(super) fn take_up(&mut self) -> Vec<Upward> {
+    /// What it has to say, so much at a time for each batch that it weighs if its own thread says
+    /// it, to be drained and given back by [`give_back`](Self::give_back).
+    pub(super) fn take_up(&mut self, heard: usize) -> Vec<Upward> {
         match &mut self.held {
             Held::Here(domain) => domain.take_up(),
             Held::There(lease) => {
                 let mut up = core::mem::take(&mut self.room);
-                lease.hear(HEARD_MAX * self.weight as usize, &mut up);
+                lease.hear(heard * self.weight as usize, &mut up);
                 up
             }
         }

@@ -9,8 +9,9 @@ use anasazi_protocol::Instant;
 use anasazi_protocol::planted::planted;
 use anasazi_transport::Transport;
 
+use super::Share;
 use super::place::Place;
-use crate::domain::{Domain, Shared, Wakers};
+use crate::domain::{Domain, Shared, Upward, Wakers};
 use crate::domains::{DomainId, DomainSet};
 use crate::storage::Storage;
 
@@ -37,6 +38,17 @@ impl<T, S> Table<T, S> {
     /// `default` stays.
     pub(super) fn take(&mut self, id: DomainId) -> Option<Place<T, S>> {
         if id == DomainId::DEFAULT { None } else { self.0[id.index()].take() }
+    }
+
+    /// What one turn takes in of each.
+    pub(super) fn share_of_turn(&self) -> &'static Share {
+        Share::of(self.iter().count())
+    }
+
+    /// What one of them has to say now, to be given back; see [`Place::take_up`].
+    pub(super) fn take_up(&mut self, id: DomainId) -> Vec<Upward> {
+        let heard = self.share_of_turn().heard;
+        self[id].take_up(heard)
     }
 
     /// Places that have one.

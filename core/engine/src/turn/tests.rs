@@ -65,7 +65,7 @@ fn what_breaks_before_any_input_is_recorded_and_ends_the_turn() {
         default,
     };
     let mut turn = Turn::new(parts, Instant(1));
-    let up = turn.domains[DomainId::DEFAULT].take_up();
+    let up = turn.domains[DomainId::DEFAULT].take_up(usize::MAX);
     assert!(matches!(up[..], [Upward::Broken { .. }]));
     turn.domains[DomainId::DEFAULT].give_back(up);
     let error = turn.run(Instant(2), true, 0, &NoSessions).expect_err("it is broken");
@@ -135,19 +135,22 @@ fn limits() -> SessionLimits {
     }
 }
 
-/// While all have more than they can take in, each gets as many batches as it weighs.
-#[test]
-fn a_domain_that_weighs_more_takes_in_more() {
-    const FLOOD: usize = 8_192;
+/// More than any turn takes in.
+const FLOOD: usize = 8_192;
+
+/// A turn of `default`, at port 1, and of one more domain for each further weight, at the next
+/// ports: what each took in of a flood.
+fn taken_in_a_turn(weights: &[u32]) -> Vec<usize> {
     let network = MemoryNetwork::new();
     let process = Process { node: NodeId(3), incarnation: Incarnation(9) };
-    let domain = |name: &str, port: u16, weight| DomainParts {
-        name: name.to_owned(),
+    let address = |at: usize| ([127, 0, 0, 1], 1 + at as u16).into();
+    let domain = |at: usize| DomainParts {
+        name: format!("domain-{at}"),
         core: CoreConfig { multicast: false, ..CoreConfig::default() },
         boot: Boot { process, ring_sequence_floor: 0, ring_sequence_reserved: u64::MAX },
-        transport: network.attach(([127, 0, 0, 1], port).into(), false).expect("a transport"),
+        transport: network.attach(address(at), false).expect("a transport"),
         seal: None,
-        weight,
+        weight: weights[at],
         backlog_len_max: None,
         storage: None::<Writer>,
         witness: None,
@@ -157,17 +160,31 @@ fn a_domain_that_weighs_more_takes_in_more() {
         warnings: Vec::new(),
         limits: limits(),
         temporary: None,
-        default: domain("", 1, 1),
+        default: domain(0),
     };
     let mut turn = Turn::new(parts, Instant(1));
-    let heavy = turn.add_domain(domain("heavy", 2, 3), Instant(1));
-    let mut flood = network.attach(([127, 0, 0, 1], 9).into(), false).expect("a transport");
-    for port in [1, 2] {
-        let target = Target::Unicast(([127, 0, 0, 1], port).into());
-        flood.send(&vec![(target, bytes::Bytes::from_static(b"nonsense")); FLOOD]);
+    let more = (1..weights.len()).map(|at| turn.add_domain(domain(at), Instant(1)));
+    let ids: Vec<DomainId> = std::iter::once(DomainId::DEFAULT).chain(more).collect();
+    let mut flood = network.attach(address(weights.len()), false).expect("a transport");
+    for at in 0..weights.len() {
+        let datagram = (Target::Unicast(address(at)), bytes::Bytes::from_static(b"nonsense"));
+        flood.send(&vec![datagram; FLOOD]);
     }
     assert_eq!(turn.run(Instant(2), true, 0, &NoSessions), Ok(true));
-    let taken = |id| turn.domains[id].look().transport.counters().received_datagrams;
-    let (light, heavy) = (taken(DomainId::DEFAULT), taken(heavy));
-    assert!(light > 0 && heavy == 3 * light && (heavy as usize) < FLOOD, "{light} and {heavy}");
+    let taken = |id| turn.domains[id].look().transport.counters().received_datagrams as usize;
+    ids.into_iter().map(taken).collect()
+}
+
+/// While all have more than they can take in, each gets as many batches as it weighs.
+#[test]
+fn a_domain_that_weighs_more_takes_in_more() {
+    let taken = taken_in_a_turn(&[1, 3]);
+    assert!(taken[0] > 0 && taken[1] == 3 * taken[0] && taken[1] < FLOOD, "{taken:?}");
+}
+
+/// Where others wait for it, a turn is short.
+#[test]
+fn a_domain_that_is_not_alone_takes_in_less_in_a_turn() {
+    let (alone, beside) = (taken_in_a_turn(&[1]), taken_in_a_turn(&[1, 1]));
+    assert_eq!((alone, beside), (vec![4 * 256], vec![32, 32]));
 }
