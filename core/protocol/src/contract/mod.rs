@@ -401,6 +401,7 @@ impl Keeper {
             return None;
         }
         (self.demoted, self.heard_at) = (Some((of, breach)), now);
+        self.part_from(of);
         Some(Event::Demoted {
             node: of,
             breach,
@@ -409,6 +410,12 @@ impl Keeper {
             members: self.statements.members.clone(),
             out_for: self.bans.add(of, &self.contract, now),
         })
+    }
+
+    /// What was measured before one was let in lets it in no second time (seed 570532).
+    fn part_from(&mut self, node: NodeId) {
+        let is_own = node == self.me;
+        self.trials.forget(|other| is_own || other == node);
     }
 
     /// The next ring has these members: what is heard from now on is the rest of the present one.
@@ -420,6 +427,7 @@ impl Keeper {
     pub(crate) fn told_of_own_demotion(&mut self, now: Instant) {
         if self.is_binding() && !self.is_told && self.demoted.is_none() {
             (self.is_told, self.heard_at) = (true, now);
+            self.part_from(self.me);
             self.bans.add(self.me, &self.contract, now);
         }
     }

@@ -337,6 +337,36 @@ fn a_demotion_parts_the_demoted_one_from_the_others() {
     assert_eq!(parted(&told, &[1, 2, 3]), None);
 }
 
+/// What let it in before says nothing now.
+#[test]
+fn who_was_demoted_is_measured_anew() {
+    let admit = |keeper: &mut Keeper, who: u32, now: u64| {
+        assert_eq!(keeper.consider(process(who), ms(now)), Admission::Open);
+        for at in (now..now + 1_000).step_by(5) {
+            for (to, number) in keeper.probes(ms(at)) {
+                assert!(keeper.answered(to, number, ms(at + 1)));
+            }
+        }
+        assert_eq!(keeper.known(process(who)), Admission::Granted);
+    };
+    for (me, told) in [(1, false), (4, false), (4, true)] {
+        let mut keeper = keeper(me, 4);
+        let others: &[u32] = if me == 1 { &[3, 4] } else { &[3] };
+        others.iter().for_each(|who| admit(&mut keeper, *who, 0));
+        accuse(&mut keeper, &[1, 2, 3], 4, 1_000);
+        match told {
+            true => keeper.told_of_own_demotion(ms(1_000)),
+            false => assert!(keeper.heard(NodeId(1), &word(4, Says::Demote), ms(1_000)).is_some()),
+        }
+        let known = others.iter().map(|who| keeper.known(process(*who)));
+        let expected: &[_] = match me {
+            1 => &[Admission::Granted, Admission::Open],
+            _ => &[Admission::Open],
+        };
+        assert_eq!(known.collect::<Vec<_>>(), expected, "{me} {told}");
+    }
+}
+
 #[test]
 fn who_is_out_lets_nobody_in_either() {
     let mut keeper = keeper(4, 4);

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use super::terms::{Bound, Breach, Contract, nanoseconds};
-use crate::id::Process;
+use crate::id::{NodeId, Process};
 use crate::limits;
 use crate::time::Instant;
 
@@ -82,6 +82,11 @@ impl Trials {
             Some(result) => result.map_or(Admission::Granted, Admission::Refused),
             None => Admission::Open,
         }
+    }
+
+    /// Of these nodes nothing is known from now on.
+    pub(super) fn forget(&mut self, which: impl Fn(NodeId) -> bool) {
+        self.trials.retain(|process, _| !which(process.node));
     }
 
     /// Trials go on where they were broken off, as if nothing had been asked before.
@@ -191,7 +196,7 @@ impl Trial {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::{Incarnation, NodeId};
+    use crate::id::Incarnation;
 
     const WHO: Process = Process { node: NodeId(2), incarnation: Incarnation(7) };
 
