@@ -60,6 +60,8 @@ struct Gauge {
     records: [Record; 4],
     /// The probe that was sent last, if it is not answered yet, and when.
     probe: Option<(u32, Instant)>,
+    /// How long the last one took to it and back, if that was not lost.
+    way: Option<Duration>,
     /// In the present period.
     hold: Option<Duration>,
     lag: Duration,
@@ -85,9 +87,10 @@ struct Hop {
 }
 
 impl Hop {
-    /// For how long it was certainly held: what `next` does later says nothing of the holder.
+    /// For how long it was certainly held: what `next` does later says nothing of the holder. That
+    /// it was not there at once says nothing at all.
     fn certain(&self) -> Option<Duration> {
-        self.awaited_at.map(|at| at.since(self.at))
+        self.awaited_at.map(|at| at.since(self.at)).filter(|held| !held.is_zero())
     }
 }
 
@@ -95,8 +98,8 @@ impl Hop {
 #[derive(Clone, Hash)]
 pub(super) struct Gauges {
     gauges: BTreeMap<Process, Gauge>,
-    /// To whom this member passes the token.
-    next: Option<Process>,
+    /// To whom this member passes the token, and where it goes from there.
+    pair: [Option<Process>; 2],
     /// The token that was passed on last, or in this period the first one.
     hop: Option<Hop>,
     /// Where the next one goes is to be asked.
@@ -115,7 +118,7 @@ impl Gauges {
     pub(super) fn new() -> Self {
         Self {
             gauges: BTreeMap::new(),
-            next: None,
+            pair: [None; 2],
             hop: None,
             hop_due: true,
             behind: None,
@@ -127,8 +130,8 @@ impl Gauges {
     }
 
     /// A ring begins: what is known of those who stay remains, unless one was demoted.
-    /// `others`: in token order from this member on. The hold is measured of the next one only: of
-    /// one that was not the next one before, all that is known of it is old.
+    /// `others`: in token order from this member on. The hold is measured of the next one only, by
+    /// what the one after that says: with another pair, all that is known of it is old.
     pub(super) fn installed(
         &mut self,
         others: &[Process],
@@ -139,8 +142,9 @@ impl Gauges {
         for process in others {
             self.gauges.entry(*process).or_default();
         }
-        let before = core::mem::replace(&mut self.next, others.first().copied());
-        let measured = before.filter(|before| self.next == Some(*before));
+        let pair = [others.first().copied(), others.get(1).copied()];
+        let before = core::mem::replace(&mut self.pair, pair);
+        let measured = pair[0].filter(|_| before == pair);
         for (_, gauge) in self.gauges.iter_mut().filter(|(p, _)| measured != Some(**p)) {
             gauge.records[Bound::Hold as usize] = Record::default();
         }
@@ -176,7 +180,7 @@ impl Gauges {
         if let Some((asked, at)) = gauge.probe
             && asked == number
         {
-            gauge.probe = None;
+            (gauge.probe, gauge.way) = (None, Some(now.since(at)));
             let value = nanoseconds(now.since(at));
             gauge.records[Bound::RoundTrip as usize]
                 .note(value, contract.allowed(Bound::RoundTrip));
@@ -212,8 +216,8 @@ impl Gauges {
         }
         let hold = if hop.is_exact {
             let at = hop.at;
-            let way = self.of_node(from).and_then(|g| g.records[Bound::RoundTrip as usize].value);
-            Some(now.since(at).saturating_sub(Duration::from_nanos(way.unwrap_or(0))))
+            let way = self.of_node(from).and_then(|gauge| gauge.way);
+            way.map(|way| now.since(at).saturating_sub(way))
         } else {
             hop.certain()
         };
@@ -258,7 +262,10 @@ impl Gauges {
     ) {
         let before = self.given_out[1];
         self.given_out = [seq, self.given_out[0]];
-        let by = by.filter(|_| aru < before && own_aru >= before);
+        if aru < before && own_aru < before {
+            return;
+        }
+        let by = by.filter(|_| aru < before);
         self.behind = match (by, self.behind) {
             (Some(by), Some((same, since))) if by == same => Some((by, since)),
             (by, _) => by.map(|by| (by, now)),
@@ -298,7 +305,7 @@ impl Gauges {
             if let Some((_, at)) = gauge.probe
                 && now.since(at) > patient
             {
-                gauge.probe = None;
+                (gauge.probe, gauge.way) = (None, None);
                 note(Bound::RoundTrip, nanoseconds(now.since(at)));
             }
             if let Some(hold) = gauge.hold.take() {
@@ -353,7 +360,7 @@ impl Gauges {
 
     /// Of whom the hold is measured.
     pub(super) fn next(&self) -> Option<NodeId> {
-        self.next.map(|process| process.node)
+        self.pair[0].map(|process| process.node)
     }
 
     /// Who is above some bound in more periods than one that keeps the contract.

@@ -281,7 +281,7 @@ fn where_a_bound_is_what_is_common_luck_puts_out_hardly_anybody() {
 #[test]
 fn who_holds_the_token_for_too_long_goes_whenever_it_is_back() {
     for members in [3, 4, 8] {
-        let demoted = demotions(members, 1, |node| if node == 3 { 900 } else { 30 });
+        let demoted = demotions(members, 1, |node| if node == 3 { 900 } else { 100 });
         assert!(demoted[0].0 < 90, "{members}: {demoted:?}");
         assert!(demoted.iter().all(|(_, node)| *node == 3), "{members}: {demoted:?}");
         // Out for half a minute, a minute, and so on up to ten.

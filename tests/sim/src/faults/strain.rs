@@ -36,9 +36,10 @@ impl Cluster {
         if self.nodes.iter().any(|node| node.strained_until + 2 * patience > self.now) {
             return;
         }
-        let bound = self.options.contract.round_trip.unwrap_or_default();
+        let contract = self.options.contract;
+        let bound = contract.round_trip.or(contract.hold).unwrap_or_default();
         let far = Far { delay_ns: bound.as_nanos() as u64, loss: 0 };
-        let time = patience * self.random.between(4, 8);
+        let time = patience * self.random.between(5, 9);
         self.strain_for(time, vec![node], far);
     }
 

@@ -56,11 +56,18 @@ impl Options {
         let (scale, contract) = (u64::from(self.timer_scale), &mut self.contract);
         let common_us = 2 * self.network.delay_us + 16 * self.network.jitter_us;
         let least = Duration::from_micros(common_us + self.machine.timer_late_us);
-        contract.round_trip = Some(least + Duration::from_millis(5 * scale));
+        let bound = Some(least + Duration::from_millis(5 * scale));
+        let is_hold = random.coin();
         (contract.loss_ppm, contract.lag) = (None, None);
+        (contract.round_trip, contract.hold) = if is_hold { (None, bound) } else { (bound, None) };
+        // The hold can be seen only while the token goes round.
+        let all = (self.traffic.sessions.max(1) * self.nodes) as u64;
+        self.traffic.interval_us = self.traffic.interval_us.min(4_000 * scale * all);
+        self.traffic.sleepers = 0;
         self.strains_one = true;
         self.network = self.network.healed();
         (self.machine.persist_failure, self.machine.boots_cut) = (0, 0);
+        (self.machine.persist_us, self.start_within_ms) = (50, 0);
         (self.machine.turn_us, self.machine.slow_nodes) = (0, 0);
         self.software.clear();
         self.faults = vec![Kind::Strain];
