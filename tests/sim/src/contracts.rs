@@ -86,12 +86,17 @@ impl Cluster {
         self.options.strains_one && self.now > until + 2 * patience
     }
 
-    /// The end of a time in which this node, and no other, broke the contract.
+    /// The end of a time in which this node, and no other, broke the contract. In between it may
+    /// have come back: its hold can be seen only in a ring.
     pub(crate) fn judge_strained(&mut self, nodes: &[usize]) {
         let [strained] = nodes else { return };
-        let process = self.nodes[*strained].process;
-        let has_it = |members: &[Process]| members.len() > 2 && members.contains(&process);
+        let node = &self.nodes[*strained];
+        let (process, from) = (node.process, node.strained_from);
+        let long = 4 * self.options.contract.patience.as_nanos() as u64;
         let is_in = |(at, node): (usize, &Node)| {
+            let for_long = self.now - from.max(node.ring_since) >= long;
+            let has_it =
+                |members: &[Process]| members.len() > 2 && members.contains(&process) && for_long;
             at != *strained && node.ring.as_ref().is_some_and(|(_, members)| has_it(members))
         };
         if self.options.strains_one && self.nodes.iter().enumerate().any(is_in) {

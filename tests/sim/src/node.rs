@@ -51,7 +51,8 @@ pub struct Node {
     pub(crate) turn_ns: u64,
     /// Number of the fault that has it far away, or did so last.
     pub(crate) strain: u64,
-    /// For how long it is that, or was.
+    /// From when and for how long it is that, or was.
+    pub(crate) strained_from: u64,
     pub(crate) strained_until: u64,
     /// Its ring goes by unicast.
     pub(crate) by_unicast: bool,
@@ -65,6 +66,8 @@ pub struct Node {
     pub spins: u32,
     /// The regular configuration it is in, with its members.
     pub ring: Option<(RingId, Vec<Process>)>,
+    /// Since when.
+    pub(crate) ring_since: u64,
     /// The last ordinal that it delivered in its ring.
     pub delivered: u64,
     /// The last ordinal that it gave or saw given in its ring.
@@ -169,6 +172,7 @@ impl Node {
             log: Log::default(),
             turn_ns: 0,
             strain: 0,
+            strained_from: 0,
             strained_until: 0,
             by_unicast: false,
             busy_until: 0,
@@ -176,6 +180,7 @@ impl Node {
             timer_at: None,
             spins: 0,
             ring: None,
+            ring_since: 0,
             delivered: 0,
             ordered: 0,
             state: "down",

@@ -219,6 +219,7 @@ impl Cluster {
         match &trace {
             Trace::Regular { ring, members } => {
                 self.nodes[node].ring = Some((*ring, members.clone()));
+                self.nodes[node].ring_since = self.now;
                 (self.nodes[node].delivered, self.nodes[node].ordered) = (0, 0);
                 self.judge_install(node);
                 self.judge_readmission(node, members);

@@ -16,9 +16,8 @@ pub(crate) struct Share {
 /// A domain that is alone waits for nobody: the larger the batches, the less each costs.
 const ALONE: Share = Share { batch: 256, rounds: 4, requests: 1_024, heard: 256 };
 
-/// A token, and what is handed to programs, wait for what the others take in. Beside a flood
-/// messages take a third of the time that they take with the bounds above, and the flood is none
-/// the slower (docs/PERFORMANCE.md); half of these bounds gain nothing.
+/// A token, and what is handed to programs, wait for what the others take in
+/// (docs/PERFORMANCE.md).
 const BESIDE_OTHERS: Share = Share { batch: 32, rounds: 1, requests: 64, heard: 32 };
 
 impl Share {

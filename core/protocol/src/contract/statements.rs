@@ -124,9 +124,9 @@ impl Statements {
 
     /// Most others are known to keep the hold, so that it can be kept: each is measured by its
     /// predecessor alone, one earlier than the other, and where nobody can keep it one would be
-    /// put out after the other, each in a ring of its own (seed 540250). Hops from the accused and
-    /// to it do not count, nor does it that a hop is not known to be good which only the accused can
-    /// see the end of. Others that are found count elsewhere.
+    /// put out after the other, each in a ring of its own (seed 540250). Hops from the accused
+    /// and to it do not count, nor does it that a hop is not known to be good of which only the
+    /// accused can see the end. Others that are found count elsewhere.
     fn others_keep_the_hold(&self, of: NodeId) -> bool {
         let (mut known, mut unknown) = (0, 0);
         for other in self.members.iter().filter(|other| **other != of) {

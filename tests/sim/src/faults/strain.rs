@@ -50,8 +50,8 @@ impl Cluster {
         let number = self.fault_number;
         for node in &nodes {
             self.network.set_far(*node, far);
-            let until = self.now + time;
-            (self.nodes[*node].strain, self.nodes[*node].strained_until) = (number, until);
+            let (from, until, node) = (self.now, self.now + time, &mut self.nodes[*node]);
+            (node.strain, node.strained_from, node.strained_until) = (number, from, until);
         }
         self.plan_undo(time, Undo::Strain(nodes, number));
     }

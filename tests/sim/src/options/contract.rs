@@ -60,10 +60,13 @@ impl Options {
         let is_hold = random.coin();
         (contract.loss_ppm, contract.lag) = (None, None);
         (contract.round_trip, contract.hold) = if is_hold { (None, bound) } else { (bound, None) };
-        // The hold can be seen only while the token goes round.
-        let all = (self.traffic.sessions.max(1) * self.nodes) as u64;
-        self.traffic.interval_us = self.traffic.interval_us.min(4_000 * scale * all);
-        self.traffic.sleepers = 0;
+        // The hold can be seen only while the token goes round; and what members say of each other
+        // waits behind what their clients have sent.
+        let traffic = &mut self.traffic;
+        let all = (traffic.sessions.max(1) * self.nodes) as u64;
+        traffic.interval_us = 10_000 * scale * all;
+        (traffic.sleepers, traffic.burst, traffic.long, traffic.huge) = (0, 1, 0, 0);
+        self.window = self.window.max(64);
         self.strains_one = true;
         self.network = self.network.healed();
         (self.machine.persist_failure, self.machine.boots_cut) = (0, 0);
