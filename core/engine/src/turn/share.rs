@@ -18,7 +18,7 @@ const ALONE: Share = Share { batch: 256, rounds: 4, requests: 1_024, heard: 256 
 
 /// A token, and what is handed to programs, wait for what the others take in
 /// (docs/PERFORMANCE.md).
-const BESIDE_OTHERS: Share = Share { batch: 32, rounds: 1, requests: 64, heard: 32 };
+const BESIDE_OTHERS: Share = Share { batch: 32, rounds: 1, requests: 256, heard: 32 };
 
 impl Share {
     /// Of an engine with so many domains.
