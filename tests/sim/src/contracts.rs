@@ -1,7 +1,7 @@
 //! What is asked of demotions, beyond the axioms: nobody is put out but by the word of enough
 //! members, nobody where most break the contract or two are left, nobody for what nobody can keep,
 //! and who was put out is not taken back before its time. Where one node at a time breaks the
-//! contract for certain, and nothing else goes wrong, that one goes, and no other.
+//! contract for certain, or all do, and nothing else goes wrong, that one goes, and no other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,9 +54,7 @@ impl Cluster {
             () if !by_one && !by_most => Some(format!("by the word of {stated_by:?} alone")),
             () if 2 * broken > members.len() => Some(format!("though {broken} are no better")),
             () if members.len() <= 2 => Some("though no two are left".to_owned()),
-            () if self.is_well(*node) => {
-                Some("though it is well, and one at most is not".to_owned())
-            }
+            () if self.is_well(*node) => Some("though it is well".to_owned()),
             () if breach.bound == Bound::Hold && breach.allowed <= NOBODY_HOLDS_LESS => {
                 Some("for a hold that nobody can keep".to_owned())
             }
@@ -83,7 +81,7 @@ impl Cluster {
         let patience = self.options.contract.patience.as_nanos() as u64;
         let of_node = self.nodes.iter().find(|n| n.process.node == node);
         let until = of_node.map_or(0, |node| node.strained_until);
-        self.options.strains_one && self.now > until + 2 * patience
+        self.options.strains_certain && self.now > until + 2 * patience
     }
 
     /// The end of a time in which this node, and no other, broke the contract. In between it may
@@ -99,7 +97,7 @@ impl Cluster {
                 |members: &[Process]| members.len() > 2 && members.contains(&process) && for_long;
             at != *strained && node.ring.as_ref().is_some_and(|(_, members)| has_it(members))
         };
-        if self.options.strains_one && self.nodes.iter().enumerate().any(is_in) {
+        if self.options.strains_certain && self.nodes.iter().enumerate().any(is_in) {
             let what = format!("node {} breaks the contract for long and stays", process.node);
             self.fail(Failure::Contract(what));
         }

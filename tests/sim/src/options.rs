@@ -77,8 +77,8 @@ pub struct Options {
     pub window: u32,
     /// What the members may cost each other.
     pub contract: Contract,
-    /// Nothing goes wrong but that one node at a time breaks that for certain.
-    pub strains_one: bool,
+    /// Nothing goes wrong but that one node at a time breaks that for certain, or all do.
+    pub strains_certain: bool,
     /// Whether datagrams are sealed.
     pub seal: SealOptions,
     /// Versions of daemons, the older first; empty: all are of this one.
@@ -144,7 +144,7 @@ impl Options {
             narrow: (0, 0),
             mixed_mtu: false,
             contract: Contract::default(),
-            strains_one: false,
+            strains_certain: false,
             seal: SealOptions::default(),
             software: Vec::new(),
             window: random.pick(&[8, 64, 512, 512, limits::WINDOW_MAX]),

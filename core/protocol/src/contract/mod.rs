@@ -23,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::CoreConfig;
 use crate::event::Event;
 use crate::id::{NodeId, Process, RingId};
+use crate::planted::planted;
 use crate::time::Instant;
 
 use bans::Bans;
@@ -347,7 +348,8 @@ impl Keeper {
         let found = self.statements.found().into_iter().map(|(node, _)| node);
         let doubtful: BTreeSet<NodeId> = self.gauges.doubtful().chain(found).collect();
         let out = self.bans.all(now).filter(|(node, ..)| !members.contains(node)).count();
-        2 * (doubtful.len() + out) > members.len() + out
+        let most = 2 * (doubtful.len() + out) > members.len() + out;
+        most && !planted!("contract_over_most")
     }
 
     fn statement(&self, of: NodeId, says: Says, breach: Breach) -> Statement {

@@ -14,10 +14,10 @@ const LOSS: u32 = 300;
 impl Cluster {
     /// Mostly one; sometimes so many that nobody is to go for it.
     pub(super) fn strain(&mut self) {
-        let n = self.nodes.len();
-        if self.options.strains_one {
-            return self.strain_one(n);
+        if self.options.strains_certain {
+            return self.strain_for_certain();
         }
+        let n = self.nodes.len();
         let nodes: Vec<usize> = match self.random.below(10) {
             0..6 => vec![self.random.index(n)],
             6..9 => (0..n).filter(|_| self.random.permille(400)).collect(),
@@ -29,18 +29,22 @@ impl Cluster {
         self.strain_for(time, nodes, far);
     }
 
-    /// It is to be demoted, and nobody else: see `contracts`.
-    fn strain_one(&mut self, n: usize) {
-        let patience = self.options.contract.patience.as_nanos() as u64;
-        let node = self.random.index(n);
+    /// One node is to be demoted, and nobody else; or all break the contract, and nobody is: see
+    /// `contracts`.
+    fn strain_for_certain(&mut self) {
+        let (contract, n) = (self.options.contract, self.nodes.len());
+        let patience = contract.patience.as_nanos() as u64;
         if self.nodes.iter().any(|node| node.strained_until + 2 * patience > self.now) {
             return;
         }
-        let contract = self.options.contract;
-        let bound = contract.round_trip.or(contract.hold).unwrap_or_default();
-        let far = Far { delay_ns: bound.as_nanos() as u64, loss: 0 };
+        let bound = contract.round_trip.or(contract.hold).unwrap_or_default().as_nanos() as u64;
         let time = patience * self.random.between(5, 9);
-        self.strain_for(time, vec![node], far);
+        // Where all are far each way is that of two of them.
+        let (nodes, delay_ns) = match contract.round_trip.is_some() && self.random.permille(300) {
+            true => ((0..n).collect(), bound / 2),
+            false => (vec![self.random.index(n)], bound),
+        };
+        self.strain_for(time, nodes, Far { delay_ns, loss: 0 });
     }
 
     fn strain_for(&mut self, time: u64, nodes: Vec<usize>, far: Far) {

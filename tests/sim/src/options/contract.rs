@@ -29,7 +29,7 @@ impl Options {
     /// Now and then a contract that some break for a while.
     pub(super) fn strain_contract(&mut self, random: &mut Random) {
         let is_other = self.restless || self.faults.contains(&Kind::Trap) || self.narrow.0 > 0;
-        if !random.permille(120) || is_other || self.lasting != Lasting::None || self.nodes < 3 {
+        if !random.permille(200) || is_other || self.lasting != Lasting::None || self.nodes < 3 {
             return;
         }
         (self.network.residual_loss, self.network.bytes_per_ms) = (0, 0);
@@ -39,8 +39,8 @@ impl Options {
         if !self.contract.is_binding() {
             return;
         }
-        if random.permille(300) && self.nodes > 3 {
-            return self.strain_one(random);
+        if random.permille(400) && self.nodes > 3 {
+            return self.strain_for_certain(random);
         }
         // What is broken has to last, and rings as well.
         let patience_ms = self.contract.patience.as_millis() as u64;
@@ -51,7 +51,7 @@ impl Options {
         self.faults.extend(std::iter::repeat_n(Kind::Strain, random.pick(&[1, 3, 9]) * others));
     }
 
-    fn strain_one(&mut self, random: &mut Random) {
+    fn strain_for_certain(&mut self, random: &mut Random) {
         self.draw_contract(random);
         let (scale, contract) = (u64::from(self.timer_scale), &mut self.contract);
         let common_us = 2 * self.network.delay_us + 16 * self.network.jitter_us;
@@ -67,7 +67,7 @@ impl Options {
         traffic.interval_us = 10_000 * scale * all;
         (traffic.sleepers, traffic.burst, traffic.long, traffic.huge) = (0, 1, 0, 0);
         self.window = self.window.max(64);
-        self.strains_one = true;
+        self.strains_certain = true;
         self.network = self.network.healed();
         (self.machine.persist_failure, self.machine.boots_cut) = (0, 0);
         (self.machine.persist_us, self.start_within_ms) = (50, 0);
