@@ -80,10 +80,19 @@ struct Hop {
     at: Instant,
     /// `next` was asked when it was passed on, and nothing that is too late says when it came.
     is_exact: bool,
-    /// When `next` was asked last whether it has come.
-    asked_at: Option<Instant>,
+    /// When `next` was asked last whether it has come, and with which number.
+    asked: Option<(u32, Instant)>,
     /// Of the last question to which `next` has said that it has not.
     awaited_at: Option<Instant>,
+}
+
+/// "Say when the token with this number comes to you."
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Question {
+    pub(crate) to: Process,
+    pub(crate) token_sequence: u64,
+    /// Of the question: its answers bear it.
+    pub(crate) number: u32,
 }
 
 impl Hop {
@@ -104,6 +113,8 @@ pub(super) struct Gauges {
     hop: Option<Hop>,
     /// Where the next one goes is to be asked.
     hop_due: bool,
+    /// The number of the last question.
+    questions: u32,
     /// Who lowers the aru below what was given out two rounds before, and since when.
     behind: Option<(NodeId, Instant)>,
     given_out: [u64; 2],
@@ -121,6 +132,7 @@ impl Gauges {
             pair: [None; 2],
             hop: None,
             hop_due: true,
+            questions: 0,
             behind: None,
             given_out: [0; 2],
             high: 0,
@@ -187,31 +199,39 @@ impl Gauges {
         }
     }
 
-    /// The token was passed on to `holder`, from which it goes to `next` with this number. True if
+    /// The token was passed on to `holder`, from which it goes to `next` with this number: whether
     /// that one is to be asked when it comes.
     pub(super) fn passed(
         &mut self,
         (holder, next): (Process, Process),
         number: u64,
         now: Instant,
-    ) -> bool {
+    ) -> Option<Question> {
         let is_asked = core::mem::replace(&mut self.hop_due, false);
         let is_awaited = self.hop.is_some_and(|hop| hop.is_exact);
         if is_asked || !is_awaited {
             self.end_hop(self.hop.and_then(|hop| hop.certain()));
-            let asked_at = is_asked.then_some(now);
             let (holder, at, awaited_at) = (holder.node, now, None);
-            self.hop =
-                Some(Hop { holder, next, number, at, is_exact: is_asked, asked_at, awaited_at });
+            let (is_exact, asked) = (is_asked, None);
+            self.hop = Some(Hop { holder, next, number, at, is_exact, asked, awaited_at });
         }
-        is_asked
+        is_asked.then(|| self.ask(now)).flatten()
     }
 
-    /// `from` has had tokens up to this number.
-    pub(super) fn arrived(&mut self, from: NodeId, number: u64, now: Instant) {
+    fn ask(&mut self, now: Instant) -> Option<Question> {
+        let hop = self.hop.as_mut()?;
+        self.questions = super::after(self.questions);
+        (hop.asked, hop.awaited_at) = (Some((self.questions, now)), None);
+        Some(Question { to: hop.next, token_sequence: hop.number, number: self.questions })
+    }
+
+    /// The answer to the question with this number: whether the token has come there. Answers to
+    /// others may be older than the hop (seed 571).
+    pub(super) fn told(&mut self, from: NodeId, number: u32, has_come: bool, now: Instant) {
         let Some(hop) = self.hop.as_mut().filter(|hop| hop.next.node == from) else { return };
-        if number < hop.number {
-            hop.awaited_at = hop.asked_at;
+        let Some((_, asked_at)) = hop.asked.filter(|(asked, _)| *asked == number) else { return };
+        if !has_come {
+            hop.awaited_at = Some(asked_at);
             return;
         }
         let hold = if hop.is_exact {
@@ -235,20 +255,18 @@ impl Gauges {
     /// The period ends while a token has been away for longer than it may be held: whether it is
     /// still with its holder is asked where it goes next, again in each period. Not before the last
     /// question is answered: a late answer says nothing of a later time.
-    fn watch_hop(&mut self, contract: &Contract, now: Instant) -> Option<(Process, u64)> {
+    fn watch_hop(&mut self, contract: &Contract, now: Instant) -> Option<Question> {
         let allowed = contract.hold?;
         let hop = self.hop.as_mut().filter(|hop| now.since(hop.at) > allowed)?;
         hop.is_exact = false;
-        if hop.asked_at.is_some() && hop.awaited_at != hop.asked_at {
+        if hop.asked.is_some() && hop.awaited_at.is_none() {
             return None;
         }
-        let certain = hop.certain();
-        (hop.asked_at, hop.awaited_at) = (Some(now), None);
-        let (holder, question) = (hop.holder, (hop.next, hop.number));
+        let (holder, certain) = (hop.holder, hop.certain());
         if let Some(gauge) = self.of_node(holder) {
             gauge.hold = gauge.hold.max(certain);
         }
-        Some(question)
+        self.ask(now)
     }
 
     /// The token as it leaves; `own_aru`: up to which this member has everything. Who lacks
@@ -284,14 +302,14 @@ impl Gauges {
         }
     }
 
-    /// The period ends, with this as the highest ordinal given out. Who is to be asked whether it
-    /// has had the token with this number.
+    /// The period ends, with this as the highest ordinal given out. Who is to be asked whether the
+    /// token has come.
     pub(super) fn end(
         &mut self,
         contract: &Contract,
         high: u64,
         (now, next): (Instant, Instant),
-    ) -> Option<(Process, u64)> {
+    ) -> Option<Question> {
         let question = self.watch_hop(contract, now);
         let ordered = high.saturating_sub(core::mem::replace(&mut self.high, high));
         self.ordered.rotate_right(1);

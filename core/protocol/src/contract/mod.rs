@@ -31,6 +31,7 @@ use measure::Gauges;
 use statements::Statements;
 use trials::Trials;
 
+pub(crate) use measure::Question;
 pub(crate) use statements::{Says, Statement};
 pub use terms::{Bound, Breach, Contract, ContractStatus, Measured};
 pub(crate) use trials::Admission;
@@ -214,23 +215,27 @@ impl Keeper {
 /// What a period brings.
 pub(crate) struct Period {
     pub(crate) probes: Vec<(Process, u32)>,
-    /// Who is to be asked whether it has had the token with this number.
-    pub(crate) question: Option<(Process, u64)>,
+    pub(crate) question: Option<Question>,
     pub(crate) says: Vec<Statement>,
     pub(crate) news: Vec<News>,
 }
 
 /// The token.
 impl Keeper {
-    /// It was passed on to `hop.0`, and goes to `hop.1` with this number. True if that one is to be
-    /// asked whether it has come.
-    pub(crate) fn passed(&mut self, hop: (Process, Process), number: u64, now: Instant) -> bool {
+    /// It was passed on to `hop.0`, and goes to `hop.1` with this number: whether that one is to be
+    /// asked when it comes.
+    pub(crate) fn passed(
+        &mut self,
+        hop: (Process, Process),
+        number: u64,
+        now: Instant,
+    ) -> Option<Question> {
         self.gauges.passed(hop, number, now)
     }
 
-    /// That member has had tokens up to this number.
-    pub(crate) fn arrived(&mut self, at: NodeId, number: u64, now: Instant) {
-        self.gauges.arrived(at, number, now);
+    /// A member says whether the token has come that it was asked for with this number.
+    pub(crate) fn told(&mut self, by: NodeId, number: u32, has_come: bool, now: Instant) {
+        self.gauges.told(by, number, has_come, now);
     }
 
     /// The token as it leaves.

@@ -190,8 +190,8 @@ fn of_the_next_one_it_is_said_whether_it_keeps_the_hold_when_another_one_does_no
     // The token goes to 2, and comes to 3 after so long.
     let mut turn = |number: u64, takes: u64| {
         let at = number * PERIOD_MS;
-        keeper.passed((process(2), process(3)), at, ms(at));
-        keeper.arrived(NodeId(3), at, ms(at + takes));
+        let asked = keeper.passed((process(2), process(3)), at, ms(at));
+        keeper.told(NodeId(3), asked.expect("due").number, true, ms(at + takes));
         if number == 17 {
             assert_eq!(keeper.heard(NodeId(3), &hold(4, Says::Breaks), ms(at)), None);
         }
@@ -244,8 +244,9 @@ fn demotions(members: u32, hours: u64, above: impl Fn(u32) -> u64) -> Vec<(u64, 
             random ^= random << 17;
             let takes = if random % 1_000 < above(hop(1).node.0) { 9 } else { 2 };
             let keeper = &mut keepers[*node as usize - 1];
-            keeper.passed((hop(1), hop(2)), now, ms(now));
-            keeper.arrived(hop(2).node, now, ms(now + takes));
+            if let Some(asked) = keeper.passed((hop(1), hop(2)), now, ms(now)) {
+                keeper.told(hop(2).node, asked.number, true, ms(now + takes));
+            }
             let period = keeper.period(Present { high: 0, now: ms(now + period_ms) });
             let Some(Period { says, probes, .. }) = period else { continue };
             for (process, number) in probes {

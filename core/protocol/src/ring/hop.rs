@@ -6,6 +6,7 @@
 use core::time::Duration;
 
 use super::Ring;
+use crate::contract::Question;
 use crate::id::{NodeId, Process};
 use crate::limits;
 use crate::node::Node;
@@ -89,20 +90,23 @@ impl Ring {
 
     /// Whoever has asked when the token comes here is told.
     fn tell_who_gauges(&mut self, node: &mut Node) {
-        let token_sequence = self.accepted;
-        if let Some((asks, _)) = self.gauge.take_if(|(_, number)| *number <= token_sequence) {
-            node.send_to(asks, &Packet::TokenAck { ring: self.id, token_sequence });
+        let accepted = self.accepted;
+        if let Some(asked) = self.gauge.take_if(|asked| asked.token_sequence <= accepted) {
+            self.answer(node, asked, true);
         }
     }
 
-    /// A member wants to know when a token with this number has come here, and whether it is still
-    /// awaited.
-    pub(crate) fn tell_when_come(&mut self, node: &mut Node, asks: Process, token_sequence: u64) {
-        self.gauge = Some((asks, token_sequence));
+    fn answer(&self, node: &mut Node, asked: Question, has_come: bool) {
+        node.send_to(asked.to, &Packet::Gauged { ring: self.id, number: asked.number, has_come });
+    }
+
+    /// A member wants to know when a token has come here, and whether it is still awaited; `asked`:
+    /// to whom that is said.
+    pub(crate) fn tell_when_come(&mut self, node: &mut Node, asked: Question) {
+        self.gauge = Some(asked);
         self.tell_who_gauges(node);
         if self.gauge.is_some() {
-            let token_sequence = self.accepted;
-            node.send_to(asks, &Packet::TokenAck { ring: self.id, token_sequence });
+            self.answer(node, asked, false);
         }
     }
 

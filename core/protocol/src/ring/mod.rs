@@ -31,6 +31,7 @@ use hop::Wake;
 pub(crate) use store::{Held, Store};
 pub(crate) use token::{Outgoing, Source};
 
+use crate::contract::Question;
 use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 use crate::node::Node;
@@ -103,7 +104,7 @@ pub(crate) struct Ring {
     /// host will say so, long before the token counts as lost.
     probe_at: Option<Instant>,
     /// Who wants to know when a token with this number has come.
-    gauge: Option<(Process, u64)>,
+    gauge: Option<Question>,
     /// Asking for a token that is parked elsewhere.
     wake: Option<Wake>,
 }

@@ -151,7 +151,7 @@ impl Operational {
                 State::Operational(self)
             }
             Packet::TokenAck { ring, token_sequence } if ring == self.ring.id => {
-                self.on_token_ack(node, from.header.node, token_sequence);
+                self.ring.on_token_ack(token_sequence);
                 State::Operational(self)
             }
             Packet::Wake { ring } if ring == self.ring.id => {
@@ -164,8 +164,12 @@ impl Operational {
                 unordered::receive(node, &self.ring, &mut self.seen, from, (number, content));
                 State::Operational(self)
             }
-            Packet::Gauge { ring, token_sequence } if ring == self.ring.id => {
-                self.on_gauge(node, from, token_sequence);
+            Packet::Gauge { ring, token_sequence, number } if ring == self.ring.id => {
+                self.on_gauge(node, from, (token_sequence, number));
+                State::Operational(self)
+            }
+            Packet::Gauged { ring, number, has_come } if ring == self.ring.id => {
+                self.on_gauged(node, from.header.node, (number, has_come));
                 State::Operational(self)
             }
             Packet::NotAdmitted { process, breach } => {

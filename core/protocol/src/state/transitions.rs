@@ -58,6 +58,7 @@ named! {
     ProbeAnswer "probe answer",
     Decline "decline",
     Gauge "gauge",
+    Gauged "gauged",
     NotAdmitted "not admitted",
     Unreachable "unreachable",
     Drained "drained",
@@ -114,6 +115,7 @@ impl In {
             Packet::ProbeAnswer(_) => Self::ProbeAnswer,
             Packet::Decline(_) => Self::Decline,
             Packet::Gauge { .. } => Self::Gauge,
+            Packet::Gauged { .. } => Self::Gauged,
             Packet::NotAdmitted { .. } => Self::NotAdmitted,
             Packet::Probe(_)
             | Packet::SizeProbe(_)
@@ -178,6 +180,7 @@ const TAKEN: &[(At, &[In])] = {
                 ProbeAnswer,
                 Decline,
                 Gauge,
+                Gauged,
                 NotAdmitted,
                 Unreachable,
                 Drained,

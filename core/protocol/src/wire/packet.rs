@@ -67,11 +67,18 @@ pub(crate) enum Packet {
         for_ms: u16,
         groups: Vec<GroupId>,
     },
-    /// "Say when you have had the token with this number", with a `TokenAck`; one with a lower
-    /// number comes at once if that is awaited.
+    /// "Say when you have had the token with this number"; `number` is of the question.
     Gauge {
         ring: RingId,
         token_sequence: u64,
+        number: u32,
+    },
+    /// The answer to the question with this number: once when the token has come, and at once if
+    /// it is awaited.
+    Gauged {
+        ring: RingId,
+        number: u32,
+        has_come: bool,
     },
     /// "You break the contract of this domain": why a ring does not merge.
     NotAdmitted {
@@ -194,6 +201,7 @@ pub fn wire_kind(datagram: &[u8]) -> Option<&'static str> {
         KIND_SIZE_ANSWER => "size-answer",
         KIND_OUTDATED => "outdated",
         KIND_GAUGE => "gauge",
+        KIND_GAUGED => "gauged",
         KIND_NOT_ADMITTED => "not-admitted",
         _ => return None,
     })
@@ -236,9 +244,10 @@ const KIND_OUTDATED: u8 = 20;
 const KIND_HOLD: u8 = 21;
 const KIND_GAUGE: u8 = 22;
 const KIND_NOT_ADMITTED: u8 = 23;
+const KIND_GAUGED: u8 = 24;
 /// The highest number of a kind.
 #[cfg(feature = "fuzzing")]
-pub(crate) const KIND_MAX: u8 = KIND_NOT_ADMITTED;
+pub(crate) const KIND_MAX: u8 = KIND_GAUGED;
 
 impl Packet {
     /// The number of its kind in the header.
@@ -266,6 +275,7 @@ impl Packet {
             Self::Outdated { .. } => KIND_OUTDATED,
             Self::Hold { .. } => KIND_HOLD,
             Self::Gauge { .. } => KIND_GAUGE,
+            Self::Gauged { .. } => KIND_GAUGED,
             Self::NotAdmitted { .. } => KIND_NOT_ADMITTED,
         }
     }
@@ -311,9 +321,15 @@ impl Packet {
                 w.count(groups.len());
                 groups.iter().for_each(|group| w.u64(group.0));
             }
-            Self::Gauge { ring, token_sequence } => {
+            Self::Gauge { ring, token_sequence, number } => {
                 w.ring(*ring);
                 w.u64(*token_sequence);
+                w.u32(*number);
+            }
+            Self::Gauged { ring, number, has_come } => {
+                w.ring(*ring);
+                w.u32(*number);
+                w.u8(u8::from(*has_come));
             }
             Self::NotAdmitted { process, breach } => {
                 w.process(*process);
@@ -364,7 +380,10 @@ impl Packet {
                 Self::Unordered { ring: r.ring()?, number: r.u64()?, content: r.rest() }
             }
             KIND_HOLD => decode_hold(&mut r)?,
-            KIND_GAUGE => Self::Gauge { ring: r.ring()?, token_sequence: r.u64()? },
+            KIND_GAUGE => {
+                Self::Gauge { ring: r.ring()?, token_sequence: r.u64()?, number: r.u32()? }
+            }
+            KIND_GAUGED => decode_gauged(&mut r)?,
             KIND_NOT_ADMITTED => {
                 let (process, bound) = (r.process()?, Bound::of(r.u8()?));
                 let bound = bound.ok_or(WireError::Invalid("bound of a contract"))?;
@@ -392,6 +411,16 @@ fn decode_hold(r: &mut Reader) -> Result<Packet, WireError> {
     }
     let groups = (0..count).map(|_| r.u64().map(GroupId)).collect::<Result<_, _>>()?;
     Ok(Packet::Hold { ring, for_ms, groups })
+}
+
+fn decode_gauged(r: &mut Reader) -> Result<Packet, WireError> {
+    let (ring, number) = (r.ring()?, r.u32()?);
+    let has_come = match r.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(WireError::Invalid("answer about a token")),
+    };
+    Ok(Packet::Gauged { ring, number, has_come })
 }
 
 impl Data {

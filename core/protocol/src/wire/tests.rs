@@ -140,7 +140,8 @@ fn packets() -> Vec<Packet> {
         Packet::SizeProbe(size_probe),
         Packet::SizeAnswer(SizeAnswer { process: process(2), probe: size_probe }),
         Packet::ProbeAnswer(ProbeAnswer { process: process(2), probe }),
-        Packet::Gauge { ring: ring(), token_sequence: 45 },
+        Packet::Gauge { ring: ring(), token_sequence: 45, number: 3 },
+        Packet::Gauged { ring: ring(), number: 3, has_come: true },
         Packet::NotAdmitted {
             process: process(2),
             breach: Breach { bound: Bound::Lag, measured: 9, allowed: 8 },

@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, Happening, Passing};
 use super::words::{Nodes, Time, Words};
 
 /// Kinds of datagrams, as `anasazi_protocol::wire_kind` names them.
-const KINDS: [&str; 24] = [
+const KINDS: [&str; 25] = [
     "any",
     "data",
     "token",
@@ -34,6 +34,7 @@ const KINDS: [&str; 24] = [
     "size-answer",
     "outdated",
     "gauge",
+    "gauged",
     "not-admitted",
     "hold",
 ];

@@ -1,7 +1,7 @@
 //! The domain's contract in a ring that turns: what is measured, said, and done about it.
 
 use super::Operational;
-use crate::contract::{Admission, Breach, News, Present};
+use crate::contract::{Admission, Breach, News, Present, Question};
 use crate::event::{Cause, Event};
 use crate::id::{NodeId, Process};
 use crate::node::Node;
@@ -22,9 +22,7 @@ impl Operational {
             says = !period.says.is_empty();
             period.says.iter().for_each(|statement| node.accept_statement(statement));
             period.news.into_iter().for_each(|news| tell(node, news));
-            if let Some((next, token_sequence)) = period.question {
-                node.send_to(next, &Packet::Gauge { ring: self.ring.id, token_sequence });
-            }
+            self.ask_for_token(node, period.question);
         }
         for (process, number) in probes {
             node.send_to(process, &Packet::Probe(Probe { process: node.me, number }));
@@ -79,28 +77,42 @@ impl Operational {
     /// It was passed on.
     pub(super) fn gauge_hold(&self, node: &mut Node) {
         let Some(keeper) = &mut node.contract else { return };
-        if let Some((hop, number)) = self.ring.next_hop()
-            && keeper.passed(hop, number, node.now)
-        {
-            let gauge = Packet::Gauge { ring: self.ring.id, token_sequence: number };
-            node.send_to(hop.1, &gauge);
+        if let Some((hop, number)) = self.ring.next_hop() {
+            let question = keeper.passed(hop, number, node.now);
+            self.ask_for_token(node, question);
         }
     }
 
-    pub(super) fn on_gauge(&mut self, node: &mut Node, from: Sender, token_sequence: u64) {
+    fn ask_for_token(&self, node: &mut Node, question: Option<Question>) {
+        let Some(Question { to, token_sequence, number }) = question else { return };
+        node.send_to(to, &Packet::Gauge { ring: self.ring.id, token_sequence, number });
+    }
+
+    pub(super) fn on_gauge(
+        &mut self,
+        node: &mut Node,
+        from: Sender,
+        (token_sequence, number): (u64, u32),
+    ) {
         let header = from.header;
         let is_sender =
             |p: &&Process| (p.node, p.incarnation.0 as u32) == (header.node, header.boot);
         match self.ring.members.iter().find(is_sender).copied() {
-            Some(asks) => self.ring.tell_when_come(node, asks, token_sequence),
+            Some(asks) => {
+                self.ring.tell_when_come(node, Question { to: asks, token_sequence, number });
+            }
             None => node.out.stats.dropped_stale += 1,
         }
     }
 
-    pub(super) fn on_token_ack(&mut self, node: &mut Node, from: NodeId, token_sequence: u64) {
-        self.ring.on_token_ack(token_sequence);
+    pub(super) fn on_gauged(
+        &mut self,
+        node: &mut Node,
+        from: NodeId,
+        (number, has_come): (u32, bool),
+    ) {
         if let Some(keeper) = &mut node.contract {
-            keeper.arrived(from, token_sequence, node.now);
+            keeper.told(from, number, has_come, node.now);
         }
     }
 }
