@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, NODES, Setup};
+use crate::machine::{Still, Watch};
 use crate::network::Filter;
 use crate::pace::Pace;
 use crate::trouble::Trouble;
@@ -30,11 +31,19 @@ pub(crate) struct Keys {
     pub(crate) rotations: u64,
     /// Configurations installed meanwhile, all daemons together, while all ran.
     pub(crate) changes: u64,
+    /// For how long a core stood still, at that time.
+    pub(crate) withheld: Duration,
     /// Changes of keys while a node was stopped.
     pub(crate) with_stopped: u64,
     /// And while one was cut off, and went on in a ring of its own.
     pub(crate) with_cut: u64,
     pub(crate) deliveries: u64,
+}
+
+impl Still for Keys {
+    fn changed(&self) -> (u64, Duration) {
+        (self.changes, self.withheld)
+    }
 }
 
 /// Changes keys so often.
@@ -80,13 +89,15 @@ impl Owner<'_> {
         // What belongs to the start is over.
         self.pace.wait(Duration::from_secs(1))?;
         let before = self.cluster.changes();
+        let watch = Watch::start()?;
         let started = Instant::now();
         for _ in 0..rotations {
             self.stage(self.key, self.next())?;
             self.activate(self.next(), None)?;
             self.retire()?;
         }
-        let after = self.cluster.changes();
+        let (after, withheld) = (self.cluster.changes(), watch.withheld());
+        drop(watch);
         if before.len() < NODES || after.len() < NODES {
             return Err(Trouble::Stuck("not all daemons answer".to_owned()));
         }
@@ -103,7 +114,7 @@ impl Owner<'_> {
         self.pace.wait(Duration::from_secs(1))?;
         let verdict = verdict::judge(self.cluster.place.path(), true)?;
         let deliveries = verdict.deliveries;
-        Ok(Keys { seconds, rotations, changes, with_stopped, with_cut, deliveries })
+        Ok(Keys { seconds, rotations, changes, withheld, with_stopped, with_cut, deliveries })
     }
 
     fn next(&self) -> u8 {

@@ -22,6 +22,7 @@ mod daemon;
 mod faults;
 mod gaps;
 mod keys;
+mod machine;
 mod nemesis;
 mod network;
 mod pace;
@@ -67,7 +68,8 @@ enum Action {
         #[command(flatten)]
         shared: Shared,
     },
-    /// No faults, but two busy loops for each core: fails if any configuration changes.
+    /// No faults, but two busy loops for each core: fails if any configuration changes. Begins
+    /// again, twice at most, if a core itself stood still then (a virtual one that got no time).
     Quiet {
         /// For how long.
         #[arg(long, default_value_t = 5.0)]
@@ -185,15 +187,18 @@ fn be_quiet(minutes: f64, shared: Shared) -> Result<bool, Trouble> {
     let pace = begin()?;
     let time = Duration::try_from_secs_f64(minutes * 60.0)
         .map_err(|error| Trouble::Setup(format!("--minutes {minutes}: {error}")))?;
-    let quiet = quiet::run(&daemon(shared.daemon)?, time, shared.keep, &pace)?;
-    let gap_ms = quiet.gap_worst.as_millis();
+    let program = daemon(shared.daemon)?;
+    let quiet = machine::where_cores_turn(|| quiet::run(&program, time, shared.keep, &pace))?;
+    let (gap_ms, withheld_ms) = (quiet.gap_worst.as_millis(), quiet.withheld.as_millis());
     if shared.json {
         let sums = json!({ "seconds": quiet.seconds, "loops": quiet.loops,
-            "changes": quiet.changes, "gap_max_ms": gap_ms, "deliveries": quiet.deliveries });
+            "changes": quiet.changes, "gap_max_ms": gap_ms, "withheld_ms": withheld_ms,
+            "deliveries": quiet.deliveries });
         print(&sums.to_string());
     } else {
         print(&format!(
-            "seconds={:.0} loops={} deliveries={} gap_max_ms={gap_ms} changes={}",
+            "seconds={:.0} loops={} deliveries={} gap_max_ms={gap_ms} withheld_ms={withheld_ms} \
+             changes={}",
             quiet.seconds, quiet.loops, quiet.deliveries, quiet.changes
         ));
     }
@@ -206,16 +211,19 @@ fn change_keys(rotations: u64, shared: Shared) -> Result<bool, Trouble> {
         return Ok(true);
     }
     let pace = begin()?;
-    let keys = keys::run(&daemon(shared.daemon)?, rotations, shared.keep, &pace)?;
+    let program = daemon(shared.daemon)?;
+    let keys = machine::where_cores_turn(|| keys::run(&program, rotations, shared.keep, &pace))?;
+    let withheld_ms = keys.withheld.as_millis();
     if shared.json {
         let sums = json!({ "seconds": keys.seconds, "rotations": keys.rotations,
             "changes": keys.changes, "with_stopped": keys.with_stopped,
             "with_cut": keys.with_cut,
-            "deliveries": keys.deliveries });
+            "withheld_ms": withheld_ms, "deliveries": keys.deliveries });
         print(&sums.to_string());
     } else {
         print(&format!(
-            "seconds={:.0} rotations={} with_stopped={} with_cut={} deliveries={} changes={}",
+            "seconds={:.0} rotations={} with_stopped={} with_cut={} deliveries={} \
+             withheld_ms={withheld_ms} changes={}",
             keys.seconds,
             keys.rotations,
             keys.with_stopped,
