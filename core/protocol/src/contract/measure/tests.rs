@@ -255,6 +255,58 @@ fn an_answer_to_an_older_question_says_nothing() {
     assert_eq!(gauges.shown().next().expect("node 2").hold, None);
 }
 
+/// Periods of 100 ms.
+fn far(way: u64, round_trip: Option<Duration>) -> (Gauges, Contract) {
+    let contract = Contract { round_trip, ..contract() };
+    let (mut gauges, mut number) = (Gauges::new(), 0);
+    gauges.installed(&[process(2), process(3)], false, (ms(0), ms(100)));
+    let first = gauges.probes(&mut number, ms(0));
+    let mut now = 0;
+    while now + 100 <= way {
+        now += 100;
+        gauges.end(&contract, 0, (ms(now), ms(now + 100)));
+        gauges.probes(&mut number, ms(now));
+    }
+    for (to, number) in first {
+        gauges.answered(to, number, &contract, ms(way));
+    }
+    (gauges, contract)
+}
+
+#[test]
+fn what_an_answer_takes_is_no_reason_to_doubt_it() {
+    let (mut gauges, contract) = far(90, Some(Duration::from_millis(90)));
+    let asked = gauges.passed((process(2), process(3)), 8, ms(20)).expect("a question");
+    let question = gauges.end(&contract, 0, (ms(100), ms(200)));
+    assert_eq!(question, None, "no answer can have come");
+    gauges.told(NodeId(3), asked.number, true, ms(130));
+    gauges.end(&contract, 0, (ms(200), ms(300)));
+    assert_eq!(gauges.shown().next().expect("node 2").hold, Some(Duration::from_millis(20)));
+}
+
+#[test]
+fn a_way_that_takes_longer_than_a_period_is_measured_where_it_may() {
+    let way_of_three = |bound| {
+        let (gauges, _) = far(250, bound);
+        gauges.gauges.get(&process(3)).and_then(|gauge| gauge.way)
+    };
+    assert_eq!(way_of_three(None), Some(Duration::from_millis(250)));
+    assert_eq!(way_of_three(Some(Duration::from_millis(5))), None, "each is above the bound");
+}
+
+#[test]
+fn a_question_that_is_not_answered_for_long_is_asked_again() {
+    let (mut gauges, contract) = (near(&[process(2), process(3)]), contract());
+    let first = gauges.passed((process(2), process(3)), 8, ms(10)).expect("a question");
+    let mut due = |at| gauges.end(&contract, 0, (ms(at), ms(at + 100)));
+    let questions: Vec<_> = (1..=5).filter_map(|period| due(period * 100)).collect();
+    let [again] = questions[..] else { panic!("one more question, not {questions:?}") };
+    assert_eq!((again.to, again.token_sequence), (first.to, first.token_sequence));
+    gauges.told(NodeId(3), again.number, false, ms(510));
+    gauges.end(&contract, 0, (ms(600), ms(700)));
+    assert_eq!(gauges.shown().next().expect("node 2").hold, Some(Duration::from_millis(490)));
+}
+
 #[test]
 fn a_hold_is_of_one_and_of_the_one_after_it() {
     let (mut gauges, contract) = (near(&[process(3), process(4)]), contract());
