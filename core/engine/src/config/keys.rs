@@ -334,9 +334,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         kind: Kind::Integer { min: 0, max: 60_000_000, unit: "microseconds" },
-        effect: "For how long a member may have the token: from the hop that brings it to the one \
-                 that takes it on. 0: no bound.",
-        danger: "Includes what a member sends at a visit: ring.window packets at most.",
+        effect: "How much longer the token may take through a member than straight past it, from \
+                 the one before it to the one after it. 0: no bound.",
+        danger: "Includes what a member sends at a visit (ring.window packets at most) and its \
+                 links: a member that is far away, or cut off for the patience, is above it, too.",
         ..key("contract.hold_us", "0")
     },
     Key {

@@ -13,6 +13,8 @@ const KEPT: u32 = 4;
 /// A packet is lost in one period and comes in another: loss is a share of what was ordered in so
 /// many, the present one among them.
 const SHARED: usize = 4;
+/// What is not answered within this part of the patience is lost.
+const ANSWERED_WITHIN: u32 = 4;
 
 /// The last periods of one bound.
 #[derive(Clone, Copy, Default, Hash)]
@@ -96,8 +98,8 @@ pub(crate) struct Question {
 }
 
 impl Hop {
-    /// For how long it was certainly held: what `next` does later says nothing of the holder. That
-    /// it was not there at once says nothing at all.
+    /// For how long it was certainly on its way: what `next` does later says nothing of the holder.
+    /// That it was not there at once says nothing at all.
     fn certain(&self) -> Option<Duration> {
         self.awaited_at.map(|at| at.since(self.at)).filter(|held| !held.is_zero())
     }
@@ -252,14 +254,19 @@ impl Gauges {
         }
     }
 
-    /// The period ends while a token has been away for longer than it may be held: whether it is
-    /// still with its holder is asked where it goes next, again in each period. Not before the last
-    /// question is answered: a late answer says nothing of a later time.
+    /// The period ends while a token has been away for longer than it may be held, beyond what the
+    /// way of an answer takes: whether it is still on its way is asked where it goes next, again in
+    /// each period. Not before the last question is answered, or lost: one that comes from far
+    /// would be overtaken by the next each time.
     fn watch_hop(&mut self, contract: &Contract, now: Instant) -> Option<Question> {
         let allowed = contract.hold?;
-        let hop = self.hop.as_mut().filter(|hop| now.since(hop.at) > allowed)?;
+        let way = self.hop.and_then(|hop| self.gauges.get(&hop.next)?.way).unwrap_or_default();
+        let hop = self.hop.as_mut().filter(|hop| now.since(hop.at) > allowed + way)?;
         hop.is_exact = false;
-        if hop.asked.is_some() && hop.awaited_at.is_none() {
+        let lost = contract.patience / ANSWERED_WITHIN;
+        if let (Some((_, at)), None) = (hop.asked, hop.awaited_at)
+            && now.since(at) <= lost
+        {
             return None;
         }
         let (holder, certain) = (hop.holder, hop.certain());
@@ -315,7 +322,7 @@ impl Gauges {
         self.ordered.rotate_right(1);
         self.ordered[0] = ordered;
         let all: u64 = self.ordered.iter().sum();
-        let patient = contract.round_trip.unwrap_or_default();
+        let patient = contract.round_trip.unwrap_or(contract.patience / ANSWERED_WITHIN);
         for gauge in self.gauges.values_mut() {
             let mut note = |bound: Bound, value| {
                 gauge.records[bound as usize].note(value, contract.allowed(bound));

@@ -11,7 +11,8 @@ use crate::id::NodeId;
 pub struct Contract {
     /// From a probe to its answer.
     pub round_trip: Option<Duration>,
-    /// From the hop that brings the token to a member to the hop that takes it on.
+    /// For how much longer the token takes through a member, the ways to it and from it included,
+    /// than a packet straight from the one before it to the one after it.
     pub hold: Option<Duration>,
     /// Packets that have to be sent again because of a member, of a million.
     pub loss_ppm: Option<u32>,

@@ -103,10 +103,11 @@ impl Ring {
     /// A member wants to know when a token has come here, and whether it is still awaited; `asked`:
     /// to whom that is said.
     pub(crate) fn tell_when_come(&mut self, node: &mut Node, asked: Question) {
-        self.gauge = Some(asked);
-        self.tell_who_gauges(node);
-        if self.gauge.is_some() {
-            self.answer(node, asked, false);
+        let has_come = asked.token_sequence <= self.accepted;
+        self.answer(node, asked, has_come);
+        let is_newer = |open: Question| asked.token_sequence >= open.token_sequence;
+        if !has_come && self.gauge.is_none_or(is_newer) {
+            self.gauge = Some(asked);
         }
     }
 
