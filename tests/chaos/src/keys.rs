@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, NODES, Setup};
-use crate::machine::{Still, Watch};
+use crate::machine::{Looks, Still};
 use crate::network::Filter;
 use crate::pace::Pace;
 use crate::trouble::Trouble;
@@ -31,7 +31,7 @@ pub(crate) struct Keys {
     pub(crate) rotations: u64,
     /// Configurations installed meanwhile, all daemons together, while all ran.
     pub(crate) changes: u64,
-    /// For how long a core stood still, at that time.
+    /// For how long a core stood still when that was seen, as in `quiet`.
     pub(crate) withheld: Duration,
     /// Changes of keys while a node was stopped.
     pub(crate) with_stopped: u64,
@@ -89,19 +89,20 @@ impl Owner<'_> {
         // What belongs to the start is over.
         self.pace.wait(Duration::from_secs(1))?;
         let before = self.cluster.changes();
-        let watch = Watch::start()?;
+        let mut looks = Looks::start(&before)?;
         let started = Instant::now();
         for _ in 0..rotations {
             self.stage(self.key, self.next())?;
             self.activate(self.next(), None)?;
             self.retire()?;
+            let after = self.cluster.changes();
+            if before.len() < NODES || after.len() < NODES {
+                return Err(Trouble::Stuck("not all daemons answer".to_owned()));
+            }
+            looks.look(after);
         }
-        let (after, withheld) = (self.cluster.changes(), watch.withheld());
-        drop(watch);
-        if before.len() < NODES || after.len() < NODES {
-            return Err(Trouble::Stuck("not all daemons answer".to_owned()));
-        }
-        let changes = after.iter().map(|(node, count)| count - before[node]).sum();
+        let (changes, withheld) = (looks.changes(), looks.withheld());
+        drop(looks);
         let away = rotations.div_ceil(AWAY_ONE_IN);
         for number in 0..away {
             let node = (number % NODES as u64) as usize;

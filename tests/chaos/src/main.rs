@@ -78,7 +78,8 @@ enum Action {
         shared: Shared,
     },
     /// Changes of keys under load, a tenth as many more with a stopped node, and with one that is
-    /// cut off: fails if any configuration changes but for that, or anything is lost.
+    /// cut off: fails if any configuration changes but for that, or anything is lost. Begins again
+    /// as `quiet` does.
     Keys {
         /// How many.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]

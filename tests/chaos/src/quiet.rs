@@ -1,12 +1,11 @@
 //! Nothing goes wrong, but busy loops compete for every core: no daemon may take another one for
 //! dead.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cluster::{Cluster, NODES, Setup};
-use crate::machine::{Still, Watch};
+use crate::machine::{Looks, Still};
 use crate::nemesis::Busy;
 use crate::pace::Pace;
 use crate::trouble::Trouble;
@@ -74,50 +73,21 @@ fn watch(cluster: &mut Cluster, time: Duration, pace: &Pace) -> Result<Quiet, Tr
     let mut busy = Busy::default();
     busy.start(loops)?;
     let started = Instant::now();
-    let mut looks = Looks { watch: Watch::start()?, last: before.clone(), stood: Vec::new() };
+    let mut looks = Looks::start(&before)?;
     let mut next = started;
     while started.elapsed() < time {
         next += LOOK;
         pace.until(next.min(started + time))?;
         cluster.check()?;
-        looks.look(cluster);
+        looks.look(cluster.changes());
     }
     let seconds = started.elapsed().as_secs_f64();
     busy.stop();
     cluster.rest(1)?;
-    looks.look(cluster);
-    let changes = looks.last.iter().map(|(node, count)| count - before[node]).sum();
+    looks.look(cluster.changes());
     pace.wait(LOOK)?;
     let verdict = verdict::judge(cluster.place.path(), true)?;
     let gap_worst = gaps::worst(cluster.place.path(), since_ns);
-    let (withheld, deliveries) = (looks.withheld(), verdict.deliveries);
+    let (changes, withheld, deliveries) = (looks.changes(), looks.withheld(), verdict.deliveries);
     Ok(Quiet { seconds, loops, changes, withheld, gap_worst, deliveries })
-}
-
-/// What was seen in each second.
-struct Looks {
-    watch: Watch,
-    /// Configurations of each daemon.
-    last: BTreeMap<usize, u64>,
-    /// For how long a core stood still, and whether a configuration was new.
-    stood: Vec<(Duration, bool)>,
-}
-
-impl Looks {
-    fn look(&mut self, cluster: &mut Cluster) {
-        let withheld = self.watch.withheld();
-        // One that does not answer in time is asked again; its count only grows.
-        let changes = cluster.changes();
-        let is_new = changes.iter().any(|(node, count)| self.last.get(node) != Some(count));
-        self.last.extend(changes);
-        self.stood.push((withheld, is_new));
-    }
-
-    /// A change is seen in the second in which the core stood still, or in the next one.
-    fn withheld(&self) -> Duration {
-        let longest = |looks: &[(Duration, bool)]| looks.iter().map(|look| look.0).max();
-        let changed = (0..self.stood.len()).filter(|at| self.stood[*at].1);
-        let when_changed = changed.filter_map(|at| longest(&self.stood[at.saturating_sub(1)..=at]));
-        when_changed.min().or_else(|| longest(&self.stood)).unwrap_or_default()
-    }
 }

@@ -55,6 +55,9 @@ impl Cluster {
             () if 2 * broken > members.len() => Some(format!("though {broken} are no better")),
             () if members.len() <= 2 => Some("though no two are left".to_owned()),
             () if self.is_well(*node) => Some("though it is well".to_owned()),
+            () if members.iter().all(|node| self.is_strained(*node)) => {
+                Some("though all break the contract".to_owned())
+            }
             () if breach.bound == Bound::Hold && breach.allowed <= NOBODY_HOLDS_LESS => {
                 Some("for a hold that nobody can keep".to_owned())
             }
@@ -82,6 +85,15 @@ impl Cluster {
         let of_node = self.nodes.iter().find(|n| n.process.node == node);
         let until = of_node.map_or(0, |node| node.strained_until);
         self.options.strains_certain && self.now > until + 2 * patience
+    }
+
+    /// It has broken the contract for so long that all can know.
+    fn is_strained(&self, node: NodeId) -> bool {
+        let patience = self.options.contract.patience.as_nanos() as u64;
+        let of_node = self.nodes.iter().find(|n| n.process.node == node);
+        let is_long =
+            |node: &Node| (node.strained_from + patience..node.strained_until).contains(&self.now);
+        self.options.strains_certain && of_node.is_some_and(is_long)
     }
 
     /// The end of a time in which this node, and no other, broke the contract. In between it may
