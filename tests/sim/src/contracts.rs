@@ -11,6 +11,10 @@ use crate::cluster::Cluster;
 use crate::node::Node;
 use crate::story::Failure;
 
+/// A member breaks the hold, and within so many rotations it goes.
+const ROTATIONS: u32 = 24;
+/// The way to a member that is far by the bound and back, and all others.
+const BOUNDS_IN_ROTATION: u32 = 3;
 /// In nanoseconds: less than any packet takes.
 const NOBODY_HOLDS_LESS: u64 = 1_000;
 
@@ -87,6 +91,14 @@ impl Cluster {
         self.options.strains_certain && self.now > until + 2 * patience
     }
 
+    /// Who breaks the contract for certain is demoted within this time. A hold is measured once in
+    /// a rotation, if that takes longer than a period: 16 of them, and some for what members say.
+    pub(crate) fn is_gone_after(&self) -> u64 {
+        let contract = &self.options.contract;
+        let hold = contract.hold.unwrap_or_default();
+        (4 * contract.patience + ROTATIONS * BOUNDS_IN_ROTATION * hold).as_nanos() as u64
+    }
+
     /// It has broken the contract for so long that all can know.
     fn is_strained(&self, node: NodeId) -> bool {
         let patience = self.options.contract.patience.as_nanos() as u64;
@@ -102,7 +114,7 @@ impl Cluster {
         let [strained] = nodes else { return };
         let node = &self.nodes[*strained];
         let (process, from) = (node.process, node.strained_from);
-        let long = 4 * self.options.contract.patience.as_nanos() as u64;
+        let long = self.is_gone_after();
         let is_in = |(at, node): (usize, &Node)| {
             let for_long = self.now - from.max(node.ring_since) >= long;
             let has_it =

@@ -38,7 +38,7 @@ impl Cluster {
             return;
         }
         let bound = contract.round_trip.or(contract.hold).unwrap_or_default().as_nanos() as u64;
-        let time = patience * self.random.between(5, 9);
+        let time = self.is_gone_after() * self.random.between(5, 9) / 4;
         // Where all are far each way is that of two of them.
         let (nodes, delay_ns) = match contract.round_trip.is_some() && self.random.permille(300) {
             true => ((0..n).collect(), bound / 2),
