@@ -95,12 +95,13 @@ impl Owner<'_> {
             self.stage(self.key, self.next())?;
             self.activate(self.next(), None)?;
             self.retire()?;
-            let after = self.cluster.changes();
-            if before.len() < NODES || after.len() < NODES {
-                return Err(Trouble::Stuck("not all daemons answer".to_owned()));
-            }
-            looks.look(after);
+            looks.look(self.cluster.changes());
         }
+        let after = self.cluster.changes();
+        if before.len() < NODES || after.len() < NODES {
+            return Err(Trouble::Stuck("not all daemons answer".to_owned()));
+        }
+        looks.look(after);
         let (changes, withheld) = (looks.changes(), looks.withheld());
         drop(looks);
         let away = rotations.div_ceil(AWAY_ONE_IN);

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_that_turns_is_withheld_for_less_than_is_long() {
+    fn a_watch_says_how_late_its_threads_were_woken() {
         let started = Instant::now();
         let watch = Watch::start().expect("a watch");
         assert!(!watch.threads.is_empty());

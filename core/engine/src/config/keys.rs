@@ -337,7 +337,7 @@ pub const KEYS: &[Key] = &[
         effect: "How much longer the token may take through a member than straight past it, from \
                  the one before it to the one after it. 0: no bound.",
         danger: "Includes what a member sends at a visit (ring.window packets at most) and its \
-                 links: a member that is far away, or cut off for the patience, is above it, too.",
+                 links: a member that is far away is above it, too.",
         ..key("contract.hold_us", "0")
     },
     Key {

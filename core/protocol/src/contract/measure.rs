@@ -1,7 +1,7 @@
 //! What a member measures of the others, period by period.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::terms::{Bound, Breach, Contract, Measured, nanoseconds};
 use crate::id::{NodeId, Process};
@@ -13,8 +13,10 @@ const KEPT: u32 = 4;
 /// A packet is lost in one period and comes in another: loss is a share of what was ordered in so
 /// many, the present one among them.
 const SHARED: usize = 4;
-/// What is not answered within this part of the patience is lost.
-const ANSWERED_WITHIN: u32 = 4;
+/// A probe that is not answered within so many periods is lost, if no round trip is bounded.
+const PROBED_WITHIN: u32 = 2;
+/// Questions about one token of which answers are awaited.
+const QUESTIONS_MAX: usize = 32;
 
 /// The last periods of one bound.
 #[derive(Clone, Copy, Default, Hash)]
@@ -72,7 +74,7 @@ struct Gauge {
 }
 
 /// A token on its way through a member, as far as it is not known to have left it.
-#[derive(Clone, Copy, Hash)]
+#[derive(Clone, Hash)]
 struct Hop {
     holder: NodeId,
     /// Where it goes from there, with this number.
@@ -80,12 +82,37 @@ struct Hop {
     number: u64,
     /// When it was passed on.
     at: Instant,
-    /// `next` was asked when it was passed on, and nothing that is too late says when it came.
-    is_exact: bool,
-    /// When `next` was asked last whether it has come, and with which number.
-    asked: Option<(u32, Instant)>,
-    /// Of the last question to which `next` has said that it has not.
-    awaited_at: Option<Instant>,
+    /// The question that was asked at that time: `next` says when it comes.
+    first: Option<u32>,
+    /// That, and others since then, and when they were asked.
+    asked: VecDeque<(u32, Instant)>,
+    /// When the last question was asked to which `next` has said that it has not come.
+    awaited_at: Instant,
+    /// So much has been noted.
+    noted: Duration,
+}
+
+impl Hop {
+    /// For how long it was certainly on its way: what `next` does later says nothing of the holder.
+    /// That it was not there at once says nothing at all.
+    fn certain(&self) -> Option<Duration> {
+        Some(self.awaited_at.since(self.at)).filter(|held| !held.is_zero())
+    }
+
+    fn newly_certain(&mut self) -> Option<Duration> {
+        let certain = self.certain().filter(|certain| *certain > self.noted)?;
+        self.noted = certain;
+        Some(certain)
+    }
+
+    /// How long it took, if `next` is to be believed that it comes now: who reads late says that
+    /// late, and has not said for long that it is awaited.
+    fn came(&self, way: Duration, contract: &Contract, now: Instant) -> Option<Duration> {
+        let seemed = now.since(self.at).saturating_sub(way);
+        let Some(allowed) = contract.hold else { return Some(seemed) };
+        let known = self.awaited_at.since(self.at).max(allowed);
+        (seemed <= known.saturating_add(contract.period())).then_some(seemed)
+    }
 }
 
 /// "Say when the token with this number comes to you."
@@ -95,14 +122,6 @@ pub(crate) struct Question {
     pub(crate) token_sequence: u64,
     /// Of the question: its answers bear it.
     pub(crate) number: u32,
-}
-
-impl Hop {
-    /// For how long it was certainly on its way: what `next` does later says nothing of the holder.
-    /// That it was not there at once says nothing at all.
-    fn certain(&self) -> Option<Duration> {
-        self.awaited_at.map(|at| at.since(self.at)).filter(|held| !held.is_zero())
-    }
 }
 
 /// All of them.
@@ -210,39 +229,48 @@ impl Gauges {
         now: Instant,
     ) -> Option<Question> {
         let is_asked = core::mem::replace(&mut self.hop_due, false);
-        let is_awaited = self.hop.is_some_and(|hop| hop.is_exact);
-        if is_asked || !is_awaited {
-            self.end_hop(self.hop.and_then(|hop| hop.certain()));
-            let (holder, at, awaited_at) = (holder.node, now, None);
-            let (is_exact, asked) = (is_asked, None);
-            self.hop = Some(Hop { holder, next, number, at, is_exact, asked, awaited_at });
+        if is_asked || self.hop.as_ref().is_none_or(|hop| hop.first.is_none()) {
+            self.end_hop(self.hop.as_ref().and_then(Hop::certain));
+            let (holder, first, asked) = (holder.node, None, VecDeque::new());
+            let (at, awaited_at, noted) = (now, now, Duration::ZERO);
+            self.hop = Some(Hop { holder, next, number, at, first, asked, awaited_at, noted });
         }
-        is_asked.then(|| self.ask(now)).flatten()
+        let question = is_asked.then(|| self.ask(now)).flatten();
+        if let (Some(hop), Some(question)) = (&mut self.hop, question) {
+            hop.first = Some(question.number);
+        }
+        question
     }
 
     fn ask(&mut self, now: Instant) -> Option<Question> {
         let hop = self.hop.as_mut()?;
         self.questions = super::after(self.questions);
-        (hop.asked, hop.awaited_at) = (Some((self.questions, now)), None);
+        hop.asked.truncate(QUESTIONS_MAX - 1);
+        hop.asked.push_front((self.questions, now));
         Some(Question { to: hop.next, token_sequence: hop.number, number: self.questions })
     }
 
     /// The answer to the question with this number: whether the token has come there. Answers to
     /// others may be older than the hop (seed 571).
-    pub(super) fn told(&mut self, from: NodeId, number: u32, has_come: bool, now: Instant) {
+    pub(super) fn told(
+        &mut self,
+        from: NodeId,
+        (number, has_come): (u32, bool),
+        contract: &Contract,
+        now: Instant,
+    ) {
         let Some(hop) = self.hop.as_mut().filter(|hop| hop.next.node == from) else { return };
-        let Some((_, asked_at)) = hop.asked.filter(|(asked, _)| *asked == number) else { return };
+        let mut asked = hop.asked.iter().filter(|(asked, _)| *asked == number);
+        let Some((_, asked_at)) = asked.next().copied() else { return };
         if !has_come {
-            hop.awaited_at = Some(asked_at);
+            hop.awaited_at = hop.awaited_at.max(asked_at);
             return;
         }
-        let hold = if hop.is_exact {
-            let at = hop.at;
-            let way = self.of_node(from).and_then(|gauge| gauge.way);
-            way.map(|way| now.since(at).saturating_sub(way))
-        } else {
-            hop.certain()
-        };
+        // To a later question it may be said when it has been there for long.
+        let way = self.gauges.get(&hop.next).and_then(|gauge| gauge.way);
+        let way = way.filter(|_| hop.first == Some(number));
+        let exact = way.and_then(|way| hop.came(way, contract, now));
+        let hold = exact.or_else(|| hop.certain());
         self.end_hop(hold);
     }
 
@@ -254,22 +282,12 @@ impl Gauges {
         }
     }
 
-    /// The period ends while a token has been away for longer than it may be held, beyond what the
-    /// way of an answer takes: whether it is still on its way is asked where it goes next, again in
-    /// each period. Not before the last question is answered, or lost: one that comes from far
-    /// would be overtaken by the next each time.
+    /// The period ends while a token has been away for longer than it may be held: whether it is
+    /// still on its way is asked where it goes next, again in each period.
     fn watch_hop(&mut self, contract: &Contract, now: Instant) -> Option<Question> {
         let allowed = contract.hold?;
-        let way = self.hop.and_then(|hop| self.gauges.get(&hop.next)?.way).unwrap_or_default();
-        let hop = self.hop.as_mut().filter(|hop| now.since(hop.at) > allowed + way)?;
-        hop.is_exact = false;
-        let lost = contract.patience / ANSWERED_WITHIN;
-        if let (Some((_, at)), None) = (hop.asked, hop.awaited_at)
-            && now.since(at) <= lost
-        {
-            return None;
-        }
-        let (holder, certain) = (hop.holder, hop.certain());
+        let hop = self.hop.as_mut().filter(|hop| now.since(hop.at) > allowed)?;
+        let (holder, certain) = (hop.holder, hop.newly_certain());
         if let Some(gauge) = self.of_node(holder) {
             gauge.hold = gauge.hold.max(certain);
         }
@@ -322,7 +340,7 @@ impl Gauges {
         self.ordered.rotate_right(1);
         self.ordered[0] = ordered;
         let all: u64 = self.ordered.iter().sum();
-        let patient = contract.round_trip.unwrap_or(contract.patience / ANSWERED_WITHIN);
+        let patient = contract.round_trip.unwrap_or_else(|| PROBED_WITHIN * next.since(now));
         for gauge in self.gauges.values_mut() {
             let mut note = |bound: Bound, value| {
                 gauge.records[bound as usize].note(value, contract.allowed(bound));

@@ -235,7 +235,7 @@ impl Keeper {
 
     /// A member says whether the token has come that it was asked for with this number.
     pub(crate) fn told(&mut self, by: NodeId, number: u32, has_come: bool, now: Instant) {
-        self.gauges.told(by, number, has_come, now);
+        self.gauges.told(by, (number, has_come), &self.contract, now);
     }
 
     /// The token as it leaves.

@@ -103,9 +103,14 @@ impl Ring {
     /// A member wants to know when a token has come here, and whether it is still awaited; `asked`:
     /// to whom that is said.
     pub(crate) fn tell_when_come(&mut self, node: &mut Node, asked: Question) {
+        if asked.token_sequence > self.accepted + 2 * self.members.len() as u64 {
+            node.out.stats.dropped_malformed += 1;
+            return;
+        }
         let has_come = asked.token_sequence <= self.accepted;
         self.answer(node, asked, has_come);
-        let is_newer = |open: Question| asked.token_sequence >= open.token_sequence;
+        // The first question about a token is answered when that comes.
+        let is_newer = |open: Question| asked.token_sequence > open.token_sequence;
         if !has_come && self.gauge.is_none_or(is_newer) {
             self.gauge = Some(asked);
         }

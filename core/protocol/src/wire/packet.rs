@@ -73,8 +73,8 @@ pub(crate) enum Packet {
         token_sequence: u64,
         number: u32,
     },
-    /// The answer to the question with this number: once when the token has come, and at once if
-    /// it is awaited.
+    /// The answer to the question with this number, at once; and once more to the first one about
+    /// a token, when that comes.
     Gauged {
         ring: RingId,
         number: u32,
