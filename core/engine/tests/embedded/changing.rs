@@ -309,7 +309,7 @@ fn come_and_go(rounds: usize, has_thread: bool) -> (Had, Had) {
     let host = Host::with(&settings);
     let session = host.session(0);
     let mut told = Told::default();
-    let mut before = None;
+    let (threads, mut before) = (had().threads, None);
     // What allocators and threads keep for good they have after some rounds.
     let warm = rounds / 4;
     let request = |what: &str, told: &mut Told| {
@@ -340,9 +340,13 @@ fn come_and_go(rounds: usize, has_thread: bool) -> (Had, Had) {
     };
     for round in 0..rounds {
         if round == warm {
-            // Until the thread of the last domain has ended.
-            host.turn(std::time::Duration::from_millis(200));
+            // The thread of the last domain ends before: on a busy machine it takes its time.
+            let end = Instant::now() + PATIENCE;
+            while had().threads > threads && Instant::now() < end {
+                host.turn(std::time::Duration::from_millis(20));
+            }
             before = Some(had());
+            assert_eq!(before.as_ref().map(|had| had.threads), Some(threads), "it ends");
         }
         request("add-domain", &mut told);
         session.join("slow/orders", 0, 0).unwrap();

@@ -230,7 +230,8 @@ impl Gauges {
     ) -> Option<Question> {
         let is_asked = core::mem::replace(&mut self.hop_due, false);
         if is_asked || self.hop.as_ref().is_none_or(|hop| hop.first.is_none()) {
-            self.end_hop(self.hop.as_ref().and_then(Hop::certain));
+            let certain = self.hop.as_mut().and_then(Hop::newly_certain);
+            self.end_hop(certain);
             let (holder, first, asked) = (holder.node, None, VecDeque::new());
             let (at, awaited_at, noted) = (now, now, Duration::ZERO);
             self.hop = Some(Hop { holder, next, number, at, first, asked, awaited_at, noted });
@@ -245,8 +246,11 @@ impl Gauges {
     fn ask(&mut self, now: Instant) -> Option<Question> {
         let hop = self.hop.as_mut()?;
         self.questions = super::after(self.questions);
-        hop.asked.truncate(QUESTIONS_MAX - 1);
-        hop.asked.push_front((self.questions, now));
+        if hop.asked.len() == QUESTIONS_MAX {
+            // Not the first one: its answer says when the token comes.
+            hop.asked.remove(1);
+        }
+        hop.asked.push_back((self.questions, now));
         Some(Question { to: hop.next, token_sequence: hop.number, number: self.questions })
     }
 
@@ -270,7 +274,7 @@ impl Gauges {
         let way = self.gauges.get(&hop.next).and_then(|gauge| gauge.way);
         let way = way.filter(|_| hop.first == Some(number));
         let exact = way.and_then(|way| hop.came(way, contract, now));
-        let hold = exact.or_else(|| hop.certain());
+        let hold = exact.or_else(|| hop.newly_certain());
         self.end_hop(hold);
     }
 
