@@ -6,8 +6,8 @@ use std::time::Duration;
 use anasazi_engine::session::SessionLimits;
 use anasazi_engine::turn::{DomainParts, Parts};
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record};
-use anasazi_protocol::trace::Trace;
 use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, Process, Timers};
+use anasazi_protocol::{NodeId, trace::Trace};
 use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 
@@ -111,6 +111,22 @@ pub(super) enum Deed {
     Core(Record),
     /// A client read a record of this kind and content.
     Read { time: u64, node: usize, kind: u16, content: u64 },
+}
+
+impl Deed {
+    pub(super) fn time(&self) -> u64 {
+        match self {
+            Self::Core(record) => record.time,
+            Self::Read { time, .. } => *time,
+        }
+    }
+
+    pub(super) fn node(&self) -> NodeId {
+        match self {
+            Self::Core(record) => record.process.node,
+            Self::Read { node, .. } => NodeId(*node as u32 + 1),
+        }
+    }
 }
 
 pub(super) struct World {
