@@ -179,6 +179,7 @@ mod tests {
         assert_eq!(around(&[]), 0);
         assert_eq!(around(&[(4, false), (300, false), (5, false)]), 300, "nothing has changed");
         assert_eq!(around(&[(300, false), (4, false), (5, true)]), 5, "long before");
+        assert_eq!(around(&[(5, true), (4, false), (300, false)]), 5, "long after");
         for when in 0..3 {
             let looks = [0, 1, 2].map(|at| (if at == when { 300 } else { 4 }, at == 1));
             assert_eq!(around(&looks), 300);

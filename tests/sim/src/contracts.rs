@@ -1,7 +1,7 @@
 //! What is asked of demotions, beyond the axioms: nobody is put out but by the word of enough
 //! members, nobody where most break the contract or two are left, nobody for what nobody can keep,
-//! and who was put out is not taken back before its time. Where one node at a time breaks the
-//! contract for certain, or all do, and nothing else goes wrong, that one goes, and no other.
+//! and who was put out is not taken back before its time. Where nothing else goes wrong, one node
+//! that breaks the contract for certain goes, and no other; and nobody while all break it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -90,29 +90,22 @@ impl Ring {
 
     /// Whoever has asked when the token comes here is told.
     fn tell_who_gauges(&mut self, node: &mut Node) {
-        let accepted = self.accepted;
-        if let Some(asked) = self.gauge.take_if(|asked| asked.token_sequence <= accepted) {
-            self.answer(node, asked, true);
+        if let Some(question) = self.asked.come(self.accepted) {
+            self.answer(node, question, true);
         }
     }
 
-    fn answer(&self, node: &mut Node, asked: Question, has_come: bool) {
-        node.send_to(asked.to, &Packet::Gauged { ring: self.id, number: asked.number, has_come });
+    fn answer(&self, node: &mut Node, question: Question, has_come: bool) {
+        let Question { to, number, .. } = question;
+        node.send_to(to, &Packet::Gauged { ring: self.id, number, has_come });
     }
 
-    /// A member wants to know when a token has come here, and whether it is still awaited; `asked`:
-    /// to whom that is said.
-    pub(crate) fn tell_when_come(&mut self, node: &mut Node, asked: Question) {
-        if asked.token_sequence > self.accepted + 2 * self.members.len() as u64 {
-            node.out.stats.dropped_malformed += 1;
-            return;
-        }
-        let has_come = asked.token_sequence <= self.accepted;
-        self.answer(node, asked, has_come);
-        // The first question about a token is answered when that comes.
-        let is_newer = |open: Question| asked.token_sequence > open.token_sequence;
-        if !has_come && self.gauge.is_none_or(is_newer) {
-            self.gauge = Some(asked);
+    /// A member (`question.to`) wants to know when a token has come here, and whether it is still
+    /// awaited.
+    pub(crate) fn tell_when_come(&mut self, node: &mut Node, question: Question) {
+        match self.asked.ask(question, self.accepted, self.members.len()) {
+            Some(has_come) => self.answer(node, question, has_come),
+            None => node.out.stats.dropped_malformed += 1,
         }
     }
 

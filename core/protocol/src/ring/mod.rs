@@ -10,9 +10,11 @@
 //! | `hop` | passing it on, repeating it, parking it |
 //! | `mtu` | how large its datagrams are |
 //! | `pace` | how long rotations take, and what a member's own link carries |
+//! | `asked` | who wants to know when it comes here |
 //! | `waiting` | a token that has arrived before the data that it covers |
 //! | `window` | how much may be sent, and how much of it behind the token |
 
+mod asked;
 mod forecast;
 mod hop;
 mod mtu;
@@ -26,12 +28,12 @@ use bytes::Bytes;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use asked::Asked;
 pub(crate) use hop::Hop;
 use hop::Wake;
 pub(crate) use store::{Held, Store};
 pub(crate) use token::{Outgoing, Source};
 
-use crate::contract::Question;
 use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 use crate::node::Node;
@@ -103,8 +105,8 @@ pub(crate) struct Ring {
     /// When the token is overdue and the predecessor is asked for it: if its process is gone, its
     /// host will say so, long before the token counts as lost.
     probe_at: Option<Instant>,
-    /// Who wants to know when a token with this number has come.
-    gauge: Option<Question>,
+    /// Who wants to know when a token comes here.
+    asked: Asked,
     /// Asking for a token that is parked elsewhere.
     wake: Option<Wake>,
 }
@@ -150,7 +152,7 @@ impl Ring {
             stall: None,
             lacking: (0, 0),
             probe_at: None,
-            gauge: None,
+            asked: Asked::default(),
             wake: None,
         }
     }

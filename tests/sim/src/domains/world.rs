@@ -6,8 +6,8 @@ use std::time::Duration;
 use anasazi_engine::session::SessionLimits;
 use anasazi_engine::turn::{DomainParts, Parts};
 use anasazi_oracle::{Checker, Entry, Options as OracleOptions, Record};
-use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, Process, Timers};
-use anasazi_protocol::{NodeId, trace::Trace};
+use anasazi_protocol::trace::Trace;
+use anasazi_protocol::{Boot, CoreConfig, Incarnation, Instant, NodeId, Process, Timers};
 use anasazi_transport::{Received, Target};
 use bytes::Bytes;
 

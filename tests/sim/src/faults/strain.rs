@@ -40,13 +40,13 @@ impl Cluster {
         let bound = contract.round_trip.or(contract.hold).unwrap_or_default().as_nanos() as u64;
         let time = self.is_gone_after() * self.random.between(5, 9) / 4;
         // Where all are far each way is that of two of them. The token must not count as lost.
-        let rotation = 2 * bound * n as u64;
+        let all_ns = if contract.round_trip.is_some() { bound / 2 } else { bound };
         let last = self.options.timers().token_loss.as_nanos() as u64 / 2;
-        let can_all = contract.round_trip.is_some() || rotation < last;
-        let (nodes, delay_ns) = match can_all && self.random.permille(300) {
-            true if contract.round_trip.is_some() => ((0..n).collect(), bound / 2),
-            true => ((0..n).collect(), bound),
-            false => (vec![self.random.index(n)], bound),
+        let can_all = contract.round_trip.is_some() || 2 * bound * (n as u64) < last;
+        let (nodes, delay_ns) = if can_all && self.random.permille(300) {
+            ((0..n).collect(), all_ns)
+        } else {
+            (vec![self.random.index(n)], bound)
         };
         self.strain_for(time, nodes, Far { delay_ns, loss: 0 });
     }

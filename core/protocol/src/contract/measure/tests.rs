@@ -232,7 +232,8 @@ fn a_late_answer_says_nothing_of_the_time_after_the_question() {
     assert_eq!(shown(&gauges), Some(Duration::from_millis(190)));
     for at in [500, 600, 700] {
         gauges.end(&contract, 0, (ms(at), ms(at + 100)));
-        assert!(gauges.gauges[&process(2)].hold.is_none(), "it is noted once");
+        let record = &gauges.gauges[&process(2)].records[Bound::Hold as usize];
+        assert_eq!(record.known, 1, "it is noted once");
     }
     gauges.told(NodeId(3), (first.number, true), &contract, ms(710));
     gauges.end(&contract, 0, (ms(800), ms(900)));
@@ -308,6 +309,22 @@ fn far(way: u64, round_trip: Option<Duration>) -> (Gauges, Contract) {
         gauges.answered(to, number, &contract, ms(way));
     }
     (gauges, contract)
+}
+
+#[test]
+fn however_long_it_takes_the_first_question_is_remembered() {
+    let (mut gauges, contract) = (near(&[process(2), process(3)]), contract());
+    let first = gauges.passed((process(2), process(3)), 8, ms(10)).expect("a question");
+    let periods = QUESTIONS_MAX as u64 + 8;
+    for at in (1..=periods).map(|period| period * 100) {
+        let asked = gauges.end(&contract, 0, (ms(at), ms(at + 100))).expect("a question");
+        gauges.told(NodeId(3), (asked.number, false), &contract, ms(at + 1));
+    }
+    let came = periods * 100 + 50;
+    gauges.told(NodeId(3), (first.number, true), &contract, ms(came));
+    gauges.end(&contract, 0, (ms(came + 50), ms(came + 150)));
+    let hold = gauges.shown().next().expect("node 2").hold;
+    assert_eq!(hold, Some(Duration::from_millis(came - 10)));
 }
 
 #[test]
