@@ -116,10 +116,14 @@ fn bridge(domain: &str, bridge: &Value) -> String {
 fn contract(contract: &Value) -> Vec<String> {
     let state = text(&contract["state"]);
     let refused = &contract["refused_by"];
-    let breaks = list(&contract["members"]).iter().filter(|m| m["breaks"].is_string());
-    let mut words: Vec<String> = breaks
-        .map(|member| format!("node {}: {}", text(&member["node"]), text(&member["breaks"])))
-        .collect();
+    let mut words = Vec::new();
+    for member in list(&contract["members"]) {
+        let node = text(&member["node"]);
+        for (key, verb) in [("breaks", ":"), ("stays", " stays:")] {
+            let said = member[key].as_str().map(words::plain);
+            words.extend(said.map(|said| format!("node {node}{verb} {said}")));
+        }
+    }
     if refused["reason"].is_string() {
         words.push(format!("by node {}: {}", text(&refused["node"]), text(&refused["reason"])));
     }
@@ -184,6 +188,7 @@ mod tests {
         let member = json!({
             "node": 3, "round_trip_us": 112_345, "loss_ppm": 123_456, "lag_us": 9_876,
             "breaks": "round trip 112 ms measured, 0.5 ms allowed",
+            "stays": "2 of 4 others are known to keep the token hold, not most",
         });
         json!({
             "name": "abroad", "state": "operational", "added": true, "groups": 12,
@@ -223,6 +228,8 @@ mod tests {
             "abroad   nodes 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 52 more",
             "abroad   its own thread has waited 1.500 ms for the engine's at most",
             "abroad   contract broken: node 3: round trip 112 ms measured, 0.5 ms allowed",
+            "abroad   contract broken: node 3 stays: 2 of 4 others are known to keep the token \
+             hold, not most",
             "abroad   contract broken: node 4 is out for 30.000 s",
             "abroad   bridge up to g: active gateway, 12 wait, 3 dropped",
             "abroad   bridge in from far/h: receiver",

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use anasazi_protocol::{Differing, Event, NodeId, Process};
+use anasazi_protocol::{Differing, Event, NodeId, Process, Stays};
 use tracing::{debug, error, info, warn};
 
 use crate::domains::DEFAULT_NAME;
@@ -259,6 +259,7 @@ fn describe(domain: &str, event: &Event) -> (&'static str, String) {
         }
         Event::ContractBroken { .. }
         | Event::ContractVoid { .. }
+        | Event::ContractStays { .. }
         | Event::Demoted { .. }
         | Event::NotAdmitted { .. }
         | Event::Refused { .. } => describe_contract(event),
@@ -277,6 +278,14 @@ fn describe_contract(event: &Event) -> (&'static str, String) {
                 "{broken} of {members} members break the domain's contract, one of them by \
                  {breach}: nobody is demoted for what most cannot keep; raise the bounds of \
                  contract.*, or find out what is wrong with the network"
+            ),
+        ),
+        Event::ContractStays { node, breach, stays } => (
+            "contract-stays",
+            format!(
+                "node {node} breaks the domain's contract and is not demoted: {breach}; \
+                 {stays}{}",
+                advice(*stays)
             ),
         ),
         Event::Demoted { node, breach, stated_by, out_for, .. } => {
@@ -303,6 +312,21 @@ fn describe_contract(event: &Event) -> (&'static str, String) {
             ),
         ),
         _ => ("contract", format!("{event:?}")),
+    }
+}
+
+/// What to do where a member stays that breaks the contract.
+fn advice(stays: Stays) -> &'static str {
+    match stays {
+        Stays::OneOfTwo => ": find out which of them is slow, and stop it or cure it",
+        Stays::MostBreakIt { .. } | Stays::MostMayBreakIt { .. } => {
+            ": raise the bounds of contract.*, or find out what is wrong with the network"
+        }
+        Stays::HoldUnproved { .. } => {
+            ": raise contract.hold_us well above what `anasazi domains --json` shows as hold_us \
+             when all is well"
+        }
+        Stays::AfterWorse(_) | Stays::AfterNext(_) | Stays::MeasuresAnew(_) | Stays::Heard => "",
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::contract::Breach;
+use crate::contract::{Breach, Stays};
 use crate::id::{Incarnation, NodeId, Process, RingId};
 
 /// Why a ring was left. It survives to the operator and, as the reason of a view, to every member.
@@ -194,6 +194,15 @@ pub enum Event {
         members: usize,
         /// How one of them does.
         breach: Breach,
+    },
+    /// A member has broken it for the patience and is not put out.
+    ContractStays {
+        /// Which.
+        node: NodeId,
+        /// How it breaks the contract.
+        breach: Breach,
+        /// Why it is not.
+        stays: Stays,
     },
     /// A member is put out of the ring for it.
     Demoted {

@@ -53,7 +53,7 @@ mod wire;
 
 pub use self::core::{Core, GroupStatus, Status};
 pub use config::{Boot, CoreConfig, Timers};
-pub use contract::{Bound, Breach, Contract, ContractStatus, Measured};
+pub use contract::{Bound, Breach, Contract, ContractStatus, Measured, Stays};
 pub use event::{Differing, Event, Stats};
 pub use id::*;
 pub use input::{Command, Evidence, Input};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anasazi_client::{OwnedEvent, OwnedView};
+use serde_json::{Value, json};
 
 use super::cluster::{Cluster, Domain, Node, Program};
 use super::place::{Running, WAIT_MAX, wait_until};
@@ -205,6 +206,23 @@ fn who_would_break_the_contract_is_refused_in_numbers_until_it_is_well() {
     });
     third.wait_for_members("fast", 3);
     others[0].wait_for_members("fast", 3);
+}
+
+#[test]
+fn of_two_members_none_is_demoted_and_an_operator_sees_why() {
+    let cluster = cluster();
+    let both = [1, 2].map(|id| cluster.start(id, ""));
+    both[0].wait_for_members("fast", 2);
+    while_it_hardly_runs(&both[1].daemon, || {
+        wait_until("the reason", || {
+            let members = both[0].domain("fast")["contract"]["members"].clone();
+            let stays = |member: &Value| member["stays"] == "of two members none is demoted";
+            members.as_array().is_some_and(|members| members.iter().any(stays))
+        });
+    });
+    let fast = both[0].domain("fast");
+    assert_eq!(fast["ring"]["members"], 2, "{fast}");
+    assert_eq!(fast["contract"]["demoted"], json!([]), "{fast}");
 }
 
 #[test]

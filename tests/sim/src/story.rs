@@ -89,6 +89,7 @@ pub fn describe(event: &Event) -> String {
         Event::ContractVoid { broken, members, .. } => {
             format!("the contract is void, {broken} of {members} break it")
         }
+        Event::ContractStays { node, stays, .. } => format!("node {node} stays: {stays}"),
         Event::Demoted { node, breach, .. } => format!("node {node} is demoted: {breach}"),
         Event::NotAdmitted { node, breach } => format!("node {node} is not admitted: {breach}"),
         Event::Refused { by, breach } => format!("refused by node {by}: {breach}"),

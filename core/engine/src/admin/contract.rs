@@ -48,6 +48,7 @@ pub(super) fn measured(of: &Measured) -> Value {
         "loss_ppm": of.loss_ppm,
         "lag_us": of.lag.map(micros),
         "breaks": of.found.map(|breach| breach.to_string()),
+        "stays": of.stays.map(|stays| stays.to_string()),
     })
 }
 
@@ -61,7 +62,7 @@ pub(super) fn micros(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use anasazi_protocol::{Bound, Contract};
+    use anasazi_protocol::{Bound, Contract, Stays};
 
     use super::*;
 
@@ -79,6 +80,10 @@ mod tests {
         let state = |status: &ContractStatus| contract(Some(status), NodeId(1))["state"].clone();
         assert_eq!((state(&status), contract(None, NodeId(1))), (json!("kept"), Value::Null));
         status.members[0].found = Some(breach);
+        status.members[0].stays = Some(Stays::AfterWorse(NodeId(4)));
+        let members = contract(Some(&status), NodeId(1))["members"].clone();
+        assert_eq!(members[0]["breaks"], "round trip 12 ms measured, 0.5 ms allowed");
+        assert_eq!(members[0]["stays"], "node 4 breaks it worse and goes first");
         assert_eq!(state(&status), "broken");
         status.void = true;
         assert_eq!(state(&status), "void");

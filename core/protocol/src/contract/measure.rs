@@ -426,6 +426,7 @@ impl Gauges {
                 loss_ppm: value(Bound::Loss).map(|ppm| ppm as u32),
                 lag: value(Bound::Lag).map(Duration::from_nanos),
                 found: None,
+                stays: None,
             }
         })
     }

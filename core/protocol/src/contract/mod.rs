@@ -8,16 +8,19 @@
 //! | `terms` | what a contract says |
 //! | `measure` | what a member measures of the others |
 //! | `statements` | what members say of each other in the order, and what follows |
+//! | `stays` | why somebody is not put out, for people |
 //! | `trials` | who would come in |
 //! | `bans` | who was put out, and for how long |
 
 mod bans;
 mod measure;
 mod statements;
+mod stays;
 mod terms;
 mod trials;
 
 use core::time::Duration;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::CoreConfig;
@@ -33,6 +36,7 @@ use trials::Trials;
 
 pub(crate) use measure::Question;
 pub(crate) use statements::{Says, Statement};
+pub use stays::Stays;
 pub use terms::{Bound, Breach, Contract, ContractStatus, Measured};
 pub(crate) use trials::Admission;
 
@@ -79,8 +83,8 @@ pub(crate) struct Keeper {
     heard_at: Instant,
     /// The others have gone on without this member, which has not got there in the order.
     is_told: bool,
-    /// Of whom, and of what, it was told in this ring.
-    told: Vec<NodeId>,
+    /// Of whom, and of what, its operator was told in this ring.
+    told: BTreeMap<NodeId, Told>,
     void_told: bool,
     /// The members of the next ring, while what remains of the present one is delivered.
     next: Vec<NodeId>,
@@ -93,6 +97,17 @@ pub(crate) struct Keeper {
 pub(crate) enum News {
     Broken(NodeId, Breach),
     Void(usize, usize, Breach),
+    /// It has broken the contract for the patience and is not put out.
+    Stays(NodeId, Breach, Stays),
+}
+
+/// What an operator was told of one that was found.
+#[derive(Clone, Copy, Default, Hash)]
+struct Told {
+    /// `None`: it is not found now.
+    found_since: Option<Instant>,
+    /// Also why it stays.
+    is_why: bool,
 }
 
 /// The ring as it is now, as far as contracts need it.
@@ -125,7 +140,7 @@ impl Keeper {
                 demoted: None,
                 heard_at: Instant::default(),
                 is_told: false,
-                told: Vec::new(),
+                told: BTreeMap::new(),
                 void_told: false,
                 next: Vec::new(),
                 refused_by: None,
@@ -201,7 +216,7 @@ impl Keeper {
             says.extend(self.demand(now));
             self.unheard = says.len();
         }
-        Some(Period { probes, question, says, news: self.news() })
+        Some(Period { probes, question, says, news: self.news(now) })
     }
 
     /// A probe was answered. True if it was one of these.
@@ -290,9 +305,7 @@ impl Keeper {
         let found = self.findings(now);
         let mut says = Vec::new();
         for (of, breach) in &found {
-            if let std::collections::btree_map::Entry::Vacant(entry) =
-                self.said.entry((*of, breach.bound))
-            {
+            if let Entry::Vacant(entry) = self.said.entry((*of, breach.bound)) {
                 entry.insert(now);
                 says.push((*of, Says::Breaks, *breach));
             }
@@ -349,12 +362,31 @@ impl Keeper {
     /// Most of those that are here, or are out for it, are found or about to be: it is not for one
     /// of them to go. So one after the other goes until half of them are out, and no further.
     fn most_may_break_it(&self, now: Instant) -> bool {
+        let (doubtful, all) = self.may_break_it(now);
+        2 * doubtful > all && !planted!("contract_over_most")
+    }
+
+    /// How many are found, about to be, or out for it; and how many there are, those among them.
+    fn may_break_it(&self, now: Instant) -> (usize, usize) {
         let members = &self.statements.members;
         let found = self.statements.found().into_iter().map(|(node, _)| node);
         let doubtful: BTreeSet<NodeId> = self.gauges.doubtful().chain(found).collect();
         let out = self.bans.all(now).filter(|(node, ..)| !members.contains(node)).count();
-        let most = 2 * (doubtful.len() + out) > members.len() + out;
-        most && !planted!("contract_over_most")
+        (doubtful.len() + out, members.len() + out)
+    }
+
+    /// Why this one, which was found, is not put out; `None` if it is.
+    fn stays(&self, of: NodeId, now: Instant) -> Option<Stays> {
+        if self.demoted().is_some_and(|(node, _)| node == of) {
+            return None;
+        }
+        let (doubtful, all) = self.may_break_it(now);
+        Some(match self.statements.stays(of) {
+            Some(stays) => stays,
+            None if self.most_may_break_it(now) => Stays::MostMayBreakIt { doubtful, all },
+            None if now < self.demands_from => Stays::MeasuresAnew(self.demands_from.since(now)),
+            None => Stays::Heard,
+        })
     }
 
     fn statement(&self, of: NodeId, says: Says, breach: Breach) -> Statement {
@@ -362,21 +394,40 @@ impl Keeper {
     }
 
     /// What its operator has not heard yet.
-    fn news(&mut self) -> Vec<News> {
+    fn news(&mut self, now: Instant) -> Vec<News> {
         let found = self.statements.found();
-        let fresh = |node: &NodeId| !self.told.contains(node);
-        let mut news: Vec<News> = (found.iter())
-            .filter(|(node, _)| fresh(node))
-            .map(|(node, breach)| News::Broken(*node, *breach))
-            .collect();
-        self.told.extend(found.iter().map(|(node, _)| *node));
-        self.told.sort_unstable();
-        self.told.dedup();
+        let mut news = Vec::new();
+        for (node, breach) in &found {
+            if let Entry::Vacant(entry) = self.told.entry(*node) {
+                entry.insert(Told::default());
+                news.push(News::Broken(*node, *breach));
+            }
+        }
         let void = self.statements.is_void();
         if let Some((_, worst)) = found.first().filter(|_| void && !self.void_told) {
             news.push(News::Void(found.len(), self.statements.members.len(), *worst));
         }
         self.void_told = void || self.void_told && !found.is_empty();
+        news.extend(self.news_of_who_stays(&found, now));
+        news
+    }
+
+    /// Of each that has broken the contract for the patience and stays, once.
+    fn news_of_who_stays(&mut self, found: &[(NodeId, Breach)], now: Instant) -> Vec<News> {
+        for (node, told) in &mut self.told {
+            let is_found = found.iter().any(|(of, _)| of == node);
+            told.found_since = is_found.then(|| told.found_since.unwrap_or(now));
+        }
+        let mut news = Vec::new();
+        for (node, breach) in found {
+            let told = self.told[node];
+            let long = told.found_since.is_some_and(|t| now.since(t) >= self.contract.patience);
+            let stays = self.stays(*node, now).filter(|stays| *stays != Stays::Heard);
+            if let Some(stays) = stays.filter(|_| long && !told.is_why && !self.void_told) {
+                news.push(News::Stays(*node, *breach, stays));
+                self.told.insert(*node, Told { is_why: true, ..told });
+            }
+        }
         news
     }
 }
@@ -505,12 +556,16 @@ impl Keeper {
     pub(crate) fn status(&self, now: Instant) -> ContractStatus {
         let found = self.statements.found();
         let breach = |node| found.iter().find(|(of, _)| *of == node).map(|(_, breach)| *breach);
+        let known = |of: Measured| {
+            let found = breach(of.node);
+            Measured { found, stays: found.and_then(|_| self.stays(of.node, now)), ..of }
+        };
         let own = Measured { node: self.me, ..Measured::default() };
         let all = core::iter::once(own).chain(self.gauges.shown());
         ContractStatus {
             contract: self.contract,
             void: self.statements.is_void(),
-            members: all.map(|m| Measured { found: breach(m.node), ..m }).collect(),
+            members: all.map(known).collect(),
             demoted: self.bans.all(now).collect(),
             refused_by: self.refused_by,
         }

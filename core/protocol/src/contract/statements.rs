@@ -124,10 +124,16 @@ impl Statements {
 
     /// Most others are known to keep the hold, so that it can be kept: each is measured by its
     /// predecessor alone, one earlier than the other, and where nobody can keep it one would be
-    /// put out after the other, each in a ring of its own (seed 540250). Hops from the accused
-    /// and to it do not count, nor does it that a hop is not known to be good of which only the
-    /// accused can see the end. Others that are found count elsewhere.
+    /// put out after the other, each in a ring of its own (seed 540250).
     fn others_keep_the_hold(&self, of: NodeId) -> bool {
+        let (known, unknown) = self.known_to_keep_the_hold(of);
+        known > unknown || planted!("hold_needs_no_evidence")
+    }
+
+    /// Of how many others it is known that they keep the hold, and of how many it is not. Hops from
+    /// the accused and to it do not count, nor does it that a hop is not known to be good of which
+    /// only the accused can see the end. Others that are found count elsewhere.
+    pub(super) fn known_to_keep_the_hold(&self, of: NodeId) -> (usize, usize) {
         let (mut known, mut unknown) = (0, 0);
         for other in self.members.iter().filter(|other| **other != of) {
             let Some(before) = self.predecessor(*other).filter(|before| *before != of) else {
@@ -141,7 +147,7 @@ impl Statements {
                 false => unknown += 1,
             }
         }
-        known > unknown || planted!("hold_needs_no_evidence")
+        (known, unknown)
     }
 
     /// Who says that it breaks this bound.
@@ -168,16 +174,22 @@ impl Statements {
         if self.members.len() <= 2 || self.is_void() {
             return None;
         }
-        // The one after it may be what makes it seem slow, and goes first.
-        let goes_for_hold = |of| !self.next_is_slow(of) && self.others_keep_the_hold(of);
-        let counts = |of, bound| bound != Bound::Hold || goes_for_hold(of);
-        let found = self.worst(counts).into_iter();
+        let found = self.may_go().into_iter();
         found.max_by_key(|(node, breach)| (breach.severity(), *node))
     }
 
-    fn next_is_slow(&self, of: NodeId) -> bool {
-        let mut next = self.members.iter().filter(|other| self.predecessor(**other) == Some(of));
-        next.any(|next| self.breach(*next, Bound::Hold).is_some())
+    /// Those that were found and may go for it, each with its worst breach of those that count.
+    pub(super) fn may_go(&self) -> Vec<(NodeId, Breach)> {
+        // The one after it may be what makes it seem slow, and goes first.
+        let goes_for_hold = |of| self.slow_next(of).is_none() && self.others_keep_the_hold(of);
+        self.worst(|of, bound| bound != Bound::Hold || goes_for_hold(of))
+    }
+
+    /// The one after it, if that is found to hold the token for too long.
+    pub(super) fn slow_next(&self, of: NodeId) -> Option<NodeId> {
+        let mut others = self.members.iter().copied();
+        let next = others.find(|other| self.predecessor(*other) == Some(of))?;
+        self.breach(next, Bound::Hold).map(|_| next)
     }
 
     /// Somebody is found to hold the token for too long: it is to be known who does not.

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use super::stays::Stays;
 use crate::id::NodeId;
 
 /// Bounds on what the members of a domain may cost each other, and what becomes of a member that
@@ -164,6 +165,8 @@ pub struct Measured {
     pub lag: Option<Duration>,
     /// What the members agree it breaks.
     pub found: Option<Breach>,
+    /// Why it is not put out, if it was found and is not.
+    pub stays: Option<Stays>,
 }
 
 /// Where a domain's contract is, for people.

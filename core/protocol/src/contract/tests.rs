@@ -432,3 +432,79 @@ fn without_a_bound_members_are_measured_and_nothing_follows() {
     assert_eq!(measured[0].round_trip, Some(Duration::from_millis(12)));
     assert!(!keeper.is_binding() && keeper.demoted().is_none());
 }
+
+fn why(keeper: &Keeper, of: u32, at: u64) -> Option<Stays> {
+    keeper.stays(NodeId(of), ms(at))
+}
+
+#[test]
+fn why_one_that_breaks_the_contract_stays_is_said() {
+    let found = |members: u32, of: &[u32]| {
+        let mut keeper = keeper(1, members);
+        of.iter().for_each(|node| accuse(&mut keeper, &[*node], *node, 0));
+        keeper
+    };
+    assert_eq!(why(&found(2, &[2]), 2, 1), Some(Stays::OneOfTwo));
+    let most = Stays::MostBreakIt { broken: 2, members: 3 };
+    assert_eq!(why(&found(3, &[2, 3]), 2, 1), Some(most));
+    let mut two = found(5, &[4, 5]);
+    assert_eq!(why(&two, 4, 1), Some(Stays::AfterWorse(NodeId(5))));
+    assert_eq!(why(&two, 5, 1), Some(Stays::Heard));
+    two.demands_from = ms(31);
+    assert_eq!(why(&two, 5, 1), Some(Stays::MeasuresAnew(Duration::from_millis(30))));
+    two.bans.add(NodeId(6), &Contract::default(), ms(0));
+    assert_eq!(why(&two, 5, 1), Some(Stays::MeasuresAnew(Duration::from_millis(30))), "3 of 6");
+    two.bans.add(NodeId(7), &Contract::default(), ms(0));
+    assert_eq!(why(&two, 5, 1), Some(Stays::MostMayBreakIt { doubtful: 4, all: 7 }));
+    let mut goes = found(5, &[5]);
+    assert!(goes.heard(NodeId(2), &word(5, Says::Demote), ms(1)).is_some());
+    assert_eq!(why(&goes, 5, 1), None, "it goes");
+}
+
+#[test]
+fn why_one_stays_that_holds_the_token_too_long_is_said() {
+    let mut keeper = keeper(1, 5);
+    let mut hold = |by: u32, of: u32, says: Says| {
+        let breach = Breach { bound: Bound::Hold, measured: 900, allowed: 100 };
+        let word = Statement { breach, ..word(of, says) };
+        assert_eq!(keeper.heard(NodeId(by), &word, ms(0)), None);
+        why(&keeper, 3, 1)
+    };
+    // Of 5 there are three hops that neither begin nor end at 3, which sees the end of that to 2.
+    let unproved = |known, unknown| Some(Stays::HoldUnproved { known, unknown });
+    assert_eq!(hold(2, 3, Says::Breaks), unproved(0, 2));
+    assert_eq!(hold(4, 5, Says::Keeps), unproved(1, 1));
+    assert_eq!(hold(1, 2, Says::Keeps), Some(Stays::Heard), "2 of 3");
+    assert_eq!(hold(3, 4, Says::Breaks), Some(Stays::AfterNext(NodeId(4))));
+}
+
+#[test]
+fn once_the_patience_is_over_an_operator_hears_why_one_stays_and_only_once() {
+    let heard = |members: u32, well_at: u64| {
+        let mut keeper = keeper(1, members);
+        accuse(&mut keeper, &[2], 2, 0);
+        let mut news = Vec::new();
+        for at in (PERIOD_MS..=4 * PATIENCE_MS).step_by(PERIOD_MS as usize) {
+            if at == well_at {
+                keeper.heard(NodeId(2), &word(2, Says::Keeps), ms(at));
+            }
+            let period = keeper.period(Present { high: 0, now: ms(at) }).expect("one has ended");
+            for (process, number) in period.probes {
+                assert!(keeper.answered(process, number, ms(at + 1)));
+            }
+            news.extend(period.news.into_iter().map(|news| (at, news)));
+            if at == well_at {
+                accuse(&mut keeper, &[2], 2, at + 1);
+            }
+        }
+        news
+    };
+    let breach = word(2, Says::Breaks).breach;
+    let broken = (PERIOD_MS, News::Broken(NodeId(2), breach));
+    let stays = |at| (at, News::Stays(NodeId(2), breach, Stays::OneOfTwo));
+    assert_eq!(heard(2, u64::MAX / 2), [broken, stays(PERIOD_MS + PATIENCE_MS)]);
+    let well_at = PATIENCE_MS;
+    let again = well_at + PERIOD_MS;
+    assert_eq!(heard(2, well_at), [broken, stays(again + PATIENCE_MS)], "it was well between");
+    assert_eq!(heard(3, u64::MAX / 2), [broken], "it is to go");
+}

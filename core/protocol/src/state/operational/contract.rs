@@ -195,5 +195,6 @@ fn tell(node: &mut Node, news: News) {
     node.out.event(match news {
         News::Broken(node, breach) => Event::ContractBroken { node, breach },
         News::Void(broken, members, breach) => Event::ContractVoid { broken, members, breach },
+        News::Stays(node, breach, stays) => Event::ContractStays { node, breach, stays },
     });
 }

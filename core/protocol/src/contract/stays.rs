@@ -1,0 +1,99 @@
+//! Why a member that is found to break the contract is not put out: for people.
+
+use core::fmt;
+use core::time::Duration;
+
+use super::statements::Statements;
+use crate::id::NodeId;
+
+/// What keeps a member in that breaks the contract, as this member sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stays {
+    /// Of two members none goes: they cannot tell which of them is slow.
+    OneOfTwo,
+    /// More than half of the members break the contract.
+    MostBreakIt {
+        /// So many do.
+        broken: usize,
+        /// Of so many.
+        members: usize,
+    },
+    /// Another one breaks the contract worse and goes first.
+    AfterWorse(NodeId),
+    /// It breaks the token hold alone, and so does the member after it, which goes first.
+    AfterNext(NodeId),
+    /// It breaks the token hold alone, which most others are not known to keep.
+    HoldUnproved {
+        /// Others that are known to keep it.
+        known: usize,
+        /// Others of which it is not known.
+        unknown: usize,
+    },
+    /// More than half break the contract, may be about to, or are out for it.
+    MostMayBreakIt {
+        /// So many do.
+        doubtful: usize,
+        /// Of so many, those that are out among them.
+        all: usize,
+    },
+    /// This member has nobody put out for so long: it was alone, or most broke the contract.
+    MeasuresAnew(Duration),
+    /// The others are given time to say what they have found.
+    Heard,
+}
+
+impl fmt::Display for Stays {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneOfTwo => f.write_str("of two members none is demoted"),
+            Self::MostBreakIt { broken, members } => {
+                write!(f, "{broken} of {members} members break the contract")
+            }
+            Self::AfterWorse(node) => write!(f, "node {node} breaks it worse and goes first"),
+            Self::AfterNext(node) => {
+                write!(f, "node {node} after it holds the token too long too and goes first")
+            }
+            Self::HoldUnproved { known, unknown } => {
+                let all = known + unknown;
+                write!(f, "{known} of {all} others are known to keep the token hold, not most")
+            }
+            Self::MostMayBreakIt { doubtful, all } => {
+                write!(
+                    f,
+                    "{doubtful} of {all} nodes break the contract, are close to it, or out for it"
+                )
+            }
+            Self::MeasuresAnew(left) => {
+                write!(f, "all are measured anew for {} ms", left.as_millis())
+            }
+            Self::Heard => f.write_str("the others are given time to say what they have found"),
+        }
+    }
+}
+
+impl Statements {
+    /// Why this one, which was found, is not the one to go; `None` if it is.
+    pub(super) fn stays(&self, of: NodeId) -> Option<Stays> {
+        let goes = self.to_go().map(|(node, _)| node);
+        if goes == Some(of) {
+            return None;
+        }
+        let (members, broken) = (self.members.len(), self.found().len());
+        Some(match goes {
+            _ if members <= 2 => Stays::OneOfTwo,
+            _ if self.is_void() => Stays::MostBreakIt { broken, members },
+            Some(worse) if self.may_go().iter().any(|(node, _)| *node == of) => {
+                Stays::AfterWorse(worse)
+            }
+            _ => self.stays_for_the_hold(of),
+        })
+    }
+
+    fn stays_for_the_hold(&self, of: NodeId) -> Stays {
+        let (known, unknown) = self.known_to_keep_the_hold(of);
+        match self.slow_next(of) {
+            Some(next) => Stays::AfterNext(next),
+            None => Stays::HoldUnproved { known, unknown },
+        }
+    }
+}
