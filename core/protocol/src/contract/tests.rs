@@ -464,18 +464,22 @@ fn why_one_that_breaks_the_contract_stays_is_said() {
 #[test]
 fn why_one_stays_that_holds_the_token_too_long_is_said() {
     let mut keeper = keeper(1, 5);
-    let mut hold = |by: u32, of: u32, says: Says| {
+    let hold = |keeper: &mut Keeper, by: u32, of: u32, says: Says| {
         let breach = Breach { bound: Bound::Hold, measured: 900, allowed: 100 };
         let word = Statement { breach, ..word(of, says) };
         assert_eq!(keeper.heard(NodeId(by), &word, ms(0)), None);
-        why(&keeper, 3, 1)
+        why(keeper, 3, 1)
     };
     // Of 5 there are three hops that neither begin nor end at 3, which sees the end of that to 2.
     let unproved = |known, unknown| Some(Stays::HoldUnproved { known, unknown });
-    assert_eq!(hold(2, 3, Says::Breaks), unproved(0, 2));
-    assert_eq!(hold(4, 5, Says::Keeps), unproved(1, 1));
-    assert_eq!(hold(1, 2, Says::Keeps), Some(Stays::Heard), "2 of 3");
-    assert_eq!(hold(3, 4, Says::Breaks), Some(Stays::AfterNext(NodeId(4))));
+    assert_eq!(hold(&mut keeper, 2, 3, Says::Breaks), unproved(0, 2));
+    let mut with_another_to_go = keeper.clone();
+    accuse(&mut with_another_to_go, &[5], 5, 0);
+    assert_eq!(why(&with_another_to_go, 5, 1), Some(Stays::Heard));
+    assert_eq!(why(&with_another_to_go, 3, 1), unproved(0, 2), "it would not be the next");
+    assert_eq!(hold(&mut keeper, 4, 5, Says::Keeps), unproved(1, 1));
+    assert_eq!(hold(&mut keeper, 1, 2, Says::Keeps), Some(Stays::Heard), "2 of 3");
+    assert_eq!(hold(&mut keeper, 3, 4, Says::Breaks), Some(Stays::AfterNext(NodeId(4))));
 }
 
 #[test]
