@@ -323,10 +323,11 @@ fn advice(stays: Stays) -> &'static str {
             ": raise the bounds of contract.*, or find out what is wrong with the network"
         }
         Stays::HoldUnproved { .. } => {
-            ": raise contract.hold_us well above what `anasazi domains --json` shows as hold_us \
-             when all is well"
+            ": see that contract.hold_us is well above what `anasazi domains --json` shows as \
+             hold_us, at each node of the next one, when all is well"
         }
-        Stays::AfterWorse(_) | Stays::AfterNext(_) | Stays::MeasuresAnew(_) | Stays::Heard => "",
+        Stays::Unasked => ": see what `anasazi domains` says at the other nodes",
+        Stays::AfterWorse(_) | Stays::AfterNext(_) | Stays::MeasuresAnew(_) => "",
     }
 }
 
@@ -447,5 +448,18 @@ mod tests {
         assert_eq!(count(&journal, None), 3);
         let own = journal.warnings(0, Some("slow")).collect::<Vec<_>>();
         assert_eq!(own, ["the engine is old", "domain slow was removed: it is late"]);
+    }
+
+    #[test]
+    fn where_one_stays_that_breaks_the_contract_it_is_said_why_and_what_to_do() {
+        use anasazi_protocol::{Bound, Breach};
+        let breach = Breach { bound: Bound::Hold, measured: 9_000_000, allowed: 5_000_000 };
+        let stays = Stays::HoldUnproved { known: 1, unknown: 2 };
+        let event = Event::ContractStays { node: NodeId(3), breach, stays };
+        let (kind, text) = describe("fast", &event);
+        let words = "node 3 breaks the domain's contract and is not demoted: token hold 9 ms \
+                     measured, 5 ms allowed; 1 of 3 others are known to keep the token hold, not \
+                     most: see that contract.hold_us is well above what";
+        assert!(kind == "contract-stays" && text.starts_with(words), "{text}");
     }
 }

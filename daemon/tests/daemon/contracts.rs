@@ -219,6 +219,8 @@ fn of_two_members_none_is_demoted_and_an_operator_sees_why() {
             let stays = |member: &Value| member["stays"] == "of two members none is demoted";
             members.as_array().is_some_and(|members| members.iter().any(stays))
         });
+        let words = ["breaks the domain's contract and is not demoted", "of two members none"];
+        wait_until("words in the log", || both[0].has_event(&words));
     });
     let fast = both[0].domain("fast");
     assert_eq!(fast["ring"]["members"], 2, "{fast}");

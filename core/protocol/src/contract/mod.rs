@@ -102,10 +102,12 @@ pub(crate) enum News {
 }
 
 /// What an operator was told of one that was found.
-#[derive(Clone, Copy, Default, Hash)]
+#[derive(Clone, Copy, Hash)]
 struct Told {
-    /// `None`: it is not found now.
-    found_since: Option<Instant>,
+    /// It is found now, or keeps the contract.
+    is_found: bool,
+    /// For how long.
+    since: Instant,
     /// Also why it stays.
     is_why: bool,
 }
@@ -381,11 +383,13 @@ impl Keeper {
             return None;
         }
         let (doubtful, all) = self.may_break_it(now);
-        Some(match self.statements.stays(of) {
-            Some(stays) => stays,
-            None if self.most_may_break_it(now) => Stays::MostMayBreakIt { doubtful, all },
-            None if now < self.demands_from => Stays::MeasuresAnew(self.demands_from.since(now)),
-            None => Stays::Heard,
+        let worst = self.statements.to_go().map(|(node, _)| node).filter(|node| *node != of);
+        Some(match (self.statements.stays(of), worst) {
+            (Some(stays), _) => stays,
+            _ if self.most_may_break_it(now) => Stays::MostMayBreakIt { doubtful, all },
+            _ if now < self.demands_from => Stays::MeasuresAnew(self.demands_from.since(now)),
+            (None, Some(worse)) => Stays::AfterWorse(worse),
+            (None, None) => Stays::Unasked,
         })
     }
 
@@ -399,31 +403,40 @@ impl Keeper {
         let mut news = Vec::new();
         for (node, breach) in &found {
             if let Entry::Vacant(entry) = self.told.entry(*node) {
-                entry.insert(Told::default());
+                entry.insert(Told { is_found: true, since: now, is_why: false });
                 news.push(News::Broken(*node, *breach));
             }
         }
-        let void = self.statements.is_void();
+        // Of two it is said why they stay.
+        let members = self.statements.members.len();
+        let void = self.statements.is_void() && members > 2;
         if let Some((_, worst)) = found.first().filter(|_| void && !self.void_told) {
-            news.push(News::Void(found.len(), self.statements.members.len(), *worst));
+            news.push(News::Void(found.len(), members, *worst));
         }
         self.void_told = void || self.void_told && !found.is_empty();
-        news.extend(self.news_of_who_stays(&found, now));
+        if !void {
+            news.extend(self.news_of_who_stays(&found, now));
+        }
         news
     }
 
-    /// Of each that has broken the contract for the patience and stays, once.
+    /// Of each that has broken the contract for the patience and stays, once; and once more when it
+    /// has kept it for long between.
     fn news_of_who_stays(&mut self, found: &[(NodeId, Breach)], now: Instant) -> Vec<News> {
         for (node, told) in &mut self.told {
             let is_found = found.iter().any(|(of, _)| of == node);
-            told.found_since = is_found.then(|| told.found_since.unwrap_or(now));
+            if told.is_found != is_found {
+                (told.is_found, told.since) = (is_found, now);
+            }
         }
+        let well = self.contract.readmit_max;
+        self.told.retain(|_, told| told.is_found || now.since(told.since) < well);
         let mut news = Vec::new();
         for (node, breach) in found {
             let told = self.told[node];
-            let long = told.found_since.is_some_and(|t| now.since(t) >= self.contract.patience);
-            let stays = self.stays(*node, now).filter(|stays| *stays != Stays::Heard);
-            if let Some(stays) = stays.filter(|_| long && !told.is_why && !self.void_told) {
+            let is_long = now.since(told.since) >= self.contract.patience;
+            let stays = self.stays(*node, now).filter(|_| is_long && !told.is_why);
+            if let Some(stays) = stays {
                 news.push(News::Stays(*node, *breach, stays));
                 self.told.insert(*node, Told { is_why: true, ..told });
             }

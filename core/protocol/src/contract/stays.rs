@@ -18,9 +18,8 @@ pub enum Stays {
         /// Of so many.
         members: usize,
     },
-    /// Another one breaks the contract worse and goes first.
-    AfterWorse(NodeId),
-    /// It breaks the token hold alone, and so does the member after it, which goes first.
+    /// It breaks the token hold alone, and so does the member after it, which would go first: it
+    /// may be what makes this one seem slow.
     AfterNext(NodeId),
     /// It breaks the token hold alone, which most others are not known to keep.
     HoldUnproved {
@@ -38,8 +37,11 @@ pub enum Stays {
     },
     /// This member has nobody put out for so long: it was alone, or most broke the contract.
     MeasuresAnew(Duration),
-    /// The others are given time to say what they have found.
-    Heard,
+    /// Another one breaks the contract worse and goes first.
+    AfterWorse(NodeId),
+    /// No member has asked for it yet: the others are given time to say what they have found, and
+    /// those that could ask may see what this one does not.
+    Unasked,
 }
 
 impl fmt::Display for Stays {
@@ -49,9 +51,11 @@ impl fmt::Display for Stays {
             Self::MostBreakIt { broken, members } => {
                 write!(f, "{broken} of {members} members break the contract")
             }
-            Self::AfterWorse(node) => write!(f, "node {node} breaks it worse and goes first"),
             Self::AfterNext(node) => {
-                write!(f, "node {node} after it holds the token too long too and goes first")
+                write!(f, "node {node} after it holds the token too long too, and would go first")
+            }
+            Self::HoldUnproved { known: 0, unknown: 0 } => {
+                f.write_str("no other that counts is known to keep the token hold")
             }
             Self::HoldUnproved { known, unknown } => {
                 let all = known + unknown;
@@ -66,34 +70,27 @@ impl fmt::Display for Stays {
             Self::MeasuresAnew(left) => {
                 write!(f, "all are measured anew for {} ms", left.as_millis())
             }
-            Self::Heard => f.write_str("the others are given time to say what they have found"),
+            Self::AfterWorse(node) => write!(f, "node {node} breaks it worse and goes first"),
+            Self::Unasked => f.write_str("no node has asked for its demotion yet"),
         }
     }
 }
 
 impl Statements {
-    /// Why this one, which was found, is not the one to go; `None` if it is.
+    /// Why this one, which was found, may not go; `None` if it may.
     pub(super) fn stays(&self, of: NodeId) -> Option<Stays> {
-        let goes = self.to_go().map(|(node, _)| node);
-        if goes == Some(of) {
+        let (members, broken) = (self.members.len(), self.found().len());
+        if members <= 2 {
+            return Some(Stays::OneOfTwo);
+        }
+        if self.is_void() {
+            return Some(Stays::MostBreakIt { broken, members });
+        }
+        if self.may_go().iter().any(|(node, _)| *node == of) {
             return None;
         }
-        let (members, broken) = (self.members.len(), self.found().len());
-        Some(match goes {
-            _ if members <= 2 => Stays::OneOfTwo,
-            _ if self.is_void() => Stays::MostBreakIt { broken, members },
-            Some(worse) if self.may_go().iter().any(|(node, _)| *node == of) => {
-                Stays::AfterWorse(worse)
-            }
-            _ => self.stays_for_the_hold(of),
-        })
-    }
-
-    fn stays_for_the_hold(&self, of: NodeId) -> Stays {
         let (known, unknown) = self.known_to_keep_the_hold(of);
-        match self.slow_next(of) {
-            Some(next) => Stays::AfterNext(next),
-            None => Stays::HoldUnproved { known, unknown },
-        }
+        let unproved = Stays::HoldUnproved { known, unknown };
+        Some(self.slow_next(of).map_or(unproved, Stays::AfterNext))
     }
 }

@@ -449,7 +449,7 @@ fn why_one_that_breaks_the_contract_stays_is_said() {
     assert_eq!(why(&found(3, &[2, 3]), 2, 1), Some(most));
     let mut two = found(5, &[4, 5]);
     assert_eq!(why(&two, 4, 1), Some(Stays::AfterWorse(NodeId(5))));
-    assert_eq!(why(&two, 5, 1), Some(Stays::Heard));
+    assert_eq!(why(&two, 5, 1), Some(Stays::Unasked));
     two.demands_from = ms(31);
     assert_eq!(why(&two, 5, 1), Some(Stays::MeasuresAnew(Duration::from_millis(30))));
     two.bans.add(NodeId(6), &Contract::default(), ms(0));
@@ -475,10 +475,10 @@ fn why_one_stays_that_holds_the_token_too_long_is_said() {
     assert_eq!(hold(&mut keeper, 2, 3, Says::Breaks), unproved(0, 2));
     let mut with_another_to_go = keeper.clone();
     accuse(&mut with_another_to_go, &[5], 5, 0);
-    assert_eq!(why(&with_another_to_go, 5, 1), Some(Stays::Heard));
+    assert_eq!(why(&with_another_to_go, 5, 1), Some(Stays::Unasked));
     assert_eq!(why(&with_another_to_go, 3, 1), unproved(0, 2), "it would not be the next");
     assert_eq!(hold(&mut keeper, 4, 5, Says::Keeps), unproved(1, 1));
-    assert_eq!(hold(&mut keeper, 1, 2, Says::Keeps), Some(Stays::Heard), "2 of 3");
+    assert_eq!(hold(&mut keeper, 1, 2, Says::Keeps), Some(Stays::Unasked), "2 of 3");
     assert_eq!(hold(&mut keeper, 3, 4, Says::Breaks), Some(Stays::AfterNext(NodeId(4))));
 }
 
@@ -514,7 +514,33 @@ fn once_the_patience_is_over_an_operator_hears_why_one_stays_and_only_once() {
         [broken, stays(again + PATIENCE_MS)],
         "it was well between"
     );
-    assert_eq!(heard(3, u64::MAX, &[2]), [broken], "it is to go");
+    let unasked = (PERIOD_MS + PATIENCE_MS, News::Stays(NodeId(2), breach, Stays::Unasked));
+    assert_eq!(heard(3, u64::MAX, &[2]), [broken, unasked], "what it says is not heard");
+    assert_eq!(heard(2, u64::MAX, &[1, 2]).len(), 4, "both, and why");
     let most: Vec<_> = heard(3, u64::MAX, &[2, 3]).into_iter().map(|(at, _)| at).collect();
     assert_eq!(most, [PERIOD_MS; 3], "two are found, and that these are most");
+}
+
+#[test]
+fn who_breaks_the_contract_again_is_news_only_if_it_has_kept_it_for_long() {
+    let told_again = |well_for_ms: u64| {
+        let mut keeper = keeper(1, 4);
+        keeper.contract.readmit_max = Duration::from_secs(1);
+        accuse(&mut keeper, &[2, 3], 4, 0);
+        let mut news = |keeper: &mut Keeper, at: u64| {
+            let period = keeper.period(Present { high: 0, now: ms(at) }).expect("one has ended");
+            period.news.len()
+        };
+        assert_eq!(news(&mut keeper, PERIOD_MS), 1);
+        assert_eq!(keeper.heard(NodeId(2), &word(4, Says::Keeps), ms(110)), None);
+        let mut at = PERIOD_MS;
+        while at < PERIOD_MS + well_for_ms {
+            at += PERIOD_MS;
+            assert_eq!(news(&mut keeper, at), 0);
+        }
+        accuse(&mut keeper, &[2], 4, at);
+        news(&mut keeper, at + PERIOD_MS) == 1
+    };
+    assert!(!told_again(1_000));
+    assert!(told_again(1_100));
 }
