@@ -59,8 +59,8 @@ pub enum Cause {
     Demoted {
         /// The member.
         node: NodeId,
-        /// How; `None` if this node only heard that it is so.
-        breach: Option<Breach>,
+        /// How.
+        breach: Breach,
     },
     /// This node was asked to leave.
     Shutdown,
@@ -94,11 +94,8 @@ impl fmt::Display for Cause {
             Self::CommitTimeout => write!(f, "forming the ring took too long"),
             Self::RecoveryTimeout => write!(f, "recovery took too long"),
             Self::Contradiction => write!(f, "what the members say contradicts itself"),
-            Self::Demoted { node, breach: Some(breach) } => {
+            Self::Demoted { node, breach } => {
                 write!(f, "node {node} is demoted, it breaks the domain's contract: {breach}")
-            }
-            Self::Demoted { node, breach: None } => {
-                write!(f, "node {node} is demoted, it breaks the domain's contract")
             }
             Self::Shutdown => write!(f, "this node was asked to leave"),
             Self::Superseded => write!(f, "a newer process has this node's id"),

@@ -81,8 +81,8 @@ pub(crate) struct Keeper {
     demoted: Option<(NodeId, Breach)>,
     /// When this member heard that somebody is demoted.
     heard_at: Instant,
-    /// The others have gone on without this member, which has not got there in the order.
-    is_told: bool,
+    /// The others have gone on without this member, which has not got there in the order: why.
+    told_why: Option<Breach>,
     /// Of whom, and of what, its operator was told in this ring.
     told: BTreeMap<NodeId, Told>,
     void_told: bool,
@@ -141,7 +141,7 @@ impl Keeper {
                 demands_from: Instant::default(),
                 demoted: None,
                 heard_at: Instant::default(),
-                is_told: false,
+                told_why: None,
                 told: BTreeMap::new(),
                 void_told: false,
                 next: Vec::new(),
@@ -174,7 +174,7 @@ impl Keeper {
         (self.unheard, self.said) = (0, BTreeMap::new());
         self.told.clear();
         self.next.clear();
-        (self.going_since, self.demoted, self.is_told) = (None, None, false);
+        (self.going_since, self.demoted, self.told_why) = (None, None, None);
         if !others.is_empty() {
             self.refused_by = None;
         }
@@ -494,27 +494,23 @@ impl Keeper {
         self.next = members.iter().map(|member| member.node).collect();
     }
 
-    /// Others have gone on without this member.
-    pub(crate) fn told_of_own_demotion(&mut self, now: Instant) {
-        if self.is_binding() && !self.is_told && self.demoted.is_none() {
-            (self.is_told, self.heard_at) = (true, now);
+    /// Others have gone on without this member, for this reason.
+    pub(crate) fn told_of_own_demotion(&mut self, why: Breach, now: Instant) {
+        if self.is_binding() && self.demoted().is_none() {
+            (self.told_why, self.heard_at) = (Some(why), now);
             self.part_from(self.me);
             self.bans.add(self.me, &self.contract, now);
         }
     }
 
-    /// Who was demoted in the present ring, and why, as far as this member knows.
-    pub(crate) fn demoted(&self) -> Option<(NodeId, Option<Breach>)> {
-        match self.demoted {
-            Some((node, breach)) => Some((node, Some(breach))),
-            None if self.is_told => Some((self.me, None)),
-            None => None,
-        }
+    /// Who was demoted in the present ring, as far as this member knows, and why.
+    pub(crate) fn demoted(&self) -> Option<(NodeId, Breach)> {
+        self.demoted.or_else(|| self.told_why.map(|why| (self.me, why)))
     }
 
     /// It is what parts those who move together from the others. All of them say the same: it
     /// follows from what they have delivered of their ring; or one is alone.
-    pub(crate) fn parts(&self, together: &[NodeId]) -> Option<(NodeId, Option<Breach>)> {
+    pub(crate) fn parts(&self, together: &[NodeId]) -> Option<(NodeId, Breach)> {
         let (node, breach) = self.demoted()?;
         let alone = together == [node];
         (alone || !together.contains(&node) && self.demoted.is_some()).then_some((node, breach))

@@ -35,9 +35,7 @@ impl Statement {
         w.u64(self.ring_sequence);
         w.u32(self.of.0);
         w.u8(self.says as u8);
-        w.u8(self.breach.bound as u8);
-        w.u64(self.breach.measured);
-        w.u64(self.breach.allowed);
+        self.breach.encode(w);
     }
 
     pub(crate) fn decode(r: &mut Reader) -> Result<Self, WireError> {
@@ -49,9 +47,7 @@ impl Statement {
             3 => Says::Doubts,
             _ => return Err(WireError::Invalid("what is said of a contract")),
         };
-        let bound = Bound::of(r.u8()?).ok_or(WireError::Invalid("bound of a contract"))?;
-        let breach = Breach { bound, measured: r.u64()?, allowed: r.u64()? };
-        Ok(Self { ring_sequence, of, says, breach })
+        Ok(Self { ring_sequence, of, says, breach: Breach::decode(r)? })
     }
 }
 

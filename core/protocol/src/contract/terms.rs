@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use super::stays::Stays;
 use crate::id::NodeId;
+use crate::wire::{Reader, WireError, Writer};
 
 /// Bounds on what the members of a domain may cost each other, and what becomes of a member that
 /// breaks one. Without a bound nothing is measured.
@@ -87,10 +88,6 @@ impl Bound {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::RoundTrip, Self::Hold, Self::Loss, Self::Lag];
 
-    pub(crate) fn of(number: u8) -> Option<Self> {
-        Self::ALL.get(usize::from(number)).copied()
-    }
-
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
@@ -114,6 +111,23 @@ pub struct Breach {
 }
 
 impl Breach {
+    pub(crate) fn encode(&self, w: &mut Writer) {
+        w.u8(self.bound as u8);
+        w.u64(self.measured);
+        w.u64(self.allowed);
+    }
+
+    pub(crate) fn decode(r: &mut Reader) -> Result<Self, WireError> {
+        let bound = match r.u8()? {
+            0 => Bound::RoundTrip,
+            1 => Bound::Hold,
+            2 => Bound::Loss,
+            3 => Bound::Lag,
+            _ => return Err(WireError::Invalid("bound of a contract")),
+        };
+        Ok(Self { bound, measured: r.u64()?, allowed: r.u64()? })
+    }
+
     /// How far it is above the bound: thousandths of that.
     pub(super) fn severity(&self) -> u64 {
         self.measured.saturating_mul(1_000) / self.allowed.max(1)

@@ -326,15 +326,15 @@ fn a_demotion_parts_the_demoted_one_from_the_others() {
     assert!(by_order.heard(NodeId(2), &word(4, Says::Demote), ms(1)).is_some());
     let parted = |keeper: &Keeper, together: &[u32]| {
         let together: Vec<_> = together.iter().map(|node| NodeId(*node)).collect();
-        keeper.parts(&together).map(|(node, breach)| (node.0, breach.is_some()))
+        keeper.parts(&together).map(|(node, breach)| (node.0, breach.measured))
     };
-    assert_eq!(parted(&by_order, &[1, 2, 3]), Some((4, true)));
-    assert_eq!(parted(&by_order, &[4]), Some((4, true)));
+    assert_eq!(parted(&by_order, &[1, 2, 3]), Some((4, 900)));
+    assert_eq!(parted(&by_order, &[4]), Some((4, 900)));
     assert_eq!(parted(&by_order, &[3, 4]), None);
     // Who did not get there in the order is told, and can say so of itself alone.
     let mut told = keeper(4, 4);
-    told.told_of_own_demotion(ms(1));
-    assert_eq!(parted(&told, &[4]), Some((4, false)));
+    told.told_of_own_demotion(Breach { measured: 70, ..word(4, Says::Breaks).breach }, ms(1));
+    assert_eq!(parted(&told, &[4]), Some((4, 70)));
     assert_eq!(parted(&told, &[1, 2, 3]), None);
 }
 
@@ -350,13 +350,14 @@ fn who_was_demoted_is_measured_anew() {
         }
         assert_eq!(keeper.known(process(who)), Admission::Granted);
     };
+    let breach = word(4, Says::Breaks).breach;
     for (me, told) in [(1, false), (4, false), (4, true)] {
         let mut keeper = keeper(me, 4);
         let others: &[u32] = if me == 1 { &[3, 4] } else { &[3] };
         others.iter().for_each(|who| admit(&mut keeper, *who, 0));
         accuse(&mut keeper, &[1, 2, 3], 4, 1_000);
         match told {
-            true => keeper.told_of_own_demotion(ms(1_000)),
+            true => keeper.told_of_own_demotion(breach, ms(1_000)),
             false => assert!(keeper.heard(NodeId(1), &word(4, Says::Demote), ms(1_000)).is_some()),
         }
         let known = others.iter().map(|who| keeper.known(process(*who)));
@@ -372,12 +373,13 @@ fn who_was_demoted_is_measured_anew() {
 fn who_is_out_lets_nobody_in_either() {
     let mut keeper = keeper(4, 4);
     assert!(!keeper.is_out(NodeId(1), ms(1)));
-    keeper.told_of_own_demotion(ms(1));
+    let breach = word(4, Says::Breaks).breach;
+    keeper.told_of_own_demotion(breach, ms(1));
     assert!(keeper.is_out(NodeId(4), ms(2)) && keeper.is_out(NodeId(1), ms(2)));
     let out = Contract::default().readmit;
     assert!(!keeper.is_out(NodeId(1), ms(1) + out));
     // It is told by many, and once is enough.
-    keeper.told_of_own_demotion(ms(2));
+    keeper.told_of_own_demotion(breach, ms(2));
     assert!(!keeper.is_out(NodeId(4), ms(1) + out));
 }
 
@@ -527,7 +529,7 @@ fn who_breaks_the_contract_again_is_news_only_if_it_has_kept_it_for_long() {
         let mut keeper = keeper(1, 4);
         keeper.contract.readmit_max = Duration::from_secs(1);
         accuse(&mut keeper, &[2, 3], 4, 0);
-        let mut news = |keeper: &mut Keeper, at: u64| {
+        let news = |keeper: &mut Keeper, at: u64| {
             let period = keeper.period(Present { high: 0, now: ms(at) }).expect("one has ended");
             period.news.len()
         };

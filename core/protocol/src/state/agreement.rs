@@ -420,8 +420,9 @@ impl Agreement {
         let with_address = |p: Process| (p, node.book.address(p));
         // Who was demoted goes alone: for it the others are as good as gone, for nobody else.
         let is_out = node.contract.as_ref().and_then(|k| k.demoted()).map(|(node, _)| node);
-        let says =
-            |(_, gone): &(Process, Gone)| *gone != Gone::Demoted || is_out != Some(node.me.node);
+        let says = |(_, gone): &(Process, Gone)| {
+            !matches!(gone, Gone::Demoted(_)) || is_out != Some(node.me.node)
+        };
         let heard_lately = self.heard.keys().filter(|n| self.heard_lately(node, **n).is_some());
         let join = Join {
             process: node.me,

@@ -63,16 +63,15 @@ impl History {
         }
         let mut parts = Vec::new();
         for lost in self.ring.members.iter().filter(|p| !together.contains(&p.node)) {
-            parts.push(match self.dead.get(lost) {
-                _ if demoted.is_some_and(|(node, _)| node == lost.node) => {
-                    let (node, breach) = demoted.unwrap_or_default();
+            parts.push(match (demoted, self.dead.get(lost)) {
+                (Some((node, breach)), _) if node == lost.node => {
                     Cause::Demoted { node, breach }.to_string()
                 }
-                Some(gone) => super::gone_cause(*lost, *gone).to_string(),
-                None if node.is_blamed(lost.node) => {
+                (_, Some(gone)) => super::gone_cause(*lost, *gone).to_string(),
+                _ if node.is_blamed(lost.node) => {
                     Cause::FailedToReceive { node: lost.node }.to_string()
                 }
-                None => format!("node {} did not answer", lost.node),
+                _ => format!("node {} did not answer", lost.node),
             });
         }
         let is_new = |p: &&Process| !together.contains(&p.node);

@@ -230,6 +230,6 @@ fn gone_cause(process: Process, gone: Gone) -> Cause {
         Gone::Unreachable => Cause::Unreachable { node },
         Gone::Left => Cause::Left { node },
         Gone::Restarted => Cause::Restarted { node },
-        Gone::Demoted => Cause::Demoted { node, breach: None },
+        Gone::Demoted(breach) => Cause::Demoted { node, breach },
     }
 }

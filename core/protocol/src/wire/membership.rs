@@ -6,6 +6,7 @@ use super::codec::{Reader, Writer};
 use super::dialect::Dialect;
 use super::header::WireError;
 use super::links::Report;
+use crate::contract::Breach;
 use crate::id::{NodeId, Process, RingId};
 use crate::limits;
 use crate::terms::Terms;
@@ -45,22 +46,34 @@ pub(crate) struct Join {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Gone {
     /// Its host says that nothing listens on its port.
-    Unreachable = 1,
+    Unreachable,
     /// It said goodbye.
-    Left = 2,
+    Left,
     /// Its node runs in a newer incarnation.
-    Restarted = 3,
-    /// It runs, and the ring goes on without it: it breaks the contract.
-    Demoted = 4,
+    Restarted,
+    /// It runs, and the ring goes on without it: it breaks the contract, and so.
+    Demoted(Breach),
 }
 
 impl Gone {
+    fn encode(&self, w: &mut Writer) {
+        w.u8(match self {
+            Self::Unreachable => 1,
+            Self::Left => 2,
+            Self::Restarted => 3,
+            Self::Demoted(_) => 4,
+        });
+        if let Self::Demoted(breach) = self {
+            breach.encode(w);
+        }
+    }
+
     fn decode(r: &mut Reader) -> Result<Self, WireError> {
         match r.u8()? {
             1 => Ok(Self::Unreachable),
             2 => Ok(Self::Left),
             3 => Ok(Self::Restarted),
-            4 => Ok(Self::Demoted),
+            4 => Ok(Self::Demoted(Breach::decode(r)?)),
             _ => Err(WireError::Invalid("how a process is gone")),
         }
     }
@@ -157,7 +170,7 @@ impl Join {
         w.count(self.dead.len());
         for (process, gone) in &self.dead {
             w.process(*process);
-            w.u8(*gone as u8);
+            gone.encode(w);
         }
         w.count(self.edges.len());
         for (a, b) in &self.edges {

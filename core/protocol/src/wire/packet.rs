@@ -6,7 +6,7 @@ use super::codec::{Reader, Writer};
 use super::header::{SEAL_LEN, WireError};
 use super::links::{Decline, Probe, ProbeAnswer, SizeAnswer, SizeProbe};
 use super::membership::{Beacon, Join, MemberState, Plan, PlanAck, Propose};
-use crate::contract::{Bound, Breach};
+use crate::contract::Breach;
 use crate::id::{GroupId, Incarnation, NodeId, Process, RingId};
 use crate::limits;
 
@@ -333,9 +333,7 @@ impl Packet {
             }
             Self::NotAdmitted { process, breach } => {
                 w.process(*process);
-                w.u8(breach.bound as u8);
-                w.u64(breach.measured);
-                w.u64(breach.allowed);
+                breach.encode(w);
             }
             Self::Part { id, index, count, kind, piece } => {
                 w.u32(*id);
@@ -385,10 +383,7 @@ impl Packet {
             }
             KIND_GAUGED => decode_gauged(&mut r)?,
             KIND_NOT_ADMITTED => {
-                let (process, bound) = (r.process()?, Bound::of(r.u8()?));
-                let bound = bound.ok_or(WireError::Invalid("bound of a contract"))?;
-                let breach = Breach { bound, measured: r.u64()?, allowed: r.u64()? };
-                Self::NotAdmitted { process, breach }
+                Self::NotAdmitted { process: r.process()?, breach: Breach::decode(&mut r)? }
             }
             KIND_PART => Self::Part {
                 id: r.u32()?,

@@ -11,6 +11,7 @@ use crate::limits;
 use crate::terms::Terms;
 
 const CLUSTER: u64 = 7;
+const BREACH: Breach = Breach { bound: Bound::Lag, measured: 9, allowed: 8 };
 
 fn process(node: u32) -> Process {
     Process { node: NodeId(node), incarnation: Incarnation(0x1_2345_6789) }
@@ -93,7 +94,11 @@ fn packets() -> Vec<Packet> {
             (process(2), None),
             (process(3), "[::1]:7001".parse().ok()),
         ],
-        dead: vec![(process(4), Gone::Left), (process(5), Gone::Demoted)],
+        dead: vec![
+            (process(4), Gone::Left),
+            (process(5), Gone::Demoted(BREACH)),
+            (process(6), Gone::Restarted),
+        ],
         edges: vec![(NodeId(1), NodeId(3))],
         members: vec![NodeId(1), NodeId(2)],
         heard: vec![NodeId(1)],
@@ -142,10 +147,7 @@ fn packets() -> Vec<Packet> {
         Packet::ProbeAnswer(ProbeAnswer { process: process(2), probe }),
         Packet::Gauge { ring: ring(), token_sequence: 45, number: 3 },
         Packet::Gauged { ring: ring(), number: 3, has_come: true },
-        Packet::NotAdmitted {
-            process: process(2),
-            breach: Breach { bound: Bound::Lag, measured: 9, allowed: 8 },
-        },
+        Packet::NotAdmitted { process: process(2), breach: BREACH },
         Packet::Hold { ring: ring(), for_ms: 200, groups: vec![GroupId(7), GroupId(1)] },
         Packet::Part { id: 1, index: 0, count: 2, kind: 5, piece: content },
     ]

@@ -128,16 +128,19 @@ impl Operational {
         let goes = |p: &&Process| if who == me.node { **p != me } else { p.node == who };
         let gone: Vec<Process> = self.ring.members.iter().filter(goes).copied().collect();
         let mut history = self.leave(node, Cause::Demoted { node: who, breach });
-        history.dead.extend(gone.into_iter().map(|process| (process, Gone::Demoted)));
+        history.dead.extend(gone.into_iter().map(|process| (process, Gone::Demoted(breach))));
         Err(Gather::enter(node, history, &[]))
     }
 
     /// A member of this ring has gone on without this node, which has not got there in the order.
     pub(super) fn is_told_of_own_demotion(&self, node: &mut Node, join: &Join) -> bool {
-        let mine = |(p, gone): &(Process, Gone)| *p == node.me && *gone == Gone::Demoted;
-        let is_told = self.ring.has_member(join.process) && join.dead.iter().any(mine);
-        let keeper = node.contract.as_mut().filter(|_| is_told);
-        keeper.map(|keeper| keeper.told_of_own_demotion(node.now)).is_some()
+        let why = join.dead.iter().find_map(|(process, gone)| match gone {
+            Gone::Demoted(breach) if *process == node.me => Some(*breach),
+            _ => None,
+        });
+        let Some(why) = why.filter(|_| self.ring.has_member(join.process)) else { return false };
+        let keeper = node.contract.as_mut();
+        keeper.map(|keeper| keeper.told_of_own_demotion(why, node.now)).is_some()
     }
 }
 

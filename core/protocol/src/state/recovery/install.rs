@@ -117,7 +117,7 @@ impl Recovery {
     fn note_losses(&self, node: &mut Node) {
         let has_ended = |p: &Process| {
             let gone = self.history.dead.get(p);
-            matches!(gone, Some(Gone::Left | Gone::Restarted | Gone::Demoted))
+            matches!(gone, Some(Gone::Left | Gone::Restarted | Gone::Demoted(_)))
         };
         for member in &self.history.ring.members {
             if !self.ring.has_member(*member) && !has_ended(member) {
