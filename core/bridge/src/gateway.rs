@@ -26,6 +26,8 @@ pub struct Options {
     pub domains: (u64, u64),
     /// Messages that begin with this are forwarded, no others.
     pub prefix: Bytes,
+    /// Of them only those that were sent as safe: no member of the source that goes on lacks one.
+    pub safe_only: bool,
     /// Of messages that wait and have as many first bytes in common only the latest is forwarded;
     /// 0: all are.
     pub latest_key_len: usize,
@@ -150,7 +152,8 @@ impl Gateway {
         if message.gap && message.visited.last() != Some(&to) {
             self.last = None;
         }
-        if !begins_with(message.pieces, &self.options.prefix) {
+        let is_left_out = self.options.safe_only && message.service != Service::Safe;
+        if is_left_out || !begins_with(message.pieces, &self.options.prefix) {
             self.counters.filtered += 1;
             return;
         }

@@ -12,6 +12,7 @@ fn options() -> Options {
         bridge: 7,
         domains: (100, 200),
         prefix: Bytes::new(),
+        safe_only: false,
         latest_key_len: 0,
         messages_per_s: 0,
         bytes_per_s: 0,
@@ -50,8 +51,18 @@ impl Node {
     }
 
     fn source_at(&mut self, place: Place, text: &str, visited: &[u64], gap: bool) {
+        self.source_as(Service::Agreed, place, text, visited, gap);
+    }
+
+    fn source_as(
+        &mut self,
+        service: Service,
+        place: Place,
+        text: &str,
+        visited: &[u64],
+        gap: bool,
+    ) {
         let pieces = [Bytes::copy_from_slice(text.as_bytes())];
-        let service = Service::Agreed;
         let message = Source { place, service, pieces: &pieces, visited, gap };
         self.gateway.source_message(&message);
     }
@@ -243,6 +254,19 @@ fn what_does_not_begin_as_it_should_is_left_out() {
     assert_eq!(one.gateway.counters().filtered, 2);
     let pieces = [Bytes::from_static(b"E"), Bytes::new(), Bytes::from_static(b"URx")];
     assert!(begins_with(&pieces, b"EUR") && !begins_with(&pieces, b"EURxx"));
+}
+
+#[test]
+fn where_only_safe_messages_are_forwarded_others_are_left_out_and_not_marked() {
+    let mut one = Node::active(Options { safe_only: true, ..options() });
+    for (ordinal, text) in (1..).zip(["safe1", "agreed", "safe2"]) {
+        let is_safe = text.starts_with("safe");
+        let service = if is_safe { Service::Safe } else { Service::Agreed };
+        one.source_as(service, place(1, ordinal), text, &[], false);
+    }
+    run(&mut [&mut one], SECOND);
+    assert_eq!(one.got(), "- safe1 safe2");
+    assert_eq!(one.gateway.counters().filtered, 1);
 }
 
 #[test]

@@ -309,6 +309,7 @@ impl Bridge {
             bridge: id,
             domains: (from, to),
             prefix: Bytes::from(config.prefix.clone()),
+            safe_only: config.safe,
             latest_key_len: config.latest_key_len,
             messages_per_s: config.rate_per_s,
             bytes_per_s: config.bytes_per_s,

@@ -24,6 +24,8 @@ pub struct BridgeConfig {
     pub to: BridgeEnd,
     /// What a message begins with that is forwarded.
     pub prefix: String,
+    /// Only what was sent as safe.
+    pub safe: bool,
     /// `bridge.NAME.latest_key_len`
     pub latest_key_len: usize,
     /// Messages in a second; 0: as many as there are.
@@ -149,6 +151,7 @@ impl Reader<'_> {
             from,
             to,
             prefix: self.text("prefix"),
+            safe: self.boolean("safe"),
             latest_key_len: self.integer("latest_key_len") as usize,
             rate_per_s: self.integer("rate_per_s"),
             bytes_per_s: self.integer("bytes_per_s"),
@@ -319,6 +322,13 @@ pub(super) const KEYS: &[Key] = &[
         danger: "The same on all gateways: with another one, what arrives depends on which of them \
                  is the active one.",
         ..key("prefix", "")
+    },
+    Key {
+        kind: Kind::Boolean,
+        effect: "Only messages that were sent as safe are forwarded: no member of the source that \
+                 goes on lacks one.",
+        danger: "The same on all gateways. Others are left out and not marked as missing.",
+        ..key("safe", "false")
     },
     Key {
         kind: Kind::Integer { min: 0, max: 1_024, unit: "bytes" },

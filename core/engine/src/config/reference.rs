@@ -235,8 +235,8 @@ const EXAMPLE_END: &str = "
 # OPERATIONS.md.
 
 # [bridge.NAME]: what is sent to a group in one domain, for a group in another one: from, to,
-# prefix, latest_key_len, rate_per_s, bytes_per_s, queue_messages, queue_len, overflow, hops_max.
-# See OPERATIONS.md.
+# prefix, safe, latest_key_len, rate_per_s, bytes_per_s, queue_messages, queue_len, overflow,
+# hops_max. See OPERATIONS.md.
 ";
 const EXAMPLE_HEAD: &str = "\
 # Configuration of the Anasazi daemon. Read from /etc/anasazi/anasazi.toml, or given by --config.

@@ -20,12 +20,13 @@ fn refused(bridges: &str) -> String {
 fn a_bridge_is_read_and_both_directions_are_two() {
     let both = "[bridge.up]\nfrom = \"fast/prices\"\nto = \"prices\"\nrate_per_s = 100\n\
                 latest_key_len = 8\nqueue_len = \"1 MiB\"\n\
-                [bridge.down]\nfrom = \"prices\"\nto = \"fast/prices\"\nprefix = \"x\"\n";
+                [bridge.down]\nfrom = \"prices\"\nto = \"fast/prices\"\n\
+                prefix = \"x\"\nsafe = true\n";
     let config = read(both).expect("it is in order");
     let [down, up] = &config.bridges[..] else { panic!("two bridges") };
     assert_eq!((&up.name[..], up.rate_per_s, up.queue_len), ("up", 100, 1 << 20));
     assert_eq!((up.from.to_string(), up.to.to_string()), ("fast/prices".into(), "prices".into()));
-    assert_eq!((&down.prefix[..], down.hops_max), ("x", 4));
+    assert_eq!((&down.prefix[..], down.safe, down.hops_max), ("x", true, 4));
     let shown = config.effective().iter().find(|row| row.key == "bridge.up.rate_per_s");
     assert_eq!(shown.map(|row| &row.value[..]), Some("100"));
 }
