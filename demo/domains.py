@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -26,6 +27,7 @@ LEN = 256
 MEET_MAX = 30.0
 WELL_S, BOUTS, BETWEEN_S, STOP_S = 6, 3, 3, 2
 LOSS_PERCENT = 15
+SLOWER_MAX = 2          # fast is disturbed if its median message takes longer by this factor
 
 
 class Member:
@@ -67,6 +69,7 @@ class Demo:
         self.place = private_directory()
         self.daemons = [Daemon(self, node) for node in NODES]
         self.members, self.told, self.marks, self.start = [], [], [], None
+        self.sick = False
 
     def show(self, text=""):
         print(text, file=self.out, flush=True)
@@ -131,6 +134,7 @@ class Demo:
                    for member in self.members)
 
     def lose(self, permille):
+        self.sick = permille > 0
         words = ["loss", str(permille), "--domain", "slow"]
         if self.ask(self.place / f"node{SICK}.sock", *words) is None:
             raise Trouble(f"the console failed: {' '.join(words)}")
@@ -157,7 +161,7 @@ class Demo:
             for daemon in self.daemons:
                 daemon.check()
             now = time.monotonic()
-            second = {"t": now - self.start}
+            second = {"t": now - self.start, "sick": self.sick}
             for domain in RATES:
                 said = [member.seconds[-1] for member in self.members
                         if member.domain == domain and member.node != SICK]
@@ -174,11 +178,20 @@ class Demo:
         least = min(one["fast"]["messages"] for one in self.told)
         missed = least < 3 * 3 * RATES["fast"] / 2
         silent = sum(one["slow"]["messages"] == 0 for one in self.told)
+        well, sick = (self.median_us(sick) for sick in (False, True))
         self.show(f"\nfast: {views} views, and {least:,} messages delivered in its worst second, of "
-                  f"{9 * RATES['fast']:,}\n"
+                  f"{9 * RATES['fast']:,};\n"
+                  f"      p50 {picture.readable(well)} while node 4 was well, "
+                  f"{picture.readable(sick)} while it was not\n"
                   f"slow: {silent} of {len(self.told)} seconds without any")
-        self.verdict = {"views": views, "least": least, "silent": silent, "seconds": self.told}
-        return not views and not missed
+        self.verdict = {"views": views, "least": least, "silent": silent, "p50_well_us": well,
+                        "p50_sick_us": sick, "seconds": self.told}
+        return not views and not missed and sick <= SLOWER_MAX * well
+
+    def median_us(self, sick):
+        """How long a message of fast took while node 4 was so."""
+        seconds = [one["fast"] for one in self.told if one["sick"] == sick]
+        return statistics.median(one.get("p50_us", 1e6) for one in seconds)
 
     def end(self):
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -236,7 +249,7 @@ def main():
     if arguments.picture:
         arguments.picture.write_text(picture.draw(demo.told, demo.marks), encoding="utf-8")
         demo.show(f"picture: {arguments.picture}")
-    demo.show("fast was not disturbed" if undisturbed else "DISTURBED: fast had views, or a gap")
+    demo.show("fast was not disturbed" if undisturbed else "DISTURBED: fast had views, a gap, or took longer")
     if arguments.json:
         print(json.dumps({"undisturbed": undisturbed, **demo.verdict}))
     return 0 if undisturbed else 1
