@@ -183,13 +183,15 @@ P99_MS_MAX = 2000
 
 
 def good_rows(campaign):
-    """The rows since the last one that found something."""
+    """The rows since the last one that found something; of those of the same seeds the last one,
+    for they are no more seeds."""
     def is_good(row):
         slow = row.get("p99_ms", "-").isdigit() and int(row["p99_ms"]) > P99_MS_MAX
         return not slow and all(row.get(word, "0") == "0" for word in FAILURES)
     good = rows(campaign)
     bad = [index for index, row in enumerate(good) if not is_good(row)]
-    return good[bad[-1] + 1:] if bad else good
+    good = good[bad[-1] + 1:] if bad else good
+    return list({row.get("from", index): row for index, row in enumerate(good)}.values())
 
 
 def total(campaign, word):
