@@ -195,6 +195,23 @@ fn what_comes_back_to_its_domain_goes_no_further() {
 }
 
 #[test]
+fn where_only_safe_messages_are_forwarded_no_others_arrive() {
+    let cluster = cluster();
+    let gateway = cluster.start(1, &format!("{BRIDGE}safe = true\n"));
+    wait_for_state(&gateway, "active");
+    let (source, target) = (gateway.program(), gateway.program());
+    let prices = source.join("fast/prices");
+    target.join("slow/prices");
+    for number in 1..=6_u32 {
+        let send = if number % 2 == 0 { Program::send_safe } else { Program::send };
+        send(&source, prices, &number.to_string());
+    }
+    let got: [Got; 4] = std::array::from_fn(|_| next(&target));
+    assert_eq!(got, [Got::Gap, Got::Number(2), Got::Number(4), Got::Number(6)]);
+    assert_eq!(gateway.bridge()["filtered"], 3);
+}
+
+#[test]
 fn a_circle_in_one_configuration_is_refused_in_words() {
     let place = Place::new(
         "[domain.a]\n[domain.b]\n[domain.c]\n\

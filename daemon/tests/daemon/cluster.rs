@@ -143,6 +143,11 @@ impl Program {
         self.session.send(group, 4, &[text.as_bytes()], 0).expect("sent");
     }
 
+    /// As [`send`](Self::send), as safe.
+    pub(crate) fn send_safe(&self, group: GroupHandle, text: &str) {
+        self.session.send(group, 5, &[text.as_bytes()], 0).expect("sent");
+    }
+
     /// As [`send`](Self::send), if there is room.
     pub(crate) fn offer(&self, group: GroupHandle, text: &str) {
         let sent = self.session.send(group, 4, &[text.as_bytes()], 0);
