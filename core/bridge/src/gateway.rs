@@ -26,7 +26,7 @@ pub struct Options {
     pub domains: (u64, u64),
     /// Messages that begin with this are forwarded, no others.
     pub prefix: Bytes,
-    /// Of them only those that were sent as safe: no member of the source that goes on lacks one.
+    /// Of them only those that were sent as safe: no member that stays with the gateway lacks one.
     pub safe_only: bool,
     /// Of messages that wait and have as many first bytes in common only the latest is forwarded;
     /// 0: all are.

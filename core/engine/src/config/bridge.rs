@@ -325,8 +325,8 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         kind: Kind::Boolean,
-        effect: "Only messages that were sent as safe are forwarded: no member of the source that \
-                 goes on lacks one.",
+        effect: "Only messages that were sent as safe are forwarded: no member that stays in one \
+                 part of the source with the gateway lacks one, unless it fails.",
         danger: "The same on all gateways. Others are left out and not marked as missing.",
         ..key("safe", "false")
     },

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `terms` | what a contract says |
 //! | `measure` | what a member measures of the others |
+//! | `news` | what an operator hears of those who are in |
 //! | `statements` | what members say of each other in the order, and what follows |
 //! | `stays` | why somebody is not put out, for people |
 //! | `trials` | who would come in |
@@ -14,6 +15,7 @@
 
 mod bans;
 mod measure;
+mod news;
 mod statements;
 mod stays;
 mod terms;
@@ -31,10 +33,12 @@ use crate::time::Instant;
 
 use bans::Bans;
 use measure::Gauges;
+use news::Told;
 use statements::Statements;
 use trials::Trials;
 
 pub(crate) use measure::Question;
+pub(crate) use news::News;
 pub(crate) use statements::{Says, Statement};
 pub use stays::Stays;
 pub use terms::{Bound, Breach, Contract, ContractStatus, Measured};
@@ -90,26 +94,6 @@ pub(crate) struct Keeper {
     next: Vec<NodeId>,
     refused_by: Option<(NodeId, Breach)>,
     number: u32,
-}
-
-/// What an operator is to hear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum News {
-    Broken(NodeId, Breach),
-    Void(usize, usize, Breach),
-    /// It has broken the contract for the patience and is not put out.
-    Stays(NodeId, Breach, Stays),
-}
-
-/// What an operator was told of one that was found.
-#[derive(Clone, Copy, Hash)]
-struct Told {
-    /// It is found now, or keeps the contract.
-    is_found: bool,
-    /// For how long.
-    since: Instant,
-    /// Also why it stays.
-    is_why: bool,
 }
 
 /// The ring as it is now, as far as contracts need it.
@@ -377,71 +361,8 @@ impl Keeper {
         (doubtful.len() + out, members.len() + out)
     }
 
-    /// Why this one, which was found, is not put out; `None` if it is.
-    fn stays(&self, of: NodeId, now: Instant) -> Option<Stays> {
-        if self.demoted().is_some_and(|(node, _)| node == of) {
-            return None;
-        }
-        let (doubtful, all) = self.may_break_it(now);
-        let worst = self.statements.to_go().map(|(node, _)| node).filter(|node| *node != of);
-        Some(match (self.statements.stays(of), worst) {
-            (Some(stays), _) => stays,
-            _ if self.most_may_break_it(now) => Stays::MostMayBreakIt { doubtful, all },
-            _ if now < self.demands_from => Stays::MeasuresAnew(self.demands_from.since(now)),
-            (None, Some(worse)) => Stays::AfterWorse(worse),
-            (None, None) => Stays::Unasked,
-        })
-    }
-
     fn statement(&self, of: NodeId, says: Says, breach: Breach) -> Statement {
         Statement { ring_sequence: self.ring.sequence, of, says, breach }
-    }
-
-    /// What its operator has not heard yet.
-    fn news(&mut self, now: Instant) -> Vec<News> {
-        let found = self.statements.found();
-        let mut news = Vec::new();
-        for (node, breach) in &found {
-            if let Entry::Vacant(entry) = self.told.entry(*node) {
-                entry.insert(Told { is_found: true, since: now, is_why: false });
-                news.push(News::Broken(*node, *breach));
-            }
-        }
-        // Of two it is said why they stay.
-        let members = self.statements.members.len();
-        let void = self.statements.is_void() && members > 2;
-        if let Some((_, worst)) = found.first().filter(|_| void && !self.void_told) {
-            news.push(News::Void(found.len(), members, *worst));
-        }
-        self.void_told = void || self.void_told && !found.is_empty();
-        if !void {
-            news.extend(self.news_of_who_stays(&found, now));
-        }
-        news
-    }
-
-    /// Of each that has broken the contract for the patience and stays, once; and once more when it
-    /// has kept it for long between.
-    fn news_of_who_stays(&mut self, found: &[(NodeId, Breach)], now: Instant) -> Vec<News> {
-        for (node, told) in &mut self.told {
-            let is_found = found.iter().any(|(of, _)| of == node);
-            if told.is_found != is_found {
-                (told.is_found, told.since) = (is_found, now);
-            }
-        }
-        let well = self.contract.readmit_max;
-        self.told.retain(|_, told| told.is_found || now.since(told.since) < well);
-        let mut news = Vec::new();
-        for (node, breach) in found {
-            let told = self.told[node];
-            let is_long = now.since(told.since) >= self.contract.patience;
-            let stays = self.stays(*node, now).filter(|_| is_long && !told.is_why);
-            if let Some(stays) = stays {
-                news.push(News::Stays(*node, *breach, stays));
-                self.told.insert(*node, Told { is_why: true, ..told });
-            }
-        }
-        news
     }
 }
 

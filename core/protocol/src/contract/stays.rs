@@ -44,6 +44,22 @@ pub enum Stays {
     Unasked,
 }
 
+impl Stays {
+    /// A bit for each reason.
+    pub(super) fn bit(self) -> u8 {
+        match self {
+            Self::OneOfTwo => 1,
+            Self::MostBreakIt { .. } => 1 << 1,
+            Self::AfterNext(_) => 1 << 2,
+            Self::HoldUnproved { .. } => 1 << 3,
+            Self::MostMayBreakIt { .. } => 1 << 4,
+            Self::MeasuresAnew(_) => 1 << 5,
+            Self::AfterWorse(_) => 1 << 6,
+            Self::Unasked => 1 << 7,
+        }
+    }
+}
+
 impl fmt::Display for Stays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -546,3 +546,41 @@ fn who_breaks_the_contract_again_is_news_only_if_it_has_kept_it_for_long() {
     assert!(!told_again(1_000));
     assert!(told_again(1_100));
 }
+
+/// Also what happens while most break the contract counts, and each reason is told once.
+#[test]
+fn the_patience_of_who_stays_counts_from_when_it_was_found_again() {
+    let mut keeper = keeper(1, 5);
+    (2..=5).for_each(|node| accuse(&mut keeper, &[node], node, 0));
+    let keeps = |keeper: &mut Keeper, node: u32, at: u64| {
+        assert_eq!(keeper.heard(NodeId(node), &word(node, Says::Keeps), ms(at)), None);
+    };
+    let mut told = Vec::new();
+    for at in (PERIOD_MS..=4_000).step_by(PERIOD_MS as usize) {
+        match at {
+            1_000 => keeps(&mut keeper, 2, at),
+            1_200 => accuse(&mut keeper, &[2], 2, at),
+            1_500 => [4, 5].iter().for_each(|node| keeps(&mut keeper, *node, at)),
+            3_000 => (6..=9).for_each(|node| {
+                keeper.bans.add(NodeId(node), &Contract::default(), ms(at));
+            }),
+            _ => {}
+        }
+        let period = keeper.period(Present { high: 0, now: ms(at) }).expect("one has ended");
+        for (process, number) in period.probes {
+            assert!(keeper.answered(process, number, ms(at + 1)));
+        }
+        told.extend(period.news.into_iter().filter_map(|news| match news {
+            News::Stays(node, _, stays) => Some((at, node.0, stays)),
+            News::Broken(..) | News::Void(..) => None,
+        }));
+    }
+    let most = Stays::MostMayBreakIt { doubtful: 6, all: 9 };
+    let expected = [
+        (1_700, 3, Stays::Unasked),
+        (2_800, 2, Stays::AfterWorse(NodeId(3))),
+        (3_000, 2, most),
+        (3_000, 3, most),
+    ];
+    assert_eq!(told, expected);
+}

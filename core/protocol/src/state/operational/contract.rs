@@ -134,10 +134,7 @@ impl Operational {
 
     /// A member of this ring has gone on without this node, which has not got there in the order.
     pub(super) fn is_told_of_own_demotion(&self, node: &mut Node, join: &Join) -> bool {
-        let why = join.dead.iter().find_map(|(process, gone)| match gone {
-            Gone::Demoted(breach) if *process == node.me => Some(*breach),
-            _ => None,
-        });
+        let why = demotion_in(join, node.me, self.ring.id.sequence);
         let Some(why) = why.filter(|_| self.ring.has_member(join.process)) else { return false };
         let keeper = node.contract.as_mut();
         keeper.map(|keeper| keeper.told_of_own_demotion(why, node.now)).is_some()
@@ -200,4 +197,34 @@ fn tell(node: &mut Node, news: News) {
         News::Void(broken, members, breach) => Event::ContractVoid { broken, members, breach },
         News::Stays(node, breach, stays) => Event::ContractStays { node, breach, stays },
     });
+}
+
+/// Why this one was put out of the ring of that number, or a later one, if a join says so. Who has
+/// come back since is not put out by what was late.
+fn demotion_in(join: &Join, me: Process, ring_sequence: u64) -> Option<Breach> {
+    let is_late = join.ring_sequence_max < ring_sequence;
+    let mut dead = join.dead.iter().filter(|_| !is_late);
+    dead.find_map(|(process, gone)| match gone {
+        Gone::Demoted(breach) if *process == me => Some(*breach),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contract::Bound;
+    use crate::id::Incarnation;
+
+    #[test]
+    fn a_join_of_before_the_present_ring_puts_nobody_out() {
+        let process = |node| Process { node: NodeId(node), incarnation: Incarnation(1) };
+        let breach = Breach { bound: Bound::Lag, measured: 9, allowed: 8 };
+        let dead = vec![(process(2), Gone::Left), (process(3), Gone::Demoted(breach))];
+        let join = Join { ring_sequence_max: 7, dead, ..Join::default() };
+        assert_eq!(demotion_in(&join, process(3), 7), Some(breach), "of the present ring");
+        assert_eq!(demotion_in(&join, process(3), 8), None, "it has come back since");
+        assert_eq!(demotion_in(&join, process(2), 7), None, "it left");
+        assert_eq!(demotion_in(&join, process(1), 7), None);
+    }
 }
