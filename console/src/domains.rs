@@ -120,8 +120,9 @@ fn contract(contract: &Value) -> Vec<String> {
     for member in list(&contract["members"]) {
         let node = text(&member["node"]);
         for (key, verb) in [("breaks", ":"), ("stays", " stays:")] {
-            let said = member[key].as_str().map(words::plain);
-            words.extend(said.map(|said| format!("node {node}{verb} {said}")));
+            if member[key].is_string() {
+                words.push(format!("node {node}{verb} {}", text(&member[key])));
+            }
         }
     }
     if refused["reason"].is_string() {

@@ -340,8 +340,13 @@ mod tests {
             let bytes = w.bytes.freeze();
             assert_eq!(Statement::decode(&mut Reader::new(&bytes)), Ok(statement));
         }
-        let mut w = Writer::default();
-        [0_u8; 12].iter().chain(&[4, 0]).chain(&[0; 16]).for_each(|byte| w.u8(*byte));
-        assert!(Statement::decode(&mut Reader::new(&w.bytes.freeze())).is_err());
+        for (what, bound, is_valid) in [(3, 3, true), (4, 0, false), (0, 4, false)] {
+            let mut w = Writer::default();
+            w.u64(1);
+            w.u32(7);
+            [what, bound].iter().chain(&[0; 16]).for_each(|byte| w.u8(*byte));
+            let read = Statement::decode(&mut Reader::new(&w.bytes.freeze()));
+            assert_eq!(read.is_ok(), is_valid, "{what} {bound}");
+        }
     }
 }

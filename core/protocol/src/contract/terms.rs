@@ -118,13 +118,8 @@ impl Breach {
     }
 
     pub(crate) fn decode(r: &mut Reader) -> Result<Self, WireError> {
-        let bound = match r.u8()? {
-            0 => Bound::RoundTrip,
-            1 => Bound::Hold,
-            2 => Bound::Loss,
-            3 => Bound::Lag,
-            _ => return Err(WireError::Invalid("bound of a contract")),
-        };
+        let bound = Bound::ALL.get(usize::from(r.u8()?)).copied();
+        let bound = bound.ok_or(WireError::Invalid("bound of a contract"))?;
         Ok(Self { bound, measured: r.u64()?, allowed: r.u64()? })
     }
 
